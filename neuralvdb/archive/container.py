@@ -1,0 +1,196 @@
+"""The .neuralvdb container: header, sections back to back, index. Its bytes are drawn in SPEC.md."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import xxhash
+import zstandard
+
+from neuralvdb.archive.streams import zstd_decompress
+from neuralvdb.errors import DamagedFile, InputError, OutputError, Unsupported
+
+MAGIC = b"\x89neuralvdb\r\n\x1a\n"
+MAJOR, MINOR = 1, 0
+NO_GRID = 0xFFFFFFFF
+
+_HEADER = struct.Struct("<14sHHHIIQQ")  # then the checksum of these bytes and the stored index
+_HEADER_SIZE = _HEADER.size + 8
+_ENTRY = struct.Struct("<4sBBHHHIIIQQQ")
+_MAX_SECTIONS = 1 << 20
+_INDEX_LEVEL = 19
+
+
+@dataclass(frozen=True)
+class Section:
+    """One entry of the index. raw_size: bytes of memory that decoding takes; offset and size: bytes in the file."""
+
+    kind: str
+    required: bool
+    codec: int
+    version: int
+    frame: int
+    grid: int
+    part: int
+    offset: int
+    size: int
+    raw_size: int
+    checksum: int
+
+
+class ArchiveWriter:
+    """Writes sections to `stream` (seekable, at its start); close() adds header and index."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.sections: list[Section] = []
+        self._write(b"\0" * _HEADER_SIZE)
+        self._end = _HEADER_SIZE
+
+    def add(
+        self,
+        kind: str,
+        payload: bytes,
+        *,
+        raw_size: int,
+        codec: int = 0,
+        version: int = 1,
+        frame: int = 0,
+        grid: int = NO_GRID,
+        part: int = 0,
+        required: bool = True,
+    ) -> Section:
+        """Appends a section of four ASCII letters. Raises OutputError."""
+        checksum = xxhash.xxh3_64_intdigest(payload)
+        section = Section(
+            kind, required, codec, version, frame, grid, part, self._end, len(payload), raw_size, checksum
+        )
+        self._write(payload)
+        self._end += len(payload)
+        self.sections.append(section)
+        return section
+
+    def close(self) -> int:
+        """Writes index and header; gives the size of the archive in bytes. Raises OutputError."""
+        entries = b"".join(
+            _ENTRY.pack(
+                s.kind.encode(), s.required, 0, s.codec, s.version, 0, s.frame, s.grid, s.part, s.size, s.raw_size, s.checksum
+            )
+            for s in self.sections
+        )
+        index = zstandard.ZstdCompressor(level=_INDEX_LEVEL).compress(entries)
+        self._write(index)
+        total = self._end + len(index)
+        head = _HEADER.pack(MAGIC, MAJOR, MINOR, 0, len(self.sections), len(index), self._end, total)
+        checksum = xxhash.xxh3_64_intdigest(head + index)
+        self._stream.seek(0)
+        self._write(head + struct.pack("<Q", checksum))
+        return total
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._stream.write(data)
+        except OSError as error:
+            name = getattr(self._stream, "name", "output")
+            raise OutputError(f"{name}: cannot be written: {error.strerror}") from error
+
+
+class ArchiveReader:
+    """An archive's index, and its sections on demand.
+
+    Raises InputError where the file cannot be opened, DamagedFile where its bytes break the format,
+    Unsupported where a newer version or an unknown required section is needed. Unknown optional sections
+    are left out of `sections`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], known: Callable[[str, int, int], bool]) -> None:
+        self.path = os.fspath(path)
+        try:
+            self._file = open(self.path, "rb")  # noqa: SIM115 - closed by close()
+            self.size = os.fstat(self._file.fileno()).st_size
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be read: {error.strerror}") from error
+        try:
+            self.sections = [s for s in self._read_index() if self._usable(s, known)]
+        except BaseException:
+            self.close()
+            raise
+
+    def read(self, section: Section) -> bytes:
+        """The payload of a section, its checksum checked. Raises DamagedFile."""
+        data = self._read_at(section.offset, section.size)
+        if xxhash.xxh3_64_intdigest(data) != section.checksum:
+            raise self._damaged(f"checksum of section {section.kind} at byte {section.offset} does not match")
+        return data
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+    def __enter__(self) -> ArchiveReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _usable(self, section: Section, known: Callable[[str, int, int], bool]) -> bool:
+        if known(section.kind, section.codec, section.version):
+            return True
+        if section.required:
+            raise Unsupported(
+                f"{self.path}: needs section {section.kind} with codec {section.codec} version {section.version}, "
+                "which this version does not know; upgrade neuralvdb"
+            )
+        return False
+
+    def _read_index(self) -> list[Section]:
+        if self.size < _HEADER_SIZE:
+            raise self._damaged(f"it has {self.size} bytes, too few for an archive")
+        head = self._read_at(0, _HEADER_SIZE)
+        magic, major, _minor, _flags, count, index_size, index_at, total = _HEADER.unpack_from(head)
+        if magic != MAGIC:
+            raise self._damaged("it does not begin like a .neuralvdb archive")
+        if major != MAJOR:
+            raise Unsupported(f"{self.path}: archive version {major} is not {MAJOR}; upgrade neuralvdb")
+        if total != self.size or index_at < _HEADER_SIZE or index_at + index_size != total:
+            raise self._damaged(f"it should have {total} bytes but has {self.size}")
+        index = self._read_at(index_at, index_size)
+        if struct.pack("<Q", xxhash.xxh3_64_intdigest(head[: _HEADER.size] + index)) != head[_HEADER.size :]:
+            raise self._damaged("checksum of header and index does not match")
+        if count > _MAX_SECTIONS:
+            raise self._damaged(f"it declares {count} sections")
+        try:
+            entries = zstd_decompress(index, count * _ENTRY.size)
+        except ValueError as error:
+            raise self._damaged(f"its index does not decompress ({error})") from error
+        return self._unpack_index(entries, index_at)
+
+    def _unpack_index(self, entries: bytes, end: int) -> list[Section]:
+        sections = []
+        offset = _HEADER_SIZE
+        for kind, flags, _, codec, version, _, frame, grid, part, size, raw_size, checksum in _ENTRY.iter_unpack(entries):
+            name = kind.decode("ascii", "replace")
+            sections.append(
+                Section(name, bool(flags & 1), codec, version, frame, grid, part, offset, size, raw_size, checksum)
+            )
+            offset += size
+        if offset != end:
+            raise self._damaged(f"its sections end at byte {offset}, its index begins at {end}")
+        return sections
+
+    def _read_at(self, offset: int, size: int) -> bytes:
+        try:
+            self._file.seek(offset)
+            data = self._file.read(size)
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be read at byte {offset}: {error.strerror}") from error
+        if len(data) != size:
+            raise self._damaged(f"it ends early, at byte {offset + len(data)}")
+        return data
+
+    def _damaged(self, what: str) -> DamagedFile:
+        return DamagedFile(f"{self.path}: damaged or not an archive: {what}; get another copy")

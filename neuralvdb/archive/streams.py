@@ -1,0 +1,126 @@
+"""Lossless streams: one array each, compressed by whichever library codec makes it smallest.
+
+A stream is: codec (u8), raw length (varint), stored length (varint), bytes. Codecs: 0 as it is, 1 zstd,
+2 zstd of the array's byte planes (all first bytes, then all second ones, ...), 3 pcodec. Measured
+against blosc2 and others in data/results/lossless_codecs.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+
+import numpy as np
+import zstandard
+from pcodec import ChunkConfig, standalone
+
+from neuralvdb.archive.fields import FieldReader, FieldWriter
+
+SAMPLE = 1 << 16  # values; longer streams choose their codec on a piece of this length from their middle
+_ZSTD_LEVEL, _ZSTD_SMALL_LEVEL, _SMALL = 9, 19, 1 << 18
+
+
+class StreamCodec(IntEnum):
+    """How a stream's bytes are stored."""
+
+    STORE = 0
+    ZSTD = 1
+    PLANES = 2
+    PCODEC = 3
+
+
+def put_array(out: FieldWriter, array: np.ndarray) -> None:
+    """Appends a stream of a one-dimensional array of integers or floats of 1, 2, 4 or 8 bytes."""
+    codec = _choose(array)
+    data = _encode(codec, array)
+    if len(data) >= array.nbytes:
+        codec, data = StreamCodec.STORE, array.tobytes()
+    out.put("u8", codec)
+    out.put_varint(array.nbytes)
+    out.put_bytes(data)
+
+
+def take_array(source: FieldReader, dtype: np.dtype, count: int) -> np.ndarray:
+    """The array (count,) that put_array() wrote. Raises DamagedFile, before taking memory, on any other length."""
+    codec = source.take("u8")
+    size = source.take_varint()
+    if size != count * dtype.itemsize:
+        raise source.damaged(f"a stream holds {size} bytes where {count} values of {dtype} belong")
+    data = source.take_bytes()
+    if codec not in _DECODERS:
+        raise source.damaged(f"stream codec {codec} does not exist")
+    try:
+        return _DECODERS[codec](data, dtype, count)
+    except (ValueError, RuntimeError, zstandard.ZstdError) as error:
+        raise source.damaged(f"a stream does not decompress ({error})") from error
+
+
+def zstd_decompress(data: bytes | memoryview, size: int) -> bytes:
+    """Exactly `size` bytes. Raises ValueError, before taking memory, where the frame declares any other size."""
+    try:
+        declared = zstandard.frame_content_size(data)
+        if declared != size:
+            raise ValueError(f"{declared} bytes are declared instead of {size}")
+        return zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise ValueError(str(error)) from error
+
+
+def _choose(array: np.ndarray) -> StreamCodec:
+    if array.nbytes == 0:
+        return StreamCodec.STORE
+    if array.itemsize == 1:
+        return StreamCodec.ZSTD
+    middle = max(0, (len(array) - SAMPLE) // 2)
+    sample = array[middle : middle + SAMPLE]
+    return min((c for c in StreamCodec if c), key=lambda c: (len(_encode(c, sample)), c))
+
+
+def _encode(codec: StreamCodec, array: np.ndarray) -> bytes:
+    if codec is StreamCodec.STORE:
+        return array.tobytes()
+    if codec is StreamCodec.PCODEC:
+        return standalone.simple_compress(array, ChunkConfig())
+    raw = array if codec is StreamCodec.ZSTD else _planes(array)
+    level = _ZSTD_SMALL_LEVEL if array.nbytes <= _SMALL else _ZSTD_LEVEL
+    return zstandard.ZstdCompressor(level=level).compress(raw.data)
+
+
+def _planes(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(array.view(np.uint8).reshape(-1, array.itemsize).T)
+
+
+def _decode_store(data: memoryview, dtype: np.dtype, count: int) -> np.ndarray:
+    if len(data) != count * dtype.itemsize:
+        raise ValueError(f"{len(data)} bytes stored")
+    return np.frombuffer(data, dtype, count)
+
+
+def _decode_zstd(data: memoryview, dtype: np.dtype, count: int) -> np.ndarray:
+    return np.frombuffer(zstd_decompress(data, count * dtype.itemsize), dtype, count)
+
+
+def _decode_planes(data: memoryview, dtype: np.dtype, count: int) -> np.ndarray:
+    planes = _decode_zstd(data, np.dtype(np.uint8), count * dtype.itemsize).reshape(dtype.itemsize, count)
+    return np.ascontiguousarray(planes.T).view(dtype).reshape(count)
+
+
+def _decode_pcodec(data: memoryview, dtype: np.dtype, count: int) -> np.ndarray:
+    out = np.empty(count, dtype)
+    try:
+        progress = standalone.simple_decompress_into(bytes(data), out)
+    except BaseException as error:  # a panic of the Rust library is no Exception
+        if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError)):
+            raise
+        raise ValueError(str(error)) from error
+    if progress.n_processed != count or not progress.finished:
+        raise ValueError(f"{progress.n_processed} values instead of {count}")
+    return out
+
+
+_DECODERS: dict[int, Callable[[memoryview, np.dtype, int], np.ndarray]] = {
+    StreamCodec.STORE: _decode_store,
+    StreamCodec.ZSTD: _decode_zstd,
+    StreamCodec.PLANES: _decode_planes,
+    StreamCodec.PCODEC: _decode_pcodec,
+}

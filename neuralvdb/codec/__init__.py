@@ -1,0 +1,1 @@
+"""The pipeline: grids to sections (encode) and back (decode)."""

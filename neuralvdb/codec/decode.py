@@ -1,0 +1,135 @@
+"""From sections to grids. Needs nothing that only the encoder needs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+from neuralvdb import topology, values
+from neuralvdb.archive import NO_GRID, ArchiveReader, FieldReader, Section, take_array
+from neuralvdb.codec.frame import Frame, GridHead, content_hash
+from neuralvdb.errors import DamagedFile, OutOfMemory, PromiseBroken
+from neuralvdb.topology import Topology
+from neuralvdb.volume import Storage, VolumeGrid
+from neuralvdb.volume.grid import TREE_TYPES
+
+_KNOWN = {("FRAM", 0, 1), ("TOPO", 0, 1), ("VALS", 0, 1), ("BLOB", 0, 1)}
+
+
+class FrameReader:
+    """One frame of an archive: its table at once, its grids on demand. Raises what ArchiveReader raises."""
+
+    def __init__(self, path: str | os.PathLike[str], frame: int = 0) -> None:
+        self.archive = ArchiveReader(path, lambda *what: what in _KNOWN)
+        self.path = self.archive.path
+        try:
+            self._sections = self._by_grid(frame)
+            section = self._section("FRAM", NO_GRID)
+            self.table = Frame.unpack(self.archive.read(section), section.raw_size, f"{self.path}: frame {frame}")
+        except BaseException:
+            self.close()
+            raise
+
+    def _by_grid(self, frame: int) -> dict[tuple[str, int], Section]:
+        found: dict[tuple[str, int], Section] = {}
+        for section in self.archive.sections:
+            if section.frame == frame and found.setdefault((section.kind, section.grid), section) is not section:
+                raise DamagedFile(f"{self.path}: section {section.kind} of grid {section.grid} occurs twice")
+        return found
+
+    def _section(self, kind: str, grid: int) -> Section:
+        try:
+            return self._sections[kind, grid]
+        except KeyError:
+            what = "its table" if grid == NO_GRID else f"section {kind} of grid '{self.table.grids[grid].name}'"
+            raise DamagedFile(f"{self.path}: {what} is missing; the archive is damaged, get another copy") from None
+
+    def sizes(self, grid: int) -> dict[str, int]:
+        """{section kind: stored bytes} of a grid; a shared topology counts for the grid that owns it."""
+        return {kind: s.size for (kind, owner), s in self._sections.items() if owner == grid}
+
+    def memory(self, grid: int) -> int:
+        """Bytes that the decoded grid takes."""
+        head = self.table.grids[grid]
+        kinds = (("TOPO", head.topology_of), ("VALS", grid), ("BLOB", grid))
+        return sum(self._sections[key].raw_size for key in kinds if key in self._sections)
+
+    def read(self, index: int) -> VolumeGrid:
+        """The grid number `index`. Raises DamagedFile, OutOfMemory, and PromiseBroken where it is not what was stored."""
+        head = self.table.grids[index]
+        if self.memory(index) > physical_memory():
+            raise OutOfMemory(
+                f"{self.path}: grid '{head.name}' takes {self.memory(index)} bytes of memory; this machine has {physical_memory()}"
+            )
+        grid = VolumeGrid(
+            head.unique_name,
+            head.grid_type,
+            head.half,
+            head.storage,
+            head.parent,
+            head.metadata,
+            head.transform,
+            block_offset=head.block_offset,
+        )
+        if head.storage is Storage.TREE:
+            self._read_tree(grid, head, index)
+        elif head.storage is not Storage.INSTANCE:
+            grid.blob = self._read_blob(head, index)
+        if content_hash(grid) != head.content:
+            raise PromiseBroken(f"{self.path}: grid '{head.name}' decodes to other values than were stored")
+        return grid
+
+    def topology(self, index: int) -> Topology:
+        """The topology of a grid that travels as arrays. Raises DamagedFile."""
+        head = self.table.grids[index]
+        section = self._section("TOPO", head.topology_of)
+        return topology.decode(self.archive.read(section), section.raw_size, self._where(head, "topology"))
+
+    def _read_tree(self, grid: VolumeGrid, head: GridHead, index: int) -> None:
+        if head.grid_type not in TREE_TYPES:
+            raise DamagedFile(f"{self.path}: grid '{head.name}' has type {head.grid_type}, which has no arrays")
+        dtype, components = TREE_TYPES[head.grid_type]
+        shape = self.topology(index)
+        section = self._section("VALS", index)
+        where = self._where(head, "values")
+        grid.tree = values.decode(self.archive.read(section), shape, dtype, components, section.raw_size, where)
+
+    def _read_blob(self, head: GridHead, index: int) -> bytes:
+        section = self._section("BLOB", index)
+        source = FieldReader(self.archive.read(section), self._where(head, "data"))
+        blob = take_array(source, np.dtype(np.uint8), section.raw_size).tobytes()
+        source.finish()
+        return blob
+
+    def _where(self, head: GridHead, part: str) -> str:
+        return f"{self.path}: {part} of grid '{head.name}'"
+
+    def close(self) -> None:
+        """Closes the archive."""
+        self.archive.close()
+
+    def __enter__(self) -> FrameReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def decode_grids(frame: FrameReader, selected: list[int], *, threads: int) -> Iterator[VolumeGrid]:
+    """The selected grids in order; decoding runs ahead by `threads` - 1 grids."""
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: list[Future[VolumeGrid]] = []
+        for index in selected:
+            waiting.append(pool.submit(frame.read, index))
+            if len(waiting) >= threads:
+                yield waiting.pop(0).result()
+        while waiting:
+            yield waiting.pop(0).result()
+
+
+def physical_memory() -> int:
+    """Bytes of memory in this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,0 +1,88 @@
+"""From grids to sections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+import xxhash
+
+from neuralvdb import topology, values
+from neuralvdb.archive import ArchiveWriter, FieldWriter, put_array
+from neuralvdb.codec.frame import Frame, GridHead, head_of
+from neuralvdb.topology import Topology
+from neuralvdb.volume import Storage, VdbReader, VolumeGrid
+
+Progress = Callable[[int], None]
+
+
+@dataclass
+class _Coded:
+    """A grid ready to be written: its head and its sections as (kind, payload, raw size)."""
+
+    head: GridHead
+    sections: list[tuple[str, bytes, int]]
+
+
+def encode_frame(
+    writer: ArchiveWriter, source: VdbReader, selected: list[int], *, threads: int, progress: Progress, frame: int = 0
+) -> Frame:
+    """Writes the selected grids of `source` as frame number `frame` and gives its table.
+
+    At most `threads` grids are in memory beside the one being read. `progress` is called with bytes of
+    the source as they are done. Raises DamagedFile and OutputError.
+    """
+    table = Frame(
+        source.version,
+        source.library,
+        source.uuid,
+        source.metadata,
+        source.size,
+        complete=len(selected) == len(source.entries),
+    )
+    known: dict[bytes, int] = {}
+    for index, coded in enumerate(_encoded(source, selected, threads)):
+        for kind, payload, raw_size in coded.sections:
+            if kind == "TOPO":
+                first = known.setdefault(xxhash.xxh3_128_digest(payload), index)
+                if first != index:
+                    coded.head = replace(coded.head, topology_of=first)
+                    continue
+            writer.add(kind, payload, raw_size=raw_size, frame=frame, grid=index)
+        table.grids.append(coded.head)
+        progress(coded.head.source_size)
+    payload, raw_size = table.pack()
+    writer.add("FRAM", payload, raw_size=raw_size, frame=frame)
+    return table
+
+
+def _encoded(source: VdbReader, selected: list[int], threads: int) -> Iterator[_Coded]:
+    """Coded grids in order; reading runs ahead of coding by `threads` grids."""
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: list[Future[_Coded]] = []
+        for index, number in enumerate(selected):
+            entry = source.entries[number]
+            waiting.append(pool.submit(_encode, source.read(number), entry.end_pos - entry.grid_pos, index))
+            if len(waiting) > threads:
+                yield waiting.pop(0).result()
+        while waiting:
+            yield waiting.pop(0).result()
+
+
+def _encode(grid: VolumeGrid, source_size: int, index: int) -> _Coded:
+    head = head_of(grid, source_size, index)
+    if grid.tree is not None:
+        shape = Topology.of(grid.tree)
+        sections = [
+            ("TOPO", topology.encode(shape), topology.raw_size(shape)),
+            ("VALS", values.encode(grid.tree), values.raw_size(grid.tree)),
+        ]
+    elif grid.storage is Storage.INSTANCE:
+        sections = []
+    else:
+        out = FieldWriter()
+        put_array(out, np.frombuffer(grid.blob, np.uint8))
+        sections = [("BLOB", out.getvalue(), len(grid.blob))]
+    return _Coded(head, sections)

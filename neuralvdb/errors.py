@@ -1,0 +1,75 @@
+"""Every error this package raises on purpose, each with the exit code of `nvdb`.
+
+NeuralVdbError              1   base; by itself only for what should never happen
+├── InputError              3   a file is missing or cannot be read
+├── DamagedFile             4   bytes break their format: truncated, flipped, not a VDB at all
+├── Unsupported             5   valid, but not for this version: newer archive, unknown grid type
+├── OutputExists            6   something is at the output's name and --force was not given
+├── OutputError             7   writing failed: disk full, no permission
+├── PromiseBroken           8   decoded data is not what the archive promises; nothing was kept
+├── OutOfMemory             9   more memory is needed than there is or than the file can deserve
+└── NoSuchGrid             11   a grid asked for by name is not in the file
+
+`nvdb` also ends with 0 (done), 2 (wrong arguments), 10 (`diff` and `verify` found differences) and
+130 (interrupted).
+"""
+
+from __future__ import annotations
+
+
+class NeuralVdbError(Exception):
+    """Base of all errors; `str(error)` is one line that says what, where and what to do."""
+
+    exit_code = 1
+
+
+class InputError(NeuralVdbError):
+    """A file is missing or cannot be read."""
+
+    exit_code = 3
+
+
+class DamagedFile(NeuralVdbError):
+    """The bytes of a file break its format."""
+
+    exit_code = 4
+
+
+class Unsupported(NeuralVdbError):
+    """A valid file needs something that this version does not have."""
+
+    exit_code = 5
+
+
+class OutputExists(NeuralVdbError):
+    """The output's name is taken."""
+
+    exit_code = 6
+
+
+class OutputError(NeuralVdbError):
+    """The output cannot be written."""
+
+    exit_code = 7
+
+
+class PromiseBroken(NeuralVdbError):
+    """Decoded data differs from what the archive promises."""
+
+    exit_code = 8
+
+
+class OutOfMemory(NeuralVdbError):
+    """Not enough memory."""
+
+    exit_code = 9
+
+
+class NoSuchGrid(NeuralVdbError):
+    """A grid named by the user is not in the file."""
+
+    exit_code = 11
+
+
+DIFFERENT = 10
+INTERRUPTED = 130

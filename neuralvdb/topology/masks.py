@@ -1,0 +1,46 @@
+"""The topology of a tree as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuralvdb.volume.grid import Tree
+
+
+@dataclass
+class Topology:
+    """Root table and masks of a tree; shapes and packing as in neuralvdb.volume.grid.
+
+    child_origins (U, 3) and tile_origins (T, 3) int32; tile_active (T,) uint8; upper_child and
+    upper_active (U, 4096), lower_child and lower_active (L, 512), leaf_active (N, 64) uint8.
+    """
+
+    child_origins: np.ndarray
+    tile_origins: np.ndarray
+    tile_active: np.ndarray
+    upper_child: np.ndarray
+    upper_active: np.ndarray
+    lower_child: np.ndarray
+    lower_active: np.ndarray
+    leaf_active: np.ndarray
+
+    @classmethod
+    def of(cls, tree: Tree) -> Topology:
+        """The topology of `tree`; its arrays are shared, not copied."""
+        return cls(
+            tree.root.child_origins,
+            tree.root.tile_origins,
+            tree.root.tile_active,
+            tree.upper.child,
+            tree.upper.active,
+            tree.lower.child,
+            tree.lower.active,
+            tree.leaf.active,
+        )
+
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """Root tiles, upper nodes, lower nodes, leaves."""
+        return len(self.tile_origins), len(self.upper_child), len(self.lower_child), len(self.leaf_active)

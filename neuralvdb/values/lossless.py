@@ -1,0 +1,129 @@
+"""Tile and voxel values, bit for bit: section VALS, codec 0 (layout in archive/SPEC.md)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
+from neuralvdb.topology import Topology
+from neuralvdb.values.inactive import ALL, CLASSES, Inactive, classes_with, classify, restore, two_valued
+from neuralvdb.volume.grid import LEAF_SLOTS, LOWER_SLOTS, UPPER_SLOTS, Level, Root, Tree, unpack
+
+# Codes of stored value types, narrowest first: a stream uses the first that holds all its values exactly.
+_TYPES = (np.dtype("<f2"), np.dtype("<f4"), np.dtype("<f8"))
+_BYTE = np.dtype(np.uint8)
+
+
+def encode(tree: Tree) -> bytes:
+    """The payload of a VALS section."""
+    out = FieldWriter()
+    root = tree.root
+    dtype = root.background.dtype
+    background = np.atleast_1d(root.background)
+    _put_values(out, background[None])
+    _put_values(out, root.tile_values.reshape(len(root.tile_values), len(background)))
+    for level in tree.levels:
+        values = level.values.reshape(*level.values.shape[:2], len(background))
+        _put_level(out, level, values, _bits(background), _bits(-background), dtype)
+    return out.getvalue()
+
+
+def raw_size(tree: Tree) -> int:
+    """Bytes of the decoded values."""
+    return tree.root.background.nbytes + tree.root.tile_values.nbytes + sum(l.values.nbytes for l in tree.levels)
+
+
+def decode(payload: bytes, topology: Topology, dtype: np.dtype, components: int, declared: int, where: str) -> Tree:
+    """The tree of `topology` with its values. Raises DamagedFile where the payload breaks the format or the
+    values do not take exactly `declared` bytes."""
+    source = FieldReader(payload, where)
+    tiles, uppers, lowers, leaves = topology.counts
+    values = 1 + tiles + uppers * UPPER_SLOTS + lowers * LOWER_SLOTS + leaves * LEAF_SLOTS
+    if values * components * dtype.itemsize != declared:
+        raise source.damaged(f"values need {values * components * dtype.itemsize} bytes but {declared} are declared")
+    tail = () if components == 1 else (components,)
+    background = _take_values(source, 1, dtype, components)[0]
+    tile_values = _take_values(source, tiles, dtype, components).reshape(tiles, *tail)
+    root = Root(
+        background.reshape(tail)[()],
+        topology.child_origins,
+        topology.tile_origins,
+        topology.tile_active,
+        tile_values,
+    )
+    levels = []
+    for child, active, slots in (
+        (topology.upper_child, topology.upper_active, UPPER_SLOTS),
+        (topology.lower_child, topology.lower_active, LOWER_SLOTS),
+        (None, topology.leaf_active, LEAF_SLOTS),
+    ):
+        out = np.empty((len(active), slots, components), dtype)
+        _take_level(source, child, active, out, background)
+        levels.append(Level(child, active, out.reshape(len(active), slots, *tail)))
+    source.finish()
+    return Tree(root, *levels)
+
+
+def _put_level(
+    out: FieldWriter, level: Level, values: np.ndarray, plus: np.ndarray, minus: np.ndarray, dtype: np.dtype
+) -> None:
+    active = unpack(level.active)
+    inactive = ~active if level.child is None else ~(active | unpack(level.child))
+    found = classify(_bits(values), inactive, plus, minus)
+    put_array(out, found.classes)
+    put_array(out, found.selection.reshape(-1))
+    for stored in (found.a, found.b, found.rest):
+        _put_values(out, stored.view(dtype))
+    _put_values(out, values[active])
+
+
+def _take_level(
+    source: FieldReader, child: np.ndarray | None, active_mask: np.ndarray, out: np.ndarray, background: np.ndarray
+) -> None:
+    nodes, slots, components = out.shape
+    active = unpack(active_mask)
+    inactive = ~active if child is None else ~(active | unpack(child))
+    classes = take_array(source, _BYTE, nodes)
+    if (classes >= len(CLASSES)).any():
+        raise source.damaged("a node's class does not exist")
+    selected = int(two_valued()[classes].sum())
+    selection = take_array(source, _BYTE, selected * slots // 8).reshape(selected, slots // 8)
+    expected = (
+        int(classes_with("a")[classes].sum()),
+        int(classes_with("b")[classes].sum()),
+        int(inactive[classes == ALL].sum()),
+    )
+    a, b, rest = (_bits(_take_values(source, n, out.dtype, components)) for n in expected)
+    found = Inactive(classes, a, b, selection, rest)
+    restore(found, inactive, _bits(background), _bits(-background), _bits(out))
+    out[active] = _take_values(source, int(active.sum()), out.dtype, components)
+    if child is not None:
+        out[unpack(child)] = 0
+
+
+def _bits(values: np.ndarray) -> np.ndarray:
+    return values.view(f"u{values.itemsize}")
+
+
+def _put_values(out: FieldWriter, values: np.ndarray) -> None:
+    """Appends (count, C) values: the type they fit (u8), then a stream per component."""
+    narrow = next(t for t in _TYPES if t == values.dtype or _fits(values, t))
+    out.put("u8", _TYPES.index(narrow))
+    for component in values.T:
+        put_array(out, np.ascontiguousarray(component.astype(narrow)))
+
+
+def _fits(values: np.ndarray, narrow: np.dtype) -> bool:
+    with np.errstate(over="ignore", invalid="ignore"):
+        back = values.astype(narrow).astype(values.dtype)
+    return back.tobytes() == values.tobytes()
+
+
+def _take_values(source: FieldReader, count: int, dtype: np.dtype, components: int) -> np.ndarray:
+    code = source.take("u8")
+    if code >= len(_TYPES) or _TYPES[code].itemsize > dtype.itemsize:
+        raise source.damaged(f"value type {code} does not belong in a grid of {dtype}")
+    out = np.empty((count, components), dtype)
+    for c in range(components):
+        out[:, c] = take_array(source, _TYPES[code], count)
+    return out

@@ -1,0 +1,34 @@
+"""Volumes: VDB grids as plain arrays, and the bridge to the OpenVDB library."""
+
+from neuralvdb.volume.dense import from_dense
+from neuralvdb.volume.grid import Level, Root, Storage, Tree, VolumeGrid, leaf_origins
+from neuralvdb.volume.vdb import (
+    COMPRESSIONS,
+    Entry,
+    Outline,
+    VdbReader,
+    VdbWriter,
+    describe_metadata,
+    describe_transform,
+    set_threads,
+    write_vdb,
+)
+
+__all__ = [
+    "COMPRESSIONS",
+    "Entry",
+    "Level",
+    "Outline",
+    "Root",
+    "Storage",
+    "Tree",
+    "VdbReader",
+    "VdbWriter",
+    "VolumeGrid",
+    "describe_metadata",
+    "describe_transform",
+    "from_dense",
+    "leaf_origins",
+    "set_threads",
+    "write_vdb",
+]

@@ -1,0 +1,297 @@
+// The Python face of the bridge: neuralvdb.volume._bridge. All arrays are C-contiguous and copied once.
+#include "reader.h"
+#include "writer.h"
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <tbb/global_control.h>
+
+namespace nb = nanobind;
+
+namespace nvdb {
+namespace {
+
+nb::bytes toBytes(const std::string& text) { return nb::bytes(text.data(), text.size()); }
+std::string fromBytes(const nb::bytes& bytes) { return std::string(bytes.c_str(), bytes.size()); }
+
+template<typename T> using Part = typename openvdb::VecTraits<T>::ElementType;
+
+// Hands a buffer to NumPy; a vector type becomes a last axis of its components.
+template<typename T>
+nb::object toArray(Buffer<T>& buffer, std::initializer_list<size_t> dims) {
+    std::vector<size_t> shape(dims);
+    if constexpr (openvdb::VecTraits<T>::IsVec) shape.push_back(size_t(openvdb::VecTraits<T>::Size));
+    T* data = buffer.data.release();
+    nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
+    return nb::cast(nb::ndarray<nb::numpy, Part<T>>(data, shape.size(), shape.data(), owner));
+}
+
+template<typename T>
+nb::dict toDict(TreeArrays<T>& tree) {
+    nb::dict out;
+    Buffer<T> background;
+    background.resize(1);
+    background.data[0] = tree.background;
+    const size_t U = tree.upper.nodes, L = tree.lower.nodes, N = tree.leaf.nodes;
+    const size_t tiles = tree.tile_active.count;
+    out["background"] = toArray(background, {1});
+    out["child_origins"] = toArray(tree.child_origins, {U, 3});
+    out["tile_origins"] = toArray(tree.tile_origins, {tiles, 3});
+    out["tile_active"] = toArray(tree.tile_active, {tiles});
+    out["tile_values"] = toArray(tree.tile_values, {tiles});
+    out["upper_child"] = toArray(tree.upper.child, {U, 4096});
+    out["upper_active"] = toArray(tree.upper.active, {U, 4096});
+    out["upper_values"] = toArray(tree.upper_values, {U, 32768});
+    out["lower_child"] = toArray(tree.lower.child, {L, 512});
+    out["lower_active"] = toArray(tree.lower.active, {L, 512});
+    out["lower_values"] = toArray(tree.lower_values, {L, 4096});
+    out["leaf_active"] = toArray(tree.leaf.active, {N, 64});
+    out["leaf_values"] = toArray(tree.leaf_values, {N, 512});
+    return out;
+}
+
+nb::dict toDict(const Entry& entry) {
+    nb::dict out;
+    out["unique_name"] = toBytes(entry.unique_name);
+    out["type"] = toBytes(entry.type);
+    out["parent"] = toBytes(entry.parent);
+    out["half"] = entry.half;
+    out["grid_pos"] = entry.grid_pos;
+    out["block_pos"] = entry.block_pos;
+    out["end_pos"] = entry.end_pos;
+    return out;
+}
+
+nb::dict readGrid(Reader& reader, size_t index) {
+    GridContent content;
+    {
+        nb::gil_scoped_release release;
+        content = reader.read(index);
+    }
+    nb::dict out;
+    out["storage"] = content.storage;
+    out["metadata"] = toBytes(content.metadata);
+    out["transform"] = toBytes(content.transform);
+    out["blob"] = toBytes(content.blob);
+    std::visit([&](auto& tree) {
+        if constexpr (!std::is_same_v<std::decay_t<decltype(tree)>, std::monostate>) out["tree"] = toDict(tree);
+    }, content.tree);
+    return out;
+}
+
+nb::dict outlineGrid(Reader& reader, size_t index) {
+    Outline outline;
+    {
+        nb::gil_scoped_release release;
+        outline = reader.outline(index);
+    }
+    nb::dict out;
+    out["known"] = outline.known;
+    out["compression"] = openvdb::io::compressionToString(outline.compression);
+    out["metadata"] = toBytes(outline.metadata);
+    out["transform"] = toBytes(outline.transform);
+    out["leaves"] = outline.leaves;
+    out["active_voxels"] = outline.active_voxels;
+    out["active_tiles"] = outline.active_tiles;
+    const auto& lo = outline.active_bbox.min();
+    const auto& hi = outline.active_bbox.max();
+    if (outline.active_voxels == 0) out["active_bbox"] = nb::none();
+    else out["active_bbox"] = nb::make_tuple(nb::make_tuple(lo[0], lo[1], lo[2]), nb::make_tuple(hi[0], hi[1], hi[2]));
+    return out;
+}
+
+// Borrows arrays from a dict of the shape that toDict() makes; wrong shapes and types are ValueError.
+class Borrow {
+public:
+    explicit Borrow(nb::dict arrays) : arrays_(arrays) {}
+
+    template<typename T>
+    const T* get(const char* name, std::vector<size_t> shape) {
+        if constexpr (openvdb::VecTraits<T>::IsVec) shape.push_back(size_t(openvdb::VecTraits<T>::Size));
+        using Array = nb::ndarray<const Part<T>, nb::c_contig, nb::device::cpu>;
+        Array array;
+        if (!nb::try_cast<Array>(arrays_[name], array, /*convert=*/false)) throw nb::value_error(name);
+        if (array.ndim() != shape.size()) throw nb::value_error(name);
+        for (size_t i = 0; i < shape.size(); ++i) if (array.shape(i) != shape[i]) throw nb::value_error(name);
+        return reinterpret_cast<const T*>(array.data());
+    }
+    size_t rows(const char* name) { return nb::cast<nb::ndarray<>>(arrays_[name]).shape(0); }
+
+private:
+    nb::dict arrays_;
+};
+
+template<typename T>
+TreeView<T> toView(Borrow from) {
+    TreeView<T> view;
+    view.background = *from.get<T>("background", {1});
+    view.children = from.rows("child_origins");
+    view.tiles = from.rows("tile_origins");
+    view.child_origins = from.get<int32_t>("child_origins", {view.children, 3});
+    view.tile_origins = from.get<int32_t>("tile_origins", {view.tiles, 3});
+    view.tile_active = from.get<uint8_t>("tile_active", {view.tiles});
+    view.tile_values = from.get<T>("tile_values", {view.tiles});
+    const size_t U = view.children, L = from.rows("lower_child"), N = from.rows("leaf_active");
+    view.upper = {U, from.get<uint8_t>("upper_child", {U, 4096}), from.get<uint8_t>("upper_active", {U, 4096}),
+        from.get<T>("upper_values", {U, 32768})};
+    view.lower = {L, from.get<uint8_t>("lower_child", {L, 512}), from.get<uint8_t>("lower_active", {L, 512}),
+        from.get<T>("lower_values", {L, 4096})};
+    view.leaf = {N, nullptr, from.get<uint8_t>("leaf_active", {N, 64}), from.get<T>("leaf_values", {N, 512})};
+    return view;
+}
+
+Entry toEntry(const nb::dict& from) {
+    Entry entry;
+    entry.unique_name = fromBytes(nb::cast<nb::bytes>(from["unique_name"]));
+    entry.type = fromBytes(nb::cast<nb::bytes>(from["type"]));
+    entry.parent = fromBytes(nb::cast<nb::bytes>(from["parent"]));
+    entry.half = nb::cast<bool>(from["half"]);
+    return entry;
+}
+
+void writeTree(Writer& writer, nb::dict entry, nb::bytes metadata, nb::bytes transform, nb::dict arrays) {
+    const Entry to = toEntry(entry);
+    const std::string meta = fromBytes(metadata), xform = fromBytes(transform);
+    const bool known = withTreeType(to.type, [&](auto* null) {
+        using GridT = std::remove_pointer_t<decltype(null)>;
+        const auto view = toView<typename GridT::ValueType>(Borrow(arrays));
+        nb::gil_scoped_release release;
+        writer.writeTree<GridT>(to, meta, xform, view);
+    });
+    if (!known) throw nb::value_error(("no arrays for grid type " + to.type).c_str());
+}
+
+void writeSerial(Writer& writer, nb::dict entry, nb::bytes metadata, nb::bytes transform, nb::bytes blob) {
+    const Entry to = toEntry(entry);
+    const std::string meta = fromBytes(metadata), xform = fromBytes(transform), bytes = fromBytes(blob);
+    nb::gil_scoped_release release;
+    writer.writeSerial(to, meta, xform, bytes);
+}
+
+void writeInstance(Writer& writer, nb::dict entry, nb::bytes metadata, nb::bytes transform) {
+    writer.writeInstance(toEntry(entry), fromBytes(metadata), fromBytes(transform));
+}
+
+void writeRaw(Writer& writer, nb::dict entry, nb::bytes bytes, int64_t block_offset) {
+    writer.writeRaw(toEntry(entry), fromBytes(bytes), block_offset);
+}
+
+// {name: (type name, text)} of serialised metadata.
+nb::dict describeMetadata(nb::bytes bytes) {
+    openvdb::MetaMap map;
+    deserialise(fromBytes(bytes), [&](std::istream& in, StreamState&) { map.readMeta(in); });
+    nb::dict out;
+    for (auto it = map.beginMeta(); it != map.endMeta(); ++it) {
+        out[toBytes(it->first)] = nb::make_tuple(toBytes(it->second->typeName()), toBytes(it->second->str()));
+    }
+    return out;
+}
+
+// Serialised metadata from {name: str | bool | int | float}.
+nb::bytes makeMetadata(nb::dict items) {
+    openvdb::MetaMap map;
+    for (auto [key, value] : items) {
+        const auto name = nb::cast<std::string>(key);
+        if (nb::isinstance<nb::bool_>(value)) map.insertMeta(name, openvdb::BoolMetadata(nb::cast<bool>(value)));
+        else if (nb::isinstance<nb::int_>(value)) map.insertMeta(name, openvdb::Int64Metadata(nb::cast<int64_t>(value)));
+        else if (nb::isinstance<nb::float_>(value)) map.insertMeta(name, openvdb::DoubleMetadata(nb::cast<double>(value)));
+        else map.insertMeta(name, openvdb::StringMetadata(nb::cast<std::string>(value)));
+    }
+    return toBytes(serialised([&](std::ostream& out, StreamState&) { map.writeMeta(out); }));
+}
+
+nb::dict describeTransform(nb::bytes bytes) {
+    openvdb::math::Transform transform;
+    deserialise(fromBytes(bytes), [&](std::istream& in, StreamState&) { transform.read(in); });
+    nb::dict out;
+    const auto size = transform.voxelSize();
+    out["type"] = transform.mapType();
+    out["voxel_size"] = nb::make_tuple(size[0], size[1], size[2]);
+    std::ostringstream text;
+    transform.print(text);
+    out["text"] = text.str();
+    return out;
+}
+
+// A serialised transform that scales index space to world space by `voxel_size` world units.
+nb::bytes makeTransform(double voxel_size) {
+    const auto transform = openvdb::math::Transform::createLinearTransform(voxel_size);
+    return toBytes(serialised([&](std::ostream& out, StreamState&) { transform->write(out); }));
+}
+
+void setThreads(size_t count) {
+    static std::unique_ptr<tbb::global_control> limit;
+    limit.reset(); // the smallest of all living limits holds, so the old one goes first
+    limit = std::make_unique<tbb::global_control>(tbb::global_control::max_allowed_parallelism, count);
+}
+
+uint32_t compressionFlags(const std::string& name) {
+    using namespace openvdb::io;
+    if (name == "none") return COMPRESS_ACTIVE_MASK;
+    if (name == "zip") return COMPRESS_ACTIVE_MASK | COMPRESS_ZIP;
+    if (name == "blosc") return COMPRESS_ACTIVE_MASK | COMPRESS_BLOSC;
+    throw nb::value_error(("unknown compression " + name).c_str());
+}
+
+void translate(const std::exception_ptr& error, void* payload) {
+    auto* damaged = static_cast<PyObject*>(payload);
+    try {
+        std::rethrow_exception(error);
+    } catch (const SystemFailure& e) {
+        PyErr_SetObject(PyExc_OSError, nb::make_tuple(e.code, std::string(e.what())).ptr());
+    } catch (const Damaged& e) {
+        PyErr_SetString(damaged, e.what());
+    } catch (const openvdb::Exception& e) {
+        PyErr_SetString(damaged, e.what());
+    } catch (const std::ios_base::failure& e) {
+        PyErr_SetString(damaged, "it ends early or points outside itself");
+    } catch (const std::length_error& e) {
+        PyErr_SetString(damaged, "it declares an impossible length");
+    }
+}
+
+} // namespace
+} // namespace nvdb
+
+NB_MODULE(_bridge, m) {
+    using namespace nvdb;
+    openvdb::initialize();
+    openvdb::logging::setLevel(openvdb::logging::Level::Fatal);
+    auto damaged = nb::exception<Damaged>(m, "DamagedError");
+    nb::register_exception_translator(translate, damaged.ptr());
+    m.attr("OPENVDB_VERSION") = std::string(openvdb::getLibraryVersionString());
+    m.attr("FILE_VERSION") = kWrittenVersion;
+
+    nb::class_<Reader>(m, "Reader")
+        .def(nb::init<const std::string&>(), nb::arg("path"))
+        .def_ro("version", &Reader::version)
+        .def_prop_ro("library", [](const Reader& r) { return nb::make_tuple(r.library.first, r.library.second); })
+        .def_prop_ro("uuid", [](const Reader& r) { return toBytes(r.uuid); })
+        .def_prop_ro("metadata", [](const Reader& r) { return toBytes(r.metadata); })
+        .def_prop_ro("size", &Reader::size)
+        .def_prop_ro("grids", [](const Reader& r) {
+            nb::list out;
+            for (const auto& entry : r.grids) out.append(toDict(entry));
+            return out;
+        })
+        .def("read", &readGrid, nb::arg("index"))
+        .def("outline", &outlineGrid, nb::arg("index"));
+
+    nb::class_<Writer>(m, "Writer")
+        .def("__init__", [](Writer* self, const std::string& path, nb::bytes metadata, int32_t grids, nb::bytes uuid,
+                             const std::string& compression) {
+            new (self) Writer(path, fromBytes(metadata), grids, fromBytes(uuid), compressionFlags(compression));
+        }, nb::arg("path"), nb::arg("metadata"), nb::arg("grids"), nb::arg("uuid"), nb::arg("compression"))
+        .def("write_tree", &writeTree)
+        .def("write_serial", &writeSerial)
+        .def("write_instance", &writeInstance)
+        .def("write_raw", &writeRaw)
+        .def("close", &Writer::close);
+
+    m.def("describe_metadata", &describeMetadata);
+    m.def("make_metadata", &makeMetadata);
+    m.def("describe_transform", &describeTransform);
+    m.def("make_transform", &makeTransform);
+    m.def("set_threads", &setThreads);
+}

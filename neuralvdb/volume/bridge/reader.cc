@@ -1,0 +1,194 @@
+#include "reader.h"
+
+namespace nvdb {
+namespace {
+
+template<typename T>
+T take(std::istream& in) {
+    T value;
+    in.read(reinterpret_cast<char*>(&value), sizeof(T));
+    return value;
+}
+
+// A length-prefixed string, checked against what the stream still holds before memory is taken.
+std::string takeString(std::istream& in, size_t size) {
+    const auto length = take<uint32_t>(in);
+    const auto here = size_t(in.tellg());
+    if (length > size - here) throw EndsEarly("a name at byte " + std::to_string(here) + " runs past the end");
+    std::string text(length, '\0');
+    if (length) in.read(text.data(), length);
+    return text;
+}
+
+std::string metaBytes(const openvdb::MetaMap& map) {
+    return serialised([&](std::ostream& out, StreamState&) { map.writeMeta(out); });
+}
+
+} // namespace
+
+Reader::Reader(const std::string& path) : file_(path), stream_(file_.data(), file_.size()) {
+    const bool has_offsets = readHeader();
+    StreamState state(stream_, library, version, default_compression_);
+    openvdb::MetaMap map;
+    map.readMeta(stream_);
+    metadata = metaBytes(map);
+    const auto count = take<int32_t>(stream_);
+    if (count < 0) throw Damaged("it declares " + std::to_string(count) + " grids");
+    for (int32_t i = 0; i < count; ++i) {
+        Entry entry = readDescriptor();
+        const auto start = int64_t(stream_.tellg());
+        if (has_offsets) checkPositions(entry, start);
+        else measure(entry);
+        grids.push_back(entry);
+        stream_.seekg(entry.end_pos);
+    }
+}
+
+bool Reader::readHeader() {
+    if (file_.size() < 8 || take<int64_t>(stream_) != openvdb::OPENVDB_MAGIC) throw Damaged("it is not a VDB file");
+    version = take<uint32_t>(stream_);
+    if (version < kOldestVersion || version > kNewestVersion) {
+        throw Damaged("its file version is " + std::to_string(version) + "; versions " +
+            std::to_string(kOldestVersion) + " to " + std::to_string(kNewestVersion) + " can be read");
+    }
+    library.first = take<uint32_t>(stream_);
+    library.second = take<uint32_t>(stream_);
+    const bool has_offsets = take<char>(stream_) != 0;
+    uuid.resize(36);
+    stream_.read(uuid.data(), 36);
+    return has_offsets;
+}
+
+Entry Reader::readDescriptor() {
+    Entry entry;
+    entry.unique_name = takeString(stream_, file_.size());
+    entry.type = takeString(stream_, file_.size());
+    entry.parent = takeString(stream_, file_.size());
+    const auto& type = entry.type;
+    if (type.size() > kHalfSuffix.size() &&
+        type.compare(type.size() - kHalfSuffix.size(), kHalfSuffix.size(), kHalfSuffix) == 0) {
+        entry.half = true;
+        entry.type.resize(type.size() - kHalfSuffix.size());
+    }
+    entry.grid_pos = take<int64_t>(stream_);
+    entry.block_pos = take<int64_t>(stream_);
+    entry.end_pos = take<int64_t>(stream_);
+    return entry;
+}
+
+void Reader::checkPositions(const Entry& entry, int64_t start) const {
+    const bool instance = !entry.parent.empty();
+    const bool ordered = entry.grid_pos == start && entry.end_pos >= start &&
+        (instance || (entry.block_pos >= start && entry.block_pos <= entry.end_pos));
+    if (!ordered) throw Damaged("the positions of grid '" + entry.unique_name + "' contradict each other");
+    if (entry.end_pos > int64_t(file_.size())) {
+        throw EndsEarly("it ends early: grid '" + entry.unique_name + "' should reach byte " +
+            std::to_string(entry.end_pos) + " of " + std::to_string(file_.size()));
+    }
+}
+
+// Finds the positions in a file that was written without them, by reading the grid once.
+void Reader::measure(Entry& entry) {
+    entry.grid_pos = int64_t(stream_.tellg());
+    StreamState state(stream_, library, version, default_compression_);
+    const auto grid = readHead(entry, state);
+    if (entry.parent.empty()) {
+        grid->readTopology(stream_);
+        entry.block_pos = int64_t(stream_.tellg());
+        grid->readBuffers(stream_);
+    }
+    entry.end_pos = int64_t(stream_.tellg());
+}
+
+void Reader::seek(const Entry& entry) {
+    stream_.clear();
+    stream_.seekg(entry.grid_pos);
+}
+
+// Compression flags, metadata and transform; leaves the stream where the topology begins.
+openvdb::GridBase::Ptr Reader::readHead(const Entry& entry, StreamState& state) {
+    openvdb::io::setDataCompression(stream_, take<uint32_t>(stream_));
+    auto grid = openvdb::GridBase::createGrid(entry.type);
+    grid->setSaveFloatAsHalf(entry.half);
+    grid->readMeta(stream_);
+    if ((*grid)["file_delayed_load"]) grid->removeMeta("file_delayed_load"); // an index of this file's bytes
+    grid->readTransform(stream_);
+    state.useGrid(*grid);
+    return grid;
+}
+
+GridContent Reader::read(size_t index) {
+    const Entry& entry = grids.at(index);
+    seek(entry);
+    GridContent content;
+    StreamState state(stream_, library, version, default_compression_);
+    openvdb::GridBase::Ptr grid;
+    try {
+        if (openvdb::GridBase::isRegistered(entry.type)) {
+            grid = readHead(entry, state);
+            content.metadata = metaBytes(*grid);
+            content.transform = serialised([&](std::ostream& out, StreamState&) { grid->writeTransform(out); });
+            if (entry.parent.empty()) {
+                grid->readTopology(stream_);
+                grid->readBuffers(stream_);
+            }
+        }
+    } catch (const openvdb::LookupError&) { // an attribute type of points, say, that this OpenVDB lacks
+        grid.reset();
+    }
+    if (!grid) {
+        if (version != kWrittenVersion) {
+            throw Damaged("grid '" + entry.unique_name + "' has type " + entry.type + ", unknown to this OpenVDB, in "
+                "file version " + std::to_string(version) + "; only version " + std::to_string(kWrittenVersion) +
+                " can be carried unread");
+        }
+        return {"raw", "", "", std::string(file_.data() + entry.grid_pos, size_t(entry.end_pos - entry.grid_pos)), {}};
+    }
+    if (int64_t(stream_.tellg()) != entry.end_pos) {
+        throw Damaged("grid '" + entry.unique_name + "' ends at byte " + std::to_string(stream_.tellg()) +
+            ", not at " + std::to_string(entry.end_pos) + " as the file says");
+    }
+    if (!entry.parent.empty()) { content.storage = "instance"; return content; }
+    const bool arrays = withTreeType(entry.type, [&](auto* null) {
+        using GridT = std::remove_pointer_t<decltype(null)>;
+        auto typed = openvdb::gridPtrCast<GridT>(grid);
+        if (!typed) throw Damaged("grid '" + entry.unique_name + "' is not of its declared type");
+        content.tree = exportTree(typed->tree());
+    });
+    content.storage = arrays ? "tree" : "serial";
+    if (!arrays) {
+        content.blob = serialised([&](std::ostream& out, StreamState& to) {
+            to.useGrid(*grid);
+            grid->writeTopology(out);
+            grid->writeBuffers(out);
+        });
+    }
+    return content;
+}
+
+Outline Reader::outline(size_t index) {
+    const Entry& entry = grids.at(index);
+    seek(entry);
+    Outline outline;
+    outline.known = openvdb::GridBase::isRegistered(entry.type);
+    if (!outline.known) return outline;
+    StreamState state(stream_, library, version, default_compression_);
+    try {
+        const auto grid = readHead(entry, state);
+        outline.compression = openvdb::io::getDataCompression(stream_);
+        outline.metadata = metaBytes(*grid);
+        outline.transform = serialised([&](std::ostream& out, StreamState&) { grid->writeTransform(out); });
+        if (!entry.parent.empty()) return outline;
+        grid->readTopology(stream_);
+        const auto& tree = grid->baseTree();
+        outline.leaves = tree.leafCount();
+        outline.active_voxels = tree.activeVoxelCount();
+        outline.active_tiles = tree.activeTileCount();
+        tree.evalActiveVoxelBoundingBox(outline.active_bbox);
+    } catch (const openvdb::LookupError&) {
+        outline.known = false;
+    }
+    return outline;
+}
+
+} // namespace nvdb

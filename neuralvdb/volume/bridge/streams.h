@@ -1,0 +1,87 @@
+// Byte streams under OpenVDB's readers and writers: a read-only stream over memory that throws at its
+// end, so that no short read goes unnoticed, and a read-only mapping of a file.
+#pragma once
+
+#include <cstdint>
+#include <istream>
+#include <stdexcept>
+#include <streambuf>
+#include <string>
+
+namespace nvdb {
+
+// The bytes are not what their format allows. Becomes neuralvdb's DamagedFile in Python.
+struct Damaged : std::runtime_error { using std::runtime_error::runtime_error; };
+
+// The stream ends before its content does, or points outside itself.
+struct EndsEarly : Damaged { using Damaged::Damaged; };
+
+// The operating system refused; the message is complete, `code` is its errno.
+struct SystemFailure : std::runtime_error {
+    SystemFailure(const std::string& what, int code) : std::runtime_error(what), code(code) {}
+    int code;
+};
+
+// A seekable view of `size` bytes at `data`, which must outlive it.
+class MemoryBuffer : public std::streambuf {
+public:
+    MemoryBuffer(const char* data, size_t size) {
+        char* begin = const_cast<char*>(data);
+        setg(begin, begin, begin + size);
+    }
+
+protected:
+    // OpenVDB checks few of its reads, so a short one must stop it here.
+    std::streamsize xsgetn(char* to, std::streamsize count) override {
+        if (count < 0 || count > egptr() - gptr()) throw EndsEarly(at());
+        std::char_traits<char>::copy(to, gptr(), size_t(count));
+        setg(eback(), gptr() + count, egptr());
+        return count;
+    }
+    int_type underflow() override {
+        if (gptr() == egptr()) throw EndsEarly(at());
+        return traits_type::to_int_type(*gptr());
+    }
+    pos_type seekoff(off_type off, std::ios_base::seekdir dir, std::ios_base::openmode) override {
+        const off_type size = egptr() - eback(), here = gptr() - eback();
+        const off_type base = dir == std::ios_base::beg ? 0 : dir == std::ios_base::cur ? here : size;
+        if (off < -base || off > size - base) throw EndsEarly(at());
+        setg(eback(), eback() + base + off, egptr());
+        return pos_type(base + off);
+    }
+    pos_type seekpos(pos_type pos, std::ios_base::openmode mode) override {
+        return seekoff(off_type(pos), std::ios_base::beg, mode);
+    }
+
+private:
+    std::string at() const {
+        return "it ends early: needed more at byte " + std::to_string(gptr() - eback()) +
+            " of " + std::to_string(egptr() - eback());
+    }
+};
+
+// An istream over memory in which every failure is an exception.
+class MemoryStream : private MemoryBuffer, public std::istream {
+public:
+    MemoryStream(const char* data, size_t size)
+        : MemoryBuffer(data, size), std::istream(static_cast<MemoryBuffer*>(this)) {
+        exceptions(std::ios_base::badbit | std::ios_base::failbit | std::ios_base::eofbit);
+    }
+};
+
+// A whole file mapped read-only; throws SystemFailure where it cannot be opened.
+class MappedFile {
+public:
+    explicit MappedFile(const std::string& path);
+    ~MappedFile();
+    MappedFile(const MappedFile&) = delete;
+    MappedFile& operator=(const MappedFile&) = delete;
+    const char* data() const { return data_; }
+    size_t size() const { return size_; }
+
+private:
+    const char* data_ = nullptr;
+    size_t size_ = 0;
+};
+
+} // namespace nvdb

@@ -1,0 +1,260 @@
+// A 5-4-3 tree as plain arrays, and back. The arrays hold nodes in depth-first order, as OpenVDB's own
+// iterators visit them, so a node's children are the set bits of its child mask in order.
+//
+//   level   slots   child mask   value mask   values
+//   upper   32768   4096 bytes   4096 bytes   one per slot, zero where a child is
+//   lower    4096    512 bytes    512 bytes   one per slot, zero where a child is
+//   leaf      512       -          64 bytes   one per voxel, active or not
+//
+// Bit n of a mask is bit n % 8 of byte n / 8. Slot and voxel order is OpenVDB's (z fastest).
+#pragma once
+
+#include "streams.h"
+
+#include <openvdb/openvdb.h>
+#include <tbb/parallel_for.h>
+
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+namespace nvdb {
+
+// `count` values of T that Python may take over; not initialised.
+template<typename T>
+struct Buffer {
+    std::unique_ptr<T[]> data;
+    size_t count = 0;
+    void resize(size_t n) { data.reset(new T[n]); count = n; }
+};
+
+struct Level {
+    size_t nodes = 0;
+    Buffer<uint8_t> child, active; // child stays empty for leaves
+};
+
+template<typename ValueT>
+struct TreeArrays {
+    ValueT background;
+    Buffer<int32_t> child_origins, tile_origins; // root table, 3 per entry
+    Buffer<uint8_t> tile_active;
+    Buffer<ValueT> tile_values;
+    Level upper, lower, leaf;
+    Buffer<ValueT> upper_values, lower_values, leaf_values;
+};
+
+template<typename MaskT>
+void saveMask(const MaskT& mask, uint8_t* to) {
+    for (uint32_t i = 0; i < MaskT::SIZE / 64; ++i) {
+        const uint64_t word = mask.template getWord<uint64_t>(i);
+        std::memcpy(to + 8 * i, &word, 8);
+    }
+}
+
+template<typename MaskT>
+MaskT loadMask(const uint8_t* from) {
+    MaskT mask;
+    for (uint32_t i = 0; i < MaskT::SIZE / 64; ++i) {
+        uint64_t word;
+        std::memcpy(&word, from + 8 * i, 8);
+        mask.template getWord<uint64_t>(i) = word;
+    }
+    return mask;
+}
+
+template<typename NodeT>
+void exportInternal(const std::vector<const NodeT*>& nodes, Level& level,
+    Buffer<typename NodeT::ValueType>& values)
+{
+    using ValueT = typename NodeT::ValueType;
+    constexpr size_t slots = NodeT::NUM_VALUES;
+    level.nodes = nodes.size();
+    level.child.resize(nodes.size() * slots / 8);
+    level.active.resize(nodes.size() * slots / 8);
+    values.resize(nodes.size() * slots);
+    std::atomic<bool> overlap{false};
+    tbb::parallel_for(size_t(0), nodes.size(), [&](size_t i) {
+        const NodeT& node = *nodes[i];
+        saveMask(node.getChildMask(), level.child.data.get() + i * slots / 8);
+        saveMask(node.getValueMask(), level.active.data.get() + i * slots / 8);
+        ValueT* to = values.data.get() + i * slots;
+        for (uint32_t n = 0; n < slots; ++n) {
+            const bool child = node.isChildMaskOn(n);
+            if (child && node.isValueMaskOn(n)) overlap = true;
+            to[n] = child ? openvdb::zeroVal<ValueT>() : node.getTable()[n].getValue();
+        }
+    });
+    if (overlap) throw Damaged("a tree node marks the same slot as child and as active tile");
+}
+
+template<typename LeafT>
+void exportLeaves(const std::vector<const LeafT*>& nodes, Level& level,
+    Buffer<typename LeafT::ValueType>& values)
+{
+    constexpr size_t slots = LeafT::NUM_VALUES;
+    level.nodes = nodes.size();
+    level.active.resize(nodes.size() * slots / 8);
+    values.resize(nodes.size() * slots);
+    tbb::parallel_for(size_t(0), nodes.size(), [&](size_t i) {
+        saveMask(nodes[i]->getValueMask(), level.active.data.get() + i * slots / 8);
+        std::memcpy(values.data.get() + i * slots, nodes[i]->buffer().data(),
+            slots * sizeof(typename LeafT::ValueType));
+    });
+}
+
+template<typename TreeT>
+void exportRoot(const TreeT& tree, TreeArrays<typename TreeT::ValueType>& out) {
+    using UpperT = typename TreeT::RootNodeType::ChildNodeType;
+    const auto& root = tree.root();
+    out.background = root.background();
+    std::vector<openvdb::Coord> children, tiles;
+    for (auto it = root.cbeginChildOn(); it; ++it) children.push_back(it.getCoord());
+    for (auto it = root.cbeginValueAll(); it; ++it) tiles.push_back(it.getCoord());
+    out.child_origins.resize(3 * children.size());
+    out.tile_origins.resize(3 * tiles.size());
+    out.tile_active.resize(tiles.size());
+    out.tile_values.resize(tiles.size());
+    auto copy = [](const openvdb::Coord& from, int32_t* to) {
+        if (from != (from & ~int32_t(UpperT::DIM - 1))) throw Damaged("a root entry lies off the tree's lines");
+        for (int a = 0; a < 3; ++a) to[a] = from[a];
+    };
+    for (size_t i = 0; i < children.size(); ++i) copy(children[i], &out.child_origins.data[3 * i]);
+    size_t i = 0;
+    for (auto it = root.cbeginValueAll(); it; ++it, ++i) {
+        copy(tiles[i], &out.tile_origins.data[3 * i]);
+        out.tile_active.data[i] = it.isValueOn();
+        out.tile_values.data[i] = *it;
+    }
+}
+
+// All of `tree` as arrays. Throws Damaged where the tree breaks the rules above.
+template<typename TreeT>
+TreeArrays<typename TreeT::ValueType> exportTree(const TreeT& tree) {
+    using UpperT = typename TreeT::RootNodeType::ChildNodeType;
+    using LowerT = typename UpperT::ChildNodeType;
+    TreeArrays<typename TreeT::ValueType> out;
+    exportRoot(tree, out);
+    std::vector<const UpperT*> uppers;
+    std::vector<const LowerT*> lowers;
+    std::vector<const typename TreeT::LeafNodeType*> leaves;
+    tree.getNodes(uppers);
+    tree.getNodes(lowers);
+    tree.getNodes(leaves);
+    exportInternal(uppers, out.upper, out.upper_values);
+    exportInternal(lowers, out.lower, out.lower_values);
+    exportLeaves(leaves, out.leaf, out.leaf_values);
+    return out;
+}
+
+// Borrowed arrays of the same layout, sizes checked by the caller except for the child counts.
+template<typename ValueT>
+struct TreeView {
+    ValueT background;
+    size_t children, tiles;
+    const int32_t *child_origins, *tile_origins;
+    const uint8_t* tile_active;
+    const ValueT* tile_values;
+    struct { size_t nodes; const uint8_t *child, *active; const ValueT* values; } upper, lower, leaf;
+};
+
+// OpenVDB's active-mask compression compares inactive values with ==, and so would lose the sign of a
+// zero and the payload of a NaN. Notes whether any inactive value seen is such a one.
+template<typename ValueT>
+class MaskHazard {
+public:
+    void see(const ValueT& value) {
+        const auto* part = reinterpret_cast<const typename openvdb::VecTraits<ValueT>::ElementType*>(&value);
+        for (int i = 0; i < openvdb::VecTraits<ValueT>::Size; ++i) {
+            if (std::isnan(part[i]) || (part[i] == 0 && std::signbit(part[i]))) seen_ = true;
+        }
+    }
+    bool seen() const { return seen_; }
+
+private:
+    std::atomic<bool> seen_{false};
+};
+
+inline size_t countBits(const uint8_t* bytes, size_t count) {
+    size_t sum = 0;
+    for (size_t i = 0; i < count; ++i) sum += size_t(__builtin_popcount(bytes[i]));
+    return sum;
+}
+
+inline bool bit(const uint8_t* mask, size_t n) { return mask[n / 8] >> (n % 8) & 1; }
+
+// For each of `nodes` the index of its first child; the last entry is the number of children.
+inline std::vector<size_t> firstChildren(const uint8_t* child, size_t nodes, size_t bytes, size_t expected) {
+    std::vector<size_t> first(nodes + 1, 0);
+    for (size_t i = 0; i < nodes; ++i) first[i + 1] = first[i] + countBits(child + i * bytes, bytes);
+    if (first[nodes] != expected) throw std::invalid_argument("child masks disagree with the number of nodes");
+    return first;
+}
+
+// Adds tiles to `parents` and gives back their new children, in order; `make` builds one at an origin.
+template<typename NodeT, typename ViewT, typename HazardT, typename MakeT>
+std::vector<typename NodeT::ChildNodeType*> addChildren(
+    const std::vector<NodeT*>& parents, const ViewT& view, size_t expected, HazardT& hazard, MakeT make)
+{
+    constexpr size_t slots = NodeT::NUM_VALUES;
+    const auto first = firstChildren(view.child, parents.size(), slots / 8, expected);
+    std::vector<typename NodeT::ChildNodeType*> made(expected);
+    tbb::parallel_for(size_t(0), parents.size(), [&](size_t i) {
+        NodeT& node = *parents[i];
+        const uint8_t* child = view.child + i * slots / 8;
+        const uint8_t* active = view.active + i * slots / 8;
+        size_t next = first[i];
+        for (uint32_t n = 0; n < slots; ++n) {
+            if (bit(child, n)) {
+                made[next] = make(node.offsetToGlobalCoord(n), next);
+                node.addChild(made[next++]);
+            } else {
+                const auto& value = view.values[i * slots + n];
+                if (!bit(active, n)) hazard.see(value);
+                node.addTile(n, value, bit(active, n));
+            }
+        }
+    });
+    return made;
+}
+
+template<typename LeafT, typename ViewT, typename HazardT>
+LeafT* makeLeaf(const openvdb::Coord& origin, const ViewT& view, size_t i, HazardT& hazard) {
+    constexpr size_t slots = LeafT::NUM_VALUES;
+    const auto* values = view.values + i * slots;
+    const uint8_t* active = view.active + i * slots / 8;
+    auto* leaf = new LeafT(origin, values[0], false);
+    std::memcpy(leaf->buffer().data(), values, slots * sizeof(typename LeafT::ValueType));
+    leaf->setValueMask(loadMask<typename LeafT::NodeMaskType>(active));
+    for (size_t n = 0; n < slots; ++n) if (!bit(active, n)) hazard.see(values[n]);
+    return leaf;
+}
+
+// The tree that `view` describes; `mask_hazard` is set where active-mask compression would change bits.
+template<typename TreeT>
+typename TreeT::Ptr importTree(const TreeView<typename TreeT::ValueType>& view, bool& mask_hazard) {
+    using UpperT = typename TreeT::RootNodeType::ChildNodeType;
+    using LowerT = typename UpperT::ChildNodeType;
+    using LeafT = typename TreeT::LeafNodeType;
+    auto tree = std::make_shared<TreeT>(view.background);
+    MaskHazard<typename TreeT::ValueType> hazard;
+    hazard.see(view.background);
+    auto coord = [](const int32_t* at) { return openvdb::Coord(at[0], at[1], at[2]); };
+    for (size_t i = 0; i < view.tiles; ++i) {
+        tree->root().addTile(coord(view.tile_origins + 3 * i), view.tile_values[i], view.tile_active[i]);
+    }
+    std::vector<UpperT*> uppers;
+    for (size_t i = 0; i < view.children; ++i) {
+        uppers.push_back(new UpperT(coord(view.child_origins + 3 * i), view.background));
+        tree->root().addChild(uppers.back());
+    }
+    const auto lowers = addChildren(uppers, view.upper, view.lower.nodes, hazard,
+        [&](const openvdb::Coord& origin, size_t) { return new LowerT(origin, view.background); });
+    addChildren(lowers, view.lower, view.leaf.nodes, hazard,
+        [&](const openvdb::Coord& origin, size_t i) { return makeLeaf<LeafT>(origin, view.leaf, i, hazard); });
+    mask_hazard = hazard.seen();
+    return tree;
+}
+
+} // namespace nvdb

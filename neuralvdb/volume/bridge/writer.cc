@@ -1,0 +1,148 @@
+#include "writer.h"
+
+#include <cerrno>
+
+namespace nvdb {
+
+Writer::Writer(const std::string& path, const std::string& metadata, int32_t grids,
+    const std::string& uuid, uint32_t compression) : buffer_(1 << 20), compression_(compression)
+{
+    file_.rdbuf()->pubsetbuf(buffer_.data(), std::streamsize(buffer_.size()));
+    errno = 0;
+    file_.open(path, std::ios_base::out | std::ios_base::binary | std::ios_base::trunc);
+    check();
+    const int64_t magic = openvdb::OPENVDB_MAGIC;
+    const uint32_t versions[3] = {kWrittenVersion, thisLibrary().first, thisLibrary().second};
+    const char has_offsets = 1;
+    put(&magic, 8);
+    put(versions, 12);
+    put(&has_offsets, 1);
+    put(uuid.data(), 36);
+    put(metadata.data(), metadata.size());
+    put(&grids, 4);
+}
+
+void Writer::put(const void* data, size_t size) {
+    file_.write(static_cast<const char*>(data), std::streamsize(size));
+    check();
+}
+
+void Writer::check() {
+    if (!file_) throw SystemFailure(std::strerror(errno ? errno : EIO), errno ? errno : EIO);
+}
+
+int64_t Writer::writeDescriptor(const Entry& entry) {
+    for (const auto* text : {&entry.unique_name, &entry.type, &entry.parent}) {
+        const std::string full = *text + (text == &entry.type && entry.half ? kHalfSuffix : "");
+        const auto length = uint32_t(full.size());
+        put(&length, 4);
+        put(full.data(), full.size());
+    }
+    const auto at = int64_t(file_.tellp());
+    const int64_t none[3] = {0, 0, 0};
+    put(none, 24);
+    return at;
+}
+
+void Writer::writePositions(const Entry& entry, int64_t at) {
+    const int64_t positions[3] = {entry.grid_pos, entry.block_pos, entry.end_pos};
+    file_.seekp(at);
+    put(positions, 24);
+    file_.seekp(entry.end_pos);
+}
+
+openvdb::GridBase::Ptr Writer::makeGrid(const Entry& entry, const std::string& metadata,
+    const std::string& transform)
+{
+    if (!openvdb::GridBase::isRegistered(entry.type)) throw Damaged("grid type " + entry.type + " is unknown to OpenVDB");
+    auto grid = openvdb::GridBase::createGrid(entry.type);
+    deserialise(metadata, [&](std::istream& in, StreamState&) { grid->readMeta(in); });
+    deserialise(transform, [&](std::istream& in, StreamState&) { grid->readTransform(in); });
+    return grid;
+}
+
+// A grid saved as half may hold a background that no half can hold (old files do); OpenVDB would round it.
+void Writer::restoreBackground(const openvdb::GridBase& grid, std::streamoff topology) {
+    withTreeType(grid.type(), [&](auto* null) {
+        using GridT = std::remove_pointer_t<decltype(null)>;
+        const auto background = static_cast<const GridT&>(grid).background();
+        const auto here = file_.tellp();
+        file_.seekp(topology + std::streamoff(sizeof(int32_t))); // behind the tree's buffer count
+        put(&background, sizeof(background));
+        file_.seekp(here);
+    });
+}
+
+void Writer::writeGrid(Entry entry, const openvdb::GridBase& grid, bool with_tree, uint32_t drop_flags) {
+    const auto at = writeDescriptor(entry);
+    entry.grid_pos = int64_t(file_.tellp());
+    uint32_t flags = compression_ & ~drop_flags;
+    const auto kind = grid.getGridClass(); // OpenVDB's rule: no zip on level sets and fog volumes
+    if (kind == openvdb::GRID_LEVEL_SET || kind == openvdb::GRID_FOG_VOLUME) flags &= ~openvdb::io::COMPRESS_ZIP;
+    put(&flags, 4);
+    StreamState state(file_, thisLibrary(), kWrittenVersion, flags);
+    state.useGrid(grid);
+    grid.writeMeta(file_);
+    grid.writeTransform(file_);
+    if (with_tree) {
+        const std::streamoff topology = file_.tellp();
+        grid.writeTopology(file_);
+        if (grid.saveFloatAsHalf()) restoreBackground(grid, topology);
+        entry.block_pos = int64_t(file_.tellp());
+        grid.writeBuffers(file_);
+    }
+    check();
+    entry.end_pos = int64_t(file_.tellp());
+    writePositions(entry, at);
+}
+
+template<typename GridT>
+void Writer::writeTree(const Entry& entry, const std::string& metadata, const std::string& transform,
+    const TreeView<typename GridT::ValueType>& view)
+{
+    auto grid = makeGrid(entry, metadata, transform);
+    bool hazard = false;
+    grid->setTree(importTree<typename GridT::TreeType>(view, hazard));
+    writeGrid(entry, *grid, true, hazard ? uint32_t(openvdb::io::COMPRESS_ACTIVE_MASK) : 0u);
+}
+
+template void Writer::writeTree<openvdb::FloatGrid>(const Entry&, const std::string&, const std::string&, const TreeView<float>&);
+template void Writer::writeTree<openvdb::DoubleGrid>(const Entry&, const std::string&, const std::string&, const TreeView<double>&);
+template void Writer::writeTree<openvdb::Vec3SGrid>(const Entry&, const std::string&, const std::string&, const TreeView<openvdb::Vec3s>&);
+template void Writer::writeTree<openvdb::Vec3DGrid>(const Entry&, const std::string&, const std::string&, const TreeView<openvdb::Vec3d>&);
+
+void Writer::writeSerial(const Entry& entry, const std::string& metadata, const std::string& transform,
+    const std::string& blob)
+{
+    auto grid = makeGrid(entry, metadata, transform);
+    deserialise(blob, [&](std::istream& in, StreamState& state) {
+        state.useGrid(*grid);
+        grid->readTopology(in);
+        grid->readBuffers(in);
+    });
+    writeGrid(entry, *grid, true, 0);
+}
+
+void Writer::writeInstance(const Entry& entry, const std::string& metadata, const std::string& transform) {
+    writeGrid(entry, *makeGrid(entry, metadata, transform), false, 0);
+}
+
+void Writer::writeRaw(const Entry& entry, const std::string& bytes, int64_t block_offset) {
+    const auto at = writeDescriptor(entry);
+    Entry placed = entry;
+    placed.grid_pos = int64_t(file_.tellp());
+    placed.block_pos = placed.grid_pos + block_offset;
+    put(bytes.data(), bytes.size());
+    placed.end_pos = int64_t(file_.tellp());
+    writePositions(placed, at);
+}
+
+void Writer::close() {
+    errno = 0;
+    file_.flush();
+    check();
+    file_.close();
+    check();
+}
+
+} // namespace nvdb

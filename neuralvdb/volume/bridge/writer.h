@@ -1,0 +1,39 @@
+// Writes .vdb files grid by grid, each grid dropped from memory before the next is built.
+#pragma once
+
+#include "vdb_format.h"
+
+#include <fstream>
+
+namespace nvdb {
+
+class Writer {
+public:
+    // `compression` is a set of OpenVDB's flags; `uuid` 36 characters; `metadata` serialised.
+    Writer(const std::string& path, const std::string& metadata, int32_t grids,
+        const std::string& uuid, uint32_t compression);
+
+    template<typename GridT>
+    void writeTree(const Entry& entry, const std::string& metadata, const std::string& transform,
+        const TreeView<typename GridT::ValueType>& view);
+    void writeSerial(const Entry& entry, const std::string& metadata, const std::string& transform,
+        const std::string& blob);
+    void writeInstance(const Entry& entry, const std::string& metadata, const std::string& transform);
+    void writeRaw(const Entry& entry, const std::string& bytes, int64_t block_offset);
+    void close(); // throws SystemFailure where not all bytes reached the file
+
+private:
+    openvdb::GridBase::Ptr makeGrid(const Entry&, const std::string& metadata, const std::string& transform);
+    void writeGrid(Entry entry, const openvdb::GridBase& grid, bool with_tree, uint32_t drop_flags);
+    void restoreBackground(const openvdb::GridBase& grid, std::streamoff topology);
+    int64_t writeDescriptor(const Entry& entry);
+    void writePositions(const Entry& entry, int64_t at);
+    void put(const void* data, size_t size);
+    void check();
+
+    std::vector<char> buffer_;
+    std::ofstream file_;
+    uint32_t compression_;
+};
+
+} // namespace nvdb

@@ -1,0 +1,140 @@
+"""A VDB grid as plain arrays.
+
+Letters in shapes: U upper nodes, L lower nodes, N leaves, T root tiles, S slots of a node (upper 32768,
+lower 4096, leaf 512), C components (the axis is absent for scalars). Nodes stand in depth-first order,
+so the children of a level are the set bits of its parents' child masks, in order. Masks are packed: bit
+n of a node is bit n % 8 of byte n // 8. Slot and voxel order is OpenVDB's (z fastest).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+
+UPPER_SLOTS, LOWER_SLOTS, LEAF_SLOTS = 32768, 4096, 512
+UPPER_LOG2, LOWER_LOG2, LEAF_LOG2 = 5, 4, 3
+
+# Grid types that travel as arrays: name in the file -> (component type, components).
+TREE_TYPES = {
+    "Tree_float_5_4_3": (np.dtype(np.float32), 1),
+    "Tree_double_5_4_3": (np.dtype(np.float64), 1),
+    "Tree_vec3s_5_4_3": (np.dtype(np.float32), 3),
+    "Tree_vec3d_5_4_3": (np.dtype(np.float64), 3),
+}
+
+
+class Storage(IntEnum):
+    """How a grid travels: as arrays, as OpenVDB's serialised bytes, as the file's own bytes, or by reference."""
+
+    TREE = 0
+    SERIAL = 1
+    RAW = 2
+    INSTANCE = 3
+
+
+@dataclass
+class Level:
+    """One level of a tree. child: (nodes, S/8) uint8, None for leaves; active: (nodes, S/8) uint8;
+    values: (nodes, S[, C]), zero in child slots."""
+
+    child: np.ndarray | None
+    active: np.ndarray
+    values: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.active)
+
+
+@dataclass
+class Root:
+    """The root table. background: ([C]); child_origins: (U, 3) int32; tile_origins: (T, 3) int32;
+    tile_active: (T,) uint8; tile_values: (T[, C]). Origins are index-space coordinates (voxels)."""
+
+    background: np.ndarray
+    child_origins: np.ndarray
+    tile_origins: np.ndarray
+    tile_active: np.ndarray
+    tile_values: np.ndarray
+
+
+@dataclass
+class Tree:
+    """A 5-4-3 tree."""
+
+    root: Root
+    upper: Level
+    lower: Level
+    leaf: Level
+
+    @property
+    def levels(self) -> tuple[Level, Level, Level]:
+        """Upper, lower and leaf level."""
+        return self.upper, self.lower, self.leaf
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        levels = sum(a.nbytes for l in self.levels for a in (l.child, l.active, l.values) if a is not None)
+        return levels + sum(getattr(self.root, name).nbytes for name in self.root.__dataclass_fields__)
+
+
+@dataclass
+class VolumeGrid:
+    """One grid of a file.
+
+    unique_name is the name in the file, with OpenVDB's suffix for duplicates; metadata and transform are
+    OpenVDB's own serialised bytes. `tree` is set for TREE, `blob` for SERIAL and RAW; an INSTANCE shares
+    the tree of the grid whose unique name is `parent`.
+    """
+
+    unique_name: bytes
+    grid_type: str
+    half: bool
+    storage: Storage
+    parent: bytes = b""
+    metadata: bytes = b""
+    transform: bytes = b""
+    tree: Tree | None = None
+    blob: bytes = b""
+    block_offset: int = field(default=0, compare=False)  # RAW only: bytes from the grid to its buffers
+
+    @property
+    def name(self) -> str:
+        """The name for people: `density`, or `density[1]` where names repeat."""
+        return display_name(self.unique_name)
+
+
+def display_name(unique_name: bytes) -> str:
+    """`density` or `density[1]` for a unique name; bytes that are no UTF-8 come out escaped."""
+    text = unique_name.decode("utf-8", "backslashreplace")
+    name, sep, number = text.partition("\x1e")
+    return f"{name}[{number}]" if sep else name
+
+
+def popcount(mask: np.ndarray) -> int:
+    """The number of set bits of a packed mask."""
+    return int(np.bitwise_count(mask).sum(dtype=np.int64))
+
+
+def unpack(mask: np.ndarray) -> np.ndarray:
+    """(nodes, S) bool from a packed (nodes, S/8) mask."""
+    return np.unpackbits(mask, axis=1, bitorder="little").view(bool)
+
+
+def child_origins(origins: np.ndarray, child: np.ndarray, log2dim: int, child_dim: int) -> np.ndarray:
+    """Origins (children, 3) int32 of all children of nodes at `origins` (nodes, 3).
+
+    log2dim: the node's children per axis as a power of two; child_dim: a child's edge in voxels.
+    """
+    node, slot = np.nonzero(unpack(child))
+    low = (1 << log2dim) - 1
+    steps = np.stack([slot >> 2 * log2dim, slot >> log2dim & low, slot & low], axis=1)
+    return (origins[node] + steps * child_dim).astype(np.int32)
+
+
+def leaf_origins(tree: Tree) -> np.ndarray:
+    """Index-space origin (N, 3) int32 of every leaf (voxels)."""
+    lower = child_origins(tree.root.child_origins, tree.upper.child, UPPER_LOG2, 128)
+    return child_origins(lower, tree.lower.child, LOWER_LOG2, 8)
