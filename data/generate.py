@@ -1,7 +1,7 @@
 """Writes the volumes that this project makes for itself: a smoke sequence, a cloud and a level set, as .vdb files.
 
-    python data/generate.py smoke|cloud|levelset|all -o DIR [--resolution R] [--frames F] [--seed S] [--half]
-                                                     [--device cpu|cuda]
+python data/generate.py smoke|cloud|levelset|all -o DIR [--resolution R] [--frames F] [--seed S] [--half]
+                                                 [--device cpu|cuda]
 """
 
 import argparse
@@ -14,7 +14,8 @@ from shapes import HALF_BAND, WIDTH, cloud, level_set
 from solver import SmokeSettings, SmokeSolver
 from tqdm import tqdm
 
-from neuralvdb.volume import from_dense, write_vdb
+from neuralvdb.volume import Tree, from_dense, write_vdb
+from neuralvdb.volume.grid import LOWER_LOG2, UPPER_LOG2, child_origins, unpack
 
 THRESHOLD = 1e-3  # fog below this is inactive
 CREATOR = {"creator": "neuralvdb data/generate.py"}
@@ -27,7 +28,7 @@ def dilated(mask: torch.Tensor, voxels: int) -> torch.Tensor:
 
 
 def grid(values: torch.Tensor, name: str, active: torch.Tensor, **properties):
-    """A grid of `values` (X, Y, Z[, 3]) float32, background 0 unless told; voxel [0, 0, 0] is the index-space origin."""
+    """A grid of `values` (X, Y, Z[, 3]) float32, background 0 unless told; values[0, 0, 0] is voxel (0, 0, 0)."""
     properties = {"background": 0.0, "origin": (0, 0, 0), "metadata": CREATOR} | properties
     return from_dense(values.cpu().numpy().astype(np.float32), name=name, active=active.cpu().numpy(), **properties)
 
@@ -49,6 +50,19 @@ def smoke_grids(solver: SmokeSolver, half: bool) -> list:
         fog(solver.temperature, "temperature", size, half),
         grid(velocity, "velocity", near, **properties),
     ]
+
+
+def fill_tiles(tree: Tree, distance: np.ndarray) -> None:
+    """Gives each tile the value of `distance` (X, Y, Z) at its corner: inside the surface, minus the background."""
+    upper_origins = tree.root.child_origins
+    lower_origins = child_origins(upper_origins, tree.upper.child, UPPER_LOG2, 128)
+    nodes = ((tree.upper, upper_origins, UPPER_LOG2, 128), (tree.lower, lower_origins, LOWER_LOG2, 8))
+    for level, origins, log2dim, edge in nodes:
+        corners = child_origins(origins, ~level.child, log2dim, edge)
+        covered = (corners < distance.shape).all(axis=1)
+        tiles = ~unpack(level.child)
+        tiles[tiles] = covered
+        level.values[tiles] = distance[tuple(corners[covered].T)]
 
 
 def write(path: Path, grids: list) -> None:
@@ -79,6 +93,7 @@ def make_levelset(args: argparse.Namespace) -> None:
     background = HALF_BAND * size
     properties = {"voxel_size": size, "background": background, "grid_class": "level set", "half": args.half}
     surface = grid(distance, "surface", distance.abs() < background, **properties)
+    fill_tiles(surface.tree, distance.numpy())
     write(args.output / "levelset.vdb", [surface])
 
 
@@ -90,7 +105,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("kind", choices=[*MAKERS, "all"])
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the .vdb files")
     parser.add_argument("--resolution", type=int, help="voxels across (default: 128 for smoke, else 256)")
-    parser.add_argument("--frames", type=int, default=96, help="frames of smoke, 24 per second")
+    parser.add_argument("--frames", type=int, default=72, help="frames of smoke, 24 per second")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--half", action="store_true", help="save as half float")
     parser.add_argument("--device", default="cpu", help="where the smoke is simulated: cpu or cuda")

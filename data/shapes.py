@@ -18,7 +18,7 @@ def voxel_centres(shape: tuple[int, int, int]) -> torch.Tensor:
 
 
 def smooth_union(a: torch.Tensor, b: torch.Tensor, width: float) -> torch.Tensor:
-    """The lesser of two distances, rounded where they differ by less than `width` (polynomial smooth minimum, Quilez)."""
+    """The lesser of two distances, rounded where they differ by less than `width` (Quilez's smooth minimum)."""
     overlap = (width - (a - b).abs()).clamp(min=0) / width
     return torch.minimum(a, b) - overlap**2 * (width / 4)
 

@@ -52,16 +52,18 @@ class RandomField:
     Source: Eswaran and Pope, "An examination of forcing in direct numerical simulations of turbulence" (1988).
     """
 
-    def __init__(self, shape, spacings, memory: float, channels: int, seed: int, device):
+    def __init__(
+        self, shape: tuple[int, int, int], spacings: list[float], memory: float, channels: int, seed: int, device
+    ):
         self.shape, self.memory, self.device = shape, memory, device
         self.random = generator(seed)
         self.lattices = [self._normal(channels, knots_for(shape, spacing)) for spacing in spacings]
 
-    def _normal(self, channels, knots) -> torch.Tensor:
+    def _normal(self, channels: int, knots: tuple[int, ...]) -> torch.Tensor:
         return torch.randn(channels, *knots, generator=self.random)
 
     def advance(self, dt: float) -> torch.Tensor:
-        """(channels, X, Y, Z): the noise after `dt` seconds; octave n forgets 2^n times as fast and is 0.7^n as strong."""
+        """(channels, X, Y, Z): the noise `dt` seconds on; octave n forgets 2^n times as fast and is 0.7^n as strong."""
         total = 0
         for octave, lattice in enumerate(self.lattices):
             keep = math.exp(-dt * 2**octave / self.memory)
@@ -98,7 +100,7 @@ class PressureSolver:
         return -_along_axes(spectrum * self.inverse, self.vectors)
 
     def project(self, velocity: torch.Tensor) -> torch.Tensor:
-        """The velocity less the gradient of its pressure; nothing flows through the floor."""
+        """The velocity less the gradient of its pressure, in place; nothing flows through the floor."""
         velocity[UP, :, 0] = 0
         inner = F.pad(self.pressure(divergence(velocity)), (0, 1) * 3)
         for axis in range(3):
@@ -141,7 +143,8 @@ def _gradient(values: torch.Tensor) -> torch.Tensor:
 
 class Advection:
     """Moves fields along a displacement: MacCormack with a limiter, Selle et al., "An Unconditionally Stable MacCormack
-    Method" (2008). Beyond the range of the 3x3x3 voxels around the nearest one (theirs: the 8 corners) the plain result stands.
+    Method" (2008). Beyond the range of the 3x3x3 voxels around the nearest one (theirs: the 8 corners)
+    the semi-Lagrangian value stands.
     """
 
     def __init__(self, shape: tuple[int, int, int], device):
@@ -185,11 +188,12 @@ class SmokeSolver:
         self.distance = self._emitter_distance()
 
     def _emitter_distance(self) -> torch.Tensor:
-        """(X, Y, Z) distance to the emitter's centre in emitter radii; the emitter is a flat ellipsoid near the floor."""
+        """(X, Y, Z) distance to the emitter's centre in emitter radii; it is a flat ellipsoid near the floor."""
         s = self.settings
         centre = torch.tensor([s.width / 2, s.emitter_radius, s.width / 2])
         radii = s.emitter_radius * torch.tensor([1.0, 0.6, 1.0])
-        axes = [((torch.arange(n) + 0.5) * s.voxel_size - c) / r for n, c, r in zip(s.shape, centre, radii, strict=True)]
+        sides = zip(s.shape, centre, radii, strict=True)
+        axes = [((torch.arange(size) + 0.5) * s.voxel_size - middle) / radius for size, middle, radius in sides]
         squared = axes[0][:, None, None] ** 2 + axes[1][:, None] ** 2 + axes[2] ** 2
         return squared.sqrt().to(self.device)
 

@@ -1,0 +1,31 @@
+"""neuralvdb: a neural compressor for OpenVDB volumes.
+
+    import neuralvdb
+    neuralvdb.compress("smoke.vdb", "smoke.neuralvdb")
+    neuralvdb.decompress("smoke.neuralvdb", "again.vdb")
+
+Importing this loads neither torch nor triton, nor OpenVDB until something is called.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module, metadata
+
+from neuralvdb import errors
+from neuralvdb.settings import Settings
+
+__version__ = metadata.version("neuralvdb")
+
+_API = ("compress", "decompress", "diff", "info", "verify")
+
+__all__ = ["Settings", "__version__", "errors", *_API]
+
+
+def __getattr__(name: str) -> object:
+    if name in _API:
+        return getattr(import_module("neuralvdb.api"), name)
+    raise AttributeError(f"module 'neuralvdb' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -104,7 +104,7 @@ class ArchiveReader:
 
     Raises InputError where the file cannot be opened, DamagedFile where its bytes break the format,
     Unsupported where a newer version or an unknown required section is needed. Unknown optional sections
-    are left out of `sections`.
+    are left out of `sections`. Threads may read at the same time.
     """
 
     def __init__(self, path: str | os.PathLike[str], known: Callable[[str, int, int], bool]) -> None:
@@ -184,8 +184,7 @@ class ArchiveReader:
 
     def _read_at(self, offset: int, size: int) -> bytes:
         try:
-            self._file.seek(offset)
-            data = self._file.read(size)
+            data = os.pread(self._file.fileno(), size, offset)
         except OSError as error:
             raise InputError(f"{self.path}: cannot be read at byte {offset}: {error.strerror}") from error
         if len(data) != size:

@@ -116,7 +116,7 @@ public:
         for (size_t i = 0; i < shape.size(); ++i) if (array.shape(i) != shape[i]) throw nb::value_error(name);
         return reinterpret_cast<const T*>(array.data());
     }
-    size_t rows(const char* name) { return nb::cast<nb::ndarray<>>(arrays_[name]).shape(0); }
+    size_t rows(const char* name) { return nb::cast<nb::ndarray<nb::ro>>(arrays_[name]).shape(0); }
 
 private:
     nb::dict arrays_;

@@ -1,0 +1,88 @@
+"""From .vdb to .neuralvdb."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from neuralvdb.api.files import new_file
+from neuralvdb.api.source import select
+from neuralvdb.archive import ArchiveWriter
+from neuralvdb.codec.decode import FrameReader, decode_grids
+from neuralvdb.codec.encode import encode_frame
+from neuralvdb.errors import OutputError
+from neuralvdb.settings import Settings
+from neuralvdb.volume import VdbReader, set_threads
+
+Progress = Callable[[int], None]
+Runner = Callable[..., object]
+
+
+@dataclass
+class CompressReport:
+    """What compress() did. Sizes in bytes; left_out: grids the user did not select; verified: whether the
+    archive was decoded and compared."""
+
+    source: str
+    target: str
+    source_size: int
+    archive_size: int
+    grids: list[str]
+    left_out: list[str]
+    verified: bool
+
+    @property
+    def ratio(self) -> float:
+        """Source size over archive size."""
+        return self.source_size / self.archive_size
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return {**asdict(self), "ratio": round(self.ratio, 4)}
+
+
+def compress(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    settings: Settings = Settings(),
+    *,
+    progress: Progress = lambda _: None,
+    run: Runner = lambda job, *args: job(*args),
+) -> CompressReport:
+    """Writes the .vdb file `source` to the archive `target`, losslessly.
+
+    `progress` is called with bytes of the source as they are done (twice over with settings.verify).
+    `run` calls the job; `nvdb` passes one that does so in a child process. Raises InputError, DamagedFile,
+    Unsupported, NoSuchGrid, OutputExists, OutputError, PromiseBroken, OutOfMemory; then `target` is as before.
+    """
+    with new_file(Path(target), force=settings.force) as temporary:
+        left_out, grids = run(_compress, os.fspath(source), temporary, settings, progress)
+        sizes = os.path.getsize(source), os.path.getsize(temporary)
+    return CompressReport(os.fspath(source), os.fspath(target), *sizes, grids, left_out, settings.verify)
+
+
+def _compress(source: str, target: str, settings: Settings, progress: Progress) -> tuple[list[str], list[str]]:
+    """Names of the grids left out and of those archived."""
+    set_threads(settings.threads)
+    reader = VdbReader(source)
+    selected = select(reader.entries, settings.grids, source)
+    try:
+        with open(target, "r+b") as stream:
+            writer = ArchiveWriter(stream)
+            table = encode_frame(writer, reader, selected, threads=settings.threads, progress=progress)
+            writer.close()
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be written: {error.strerror}") from error
+    if settings.verify:
+        _verify(target, settings.threads, progress)
+    left_out = [entry.name for i, entry in enumerate(reader.entries) if i not in set(selected)]
+    return left_out, [grid.name for grid in table.grids]
+
+
+def _verify(target: str, threads: int, progress: Progress) -> None:
+    with FrameReader(target) as frame:
+        heads = frame.table.grids
+        for head, _ in zip(heads, decode_grids(frame, list(range(len(heads))), threads=threads), strict=True):
+            progress(head.source_size)

@@ -1,0 +1,179 @@
+"""What differs between two files, grid by grid."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+
+from neuralvdb.api.source import Volume, select
+from neuralvdb.volume import Storage, Tree, VolumeGrid, describe_metadata, describe_transform, leaf_origins
+from neuralvdb.volume.grid import LEAF_SLOTS, LOWER_SLOTS, display_name, unpack
+from neuralvdb.volume.lookup import bricks_at
+
+_CHUNK = 4096  # bricks compared together
+_TILE_VOXELS = (LOWER_SLOTS * LEAF_SLOTS, LEAF_SLOTS)  # under a tile of an upper and of a lower node
+
+
+@dataclass
+class GridDiff:
+    """One grid of both files. max_error and rmse in the grid's values over voxels active in either file; psnr in
+    dB, its peak the active range of the first file, None where nothing differs. same: no bit of the grid
+    differs. changes: one line each."""
+
+    name: str
+    same: bool
+    topology_equal: bool | None = None
+    active_voxels: tuple[int, int] | None = None
+    max_error: float | None = None
+    rmse: float | None = None
+    psnr: float | None = None
+    changes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class DiffReport:
+    """Two files. same: nothing differs in any grid, file-level metadata or their order."""
+
+    first: str
+    second: str
+    same: bool
+    changes: list[str]
+    grids: list[GridDiff]
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON; infinities and NaN as text."""
+        report = asdict(self)
+        for grid in report["grids"]:
+            grid.update({k: str(v) for k, v in grid.items() if isinstance(v, float) and not math.isfinite(v)})
+        return report
+
+
+def diff(
+    first: str | os.PathLike[str],
+    second: str | os.PathLike[str],
+    *,
+    grids: tuple[str, ...] = (),
+    progress: Callable[[int], None] = lambda _: None,
+) -> DiffReport:
+    """Compares two files, each a .vdb or an archive. `progress` is called with 1 after each grid.
+
+    Raises InputError, DamagedFile, Unsupported, NoSuchGrid.
+    """
+    a, b = Volume(first), Volume(second)
+    chosen = select(a.grids, grids, a.path), select(b.grids, grids, b.path)
+    names = [[v.grids[i].unique_name for i in c] for v, c in zip((a, b), chosen, strict=True)]
+    changes = [] if a.metadata == b.metadata else ["file-level metadata differs"]
+    if names[0] != names[1] and sorted(names[0]) == sorted(names[1]):
+        changes.append("the grids stand in another order")
+    changes += [f"grid '{display_name(n)}' is only in the first file" for n in names[0] if n not in names[1]]
+    changes += [f"grid '{display_name(n)}' is only in the second file" for n in names[1] if n not in names[0]]
+    found = []
+    for name, index in zip(names[0], chosen[0], strict=True):
+        if name in names[1]:
+            found.append(diff_grids(a.read(index), b.read(chosen[1][names[1].index(name)])))
+            progress(1)
+    same = not changes and all(grid.same for grid in found)
+    return DiffReport(os.fspath(first), os.fspath(second), same, changes, found)
+
+
+def diff_grids(a: VolumeGrid, b: VolumeGrid) -> GridDiff:
+    """GridDiff of two grids."""
+    result = GridDiff(a.name, same=True, changes=_changes(a, b))
+    if a.tree is not None and b.tree is not None and a.grid_type == b.grid_type:
+        _compare_trees(a.tree, b.tree, result)
+    elif a.storage is not b.storage or a.blob != b.blob:
+        result.changes.append("content differs")
+    result.same = not result.changes
+    return result
+
+
+def _changes(a: VolumeGrid, b: VolumeGrid) -> list[str]:
+    changes = [f"{what}: {x} / {y}" for what, x, y in (("type", a.grid_type, b.grid_type), ("half", a.half, b.half)) if x != y]
+    if a.parent != b.parent:
+        changes.append("they share trees with different grids")
+    if a.metadata != b.metadata:
+        ours, theirs = describe_metadata(a.metadata), describe_metadata(b.metadata)
+        for name in sorted(ours.keys() | theirs.keys()):
+            x, y = ours.get(name, ("", "nothing")), theirs.get(name, ("", "nothing"))
+            if x != y:
+                changes.append(f"metadata {name}: {x[1]} / {y[1]}")
+        if ours == theirs:
+            changes.append("metadata differs in its bytes")
+    if a.transform != b.transform:
+        changes.append(f"transform: {_line(a.transform)} / {_line(b.transform)}")
+    return changes
+
+
+def _line(transform: bytes) -> str:
+    found = describe_transform(transform) if transform else {"type": "none", "text": ""}
+    return " ".join(f"{found['type']} {found['text']}".split())
+
+
+def _compare_trees(a: Tree, b: Tree, result: GridDiff) -> None:
+    result.topology_equal = _topology_equal(a, b)
+    if not result.topology_equal:
+        result.changes.append("topology differs")
+    if a.root.background.tobytes() != b.root.background.tobytes():
+        result.changes.append(f"background: {a.root.background} / {b.root.background}")
+    total = _Errors()
+    if result.topology_equal:
+        for x, y, voxels in zip(a.levels[:2], b.levels[:2], _TILE_VOXELS, strict=True):
+            total.add(x.values, y.values, unpack(x.active), unpack(y.active), voxels)
+        if any(x.values.tobytes() != y.values.tobytes() for x, y in zip(a.levels, b.levels, strict=True)):
+            result.changes.append("values differ")
+        if a.root.tile_values.tobytes() != b.root.tile_values.tobytes():
+            result.changes.append("root tiles differ")
+    origins = np.unique(np.concatenate([leaf_origins(a), leaf_origins(b)]), axis=0)
+    for i in range(0, len(origins), _CHUNK):
+        (x, x_on), (y, y_on) = (bricks_at(tree, origins[i : i + _CHUNK]) for tree in (a, b))
+        total.add(x, y, x_on, y_on, 1)
+    result.active_voxels = total.active[0], total.active[1]
+    result.max_error, result.rmse, result.psnr = total.summary()
+
+
+def _topology_equal(a: Tree, b: Tree) -> bool:
+    pairs = [(getattr(a.root, n), getattr(b.root, n)) for n in ("child_origins", "tile_origins", "tile_active")]
+    for x, y in zip(a.levels, b.levels, strict=True):
+        pairs += [(x.active, y.active)] + ([(x.child, y.child)] if x.child is not None else [])
+    return all(np.array_equal(x, y) for x, y in pairs)
+
+
+class _Errors:
+    """Sums over voxels active in either grid. Equal bits are no error, so NaN against the same NaN is none."""
+
+    def __init__(self) -> None:
+        self.active = [0, 0]
+        self._count = 0
+        self._squares = 0.0
+        self._max = 0.0
+        self._low, self._high = math.inf, -math.inf
+
+    def add(self, x: np.ndarray, y: np.ndarray, x_on: np.ndarray, y_on: np.ndarray, voxels: int) -> None:
+        """Adds slots (nodes, S[, C]) that stand for `voxels` voxels each."""
+        self.active[0] += int(x_on.sum()) * voxels
+        self.active[1] += int(y_on.sum()) * voxels
+        on = x_on | y_on
+        x, y = x[on].astype(np.float64), y[on].astype(np.float64)
+        if not x.size:
+            return
+        with np.errstate(invalid="ignore", over="ignore"):
+            error = np.where(x.view(np.uint64) == y.view(np.uint64), 0.0, np.abs(x - y))
+            error[np.isnan(error)] = math.inf
+            self._squares += float((error**2).sum()) * voxels
+        self._count += error.size * voxels
+        self._max = max(self._max, float(error.max()))
+        finite = x[np.isfinite(x)]
+        if finite.size:
+            self._low, self._high = min(self._low, float(finite.min())), max(self._high, float(finite.max()))
+
+    def summary(self) -> tuple[float, float, float | None]:
+        """Maximum, RMSE and PSNR."""
+        rmse = math.sqrt(self._squares / self._count) if self._count else 0.0
+        peak = self._high - self._low
+        if rmse == 0 or not peak > 0:
+            return self._max, rmse, None
+        return self._max, rmse, (20 * math.log10(peak / rmse) if math.isfinite(rmse) else -math.inf)

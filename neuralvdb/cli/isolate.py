@@ -1,0 +1,78 @@
+"""Runs a job in a child process, so that a crash of the OpenVDB library is an error message and not the end.
+
+The child is a fork made before any other thread exists here; what it raises or returns comes back through
+a pipe. Its memory is limited, because a damaged file can ask for any amount.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from neuralvdb.errors import DamagedFile, NeuralVdbError, OutOfMemory
+
+_BASE_MEMORY = 768 << 20  # bytes: libraries, threads and working memory
+
+
+def run_isolated(job: Callable[..., object], *args: object, path: str, memory: int) -> object:
+    """job(*args) in a child; `memory` (bytes) is what its data may take beyond the libraries'.
+
+    Raises what the job raises, DamagedFile where the child crashes over the file `path` or outgrows its
+    limit, OutOfMemory where the system kills it, KeyboardInterrupt.
+    """
+    receive, send = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        os.close(receive)
+        _run_child(send, job, args, path, memory)
+    os.close(send)
+    try:
+        with os.fdopen(receive, "rb") as pipe:
+            answer = pipe.read()
+        status = os.waitpid(child, 0)[1]
+    except BaseException:
+        os.kill(child, signal.SIGTERM)
+        os.waitpid(child, 0)
+        raise
+    return _judge(os.waitstatus_to_exitcode(status), answer, path)
+
+
+def _run_child(send: int, job: Callable[..., object], args: tuple, path: str, memory: int) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    limit = memory + _BASE_MEMORY
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        answer = (True, job(*args))
+    except MemoryError:
+        answer = (False, DamagedFile(f"{path}: asks for over {limit >> 20} MiB of memory, more than a file of its size can need; it is damaged"))
+    except BaseException as error:  # the parent decides what to make of it
+        answer = (False, error)
+    status = 0
+    try:
+        with os.fdopen(send, "wb") as pipe:
+            pipe.write(pickle.dumps(answer))
+    except BaseException:
+        status = 1
+    os._exit(status)
+
+
+def _judge(code: int, answer: bytes, path: str) -> object:
+    if code == -signal.SIGKILL:
+        raise OutOfMemory(f"{path}: the system killed the work on it, most likely for lack of memory; use fewer --threads")
+    if code < 0:
+        name = signal.Signals(-code).name
+        raise DamagedFile(f"{path}: the OpenVDB library crashed on it ({name}); it is damaged, restore or re-export it")
+    if code != 0 or not answer:
+        raise NeuralVdbError(f"{path}: the child process ended with code {code} and without an answer; please report this")
+    done, value = pickle.loads(answer)  # noqa: S301 - written by our own child
+    if done:
+        return value
+    raise value

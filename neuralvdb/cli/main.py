@@ -1,0 +1,88 @@
+"""Entry point of `nvdb`: parses, runs a command, prints its results, gives the exit code."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import NoReturn
+
+import neuralvdb
+from neuralvdb import errors
+from neuralvdb.cli import compress, decompress, diff, info, output, verify
+
+COMMANDS: dict[str, ModuleType] = {
+    "compress": compress,
+    "decompress": decompress,
+    "info": info,
+    "verify": verify,
+    "diff": diff,
+}
+_EPILOG = """exit codes:
+  0  done                          7  output cannot be written (disk full, no permission)
+  1  a bug; please report it       8  decoded data is not what was promised
+  2  wrong arguments               9  out of memory
+  3  input cannot be read         10  verify, diff: there are differences
+  4  input is damaged             11  no such grid
+  5  input needs a newer version 130  interrupted
+  6  output exists already"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs `nvdb` with these arguments (default: the process's) and gives its exit code."""
+    args = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        return _run(COMMANDS[args.command], args)
+    except ValueError as error:  # arguments that make no sense together
+        output.print_error(error)
+        return 2
+    except errors.NeuralVdbError as error:
+        output.print_error(error)
+        return error.exit_code
+    except (KeyboardInterrupt, BrokenPipeError):
+        output.print_note("interrupted; nothing half-written was left")
+        return errors.INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - a bug, but still one line and no traceback
+        if args.verbose:
+            raise
+        output.print_note(f"internal error, please report it with the output of -v: {type(error).__name__}: {error}")
+        return errors.NeuralVdbError.exit_code
+
+
+def _run(command: ModuleType, args: argparse.Namespace) -> int:
+    results, failed = command.run(args)
+    if args.json:
+        output.print_json(results, failed)
+    elif not args.quiet:
+        for result in results:
+            print(command.text(result, args))
+    for _, error in failed:
+        output.print_error(error)
+    if failed:
+        return failed[0][1].exit_code
+    return errors.DIFFERENT if any(map(getattr(command, "different", lambda _: False), results)) else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="nvdb",
+        description="A neural compressor for OpenVDB volumes.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"nvdb {neuralvdb.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, module in COMMANDS.items():
+        module.add_arguments(commands.add_parser(name, help=module.HELP, description=module.HELP))
+    return parser
+
+
+def _terminated(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

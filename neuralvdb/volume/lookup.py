@@ -1,0 +1,59 @@
+"""The bricks of a tree at given places, whether a leaf is there, a tile or nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neuralvdb.volume.grid import LEAF_SLOTS, LOWER_LOG2, UPPER_LOG2, Level, Tree, child_origins, leaf_origins, unpack
+
+
+def bricks_at(tree: Tree, origins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values (M, 512, C) and active (M, 512) bool of the 8x8x8 bricks at `origins` (M, 3) int32, in voxels.
+
+    Where a tile covers the brick all its voxels are the tile; outside of the tree they are the background.
+    """
+    background = np.atleast_1d(tree.root.background)
+    components = len(background)
+    values = np.empty((len(origins), LEAF_SLOTS, components), background.dtype)
+    values[...] = background
+    active = np.zeros((len(origins), LEAF_SLOTS), bool)
+
+    at = find(tree.root.tile_origins, origins // 4096 * 4096)
+    there = at >= 0
+    values[there] = tree.root.tile_values[at[there]].reshape(-1, 1, components)
+    active[there] = tree.root.tile_active[at[there], None].astype(bool)
+    lower_origins = child_origins(tree.root.child_origins, tree.upper.child, UPPER_LOG2, 128)
+    for level, at, slot in (
+        (tree.upper, find(tree.root.child_origins, origins // 4096 * 4096), _slot(origins % 4096 // 128, UPPER_LOG2)),
+        (tree.lower, find(lower_origins, origins // 128 * 128), _slot(origins % 128 // 8, LOWER_LOG2)),
+    ):
+        _fill_tiles(values, active, level, at, slot)
+    at = find(leaf_origins(tree), origins)
+    there = at >= 0
+    values[there] = tree.leaf.values[at[there]].reshape(-1, LEAF_SLOTS, components)
+    active[there] = unpack(tree.leaf.active[at[there]])
+    return values, active
+
+
+def find(among: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Index in `among` (K, 3) int32, without repeats, of each of `wanted` (M, 3), -1 where it is not there."""
+    both = np.concatenate([among, wanted])
+    _, number = np.unique(both, axis=0, return_inverse=True)
+    index = np.full(len(both), -1)
+    number = number.reshape(-1)
+    index[number[: len(among)]] = np.arange(len(among))
+    return index[number[len(among) :]]
+
+
+def _slot(steps: np.ndarray, log2dim: int) -> np.ndarray:
+    return (steps[:, 0] << 2 * log2dim) + (steps[:, 1] << log2dim) + steps[:, 2]
+
+
+def _fill_tiles(values: np.ndarray, active: np.ndarray, level: Level, at: np.ndarray, slot: np.ndarray) -> None:
+    inside = np.nonzero(at >= 0)[0]
+    node, n = at[inside], slot[inside]
+    bit = np.uint8(1) << (n % 8).astype(np.uint8)
+    is_tile = level.child[node, n // 8] & bit == 0
+    inside, node, n, bit = inside[is_tile], node[is_tile], n[is_tile], bit[is_tile]
+    values[inside] = level.values[node, n].reshape(len(n), 1, -1)
+    active[inside] = (level.active[node, n // 8] & bit != 0)[:, None]

@@ -1,0 +1,50 @@
+"""Shared settings: NEURALVDB_TEST_DATA names the folder of real volumes (default: ../shared/data beside the checkout)."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("NEURALVDB_TEST_DATA", ROOT.parent / "shared" / "data"))
+SAMPLES = ROOT / "data" / "sample"
+
+
+def real_files() -> list[Path]:
+    """Every undamaged .vdb of the data folder; empty where the folder is absent."""
+    return sorted(path for path in DATA.rglob("*.vdb") if "malformed" not in path.parts)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test with an argument `real_vdb` runs once per real file, `damaged_vdb` once per damaged one."""
+    for name, files in (("real_vdb", real_files()), ("damaged_vdb", sorted((DATA / "malformed").glob("*")))):
+        if name in metafunc.fixturenames:
+            absent = pytest.param(None, marks=pytest.mark.skip(reason=f"{DATA} is absent; set NEURALVDB_TEST_DATA"))
+            metafunc.parametrize(name, files or [absent], ids=[str(f.relative_to(DATA)) for f in files] or ["absent"])
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real volumes."""
+    if not DATA.is_dir():
+        pytest.skip(f"{DATA} is absent; set NEURALVDB_TEST_DATA")
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def sample() -> Path:
+    """The smoke sample that comes with the project."""
+    return SAMPLES / "smoke.vdb"
+
+
+@pytest.fixture
+def nvdb(tmp_path: Path):
+    """Runs the command `nvdb` in a fresh folder and gives the finished process, its output as text."""
+
+    def run(*args: object, **options: object) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-P", "-m", "neuralvdb.cli.main", *map(str, args)]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300, **options)
+
+    return run
