@@ -1,6 +1,7 @@
 """Every error this package raises on purpose, each with the exit code of `nvdb`.
 
 NeuralVdbError              1   base; by itself only for what should never happen
+├── UsageError              2   arguments that make no sense, alone or together; a ValueError too
 ├── InputError              3   a file is missing or cannot be read
 ├── DamagedFile             4   bytes break their format: truncated, flipped, not a VDB at all
 ├── Unsupported             5   valid, but not for this version: newer archive, unknown grid type
@@ -10,7 +11,7 @@ NeuralVdbError              1   base; by itself only for what should never happe
 ├── OutOfMemory             9   more memory is needed than there is or than the file can deserve
 └── NoSuchGrid             11   a grid asked for by name is not in the file
 
-`nvdb` also ends with 0 (done), 2 (wrong arguments), 10 (`diff` and `verify` found differences) and
+`nvdb` also ends with 0 (done), 10 (`diff` and `verify` found differences) and
 130 (interrupted).
 """
 
@@ -21,6 +22,12 @@ class NeuralVdbError(Exception):
     """Base of all errors; `str(error)` is one line that says what, where and what to do."""
 
     exit_code = 1
+
+
+class UsageError(NeuralVdbError, ValueError):
+    """Arguments that make no sense."""
+
+    exit_code = 2
 
 
 class InputError(NeuralVdbError):

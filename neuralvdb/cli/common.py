@@ -10,7 +10,7 @@ from pathlib import Path
 
 from neuralvdb.cli.frames import Input, expand, is_pattern, name_for
 from neuralvdb.cli.isolate import run_isolated
-from neuralvdb.errors import InputError, NeuralVdbError
+from neuralvdb.errors import InputError, NeuralVdbError, UsageError
 from neuralvdb.settings import Settings
 
 # What a .vdb file can take in memory: an upper node of vec3d is 8.2 kB on disk when compressed and 0.8 MB in memory.
@@ -42,13 +42,13 @@ def add_output(parser: argparse.ArgumentParser, suffix: str) -> None:
 
 
 def plan(args: argparse.Namespace, suffix: str) -> list[tuple[Input, Path]]:
-    """Inputs with their outputs. Raises InputError, and ValueError where outputs make no sense."""
+    """Inputs with their outputs. Raises InputError, and UsageError where outputs make no sense."""
     inputs = [item for name in args.inputs for item in expand(name, args.frames)]
     pairs = [(item, _target(item, args.output, suffix, len(inputs))) for item in inputs]
     targets: dict[Path, str] = {}
     for item, target in pairs:
         if targets.setdefault(target, item.path) != item.path:
-            raise ValueError(f"{item.path} and {targets[target]} would both become {target}; use -o with another folder")
+            raise UsageError(f"{item.path} and {targets[target]} would both become {target}; use -o with another folder")
     return pairs
 
 
@@ -99,10 +99,10 @@ def _target(item: Input, output: str | None, suffix: str, count: int) -> Path:
         return Path(output) / name.name
     if is_pattern(output):
         if item.frame is None:
-            raise ValueError(f"-o {output} is a pattern, but {item.path} names no frame")
+            raise UsageError(f"-o {output} is a pattern, but {item.path} names no frame")
         return Path(name_for(output, item.frame))
     if count > 1:
-        raise ValueError(f"-o {output} is one file, but there are {count} inputs; give a folder or a pattern")
+        raise UsageError(f"-o {output} is one file, but there are {count} inputs; give a folder or a pattern")
     return Path(output)
 
 

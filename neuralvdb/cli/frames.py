@@ -8,7 +8,7 @@ from pathlib import Path
 
 import fileseq
 
-from neuralvdb.errors import InputError
+from neuralvdb.errors import InputError, UsageError
 
 _TOKEN = re.compile(r"#+|@+|%\d*d|\$F\d*|<frame>", re.IGNORECASE)
 
@@ -30,7 +30,7 @@ def expand(name: str, frames: str | None) -> list[Input]:
     """The files that `name` stands for, in order of their frames; an existing file stands for itself.
 
     frames: a range like `1-10` or `1-100x5` instead of the frames found on disk. Raises InputError for a
-    pattern that nothing matches, ValueError for a range that is none.
+    pattern that nothing matches, UsageError for a range that is none.
     """
     if Path(name).exists() or not is_pattern(name):
         return [Input(name)]
@@ -39,7 +39,7 @@ def expand(name: str, frames: str | None) -> list[Input]:
         try:
             sequence.setFrameSet(fileseq.FrameSet(frames))
         except fileseq.FileSeqException as error:
-            raise ValueError(f"--frames {frames}: no range of frames such as 1-10 or 1-100x5") from error
+            raise UsageError(f"--frames {frames}: no range of frames such as 1-10 or 1-100x5") from error
     elif sequence.frameSet() is None:
         try:
             sequence = fileseq.findSequenceOnDisk(str(sequence), strictPadding=False)

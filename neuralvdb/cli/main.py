@@ -36,9 +36,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _terminated)
     try:
         return _run(COMMANDS[args.command], args)
-    except ValueError as error:  # arguments that make no sense together
-        output.print_error(error)
-        return 2
     except errors.NeuralVdbError as error:
         output.print_error(error)
         return error.exit_code

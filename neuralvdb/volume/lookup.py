@@ -20,7 +20,7 @@ def bricks_at(tree: Tree, origins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     at = find(tree.root.tile_origins, origins // 4096 * 4096)
     there = at >= 0
-    values[there] = tree.root.tile_values[at[there]].reshape(-1, 1, components)
+    values[there] = tree.root.tile_values[at[there]].reshape(int(there.sum()), 1, components)
     active[there] = tree.root.tile_active[at[there], None].astype(bool)
     lower_origins = child_origins(tree.root.child_origins, tree.upper.child, UPPER_LOG2, 128)
     for level, at, slot in (
@@ -55,5 +55,5 @@ def _fill_tiles(values: np.ndarray, active: np.ndarray, level: Level, at: np.nda
     bit = np.uint8(1) << (n % 8).astype(np.uint8)
     is_tile = level.child[node, n // 8] & bit == 0
     inside, node, n, bit = inside[is_tile], node[is_tile], n[is_tile], bit[is_tile]
-    values[inside] = level.values[node, n].reshape(len(n), 1, -1)
+    values[inside] = level.values[node, n].reshape(len(n), 1, values.shape[-1])
     active[inside] = (level.active[node, n // 8] & bit != 0)[:, None]
