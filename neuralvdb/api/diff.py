@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from neuralvdb.api.source import Volume, select
-from neuralvdb.volume import Storage, Tree, VolumeGrid, describe_metadata, describe_transform, leaf_origins
+from neuralvdb.volume import Tree, VolumeGrid, describe_metadata, describe_transform, leaf_origins
 from neuralvdb.volume.grid import LEAF_SLOTS, LOWER_SLOTS, display_name, unpack
 from neuralvdb.volume.lookup import bricks_at
 
@@ -92,7 +92,9 @@ def diff_grids(a: VolumeGrid, b: VolumeGrid) -> GridDiff:
 
 
 def _changes(a: VolumeGrid, b: VolumeGrid) -> list[str]:
-    changes = [f"{what}: {x} / {y}" for what, x, y in (("type", a.grid_type, b.grid_type), ("half", a.half, b.half)) if x != y]
+    changes = [
+        f"{what}: {x} / {y}" for what, x, y in (("type", a.grid_type, b.grid_type), ("half", a.half, b.half)) if x != y
+    ]
     if a.parent != b.parent:
         changes.append("they share trees with different grids")
     if a.metadata != b.metadata:

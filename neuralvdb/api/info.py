@@ -82,9 +82,15 @@ def _archive_info(path: str) -> FileInfo:
     with FrameReader(path) as frame:
         table = frame.table
         version = f"archive 1, from OpenVDB {table.library[0]}.{table.library[1]}, file version {table.version}"
-        found = FileInfo(path, "archive", frame.archive.size, version, describe_metadata(table.metadata), table.source_size)
+        found = FileInfo(
+            path, "archive", frame.archive.size, version, describe_metadata(table.metadata), table.source_size
+        )
         for index, head in enumerate(table.grids):
-            counts = (head.leaves, head.active_voxels, head.active_tiles, None) if head.leaves or head.active_tiles else _NONE
+            counts = (
+                (head.leaves, head.active_voxels, head.active_tiles, None)
+                if head.leaves or head.active_tiles
+                else _NONE
+            )
             size = {_KINDS[kind]: count for kind, count in frame.sizes(index).items()}
             described = _described(head.metadata, head.transform) if head.metadata else _UNDESCRIBED
             found.grids.append(_grid(head.name, head.grid_type, head.half, head.parent, counts, size, described))

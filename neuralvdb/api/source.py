@@ -71,7 +71,9 @@ def select(grids: Sequence[Named], names: Sequence[str], path: str) -> list[int]
     for i in chosen:
         if grids[i].parent and grids[i].parent not in selected:
             parent = display_name(grids[i].parent)
-            raise NoSuchGrid(f"{path}: grid '{display_name(grids[i].unique_name)}' shares the tree of '{parent}'; select that too")
+            raise NoSuchGrid(
+                f"{path}: grid '{display_name(grids[i].unique_name)}' shares the tree of '{parent}'; select that too"
+            )
     return sorted(chosen)
 
 

@@ -4,4 +4,13 @@ from neuralvdb.archive.container import NO_GRID, ArchiveReader, ArchiveWriter, S
 from neuralvdb.archive.fields import FieldReader, FieldWriter
 from neuralvdb.archive.streams import put_array, take_array
 
-__all__ = ["NO_GRID", "ArchiveReader", "ArchiveWriter", "FieldReader", "FieldWriter", "Section", "put_array", "take_array"]
+__all__ = [
+    "NO_GRID",
+    "ArchiveReader",
+    "ArchiveWriter",
+    "FieldReader",
+    "FieldWriter",
+    "Section",
+    "put_array",
+    "take_array",
+]

@@ -78,7 +78,18 @@ class ArchiveWriter:
         """Writes index and header; gives the size of the archive in bytes. Raises OutputError."""
         entries = b"".join(
             _ENTRY.pack(
-                s.kind.encode(), s.required, 0, s.codec, s.version, 0, s.frame, s.grid, s.part, s.size, s.raw_size, s.checksum
+                s.kind.encode(),
+                s.required,
+                0,
+                s.codec,
+                s.version,
+                0,
+                s.frame,
+                s.grid,
+                s.part,
+                s.size,
+                s.raw_size,
+                s.checksum,
             )
             for s in self.sections
         )
@@ -172,7 +183,9 @@ class ArchiveReader:
     def _unpack_index(self, entries: bytes, end: int) -> list[Section]:
         sections = []
         offset = _HEADER_SIZE
-        for kind, flags, _, codec, version, _, frame, grid, part, size, raw_size, checksum in _ENTRY.iter_unpack(entries):
+        for kind, flags, _, codec, version, _, frame, grid, part, size, raw_size, checksum in _ENTRY.iter_unpack(
+            entries
+        ):
             name = kind.decode("ascii", "replace")
             sections.append(
                 Section(name, bool(flags & 1), codec, version, frame, grid, part, offset, size, raw_size, checksum)

@@ -16,8 +16,9 @@ from pcodec import ChunkConfig, standalone
 
 from neuralvdb.archive.fields import FieldReader, FieldWriter
 
-SAMPLE = 1 << 16  # values; longer streams choose their codec on a piece of this length from their middle
-_ZSTD_LEVEL, _ZSTD_SMALL_LEVEL, _SMALL = 9, 19, 1 << 18
+SAMPLE = 1 << 14  # values; longer streams choose their codec on a piece of this length from their middle
+_LEVEL = 9
+_MASK_LEVEL, _MASK_SIZE = 15, 1 << 18  # for arrays of bytes up to this size
 
 
 class StreamCodec(IntEnum):
@@ -82,7 +83,7 @@ def _encode(codec: StreamCodec, array: np.ndarray) -> bytes:
     if codec is StreamCodec.PCODEC:
         return standalone.simple_compress(array, ChunkConfig())
     raw = array if codec is StreamCodec.ZSTD else _planes(array)
-    level = _ZSTD_SMALL_LEVEL if array.nbytes <= _SMALL else _ZSTD_LEVEL
+    level = _MASK_LEVEL if array.itemsize == 1 and array.nbytes <= _MASK_SIZE else _LEVEL
     return zstandard.ZstdCompressor(level=level).compress(raw.data)
 
 

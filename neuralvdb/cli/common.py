@@ -25,7 +25,9 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument("-q", "--quiet", action="store_true", help="print errors only")
     amount.add_argument("-v", "--verbose", action="store_true", help="print more")
-    parser.add_argument("--threads", type=_positive, default=Settings().threads, metavar="N", help="threads to use (default: all)")
+    parser.add_argument(
+        "--threads", type=_positive, default=Settings().threads, metavar="N", help="threads to use (default: all)"
+    )
 
 
 def add_grids(parser: argparse.ArgumentParser) -> None:
@@ -35,9 +37,18 @@ def add_grids(parser: argparse.ArgumentParser) -> None:
 
 def add_output(parser: argparse.ArgumentParser, suffix: str) -> None:
     """Options of commands that write files."""
-    parser.add_argument("inputs", nargs="+", metavar="IN", help="files, or patterns like smoke.####.vdb, %%04d, $F4, <frame>, 1-100x5#")
-    parser.add_argument("-o", "--output", metavar="OUT|DIR", help=f"output file, pattern or folder (default: beside the input, {suffix})")
-    parser.add_argument("--frames", metavar="RANGE", help="frames of a pattern, such as 1-10 or 1-100x5 (default: all on disk)")
+    parser.add_argument(
+        "inputs", nargs="+", metavar="IN", help="files, or patterns like smoke.####.vdb, %%04d, $F4, <frame>, 1-100x5#"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT|DIR",
+        help=f"output file, pattern or folder (default: beside the input, {suffix})",
+    )
+    parser.add_argument(
+        "--frames", metavar="RANGE", help="frames of a pattern, such as 1-10 or 1-100x5 (default: all on disk)"
+    )
     parser.add_argument("--force", action="store_true", help="overwrite existing files")
 
 
@@ -48,7 +59,9 @@ def plan(args: argparse.Namespace, suffix: str) -> list[tuple[Input, Path]]:
     targets: dict[Path, str] = {}
     for item, target in pairs:
         if targets.setdefault(target, item.path) != item.path:
-            raise UsageError(f"{item.path} and {targets[target]} would both become {target}; use -o with another folder")
+            raise UsageError(
+                f"{item.path} and {targets[target]} would both become {target}; use -o with another folder"
+            )
     return pairs
 
 
@@ -66,7 +79,9 @@ def for_each(pairs: list[tuple[Input, Path]], work: Callable[[str, Path], dict])
 
 def isolated(path: str, memory: int | None = None) -> Callable[..., object]:
     """Runs a job over `path` in a child process; memory in bytes (default: what a .vdb of its size can need)."""
-    return functools.partial(run_isolated, path=path, memory=MEMORY_PER_BYTE * file_size(path) if memory is None else memory)
+    return functools.partial(
+        run_isolated, path=path, memory=MEMORY_PER_BYTE * file_size(path) if memory is None else memory
+    )
 
 
 def archive_memory(path: str) -> int:

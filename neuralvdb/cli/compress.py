@@ -41,6 +41,7 @@ def _one(source: str, target: Path, args: argparse.Namespace) -> dict:
 
 def text(result: dict, _: argparse.Namespace) -> str:
     """The summary line."""
-    sizes = f"{size_text(result['source_size'])} -> {size_text(result['archive_size'])}"
+    sizes = f"{size_text(result['source_size'])} -> {size_text(result['archive_size'])}  {result['ratio']:.2f}x"
     how = "lossless, verified" if result["verified"] else "lossless, not verified"
-    return f"{result['source']} -> {result['target']}  {sizes}  {result['ratio']:.2f}x  {len(result['grids'])} grids  {how}  {result['seconds']:.2f} s"
+    names = f"{result['source']} -> {result['target']}"
+    return f"{names}  {sizes}  {len(result['grids'])} grids  {how}  {result['seconds']:.2f} s"

@@ -16,7 +16,9 @@ _SUFFIX = ".vdb"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
     common.add_output(parser, _SUFFIX)
-    parser.add_argument("--compression", choices=("blosc", "zip", "none"), default="blosc", help="inside the .vdb (default: blosc)")
+    parser.add_argument(
+        "--compression", choices=("blosc", "zip", "none"), default="blosc", help="inside the .vdb (default: blosc)"
+    )
     common.add_grids(parser)
     common.add_common(parser)
 

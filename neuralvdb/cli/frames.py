@@ -1,4 +1,4 @@
-"""Names of many frames: `smoke.####.vdb`, `smoke.%04d.vdb`, `smoke.$F4.vdb`, `smoke.<frame>.vdb`, `smoke.1-100x5#.vdb`."""
+"""Names of many frames: `smoke.####.vdb`, `smoke.%04d.vdb`, `smoke.$F4.vdb`, `smoke.<frame>.vdb`, `smoke.1-9x2#.vdb`."""
 
 from __future__ import annotations
 

@@ -9,7 +9,19 @@ from neuralvdb.cli import common
 from neuralvdb.cli.output import size_text, table_text
 
 HELP = "show grids, sizes and metadata"
-_HEADER = ("grid", "type", "class", "voxel size", "active voxels", "leaves", "tiles", "topology", "values", "total", "share")
+_HEADER = (
+    "grid",
+    "type",
+    "class",
+    "voxel size",
+    "active voxels",
+    "leaves",
+    "tiles",
+    "topology",
+    "values",
+    "total",
+    "share",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +58,9 @@ def text(result: dict, args: argparse.Namespace) -> str:
     if args.verbose:
         lines += _details("file", result["metadata"])
         for grid in result["grids"]:
-            lines += _details(grid["name"], grid["metadata"]) + [f"{grid['name']}: {' '.join(grid['transform'].split())}"]
+            lines += _details(grid["name"], grid["metadata"]) + [
+                f"{grid['name']}: {' '.join(grid['transform'].split())}"
+            ]
     return "\n".join(lines)
 
 
@@ -57,7 +71,16 @@ def _row(grid: dict, size: int) -> list[str]:
     sizes, total = grid["bytes"], sum(grid["bytes"].values())
     counts = ["-" if grid[name] is None else str(grid[name]) for name in ("active_voxels", "leaves", "active_tiles")]
     parts = [size_text(sizes[name]) if name in sizes else "-" for name in ("topology", "values")]
-    return [grid["name"], kind, grid["grid_class"], _voxel_size(grid["voxel_size"]), *counts, *parts, size_text(total), f"{total / size:.1%}"]
+    return [
+        grid["name"],
+        kind,
+        grid["grid_class"],
+        _voxel_size(grid["voxel_size"]),
+        *counts,
+        *parts,
+        size_text(total),
+        f"{total / size:.1%}",
+    ]
 
 
 def _voxel_size(size: tuple[float, float, float] | None) -> str:

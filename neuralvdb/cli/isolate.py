@@ -52,7 +52,12 @@ def _run_child(send: int, job: Callable[..., object], args: tuple, path: str, me
     try:
         answer = (True, job(*args))
     except MemoryError:
-        answer = (False, DamagedFile(f"{path}: asks for over {limit >> 20} MiB of memory, more than a file of its size can need; it is damaged"))
+        answer = (
+            False,
+            DamagedFile(
+                f"{path}: asks for over {limit >> 20} MiB of memory, more than a file of its size can need; it is damaged"
+            ),
+        )
     except BaseException as error:  # the parent decides what to make of it
         answer = (False, error)
     status = 0
@@ -66,13 +71,17 @@ def _run_child(send: int, job: Callable[..., object], args: tuple, path: str, me
 
 def _judge(code: int, answer: bytes, path: str) -> object:
     if code == -signal.SIGKILL:
-        raise OutOfMemory(f"{path}: the system killed the work on it, most likely for lack of memory; use fewer --threads")
+        raise OutOfMemory(
+            f"{path}: the system killed the work on it, most likely for lack of memory; use fewer --threads"
+        )
     if code < 0:
         name = signal.Signals(-code).name
         raise DamagedFile(f"{path}: the OpenVDB library crashed on it ({name}); it is damaged, restore or re-export it")
     if code != 0 or not answer:
-        raise NeuralVdbError(f"{path}: the child process ended with code {code} and without an answer; please report this")
-    done, value = pickle.loads(answer)  # noqa: S301 - written by our own child
+        raise NeuralVdbError(
+            f"{path}: the child process ended with code {code} and without an answer; please report this"
+        )
+    done, value = pickle.loads(answer)
     if done:
         return value
     raise value

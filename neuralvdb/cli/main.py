@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, BrokenPipeError):
         output.print_note("interrupted; nothing half-written was left")
         return errors.INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - a bug, but still one line and no traceback
+    except Exception as error:
         if args.verbose:
             raise
         output.print_note(f"internal error, please report it with the output of -v: {type(error).__name__}: {error}")

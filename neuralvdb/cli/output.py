@@ -22,6 +22,7 @@ class Progress:
         self._bar: tqdm | None = None
 
     def __call__(self, amount: int) -> None:
+        """Adds `amount` to what is done."""
         if self._bar is None:
             self._bar = tqdm(**self._options, delay=1, leave=False, disable=not self._shown)
         self._bar.update(amount)

@@ -58,12 +58,11 @@ class FrameReader:
         return sum(self._sections[key].raw_size for key in kinds if key in self._sections)
 
     def read(self, index: int) -> VolumeGrid:
-        """The grid number `index`. Raises DamagedFile, OutOfMemory, and PromiseBroken where it is not what was stored."""
+        """The grid number `index`. Raises DamagedFile, OutOfMemory, PromiseBroken where it is not what was stored."""
         head = self.table.grids[index]
-        if self.memory(index) > physical_memory():
-            raise OutOfMemory(
-                f"{self.path}: grid '{head.name}' takes {self.memory(index)} bytes of memory; this machine has {physical_memory()}"
-            )
+        need, there = self.memory(index), physical_memory()
+        if need > there:
+            raise OutOfMemory(f"{self.path}: grid '{head.name}' takes {need} bytes of memory; this machine has {there}")
         grid = VolumeGrid(
             head.unique_name,
             head.grid_type,

@@ -133,7 +133,9 @@ def content_hash(grid: VolumeGrid) -> bytes:
 def _count(topology: Topology) -> tuple[int, int, int]:
     """Leaves, active tiles, active voxels."""
     tiles = int(topology.tile_active.sum()), popcount(topology.upper_active), popcount(topology.lower_active)
-    covered = tiles[0] * UPPER_SLOTS * LOWER_SLOTS * LEAF_SLOTS + tiles[1] * LOWER_SLOTS * LEAF_SLOTS + tiles[2] * LEAF_SLOTS
+    covered = (
+        tiles[0] * UPPER_SLOTS * LOWER_SLOTS * LEAF_SLOTS + tiles[1] * LOWER_SLOTS * LEAF_SLOTS + tiles[2] * LEAF_SLOTS
+    )
     return len(topology.leaf_active), sum(tiles), covered + popcount(topology.leaf_active)
 
 
@@ -141,7 +143,14 @@ def _pack_grid(out: FieldWriter, grid: GridHead) -> None:
     for data in (grid.unique_name, grid.grid_type.encode(), grid.parent, grid.metadata, grid.transform, grid.content):
         out.put_bytes(data)
     out.put("u8", grid.half, grid.storage)
-    for number in (grid.block_offset, grid.source_size, grid.topology_of, grid.leaves, grid.active_tiles, grid.active_voxels):
+    for number in (
+        grid.block_offset,
+        grid.source_size,
+        grid.topology_of,
+        grid.leaves,
+        grid.active_tiles,
+        grid.active_voxels,
+    ):
         out.put_varint(number)
 
 

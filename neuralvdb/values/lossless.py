@@ -12,6 +12,7 @@ from neuralvdb.volume.grid import LEAF_SLOTS, LOWER_SLOTS, UPPER_SLOTS, Level, R
 # Codes of stored value types, narrowest first: a stream uses the first that holds all its values exactly.
 _TYPES = (np.dtype("<f2"), np.dtype("<f4"), np.dtype("<f8"))
 _BYTE = np.dtype(np.uint8)
+_CHUNK = 1 << 18  # values tried together; bounds the memory for temporaries
 
 
 def encode(tree: Tree) -> bytes:
@@ -30,7 +31,7 @@ def encode(tree: Tree) -> bytes:
 
 def raw_size(tree: Tree) -> int:
     """Bytes of the decoded values."""
-    return tree.root.background.nbytes + tree.root.tile_values.nbytes + sum(l.values.nbytes for l in tree.levels)
+    return tree.root.background.nbytes + tree.root.tile_values.nbytes + sum(level.values.nbytes for level in tree.levels)
 
 
 def decode(payload: bytes, topology: Topology, dtype: np.dtype, components: int, declared: int, where: str) -> Tree:
@@ -110,13 +111,17 @@ def _put_values(out: FieldWriter, values: np.ndarray) -> None:
     narrow = next(t for t in _TYPES if t == values.dtype or _fits(values, t))
     out.put("u8", _TYPES.index(narrow))
     for component in values.T:
-        put_array(out, np.ascontiguousarray(component.astype(narrow)))
+        put_array(out, component.astype(narrow))
 
 
 def _fits(values: np.ndarray, narrow: np.dtype) -> bool:
-    with np.errstate(over="ignore", invalid="ignore"):
-        back = values.astype(narrow).astype(values.dtype)
-    return back.tobytes() == values.tobytes()
+    for i in range(0, len(values), _CHUNK):
+        chunk = values[i : i + _CHUNK]
+        with np.errstate(over="ignore", invalid="ignore"):
+            back = chunk.astype(narrow).astype(values.dtype)
+        if not np.array_equal(_bits(back), _bits(chunk)):
+            return False
+    return True
 
 
 def _take_values(source: FieldReader, count: int, dtype: np.dtype, components: int) -> np.ndarray:

@@ -76,8 +76,8 @@ class Tree:
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays."""
-        levels = sum(a.nbytes for l in self.levels for a in (l.child, l.active, l.values) if a is not None)
-        return levels + sum(getattr(self.root, name).nbytes for name in self.root.__dataclass_fields__)
+        arrays = [a for level in self.levels for a in (level.child, level.active, level.values) if a is not None]
+        return sum(a.nbytes for a in arrays) + sum(getattr(self.root, name).nbytes for name in self.root.__dataclass_fields__)
 
 
 @dataclass

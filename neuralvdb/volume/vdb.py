@@ -123,7 +123,12 @@ class VdbWriter:
 
     def write(self, grid: VolumeGrid) -> None:
         """Adds one grid. Raises OutputError, and DamagedFile where OpenVDB refuses the grid's bytes."""
-        entry = {"unique_name": grid.unique_name, "type": grid.grid_type.encode(), "parent": grid.parent, "half": grid.half}
+        entry = {
+            "unique_name": grid.unique_name,
+            "type": grid.grid_type.encode(),
+            "parent": grid.parent,
+            "half": grid.half,
+        }
         head = (entry, grid.metadata, grid.transform)
         try:
             if grid.tree is not None:
@@ -200,9 +205,7 @@ def _entry(raw: dict) -> Entry:
 
 
 def _tree(raw: dict[str, np.ndarray]) -> Tree:
-    root = Root(
-        raw["background"][0], raw["child_origins"], raw["tile_origins"], raw["tile_active"], raw["tile_values"]
-    )
+    root = Root(raw["background"][0], raw["child_origins"], raw["tile_origins"], raw["tile_active"], raw["tile_values"])
     return Tree(
         root,
         Level(raw["upper_child"], raw["upper_active"], raw["upper_values"]),

@@ -1,0 +1,8 @@
+#!/bin/sh
+# Installs what is missing and runs every test; arguments go to pytest.
+set -eu
+cd "$(dirname "$0")/.."
+. tests/setup.sh
+need_packages $BUILD_PACKAGES $TEST_PACKAGES
+need_neuralvdb "[test]"
+exec .venv/bin/python -P -m pytest "$@"
