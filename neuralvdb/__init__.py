@@ -9,12 +9,12 @@ Importing this loads neither torch nor triton, nor OpenVDB until something is ca
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import import_module
 
 from neuralvdb import errors
 from neuralvdb.settings import Settings
 
-__version__ = metadata.version("neuralvdb")
+__version__ = "0.1.0"
 
 _API = ("compress", "decompress", "diff", "info", "verify")
 

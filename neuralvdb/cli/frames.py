@@ -1,12 +1,10 @@
-"""Names of many frames: `smoke.####.vdb`, `smoke.%04d.vdb`, `smoke.$F4.vdb`, `smoke.<frame>.vdb`, `smoke.1-9x2#.vdb`."""
+"""Names of many frames: `smoke.####.vdb`, `smoke.%04d.vdb`, `smoke.$F4.vdb`, `smoke.<frame>.vdb`, `smoke.1-9#.vdb`."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
-
-import fileseq
 
 from neuralvdb.errors import InputError, UsageError
 
@@ -34,6 +32,8 @@ def expand(name: str, frames: str | None) -> list[Input]:
     """
     if Path(name).exists() or not is_pattern(name):
         return [Input(name)]
+    import fileseq
+
     sequence = _sequence(name)
     if frames is not None:
         try:
@@ -53,5 +53,7 @@ def name_for(pattern: str, frame: int) -> str:
     return _sequence(pattern).frame(frame)
 
 
-def _sequence(name: str) -> fileseq.FileSequence:
+def _sequence(name: str):
+    import fileseq  # slow to import, and few names are patterns
+
     return fileseq.FileSequence(re.sub("<frame>", "@", name, flags=re.IGNORECASE), allow_subframes=False)

@@ -58,9 +58,8 @@ def text(result: dict, args: argparse.Namespace) -> str:
     if args.verbose:
         lines += _details("file", result["metadata"])
         for grid in result["grids"]:
-            lines += _details(grid["name"], grid["metadata"]) + [
-                f"{grid['name']}: {' '.join(grid['transform'].split())}"
-            ]
+            lines += _details(grid["name"], grid["metadata"])
+            lines.append(f"{grid['name']}: {' '.join(grid['transform'].split())}")
     return "\n".join(lines)
 
 

@@ -52,12 +52,8 @@ def _run_child(send: int, job: Callable[..., object], args: tuple, path: str, me
     try:
         answer = (True, job(*args))
     except MemoryError:
-        answer = (
-            False,
-            DamagedFile(
-                f"{path}: asks for over {limit >> 20} MiB of memory, more than a file of its size can need; it is damaged"
-            ),
-        )
+        why = f"asks for over {limit >> 20} MiB of memory, more than a file of its size can need; it is damaged"
+        answer = (False, DamagedFile(f"{path}: {why}"))
     except BaseException as error:  # the parent decides what to make of it
         answer = (False, error)
     status = 0

@@ -31,7 +31,8 @@ def encode(tree: Tree) -> bytes:
 
 def raw_size(tree: Tree) -> int:
     """Bytes of the decoded values."""
-    return tree.root.background.nbytes + tree.root.tile_values.nbytes + sum(level.values.nbytes for level in tree.levels)
+    arrays = [tree.root.background, tree.root.tile_values, *(level.values for level in tree.levels)]
+    return sum(array.nbytes for array in arrays)
 
 
 def decode(payload: bytes, topology: Topology, dtype: np.dtype, components: int, declared: int, where: str) -> Tree:

@@ -76,8 +76,9 @@ class Tree:
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays."""
-        arrays = [a for level in self.levels for a in (level.child, level.active, level.values) if a is not None]
-        return sum(a.nbytes for a in arrays) + sum(getattr(self.root, name).nbytes for name in self.root.__dataclass_fields__)
+        root = [getattr(self.root, name) for name in self.root.__dataclass_fields__]
+        levels = [a for level in self.levels for a in (level.child, level.active, level.values) if a is not None]
+        return sum(array.nbytes for array in root + levels)
 
 
 @dataclass
