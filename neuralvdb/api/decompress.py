@@ -13,7 +13,7 @@ from neuralvdb.api.files import new_file
 from neuralvdb.api.source import select
 from neuralvdb.codec.decode import FrameReader, decode_grids
 from neuralvdb.settings import Settings
-from neuralvdb.volume import VdbWriter, set_threads
+from neuralvdb.volume import FILE_VERSION, Storage, VdbWriter, set_threads
 
 Progress = Callable[[int], None]
 Runner = Callable[..., object]
@@ -68,6 +68,7 @@ def _decompress(source: str, target: str, settings: Settings, progress: Progress
             count=len(selected),
             uuid=frame.table.uuid if whole else _uuid(content),
             compression=settings.compression,
+            version=max([FILE_VERSION] + [frame.table.version for i in selected if heads[i].storage is Storage.RAW]),
         )
         for index, grid in zip(selected, decode_grids(frame, selected, threads=settings.threads), strict=True):
             writer.write(grid)

@@ -4,6 +4,7 @@ from neuralvdb.volume.dense import from_dense
 from neuralvdb.volume.grid import Level, Root, Storage, Tree, VolumeGrid, leaf_origins
 from neuralvdb.volume.vdb import (
     COMPRESSIONS,
+    FILE_VERSION,
     Entry,
     Outline,
     VdbReader,
@@ -16,6 +17,7 @@ from neuralvdb.volume.vdb import (
 
 __all__ = [
     "COMPRESSIONS",
+    "FILE_VERSION",
     "Entry",
     "Level",
     "Outline",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuralvdb.errors import DamagedFile, InputError, OutputError
+from neuralvdb.errors import DamagedFile, InputError, OutputError, Unsupported
 from neuralvdb.volume import _bridge
 from neuralvdb.volume.grid import Level, Root, Storage, Tree, VolumeGrid, display_name
 
@@ -53,8 +53,8 @@ class Outline:
 class VdbReader:
     """A .vdb file, read grid by grid.
 
-    Raises InputError where it cannot be opened, DamagedFile where its bytes are not a VDB file of
-    version 222 to 225 or end before they should. A badly damaged file can crash the OpenVDB library
+    Raises InputError where it cannot be opened, DamagedFile where its bytes are not a VDB file or end before
+    they should, Unsupported where its file version is not 222 to 225. A badly damaged file can crash the OpenVDB library
     itself, so programs that read unknown files do it in a child process (as `nvdb` does).
     """
 
@@ -64,6 +64,8 @@ class VdbReader:
             self._reader = _bridge.Reader(self.path)
         except OSError as error:
             raise InputError(f"{self.path}: cannot be read: {error.strerror}") from error
+        except _bridge.UnsupportedError as error:
+            raise self._unsupported(error) from error
         except _bridge.DamagedError as error:
             raise self._damaged(error) from error
         self.version: int = self._reader.version
@@ -74,10 +76,12 @@ class VdbReader:
         self.entries = [_entry(raw) for raw in self._reader.grids]
 
     def read(self, index: int) -> VolumeGrid:
-        """The grid at `index`. Raises DamagedFile."""
+        """The grid at `index`. Raises DamagedFile, and Unsupported for a type that cannot even be carried unread."""
         entry = self.entries[index]
         try:
             raw = self._reader.read(index)
+        except _bridge.UnsupportedError as error:
+            raise self._unsupported(error) from error
         except _bridge.DamagedError as error:
             raise self._damaged(error) from error
         return VolumeGrid(
@@ -103,6 +107,9 @@ class VdbReader:
     def __iter__(self) -> Iterator[VolumeGrid]:
         return (self.read(i) for i in range(len(self.entries)))
 
+    def _unsupported(self, error: Exception) -> Unsupported:
+        return Unsupported(f"{self.path}: {error}")
+
     def _damaged(self, error: Exception) -> DamagedFile:
         return DamagedFile(f"{self.path}: damaged or not a VDB file: {error}; restore or re-export it")
 
@@ -111,13 +118,23 @@ class VdbWriter:
     """Writes a .vdb file of `count` grids, one after another. Raises OutputError where bytes do not reach the disk.
 
     uuid: 36 characters; metadata: file-level, OpenVDB's serialised bytes; compression: blosc, zip or none
-    (zip falls back to none on level sets and fog volumes, OpenVDB's own rule).
+    (zip falls back to none on level sets and fog volumes, OpenVDB's own rule); version: the file version to
+    declare, newer than this library's only where raw grids of such a file are written.
     """
 
-    def __init__(self, path: str, *, metadata: bytes, count: int, uuid: bytes, compression: str = "blosc") -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        metadata: bytes,
+        count: int,
+        uuid: bytes,
+        compression: str = "blosc",
+        version: int = FILE_VERSION,
+    ) -> None:
         self.path = path
         try:
-            self._writer = _bridge.Writer(path, metadata, count, uuid, compression)
+            self._writer = _bridge.Writer(path, metadata, count, uuid, compression, version)
         except OSError as error:
             raise self._failed(error) from error
 

@@ -234,12 +234,18 @@ uint32_t compressionFlags(const std::string& name) {
     throw nb::value_error(("unknown compression " + name).c_str());
 }
 
+struct Exceptions {
+    PyObject *damaged, *unsupported;
+};
+
 void translate(const std::exception_ptr& error, void* payload) {
-    auto* damaged = static_cast<PyObject*>(payload);
+    const auto [damaged, unsupported] = *static_cast<Exceptions*>(payload);
     try {
         std::rethrow_exception(error);
     } catch (const SystemFailure& e) {
         PyErr_SetObject(PyExc_OSError, nb::make_tuple(e.code, std::string(e.what())).ptr());
+    } catch (const Unsupported& e) {
+        PyErr_SetString(unsupported, e.what());
     } catch (const Damaged& e) {
         PyErr_SetString(damaged, e.what());
     } catch (const openvdb::Exception& e) {
@@ -258,8 +264,9 @@ NB_MODULE(_bridge, m) {
     using namespace nvdb;
     openvdb::initialize();
     openvdb::logging::setLevel(openvdb::logging::Level::Fatal);
-    auto damaged = nb::exception<Damaged>(m, "DamagedError");
-    nb::register_exception_translator(translate, damaged.ptr());
+    static Exceptions exceptions{nb::exception<Damaged>(m, "DamagedError").ptr(),
+        nb::exception<Unsupported>(m, "UnsupportedError").ptr()};
+    nb::register_exception_translator(translate, &exceptions);
     m.attr("OPENVDB_VERSION") = std::string(openvdb::getLibraryVersionString());
     m.attr("FILE_VERSION") = kWrittenVersion;
 
@@ -280,9 +287,9 @@ NB_MODULE(_bridge, m) {
 
     nb::class_<Writer>(m, "Writer")
         .def("__init__", [](Writer* self, const std::string& path, nb::bytes metadata, int32_t grids, nb::bytes uuid,
-                             const std::string& compression) {
-            new (self) Writer(path, fromBytes(metadata), grids, fromBytes(uuid), compressionFlags(compression));
-        }, nb::arg("path"), nb::arg("metadata"), nb::arg("grids"), nb::arg("uuid"), nb::arg("compression"))
+                             const std::string& compression, uint32_t version) {
+            new (self) Writer(path, fromBytes(metadata), grids, fromBytes(uuid), compressionFlags(compression), version);
+        }, nb::arg("path"), nb::arg("metadata"), nb::arg("grids"), nb::arg("uuid"), nb::arg("compression"), nb::arg("version"))
         .def("write_tree", &writeTree)
         .def("write_serial", &writeSerial)
         .def("write_instance", &writeInstance)

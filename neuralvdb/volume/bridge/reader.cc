@@ -48,7 +48,7 @@ bool Reader::readHeader() {
     if (file_.size() < 8 || take<int64_t>(stream_) != openvdb::OPENVDB_MAGIC) throw Damaged("it is not a VDB file");
     version = take<uint32_t>(stream_);
     if (version < kOldestVersion || version > kNewestVersion) {
-        throw Damaged("its file version is " + std::to_string(version) + "; versions " +
+        throw Unsupported("its file version is " + std::to_string(version) + "; versions " +
             std::to_string(kOldestVersion) + " to " + std::to_string(kNewestVersion) + " can be read");
     }
     library.first = take<uint32_t>(stream_);
@@ -137,10 +137,10 @@ GridContent Reader::read(size_t index) {
         grid.reset();
     }
     if (!grid) {
-        if (version != kWrittenVersion) {
-            throw Damaged("grid '" + entry.unique_name + "' has type " + entry.type + ", unknown to this OpenVDB, in "
-                "file version " + std::to_string(version) + "; only version " + std::to_string(kWrittenVersion) +
-                " can be carried unread");
+        if (version < kWrittenVersion) {
+            throw Unsupported("grid '" + entry.unique_name + "' has type " + entry.type + ", unknown to this OpenVDB, in "
+                "file version " + std::to_string(version) + "; such grids can be carried unread from version " +
+                std::to_string(kWrittenVersion) + " on, so re-save the file or leave the grid out with --grids");
         }
         return {"raw", "", "", std::string(file_.data() + entry.grid_pos, size_t(entry.end_pos - entry.grid_pos)), {}};
     }

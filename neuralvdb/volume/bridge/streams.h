@@ -13,6 +13,9 @@ namespace nvdb {
 // The bytes are not what their format allows. Becomes neuralvdb's DamagedFile in Python.
 struct Damaged : std::runtime_error { using std::runtime_error::runtime_error; };
 
+// The bytes are valid but need what this library does not have. Becomes Unsupported in Python.
+struct Unsupported : std::runtime_error { using std::runtime_error::runtime_error; };
+
 // The stream ends before its content does, or points outside itself.
 struct EndsEarly : Damaged { using Damaged::Damaged; };
 

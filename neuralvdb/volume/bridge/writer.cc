@@ -5,14 +5,14 @@
 namespace nvdb {
 
 Writer::Writer(const std::string& path, const std::string& metadata, int32_t grids,
-    const std::string& uuid, uint32_t compression) : buffer_(1 << 20), compression_(compression)
+    const std::string& uuid, uint32_t compression, uint32_t version) : buffer_(1 << 20), compression_(compression)
 {
     file_.rdbuf()->pubsetbuf(buffer_.data(), std::streamsize(buffer_.size()));
     errno = 0;
     file_.open(path, std::ios_base::out | std::ios_base::binary | std::ios_base::trunc);
     check();
     const int64_t magic = openvdb::OPENVDB_MAGIC;
-    const uint32_t versions[3] = {kWrittenVersion, thisLibrary().first, thisLibrary().second};
+    const uint32_t versions[3] = {version, thisLibrary().first, thisLibrary().second};
     const char has_offsets = 1;
     put(&magic, 8);
     put(versions, 12);

@@ -9,9 +9,10 @@ namespace nvdb {
 
 class Writer {
 public:
-    // `compression` is a set of OpenVDB's flags; `uuid` 36 characters; `metadata` serialised.
+    // `compression` is a set of OpenVDB's flags; `uuid` 36 characters; `metadata` serialised; `version` the file
+    // version to declare: this library's own, or a newer one whose raw grids are written.
     Writer(const std::string& path, const std::string& metadata, int32_t grids,
-        const std::string& uuid, uint32_t compression);
+        const std::string& uuid, uint32_t compression, uint32_t version);
 
     template<typename GridT>
     void writeTree(const Entry& entry, const std::string& metadata, const std::string& transform,
