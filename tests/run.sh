@@ -5,4 +5,5 @@ cd "$(dirname "$0")/.."
 . tests/setup.sh
 need_packages $BUILD_PACKAGES $TEST_PACKAGES
 need_neuralvdb "[test]"
+need_blender
 exec .venv/bin/python -P -m pytest "$@"

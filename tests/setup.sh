@@ -29,6 +29,14 @@ need_torch() {
     .venv/bin/pip install -q "torch>=2.6"
 }
 
+# Blender as a module, which exists for Python 3.11; it asks for an older NumPy than ours but runs with it.
+need_blender() {
+    if .venv/bin/python -c "import sys; sys.exit(sys.version_info[:2] != (3, 11))"; then
+        .venv/bin/python -c "import importlib.util, sys; sys.exit(not importlib.util.find_spec('bpy'))" ||
+            .venv/bin/pip install -q --no-deps "bpy==4.5.*"
+    fi
+}
+
 # The package itself, built from this folder, with the given extra ("" or "[test]").
 need_neuralvdb() {
     [ -x .venv/bin/python ] || python3 -m venv .venv

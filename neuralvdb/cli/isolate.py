@@ -6,6 +6,7 @@ a pipe. Its memory is limited, because a damaged file can ask for any amount.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import resource
@@ -17,6 +18,7 @@ from typing import NoReturn
 from neuralvdb.errors import DamagedFile, NeuralVdbError, OutOfMemory
 
 _BASE_MEMORY = 768 << 20  # bytes: libraries, threads and working memory
+_INTERRUPTS = {signal.SIGINT, signal.SIGTERM}
 
 
 def run_isolated(job: Callable[..., object], *args: object, path: str, memory: int) -> object:
@@ -28,28 +30,33 @@ def run_isolated(job: Callable[..., object], *args: object, path: str, memory: i
     receive, send = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
+    unmasked = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)  # an interrupt inside of fork() would be lost
     child = os.fork()
     if child == 0:
         os.close(receive)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and ends this child
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, unmasked)
         _run_child(send, job, args, path, memory)
     os.close(send)
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, unmasked)
         with os.fdopen(receive, "rb") as pipe:
             answer = pipe.read()
         status = os.waitpid(child, 0)[1]
     except BaseException:
-        os.kill(child, signal.SIGTERM)
-        os.waitpid(child, 0)
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):  # it may have ended just now
+            os.kill(child, signal.SIGTERM)
+            os.waitpid(child, 0)
         raise
     return _judge(os.waitstatus_to_exitcode(status), answer, path)
 
 
 def _run_child(send: int, job: Callable[..., object], args: tuple, path: str, memory: int) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    limit = memory + _BASE_MEMORY
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    limit = min(memory + _BASE_MEMORY, sys.maxsize)  # what a damaged file asks for may be more than a limit can be
     try:
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         answer = (True, job(*args))
     except MemoryError:
         why = f"asks for over {limit >> 20} MiB of memory, more than a file of its size can need; it is damaged"

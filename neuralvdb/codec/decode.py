@@ -36,6 +36,8 @@ class FrameReader:
     def _by_grid(self, frame: int) -> dict[tuple[str, int], Section]:
         found: dict[tuple[str, int], Section] = {}
         for section in self.archive.sections:
+            if (section.kind == "FRAM") != (section.grid == NO_GRID):
+                raise DamagedFile(f"{self.path}: section {section.kind} cannot belong to grid {section.grid}")
             if section.frame == frame and found.setdefault((section.kind, section.grid), section) is not section:
                 raise DamagedFile(f"{self.path}: section {section.kind} of grid {section.grid} occurs twice")
         return found
@@ -77,6 +79,8 @@ class FrameReader:
             self._read_tree(grid, head, index)
         elif head.storage is not Storage.INSTANCE:
             grid.blob = self._read_blob(head, index)
+        if head.block_offset > len(grid.blob):
+            raise DamagedFile(f"{self.path}: the values of grid '{head.name}' begin behind its end")
         if content_hash(grid) != head.content:
             raise PromiseBroken(f"{self.path}: grid '{head.name}' decodes to other values than were stored")
         return grid

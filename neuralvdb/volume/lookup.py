@@ -12,26 +12,34 @@ def bricks_at(tree: Tree, origins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Where a tile covers the brick all its voxels are the tile; outside of the tree they are the background.
     """
-    background = np.atleast_1d(tree.root.background)
-    components = len(background)
-    values = np.empty((len(origins), LEAF_SLOTS, components), background.dtype)
-    values[...] = background
-    active = np.zeros((len(origins), LEAF_SLOTS), bool)
+    constants, on = constants_at(tree, origins)
+    values = np.repeat(constants[:, None], LEAF_SLOTS, axis=1)
+    active = np.repeat(on[:, None], LEAF_SLOTS, axis=1)
+    at = find(leaf_origins(tree), origins)
+    there = at >= 0
+    values[there] = tree.leaf.values[at[there]].reshape(int(there.sum()), *values.shape[1:])
+    active[there] = unpack(tree.leaf.active[at[there]])
+    return values, active
 
+
+def constants_at(tree: Tree, origins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values (M, C) and active (M,) bool of the tiles that cover the bricks at `origins` (M, 3) int32, or of the background.
+
+    Where a leaf is, they are meaningless.
+    """
+    background = np.atleast_1d(tree.root.background)
+    values = np.repeat(background[None], len(origins), axis=0)
+    active = np.zeros(len(origins), bool)
     at = find(tree.root.tile_origins, origins // 4096 * 4096)
     there = at >= 0
-    values[there] = tree.root.tile_values[at[there]].reshape(int(there.sum()), 1, components)
-    active[there] = tree.root.tile_active[at[there], None].astype(bool)
+    values[there] = tree.root.tile_values[at[there]].reshape(int(there.sum()), len(background))
+    active[there] = tree.root.tile_active[at[there]] != 0
     lower_origins = child_origins(tree.root.child_origins, tree.upper.child, UPPER_LOG2, 128)
     for level, at, slot in (
         (tree.upper, find(tree.root.child_origins, origins // 4096 * 4096), _slot(origins % 4096 // 128, UPPER_LOG2)),
         (tree.lower, find(lower_origins, origins // 128 * 128), _slot(origins % 128 // 8, LOWER_LOG2)),
     ):
         _fill_tiles(values, active, level, at, slot)
-    at = find(leaf_origins(tree), origins)
-    there = at >= 0
-    values[there] = tree.leaf.values[at[there]].reshape(-1, LEAF_SLOTS, components)
-    active[there] = unpack(tree.leaf.active[at[there]])
     return values, active
 
 
@@ -55,5 +63,5 @@ def _fill_tiles(values: np.ndarray, active: np.ndarray, level: Level, at: np.nda
     bit = np.uint8(1) << (n % 8).astype(np.uint8)
     is_tile = level.child[node, n // 8] & bit == 0
     inside, node, n, bit = inside[is_tile], node[is_tile], n[is_tile], bit[is_tile]
-    values[inside] = level.values[node, n].reshape(len(n), 1, values.shape[-1])
-    active[inside] = (level.active[node, n // 8] & bit != 0)[:, None]
+    values[inside] = level.values[node, n].reshape(len(n), values.shape[1])
+    active[inside] = level.active[node, n // 8] & bit != 0

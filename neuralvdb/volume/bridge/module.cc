@@ -15,6 +15,13 @@ namespace {
 nb::bytes toBytes(const std::string& text) { return nb::bytes(text.data(), text.size()); }
 std::string fromBytes(const nb::bytes& bytes) { return std::string(bytes.c_str(), bytes.size()); }
 
+// The bytes of a file's name, which need not be UTF-8.
+std::string toPath(nb::str path) {
+    PyObject* bytes = nullptr;
+    if (!PyUnicode_FSConverter(path.ptr(), &bytes)) throw nb::python_error();
+    return fromBytes(nb::steal<nb::bytes>(bytes));
+}
+
 template<typename T> using Part = typename openvdb::VecTraits<T>::ElementType;
 
 // Hands a buffer to NumPy; a vector type becomes a last axis of its components.
@@ -180,7 +187,7 @@ void writeRaw(Writer& writer, nb::dict entry, nb::bytes bytes, int64_t block_off
 // {name: (type name, text)} of serialised metadata.
 nb::dict describeMetadata(nb::bytes bytes) {
     openvdb::MetaMap map;
-    deserialise(fromBytes(bytes), [&](std::istream& in, StreamState&) { map.readMeta(in); });
+    deserialise(fromBytes(bytes), [&](std::istream& in, StreamState&) { readMeta(in, map); });
     nb::dict out;
     for (auto it = map.beginMeta(); it != map.endMeta(); ++it) {
         out[toBytes(it->first)] = nb::make_tuple(toBytes(it->second->typeName()), toBytes(it->second->str()));
@@ -203,7 +210,7 @@ nb::bytes makeMetadata(nb::dict items) {
 
 nb::dict describeTransform(nb::bytes bytes) {
     openvdb::math::Transform transform;
-    deserialise(fromBytes(bytes), [&](std::istream& in, StreamState&) { transform.read(in); });
+    deserialise(fromBytes(bytes), [&](std::istream& in, StreamState&) { readTransform(in, transform); });
     nb::dict out;
     const auto size = transform.voxelSize();
     out["type"] = transform.mapType();
@@ -238,6 +245,12 @@ struct Exceptions {
     PyObject *damaged, *unsupported;
 };
 
+// Sets a Python error; names from a damaged file in its message need not be UTF-8.
+void setError(PyObject* type, const std::string& message) {
+    const auto text = nb::steal(PyUnicode_DecodeUTF8(message.data(), Py_ssize_t(message.size()), "backslashreplace"));
+    PyErr_SetObject(type, text.ptr());
+}
+
 void translate(const std::exception_ptr& error, void* payload) {
     const auto [damaged, unsupported] = *static_cast<Exceptions*>(payload);
     try {
@@ -245,15 +258,15 @@ void translate(const std::exception_ptr& error, void* payload) {
     } catch (const SystemFailure& e) {
         PyErr_SetObject(PyExc_OSError, nb::make_tuple(e.code, std::string(e.what())).ptr());
     } catch (const Unsupported& e) {
-        PyErr_SetString(unsupported, e.what());
+        setError(unsupported, e.what());
     } catch (const Damaged& e) {
-        PyErr_SetString(damaged, e.what());
+        setError(damaged, e.what());
     } catch (const openvdb::Exception& e) {
-        PyErr_SetString(damaged, e.what());
+        setError(damaged, e.what());
     } catch (const std::ios_base::failure& e) {
-        PyErr_SetString(damaged, "it ends early or points outside itself");
+        setError(damaged, "it ends early or points outside itself");
     } catch (const std::length_error& e) {
-        PyErr_SetString(damaged, "it declares an impossible length");
+        setError(damaged, "it declares an impossible length");
     }
 }
 
@@ -271,7 +284,7 @@ NB_MODULE(_bridge, m) {
     m.attr("FILE_VERSION") = kWrittenVersion;
 
     nb::class_<Reader>(m, "Reader")
-        .def(nb::init<const std::string&>(), nb::arg("path"))
+        .def("__init__", [](Reader* self, nb::str path) { new (self) Reader(toPath(path)); }, nb::arg("path"))
         .def_ro("version", &Reader::version)
         .def_prop_ro("library", [](const Reader& r) { return nb::make_tuple(r.library.first, r.library.second); })
         .def_prop_ro("uuid", [](const Reader& r) { return toBytes(r.uuid); })
@@ -286,9 +299,9 @@ NB_MODULE(_bridge, m) {
         .def("outline", &outlineGrid, nb::arg("index"));
 
     nb::class_<Writer>(m, "Writer")
-        .def("__init__", [](Writer* self, const std::string& path, nb::bytes metadata, int32_t grids, nb::bytes uuid,
+        .def("__init__", [](Writer* self, nb::str path, nb::bytes metadata, int32_t grids, nb::bytes uuid,
                              const std::string& compression, uint32_t version) {
-            new (self) Writer(path, fromBytes(metadata), grids, fromBytes(uuid), compressionFlags(compression), version);
+            new (self) Writer(toPath(path), fromBytes(metadata), grids, fromBytes(uuid), compressionFlags(compression), version);
         }, nb::arg("path"), nb::arg("metadata"), nb::arg("grids"), nb::arg("uuid"), nb::arg("compression"), nb::arg("version"))
         .def("write_tree", &writeTree)
         .def("write_serial", &writeSerial)

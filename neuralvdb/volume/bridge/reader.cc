@@ -30,7 +30,7 @@ Reader::Reader(const std::string& path) : file_(path), stream_(file_.data(), fil
     const bool has_offsets = readHeader();
     StreamState state(stream_, library, version, default_compression_);
     openvdb::MetaMap map;
-    map.readMeta(stream_);
+    readMeta(stream_, map);
     metadata = metaBytes(map);
     const auto count = take<int32_t>(stream_);
     if (count < 0) throw Damaged("it declares " + std::to_string(count) + " grids");
@@ -110,9 +110,9 @@ openvdb::GridBase::Ptr Reader::readHead(const Entry& entry, StreamState& state) 
     openvdb::io::setDataCompression(stream_, take<uint32_t>(stream_));
     auto grid = openvdb::GridBase::createGrid(entry.type);
     grid->setSaveFloatAsHalf(entry.half);
-    grid->readMeta(stream_);
+    readMeta(stream_, *grid);
     if ((*grid)["file_delayed_load"]) grid->removeMeta("file_delayed_load"); // an index of this file's bytes
-    grid->readTransform(stream_);
+    readTransform(stream_, grid->transform());
     state.useGrid(*grid);
     return grid;
 }

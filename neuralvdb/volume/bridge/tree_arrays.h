@@ -159,20 +159,39 @@ struct TreeView {
     struct { size_t nodes; const uint8_t *child, *active; const ValueT* values; } upper, lower, leaf;
 };
 
-// OpenVDB's active-mask compression compares inactive values with ==, and so would lose the sign of a
-// zero and the payload of a NaN. Notes whether any inactive value seen is such a one.
+// OpenVDB's active-mask compression tells a node's inactive values apart with ==, keeps at most two of them
+// and names the background and its negative instead of storing them. Notes whether any node seen would so
+// lose bits: 0 beside -0, or a zero of another sign than the background's.
 template<typename ValueT>
 class MaskHazard {
 public:
-    void see(const ValueT& value) {
-        const auto* part = reinterpret_cast<const typename openvdb::VecTraits<ValueT>::ElementType*>(&value);
-        for (int i = 0; i < openvdb::VecTraits<ValueT>::Size; ++i) {
-            if (std::isnan(part[i]) || (part[i] == 0 && std::signbit(part[i]))) seen_ = true;
+    explicit MaskHazard(const ValueT& background) : background_(background) {}
+
+    // `inactive(n)`: whether slot n holds an inactive value.
+    template<typename InactiveT>
+    void see(const ValueT* values, size_t slots, InactiveT inactive) {
+        ValueT kept[2];
+        int unique = 0;
+        bool lost = false;
+        for (size_t n = 0; n < slots; ++n) {
+            if (!inactive(n)) continue;
+            int i = 0;
+            while (i < unique && !(kept[i] == values[n])) ++i;
+            if (i == 2) return; // a third one: all are stored
+            if (i == unique) kept[unique++] = named(values[n]);
+            lost = lost || std::memcmp(&kept[i], &values[n], sizeof(ValueT)) != 0;
         }
+        if (lost) seen_ = true;
     }
     bool seen() const { return seen_; }
 
 private:
+    ValueT named(const ValueT& value) const {
+        if (value == background_) return background_;
+        const ValueT minus = openvdb::math::negative(background_);
+        return value == minus ? minus : value;
+    }
+    const ValueT background_;
     std::atomic<bool> seen_{false};
 };
 
@@ -210,11 +229,10 @@ std::vector<typename NodeT::ChildNodeType*> addChildren(
                 made[next] = make(node.offsetToGlobalCoord(n), next);
                 node.addChild(made[next++]);
             } else {
-                const auto& value = view.values[i * slots + n];
-                if (!bit(active, n)) hazard.see(value);
-                node.addTile(n, value, bit(active, n));
+                node.addTile(n, view.values[i * slots + n], bit(active, n));
             }
         }
+        hazard.see(view.values + i * slots, slots, [&](size_t n) { return !bit(child, n) && !bit(active, n); });
     });
     return made;
 }
@@ -227,7 +245,7 @@ LeafT* makeLeaf(const openvdb::Coord& origin, const ViewT& view, size_t i, Hazar
     auto* leaf = new LeafT(origin, values[0], false);
     std::memcpy(leaf->buffer().data(), values, slots * sizeof(typename LeafT::ValueType));
     leaf->setValueMask(loadMask<typename LeafT::NodeMaskType>(active));
-    for (size_t n = 0; n < slots; ++n) if (!bit(active, n)) hazard.see(values[n]);
+    hazard.see(values, slots, [&](size_t n) { return !bit(active, n); });
     return leaf;
 }
 
@@ -238,8 +256,7 @@ typename TreeT::Ptr importTree(const TreeView<typename TreeT::ValueType>& view, 
     using LowerT = typename UpperT::ChildNodeType;
     using LeafT = typename TreeT::LeafNodeType;
     auto tree = std::make_shared<TreeT>(view.background);
-    MaskHazard<typename TreeT::ValueType> hazard;
-    hazard.see(view.background);
+    MaskHazard<typename TreeT::ValueType> hazard(view.background);
     auto coord = [](const int32_t* at) { return openvdb::Coord(at[0], at[1], at[2]); };
     for (size_t i = 0; i < view.tiles; ++i) {
         tree->root().addTile(coord(view.tile_origins + 3 * i), view.tile_values[i], view.tile_active[i]);

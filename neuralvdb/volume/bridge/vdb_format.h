@@ -34,6 +34,33 @@ bool withTreeType(const std::string& type, F&& f) {
     return false;
 }
 
+// Leaves `in` behind the length-prefixed string where it stands; throws EndsEarly where that runs past the end.
+inline void skipString(std::istream& in) {
+    uint32_t length;
+    in.read(reinterpret_cast<char*>(&length), sizeof(length));
+    in.seekg(length, std::ios_base::cur);
+}
+
+// MetaMap::readMeta() for streams that may lie: OpenVDB takes memory for each length before it reads on.
+inline void readMeta(std::istream& in, openvdb::MetaMap& map) {
+    const auto begin = in.tellg();
+    uint32_t count;
+    in.read(reinterpret_cast<char*>(&count), sizeof(count));
+    for (uint32_t i = 0; i < count; ++i) {
+        for (int part = 0; part < 3; ++part) skipString(in); // name, type, value
+    }
+    in.seekg(begin);
+    map.readMeta(in);
+}
+
+// Transform::read(), likewise.
+inline void readTransform(std::istream& in, openvdb::math::Transform& transform) {
+    const auto begin = in.tellg();
+    skipString(in); // the map's type
+    in.seekg(begin);
+    transform.read(in);
+}
+
 // Per-stream state that OpenVDB's readers and writers look up; lives as long as the stream is used.
 class StreamState {
 public:

@@ -56,8 +56,8 @@ openvdb::GridBase::Ptr Writer::makeGrid(const Entry& entry, const std::string& m
 {
     if (!openvdb::GridBase::isRegistered(entry.type)) throw Damaged("grid type " + entry.type + " is unknown to OpenVDB");
     auto grid = openvdb::GridBase::createGrid(entry.type);
-    deserialise(metadata, [&](std::istream& in, StreamState&) { grid->readMeta(in); });
-    deserialise(transform, [&](std::istream& in, StreamState&) { grid->readTransform(in); });
+    deserialise(metadata, [&](std::istream& in, StreamState&) { readMeta(in, *grid); });
+    deserialise(transform, [&](std::istream& in, StreamState&) { readTransform(in, grid->transform()); });
     return grid;
 }
 
@@ -74,6 +74,7 @@ void Writer::restoreBackground(const openvdb::GridBase& grid, std::streamoff top
 }
 
 void Writer::writeGrid(Entry entry, const openvdb::GridBase& grid, bool with_tree, uint32_t drop_flags) {
+    entry.half = grid.saveFloatAsHalf(); // readers go by the metadata, so the descriptor must not contradict it
     const auto at = writeDescriptor(entry);
     entry.grid_pos = int64_t(file_.tellp());
     uint32_t flags = compression_ & ~drop_flags;

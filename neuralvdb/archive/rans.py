@@ -1,0 +1,300 @@
+"""rANS: symbols to bytes and back, at the cost that their probabilities allow.
+
+Letters: K classes, A symbols of the alphabet, S segments, L lanes, n symbols of a batch. A class selects the table of
+frequencies, out of 4096, that a symbol is coded with. A batch is cut into S contiguous pieces, one per segment; a
+segment is the sequence of its pieces of all batches, has words of its own and decodes without the others. Symbol j of
+a segment belongs to lane j mod L; all lanes take their words from the same sequence, in the order of the symbols.
+
+A state x is an integer in [2^16, 2^32). With f the frequency of a symbol and c the sum of those before it, encoding is
+
+    x -> (x div f) * 4096 + c + x mod f       after moving the low 16 bits to the words if x >= f * 2^20,
+
+decoding is the exact inverse, in the opposite order: the encoder therefore walks backwards. It begins with all states
+at 2^16, where the decoder must end. SPEC.md has the bytes. Sources: Duda, "Asymmetric numeral systems" (2013); Giesen,
+"Interleaved entropy coders" (2014). `implementation="reference"` is the definition, here in plain Python; "native"
+(native/rans.cc) gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import importlib
+from functools import cached_property
+from types import ModuleType
+
+import numpy as np
+
+from neuralvdb.archive.fields import FieldReader, FieldWriter
+from neuralvdb.errors import DamagedFile
+
+PROB_BITS = 12
+TOTAL = 1 << PROB_BITS
+LOW = 1 << 16
+MAX_CLASSES = MAX_SYMBOLS = 64
+MAX_LANES, MAX_SEGMENTS = 32, 4096
+MAX_WIDTH = 24  # bits
+_SEGMENT = 1 << 15  # bytes that repay the 132 of one more segment
+_PADDING = 128  # bytes that the native decoder may read, not use, beyond the last word; 4 beyond the raw bits
+
+
+class Tables:
+    """The frequencies (K, A) uint16 of each class; every row sums to 4096. Raises ValueError if they do not."""
+
+    def __init__(self, freq: np.ndarray) -> None:
+        self.freq = np.array(freq, np.int64)
+        if self.freq.ndim != 2 or not (0 < len(self.freq) <= MAX_CLASSES and 0 < self.freq.shape[1] <= MAX_SYMBOLS):
+            raise ValueError(f"frequencies of shape {self.freq.shape}; 1 to 64 classes of 1 to 64 symbols are possible")
+        if (self.freq != np.clip(self.freq, 0, TOTAL)).any() or (self.freq.sum(1) != TOTAL).any():
+            raise ValueError(f"the frequencies of a class are negative or do not sum to {TOTAL}")
+        self.freq = self.freq.astype(np.uint16)
+
+    @cached_property
+    def start(self) -> np.ndarray:
+        """Sum of the frequencies before each symbol, (K, A) uint16."""
+        return (np.cumsum(self.freq, axis=1) - self.freq).astype(np.uint16)
+
+    @cached_property
+    def slots(self) -> np.ndarray:
+        """What the low 12 bits of a state say, (K, 4096) uint32: symbol, frequency - 1 << 8, slot - start << 20."""
+        classes, symbols = self.freq.shape
+        repeat = self.freq.ravel()
+        f, start = (np.repeat(a.ravel().astype(np.uint32), repeat) for a in (self.freq, self.start))
+        symbol = np.repeat(np.tile(np.arange(symbols, dtype=np.uint32), classes), repeat)
+        slot = np.tile(np.arange(TOTAL, dtype=np.uint32), classes)
+        return (symbol | f - 1 << 8 | slot - start << 20).reshape(classes, TOTAL)
+
+
+def normalise(counts: np.ndarray) -> np.ndarray:
+    """Frequencies (K, A) uint16 proportional to counts (K, A) int64 under 2^44: at least 1 where a count is not 0.
+
+    Rounded as seats are by Webster's method, whose quotients are the first-order change of the code length; where no
+    count is there, all symbols share. Raises ValueError on negative or too large counts and on more than 64 symbols.
+    """
+    counts = np.array(counts, np.int64)
+    if counts.ndim != 2 or counts.shape[1] > MAX_SYMBOLS or counts.min() < 0 or counts.max() >= 1 << 44:
+        raise ValueError("counts are (classes, up to 64 symbols), from 0 to 2^44")
+    counts[counts.sum(1) == 0] = 1
+    freq = np.maximum(counts * TOTAL // counts.sum(1, keepdims=True), counts > 0)
+    rows = np.arange(len(freq))
+    while (missing := TOTAL - freq.sum(1)).any():
+        most = np.argmax(counts / (2 * freq + 1), axis=1)  # IEEE division: the same everywhere
+        least = np.argmin(np.where(freq > 1, counts / (2 * freq - 1), np.inf), axis=1)
+        freq[rows, np.where(missing > 0, most, least)] += np.sign(missing)
+    return freq.astype(np.uint16)
+
+
+class Encoder:
+    """Collects batches of symbols and of raw bits; finish() makes them bytes."""
+
+    def __init__(self, tables: Tables, implementation: str = "native") -> None:
+        self._tables, self._engine = tables, _engine(implementation)
+        self._classes, self._symbols, self._values, self._widths = ([] for _ in range(4))
+        self._counts = np.zeros(tables.freq.shape, np.int64)
+
+    def put(self, classes: np.ndarray, symbols: np.ndarray) -> None:
+        """Appends a batch: classes and symbols (n,) uint8. Raises ValueError where a frequency is 0 or missing."""
+        highest_class, highest_symbol = (size - 1 for size in self._counts.shape)
+        classes, symbols = _checked(classes, np.uint8, highest_class), _checked(symbols, np.uint8, highest_symbol)
+        if len(classes) != len(symbols):
+            raise ValueError(f"{len(classes)} classes for {len(symbols)} symbols")
+        counts = np.zeros_like(self._counts)
+        self._engine.count(classes, symbols, counts)
+        if (impossible := (counts > 0) & (self._tables.freq == 0)).any():
+            raise ValueError("class {} has symbol {}, whose frequency is 0".format(*np.argwhere(impossible)[0]))
+        self._counts += counts
+        self._classes.append(classes.copy())
+        self._symbols.append(symbols.copy())
+
+    def put_bits(self, values: np.ndarray, widths: np.ndarray) -> None:
+        """Appends values (n,) uint32 in widths (n,) uint8 of 0 to 24 bits. Raises ValueError where one has more."""
+        values, widths = _checked(values, np.uint32, (1 << MAX_WIDTH) - 1), _checked(widths, np.uint8, MAX_WIDTH)
+        if len(values) != len(widths) or (values >> widths).any():
+            raise ValueError("each value needs a width that holds it")
+        self._values.append(values.copy())
+        self._widths.append(widths.copy())
+
+    def finish(self, threads: int = 1) -> bytes:
+        """All batches as bytes, the same for every number of threads."""
+        out = FieldWriter()
+        segments, lanes = _layout(self._counts, self._tables.freq)
+        out.put_varint(8 * segments + lanes.bit_length() - 1)
+        bits = self._engine.pack_bits(_joined(self._values, np.uint32), _joined(self._widths, np.uint8))
+        out.put_bytes(bits.tobytes())
+        if segments:
+            ends = np.cumsum([len(batch) for batch in self._classes], dtype=np.int64)
+            batches = _joined(self._classes, np.uint8), _joined(self._symbols, np.uint8), ends
+            states, sizes, words = self._engine.encode(self._tables.freq, *batches, segments, lanes, threads)
+            for size in sizes[:-1]:
+                out.put_varint(int(size))
+            out.put_bytes(states.astype("<u4").tobytes() + words.tobytes())
+        return out.getvalue()
+
+
+class Decoder:
+    """Takes the batches that an Encoder put, in that order. Raises DamagedFile, naming `where`, on a broken layout."""
+
+    def __init__(
+        self, data: bytes | memoryview, tables: Tables, where: str, threads: int = 1, implementation: str = "native"
+    ) -> None:
+        self._tables, self._where, self._threads, self._engine = tables, where, threads, _engine(implementation)
+        source = FieldReader(data, where)
+        header = source.take_varint()
+        segments, lanes = header >> 3, 1 << (header & 7)
+        if lanes > MAX_LANES or segments > MAX_SEGMENTS or (segments == 0 and lanes > 1):
+            raise source.damaged(f"{segments} segments of {lanes} lanes are declared")
+        bits = source.take_bytes()
+        self._bits, self._bit, self._bit_end = _padded(bits), 0, 8 * len(bits)
+        sizes = [source.take_varint() for _ in range(segments - 1)]
+        body = source.take_bytes() if segments else memoryview(b"")
+        source.finish()
+        words, odd = divmod(len(body) - 4 * segments * lanes, 2)
+        if words < sum(sizes) or odd:
+            raise source.damaged(f"{len(body)} bytes do not hold {segments * lanes} states and their words")
+        self._states = np.frombuffer(body, "<u4", segments * lanes).astype(np.uint32).reshape(segments, lanes)
+        if (self._states < LOW).any():
+            raise source.damaged("a state is too small")
+        self._words = _padded(body[4 * segments * lanes :])
+        self._ends = np.cumsum([*sizes, words - sum(sizes)], dtype=np.int64)[:segments]
+        self._at = np.array([0, *self._ends[:-1]], np.int64)[:segments]
+        self._seen = np.zeros(segments, np.int64)
+
+    def take(self, classes: np.ndarray) -> np.ndarray:
+        """The symbols (n,) uint8 of the next batch, given its classes (n,) uint8.
+
+        Raises DamagedFile where the words run out, ValueError on a class without a table.
+        """
+        classes = _checked(classes, np.uint8, len(self._tables.freq) - 1)
+        symbols = np.zeros(len(classes), np.uint8)
+        if len(classes) and not len(self._states):
+            raise self._damaged(f"{len(classes)} symbols are missing")
+        place = self._states, self._words, self._at, self._ends, self._seen
+        self._engine.decode(self._tables.slots, classes, *place, symbols, self._threads)
+        if (dry := self._at > self._ends).any():
+            raise self._damaged(f"segment {np.argmax(dry)} runs out of words")
+        return symbols
+
+    def take_bits(self, widths: np.ndarray) -> np.ndarray:
+        """The next raw values (n,) uint32 of widths (n,) uint8. Raises DamagedFile at their end, ValueError over 24."""
+        widths = _checked(widths, np.uint8, MAX_WIDTH)
+        end = self._bit + int(widths.sum(dtype=np.int64))
+        if end > self._bit_end:
+            raise self._damaged(f"raw bits end at {self._bit_end}, {end} are needed")
+        values = np.zeros(len(widths), np.uint32)
+        self._engine.unpack_bits(self._bits, self._bit, widths, values)
+        self._bit = end
+        return values
+
+    def finish(self) -> None:
+        """Raises DamagedFile unless all words and bits were taken and all states are as the encoder began: intact."""
+        if (self._at != self._ends).any() or (self._states != LOW).any():
+            raise self._damaged("the symbols do not end where they should")
+        rest = self._bits[self._bit // 8 : self._bit_end // 8]
+        if len(rest) > (self._bit % 8 > 0) or (len(rest) and rest[0] >> self._bit % 8):
+            raise self._damaged("the raw bits do not end where they should")
+
+    def _damaged(self, what: str) -> DamagedFile:
+        return DamagedFile(f"{self._where}: {what}; the archive is damaged, get another copy")
+
+
+def _engine(implementation: str) -> ModuleType | type:
+    if implementation not in ("native", "reference"):
+        raise ValueError(f"implementation {implementation!r} does not exist; native and reference do")
+    return _Reference if implementation == "reference" else importlib.import_module("neuralvdb.archive._rans")
+
+
+def _checked(array: np.ndarray, dtype: type, highest: int) -> np.ndarray:
+    array = np.ascontiguousarray(array)
+    if array.dtype != dtype or array.ndim != 1 or (len(array) and int(array.max()) > highest):
+        raise ValueError(f"{np.dtype(dtype)} (n,) from 0 to {highest} expected, not {array.dtype} {array.shape}")
+    return array
+
+
+def _joined(parts: list[np.ndarray], dtype: type) -> np.ndarray:
+    return np.concatenate([np.zeros(0, dtype), *parts])
+
+
+def _padded(data: memoryview) -> np.ndarray:
+    return np.frombuffer(bytes(data) + bytes(_PADDING), np.uint8)
+
+
+def _layout(counts: np.ndarray, freq: np.ndarray) -> tuple[int, int]:
+    """Segments and lanes whose states and sizes stay under 0.5 % of the payload; (0, 1) where no symbol is."""
+    if not counts.any():
+        return 0, 1
+    size = _code_length(counts, freq) >> 3
+    lanes = max([1, *(lanes for lanes in (2, 4, 8, 16, 32) if 200 * (4 * lanes + 8) <= size)])
+    return min(MAX_SEGMENTS, max(1, size // _SEGMENT)), lanes
+
+
+def _code_length(counts: np.ndarray, freq: np.ndarray) -> int:
+    """Bits that the symbols need, in integer arithmetic: every machine chooses the same layout."""
+    freq = np.maximum(freq, 1).astype(np.int64)
+    log2 = sum((freq >> k > 0).astype(np.int64) for k in range(1, PROB_BITS + 1))
+    mantissa = freq << 30 - log2
+    for _ in range(20):  # squaring a mantissa in [1, 2) gives the next bit of its logarithm
+        mantissa = mantissa * mantissa >> 30
+        log2 = 2 * log2 + (mantissa >> 31)
+        mantissa >>= mantissa >> 31
+    cost = (PROB_BITS << 20) - log2
+    return sum(c * bits for c, bits in zip(counts.ravel().tolist(), cost.ravel().tolist(), strict=True)) >> 20
+
+
+class _Reference:
+    """The definition: one symbol after the other, with Python's integers. Same functions as native/rans.cc."""
+
+    @staticmethod
+    def count(classes: np.ndarray, symbols: np.ndarray, counts: np.ndarray) -> None:
+        """Adds to counts (K, A) int64 how often each class and symbol occur together."""
+        np.add.at(counts, (classes, symbols), 1)
+
+    @staticmethod
+    def encode(freq, classes, symbols, ends, segments, lanes, threads):
+        """States (S, L) uint32, words of each segment (S,) int64, all words as bytes; batch b ends at ends[b]."""
+        start = Tables(freq).start
+        states = np.full((segments, lanes), LOW, np.uint32)
+        words: list[list[int]] = [[] for _ in range(segments)]
+        batches = np.split(np.arange(len(symbols)), ends[:-1])
+        for g in range(segments):
+            order = np.concatenate([b[g * len(b) // segments : (g + 1) * len(b) // segments] for b in batches])
+            for j in reversed(range(len(order))):
+                symbol = classes[order[j]], symbols[order[j]]
+                f, c, x = int(freq[symbol]), int(start[symbol]), int(states[g, j % lanes])
+                if x >= f << 20:
+                    words[g].append(x & 0xFFFF)
+                    x >>= 16
+                states[g, j % lanes] = x // f * TOTAL + c + x % f
+        text = np.array([word for segment in words for word in reversed(segment)], "<u2")
+        return states, np.array([len(segment) for segment in words], np.int64), text.view(np.uint8)
+
+    @staticmethod
+    def decode(slots, classes, states, words, at, ends, seen, out, threads):
+        """Fills out (n,) and moves states (S, L), at and seen (S,) on; at > ends where words run out."""
+        segments, lanes = states.shape
+        for g in range(segments):
+            for i in range(g * len(out) // segments, (g + 1) * len(out) // segments):
+                lane = seen[g] % lanes
+                x = int(states[g, lane])
+                slot = int(slots[classes[i], x % TOTAL])
+                out[i] = slot & 255
+                x = ((slot >> 8) % TOTAL + 1) * (x // TOTAL) + (slot >> 20)
+                seen[g] += 1
+                if x < LOW:
+                    if at[g] >= ends[g]:
+                        at[g] = ends[g] + 1
+                        break
+                    x = x << 16 | int(words[2 * at[g]]) | int(words[2 * at[g] + 1]) << 8
+                    at[g] += 1
+                states[g, lane] = x
+
+    @staticmethod
+    def pack_bits(values: np.ndarray, widths: np.ndarray) -> np.ndarray:
+        """The low widths[i] bits of values[i], one after the other, lowest bit first, in bytes (uint8)."""
+        bits = [int(value) >> k & 1 for value, width in zip(values, widths, strict=True) for k in range(width)]
+        return np.packbits(np.array(bits, np.uint8), bitorder="little")
+
+    @staticmethod
+    def unpack_bits(data: np.ndarray, at: int, widths: np.ndarray, out: np.ndarray) -> None:
+        """Fills out (n,) from the bits that begin at bit `at` of data."""
+        bits = np.unpackbits(data, bitorder="little").tolist()
+        for i, width in enumerate(widths.tolist()):
+            out[i] = sum(bits[at + k] << k for k in range(width))
+            at += width

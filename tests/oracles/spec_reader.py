@@ -1,0 +1,253 @@
+"""Reads an archive the slow and obvious way, from neuralvdb/archive/SPEC.md and nothing else of neuralvdb.
+
+Values are kept as the unsigned integers whose bits they are, so no NaN or sign is lost on the way.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import xxhash
+from spec_blocks import Cursor, require, unzstd, widened  # noqa: F401 - widened is for tests
+
+MAGIC = b"\x89neuralvdb\r\n\x1a\n"
+FRAME_SECTION = 0xFFFFFFFF
+KNOWN = {(kind, 0, 1) for kind in ("FRAM", "TOPO", "VALS", "BLOB")}
+TREE, SERIAL, RAW, INSTANCE = range(4)
+COMPONENTS = {  # grid type -> (bytes of a component, components)
+    "Tree_float_5_4_3": (4, 1),
+    "Tree_double_5_4_3": (8, 1),
+    "Tree_vec3s_5_4_3": (4, 3),
+    "Tree_vec3d_5_4_3": (8, 3),
+}
+SLOTS = {"upper": 32768, "lower": 4096, "leaf": 512}
+
+
+@dataclass
+class Section:
+    """An entry of the index with its payload."""
+
+    kind: str
+    required: bool
+    codec: int
+    version: int
+    frame: int
+    grid: int
+    part: int
+    raw_size: int
+    payload: bytes
+
+
+@dataclass
+class Grid:
+    """A grid's row of the table; `arrays` of a tree by the names of SPEC.md, `blob` of others."""
+
+    unique_name: bytes
+    type: str
+    parent: bytes
+    metadata: bytes
+    transform: bytes
+    content: bytes
+    half: int
+    way: int
+    buffers_at: int
+    source_size: int
+    topology_of: int
+    leaves: int
+    active_tiles: int
+    active_voxels: int
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    blob: bytes = b""
+
+
+@dataclass
+class Frame:
+    """What one .vdb file held."""
+
+    version: int
+    library: tuple[int, int]
+    uuid: bytes
+    metadata: bytes
+    source_size: int
+    complete: int
+    grids: list[Grid]
+
+
+def read_sections(data: bytes) -> list[Section]:
+    """All sections of the archive in order, every checksum checked."""
+    magic, major, _minor, _flags, count, index_size, index_at, total, checksum = struct.unpack_from(
+        "<14sHHHIIQQQ", data
+    )
+    require(magic == MAGIC and major == 1, "not an archive of version 1")
+    require(total == len(data) and index_at + index_size == total and count <= 1 << 20, "sizes of the header")
+    index = data[index_at:]
+    require(checksum == xxhash.xxh3_64_intdigest(data[:44] + index), "checksum of the header")
+    entries, offset, sections = unzstd(index, 48 * count), 52, []
+    for i in range(count):
+        kind, flags, zero, codec, version, also_zero, frame, grid, part, size, raw_size, checksum = struct.unpack_from(
+            "<4sBBHHHIIIQQQ", entries, 48 * i
+        )
+        require(zero == also_zero == 0, "a field that should be 0")
+        payload = data[offset : offset + size]
+        require(xxhash.xxh3_64_intdigest(payload) == checksum, f"checksum of section {i}")
+        sections.append(Section(kind.decode(), bool(flags & 1), codec, version, frame, grid, part, raw_size, payload))
+        offset += size
+    require(offset == index_at, "the sections do not end where the index begins")
+    return sections
+
+
+def read_archive(path: str | Path) -> list[Frame]:
+    """The frames of an archive with all their grids decoded."""
+    sections = read_sections(Path(path).read_bytes())
+    for section in sections:
+        known = (section.kind, section.codec, section.version) in KNOWN
+        require(known or not section.required, f"section {section.kind} is required but unknown")
+    found = {}
+    for s in sections:
+        if (s.kind, s.codec, s.version) in KNOWN:
+            key = s.frame, s.kind, s.grid, s.part
+            require(key not in found, f"{key} occurs twice")
+            found[key] = s
+    return [read_frame(number, found) for number in sorted({frame for frame, *_ in found})]
+
+
+def read_frame(number: int, found: dict) -> Frame:
+    """A frame from its sections {(frame, type, grid, part): Section}."""
+    section = found[number, "FRAM", FRAME_SECTION, 0]
+    frame = read_table(section)
+    for index, grid in enumerate(frame.grids):
+        if grid.way == TREE:
+            topo, vals = found[number, "TOPO", grid.topology_of, 0], found[number, "VALS", index, 0]
+            grid.arrays = read_tree(topo, vals, *COMPONENTS[grid.type])
+            content = b"".join(array.tobytes() for array in in_memory_order(grid.arrays))
+        else:
+            grid.blob = b"" if grid.way == INSTANCE else read_blob(found[number, "BLOB", index, 0])
+            content = grid.blob
+        require(xxhash.xxh3_128_digest(content) == grid.content, f"content of grid {index}")
+    return frame
+
+
+def read_table(section: Section) -> Frame:
+    outer = Cursor(section.payload)
+    table = Cursor(outer.stream("u1", section.raw_size).tobytes())
+    outer.end()
+    version, library = table.u32(), (table.u32(), table.u32())
+    uuid, metadata, size, complete = table.bytes(), table.bytes(), table.varint(), table.u8()
+    require(len(uuid) == 36, "a uuid of another length")
+    grids = [read_row(table) for _ in range(table.u32())]
+    table.end()
+    return Frame(version, library, uuid, metadata, size, complete, grids)
+
+
+def read_row(table: Cursor) -> Grid:
+    name, kind, parent = table.bytes(), table.bytes().decode(), table.bytes()
+    metadata, transform, content = table.bytes(), table.bytes(), table.bytes()
+    half, way = table.u8(), table.u8()
+    return Grid(name, kind, parent, metadata, transform, content, half, way, *(table.varint() for _ in range(6)))
+
+
+def read_blob(section: Section) -> bytes:
+    cursor = Cursor(section.payload)
+    blob = cursor.stream("u1", section.raw_size).tobytes()
+    cursor.end()
+    return blob
+
+
+def read_tree(topo: Section, vals: Section, width: int, components: int) -> dict[str, np.ndarray]:
+    """All arrays of a tree; masks as stored, values as unsigned integers (nodes, slots, components)."""
+    arrays = read_topology(topo)
+    cursor = Cursor(vals.payload)
+    kind = f"<u{width}"
+    (background,) = cursor.values(1, width, components)
+    tiles = cursor.values(len(arrays["tile origins"]), width, components)
+    arrays["background"] = np.array(background, kind)
+    arrays["tile values"] = np.array(tiles, kind).reshape(len(tiles), components)
+    for level, slots in SLOTS.items():
+        active = arrays[f"{level} active"]
+        child = arrays[f"{level} child"] if level != "leaf" else np.zeros_like(active)
+        nodes = read_level(cursor, child, active, slots, background, width)
+        arrays[f"{level} values"] = np.array(nodes, kind).reshape(len(active), slots, components)
+    cursor.end()
+    values = ("background", "tile values", "upper values", "lower values", "leaf values")
+    require(vals.raw_size == sum(arrays[name].nbytes for name in values), "size of the values in memory")
+    return arrays
+
+
+def read_topology(section: Section) -> dict[str, np.ndarray]:
+    cursor = Cursor(section.payload)
+    uppers, tiles = cursor.u32(), cursor.u32()
+    arrays = {"child origins": cursor.stream("<i4", 3 * uppers).reshape(uppers, 3)}
+    arrays["tile origins"] = cursor.stream("<i4", 3 * tiles).reshape(tiles, 3)
+    arrays["tile active"] = cursor.stream("u1", tiles)
+    nodes = uppers
+    for level in ("upper", "lower"):
+        size = SLOTS[level] // 8
+        for what in ("child", "active"):
+            arrays[f"{level} {what}"] = cursor.stream("u1", size * nodes).reshape(nodes, size)
+        nodes = sum(int(byte).bit_count() for byte in arrays[f"{level} child"].reshape(-1))
+    arrays["leaf active"] = cursor.stream("u1", 64 * nodes).reshape(nodes, 64)
+    cursor.end()
+    require(section.raw_size == sum(array.nbytes for array in arrays.values()), "size of the topology in memory")
+    return arrays
+
+
+def read_level(
+    cursor: Cursor, child: np.ndarray, active: np.ndarray, slots: int, background: tuple, width: int
+) -> list:
+    """The values of all slots of a level's nodes, in one list."""
+    negative = tuple(bits ^ (1 << (8 * width - 1)) for bits in background)
+    count, components = len(active), len(background)
+    classes = cursor.stream("u1", count).tolist()
+    selecting = [c for c in classes if c in (3, 4, 5, 6)]
+    masks = iter(cursor.stream("u1", len(selecting) * slots // 8).reshape(len(selecting), slots // 8))
+    is_child, is_active = [bits(row) for row in child], [bits(row) for row in active]
+    own = sum(not is_child[n][s] and not is_active[n][s] for n in range(count) if classes[n] == 7 for s in range(slots))
+    a = iter(cursor.values(sum(c in (2, 4, 5, 6) for c in classes), width, components))
+    b = iter(cursor.values(classes.count(6), width, components))
+    inactive_values = iter(cursor.values(own, width, components))
+    active_values = iter(cursor.values(sum(map(sum, is_active)), width, components))
+    zero, out = (0,) * components, []
+    for n, number in enumerate(classes):
+        require(number <= 7, "a class that does not exist")
+        pair = pair_of(number, background, negative, a, b)
+        select = bits(next(masks)) if number in (3, 4, 5, 6) else [0] * slots
+        for s in range(slots):
+            if is_child[n][s]:
+                require(not is_active[n][s], "a slot with both bits")
+                out.append(zero)
+            elif is_active[n][s]:
+                out.append(next(active_values))
+            else:
+                out.append(next(inactive_values) if number == 7 else pair[select[s]])
+    return out
+
+
+def pair_of(number: int, plus: tuple, minus: tuple, a: object, b: object) -> tuple:
+    """First and second value of a node of class `number`, as SPEC.md's table has them."""
+    if number == 6:
+        return next(a), next(b)
+    return {
+        0: lambda: (plus, None),
+        1: lambda: (minus, None),
+        2: lambda: (next(a), None),
+        3: lambda: (plus, minus),
+        4: lambda: (plus, next(a)),
+        5: lambda: (minus, next(a)),
+        7: lambda: (None, None),
+    }[number]()
+
+
+def bits(mask: np.ndarray) -> list[int]:
+    """Bit n of a mask at place n."""
+    return [byte >> n & 1 for byte in mask.tolist() for n in range(8)]
+
+
+def in_memory_order(arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """The arrays in the order in which `content` is the hash of them."""
+    names = ["background", "child origins", "tile origins", "tile active", "tile values"]
+    for level in SLOTS:
+        names += [f"{level} {what}" for what in ("child", "active", "values")]
+    return [arrays[name] for name in names if name in arrays]

@@ -1,0 +1,209 @@
+"""Trees of every shape come back bit for bit: from a .vdb file, and from an archive."""
+
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from neuralvdb.api import compress, decompress
+from neuralvdb.settings import Settings
+from neuralvdb.volume import Level, Root, Tree, VdbReader, VolumeGrid, from_dense, leaf_origins, write_vdb
+from neuralvdb.volume.lookup import bricks_at
+
+TYPES = [("f4", ()), ("f8", ()), ("f4", (3,)), ("f8", (3,))]
+CLASSES = ["unknown", "level set", "fog volume", "staggered"]
+UNSIGNED = {"f4": "u4", "f8": "u8"}
+SPECIAL = {  # zeros, denormals, infinities, NaNs with payloads, quiet and signalling, and ordinary values
+    "f4": [0, 0x80000000, 1, 0x807FFFFF, 0x7F800000, 0xFF800000, 0x7FC00001, 0xFFC12345, 0x7F800001, 0x3F800000],
+    "f8": [0, 1 << 63, 1, 0x7FF0 << 48, 0xFFF0 << 48, (0x7FF8 << 48) + 1, (0xFFF8 << 48) + 77, (0x7FF0 << 48) + 1],
+}
+# Which of background, its negative and two others are the inactive values of a node; () stands for any. Sets that
+# no file can hold in a half grid whose background no half can hold are left out, such as (1, 2).
+FEW: list[tuple[int, ...]] = [(), (0,), (1,), (2,), (0, 1), (0, 2), (2, 3)]
+HALVES = [0, 0x8000, 1, 0x83FF, 0x7C00, 0xFC00, 0x7E01, 0xFE55, 0x3C00, 0xBC00, 0x1234]  # likewise, as half
+
+parameters = st.fixed_dictionaries(
+    {
+        "kind": st.sampled_from(TYPES),
+        "half": st.booleans(),
+        "grid_class": st.sampled_from(CLASSES),
+        "uppers": st.integers(0, 2),
+        "tiles": st.integers(0, 3),
+        "lowers": st.integers(0, 3),
+        "leaves": st.integers(0, 12),
+        "far": st.booleans(),
+        "seed": st.integers(0, 2**32),
+    }
+)
+light = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def pool(kind: str, half: bool, rng: np.random.Generator) -> np.ndarray:
+    """Values to build a grid of: special ones and random ones; all of them halves for a half grid."""
+    if half:
+        return np.concatenate([HALVES, rng.integers(0, 0x7C00, 20)]).astype("u2").view("f2").astype(kind)
+    some = np.asarray(SPECIAL[kind], UNSIGNED[kind]).view(kind)
+    return np.concatenate([some, rng.normal(size=20).astype(kind)])
+
+
+def kinds(rng, values: np.ndarray, ground: np.ndarray, half: bool) -> np.ndarray | None:
+    """(kinds, *tail): the inactive values of a node; None for any."""
+    few = FEW[rng.integers(len(FEW))]
+    some = np.stack([ground, -ground, *rng.choice(values, (2, *ground.shape))])[list(few)]
+    if half and few and ((some[0] == some[-1]).all() or np.isnan(some).any()):
+        some[-1] = some[0]  # OpenVDB takes 0 and -0 for one value, and two NaNs for many
+    return some if few else None
+
+
+def level(rng, nodes: int, slots: int, children: int, values: np.ndarray, ground: np.ndarray, half: bool) -> tuple:
+    """Child and active (nodes, slots) bool and values (nodes, slots, *tail), each node of another habit."""
+    child, active = np.zeros((2, nodes, slots), bool)
+    out = rng.choice(values, (nodes, slots, *ground.shape))
+    for node in range(nodes):
+        child[node, rng.choice(slots, min(children, slots), replace=False)] = True
+        habits = [0, 1, np.arange(slots) % 2, rng.random(slots) < 0.5, np.arange(slots) == rng.integers(slots)]
+        active[node] = habits[rng.integers(len(habits))]
+        some = kinds(rng, values, ground, half)
+        if some is not None:
+            out[node, ~active[node]] = rng.choice(some, int((~active[node]).sum()))
+    out[child] = 0
+    return child, active & ~child, out
+
+
+def packed(child: np.ndarray | None, active: np.ndarray, values: np.ndarray) -> Level:
+    pack = lambda mask: np.packbits(mask, axis=1, bitorder="little")  # noqa: E731
+    return Level(None if child is None else pack(child), pack(active), values)
+
+
+def build(p: dict) -> VolumeGrid:
+    """The grid that the parameters describe."""
+    rng = np.random.default_rng(p["seed"])
+    kind, tail = p["kind"]
+    values = pool(kind, p["half"], rng)
+    ground = rng.choice(values, tail) if rng.random() < 0.5 else np.full(tail, 1 / 3, kind)  # no half holds a third
+    ground = np.asarray(ground, kind)
+    reach = 1 << 19 if p["far"] else 2  # of the root table, in its entries
+    origins = np.unique(rng.integers(-reach, reach, (p["uppers"] + p["tiles"], 3)), axis=0) * 4096
+    is_tile = rng.permutation(len(origins)) < p["tiles"]
+    uppers, tiles = origins[~is_tile].astype("i4"), origins[is_tile].astype("i4")
+    upper = level(rng, len(uppers), 32768, p["lowers"], values, ground, p["half"])
+    lower = level(rng, int(upper[0].sum()), 4096, p["leaves"], values, ground, p["half"])
+    _, active, voxels = level(rng, int(lower[0].sum()), 512, 0, values, ground, p["half"])
+    root = Root(ground, uppers, tiles, rng.integers(0, 2, len(tiles), "u1"), rng.choice(values, (len(tiles), *tail)))
+    one = np.ones((1, 1, 1), bool)
+    host = from_dense(np.ones((1, 1, 1, *tail), kind), name="g", active=one, grid_class=p["grid_class"], half=p["half"])
+    return replace(host, tree=Tree(root, packed(*upper), packed(*lower), packed(None, active, voxels)))
+
+
+def arrays(tree: Tree) -> dict[str, tuple]:
+    """All of a tree's arrays as type, shape and bytes."""
+    found = {f"root.{name}": getattr(tree.root, name) for name in tree.root.__dataclass_fields__}
+    for place, one in zip(("upper", "lower", "leaf"), tree.levels, strict=True):
+        found.update({f"{place}.child": one.child, f"{place}.active": one.active, f"{place}.values": one.values})
+    return {k: (a.dtype.str, a.shape, np.ascontiguousarray(a).tobytes()) for k, a in found.items() if a is not None}
+
+
+def assert_same(first: VolumeGrid, second: VolumeGrid) -> None:
+    one, two = arrays(first.tree), arrays(second.tree)
+    assert [name for name in one if one[name] != two[name]] == []
+    assert replace(first, tree=None) == replace(second, tree=None)
+
+
+FULL = {
+    "kind": ("f4", ()),
+    "half": False,
+    "grid_class": "fog volume",
+    "uppers": 1,
+    "tiles": 1,
+    "lowers": 1,
+    "far": False,
+}
+
+
+@given(parameters, st.sampled_from(["blosc", "zip", "none"]))
+@example({**FULL, "leaves": 4096, "seed": 1}, "blosc")
+@light
+def test_tree_survives_a_vdb_file(p: dict, compression: str) -> None:
+    grid = build(p)
+    with TemporaryDirectory() as folder:
+        write_vdb(f"{folder}/a.vdb", [grid], compression=compression)
+        (read,) = VdbReader(f"{folder}/a.vdb")
+        assert_same(grid, read)
+
+
+@given(parameters)
+@example({**FULL, "leaves": 4096, "seed": 2})
+@light
+def test_tree_survives_an_archive(p: dict) -> None:
+    grid = build(p)
+    with TemporaryDirectory() as folder:
+        write_vdb(f"{folder}/a.vdb", [grid])
+        compress(f"{folder}/a.vdb", f"{folder}/a.neuralvdb", Settings(verify=False))
+        decompress(f"{folder}/a.neuralvdb", f"{folder}/b.vdb")
+        (read,) = VdbReader(f"{folder}/b.vdb")
+        assert_same(grid, read)
+
+
+def brick_slowly(tree: Tree, origin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The definition of bricks_at(), one brick at a time: down from the root until something is not a node."""
+    root = tree.root
+    shape = (512, *root.background.shape)
+    for at, active, value in zip(root.tile_origins, root.tile_active, root.tile_values, strict=True):
+        if (at == origin // 4096 * 4096).all():
+            return np.broadcast_to(value, shape), np.full(512, bool(active))
+    node = next((i for i, at in enumerate(root.child_origins) if (at == origin // 4096 * 4096).all()), None)
+    if node is None:
+        return np.broadcast_to(root.background, shape), np.zeros(512, bool)
+    for one, edge, span in ((tree.upper, 128, 32), (tree.lower, 8, 16)):
+        x, y, z = origin // edge % span
+        slot = (x * span + y) * span + z
+        child = np.unpackbits(one.child, axis=1, bitorder="little")
+        if not child[node, slot]:
+            active = np.unpackbits(one.active[node], bitorder="little")[slot]
+            return np.broadcast_to(one.values[node, slot], shape), np.full(512, bool(active))
+        node = int(child[:node].sum()) + int(child[node, :slot].sum())
+    return tree.leaf.values[node], np.unpackbits(tree.leaf.active[node], bitorder="little").view(bool)
+
+
+@given(parameters)
+@light
+def test_bricks_at_is_the_slow_way(p: dict) -> None:
+    tree = build(p).tree
+    rng = np.random.default_rng(p["seed"])
+    roots = np.concatenate([tree.root.child_origins, tree.root.tile_origins, [[0, 0, 4096]]])
+    places = rng.choice(roots, 10) + rng.integers(0, 512, (10, 3)) * 8
+    origins = np.concatenate([places, leaf_origins(tree)[:10]]).astype(np.int32)
+    values, active = bricks_at(tree, origins)
+    for i, origin in enumerate(origins):
+        slow_values, slow_active = brick_slowly(tree, origin)
+        assert values[i].tobytes() == np.ascontiguousarray(slow_values).tobytes()
+        assert (active[i] == slow_active).all()
+
+
+def test_bricks_at_nowhere() -> None:
+    tree = build({**FULL, "uppers": 0, "tiles": 0, "leaves": 0, "seed": 3}).tree
+    values, active = bricks_at(tree, np.zeros((0, 3), np.int32))
+    assert values.shape == (0, 512, 1) and active.shape == (0, 512)
+
+
+def test_half_background_beside_negative_zero(tmp_path: Path) -> None:
+    """Old files hold half grids with a background that no half can hold; a -0 elsewhere must not round it."""
+    ground = np.float32(1 / 3)
+    values = np.full((8, 8, 8), ground)
+    values[0, 0, 0], values[0, 0, 1] = 1, -0.0
+    grid = from_dense(values, name="g", active=values == 1, background=ground, half=True)
+    write_vdb(tmp_path / "a.vdb", [grid])
+    assert_same(grid, VdbReader(tmp_path / "a.vdb").read(0))
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_background_keeps_its_bits(half: bool, tmp_path: Path) -> None:
+    """Even in a half grid, where OpenVDB itself would round it."""
+    grid = build({**FULL, "half": half, "leaves": 2, "seed": 4})
+    grid.tree.root.background = np.asarray(1 / 3, np.float32)
+    write_vdb(tmp_path / "a.vdb", [grid])
+    assert_same(grid, VdbReader(tmp_path / "a.vdb").read(0))
