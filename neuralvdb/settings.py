@@ -9,12 +9,23 @@ ARCHIVE_SUFFIX = ".neuralvdb"
 
 
 @dataclass(frozen=True)
+class Bound:
+    """A maximum error for the grids called `grid`, all if empty; relative: as a share of the active range, else in the
+    grid's values, for level sets in voxels."""
+
+    value: float
+    relative: bool
+    grid: str = ""
+
+
+@dataclass(frozen=True)
 class Settings:
     """Choices shared by all operations.
 
     grids: names to work on, all of them when empty; `density` also names density[1]. threads: how many
     to use. force: overwrite outputs. verify: decode what was written and compare before it is kept.
-    compression: of written .vdb files, one of blosc, zip, none.
+    compression: of written .vdb files, one of blosc, zip, none. bounds: errors allowed, the last one that names a grid
+    holds; without any, every bit is kept.
     """
 
     grids: tuple[str, ...] = ()
@@ -22,3 +33,4 @@ class Settings:
     force: bool = False
     verify: bool = True
     compression: str = "blosc"
+    bounds: tuple[Bound, ...] = ()

@@ -1,4 +1,4 @@
-"""Shared settings: NEURALVDB_TEST_DATA names the folder of real volumes (default: ../shared/data beside the checkout)."""
+"""Shared settings: NEURALVDB_TEST_DATA names the folder of real volumes (default: ../shared/data of the checkout)."""
 
 import os
 import subprocess
@@ -44,7 +44,13 @@ def nvdb(tmp_path: Path):
     """Runs the command `nvdb` in a fresh folder and gives the finished process, its output as text."""
 
     def run(*args: object, **options: object) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-P", "-m", "neuralvdb.cli.main", *map(str, args)]
+        command = [
+            sys.executable,
+            "-P",
+            "-c",
+            "import sys; from neuralvdb.cli import main; sys.exit(main())",
+            *map(str, args),
+        ]
         return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300, **options)
 
     return run

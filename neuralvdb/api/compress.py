@@ -22,8 +22,8 @@ Runner = Callable[..., object]
 
 @dataclass
 class CompressReport:
-    """What compress() did. Sizes in bytes; left_out: grids the user did not select; verified: whether the
-    archive was decoded and compared."""
+    """What compress() did. Sizes in bytes; left_out: grids the user did not select; promises: maximum error, in the
+    grid's values, of grids that are not lossless; verified: whether the archive was decoded and compared."""
 
     source: str
     target: str
@@ -31,6 +31,7 @@ class CompressReport:
     archive_size: int
     grids: list[str]
     left_out: list[str]
+    promises: dict[str, float]
     verified: bool
 
     @property
@@ -51,34 +52,38 @@ def compress(
     progress: Progress = lambda _: None,
     run: Runner = lambda job, *args: job(*args),
 ) -> CompressReport:
-    """Writes the .vdb file `source` to the archive `target`, losslessly.
+    """Writes the .vdb file `source` to the archive `target`: every bit, or within settings.bounds.
 
     `progress` is called with bytes of the source as they are done (twice over with settings.verify).
     `run` calls the job; `nvdb` passes one that does so in a child process. Raises InputError, DamagedFile,
     Unsupported, NoSuchGrid, OutputExists, OutputError, PromiseBroken, OutOfMemory; then `target` is as before.
     """
     with new_file(Path(target), force=settings.force) as temporary:
-        left_out, grids = run(_compress, os.fspath(source), temporary, settings, progress)
+        left_out, grids, promises = run(_compress, os.fspath(source), temporary, settings, progress)
         sizes = os.path.getsize(source), os.path.getsize(temporary)
-    return CompressReport(os.fspath(source), os.fspath(target), *sizes, grids, left_out, settings.verify)
+    return CompressReport(os.fspath(source), os.fspath(target), *sizes, grids, left_out, promises, settings.verify)
 
 
-def _compress(source: str, target: str, settings: Settings, progress: Progress) -> tuple[list[str], list[str]]:
-    """Names of the grids left out and of those archived."""
+def _compress(
+    source: str, target: str, settings: Settings, progress: Progress
+) -> tuple[list[str], list[str], dict[str, float]]:
+    """Names of the grids left out, of those archived, and the promises."""
     set_threads(settings.threads)
     reader = VdbReader(source)
     selected = select(reader.entries, settings.grids, source)
     try:
         with open(target, "r+b") as stream:
             writer = ArchiveWriter(stream)
-            table = encode_frame(writer, reader, selected, threads=settings.threads, progress=progress)
+            table = encode_frame(writer, reader, selected, settings, progress)
             writer.close()
     except OSError as error:
         raise OutputError(f"{target}: cannot be written: {error.strerror}") from error
     if settings.verify:
         _verify(target, settings.threads, progress)
     left_out = [entry.name for i, entry in enumerate(reader.entries) if i not in set(selected)]
-    return left_out, [grid.name for grid in table.grids]
+    with FrameReader(target) as frame:
+        promises = {grid.name: p.bound for i, grid in enumerate(table.grids) if (p := frame.promise(i)) is not None}
+    return left_out, [grid.name for grid in table.grids], promises
 
 
 def _verify(target: str, threads: int, progress: Progress) -> None:

@@ -10,19 +10,19 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from neuralvdb.api.source import Volume, select
-from neuralvdb.volume import Tree, VolumeGrid, describe_metadata, describe_transform, leaf_origins
+from neuralvdb.volume import Tree, VolumeGrid, describe_metadata, describe_transform
 from neuralvdb.volume.grid import LEAF_SLOTS, LOWER_SLOTS, display_name, unpack
-from neuralvdb.volume.lookup import bricks_at
+from neuralvdb.volume.lookup import active_bricks, bricks_at
 
 _CHUNK = 4096  # bricks compared together
-_TILE_VOXELS = (LOWER_SLOTS * LEAF_SLOTS, LEAF_SLOTS)  # under a tile of an upper and of a lower node
+_SLOT_VOXELS = (LOWER_SLOTS * LEAF_SLOTS, LEAF_SLOTS, 1)  # of upper nodes, lower nodes and leaves
 
 
 @dataclass
 class GridDiff:
-    """One grid of both files. max_error and rmse in the grid's values over voxels active in either file; psnr in
-    dB, its peak the active range of the first file, None where nothing differs. same: no bit of the grid
-    differs. changes: one line each."""
+    """One grid of both files. max_error and rmse in the grid's values over voxels active in either file, those under
+    tiles of the root aside where the topologies differ; psnr in dB, its peak the active range of the first file, None
+    where nothing differs. same: no bit of the grid differs. changes: one line each."""
 
     name: str
     same: bool
@@ -123,16 +123,17 @@ def _compare_trees(a: Tree, b: Tree, result: GridDiff) -> None:
         result.changes.append(f"background: {a.root.background} / {b.root.background}")
     total = _Errors()
     if result.topology_equal:
-        for x, y, voxels in zip(a.levels[:2], b.levels[:2], _TILE_VOXELS, strict=True):
+        for x, y, voxels in zip(a.levels, b.levels, _SLOT_VOXELS, strict=True):
             total.add(x.values, y.values, unpack(x.active), unpack(y.active), voxels)
         if any(x.values.tobytes() != y.values.tobytes() for x, y in zip(a.levels, b.levels, strict=True)):
             result.changes.append("values differ")
         if a.root.tile_values.tobytes() != b.root.tile_values.tobytes():
             result.changes.append("root tiles differ")
-    origins = np.unique(np.concatenate([leaf_origins(a), leaf_origins(b)]), axis=0)
-    for i in range(0, len(origins), _CHUNK):
-        (x, x_on), (y, y_on) = (bricks_at(tree, origins[i : i + _CHUNK]) for tree in (a, b))
-        total.add(x, y, x_on, y_on, 1)
+    else:
+        origins = np.unique(np.concatenate([active_bricks(a), active_bricks(b)]), axis=0)
+        for i in range(0, len(origins), _CHUNK):
+            (x, x_on), (y, y_on) = (bricks_at(tree, origins[i : i + _CHUNK]) for tree in (a, b))
+            total.add(x, y, x_on, y_on, 1)
     result.active_voxels = total.active[0], total.active[1]
     result.max_error, result.rmse, result.psnr = total.summary()
 
@@ -158,8 +159,13 @@ class _Errors:
         """Adds slots (nodes, S[, C]) that stand for `voxels` voxels each."""
         self.active[0] += int(x_on.sum()) * voxels
         self.active[1] += int(y_on.sum()) * voxels
+        finite = x[x_on].astype(np.float64)
+        finite = finite[np.isfinite(finite)]
+        if finite.size:
+            self._low, self._high = min(self._low, float(finite.min())), max(self._high, float(finite.max()))
         on = x_on | y_on
-        x, y = x[on].astype(np.float64), y[on].astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a signalling NaN
+            x, y = x[on].astype(np.float64), y[on].astype(np.float64)
         if not x.size:
             return
         with np.errstate(invalid="ignore", over="ignore"):
@@ -168,9 +174,6 @@ class _Errors:
             self._squares += float((error**2).sum()) * voxels
         self._count += error.size * voxels
         self._max = max(self._max, float(error.max()))
-        finite = x[np.isfinite(x)]
-        if finite.size:
-            self._low, self._high = min(self._low, float(finite.min())), max(self._high, float(finite.max()))
 
     def summary(self) -> tuple[float, float, float | None]:
         """Maximum, RMSE and PSNR."""

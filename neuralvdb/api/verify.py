@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+from neuralvdb.codec.bounds import kept
 from neuralvdb.codec.decode import FrameReader, decode_grids
-from neuralvdb.codec.frame import Frame, GridHead, content_hash
-from neuralvdb.volume import VdbReader
+from neuralvdb.codec.frame import content_hash
+from neuralvdb.volume import VdbReader, VolumeGrid
 
 
 @dataclass
@@ -42,31 +43,37 @@ def verify(
         heads = frame.table.grids
         for head, _ in zip(heads, decode_grids(frame, list(range(len(heads))), threads=threads), strict=True):
             progress(head.source_size)
-        differences = [] if original is None else _against(frame.table, VdbReader(original))
+        differences = [] if original is None else _against(frame, VdbReader(original))
     name = None if original is None else os.fspath(original)
     return VerifyReport(os.fspath(path), name, len(heads), differences)
 
 
-def _against(table: Frame, original: VdbReader) -> list[str]:
+def _against(frame: FrameReader, original: VdbReader) -> list[str]:
+    table = frame.table
     differences = [] if table.metadata == original.metadata else ["file-level metadata differs"]
-    by_name = {head.unique_name: head for head in table.grids}
+    by_name = {head.unique_name: number for number, head in enumerate(table.grids)}
     for index, entry in enumerate(original.entries):
-        head = by_name.pop(entry.unique_name, None)
-        if head is None:
+        number = by_name.pop(entry.unique_name, None)
+        if number is None:
             differences.append(f"grid '{entry.name}' is not in the archive")
         else:
-            differences += [f"grid '{entry.name}': {what} differs" for what in _parts(head, original, index)]
-    return differences + [f"grid '{head.name}' is not in the original" for head in by_name.values()]
+            parts = _parts(frame, number, original.read(index))
+            differences += [f"grid '{entry.name}': {what} differs" for what in parts]
+    return differences + [f"grid '{table.grids[number].name}' is not in the original" for number in by_name.values()]
 
 
-def _parts(head: GridHead, original: VdbReader, index: int) -> list[str]:
-    grid = original.read(index)
+def _parts(frame: FrameReader, number: int, grid: VolumeGrid) -> list[str]:
+    head = frame.table.grids[number]
     pairs = {
         "type": (head.grid_type, grid.grid_type),
         "saved-as-half flag": (head.half, grid.half),
         "shared tree": (head.parent, grid.parent),
         "metadata": (head.metadata, grid.metadata),
         "transform": (head.transform, grid.transform),
-        "content": (head.content, content_hash(grid)),
     }
+    promise = frame.promise(number)
+    if promise is None:
+        pairs["content"] = (head.content, content_hash(grid))
+    elif not kept(promise, grid, frame.read(number)):
+        return ["what was promised"] + [what for what, (ours, theirs) in pairs.items() if ours != theirs]
     return [what for what, (ours, theirs) in pairs.items() if ours != theirs]

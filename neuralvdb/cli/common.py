@@ -57,7 +57,10 @@ def plan(args: argparse.Namespace, suffix: str) -> list[tuple[Input, Path]]:
     inputs = [item for name in args.inputs for item in expand(name, args.frames)]
     pairs = [(item, _target(item, args.output, suffix, len(inputs))) for item in inputs]
     targets: dict[Path, str] = {}
+    sources = {Path(item.path).resolve() for item in inputs}
     for item, target in pairs:
+        if target.resolve() in sources:
+            raise UsageError(f"{target} is an input; give another output with -o")
         if targets.setdefault(target, item.path) != item.path:
             raise UsageError(
                 f"{item.path} and {targets[target]} would both become {target}; use -o with another folder"
@@ -122,10 +125,9 @@ def _target(item: Input, output: str | None, suffix: str, count: int) -> Path:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number of 1 or more")
+    return int(text)
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from neuralvdb.errors import InputError, UsageError
 
+if TYPE_CHECKING:
+    from fileseq import FileSequence, FrameSet
+
 _TOKEN = re.compile(r"#+|@+|%\d*d|\$F\d*|<frame>", re.IGNORECASE)
+_ANY = re.compile("<frame>", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -28,23 +34,20 @@ def expand(name: str, frames: str | None) -> list[Input]:
     """The files that `name` stands for, in order of their frames; an existing file stands for itself.
 
     frames: a range like `1-10` or `1-100x5` instead of the frames found on disk. Raises InputError for a
-    pattern that nothing matches, UsageError for a range that is none.
+    pattern that nothing matches, UsageError for a range that is none or a name without frames.
     """
     if Path(name).exists() or not is_pattern(name):
+        if frames is not None:
+            raise UsageError(f"--frames {frames}: {name} is no pattern such as smoke.####.vdb")
         return [Input(name)]
-    import fileseq
-
     sequence = _sequence(name)
+    if sequence.frameSet() is None or _ANY.search(name):
+        found = _on_disk(name)
+        if found is None and frames is None:
+            raise InputError(f"{name}: no file matches this pattern; check name and padding")
+        sequence = found or sequence
     if frames is not None:
-        try:
-            sequence.setFrameSet(fileseq.FrameSet(frames))
-        except fileseq.FileSeqException as error:
-            raise UsageError(f"--frames {frames}: no range of frames such as 1-10 or 1-100x5") from error
-    elif sequence.frameSet() is None:
-        try:
-            sequence = fileseq.findSequenceOnDisk(str(sequence), strictPadding=False)
-        except fileseq.FileSeqException as error:
-            raise InputError(f"{name}: no file matches this pattern; check name and padding") from error
+        sequence.setFrameSet(_range(frames))
     return [Input(sequence.frame(number), number) for number in sequence.frameSet()]
 
 
@@ -53,7 +56,37 @@ def name_for(pattern: str, frame: int) -> str:
     return _sequence(pattern).frame(frame)
 
 
-def _sequence(name: str):
-    import fileseq  # slow to import, and few names are patterns
+def _sequence(name: str) -> FileSequence:
+    from fileseq import FileSequence  # slow to import, and few names are patterns
+    from fileseq.constants import PAD_STYLE_HASH1
 
-    return fileseq.FileSequence(re.sub("<frame>", "@", name, flags=re.IGNORECASE), allow_subframes=False)
+    return FileSequence(_normal(name), pad_style=PAD_STYLE_HASH1, allow_subframes=False)
+
+
+def _on_disk(name: str) -> FileSequence | None:
+    """The files that exist, of exactly this padding if there are any."""
+    from fileseq import FileSeqException, FileSequence
+    from fileseq.constants import PAD_STYLE_HASH1
+
+    for strict in (True, False):
+        with contextlib.suppress(FileSeqException):
+            return FileSequence.findSequenceOnDisk(_normal(name), strictPadding=strict, pad_style=PAD_STYLE_HASH1)
+    return None
+
+
+def _normal(name: str) -> str:
+    """The pattern as fileseq reads it: one digit for each #, four for a # alone, any number for <frame>."""
+    file = _ANY.sub("@", Path(name).name)
+    return str(Path(name).parent / re.sub("(?<!#)#(?!#)", "####", file))
+
+
+def _range(frames: str) -> FrameSet:
+    from fileseq import FileSeqException, FrameSet
+
+    try:
+        found = FrameSet(frames)
+    except FileSeqException as error:
+        raise UsageError(f"--frames '{frames}': no range of frames such as 1-10 or 1-100x5") from error
+    if not len(found):
+        raise UsageError(f"--frames '{frames}': no range of frames such as 1-10 or 1-100x5")
+    return found

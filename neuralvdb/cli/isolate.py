@@ -55,6 +55,7 @@ def run_isolated(job: Callable[..., object], *args: object, path: str, memory: i
 def _run_child(send: int, job: Callable[..., object], args: tuple, path: str, memory: int) -> NoReturn:
     limit = min(memory + _BASE_MEMORY, sys.maxsize)  # what a damaged file asks for may be more than a limit can be
     try:
+        _mute_libraries()
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         answer = (True, job(*args))
@@ -63,13 +64,21 @@ def _run_child(send: int, job: Callable[..., object], args: tuple, path: str, me
         answer = (False, DamagedFile(f"{path}: {why}"))
     except BaseException as error:  # the parent decides what to make of it
         answer = (False, error)
-    status = 0
+    status = 1
     try:
         with os.fdopen(send, "wb") as pipe:
             pipe.write(pickle.dumps(answer))
-    except BaseException:
-        status = 1
-    os._exit(status)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _mute_libraries() -> None:
+    """Leaves stderr to Python: libraries print warnings of their own about damaged files."""
+    sys.stderr = os.fdopen(os.dup(2), "w", errors="backslashreplace", buffering=1)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)
 
 
 def _judge(code: int, answer: bytes, path: str) -> object:

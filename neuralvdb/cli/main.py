@@ -37,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(COMMANDS[args.command], args)
     except errors.NeuralVdbError as error:
+        if args.json:
+            output.print_json([], [("", error)])
         output.print_error(error)
         return error.exit_code
     except (KeyboardInterrupt, BrokenPipeError):

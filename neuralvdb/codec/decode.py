@@ -13,10 +13,12 @@ from neuralvdb.archive import NO_GRID, ArchiveReader, FieldReader, Section, take
 from neuralvdb.codec.frame import Frame, GridHead, content_hash
 from neuralvdb.errors import DamagedFile, OutOfMemory, PromiseBroken
 from neuralvdb.topology import Topology
+from neuralvdb.values import lossy
+from neuralvdb.values.lossy import Promise
 from neuralvdb.volume import Storage, VolumeGrid
 from neuralvdb.volume.grid import TREE_TYPES
 
-_KNOWN = {("FRAM", 0, 1), ("TOPO", 0, 1), ("VALS", 0, 1), ("BLOB", 0, 1)}
+_KNOWN = {("FRAM", 0, 1), ("TOPO", 0, 1), ("VALS", 0, 1), ("VALS", 1, 1), ("BLOB", 0, 1)}
 
 
 class FrameReader:
@@ -91,6 +93,13 @@ class FrameReader:
         section = self._section("TOPO", head.topology_of)
         return topology.decode(self.archive.read(section), section.raw_size, self._where(head, "topology"))
 
+    def promise(self, index: int) -> Promise | None:
+        """What is promised of a grid, None where every bit is. Raises DamagedFile."""
+        section = self._sections.get(("VALS", index))
+        if section is None or section.codec == 0:
+            return None
+        return lossy.promise_of(self.archive.read(section), self._where(self.table.grids[index], "values"))
+
     def _read_tree(self, grid: VolumeGrid, head: GridHead, index: int) -> None:
         if head.grid_type not in TREE_TYPES:
             raise DamagedFile(f"{self.path}: grid '{head.name}' has type {head.grid_type}, which has no arrays")
@@ -98,7 +107,8 @@ class FrameReader:
         shape = self.topology(index)
         section = self._section("VALS", index)
         where = self._where(head, "values")
-        grid.tree = values.decode(self.archive.read(section), shape, dtype, components, section.raw_size, where)
+        decode = lossy.decode if section.codec == 1 else values.decode
+        grid.tree = decode(self.archive.read(section), shape, dtype, components, section.raw_size, where)
 
     def _read_blob(self, head: GridHead, index: int) -> bytes:
         section = self._section("BLOB", index)

@@ -11,27 +11,35 @@ import xxhash
 
 from neuralvdb import topology, values
 from neuralvdb.archive import ArchiveWriter, FieldWriter, put_array
+from neuralvdb.codec.bounds import promise_for
 from neuralvdb.codec.frame import Frame, GridHead, head_of
+from neuralvdb.settings import Settings
 from neuralvdb.topology import Topology
-from neuralvdb.volume import Storage, VdbReader, VolumeGrid
+from neuralvdb.values import lossy
+from neuralvdb.volume import Storage, Tree, VdbReader, VolumeGrid
 
 Progress = Callable[[int], None]
 
 
 @dataclass
 class _Coded:
-    """A grid ready to be written: its head and its sections as (kind, payload, raw size)."""
+    """A grid ready to be written: its head and its sections as (kind, codec, payload, raw size)."""
 
     head: GridHead
-    sections: list[tuple[str, bytes, int]]
+    sections: list[tuple[str, int, bytes, int]]
 
 
 def encode_frame(
-    writer: ArchiveWriter, source: VdbReader, selected: list[int], *, threads: int, progress: Progress, frame: int = 0
+    writer: ArchiveWriter,
+    source: VdbReader,
+    selected: list[int],
+    settings: Settings,
+    progress: Progress,
+    frame: int = 0,
 ) -> Frame:
     """Writes the selected grids of `source` as frame number `frame` and gives its table.
 
-    At most `threads` grids are in memory beside the one being read. `progress` is called with bytes of
+    At most settings.threads grids are in memory beside the one being read. `progress` is called with bytes of
     the source as they are done. Raises DamagedFile and OutputError.
     """
     table = Frame(
@@ -43,14 +51,14 @@ def encode_frame(
         complete=len(selected) == len(source.entries),
     )
     known: dict[bytes, int] = {}
-    for index, coded in enumerate(_encoded(source, selected, threads)):
-        for kind, payload, raw_size in coded.sections:
+    for index, coded in enumerate(_encoded(source, selected, settings)):
+        for kind, codec, payload, raw_size in coded.sections:
             if kind == "TOPO":
                 first = known.setdefault(xxhash.xxh3_128_digest(payload), index)
                 if first != index:
                     coded.head = replace(coded.head, topology_of=first)
                     continue
-            writer.add(kind, payload, raw_size=raw_size, frame=frame, grid=index)
+            writer.add(kind, payload, raw_size=raw_size, codec=codec, frame=frame, grid=index)
         table.grids.append(coded.head)
         progress(coded.head.source_size)
     payload, raw_size = table.pack()
@@ -58,31 +66,47 @@ def encode_frame(
     return table
 
 
-def _encoded(source: VdbReader, selected: list[int], threads: int) -> Iterator[_Coded]:
-    """Coded grids in order; reading runs ahead of coding by `threads` grids."""
+def _encoded(source: VdbReader, selected: list[int], settings: Settings) -> Iterator[_Coded]:
+    """Coded grids in order; reading runs ahead of coding by settings.threads grids."""
+    threads = settings.threads
+    inner = replace(settings, threads=threads if len(selected) == 1 else 1)
     with ThreadPoolExecutor(threads) as pool:
         waiting: list[Future[_Coded]] = []
         for index, number in enumerate(selected):
             entry = source.entries[number]
-            waiting.append(pool.submit(_encode, source.read(number), entry.end_pos - entry.grid_pos, index))
+            size = entry.end_pos - entry.grid_pos
+            waiting.append(pool.submit(_encode, source.read(number), size, index, inner))
             if len(waiting) > threads:
                 yield waiting.pop(0).result()
         while waiting:
             yield waiting.pop(0).result()
 
 
-def _encode(grid: VolumeGrid, source_size: int, index: int) -> _Coded:
-    head = head_of(grid, source_size, index)
+def _encode(grid: VolumeGrid, source_size: int, index: int, settings: Settings) -> _Coded:
     if grid.tree is not None:
         shape = Topology.of(grid.tree)
+        codec, payload, tree = encode_values(grid, settings)
         sections = [
-            ("TOPO", topology.encode(shape), topology.raw_size(shape)),
-            ("VALS", values.encode(grid.tree), values.raw_size(grid.tree)),
+            ("TOPO", 0, topology.encode(shape), topology.raw_size(shape)),
+            ("VALS", codec, payload, values.raw_size(grid.tree)),
         ]
+        grid = replace(grid, tree=tree)
     elif grid.storage is Storage.INSTANCE:
         sections = []
     else:
         out = FieldWriter()
         put_array(out, np.frombuffer(grid.blob, np.uint8))
-        sections = [("BLOB", out.getvalue(), len(grid.blob))]
-    return _Coded(head, sections)
+        sections = [("BLOB", 0, out.getvalue(), len(grid.blob))]
+    return _Coded(head_of(grid, source_size, index), sections)
+
+
+def encode_values(grid: VolumeGrid, settings: Settings) -> tuple[int, bytes, Tree]:
+    """Codec, payload and decoded tree: under a bound if one is asked for and that is smaller than every bit."""
+    assert grid.tree is not None
+    exact = values.encode(grid.tree)
+    promise = promise_for(grid, settings.bounds)
+    if promise is not None:
+        payload, decoded = lossy.encode(grid.tree, promise, threads=settings.threads)
+        if len(payload) < len(exact):
+            return 1, payload, decoded
+    return 0, exact, grid.tree

@@ -18,15 +18,21 @@ _CHUNK = 1 << 18  # values tried together; bounds the memory for temporaries
 def encode(tree: Tree) -> bytes:
     """The payload of a VALS section."""
     out = FieldWriter()
+    put_shell(out, tree)
+    _put_values(out, _by_component(tree.leaf)[unpack(tree.leaf.active)])
+    return out.getvalue()
+
+
+def put_shell(out: FieldWriter, tree: Tree) -> None:
+    """Appends everything but the active values of leaves."""
     root = tree.root
-    dtype = root.background.dtype
     background = np.atleast_1d(root.background)
     _put_values(out, background[None])
     _put_values(out, root.tile_values.reshape(len(root.tile_values), len(background)))
     for level in tree.levels:
-        values = level.values.reshape(*level.values.shape[:2], len(background))
-        _put_level(out, level, values, _bits(background), _bits(-background), dtype)
-    return out.getvalue()
+        _put_inactive(out, level, _bits(background), _bits(-background))
+        if level.child is not None:
+            _put_values(out, _by_component(level)[unpack(level.active)])
 
 
 def raw_size(tree: Tree) -> int:
@@ -39,6 +45,15 @@ def decode(payload: bytes, topology: Topology, dtype: np.dtype, components: int,
     """The tree of `topology` with its values. Raises DamagedFile where the payload breaks the format or the
     values do not take exactly `declared` bytes."""
     source = FieldReader(payload, where)
+    tree = take_shell(source, topology, dtype, components, declared)
+    active = unpack(tree.leaf.active)
+    _by_component(tree.leaf)[active] = _take_values(source, int(active.sum()), dtype, components)
+    source.finish()
+    return tree
+
+
+def take_shell(source: FieldReader, topology: Topology, dtype: np.dtype, components: int, declared: int) -> Tree:
+    """The tree that put_shell() wrote; the active values of its leaves are anything. Raises DamagedFile."""
     tiles, uppers, lowers, leaves = topology.counts
     values = 1 + tiles + uppers * UPPER_SLOTS + lowers * LOWER_SLOTS + leaves * LEAF_SLOTS
     if values * components * dtype.itemsize != declared:
@@ -60,26 +75,33 @@ def decode(payload: bytes, topology: Topology, dtype: np.dtype, components: int,
         (None, topology.leaf_active, LEAF_SLOTS),
     ):
         out = np.empty((len(active), slots, components), dtype)
-        _take_level(source, child, active, out, background)
+        _take_inactive(source, child, active, out, background)
+        if child is not None:
+            on = unpack(active)
+            out[on] = _take_values(source, int(on.sum()), dtype, components)
+            out[unpack(child)] = 0
         levels.append(Level(child, active, out.reshape(len(active), slots, *tail)))
-    source.finish()
     return Tree(root, *levels)
 
 
-def _put_level(
-    out: FieldWriter, level: Level, values: np.ndarray, plus: np.ndarray, minus: np.ndarray, dtype: np.dtype
-) -> None:
+def _by_component(level: Level) -> np.ndarray:
+    """(nodes, S, C) view of a level's values."""
+    shape = level.values.shape
+    return level.values.reshape(*shape[:2], shape[2] if len(shape) == 3 else 1)
+
+
+def _put_inactive(out: FieldWriter, level: Level, plus: np.ndarray, minus: np.ndarray) -> None:
     active = unpack(level.active)
+    values = _by_component(level)
     inactive = ~active if level.child is None else ~(active | unpack(level.child))
     found = classify(_bits(values), inactive, plus, minus)
     put_array(out, found.classes)
     put_array(out, found.selection.reshape(-1))
     for stored in (found.a, found.b, found.rest):
-        _put_values(out, stored.view(dtype))
-    _put_values(out, values[active])
+        _put_values(out, stored.view(values.dtype))
 
 
-def _take_level(
+def _take_inactive(
     source: FieldReader, child: np.ndarray | None, active_mask: np.ndarray, out: np.ndarray, background: np.ndarray
 ) -> None:
     nodes, slots, components = out.shape
@@ -98,9 +120,6 @@ def _take_level(
     a, b, rest = (_bits(_take_values(source, n, out.dtype, components)) for n in expected)
     found = Inactive(classes, a, b, selection, rest)
     restore(found, inactive, _bits(background), _bits(-background), _bits(out))
-    out[active] = _take_values(source, int(active.sum()), out.dtype, components)
-    if child is not None:
-        out[unpack(child)] = 0
 
 
 def _bits(values: np.ndarray) -> np.ndarray:

@@ -23,9 +23,9 @@ def bricks_at(tree: Tree, origins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def constants_at(tree: Tree, origins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Values (M, C) and active (M,) bool of the tiles that cover the bricks at `origins` (M, 3) int32, or of the background.
+    """Values (M, C) and active (M,) bool of the tiles that cover the bricks at `origins` (M, 3) int32.
 
-    Where a leaf is, they are meaningless.
+    Outside of the tree they are the background's; where a leaf is, they are meaningless.
     """
     background = np.atleast_1d(tree.root.background)
     values = np.repeat(background[None], len(origins), axis=0)
@@ -41,6 +41,16 @@ def constants_at(tree: Tree, origins: np.ndarray) -> tuple[np.ndarray, np.ndarra
     ):
         _fill_tiles(values, active, level, at, slot)
     return values, active
+
+
+def active_bricks(tree: Tree) -> np.ndarray:
+    """Origins (M, 3) int32 of the 8x8x8 bricks where something may be active, root tiles aside (voxels)."""
+    upper = tree.root.child_origins
+    lower = child_origins(upper, tree.upper.child, UPPER_LOG2, 128)
+    blocks = child_origins(upper, tree.upper.active, UPPER_LOG2, 128)
+    every = np.full((len(blocks), 4096 // 8), 255, np.uint8)
+    tiles = (child_origins(lower, tree.lower.active, LOWER_LOG2, 8), child_origins(blocks, every, LOWER_LOG2, 8))
+    return np.concatenate([leaf_origins(tree), *tiles])
 
 
 def find(among: np.ndarray, wanted: np.ndarray) -> np.ndarray:

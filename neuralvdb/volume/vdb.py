@@ -54,8 +54,8 @@ class VdbReader:
     """A .vdb file, read grid by grid.
 
     Raises InputError where it cannot be opened, DamagedFile where its bytes are not a VDB file or end before
-    they should, Unsupported where its file version is not 222 to 225. A badly damaged file can crash the OpenVDB library
-    itself, so programs that read unknown files do it in a child process (as `nvdb` does).
+    they should, Unsupported where its file version is not 222 to 225. A badly damaged file can crash the OpenVDB
+    library itself, so programs that read unknown files do it in a child process (as `nvdb` does).
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

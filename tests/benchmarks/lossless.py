@@ -114,7 +114,7 @@ def report(rows: list[dict], runs: int) -> str:
         "",
         f"`python -P tests/benchmarks/lossless.py DATA` on {os.cpu_count()} cores, best of {runs}.",
         "Times as multiples of OpenVDB reading the file and writing it again (Blosc); `compress` includes decoding",
-        "what it wrote to verify it. Memory as multiples of the uncompressed grids, for files of more than 32 MiB of them.",
+        "what it wrote to verify it. Memory as multiples of the uncompressed grids, for files of more than 32 MiB.",
         "",
         "| file | input | bytes | archive | share | compress | decompress | peak, compress | peak, decompress |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",

@@ -11,13 +11,15 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import xxhash
 from tqdm import tqdm
 
+from neuralvdb.codec.encode import encode_values
+from neuralvdb.settings import Bound, Settings
 from neuralvdb.volume import Storage, Tree, VdbReader, VolumeGrid, describe_metadata
 from neuralvdb.volume.lookup import bricks_at
 
@@ -41,8 +43,10 @@ Box = tuple[np.ndarray, np.ndarray]  # index-space corners, the second one exclu
 
 
 def code_ours(grid: VolumeGrid, relative_bound: float) -> tuple[int, VolumeGrid]:
-    """Bytes of values and the decoded grid, |error| <= relative_bound * active range."""
-    raise SystemExit("neuralvdb has no lossy values yet: run with --peers-only")
+    """Bytes of the values as an archive holds them, tiles and inactive values too, and the decoded grid."""
+    bound = (Bound(relative_bound, relative=True),)
+    _, payload, tree = encode_values(grid, Settings(bounds=bound))
+    return len(payload), replace(grid, tree=tree)
 
 
 OURS: dict[str, Callable[[VolumeGrid, float], tuple[int, VolumeGrid]]] = {"neuralvdb": code_ours}

@@ -39,6 +39,7 @@ Reader::Reader(const std::string& path) : file_(path), stream_(file_.data(), fil
         const auto start = int64_t(stream_.tellg());
         if (has_offsets) checkPositions(entry, start);
         else measure(entry);
+        if (!entry.parent.empty()) entry.block_pos = entry.grid_pos; // an instance has no buffers to point at
         grids.push_back(entry);
         stream_.seekg(entry.end_pos);
     }

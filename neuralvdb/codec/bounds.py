@@ -1,0 +1,66 @@
+"""From what the user asks of errors to what is promised of a grid."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from neuralvdb.codec.frame import content_hash
+from neuralvdb.settings import Bound
+from neuralvdb.values.lossy import Promise
+from neuralvdb.volume import VolumeGrid, describe_metadata, describe_transform
+from neuralvdb.volume.grid import unpack
+
+
+def promise_for(grid: VolumeGrid, bounds: tuple[Bound, ...]) -> Promise | None:
+    """The promise for a grid, None where it stays lossless: no bound names it, or it has no range to speak of.
+
+    Of the bounds that name the grid the last one holds. An absolute bound is in the grid's values, for level sets in
+    voxels; a relative one is a share of the range of finite active values, of all components together.
+    """
+    wanted = [b for b in bounds if b.grid in ("", grid.name, grid.name.partition("[")[0])]
+    if not wanted or grid.tree is None or not len(grid.tree.leaf):
+        return None
+    bound, values = wanted[-1], grid.tree.leaf.values
+    metadata = describe_metadata(grid.metadata)
+    level_set = metadata.get("class", ("", ""))[1] == "level set"
+    if bound.relative:
+        low, high = active_range(grid)
+        size = bound.value * (high - low)
+    else:
+        size = bound.value * (max(describe_transform(grid.transform)["voxel_size"]) if level_set else 1.0)
+    if not 0 < size < np.inf:
+        return None
+    family = "levelset" if level_set else "velocity" if values.ndim == 3 else "fog"
+    return Promise(float(size), family, grid.half)
+
+
+def active_range(grid: VolumeGrid) -> tuple[float, float]:
+    """Smallest and largest finite active leaf value of a grid that travels as arrays; 0, 0 where there is none."""
+    assert grid.tree is not None
+    values = grid.tree.leaf.values[unpack(grid.tree.leaf.active)]
+    finite = values[np.isfinite(values)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+
+
+def kept(promise: Promise, original: VolumeGrid, decoded: VolumeGrid) -> bool:
+    """Whether active leaf values are within the bound and everything else has the original's bits."""
+    if original.tree is None or decoded.tree is None:
+        return False
+    ours, theirs = decoded.tree.leaf, original.tree.leaf
+    if ours.values.shape != theirs.values.shape or not np.array_equal(ours.active, theirs.active):
+        return False
+    on = unpack(theirs.active)
+    with np.errstate(invalid="ignore", over="ignore"):
+        near = np.abs(ours.values[on].astype(np.float64) - theirs.values[on].astype(np.float64)) <= promise.bound
+    if not (near | _same_bits(ours.values[on], theirs.values[on])).all():
+        return False
+    rest = decoded.tree.leaf.values.copy()
+    rest[on] = theirs.values[on]
+    tree = replace(decoded.tree, leaf=replace(ours, values=rest))
+    return content_hash(replace(decoded, tree=tree)) == content_hash(original)
+
+
+def _same_bits(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return a.view(f"u{a.itemsize}") == b.view(f"u{b.itemsize}")

@@ -1,0 +1,1 @@
+"""Training of predictors; needed by encoders only."""

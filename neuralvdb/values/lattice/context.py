@@ -1,0 +1,111 @@
+"""What a predictor sees of a point to be coded: the sample lattice's stencils, in integers.
+
+A pass along an axis codes the points midway between two known ones, in two checkerboard phases; all
+points of a phase are independent. Order: axis 0, 1, 2; phase 0, 1. This module is the definition.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuralvdb.values.lattice.levels import EDGE, Level
+
+KNOWN = 36  # points of the stencil; phase 1 adds the 6 nearest points of phase 0
+FACES = 6
+ONE = 16  # an input of 1.0
+TOP = 127  # inputs lie within plus or minus this
+SCALES = 3  # inputs that are no points
+_LOG = 4  # fraction bits of logarithms
+
+
+def inputs_of(phase: int) -> int:
+    """The number of inputs of a predictor."""
+    return 2 * (KNOWN + FACES * phase) + SCALES
+
+
+@dataclass
+class Context:
+    """n points of a phase. inputs: (n, inputs) int16; base: (n,) int64, the cubic interpolation; exponent: (n,) int64,
+    2**exponent is the scale of what is around; scale: (n,) int64, log2 of that over the step in 1/16."""
+
+    inputs: np.ndarray
+    base: np.ndarray
+    exponent: np.ndarray
+    scale: np.ndarray
+
+
+def targets(level: Level, axis: int, phase: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (n,) and places in the row (n,) of the points of a phase, in order of rows and places."""
+    place = np.stack(np.unravel_index(np.arange(EDGE**3), (EDGE,) * 3), 1)
+    keep = place[:, axis] % 2 == 1
+    for other in range(axis + 1, 3):
+        keep &= place[:, other] % 2 == 0
+    halves = place // np.where(np.arange(3) < axis, 1, 2)  # a brick begins at an even multiple of everything
+    keep &= halves.sum(1) % 2 == phase
+    row, index = np.nonzero(level.coded[: level.bricks, keep])
+    return row, np.nonzero(keep)[0][index]
+
+
+def offsets(axis: int, phase: int) -> np.ndarray:
+    """(36 or 42, 3) int64: where the points of the stencil lie, along the axis first, then the other two in order."""
+    units = [1 if other < axis else 2 for other in range(3)]
+    others = [other for other in range(3) if other != axis]
+    found = []
+    for along in (-3, -1, 1, 3):
+        for i in (-1, 0, 1):
+            for j in (-1, 0, 1):
+                point = [0, 0, 0]
+                point[axis], point[others[0]], point[others[1]] = along, i * units[others[0]], j * units[others[1]]
+                found.append(point)
+    if phase:
+        for other in (axis, *others):
+            for sign in (-1, 1):
+                point = [0, 0, 0]
+                point[other] = sign * (2 if other == axis else units[other])
+                found.append(point)
+    return np.array(found, np.int64)
+
+
+def gather(level: Level, row: np.ndarray, place: np.ndarray, offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values (n, m) int64 and active (n, m) int64 of the points at `offset` (m, 3) from points of bricks."""
+    inside = np.stack(np.unravel_index(place, (EDGE,) * 3), 1)
+    point = (level.cells[row] * EDGE + inside)[:, None] + offset
+    point = np.clip(point, 0, np.array(level.table.shape) * EDGE - 1)
+    rows = level.table[tuple(np.moveaxis(point // EDGE, 2, 0))]
+    x, y, z = np.moveaxis(point % EDGE, 2, 0)
+    places = x * 64 + y * 8 + z
+    return level.values[rows, places].astype(np.int64), level.active[rows, places].astype(np.int64)
+
+
+def context(level: Level, row: np.ndarray, place: np.ndarray, axis: int, phase: int, step: int) -> Context:
+    """Context of points; step: of the level's residuals, in lattice units."""
+    values, active = gather(level, row, place, offsets(axis, phase))
+    base = (9 * (values[:, 13] + values[:, 22]) - values[:, 4] - values[:, 31] + 8) >> 4
+    delta = values - base[:, None]
+    known = slice(0, KNOWN)
+    spread = (np.abs(delta[:, known]) * active[:, known]).sum(1)
+    sigma = np.maximum(spread // (active[:, known].sum(1) + 1) + (step >> 2), 1)
+    exponent = bit_length(sigma) - 1
+    scaled = np.clip((delta * ONE) >> exponent[:, None], -TOP, TOP)
+    scale = log2(sigma) - log2(np.array([step]))[0]
+    size = log2(np.abs(base) + step) - log2(np.array([step]))[0]
+    extra = [
+        np.clip(scale, -TOP, TOP),
+        np.clip(size >> 1, 0, TOP),
+        np.clip((base * ONE) >> exponent, -4 * ONE, 4 * ONE),
+    ]
+    inputs = np.concatenate([scaled, active * ONE, np.stack(extra, 1)], 1).astype(np.int16)
+    return Context(inputs, base, exponent, scale)
+
+
+def bit_length(x: np.ndarray) -> np.ndarray:
+    """(n,) int64: bits of positive integers below 2**53."""
+    return np.frexp(x.astype(np.float64))[1].astype(np.int64)
+
+
+def log2(x: np.ndarray) -> np.ndarray:
+    """(n,) int64: log2 of positive integers in 1/16, linear between powers of two."""
+    exponent = bit_length(x) - 1
+    return (exponent << _LOG) + (((x << _LOG) >> exponent) - (1 << _LOG))

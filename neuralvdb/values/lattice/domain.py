@@ -1,0 +1,83 @@
+"""The leaves of a grid cut into domains that know nothing of each other, each a box of bricks for lattice.levels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuralvdb.values.lattice.levels import EDGE, LIMIT
+from neuralvdb.volume.grid import Tree, leaf_origins, unpack
+from neuralvdb.volume.lookup import constants_at
+
+DOMAIN = 256  # edge in voxels
+_ALIGN = 128  # domains begin on the lines of lower nodes
+
+
+@dataclass
+class Domain:
+    """One domain. leaves: (B,) int64, indices in the tree, in its order; low: (3,) int64, first brick, multiples of 16;
+    table: (X, Y, Z) int32, row of each cell, leaves first; constants: (K, C) values of the other rows;
+    constants_active: (K,) bool."""
+
+    leaves: np.ndarray
+    low: np.ndarray
+    table: np.ndarray
+    constants: np.ndarray
+    constants_active: np.ndarray
+
+
+def domains(tree: Tree) -> Iterator[Domain]:
+    """The domains of a tree in the order of their corners."""
+    origins = leaf_origins(tree).astype(np.int64)
+    if not len(origins):
+        return
+    start = origins.min(0) // _ALIGN * _ALIGN
+    corner = (origins - start) // DOMAIN
+    _, number = np.unique(corner, axis=0, return_inverse=True)
+    number = number.reshape(-1)
+    for i in range(number.max() + 1):
+        leaves = np.nonzero(number == i)[0]
+        low = start + corner[leaves[0]] * DOMAIN
+        yield _domain(tree, leaves, origins[leaves], low)
+
+
+def _domain(tree: Tree, leaves: np.ndarray, origins: np.ndarray, low: np.ndarray) -> Domain:
+    """The box reaches one brick beyond the leaves, but not out of the domain."""
+    high = np.minimum(origins.max(0) + 2 * EDGE, low + DOMAIN)
+    first = np.maximum((origins.min(0) - EDGE) // _ALIGN * _ALIGN, low)
+    table = np.full((high - first) // EDGE, -1, np.int32)
+    table[tuple(((origins - first) // EDGE).T)] = np.arange(len(leaves))
+    cells = np.stack(np.nonzero(table < 0), 1)
+    values, active = constants_at(tree, (cells * EDGE + first).astype(np.int32))
+    keys = np.concatenate([values.view(np.uint8).reshape(len(values), -1), active[:, None].view(np.uint8)], axis=1)
+    _, where, row = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    table[tuple(cells.T)] = len(leaves) + row.reshape(-1)
+    return Domain(leaves, first // EDGE, table, values[where], active[where])
+
+
+def rows_of(tree: Tree, domain: Domain, component: int, unit: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Values (R, 512) int32 in units, active and coded (R, 512) uint8 of a domain's rows, in one component."""
+    leaf = tree.leaf.values.reshape(len(tree.leaf), EDGE**3, -1)[domain.leaves, :, component]
+    on = unpack(tree.leaf.active[domain.leaves])
+    shape = (len(domain.constants), EDGE**3)
+    values = np.concatenate(
+        [to_lattice(leaf, unit), np.broadcast_to(to_lattice(domain.constants[:, component, None], unit), shape)]
+    )
+    active = np.concatenate([on, np.broadcast_to(domain.constants_active[:, None], shape)]).astype(np.uint8)
+    coded = np.concatenate([on, np.zeros(shape, bool)]).astype(np.uint8)
+    return values, active, coded
+
+
+def exact_of(tree: Tree, domain: Domain, component: int, unit: float) -> np.ndarray:
+    """Values (B, 512) float64 of a domain's leaves in lattice units, not rounded."""
+    leaf = tree.leaf.values.reshape(len(tree.leaf), EDGE**3, -1)[domain.leaves, :, component]
+    return leaf.astype(np.float64) / unit
+
+
+def to_lattice(values: np.ndarray, unit: float) -> np.ndarray:
+    """int32 nearest lattice values, clamped to plus or minus LIMIT; NaN becomes 0."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        scaled = np.rint(values.astype(np.float64) / unit)
+    return np.nan_to_num(np.clip(scaled, -LIMIT, LIMIT), nan=0.0).astype(np.int32)

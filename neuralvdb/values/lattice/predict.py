@@ -1,0 +1,65 @@
+"""Predictions of whole phases, by the definition in NumPy or by its fast twin in C++: the same integers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neuralvdb.values import _lattice
+from neuralvdb.values.lattice import network
+from neuralvdb.values.lattice.context import context
+from neuralvdb.values.lattice.levels import Level
+from neuralvdb.values.lattice.network import Network
+from neuralvdb.values.lattice.steps import STEPS
+
+FINEST = 3  # levels with networks of their own; coarser ones share the last
+
+
+class Predictor:
+    """The networks of one family, callable for a phase. networks: {(level up to 2, axis, phase): Network}.
+
+    implementation: "native" or "reference".
+    """
+
+    def __init__(
+        self, networks: dict[tuple[int, int, int], Network], *, threads: int = 1, implementation: str = "native"
+    ) -> None:
+        self._networks = networks
+        self._threads = threads
+        self._phase = {"native": self._native, "reference": self._reference}[implementation]
+        self._prepared = {key: _floats(net) for key, net in networks.items()}
+
+    def __call__(
+        self, level: Level, row: np.ndarray, place: np.ndarray, k: int, axis: int, phase: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Predictions (n,) int64 in lattice units and classes (n,) uint8 of points of level k."""
+        return self._phase(level, row, place, (min(k, FINEST - 1), axis, phase), STEPS[k])
+
+    def _reference(
+        self, level: Level, row: np.ndarray, place: np.ndarray, key: tuple[int, int, int], step: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return network.predict(self._networks[key], context(level, row, place, *key[1:], step))
+
+    def _native(
+        self, level: Level, row: np.ndarray, place: np.ndarray, key: tuple[int, int, int], step: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        predictions, classes = np.empty(len(row), np.int64), np.empty(len(row), np.uint8)
+        _lattice.predict(
+            level.table,
+            level.cells.astype(np.int32),
+            level.values,
+            level.active,
+            row.astype(np.int32),
+            place.astype(np.int16),
+            *key[1:],
+            step,
+            self._prepared[key],
+            self._threads,
+            predictions,
+            classes,
+        )
+        return predictions, classes
+
+
+def _floats(net: Network) -> tuple:
+    arrays = (net.w1, net.b1, net.w2, net.b2, net.w3, net.b3, net.linear)
+    return (*(np.ascontiguousarray(a, np.float32) for a in arrays), [int(s) for s in net.shifts])

@@ -1,0 +1,86 @@
+"""The sample lattice of one component of one domain: values to bytes under a promised maximum error, and back.
+
+The coarsest points come first, then level after level the points midway between known ones (context.py), each as
+the difference to its prediction in steps. What later points see is what the decoder will have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from neuralvdb.archive.rans import Decoder, Encoder, Tables
+from neuralvdb.values.lattice import residual
+from neuralvdb.values.lattice.context import targets
+from neuralvdb.values.lattice.domain import Domain, exact_of, rows_of
+from neuralvdb.values.lattice.levels import LEVELS, LIMIT, Level, build, refine
+from neuralvdb.values.lattice.predict import Predictor
+from neuralvdb.values.lattice.steps import STEPS
+from neuralvdb.volume.grid import Tree
+
+_ROOT_CLASS = 40  # 64 steps: nothing is known about the coarsest points but their neighbour in order
+
+
+def levels_of(tree: Tree, part: Domain, component: int, unit: float) -> tuple[list[np.ndarray], list[Level]]:
+    """Exact values (bricks, 512) float64 of each level in lattice units, and the levels as a decoder begins with."""
+    values, active, coded = rows_of(tree, part, component, unit)
+    bricks = len(part.leaves)
+    exact = np.concatenate([exact_of(tree, part, component, unit), values[bricks:].astype(np.float64)])
+    true = build(part.low, part.table, exact, active, coded, bricks)
+    start = build(part.low, part.table, np.where(coded != 0, 0, values).astype(np.int32), active, coded, bricks)
+    return [level.values for level in true], start
+
+
+def encode(exact: list[np.ndarray], decoded: list[Level], predictor: Predictor, tables: Tables, out: Encoder) -> None:
+    """Appends one component to `out` and leaves its decoded values in decoded[0].
+
+    exact: for each level (bricks, 512) float64, values in lattice units. decoded: the levels, as the decoder will
+    begin with them: values known only of points that are not coded.
+    """
+    top = LEVELS - 1
+    at = _root(decoded[top])
+    whole = np.rint(_finite(exact[top][at]) / STEPS[top]).astype(np.int64)
+    residual.put(out, tables, np.diff(whole, prepend=0), np.full(len(whole), _ROOT_CLASS, np.uint8))
+    decoded[top].values[at] = whole * STEPS[top]
+    for k, axis, phase in _order(decoded):
+        at = targets(decoded[k], axis, phase)
+        predictions, classes = predictor(decoded[k], *at, k, axis, phase)
+        error = (_finite(exact[k][at]) - predictions) / STEPS[k]
+        q = np.clip(np.rint(error), -residual.MAX_RESIDUAL, residual.MAX_RESIDUAL).astype(np.int64)
+        residual.put(out, tables, q, classes)
+        decoded[k].values[at] = _clamped(predictions + q * STEPS[k])
+
+
+def decode(decoded: list[Level], predictor: Predictor, source: Decoder) -> None:
+    """Takes one component from `source` into decoded[0], the opposite of encode(). Raises DamagedFile."""
+    top = LEVELS - 1
+    at = _root(decoded[top])
+    steps = residual.take(source, np.full(len(at[0]), _ROOT_CLASS, np.uint8))
+    decoded[top].values[at] = _clamped(np.cumsum(steps) * STEPS[top])
+    for k, axis, phase in _order(decoded):
+        at = targets(decoded[k], axis, phase)
+        predictions, classes = predictor(decoded[k], *at, k, axis, phase)
+        decoded[k].values[at] = _clamped(predictions + residual.take(source, classes) * STEPS[k])
+
+
+def _order(decoded: list[Level]) -> Iterator[tuple[int, int, int]]:
+    """(level, axis, phase) of every phase, coarse to fine; brings known points down to each level first."""
+    for k in reversed(range(LEVELS - 1)):
+        refine(decoded[k + 1], decoded[k])
+        for axis in range(3):
+            for phase in (0, 1):
+                yield k, axis, phase
+
+
+def _root(level: Level) -> tuple[np.ndarray, np.ndarray]:
+    return np.nonzero(level.coded[: level.bricks])
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    """Values that the lattice can hold; what it cannot is an exception, stored apart."""
+    return np.clip(np.nan_to_num(values, nan=0.0), -LIMIT, LIMIT)
+
+
+def _clamped(values: np.ndarray) -> np.ndarray:
+    return np.clip(values, -2 * LIMIT, 2 * LIMIT).astype(np.int32)

@@ -1,0 +1,156 @@
+"""Leaf values under a promised maximum error: section VALS, codec 1 (layout in archive/SPEC.md)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
+from neuralvdb.archive.rans import Decoder, Encoder
+from neuralvdb.topology import Topology
+from neuralvdb.values.lattice import domain, levels, priors, sample
+from neuralvdb.values.lattice.predict import Predictor
+from neuralvdb.values.lattice.steps import UNITS_PER_ERROR
+from neuralvdb.values.lossless import put_shell, take_shell
+from neuralvdb.volume.grid import Level, Tree, unpack
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What is promised of a grid: no active value is off by more than `bound` (the grid's values); family: of the
+    predictor; half: values will be saved as half, and are promised as that."""
+
+    bound: float
+    family: str
+    half: bool
+
+
+def encode(tree: Tree, promise: Promise, *, threads: int = 1, implementation: str = "native") -> tuple[bytes, Tree]:
+    """The payload of a VALS section, and the tree as it decodes."""
+    prior = priors.load(promise.family)
+    predictor = Predictor(prior.networks, threads=threads, implementation=implementation)
+    out = FieldWriter()
+    out.put("u8", priors.FAMILIES.index(promise.family), promise.half)
+    out.put_bytes(prior.identity + struct.pack("<d", promise.bound))
+    put_shell(out, tree)
+    values = _values(tree).copy()
+    unit = promise.bound / UNITS_PER_ERROR
+    for part in domain.domains(tree):
+        for component in range(values.shape[2]):
+            exact, decoded = sample.levels_of(tree, part, component, unit)
+            coder = Encoder(prior.tables)
+            sample.encode(exact, decoded, predictor, prior.tables, coder)
+            out.put_bytes(coder.finish(threads))
+            _store(values, tree, part, component, decoded[0], unit, promise.half)
+    _put_exceptions(out, tree, values, promise.bound)
+    return out.getvalue(), _with_values(tree, values)
+
+
+def promise_of(payload: bytes, where: str) -> Promise:
+    """The promise of a payload. Raises DamagedFile."""
+    return _take_promise(FieldReader(payload, where))[0]
+
+
+def decode(
+    payload: bytes,
+    topology: Topology,
+    dtype: np.dtype,
+    components: int,
+    declared: int,
+    where: str,
+    *,
+    threads: int = 1,
+    implementation: str = "native",
+) -> Tree:
+    """The tree of `topology` with its values. Raises DamagedFile as lossless.decode() does."""
+    source = FieldReader(payload, where)
+    promise, prior = _take_promise(source)
+    predictor = Predictor(prior.networks, threads=threads, implementation=implementation)
+    tree = take_shell(source, topology, dtype, components, declared)
+    values = _values(tree)
+    values[unpack(tree.leaf.active)] = 0
+    unit = promise.bound / UNITS_PER_ERROR
+    for part in domain.domains(tree):
+        for component in range(components):
+            decoded = sample.levels_of(tree, part, component, unit)[1]
+            coder = Decoder(source.take_bytes(), prior.tables, where, threads)
+            sample.decode(decoded, predictor, coder)
+            coder.finish()
+            _store(values, tree, part, component, decoded[0], unit, promise.half)
+    _take_exceptions(source, tree, values)
+    source.finish()
+    return tree
+
+
+def _take_promise(source: FieldReader) -> tuple[Promise, priors.Prior]:
+    family, half = source.take("u8"), source.take("u8")
+    if family >= len(priors.FAMILIES) or half > 1:
+        raise source.damaged("a family of predictors that does not exist")
+    prior = priors.load(priors.FAMILIES[family])
+    head = bytes(source.take_bytes())
+    bound = struct.unpack("<d", head[8:])[0] if len(head) == 16 else 0.0
+    if not (0 < bound < np.inf) or head[:8] != prior.identity:
+        raise source.damaged("it needs predictors or a bound that this version does not have")
+    return Promise(bound, priors.FAMILIES[family], bool(half)), prior
+
+
+def _values(tree: Tree) -> np.ndarray:
+    """(N, 512, C) view of the leaves' values."""
+    shape = tree.leaf.values.shape
+    return tree.leaf.values.reshape(*shape[:2], shape[2] if len(shape) == 3 else 1)
+
+
+def _with_values(tree: Tree, values: np.ndarray) -> Tree:
+    leaf = Level(None, tree.leaf.active, values.reshape(tree.leaf.values.shape))
+    return Tree(tree.root, tree.upper, tree.lower, leaf)
+
+
+def _store(
+    values: np.ndarray, tree: Tree, part: domain.Domain, component: int, level: levels.Level, unit: float, half: bool
+) -> None:
+    """Decoded lattice values to the active voxels of a domain's leaves."""
+    bricks = len(part.leaves)
+    with np.errstate(over="ignore"):
+        found = (level.values[:bricks] * unit).astype(values.dtype)
+        if half:
+            found = found.astype(np.float32).astype(np.float16).astype(values.dtype)
+    on = level.coded[:bricks] != 0
+    target = values[part.leaves, :, component]
+    target[on] = found[on]
+    values[part.leaves, :, component] = target
+
+
+def _put_exceptions(out: FieldWriter, tree: Tree, values: np.ndarray, bound: float) -> None:
+    """Appends, and puts into `values`, every active value that is off by more than the bound."""
+    true = _values(tree)
+    on = unpack(tree.leaf.active)
+    for component in range(values.shape[2]):
+        x, y = true[..., component], values[..., component]
+        with np.errstate(invalid="ignore", over="ignore"):
+            off = on & ~(np.abs(x.astype(np.float64) - y.astype(np.float64)) <= bound)
+        place = np.flatnonzero(off)
+        out.put_varint(len(place))
+        put_array(out, np.diff(place, prepend=0).astype(np.uint64))
+        put_array(out, x[off])
+        y[off] = x[off]
+
+
+def _take_exceptions(source: FieldReader, tree: Tree, values: np.ndarray) -> None:
+    on = unpack(tree.leaf.active).reshape(-1)
+    for component in range(values.shape[2]):
+        count = source.take_varint()
+        if count > len(on):
+            raise source.damaged(f"{count} exceptions among {len(on)} voxels")
+        place = np.cumsum(take_array(source, np.dtype("<u8"), count))
+        exact = take_array(source, values.dtype, count)
+        if count and (place[-1] >= len(on) or (np.diff(place.astype(np.int64)) <= 0).any() or not on[place].all()):
+            raise source.damaged("an exception stands where no active voxel is")
+        values.reshape(-1, values.shape[2])[place.astype(np.int64), component] = exact
+
+
+def families_for(components: int, grid_class: str) -> Iterator[str]:
+    """Families worth trying for a grid, the likeliest first."""
+    yield "levelset" if grid_class == "level set" else "velocity" if components == 3 else "fog"

@@ -1,0 +1,225 @@
+"""The container: lies in header and index are refused by name and cheaply, newer files are read where they can be."""
+
+import struct
+import tracemalloc
+
+import numpy as np
+import pytest
+import xxhash
+import zstandard
+
+from neuralvdb.archive import ArchiveReader, ArchiveWriter, FieldWriter, put_array
+from neuralvdb.codec.decode import FrameReader
+from neuralvdb.errors import DamagedFile, InputError, NeuralVdbError, OutOfMemory, Unsupported
+
+HUGE = 1 << 62
+
+
+def known(*what: object) -> bool:
+    return what == ("FRAM", 0, 1)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes an archive of sections given as (type, payload, options) and gives its path."""
+
+    def written(*sections: tuple[str, bytes, dict]):
+        path = tmp_path / "x.neuralvdb"
+        with open(path, "wb") as stream:
+            writer = ArchiveWriter(stream)
+            for kind, payload, options in sections:
+                writer.add(kind, payload, **{"raw_size": len(payload), **options})
+            assert writer.close() == stream.seek(0, 2)
+        return path
+
+    return written
+
+
+@pytest.fixture
+def damage(write, reseal):
+    """Writes an archive of one section with bytes of the header replaced and its checksum right."""
+
+    def damaged(at: int, form: str, value: int):
+        path = write(("FRAM", b"hello", {}))
+        data = bytearray(path.read_bytes())
+        struct.pack_into(form, data, at, value)
+        path.write_bytes(bytes(data) if at in (28, 36) else reseal(bytes(data)))
+        return path
+
+    return damaged
+
+
+def refused_cheaply(
+    path, error: type[NeuralVdbError], what: str, reader=lambda path: ArchiveReader(path, known)
+) -> None:
+    """Asserts that opening fails with this error before memory is taken."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(error, match=what):
+            reader(path)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_sections_come_back(write):
+    path = write(("FRAM", b"hello", {"frame": 3, "grid": 4, "part": 5, "raw_size": 6}), ("FRAM", b"", {"frame": 1}))
+    with ArchiveReader(path, known) as archive:
+        first, second = archive.sections
+        assert (first.frame, first.grid, first.part, first.raw_size) == (3, 4, 5, 6)
+        assert (archive.read(first), archive.read(second)) == (b"hello", b"")
+
+
+def test_a_newer_minor_version_is_read(damage):
+    with ArchiveReader(damage(16, "<H", 9), known) as archive:
+        assert archive.read(archive.sections[0]) == b"hello"
+
+
+def test_another_major_version_is_refused_by_number(damage):
+    refused_cheaply(damage(14, "<H", 2), Unsupported, "archive version 2 is not 1; upgrade")
+
+
+def test_an_unknown_optional_section_is_skipped(write):
+    path = write(
+        ("XTRA", b"?", {"required": False}), ("FRAM", b"hello", {}), ("FRAM", b"", {"codec": 7, "required": False})
+    )
+    with ArchiveReader(path, known) as archive:
+        (section,) = archive.sections
+        assert archive.read(section) == b"hello"
+
+
+@pytest.mark.parametrize(
+    ("kind", "codec", "version"), [("XTRA", 0, 1), ("FRAM", 7, 1), ("FRAM", 0, 2)], ids=["type", "codec", "version"]
+)
+def test_an_unknown_required_section_is_refused_by_name(write, kind, codec, version):
+    path = write((kind, b"?", {"codec": codec, "version": version}))
+    refused_cheaply(path, Unsupported, f"needs section {kind} with codec {codec} version {version}, .*upgrade")
+
+
+def test_an_optional_section_is_skipped_in_a_real_archive(made_archive, tmp_path):
+    """Grids decode although the archive holds a section that this version does not know."""
+    path = tmp_path / "x.neuralvdb"
+    with FrameReader(made_archive) as frame, open(path, "wb") as stream:
+        writer = ArchiveWriter(stream)
+        writer.add("NEWS", b"?", raw_size=1, required=False)
+        for s in frame.archive.sections:
+            writer.add(s.kind, frame.archive.read(s), raw_size=s.raw_size, grid=s.grid)
+        writer.close()
+        names = [grid.name for grid in frame.table.grids]
+    with FrameReader(path) as again:
+        assert [again.read(i).name for i in range(len(names))] == names
+
+
+@pytest.mark.parametrize(
+    ("at", "form", "value", "what"),
+    [
+        (0, "<B", 0x88, "does not begin like"),
+        (20, "<I", (1 << 20) + 1, "declares 1048577 sections"),
+        (20, "<I", 1 << 20, "index does not decompress .* instead of 50331648"),
+        (24, "<I", 0xFFFFFFFF, "it should have"),
+        (28, "<Q", HUGE, "it should have"),
+        (36, "<Q", HUGE, f"should have {HUGE} bytes but has"),
+    ],
+    ids=["magic", "too many sections", "sections", "index size", "index offset", "file size"],
+)
+def test_a_lying_header_is_refused_cheaply(damage, at, form, value, what):
+    refused_cheaply(damage(at, form, value), DamagedFile, what)
+
+
+@pytest.mark.parametrize("size", [HUGE, (1 << 64) - 1, 4, 0])
+def test_a_lying_section_size_is_refused_cheaply(write, reseal, size):
+    path = write(("FRAM", b"hello", {}))
+    data = path.read_bytes()
+    entry = bytearray(zstandard.decompress(data[57:]))
+    struct.pack_into("<Q", entry, 24, size)
+    index = zstandard.compress(bytes(entry))
+    head = struct.pack("<14sHHHIIQQ", data[:14], 1, 0, 0, 1, len(index), 57, 57 + len(index))
+    path.write_bytes(reseal(head + bytes(8) + b"hello" + index))
+    refused_cheaply(path, DamagedFile, "sections end at byte")
+
+
+def test_every_flipped_bit_is_refused(write):
+    path = write(("FRAM", b"hello", {}))
+    data = path.read_bytes()
+    for bit in range(8 * len(data)):
+        if 14 <= bit // 8 < 16:
+            continue  # the major version: another error, tested above
+        changed = bytearray(data)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(bytes(changed))
+        with pytest.raises(DamagedFile), ArchiveReader(path, known) as archive:
+            archive.read(archive.sections[0])
+
+
+def test_every_truncation_is_refused(write):
+    path = write(("FRAM", b"hello", {}))
+    data = path.read_bytes()
+    for size in range(len(data)):
+        path.write_bytes(data[:size])
+        with pytest.raises(DamagedFile):
+            ArchiveReader(path, known)
+
+
+def test_a_missing_file_is_an_input_error(tmp_path):
+    with pytest.raises(InputError, match="No such file"):
+        ArchiveReader(tmp_path / "none", known)
+
+
+def table_of(size: int) -> bytes:
+    out = FieldWriter()
+    put_array(out, np.zeros(100, np.uint8))
+    return out.getvalue().replace(b"\x64", struct.pack("B", size), 1)
+
+
+def test_a_lying_table_is_refused_cheaply(write):
+    path = write(("FRAM", table_of(100), {"raw_size": HUGE}))
+    refused_cheaply(path, DamagedFile, f"a table of {HUGE} bytes is declared", FrameReader)
+    path = write(("FRAM", table_of(100), {"raw_size": 1 << 28}))
+    refused_cheaply(path, DamagedFile, "a stream holds 100 bytes where 268435456", FrameReader)
+
+
+def test_an_archive_without_a_table_is_refused(write):
+    refused_cheaply(write(), DamagedFile, "its table is missing", FrameReader)
+
+
+@pytest.mark.parametrize(("kind", "error"), [("VALS", OutOfMemory), ("TOPO", OutOfMemory)])
+def test_a_lying_grid_is_refused_cheaply(made_archive, tmp_path, kind, error):
+    """A size in memory beyond this machine's is refused from the index alone."""
+    path = tmp_path / "x.neuralvdb"
+    with FrameReader(made_archive) as frame, open(path, "wb") as stream:
+        writer = ArchiveWriter(stream)
+        for s in frame.archive.sections:
+            writer.add(s.kind, frame.archive.read(s), raw_size=HUGE if s.kind == kind else s.raw_size, grid=s.grid)
+        writer.close()
+    with FrameReader(path) as frame:
+        refused_cheaply(0, error, "this machine has", frame.read)
+
+
+@pytest.mark.parametrize("kind", ["VALS", "TOPO"])
+def test_a_size_that_the_grid_does_not_have_is_refused(made_archive, tmp_path, kind):
+    path = tmp_path / "x.neuralvdb"
+    with FrameReader(made_archive) as frame, open(path, "wb") as stream:
+        writer = ArchiveWriter(stream)
+        for s in frame.archive.sections:
+            writer.add(s.kind, frame.archive.read(s), raw_size=s.raw_size - (s.kind == kind), grid=s.grid)
+        writer.close()
+    with FrameReader(path) as frame:
+        refused_cheaply(0, DamagedFile, "are declared", frame.read)
+
+
+def test_four_billion_nodes_are_refused_cheaply(made_archive, tmp_path):
+    path = tmp_path / "x.neuralvdb"
+    payload = struct.pack("<II", 0xFFFFFFFF, 0xFFFFFFFF)
+    with FrameReader(made_archive) as frame, open(path, "wb") as stream:
+        writer = ArchiveWriter(stream)
+        for s in frame.archive.sections:
+            writer.add(s.kind, payload if s.kind == "TOPO" else frame.archive.read(s), raw_size=s.raw_size, grid=s.grid)
+        writer.close()
+    with FrameReader(path) as frame:
+        refused_cheaply(0, DamagedFile, "masks need .* bytes but", frame.read)
+
+
+def test_checksums_are_those_of_the_specification(write):
+    data = write(("FRAM", b"hello", {})).read_bytes()
+    assert struct.unpack_from("<Q", data, 44)[0] == xxhash.xxh3_64_intdigest(data[:44] + data[57:])
+    assert struct.unpack_from("<Q", zstandard.decompress(data[57:]), 40)[0] == xxhash.xxh3_64_intdigest(b"hello")

@@ -1,0 +1,96 @@
+"""Archives and volumes for the tests of the command line."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import neuralvdb
+from neuralvdb.archive import ArchiveWriter
+from neuralvdb.codec.decode import FrameReader
+from neuralvdb.volume import from_dense, write_vdb
+
+
+@pytest.fixture(scope="session")
+def nvdb_command() -> list[str]:
+    """What runs the installed `nvdb` with this Python."""
+    return [sys.executable, "-P", "-c", "import sys; from neuralvdb.cli import main; sys.exit(main())"]
+
+
+@pytest.fixture
+def run(nvdb_command: list[str], tmp_path: Path):
+    """Runs `nvdb` in a fresh folder, with nothing on stdin, and asserts its exit code; gives the finished process."""
+
+    def checked(*args: object, code: int = 0) -> subprocess.CompletedProcess:
+        options = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "cwd": tmp_path, "timeout": 120}
+        done = subprocess.run([*nvdb_command, *map(str, args)], **options)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    return checked
+
+
+@pytest.fixture
+def run_json(run):
+    """Runs `nvdb ... --json`, asserts its exit code and that it prints one JSON object; gives that."""
+
+    def parsed(*args: object, code: int = 0) -> dict:
+        done = run(*args, "--json", code=code)
+        found = json.loads(done.stdout)
+        assert set(found) == {"results", "errors"}
+        return found
+
+    return parsed
+
+
+@pytest.fixture
+def smoke(sample: Path, tmp_path: Path) -> Path:
+    """A copy of the smoke sample in the folder where `nvdb` runs."""
+    return Path(shutil.copy(sample, tmp_path / "smoke.vdb"))
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small .vdb file of one float grid `ball`, its values from 0 to 6."""
+    path = tmp_path_factory.mktemp("small") / "ball.vdb"
+    distance = np.linalg.norm(np.indices((16, 16, 16)) - 7.5, axis=0).astype(np.float32)
+    write_vdb(path, [from_dense(6 - distance, name="ball", active=distance < 6)])
+    return path
+
+
+@pytest.fixture(scope="session")
+def archive(small: Path) -> Path:
+    """The archive of `small`."""
+    path = small.with_suffix(".neuralvdb")
+    neuralvdb.compress(small, path)
+    return path
+
+
+@pytest.fixture
+def frames(small: Path, tmp_path: Path) -> Path:
+    """The folder where `nvdb` runs, with frames 1, 2, 3 and 5 of a sequence."""
+    for number in (1, 2, 3, 5):
+        shutil.copy(small, tmp_path / f"smoke.{number:04d}.vdb")
+    return tmp_path
+
+
+@pytest.fixture
+def forge(archive: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Writes the archive of `small` anew, after `change(kind, payload, raw_size)` gave other (payload, raw_size)."""
+
+    def forged(change: Callable[[str, bytes, int], tuple[bytes, int]]) -> Path:
+        path = tmp_path / "forged.neuralvdb"
+        with FrameReader(archive) as frame, open(path, "wb") as stream:
+            writer = ArchiveWriter(stream)
+            for s in frame.archive.sections:
+                payload, raw_size = change(s.kind, frame.archive.read(s), s.raw_size)
+                writer.add(s.kind, payload, raw_size=raw_size, grid=s.grid)
+            writer.close()
+        return path
+
+    return forged

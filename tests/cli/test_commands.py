@@ -1,0 +1,215 @@
+"""Every command does what it says, in words, as JSON, quietly and at length."""
+
+import pytest
+
+import neuralvdb
+
+KEYS = {
+    "compress": {
+        "source": str,
+        "target": str,
+        "source_size": int,
+        "archive_size": int,
+        "grids": list,
+        "left_out": list,
+        "promises": dict,
+        "verified": bool,
+        "ratio": float,
+        "seconds": float,
+    },
+    "decompress": {"source": str, "target": str, "archive_size": int, "vdb_size": int, "grids": list, "seconds": float},
+    "verify": {"path": str, "original": (str, type(None)), "grids": int, "differences": list},
+    "diff": {"first": str, "second": str, "same": bool, "changes": list, "grids": list},
+    "info": {
+        "path": str,
+        "kind": str,
+        "size": int,
+        "version": str,
+        "metadata": dict,
+        "source_size": (int, type(None)),
+        "overhead": int,
+        "grids": list,
+    },
+}
+GRID_KEYS = {
+    "diff": {"name", "same", "topology_equal", "active_voxels", "max_error", "rmse", "psnr", "changes"},
+    "info": {
+        "name",
+        "type",
+        "grid_class",
+        "half",
+        "instance_of",
+        "voxel_size",
+        "leaves",
+        "active_voxels",
+        "active_tiles",
+        "active_bbox",
+        "bytes",
+        "metadata",
+        "transform",
+    },
+}
+
+
+@pytest.fixture
+def commands(small, archive):
+    """Arguments of a run that ends well, by command."""
+    return {
+        "compress": ("compress", small, "-o", "new.neuralvdb"),
+        "decompress": ("decompress", archive, "-o", "new.vdb"),
+        "info": ("info", small),
+        "verify": ("verify", archive, small),
+        "diff": ("diff", small, archive),
+    }
+
+
+@pytest.mark.parametrize("command", KEYS)
+def test_json_has_its_schema(run_json, commands, command):
+    found = run_json(*commands[command])
+    assert found["errors"] == []
+    (result,) = found["results"]
+    assert result.keys() == KEYS[command].keys()
+    for key, kind in KEYS[command].items():
+        assert isinstance(result[key], kind), key
+    for grid in result["grids"] if command in GRID_KEYS else ():
+        assert grid.keys() == GRID_KEYS[command]
+
+
+@pytest.mark.parametrize("command", KEYS)
+def test_quiet_prints_nothing(run, commands, command):
+    done = run(*commands[command], "-q")
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize("command", KEYS)
+def test_text_is_on_stdout_and_stderr_is_silent(run, commands, command):
+    for verbosity in ((), ("-v", "--force") if command.endswith("compress") else ("-v",)):
+        done = run(*commands[command], *verbosity)
+        assert done.stdout
+        assert done.stderr == ""
+
+
+@pytest.mark.parametrize("command", KEYS)
+def test_quiet_does_not_silence_json_or_errors(run, run_json, commands, command):
+    assert run_json(*commands[command], "-q")["results"]
+    done = run(command, "absent", *(["b"] if command == "diff" else []), "-q", code=3)
+    assert done.stdout == ""
+    assert done.stderr.startswith("nvdb: absent: cannot be read")
+
+
+def test_quiet_and_verbose_exclude_each_other(run, small):
+    assert "not allowed with" in run("info", small, "-q", "-v", code=2).stderr
+
+
+def test_compress_and_decompress_beside_the_input(run, smoke):
+    """The round trip of the README: names from the input, sizes and the ratio in one line."""
+    line = run("compress", smoke).stdout
+    archive = smoke.with_suffix(".neuralvdb")
+    ratio = smoke.stat().st_size / archive.stat().st_size
+    assert f"{smoke} -> {archive}" in line
+    assert f"{ratio:.2f}x" in line
+    assert "3 grids  lossless, verified" in line
+    smoke.rename(smoke.with_name("first.vdb"))
+    assert f"{archive} -> {smoke}" in run("decompress", archive).stdout
+    assert neuralvdb.diff(smoke.with_name("first.vdb"), smoke).same
+
+
+def test_compress_without_verification_says_so(run, small):
+    assert "lossless, not verified" in run("compress", small, "-o", "a.neuralvdb", "--no-verify").stdout
+
+
+def test_lossless_is_the_default(run, small, tmp_path):
+    run("compress", small, "-o", "a.neuralvdb")
+    run("compress", small, "-o", "b.neuralvdb", "--lossless")
+    assert (tmp_path / "a.neuralvdb").read_bytes() == (tmp_path / "b.neuralvdb").read_bytes()
+
+
+def test_only_the_grids_named_are_compressed(run, run_json, sample):
+    done = run("compress", sample, "-o", "a.neuralvdb", "--grids", "velocity,density")
+    assert done.stderr == f"nvdb: {sample}: left out as asked: temperature\n"
+    (result,) = run_json("info", "a.neuralvdb")["results"]
+    assert [grid["name"] for grid in result["grids"]] == ["density", "velocity"]
+    (result,) = run_json("compress", sample, "-o", "b.neuralvdb", "--grids", "velocity")["results"]
+    assert (result["grids"], result["left_out"]) == (["velocity"], ["density", "temperature"])
+
+
+def test_only_the_grids_named_are_decompressed_and_compared(run, run_json, sample):
+    run("compress", sample, "-o", "a.neuralvdb")
+    run("decompress", "a.neuralvdb", "-o", "b.vdb", "--grids", "temperature")
+    (result,) = run_json("info", "b.vdb")["results"]
+    assert [grid["name"] for grid in result["grids"]] == ["temperature"]
+    assert run_json("diff", sample, "b.vdb", "--grids", "temperature")["results"][0]["same"]
+    assert not run_json("diff", sample, "b.vdb", code=10)["results"][0]["same"]
+
+
+def test_grids_of_one_name_are_told_apart(run, run_json, data):
+    source = data / "hosts" / "arnold_three_grids_one_name.vdb"
+    (result,) = run_json("compress", source, "-o", "a.neuralvdb", "--grids", "density[1]")["results"]
+    assert result["grids"] == ["density[1]"]
+    (result,) = run_json("compress", source, "-o", "b.neuralvdb", "--grids", "density")["results"]
+    assert result["grids"] == ["density[0]", "density[1]", "density[2]"]
+
+
+@pytest.mark.parametrize("compression", ["blosc", "zip", "none"])
+def test_decompress_compresses_inside_the_vdb(run_json, archive, small, compression):
+    (result,) = run_json("decompress", archive, "-o", "a.vdb", "--compression", compression)["results"]
+    assert result["vdb_size"] > 0
+    assert run_json("diff", small, "a.vdb")["results"][0]["same"]
+
+
+def test_no_compression_is_larger(run_json, sample):
+    run_json("compress", sample, "-o", "a.neuralvdb")
+    sizes = [
+        run_json("decompress", "a.neuralvdb", "-o", f"{how}.vdb", "--compression", how)["results"][0]["vdb_size"]
+        for how in ("blosc", "none")
+    ]
+    assert sizes[0] < sizes[1]
+
+
+def test_verify_alone_and_against_the_original(run, archive, small):
+    assert run("verify", archive).stdout == f"{archive}: all 1 grids decode to what was stored\n"
+    assert run("verify", archive, small).stdout.endswith(f"what was stored, the same as {small}\n")
+
+
+def test_verify_against_another_file_says_what_differs(run, run_json, archive, sample):
+    done = run("verify", archive, sample, code=10)
+    assert done.stdout.splitlines() == [
+        *(f"{archive}: grid '{name}' is not in the archive" for name in ("density", "temperature", "velocity")),
+        f"{archive}: grid 'ball' is not in the original",
+    ]
+    assert done.stderr == ""
+    assert len(run_json("verify", archive, sample, code=10)["results"][0]["differences"]) == 4
+
+
+def test_verify_names_the_part_that_differs(run, small, archive, tmp_path):
+    """One active value of the original is another: its content differs and nothing else."""
+    from neuralvdb.volume import VdbReader, write_vdb
+
+    grid = VdbReader(small).read(0)
+    grid.tree.leaf.values[0, 511] += 1
+    write_vdb(tmp_path / "other.vdb", [grid])
+    assert run("verify", archive, "other.vdb", code=10).stdout == f"{archive}: grid 'ball': content differs\n"
+
+
+def test_an_error_of_one_file_does_not_keep_the_others(run, run_json, small):
+    found = run_json("compress", "absent.vdb", small, "-o", ".", code=3)
+    assert [result["source"] for result in found["results"]] == [str(small)]
+    (error,) = found["errors"]
+    assert error.keys() == {"path", "message", "exit_code"}
+    assert (error["path"], error["exit_code"]) == ("absent.vdb", 3)
+
+
+@pytest.mark.parametrize("args", [("compress", "nope.####.vdb"), ("info", "nope.####.vdb")])
+def test_json_is_printed_even_if_nothing_matches(run_json, args):
+    """A script that asked for JSON gets JSON, also where the work fails before it begins."""
+    found = run_json(*args, code=3)
+    assert found["errors"][0]["exit_code"] == 3
+
+
+def test_version(run):
+    assert run("--version").stdout == f"nvdb {neuralvdb.__version__}\n"
+
+
+def test_every_command_has_help(run):
+    for command in KEYS:
+        assert f"usage: nvdb {command}" in run(command, "--help").stdout

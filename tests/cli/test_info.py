@@ -1,0 +1,110 @@
+"""`nvdb info` gives the numbers that are known of a file, of the .vdb and of its archive alike."""
+
+import re
+
+import pytest
+
+SAMPLES = {  # file -> {grid: active voxels}, as in data/README.md
+    "smoke.vdb": {"density": 62219, "temperature": 61597, "velocity": 92622},
+    "cloud.vdb": {"density": 161353},
+    "levelset.vdb": {"surface": 197972},
+}
+
+
+def active(result: dict) -> dict[str, int]:
+    return {grid["name"]: grid["active_voxels"] for grid in result["grids"]}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_active_voxels_of_the_samples(run, run_json, sample, name):
+    source = sample.with_name(name)
+    run("compress", source, "-o", "a.neuralvdb", "--no-verify")
+    vdb, archive = run_json("info", source, "a.neuralvdb")["results"]
+    assert active(vdb) == active(archive) == SAMPLES[name]
+    assert (vdb["kind"], archive["kind"]) == ("vdb", "archive")
+    assert vdb["size"] == archive["source_size"] == source.stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("name", "voxels"),
+    [
+        ("openvdb-models/smoke.vdb", {"density": 1049275}),
+        ("hosts/one_million_in_tiles.vdb", {"temperature": 1000000}),
+        ("clouds/teapot_cloud.vdb", {"density": 1963736}),
+    ],
+)
+def test_active_voxels_of_real_files(run, run_json, data, name, voxels):
+    run("compress", data / name, "-o", "a.neuralvdb", "--no-verify")
+    vdb, archive = run_json("info", data / name, "a.neuralvdb")["results"]
+    assert list(active(vdb).values()) == list(active(archive).values()) == list(voxels.values())
+
+
+def test_a_grid_is_the_same_in_both(run, run_json, sample):
+    run("compress", sample, "-o", "a.neuralvdb")
+    for vdb, archive in zip(
+        *(result["grids"] for result in run_json("info", sample, "a.neuralvdb")["results"]), strict=True
+    ):
+        for key in vdb.keys() - {"bytes", "active_bbox"}:
+            assert vdb[key] == archive[key], key
+
+
+def test_facts_of_the_smoke_sample(run_json, sample):
+    velocity = run_json("info", sample)["results"][0]["grids"][2]
+    assert velocity["type"] == "Tree_vec3s_5_4_3"
+    assert velocity["half"] is True
+    assert velocity["grid_class"] == "staggered"
+    assert velocity["voxel_size"] == [0.0625] * 3
+    assert velocity["metadata"]["vector_type"] == ["string", "contravariant relative"]
+    assert velocity["active_tiles"] == 0
+
+
+def test_bytes_add_up(run, run_json, sample):
+    """What the grids take and what belongs to none is the file."""
+    run("compress", sample, "-o", "a.neuralvdb")
+    for result in run_json("info", sample, "a.neuralvdb")["results"]:
+        assert sum(sum(grid["bytes"].values()) for grid in result["grids"]) + result["overhead"] == result["size"]
+        assert 0 < result["overhead"] < 2000
+
+
+def test_columns_line_up(run, run_json, sample):
+    """The first column is left-aligned, all others end where their header ends."""
+    lines = run("info", sample).stdout.splitlines()
+    header, rows = lines[1], lines[2:5]
+    titles = [
+        "grid",
+        "type",
+        "class",
+        "voxel size",
+        "active voxels",
+        "leaves",
+        "tiles",
+        "topology",
+        "values",
+        "total",
+        "share",
+    ]
+    assert re.split(r"\s{2,}", header) == titles
+    ends = [match.end() for match in re.finditer(r"\S+(?: \S+)*", header)]
+    for row in rows:
+        assert len(row) == len(header)
+        for end in ends[1:]:
+            assert row[end - 1] != " " and (end == len(row) or row[end : end + 2] == "  ")
+    assert [row.split()[0] for row in rows] == ["density", "temperature", "velocity"]
+
+
+def test_shares_add_up(run, sample):
+    shares = [float(found) for found in re.findall(r"([\d.]+)%", run("info", sample).stdout)]
+    assert sum(shares) == pytest.approx(100, abs=0.2)
+
+
+def test_verbose_shows_metadata_and_transform(run, sample):
+    plain, verbose = run("info", sample).stdout, run("info", sample, "-v").stdout
+    assert verbose.startswith(plain)
+    assert "velocity: vector_type = contravariant relative (string)" in verbose
+    assert "density: voxel size: 0.0625" in verbose
+
+
+def test_an_archive_says_how_much_smaller_it_is(run, sample, tmp_path):
+    run("compress", sample, "-o", "a.neuralvdb")
+    ratio = sample.stat().st_size / (tmp_path / "a.neuralvdb").stat().st_size
+    assert f"3 grids, from 1.35 MB ({ratio:.2f}x)" in run("info", "a.neuralvdb").stdout

@@ -1,0 +1,120 @@
+"""`nvdb` starts without torch, asks nothing, and shows progress on stderr only."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from neuralvdb.cli.output import Progress, size_text, table_text
+
+TRAP = "raise ImportError('{name} was imported')"
+HEAVY = ("torch", "triton", "numba", "scipy")
+
+
+@pytest.fixture
+def modules(tmp_path):
+    """Runs code in a fresh Python where any import of HEAVY is an error; gives the names of the modules loaded."""
+    for name in HEAVY:
+        (tmp_path / "traps" / name).mkdir(parents=True)
+        (tmp_path / "traps" / name / "__init__.py").write_text(TRAP.format(name=name))
+
+    def loaded(code: str, *argv: object) -> set[str]:
+        listed = "; import atexit" if not code else ""
+        script = (
+            "import atexit, os, sys\n"
+            f"atexit.register(lambda: open({str(tmp_path / 'modules')!r}, 'w').write(' '.join(sys.modules)))\n"
+            f"{code}{listed}"
+        )
+        path = os.pathsep.join([str(tmp_path / "traps"), *filter(None, [os.environ.get("PYTHONPATH")])])
+        command = [sys.executable, "-P", "-c", script, *map(str, argv)]
+        done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return set((tmp_path / "modules").read_text().split())
+
+    return loaded
+
+
+MAIN = "from neuralvdb.cli import main; sys.exit(main())"
+
+
+@pytest.mark.parametrize("code", ["import neuralvdb", "from neuralvdb import Settings; Settings()"])
+def test_import_loads_next_to_nothing(modules, code):
+    assert not modules(code) & {*HEAVY, "numpy", "tqdm", "neuralvdb.volume._bridge", "neuralvdb.volume"}
+
+
+@pytest.mark.parametrize("args", [("--help",), ("--version",), ("compress", "--help")])
+def test_help_loads_neither_numpy_nor_openvdb(modules, args):
+    assert not modules(MAIN, *args) & {*HEAVY, "numpy", "neuralvdb.volume._bridge", "neuralvdb.api"}
+
+
+@pytest.mark.parametrize("what", ["small", "archive"])
+def test_info_loads_no_torch(modules, request, what):
+    found = modules(MAIN, "info", request.getfixturevalue(what))
+    assert "neuralvdb.api" in found
+    assert not found & {*HEAVY, "neuralvdb.kernels", "neuralvdb.fit"}
+
+
+def test_the_trap_works(modules):
+    with pytest.raises(AssertionError, match="torch was imported"):
+        modules("import torch")
+
+
+@pytest.mark.parametrize("command", ["compress", "decompress", "info", "verify", "diff"])
+def test_stdin_is_not_needed(nvdb_command, small, archive, tmp_path, command):
+    """With stdin closed, not only empty: nothing is asked, whether the output exists or not."""
+    args = {
+        "compress": (small, "-o", "x"),
+        "decompress": (archive, "-o", "x"),
+        "info": (small,),
+        "verify": (archive,),
+        "diff": (small, archive),
+    }[command]
+    shell = ["sh", "-c", 'exec "$@" <&-', "sh", *nvdb_command, command, *map(str, args)]
+    for code in (0, 6 if command.endswith("compress") else 0):
+        done = subprocess.run(shell, cwd=tmp_path, capture_output=True, timeout=60)
+        assert done.returncode == code, done.stderr
+
+
+class Terminal:
+    """A stderr that is a terminal and remembers."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        self.text += text
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("shown", "tty"), [(True, True), (True, False), (False, True)])
+def test_progress_is_on_stderr_only_and_only_for_people(monkeypatch, capsys, shown, tty):
+    terminal = Terminal()
+    terminal.isatty = lambda: tty
+    monkeypatch.setattr(sys, "stderr", terminal)
+    bar = Progress(100, "smoke.vdb", shown=shown)
+    bar(10)
+    if bar._bar is not None:
+        bar._bar.delay = 0  # as if a second had passed
+        bar._bar.refresh()
+    assert ("smoke.vdb" in terminal.text) == (shown and tty)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (2510000, "2.51 MB"), (999999, "1 MB"), (10**15, "1e+03 TB")],
+)
+def test_sizes_have_three_digits(count, text):
+    assert size_text(count) == text
+
+
+def test_tables_align_the_first_column_left_and_others_right():
+    text = table_text(("grid", "n"), [("a", "1"), ("longer", "1000")])
+    assert text == "grid       n\na          1\nlonger  1000"

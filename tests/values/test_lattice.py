@@ -1,0 +1,149 @@
+"""The lattice: the fast path is the definition's twin, decoding is encoding's opposite, the promise holds."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neuralvdb.topology import Topology
+from neuralvdb.values import lossless, lossy
+from neuralvdb.values.lattice import context, domain, network, priors, sample
+from neuralvdb.values.lattice.predict import Predictor
+from neuralvdb.volume import from_dense
+from neuralvdb.volume.grid import TREE_TYPES, unpack
+
+
+def blob(size: int, seed: int, components: int = 1) -> np.ndarray:
+    """(size, size, size[, 3]) float32: a few smooth waves, rough enough to leave residuals."""
+    rng = np.random.default_rng(seed)
+    axes = np.meshgrid(*[np.linspace(0, 3, size)] * 3, indexing="ij")
+    parts = []
+    for _ in range(components):
+        waves = sum(np.sin(sum(a * w for a, w in zip(axes, rng.normal(0, 2, 3), strict=True))) for _ in range(5))
+        parts.append(waves + rng.normal(0, 0.02, waves.shape))
+    return np.stack(parts, -1).astype(np.float32) if components > 1 else parts[0].astype(np.float32)
+
+
+def grid_of(values: np.ndarray, active: np.ndarray, origin=(-37, 5, 120)):
+    return from_dense(values, name="g", active=active, origin=origin)
+
+
+def decoded(grid, payload: bytes, **options):
+    dtype, components = TREE_TYPES[grid.grid_type]
+    size = lossless.raw_size(grid.tree)
+    return lossy.decode(payload, Topology.of(grid.tree), dtype, components, size, "test", **options)
+
+
+def assert_kept(grid, promise: lossy.Promise, **options) -> bytes:
+    """Encodes and decodes; every active value within the bound (or the same bits), every other one the same."""
+    payload, expected = lossy.encode(grid.tree, promise, **options)
+    tree = decoded(grid, payload, **options)
+    assert tree.leaf.values.tobytes() == expected.leaf.values.tobytes()
+    on = unpack(grid.tree.leaf.active)
+    x, y = grid.tree.leaf.values, tree.leaf.values
+    assert x[~on].tobytes() == y[~on].tobytes()
+    with np.errstate(invalid="ignore"):
+        near = np.abs(x[on].astype(np.float64) - y[on].astype(np.float64)) <= promise.bound
+    assert (near | (x[on].view(np.uint32) == y[on].view(np.uint32))).all()
+    return payload
+
+
+@pytest.mark.parametrize("family", priors.FAMILIES)
+@pytest.mark.parametrize("axis,phase", [(a, p) for a in range(3) for p in (0, 1)])
+def test_native_predictions_are_the_definitions(family, axis, phase):
+    grid = grid_of(blob(40, 1), np.random.default_rng(2).random((40, 40, 40)) < 0.9)
+    (part,) = domain.domains(grid.tree)
+    networks = priors.load(family).networks
+    for k, level in enumerate(sample.levels_of(grid.tree, part, 0, 0.01)[1][:4]):
+        level.values[:] += np.random.default_rng(k).integers(-1000, 1000, level.values.shape, dtype=np.int32)
+        at = context.targets(level, axis, phase)
+        found = [
+            Predictor(networks, threads=t, implementation=i)(level, *at, k, axis, phase)
+            for t, i in ((3, "native"), (1, "reference"))
+        ]
+        for fast, slow in zip(*found, strict=True):
+            np.testing.assert_array_equal(fast, slow)
+
+
+@pytest.mark.parametrize("family", priors.FAMILIES)
+def test_no_sum_of_a_network_reaches_the_limit_of_float32(family):
+    for net in priors.load(family).networks.values():
+        for weights, bias, largest in ((net.w1, net.b1, 127), (net.w2, net.b2, 255), (net.w3, net.b3, 255)):
+            sums = np.abs(weights.astype(np.int64)).sum(1) * largest + np.abs(bias.astype(np.int64))
+            assert sums.max() < 1 << 24
+        assert (np.abs(net.linear.astype(np.int64)).sum(1) * 127).max() < 1 << 24
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    size=st.integers(1, 24),
+    seed=st.integers(0, 99),
+    share=st.floats(0.01, 1),
+    bound=st.floats(1e-4, 0.5),
+    components=st.sampled_from([1, 3]),
+    family=st.sampled_from(priors.FAMILIES),
+    half=st.booleans(),
+)
+def test_promise_holds(size, seed, share, bound, components, family, half):
+    active = np.random.default_rng(seed).random((size,) * 3) <= share
+    active[0, 0, 0] = True
+    values = blob(size, seed, components)
+    if half:
+        values = values.astype(np.float16).astype(np.float32)
+    assert_kept(grid_of(values, active), lossy.Promise(bound, family, half))
+
+
+@pytest.mark.parametrize("odd", [1e30, -np.inf, np.nan, 1e-40])
+def test_odd_values_stay_within_the_promise(odd):
+    values = blob(20, 3)
+    values[4, 5, 6] = values[7, 7, 7] = odd
+    assert_kept(grid_of(values, np.ones((20, 20, 20), bool)), lossy.Promise(0.01, "fog", False))
+
+
+@pytest.mark.parametrize("name", ["single voxel", "constant", "checkerboard", "shell", "all NaN"])
+def test_odd_shapes_stay_within_the_promise(name):
+    values = np.zeros((18, 18, 18), np.float32)
+    active = np.ones(values.shape, bool)
+    x, y, z = np.indices(values.shape)
+    if name == "single voxel":
+        active[:] = False
+        active[3, 3, 3] = True
+    elif name == "constant":
+        values += 5
+    elif name == "checkerboard":
+        values[(x + y + z) % 2 == 0] = 1
+    elif name == "shell":
+        active = np.abs(np.sqrt((x - 9) ** 2 + (y - 9) ** 2 + (z - 9) ** 2) - 7) < 0.5
+        values += (x * 0.1).astype(np.float32)
+    else:
+        values[:] = np.nan
+    assert_kept(grid_of(values, active), lossy.Promise(0.01, "fog", False))
+
+
+def test_bytes_do_not_depend_on_threads_or_implementation():
+    grid = grid_of(blob(30, 4), np.ones((30, 30, 30), bool))
+    promise = lossy.Promise(0.01, "fog", False)
+    payloads = {
+        assert_kept(grid, promise, threads=threads, implementation=implementation)
+        for threads, implementation in ((1, "native"), (2, "native"), (1, "reference"))
+    }
+    assert len(payloads) == 1
+
+
+def test_several_domains_are_independent_boxes():
+    active = np.zeros((300, 20, 20), bool)
+    active[:12], active[-12:] = True, True
+    grid = grid_of(np.broadcast_to(blob(20, 5)[:1], (300, 20, 20)).copy(), active, origin=(-150, 0, 0))
+    assert len(list(domain.domains(grid.tree))) == 2
+    assert_kept(grid, lossy.Promise(0.01, "fog", False))
+
+
+def test_networks_are_used():
+    """Zeroed networks must cost more: what is tested is not the interpolation alone."""
+    grid = grid_of(blob(40, 6), np.ones((40, 40, 40), bool))
+    (part,) = domain.domains(grid.tree)
+    level = sample.levels_of(grid.tree, part, 0, 0.01)[1][0]
+    row, place = context.targets(level, 0, 0)
+    seen = context.context(level, row, place, 0, 0, 16)
+    out = network.forward(priors.load("fog").networks[0, 0, 0], seen.inputs)
+    assert out.any(axis=0).all()
