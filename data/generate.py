@@ -33,10 +33,15 @@ def grid(values: torch.Tensor, name: str, active: torch.Tensor, **properties):
     return from_dense(values.cpu().numpy().astype(np.float32), name=name, active=active.cpu().numpy(), **properties)
 
 
+def blank(values: torch.Tensor, active: torch.Tensor) -> torch.Tensor:
+    """`values` (X, Y, Z[, 3]) with 0 where nothing is active, as simulators save them."""
+    return values * (active if values.ndim == 3 else active[..., None])
+
+
 def fog(values: torch.Tensor, name: str, voxel_size: float, half: bool):
     """A fog volume, active two voxels beyond where `values` (X, Y, Z) exceeds THRESHOLD."""
     active = dilated(values > THRESHOLD, 2)
-    return grid(values, name, active, voxel_size=voxel_size, grid_class="fog volume", half=half)
+    return grid(blank(values, active), name, active, voxel_size=voxel_size, grid_class="fog volume", half=half)
 
 
 def smoke_grids(solver: SmokeSolver, half: bool) -> list:
@@ -48,7 +53,7 @@ def smoke_grids(solver: SmokeSolver, half: bool) -> list:
     return [
         fog(solver.density, "density", size, half),
         fog(solver.temperature, "temperature", size, half),
-        grid(velocity, "velocity", near, **properties),
+        grid(blank(velocity, near), "velocity", near, **properties),
     ]
 
 

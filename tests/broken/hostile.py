@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-import struct
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from neuralvdb.archive.container import _ENTRY, _HEADER, MAGIC, Section
 
 @dataclass(frozen=True)
 class Stream:
-    """A stream inside a section: its bytes are payload[begin:end], and the array they hold."""
+    """A stream inside a section: payload[begin:end], and the array it holds."""
 
     begin: int
     end: int
@@ -32,22 +32,190 @@ class Part:
     payload: bytes
     streams: tuple[Stream, ...] = ()
 
-    @property
-    def is_table(self) -> bool:
-        """Whether this is the table of the frame, which holds what no hash of a grid covers."""
-        return self.section.kind == "FRAM"
-
 
 def attack(rng: random.Random, parts: list[Part]) -> tuple[str, bytes, bool]:
-    """Name and bytes of a hostile archive, and whether the table of its frame was changed."""
-    parts = list(parts)
-    names = []
+    """Name and bytes of a hostile archive, and whether it has another table than `parts`: what the table says
+    of names, metadata and the hashes themselves is covered by checksums only."""
+    before = {part.payload for part in parts if part.section.kind == "FRAM"}
+    parts, names = list(parts), []
     for _ in range(rng.choice((1, 1, 1, 2))):
-        mutation = rng.choice((_payload, _stream, _stream, _array, _array, _array, _entry, _raw_size, _list, _border))
-        number = rng.randrange(len(parts))
-        parts[number : number + 1] = mutation(rng, parts[number], parts)
-        names.append(mutation.__name__.strip("_"))
-        if not parts:
-            break
-    table_changed = "FRAM" in names or any(part.is_table and part.payload != _table(parts_before) for part in parts for parts_before in (parts,))
-    return "+".join(names), join(rng, parts), table_changed
+        mutation = rng.choice(_MUTATIONS)
+        if parts:
+            mutation(rng, parts)
+            names.append(mutation.__name__.strip("_"))
+    changed = any(part.section.kind == "FRAM" and part.payload not in before for part in parts)
+    return "+".join(names), join(rng, parts), changed
+
+
+def join(rng: random.Random, parts: list[Part]) -> bytes:
+    """An archive of `parts` with right checksums; now and then its header and index lie about themselves."""
+    entries = b"".join(_pack(part.section) for part in parts)
+    lie = rng.random()
+    if lie < 0.04:
+        entries = damage(rng, entries)[1]
+    index = zstandard.ZstdCompressor().compress(entries)
+    if 0.04 < lie < 0.06:
+        index = _bomb(rng)
+    if 0.06 < lie < 0.08:
+        index = damage(rng, index)[1]
+    body = b"".join(part.payload for part in parts)
+    at = _HEADER.size + 8 + len(body)
+    fields = [MAGIC, 1, 0, 0, len(parts), len(index), at, at + len(index)]
+    if 0.08 < lie < 0.14:
+        number = rng.randrange(1, len(fields))
+        fields[number] = huge_or_tiny(rng, 2 if number < 4 else 4 if number < 6 else 8)
+    head = _HEADER.pack(*fields)
+    return head + xxhash.xxh3_64_digest(head + index)[::-1] + body + index
+
+
+def _pack(section: Section) -> bytes:
+    s = section
+    numbers = (s.frame, s.grid, s.part, s.size, s.raw_size, s.checksum)
+    return _ENTRY.pack(s.kind.encode("latin1"), s.required, 0, s.codec, s.version, 0, *numbers)
+
+
+def _with_payload(part: Part, payload: bytes, raw_size: int | None = None) -> Part:
+    section = replace(
+        part.section,
+        size=len(payload),
+        checksum=xxhash.xxh3_64_intdigest(payload),
+        raw_size=part.section.raw_size if raw_size is None else raw_size,
+    )
+    return Part(section, payload)
+
+
+def _payload(rng: random.Random, parts: list[Part]) -> None:
+    """Bytes of a section."""
+    i = rng.randrange(len(parts))
+    hot = [(stream.begin, stream.begin + 12) for stream in parts[i].streams]
+    parts[i] = _with_payload(parts[i], damage(rng, parts[i].payload, hot)[1])
+
+
+def _stream_head(rng: random.Random, parts: list[Part]) -> None:
+    """Codec, raw length, stored length or the first bytes of a stream: where zstd keeps its own lengths."""
+    i = rng.randrange(len(parts))
+    if not parts[i].streams:
+        return
+    stream = rng.choice(parts[i].streams)
+    payload = bytearray(parts[i].payload)
+    at = stream.begin + rng.randrange(14)
+    new = bytes([rng.choice((0, 1, 2, 3, 4, 0x7F, 0x80, 0xFF, rng.randrange(256)))])
+    if rng.random() < 0.3:
+        new = _varint(huge_or_tiny(rng))
+    payload[at : at + rng.choice((1, len(new)))] = new
+    parts[i] = _with_payload(parts[i], bytes(payload))
+
+
+def _array(rng: random.Random, parts: list[Part]) -> None:
+    """The values of a stream, coded anew: of the old length, or of another with lengths that agree or not."""
+    i = rng.randrange(len(parts))
+    if not parts[i].streams:
+        return
+    stream = rng.choice(parts[i].streams)
+    raw = damage(rng, stream.array.tobytes())[1]
+    if rng.random() < 0.8:  # most length checks should not see anything
+        raw = raw[: stream.array.nbytes].ljust(stream.array.nbytes, b"\0")
+    usable = len(raw) // stream.array.itemsize * stream.array.itemsize
+    data = _coded(raw[:usable], stream.array.dtype)
+    _replace_stream(rng, parts, i, stream, data, usable - stream.array.nbytes)
+
+
+def _forged_blob(rng: random.Random, parts: list[Part]) -> None:
+    """What OpenVDB reads by itself is damaged, and the hash in the table agrees."""
+    tables = [i for i, part in enumerate(parts) if part.section.kind == "FRAM" and part.streams]
+    blobs = [i for i, part in enumerate(parts) if part.section.kind == "BLOB" and part.streams]
+    if not tables or not blobs:
+        _array(rng, parts)
+        return
+    i, blob = tables[0], rng.choice(blobs)
+    old = parts[blob].streams[0].array.tobytes()
+    new = damage(rng, old, [(0, 4096), (len(old) - 512, len(old))])[1]
+    table = parts[i].streams[0].array.tobytes().replace(xxhash.xxh3_128_digest(old), xxhash.xxh3_128_digest(new))
+    parts[blob] = _with_payload(parts[blob], _coded(new), len(new))
+    parts[i] = _with_payload(parts[i], _coded(table), len(table))
+
+
+def _zeros(rng: random.Random, parts: list[Part]) -> None:
+    """A stream becomes a compressed run of many zeros, whatever lengths were declared for it."""
+    i = rng.randrange(len(parts))
+    if not parts[i].streams:
+        return
+    stream = rng.choice(parts[i].streams)
+    bomb = _bomb(rng)
+    size = zstandard.frame_content_size(bomb)
+    declared = rng.choice((size, stream.array.nbytes, huge_or_tiny(rng)))
+    out = bytes([rng.choice((1, 2))]) + _varint(declared) + _varint(len(bomb)) + bomb
+    _replace_stream(rng, parts, i, stream, out, size - stream.array.nbytes)
+
+
+def _replace_stream(rng: random.Random, parts: list[Part], i: int, stream: Stream, data: bytes, growth: int) -> None:
+    payload = parts[i].payload[: stream.begin] + data + parts[i].payload[stream.end :]
+    raw_size = parts[i].section.raw_size + (growth if rng.random() < 0.7 else 0)
+    parts[i] = _with_payload(parts[i], payload, max(0, raw_size))
+
+
+def _entry(rng: random.Random, parts: list[Part]) -> None:
+    """One field of an entry of the index."""
+    i = rng.randrange(len(parts))
+    name, width = rng.choice(
+        (("codec", 2), ("version", 2), ("frame", 4), ("grid", 4), ("part", 4), ("checksum", 8), ("size", 8))
+    )
+    value = getattr(rng.choice(parts).section, name) if rng.random() < 0.5 else huge_or_tiny(rng, width)
+    if rng.random() < 0.2:
+        name, value = "kind", rng.choice(("TOPO", "VALS", "BLOB", "FRAM", "XTRA", "\x00\xff\r\n"))
+    section = replace(parts[i].section, required=rng.random() < 0.5, **{name: value})
+    parts[i] = Part(section, parts[i].payload, parts[i].streams)
+
+
+def _raw_size(rng: random.Random, parts: list[Part]) -> None:
+    """The memory that decoding a section is said to take."""
+    i = rng.randrange(len(parts))
+    size = parts[i].section.raw_size + rng.choice((-1, 1, 64)) if rng.random() < 0.3 else huge_or_tiny(rng)
+    parts[i] = _with_payload(parts[i], parts[i].payload, max(0, size))
+
+
+def _list(rng: random.Random, parts: list[Part]) -> None:
+    """A section is missing, there twice, in another place, or many optional ones follow."""
+    i = rng.randrange(len(parts))
+    what = rng.randrange(4)
+    if what == 0:
+        del parts[i]
+    elif what == 1:
+        parts.insert(rng.randrange(len(parts) + 1), parts[i])
+    elif what == 2:
+        rng.shuffle(parts)
+    else:
+        section = replace(parts[i].section, kind="MANY", required=False, size=0, grid=NO_GRID)
+        parts += [Part(section, b"")] * rng.choice((1, 100, 5000))
+
+
+def _border(rng: random.Random, parts: list[Part]) -> None:
+    """Bytes move from a section to its neighbour."""
+    if len(parts) < 2:
+        return
+    i = rng.randrange(len(parts) - 1)
+    both = parts[i].payload + parts[i + 1].payload
+    at = rng.randrange(len(both) + 1)
+    parts[i], parts[i + 1] = _with_payload(parts[i], both[:at]), _with_payload(parts[i + 1], both[at:])
+
+
+def _bomb(rng: random.Random) -> bytes:
+    return zstandard.ZstdCompressor().compress(bytes(1 << rng.choice((10, 20, 20, 24, 26))))
+
+
+def _coded(raw: bytes, dtype: np.dtype = np.dtype(np.uint8)) -> bytes:
+    out = FieldWriter()
+    put_array(out, np.frombuffer(raw, dtype))
+    return out.getvalue()
+
+
+def _varint(value: int) -> bytes:
+    out = FieldWriter()
+    out.put_varint(value)
+    return out.getvalue()
+
+
+_MUTATIONS: tuple[Callable[[random.Random, list[Part]], None], ...] = (
+    *(_payload, _stream_head, _stream_head, _array, _array, _array, _array),
+    *(_forged_blob, _zeros, _entry, _raw_size, _list, _border),
+)

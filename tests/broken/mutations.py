@@ -1,4 +1,4 @@
-"""Damage to bytes: what disks, networks and people who mean harm do to files. All of it follows from a `random.Random`."""
+"""Damage to bytes: what disks, networks and people do to files. All of it follows from a `random.Random`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def place(rng: random.Random, data: bytes, hot: Hot) -> int:
     """A position in `data`, half of the time inside a hot range."""
     if hot and rng.random() < 0.5:
         begin, end = rng.choice(hot)
-        return min(rng.randrange(begin, max(begin + 1, end)), len(data) - 1)
+        return max(0, min(rng.randrange(begin, max(begin + 1, end)), len(data) - 1))
     return rng.randrange(len(data))
 
 

@@ -1,0 +1,144 @@
+"""The undamaged files that the fuzzer starts from: real ones where the data folder is, the project's samples always."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+from hostile import Part, Stream
+
+from neuralvdb.api import compress, decompress
+from neuralvdb.codec.decode import FrameReader
+from neuralvdb.settings import Bound, Settings
+from neuralvdb.volume import Storage, VdbReader, VolumeGrid, from_dense, write_vdb
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = Path(os.environ.get("NEURALVDB_TEST_DATA", ROOT.parent / "shared" / "data"))
+_TAKERS = (
+    "topology.lossless",
+    "values.lossless",
+    "values.lossy",
+    "codec.frame",
+    "codec.decode",
+)  # modules that take streams
+_LOSSY = ("made_none", "made_blosc", "arnold_torus01")
+_MAX_VDB = 3 << 20  # bytes
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A file to damage. hot: where its lengths and counts stand. Of archives also their parts and the .vdb
+    file they decode to."""
+
+    name: str
+    data: bytes
+    hot: list[tuple[int, int]]
+    parts: list[Part] = field(default_factory=list)
+    decoded: bytes = b""
+
+
+def archive_seeds(folder: Path) -> list[Seed]:
+    """Small archives, made in `folder`."""
+    paths = [*_made(folder), *_small_real()]
+    lossless = [_archive_seed(path, folder) for path in paths]
+    lossy = [_archive_seed(path, folder, Bound(0.02, relative=True)) for path in paths if path.stem in _LOSSY]
+    return lossless + lossy
+
+
+def vdb_seeds(folder: Path) -> list[Seed]:
+    """.vdb files of all versions and compressions."""
+    names = ("hosts", "openvdb-models", "sequence-blender", "sequence-houdini", "variants")
+    paths = [path for name in names for path in sorted((DATA / name).glob("*.vdb"))]
+    paths = [path for path in paths if path.stat().st_size <= _MAX_VDB and not path.stem.endswith(tuple("3456789"))]
+    paths += sorted((ROOT / "data" / "sample").glob("[cl]*.vdb")) + _made(folder)
+    return [_vdb_seed(path) for path in paths]
+
+
+def _small_real() -> list[Path]:
+    names = ("houdini_like_empty", "usd_smoke_000001", "arnold_torus01", "arnold_pointgrid", "fvdb_batch")
+    paths = [DATA / "hosts" / f"{name}.vdb" for name in names]
+    return [path for path in paths if path.exists()]
+
+
+def _made(folder: Path) -> list[Path]:
+    """Small volumes of every kind of value, half and full, in all compressions."""
+    x, y, z = np.meshgrid(*[np.linspace(-1, 1, 12)] * 3, indexing="ij")
+    fog = np.maximum(0, 1 - np.sqrt(x * x + y * y + z * z)).astype(np.float32)
+    wind = np.stack([x, y, z], -1).astype(np.float32)
+    made = [_odd(folder, fog)]
+    for compression in ("none", "zip", "blosc"):
+        grids = [
+            _grid("density", fog),
+            _grid("heat", fog * 300, half=True),
+            _grid("velocity", wind),
+            _grid("exact", fog.astype(np.float64)),
+            _grid("nothing", np.zeros((1, 1, 1), np.float32)),
+        ]
+        made.append(folder / f"made_{compression}.vdb")
+        write_vdb(made[-1], grids if compression != "blosc" else grids[:1], compression=compression)
+    return made
+
+
+def _odd(folder: Path, fog: np.ndarray) -> Path:
+    """A file with a level set, a grid that shares its tree, and one of a type that OpenVDB does not know."""
+    first = _grid("surface", fog, grid_class="level set", background=3.0)
+    again = replace(first, unique_name=b"again", storage=Storage.INSTANCE, parent=b"surface", tree=None)
+    path = folder / "made_odd.vdb"
+    write_vdb(path, [first, again, _grid("strange", fog.astype(np.float64))], compression="none")
+    path.write_bytes(path.read_bytes().replace(b"Tree_double_5_4_3", b"Tree_dragon_5_4_3"))
+    return path
+
+
+def _grid(name: str, values: np.ndarray, **options: object) -> VolumeGrid:
+    active = (values != 0).reshape(*values.shape[:3], -1).any(-1)
+    return from_dense(values, name=name, active=active, **options)
+
+
+def _vdb_seed(path: Path) -> Seed:
+    hot = [(0, 200)]
+    for entry in VdbReader(path).entries:
+        hot += [(entry.grid_pos - 80, entry.grid_pos + 8), (entry.grid_pos, entry.grid_pos + 600)]
+        hot += [(max(entry.grid_pos, entry.block_pos - 1000), entry.block_pos), (entry.block_pos, entry.block_pos + 16)]
+    return Seed(path.name, path.read_bytes(), hot)
+
+
+def _archive_seed(path: Path, folder: Path, *bounds: Bound) -> Seed:
+    name = path.stem + (" lossy" if bounds else "")
+    archive, back = folder / f"{name}.neuralvdb", folder / f"{name}.back.vdb"
+    compress(path, archive, Settings(threads=1, bounds=bounds))
+    decompress(archive, back, Settings(threads=1))
+    data = archive.read_bytes()
+    parts = _parts(archive)
+    hot = [(0, 64), (len(data) - 200, len(data))]
+    return Seed(name, data, hot, parts, back.read_bytes())
+
+
+def _parts(archive: Path) -> list[Part]:
+    """The sections of an archive with the streams that reading them takes."""
+    seen: list[Stream] = []
+    found: dict[bytes, list[Stream]] = {}
+
+    def take(source, dtype, count):
+        begin = source._at
+        array = real(source, dtype, count)
+        seen.append(Stream(begin, source._at, np.array(array)))
+        found.setdefault(bytes(source._data), []).append(seen[-1])
+        return array
+
+    from neuralvdb.archive import take_array as real
+
+    patches = [mock.patch(f"neuralvdb.{name}.take_array", take) for name in _TAKERS]
+    for patch in patches:
+        patch.start()
+    try:
+        with FrameReader(archive) as frame:
+            for index in range(len(frame.table.grids)):
+                frame.read(index)
+            payloads = [(section, frame.archive.read(section)) for section in frame.archive.sections]
+    finally:
+        for patch in patches:
+            patch.stop()
+    return [Part(section, payload, tuple(found.get(payload, ()))) for section, payload in payloads]

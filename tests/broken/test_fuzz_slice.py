@@ -1,0 +1,58 @@
+"""A slice of the fuzzing in fuzz.py, small enough for every run of the tests."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import fuzz
+import hostile
+
+ARCHIVES, VDB = 4000, 300  # runs
+
+
+@pytest.mark.parametrize(("kind", "runs"), [("archives", ARCHIVES), ("vdb", VDB)])
+def test_damage_never_surprises(kind: str, runs: int, tmp_path: Path):
+    outcomes = fuzz.fuzz(kind, range(runs), seed=1, workers=2, keep=tmp_path, quiet=True)
+    bad = [f"run {o.number} of --seed 1 ({o.name}): {'; '.join(o.problems)}" for o in outcomes if o.problems]
+    assert not bad, "\n".join([*bad, f"inputs are in {tmp_path}"])
+    assert {outcome.code for outcome in outcomes} >= {0, 4}, "the mutations are too mild or too wild to test anything"
+    assert len(outcomes) == runs
+
+
+def test_hostile_archives_reach_the_decoders():
+    seeds = fuzz.make_seeds("archives")
+    for seed in seeds:
+        whole = hostile.join(_Honest(), seed.parts)
+        bench = fuzz.Bench("archives", 0, seeds)
+        outcome = bench.run(fuzz.Case(0, seed, "put together again", whole, exact=True))
+        bench.close()
+        assert (outcome.code, outcome.problems) == (0, []), outcome
+
+
+def test_fuzzer_sees_silent_changes(monkeypatch: pytest.MonkeyPatch):
+    from neuralvdb.codec import decode
+
+    found = set()
+    monkeypatch.setattr(decode, "content_hash", lambda grid: _Equal())
+    seeds = fuzz.make_seeds("archives")
+    bench = fuzz.Bench("archives", 0, seeds)
+    for number in range(0, 1200, 6):
+        found.update(problem.partition(":")[0] for problem in bench.run(bench.case(number)).problems)
+    bench.close()
+    assert "decoded to something else without a word" in found
+
+
+class _Honest:
+    """Stands for a random.Random that never makes join() lie."""
+
+    @staticmethod
+    def random() -> float:
+        return 1.0
+
+
+class _Equal:
+    def __ne__(self, other: object) -> bool:
+        return False
