@@ -79,7 +79,7 @@ def _with_payload(part: Part, payload: bytes, raw_size: int | None = None) -> Pa
         part.section,
         size=len(payload),
         checksum=xxhash.xxh3_64_intdigest(payload),
-        raw_size=part.section.raw_size if raw_size is None else raw_size,
+        raw_size=part.section.raw_size if raw_size is None else min(max(0, raw_size), (1 << 64) - 1),
     )
     return Part(section, payload)
 
@@ -87,7 +87,7 @@ def _with_payload(part: Part, payload: bytes, raw_size: int | None = None) -> Pa
 def _payload(rng: random.Random, parts: list[Part]) -> None:
     """Bytes of a section."""
     i = rng.randrange(len(parts))
-    hot = [(stream.begin, stream.begin + 12) for stream in parts[i].streams]
+    hot = [(0, 40)] + [(stream.begin, stream.begin + 12) for stream in parts[i].streams]
     parts[i] = _with_payload(parts[i], damage(rng, parts[i].payload, hot)[1])
 
 
@@ -151,7 +151,7 @@ def _zeros(rng: random.Random, parts: list[Part]) -> None:
 def _replace_stream(rng: random.Random, parts: list[Part], i: int, stream: Stream, data: bytes, growth: int) -> None:
     payload = parts[i].payload[: stream.begin] + data + parts[i].payload[stream.end :]
     raw_size = parts[i].section.raw_size + (growth if rng.random() < 0.7 else 0)
-    parts[i] = _with_payload(parts[i], payload, max(0, raw_size))
+    parts[i] = _with_payload(parts[i], payload, raw_size)
 
 
 def _entry(rng: random.Random, parts: list[Part]) -> None:
@@ -171,7 +171,7 @@ def _raw_size(rng: random.Random, parts: list[Part]) -> None:
     """The memory that decoding a section is said to take."""
     i = rng.randrange(len(parts))
     size = parts[i].section.raw_size + rng.choice((-1, 1, 64)) if rng.random() < 0.3 else huge_or_tiny(rng)
-    parts[i] = _with_payload(parts[i], parts[i].payload, max(0, size))
+    parts[i] = _with_payload(parts[i], parts[i].payload, size)
 
 
 def _list(rng: random.Random, parts: list[Part]) -> None:
