@@ -11,11 +11,12 @@ ARCHIVE_SUFFIX = ".neuralvdb"
 @dataclass(frozen=True)
 class Bound:
     """A maximum error for the grids called `grid`, all if empty; relative: as a share of the active range, else in the
-    grid's values, for level sets in voxels."""
+    grid's values, for level sets in voxels. Above zero, ratio allows that share of each value where that is more."""
 
     value: float
     relative: bool
     grid: str = ""
+    ratio: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ Runner = Callable[..., object]
 
 @dataclass
 class CompressReport:
-    """What compress() did. Sizes in bytes; left_out: grids the user did not select; promises: maximum error, in the
-    grid's values, of grids that are not lossless; verified: whether the archive was decoded and compared."""
+    """What compress() did. Sizes in bytes; left_out: grids the user did not select; promises: bound, in the grid's
+    values, and ratio of grids that are not lossless; verified: whether the archive was decoded and compared."""
 
     source: str
     target: str
@@ -31,7 +31,7 @@ class CompressReport:
     archive_size: int
     grids: list[str]
     left_out: list[str]
-    promises: dict[str, float]
+    promises: dict[str, tuple[float, float]]
     verified: bool
 
     @property
@@ -66,7 +66,7 @@ def compress(
 
 def _compress(
     source: str, target: str, settings: Settings, progress: Progress
-) -> tuple[list[str], list[str], dict[str, float]]:
+) -> tuple[list[str], list[str], dict[str, tuple[float, float]]]:
     """Names of the grids left out, of those archived, and the promises."""
     set_threads(settings.threads)
     reader = VdbReader(source)
@@ -82,7 +82,8 @@ def _compress(
         _verify(target, settings.threads, progress)
     left_out = [entry.name for i, entry in enumerate(reader.entries) if i not in set(selected)]
     with FrameReader(target) as frame:
-        promises = {grid.name: p.bound for i, grid in enumerate(table.grids) if (p := frame.promise(i)) is not None}
+        found = {grid.name: frame.promise(i) for i, grid in enumerate(table.grids)}
+    promises = {name: (promise.bound, promise.ratio) for name, promise in found.items() if promise is not None}
     return left_out, [grid.name for grid in table.grids], promises
 
 

@@ -32,6 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="R",
         help="the same as a share of the active range, 0.01 or 1%%",
     )
+    error.add_argument(
+        "--tolerance",
+        type=_tolerance,
+        metavar="A,R",
+        help="a value v may be off by A or by R |v|, whichever is more: fine in thin smoke, coarse in its core",
+    )
     parser.add_argument("--no-verify", dest="verify", action="store_false", help="do not decode what was written")
     common.add_grids(parser)
     common.add_common(parser)
@@ -48,7 +54,7 @@ def _one(source: str, target: Path, args: argparse.Namespace) -> dict:
     began = time.perf_counter()
     total = common.file_size(source) * (1 + args.verify)
     bar = Progress(total, Path(source).name, shown=not (args.quiet or args.json))
-    settings = replace(common.settings_of(args), bounds=args.max_error or args.rel_error or ())
+    settings = replace(common.settings_of(args), bounds=args.max_error or args.rel_error or args.tolerance or ())
     report = compress(source, target, settings, progress=bar, run=common.isolated(source))
     if report.left_out and not args.quiet:
         print_note(f"{source}: left out as asked: {', '.join(report.left_out)}")
@@ -63,11 +69,13 @@ def text(result: dict, _: argparse.Namespace) -> str:
     return f"{names}  {sizes}  {len(result['grids'])} grids  {how}  {result['seconds']:.2f} s"
 
 
-def _promise(promises: dict[str, float]) -> str:
+def _promise(promises: dict[str, tuple[float, float]]) -> str:
     if not promises:
         return "lossless"
-    named = ", ".join(f"{name} {bound:.4g}" for name, bound in list(promises.items())[:3])
-    return f"max error {named}" + (", ..." if len(promises) > 3 else "")
+    shown = [
+        f"{name} {bound:.4g}" + (f" or {ratio:.3g} |v|" if ratio else "") for name, (bound, ratio) in promises.items()
+    ]
+    return f"max error {', '.join(shown[:3])}" + (", ..." if len(shown) > 3 else "")
 
 
 def _bounds(*, relative: bool) -> Callable[[str], tuple[Bound, ...]]:
@@ -89,3 +97,12 @@ def _bound(text: str, relative: bool) -> Bound:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"'{text}' is no error bound such as 0.01, 1% or density=0.002")
     return Bound(value, relative or percent, grid)
+
+
+def _tolerance(text: str) -> tuple[Bound, ...]:
+    """A parser of `0.001,0.05` or `0.1%,5%`; a percentage in the first place is a share of the active range."""
+    first, _, second = text.partition(",")
+    absolute, ratio = _bound(first, relative=False), _bound(second or "-", relative=True)
+    if ratio.value >= 1 or ratio.grid:
+        raise argparse.ArgumentTypeError(f"'{text}' is no tolerance such as 0.001,5%")
+    return (replace(absolute, ratio=ratio.value),)

@@ -33,7 +33,7 @@ def promise_for(grid: VolumeGrid, bounds: tuple[Bound, ...]) -> Promise | None:
     if not 0 < size < np.inf:
         return None
     family = "levelset" if level_set else "velocity" if values.ndim == 3 else "fog"
-    return Promise(float(size), family, grid.half)
+    return Promise(float(size), family, grid.half, bound.ratio)
 
 
 def active_range(grid: VolumeGrid) -> tuple[float, float]:
@@ -52,8 +52,7 @@ def kept(promise: Promise, original: VolumeGrid, decoded: VolumeGrid) -> bool:
     if ours.values.shape != theirs.values.shape or not np.array_equal(ours.active, theirs.active):
         return False
     on = unpack(theirs.active)
-    with np.errstate(invalid="ignore", over="ignore"):
-        near = np.abs(ours.values[on].astype(np.float64) - theirs.values[on].astype(np.float64)) <= promise.bound
+    near = promise.kept(theirs.values[on], ours.values[on])
     if not (near | _same_bits(ours.values[on], theirs.values[on])).all():
         return False
     rest = decoded.tree.leaf.values.copy()

@@ -48,7 +48,7 @@ def collect(
     """
     found = _Recorder(Predictor(networks), rng, limit)
     for part in domain.domains(tree):
-        found.exact, decoded = sample.levels_of(tree, part, component, bound / UNITS_PER_ERROR)
+        found.exact, decoded = sample.levels_of(tree, part, component, domain.Lattice(bound / UNITS_PER_ERROR))
         sample.encode(found.exact, decoded, found, FLAT, _Nowhere())
     return found.examples
 

@@ -92,9 +92,9 @@ def _tables(fields: list[Field], networks: dict[Key, Network], rng: np.random.Ge
     counter, predictor = _Counter(), Predictor(networks)
     for item in fields:
         for _ in range(4):
-            unit = _bound(item, rng) / UNITS_PER_ERROR
+            lattice = domain.Lattice(_bound(item, rng) / UNITS_PER_ERROR)
             for part in domain.domains(item.tree):
-                exact, decoded = sample.levels_of(item.tree, part, item.component, unit)
+                exact, decoded = sample.levels_of(item.tree, part, item.component, lattice)
                 sample.encode(exact, decoded, predictor, FLAT, counter)
     return fit_tables(counter.counts)
 

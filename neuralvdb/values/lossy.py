@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +11,7 @@ from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
 from neuralvdb.archive.rans import Decoder, Encoder
 from neuralvdb.topology import Topology
 from neuralvdb.values.lattice import domain, levels, priors, sample
+from neuralvdb.values.lattice.compand import knee_of
 from neuralvdb.values.lattice.predict import Predictor
 from neuralvdb.values.lattice.steps import UNITS_PER_ERROR
 from neuralvdb.values.lossless import put_shell, take_shell
@@ -20,12 +20,24 @@ from neuralvdb.volume.grid import Level, Tree, unpack
 
 @dataclass(frozen=True)
 class Promise:
-    """What is promised of a grid: no active value is off by more than `bound` (the grid's values); family: of the
-    predictor; half: values will be saved as half, and are promised as that."""
+    """What is promised of a grid: no active value v is off by more than max(bound, ratio |v|), bound in the grid's
+    values; family: of the predictor; half: values will be saved as half, and are promised as that."""
 
     bound: float
     family: str
     half: bool
+    ratio: float = 0.0
+
+    @property
+    def lattice(self) -> domain.Lattice:
+        """The lattice that keeps it."""
+        return domain.Lattice(self.bound / UNITS_PER_ERROR, knee_of(self.ratio))
+
+    def kept(self, true: np.ndarray, decoded: np.ndarray) -> np.ndarray:
+        """bool of the shape of the arrays: where it holds; equal infinities count, NaN never does."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            x = true.astype(np.float64)
+            return (np.abs(decoded - x) <= np.maximum(self.bound, self.ratio * np.abs(x))) | (decoded == x)
 
 
 def encode(tree: Tree, promise: Promise, *, threads: int = 1, implementation: str = "native") -> tuple[bytes, Tree]:
@@ -34,18 +46,17 @@ def encode(tree: Tree, promise: Promise, *, threads: int = 1, implementation: st
     predictor = Predictor(prior.networks, threads=threads, implementation=implementation)
     out = FieldWriter()
     out.put("u8", priors.FAMILIES.index(promise.family), promise.half)
-    out.put_bytes(prior.identity + struct.pack("<d", promise.bound))
+    out.put_bytes(prior.identity + struct.pack("<dd", promise.bound, promise.ratio))
     put_shell(out, tree)
     values = _values(tree).copy()
-    unit = promise.bound / UNITS_PER_ERROR
     for part in domain.domains(tree):
         for component in range(values.shape[2]):
-            exact, decoded = sample.levels_of(tree, part, component, unit)
+            exact, decoded = sample.levels_of(tree, part, component, promise.lattice)
             coder = Encoder(prior.tables)
             sample.encode(exact, decoded, predictor, prior.tables, coder)
             out.put_bytes(coder.finish(threads))
-            _store(values, tree, part, component, decoded[0], unit, promise.half)
-    _put_exceptions(out, tree, values, promise.bound)
+            _store(values, part, component, decoded[0], promise)
+    _put_exceptions(out, tree, values, promise)
     return out.getvalue(), _with_values(tree, values)
 
 
@@ -72,14 +83,13 @@ def decode(
     tree = take_shell(source, topology, dtype, components, declared)
     values = _values(tree)
     values[unpack(tree.leaf.active)] = 0
-    unit = promise.bound / UNITS_PER_ERROR
     for part in domain.domains(tree):
         for component in range(components):
-            decoded = sample.levels_of(tree, part, component, unit)[1]
+            decoded = sample.levels_of(tree, part, component, promise.lattice)[1]
             coder = Decoder(source.take_bytes(), prior.tables, where, threads)
             sample.decode(decoded, predictor, coder)
             coder.finish()
-            _store(values, tree, part, component, decoded[0], unit, promise.half)
+            _store(values, part, component, decoded[0], promise)
     _take_exceptions(source, tree, values)
     source.finish()
     return tree
@@ -91,10 +101,10 @@ def _take_promise(source: FieldReader) -> tuple[Promise, priors.Prior]:
         raise source.damaged("a family of predictors that does not exist")
     prior = priors.load(priors.FAMILIES[family])
     head = bytes(source.take_bytes())
-    bound = struct.unpack("<d", head[8:])[0] if len(head) == 16 else 0.0
-    if not (0 < bound < np.inf) or head[:8] != prior.identity:
+    bound, ratio = struct.unpack("<dd", head[8:]) if len(head) == 24 else (0.0, 0.0)
+    if not (0 < bound < np.inf and 0 <= ratio < 1) or head[:8] != prior.identity:
         raise source.damaged("it needs predictors or a bound that this version does not have")
-    return Promise(bound, priors.FAMILIES[family], bool(half)), prior
+    return Promise(bound, priors.FAMILIES[family], bool(half), ratio), prior
 
 
 def _values(tree: Tree) -> np.ndarray:
@@ -108,14 +118,12 @@ def _with_values(tree: Tree, values: np.ndarray) -> Tree:
     return Tree(tree.root, tree.upper, tree.lower, leaf)
 
 
-def _store(
-    values: np.ndarray, tree: Tree, part: domain.Domain, component: int, level: levels.Level, unit: float, half: bool
-) -> None:
+def _store(values: np.ndarray, part: domain.Domain, component: int, level: levels.Level, promise: Promise) -> None:
     """Decoded lattice values to the active voxels of a domain's leaves."""
     bricks = len(part.leaves)
     with np.errstate(over="ignore"):
-        found = (level.values[:bricks] * unit).astype(values.dtype)
-        if half:
+        found = promise.lattice.values(level.values[:bricks]).astype(values.dtype)
+        if promise.half:
             found = found.astype(np.float32).astype(np.float16).astype(values.dtype)
     on = level.coded[:bricks] != 0
     target = values[part.leaves, :, component]
@@ -123,14 +131,13 @@ def _store(
     values[part.leaves, :, component] = target
 
 
-def _put_exceptions(out: FieldWriter, tree: Tree, values: np.ndarray, bound: float) -> None:
-    """Appends, and puts into `values`, every active value that is off by more than the bound."""
+def _put_exceptions(out: FieldWriter, tree: Tree, values: np.ndarray, promise: Promise) -> None:
+    """Appends, and puts into `values`, every active value for which the promise does not hold."""
     true = _values(tree)
     on = unpack(tree.leaf.active)
     for component in range(values.shape[2]):
         x, y = true[..., component], values[..., component]
-        with np.errstate(invalid="ignore", over="ignore"):
-            off = on & ~(np.abs(x.astype(np.float64) - y.astype(np.float64)) <= bound)
+        off = on & ~promise.kept(x, y)
         place = np.flatnonzero(off)
         out.put_varint(len(place))
         put_array(out, np.diff(place, prepend=0).astype(np.uint64))
@@ -149,8 +156,3 @@ def _take_exceptions(source: FieldReader, tree: Tree, values: np.ndarray) -> Non
         if count and (place[-1] >= len(on) or (np.diff(place.astype(np.int64)) <= 0).any() or not on[place].all()):
             raise source.damaged("an exception stands where no active voxel is")
         values.reshape(-1, values.shape[2])[place.astype(np.int64), component] = exact
-
-
-def families_for(components: int, grid_class: str) -> Iterator[str]:
-    """Families worth trying for a grid, the likeliest first."""
-    yield "levelset" if grid_class == "level set" else "velocity" if components == 3 else "fog"

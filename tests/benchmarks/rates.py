@@ -49,7 +49,19 @@ def code_ours(grid: VolumeGrid, relative_bound: float) -> tuple[int, VolumeGrid]
     return len(payload), replace(grid, tree=tree)
 
 
-OURS: dict[str, Callable[[VolumeGrid, float], tuple[int, VolumeGrid]]] = {"neuralvdb": code_ours}
+def code_tolerance(grid: VolumeGrid, relative_bound: float) -> tuple[int, VolumeGrid]:
+    """The same under a tolerance whose ratio is 18 times the bound and whose knee is 3 % of the active range."""
+    ratio = 18 * relative_bound
+    bound = (Bound(KNEE * ratio, relative=True, ratio=ratio),)
+    _, payload, tree = encode_values(grid, Settings(bounds=bound))
+    return len(payload), replace(grid, tree=tree)
+
+
+KNEE = 0.03
+OURS: dict[str, Callable[[VolumeGrid, float], tuple[int, VolumeGrid]]] = {
+    "neuralvdb": code_ours,
+    "neuralvdb tolerance": code_tolerance,
+}
 
 
 @dataclass(frozen=True)
@@ -157,6 +169,8 @@ def measure_ours(volume: Volume) -> list[dict]:
     """All rows of ours; the seconds of encoding include those of decoding."""
     rows = []
     for name, code in OURS.items():
+        if code is code_tolerance and not volume.fog:
+            continue
         for bound in tqdm(BOUNDS, desc=f"{volume.name}, {name}", unit="setting", leave=False):
             began = time.perf_counter()
             nbytes, decoded = code(volume.grid, bound)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from neuralvdb.topology import Topology
 from neuralvdb.values import lossless, lossy
-from neuralvdb.values.lattice import context, domain, network, priors, sample
+from neuralvdb.values.lattice import compand, context, domain, network, priors, sample
 from neuralvdb.values.lattice.predict import Predictor
 from neuralvdb.volume import from_dense
 from neuralvdb.volume.grid import TREE_TYPES, unpack
@@ -43,7 +43,8 @@ def assert_kept(grid, promise: lossy.Promise, **options) -> bytes:
     x, y = grid.tree.leaf.values, tree.leaf.values
     assert x[~on].tobytes() == y[~on].tobytes()
     with np.errstate(invalid="ignore"):
-        near = np.abs(x[on].astype(np.float64) - y[on].astype(np.float64)) <= promise.bound
+        allowed = np.maximum(promise.bound, promise.ratio * np.abs(x[on].astype(np.float64)))
+        near = np.abs(x[on].astype(np.float64) - y[on].astype(np.float64)) <= allowed
     assert (near | (x[on].view(np.uint32) == y[on].view(np.uint32))).all()
     return payload
 
@@ -54,7 +55,7 @@ def test_native_predictions_are_the_definitions(family, axis, phase):
     grid = grid_of(blob(40, 1), np.random.default_rng(2).random((40, 40, 40)) < 0.9)
     (part,) = domain.domains(grid.tree)
     networks = priors.load(family).networks
-    for k, level in enumerate(sample.levels_of(grid.tree, part, 0, 0.01)[1][:4]):
+    for k, level in enumerate(sample.levels_of(grid.tree, part, 0, domain.Lattice(0.01))[1][:4]):
         level.values[:] += np.random.default_rng(k).integers(-1000, 1000, level.values.shape, dtype=np.int32)
         at = context.targets(level, axis, phase)
         found = [
@@ -83,14 +84,15 @@ def test_no_sum_of_a_network_reaches_the_limit_of_float32(family):
     components=st.sampled_from([1, 3]),
     family=st.sampled_from(priors.FAMILIES),
     half=st.booleans(),
+    ratio=st.sampled_from([0.0, 0.003, 0.1, 0.9]),
 )
-def test_promise_holds(size, seed, share, bound, components, family, half):
+def test_promise_holds(size, seed, share, bound, components, family, half, ratio):
     active = np.random.default_rng(seed).random((size,) * 3) <= share
     active[0, 0, 0] = True
     values = blob(size, seed, components)
     if half:
         values = values.astype(np.float16).astype(np.float32)
-    assert_kept(grid_of(values, active), lossy.Promise(bound, family, half))
+    assert_kept(grid_of(values, active), lossy.Promise(bound, family, half, ratio))
 
 
 @pytest.mark.parametrize("odd", [1e30, -np.inf, np.nan, 1e-40])
@@ -142,8 +144,28 @@ def test_networks_are_used():
     """Zeroed networks must cost more: what is tested is not the interpolation alone."""
     grid = grid_of(blob(40, 6), np.ones((40, 40, 40), bool))
     (part,) = domain.domains(grid.tree)
-    level = sample.levels_of(grid.tree, part, 0, 0.01)[1][0]
+    level = sample.levels_of(grid.tree, part, 0, domain.Lattice(0.01))[1][0]
     row, place = context.targets(level, 0, 0)
     seen = context.context(level, row, place, 0, 0, 16)
     out = network.forward(priors.load("fog").networks[0, 0, 0], seen.inputs)
     assert out.any(axis=0).all()
+
+
+@given(st.integers(-(1 << 40), 1 << 40), st.floats(1e-4, 0.99))
+def test_companding_is_exactly_invertible(x, ratio):
+    knee = compand.knee_of(ratio)
+    c = compand.compand(np.array([float(x)]), knee)
+    octave = max(abs(x) // knee, 1).bit_length() - 1
+    assert abs(compand.expand(np.rint(c).astype(np.int64), knee)[0] - x) <= 2.0**octave
+    whole = np.array([x % (40 * knee)])
+    np.testing.assert_array_equal(compand.compand(compand.expand(whole, knee), knee), whole)
+
+
+def test_a_tolerance_is_finer_where_values_are_small():
+    values = np.exp(blob(30, 8)) * np.float32(0.02)
+    grid = grid_of(values, np.ones(values.shape, bool))
+    payload, tree = lossy.encode(grid.tree, lossy.Promise(0.001, "fog", False, 0.1))
+    error = np.abs(tree.leaf.values - grid.tree.leaf.values)
+    assert error[grid.tree.leaf.values < 0.01].max() <= 0.001
+    assert error.max() > 0.002
+    assert len(payload) < len(lossy.encode(grid.tree, lossy.Promise(0.001, "fog", False))[0])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neuralvdb.values.lattice.compand import compand, expand
 from neuralvdb.values.lattice.levels import EDGE, LIMIT
 from neuralvdb.volume.grid import Tree, leaf_origins, unpack
 from neuralvdb.volume.lookup import constants_at
@@ -57,27 +58,43 @@ def _domain(tree: Tree, leaves: np.ndarray, origins: np.ndarray, low: np.ndarray
     return Domain(leaves, first // EDGE, table, values[where], active[where])
 
 
-def rows_of(tree: Tree, domain: Domain, component: int, unit: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Values (R, 512) int32 in units, active and coded (R, 512) uint8 of a domain's rows, in one component."""
-    leaf = tree.leaf.values.reshape(len(tree.leaf), EDGE**3, -1)[domain.leaves, :, component]
+@dataclass(frozen=True)
+class Lattice:
+    """How values become lattice values: divided by the unit (the grid's values), then companded."""
+
+    unit: float
+    knee: int = 0
+
+    def exact(self, values: np.ndarray) -> np.ndarray:
+        """float64 lattice values, not rounded."""
+        return compand(values.astype(np.float64) / self.unit, self.knee)
+
+    def nearest(self, values: np.ndarray) -> np.ndarray:
+        """int32 lattice values, clamped to plus or minus LIMIT; NaN becomes 0."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            whole = np.rint(self.exact(values))
+        return np.nan_to_num(np.clip(whole, -LIMIT, LIMIT), nan=0.0).astype(np.int32)
+
+    def values(self, lattice: np.ndarray) -> np.ndarray:
+        """float64 values of lattice values."""
+        return expand(lattice, self.knee) * self.unit
+
+
+def rows_of(tree: Tree, domain: Domain, component: int, lattice: Lattice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lattice values (R, 512) int32, active and coded (R, 512) uint8 of a domain's rows, in one component."""
     on = unpack(tree.leaf.active[domain.leaves])
     shape = (len(domain.constants), EDGE**3)
-    values = np.concatenate(
-        [to_lattice(leaf, unit), np.broadcast_to(to_lattice(domain.constants[:, component, None], unit), shape)]
-    )
+    constants = np.broadcast_to(lattice.nearest(domain.constants[:, component, None]), shape)
+    values = np.concatenate([lattice.nearest(_leaves(tree, domain, component)), constants])
     active = np.concatenate([on, np.broadcast_to(domain.constants_active[:, None], shape)]).astype(np.uint8)
     coded = np.concatenate([on, np.zeros(shape, bool)]).astype(np.uint8)
     return values, active, coded
 
 
-def exact_of(tree: Tree, domain: Domain, component: int, unit: float) -> np.ndarray:
-    """Values (B, 512) float64 of a domain's leaves in lattice units, not rounded."""
-    leaf = tree.leaf.values.reshape(len(tree.leaf), EDGE**3, -1)[domain.leaves, :, component]
-    return leaf.astype(np.float64) / unit
+def exact_of(tree: Tree, domain: Domain, component: int, lattice: Lattice) -> np.ndarray:
+    """Lattice values (B, 512) float64 of a domain's leaves, not rounded."""
+    return lattice.exact(_leaves(tree, domain, component))
 
 
-def to_lattice(values: np.ndarray, unit: float) -> np.ndarray:
-    """int32 nearest lattice values, clamped to plus or minus LIMIT; NaN becomes 0."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        scaled = np.rint(values.astype(np.float64) / unit)
-    return np.nan_to_num(np.clip(scaled, -LIMIT, LIMIT), nan=0.0).astype(np.int32)
+def _leaves(tree: Tree, domain: Domain, component: int) -> np.ndarray:
+    return tree.leaf.values.reshape(len(tree.leaf), EDGE**3, -1)[domain.leaves, :, component]

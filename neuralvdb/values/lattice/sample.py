@@ -13,7 +13,7 @@ import numpy as np
 from neuralvdb.archive.rans import Decoder, Encoder, Tables
 from neuralvdb.values.lattice import residual
 from neuralvdb.values.lattice.context import targets
-from neuralvdb.values.lattice.domain import Domain, exact_of, rows_of
+from neuralvdb.values.lattice.domain import Domain, Lattice, exact_of, rows_of
 from neuralvdb.values.lattice.levels import LEVELS, LIMIT, Level, build, refine
 from neuralvdb.values.lattice.predict import Predictor
 from neuralvdb.values.lattice.steps import STEPS
@@ -22,11 +22,11 @@ from neuralvdb.volume.grid import Tree
 _ROOT_CLASS = 40  # 64 steps: nothing is known about the coarsest points but their neighbour in order
 
 
-def levels_of(tree: Tree, part: Domain, component: int, unit: float) -> tuple[list[np.ndarray], list[Level]]:
-    """Exact values (bricks, 512) float64 of each level in lattice units, and the levels as a decoder begins with."""
-    values, active, coded = rows_of(tree, part, component, unit)
+def levels_of(tree: Tree, part: Domain, component: int, lattice: Lattice) -> tuple[list[np.ndarray], list[Level]]:
+    """Exact lattice values (bricks, 512) float64 of each level, and the levels as a decoder begins with."""
+    values, active, coded = rows_of(tree, part, component, lattice)
     bricks = len(part.leaves)
-    exact = np.concatenate([exact_of(tree, part, component, unit), values[bricks:].astype(np.float64)])
+    exact = np.concatenate([exact_of(tree, part, component, lattice), values[bricks:].astype(np.float64)])
     true = build(part.low, part.table, exact, active, coded, bricks)
     start = build(part.low, part.table, np.where(coded != 0, 0, values).astype(np.int32), active, coded, bricks)
     return [level.values for level in true], start

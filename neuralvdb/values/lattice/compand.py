@@ -1,0 +1,35 @@
+"""A lattice whose steps grow with the value: linear below a knee, then twice as wide with every octave (as in mu-law).
+
+In lattice units, with a knee of K: c(x) = x up to K, and K (1 + i) + (x - K 2**i) / 2**i from K 2**i to K 2**(i+1),
+negative values mirrored. A knee of 0 is no companding at all.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+_OCTAVES = 62  # beyond, integers of 64 bits would not hold the value
+
+
+def knee_of(ratio: float) -> int:
+    """The knee in lattice units of an eighth of the absolute bound, so that errors stay within ratio |v| above it."""
+    return int(np.ceil(8 / ratio)) if ratio > 0 else 0
+
+
+def compand(x: np.ndarray, knee: int) -> np.ndarray:
+    """float64 companded values of float64 lattice values."""
+    if not knee:
+        return x
+    size = np.abs(x)
+    octave = np.maximum(np.frexp(size / knee)[1] - 1, 0)
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.sign(x) * (knee * octave + np.ldexp(size, -octave))
+
+
+def expand(c: np.ndarray, knee: int) -> np.ndarray:
+    """float64 lattice values of integer companded ones, the exact inverse."""
+    if not knee:
+        return c.astype(np.float64)
+    size = np.abs(c.astype(np.int64))
+    octave = np.clip(size // knee - 1, 0, _OCTAVES)
+    return np.sign(c) * np.ldexp((size - knee * octave).astype(np.float64), octave)
