@@ -36,7 +36,9 @@ def main() -> None:
     settings = {name: recipe[name] for name in ("seed", "rounds", "steps")}
     for family in wanted:
         with tqdm(total=NETWORKS * recipe["rounds"], desc=family, unit="network") as bar:
-            trained[family] = train_prior(fields_of(paths, family), **settings, progress=lambda _: bar.update())
+            trained[family] = train_prior(
+                fields_of(paths, family), "sample", **settings, progress=lambda _: bar.update()
+            )
     priors.save(args.output, {family: trained[family] for family in priors.FAMILIES})
 
 

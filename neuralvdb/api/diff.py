@@ -159,13 +159,13 @@ class _Errors:
         """Adds slots (nodes, S[, C]) that stand for `voxels` voxels each."""
         self.active[0] += int(x_on.sum()) * voxels
         self.active[1] += int(y_on.sum()) * voxels
-        finite = x[x_on].astype(np.float64)
+        on = x_on | y_on
+        with np.errstate(invalid="ignore"):  # a signalling NaN
+            finite = x[x_on].astype(np.float64)
+            x, y = x[on].astype(np.float64), y[on].astype(np.float64)
         finite = finite[np.isfinite(finite)]
         if finite.size:
             self._low, self._high = min(self._low, float(finite.min())), max(self._high, float(finite.max()))
-        on = x_on | y_on
-        with np.errstate(invalid="ignore"):  # a signalling NaN
-            x, y = x[on].astype(np.float64), y[on].astype(np.float64)
         if not x.size:
             return
         with np.errstate(invalid="ignore", over="ignore"):

@@ -13,7 +13,8 @@ from neuralvdb.volume.grid import display_name
 
 @dataclass
 class GridInfo:
-    """One grid. voxel_size in world units; bytes: kind of data -> bytes on disk; None where unknown without
+    """One grid. voxel_size in world units; promise: bound (the grid's values) and ratio of values that are not
+    lossless; bytes: kind of data -> bytes on disk; None where unknown without
     reading values or for types that this OpenVDB does not know."""
 
     name: str
@@ -29,6 +30,7 @@ class GridInfo:
     bytes: dict[str, int]
     metadata: dict[str, tuple[str, str]]
     transform: str
+    promise: tuple[float, float] | None = None
 
     @property
     def total(self) -> int:
@@ -93,7 +95,10 @@ def _archive_info(path: str) -> FileInfo:
             )
             size = {_KINDS[kind]: count for kind, count in frame.sizes(index).items()}
             described = _described(head.metadata, head.transform) if head.metadata else _UNDESCRIBED
-            found.grids.append(_grid(head.name, head.grid_type, head.half, head.parent, counts, size, described))
+            grid = _grid(head.name, head.grid_type, head.half, head.parent, counts, size, described)
+            promise = frame.promise(index)
+            grid.promise = None if promise is None else (promise.bound, promise.ratio)
+            found.grids.append(grid)
     return found
 
 

@@ -57,7 +57,7 @@ def plan(args: argparse.Namespace, suffix: str) -> list[tuple[Input, Path]]:
     inputs = [item for name in args.inputs for item in expand(name, args.frames)]
     pairs = [(item, _target(item, args.output, suffix, len(inputs))) for item in inputs]
     targets: dict[Path, str] = {}
-    sources = {Path(item.path).resolve() for item in inputs}
+    sources = {Path(item.path).resolve() for item in inputs if Path(item.path).is_file()}
     for item, target in pairs:
         if target.resolve() in sources:
             raise UsageError(f"{target} is an input; give another output with -o")

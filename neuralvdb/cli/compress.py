@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from neuralvdb.cli import common
-from neuralvdb.cli.output import Progress, print_note, size_text
+from neuralvdb.cli.output import Progress, print_note, promise_text, size_text
 from neuralvdb.settings import ARCHIVE_SUFFIX, Bound
 
 HELP = "make .vdb files small"
@@ -64,18 +64,9 @@ def _one(source: str, target: Path, args: argparse.Namespace) -> dict:
 def text(result: dict, _: argparse.Namespace) -> str:
     """The summary line."""
     sizes = f"{size_text(result['source_size'])} -> {size_text(result['archive_size'])}  {result['ratio']:.2f}x"
-    how = _promise(result["promises"]) + (", verified" if result["verified"] else ", not verified")
+    how = promise_text(result["promises"]) + (", verified" if result["verified"] else ", not verified")
     names = f"{result['source']} -> {result['target']}"
     return f"{names}  {sizes}  {len(result['grids'])} grids  {how}  {result['seconds']:.2f} s"
-
-
-def _promise(promises: dict[str, tuple[float, float]]) -> str:
-    if not promises:
-        return "lossless"
-    shown = [
-        f"{name} {bound:.4g}" + (f" or {ratio:.3g} |v|" if ratio else "") for name, (bound, ratio) in promises.items()
-    ]
-    return f"max error {', '.join(shown[:3])}" + (", ..." if len(shown) > 3 else "")
 
 
 def _bounds(*, relative: bool) -> Callable[[str], tuple[Bound, ...]]:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from neuralvdb.cli import common
-from neuralvdb.cli.output import size_text, table_text
+from neuralvdb.cli.output import promise_text, size_text, table_text
 
 HELP = "show grids, sizes and metadata"
 _HEADER = (
@@ -55,6 +55,8 @@ def text(result: dict, args: argparse.Namespace) -> str:
     if result["grids"]:
         lines.append(table_text(_HEADER, [_row(grid, result["size"]) for grid in result["grids"]]))
     lines.append(f"outside grids: {size_text(result['overhead'])}")
+    if result["kind"] == "archive":
+        lines.append(promise_text({grid["name"]: grid["promise"] for grid in result["grids"] if grid["promise"]}))
     if args.verbose:
         lines += _details("file", result["metadata"])
         for grid in result["grids"]:

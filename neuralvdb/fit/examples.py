@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from neuralvdb.archive.rans import TOTAL, Tables
-from neuralvdb.values.lattice import domain, levels, sample
-from neuralvdb.values.lattice.context import context, inputs_of
+from neuralvdb.values.lattice import context, domain, mean, mean_context, sample
+from neuralvdb.values.lattice.means import AXES, halves
 from neuralvdb.values.lattice.network import CLASSES, HIDDEN, OUTPUTS, Network
-from neuralvdb.values.lattice.predict import FINEST, Predictor
-from neuralvdb.values.lattice.steps import STEPS, UNITS_PER_ERROR
+from neuralvdb.values.lattice.predict import FINEST, MeanPredictor, Predictor
+from neuralvdb.values.lattice.steps import STEPS
 from neuralvdb.volume import Tree
 
 Key = tuple[int, int, int]
+Networks = dict[Key, Network]
+Watch = Callable[..., None]  # (key, step, row, place, context of points, true values of points)
 FLAT = Tables(np.full((CLASSES, CLASSES), TOTAL // CLASSES))
 
 
@@ -34,47 +38,107 @@ def joined(parts: list[Examples]) -> Examples:
     return Examples(*(np.concatenate([getattr(p, name) for p in parts]) for name in Examples.__dataclass_fields__))
 
 
-def untrained() -> dict[Key, Network]:
-    """Networks that add nothing to the cubic interpolation."""
-    return {(k, axis, phase): _zeros(inputs_of(phase)) for k in range(FINEST) for axis in range(3) for phase in (0, 1)}
+class SampleTask:
+    """Learning to predict the sample lattice."""
+
+    inputs_of = staticmethod(context.inputs_of)
+
+    @staticmethod
+    def code(
+        tree: Tree, component: int, lattice: domain.Lattice, watch: Watch, networks: Networks, out: object
+    ) -> None:
+        """Codes a component to `out`; `watch` is shown every phase."""
+        predictor = Predictor(networks)
+        for part in domain.domains(tree):
+            exact, decoded = sample.levels_of(tree, part, component, lattice)
+
+            def predict(level, row, place, k, axis, phase, exact=exact):
+                key, step = (min(k, FINEST - 1), axis, phase), STEPS[k]
+                seen = partial(context.context, level, axis=axis, phase=phase, step=step)
+                watch(key, step, row, place, lambda r, p: seen(r, p), lambda r, p: exact[k][r, p])
+                return predictor(level, row, place, k, axis, phase)
+
+            sample.encode(exact, decoded, predict, FLAT, out)
+
+
+class MeanTask:
+    """Learning to predict the mean lattice."""
+
+    inputs_of = staticmethod(mean_context.inputs_of)
+
+    @staticmethod
+    def code(
+        tree: Tree, component: int, lattice: domain.Lattice, watch: Watch, networks: Networks, out: object
+    ) -> None:
+        """Codes a component to `out`; `watch` is shown every phase."""
+        predictor = MeanPredictor(networks)
+        for part in domain.domains(tree):
+            exact, floors = mean.floors_of(tree, part, component, lattice)
+
+            def predict(level, gaps, share, row, place, j, phase, exact=exact, floors=floors):
+                axis, step = AXES[j % 3], mean.STEPS[j]
+                first, second = halves(exact[j], floors[j + 1].pairs, axis)
+                key = (min(j // 3, FINEST - 1), axis, phase)
+                seen = partial(mean_context.context, level, gaps, share, axis=axis, phase=phase, step=step)
+                watch(key, step, row, place, lambda r, p: seen(r, p), lambda r, p: first[r, p] - second[r, p])
+                return predictor(level, gaps, share, row, place, j, phase)
+
+            mean.encode(exact, floors, predict, FLAT, out)
+
+
+Task = type[SampleTask] | type[MeanTask]
+
+
+def untrained(task: Task) -> Networks:
+    """Networks that add nothing to the interpolation."""
+    return {key: _zeros(task.inputs_of(key[2])) for key in np.ndindex(FINEST, 3, 2)}
 
 
 def collect(
-    tree: Tree, component: int, bound: float, networks: dict[Key, Network], rng: np.random.Generator, limit: int
+    task: Task,
+    tree: Tree,
+    component: int,
+    lattice: domain.Lattice,
+    networks: Networks,
+    rng: np.random.Generator,
+    limit: int,
 ) -> dict[Key, list[Examples]]:
-    """Examples of every phase, at most `limit` of a phase in a domain, seen while coding with `networks` under a bound.
+    """Examples of every phase, at most `limit` of a phase in a domain, seen while coding with `networks`."""
+    found: dict[Key, list[Examples]] = {}
 
-    bound: maximum error in the grid's values.
-    """
-    found = _Recorder(Predictor(networks), rng, limit)
-    for part in domain.domains(tree):
-        found.exact, decoded = sample.levels_of(tree, part, component, domain.Lattice(bound / UNITS_PER_ERROR))
-        sample.encode(found.exact, decoded, found, FLAT, _Nowhere())
-    return found.examples
+    def watch(key: Key, step: int, row: np.ndarray, place: np.ndarray, seen: Callable, target: Callable) -> None:
+        if not len(row):
+            return
+        pick = np.sort(rng.permutation(len(row))[:limit])
+        context_of = seen(row[pick], place[pick])
+        around = np.exp2(context_of.exponent)
+        wanted = (target(row[pick], place[pick]) - context_of.base) / around
+        parts = (wanted, around / step, context_of.scale / 16)
+        found.setdefault(key, []).append(Examples(context_of.inputs, *(part.astype(np.float32) for part in parts)))
+
+    task.code(tree, component, lattice, watch, networks, _Nowhere())
+    return found
+
+
+def count(
+    task: Task, tree: Tree, component: int, lattice: domain.Lattice, networks: Networks, counts: np.ndarray
+) -> None:
+    """Adds to counts (64, 64) int64 how often each symbol of each class occurs while coding with `networks`."""
+    task.code(tree, component, lattice, lambda *_: None, networks, _Counter(counts))
 
 
 @dataclass
-class _Recorder:
-    """A predictor that notes what it is asked."""
+class _Counter:
+    """An encoder that only counts symbols by class."""
 
-    predictor: Predictor
-    rng: np.random.Generator
-    limit: int
-    exact: list[np.ndarray] = field(default_factory=list)
-    examples: dict[Key, list[Examples]] = field(default_factory=dict)
+    counts: np.ndarray
 
-    def __call__(
-        self, level: levels.Level, row: np.ndarray, place: np.ndarray, k: int, axis: int, phase: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        if len(row):
-            pick = np.sort(self.rng.permutation(len(row))[: self.limit])
-            seen = context(level, row[pick], place[pick], axis, phase, STEPS[k])
-            around = np.exp2(seen.exponent)
-            target = (self.exact[k][row[pick], place[pick]] - seen.base) / around
-            parts = (seen.inputs, target, around / STEPS[k], seen.scale / 16)
-            kept = Examples(parts[0], *(part.astype(np.float32) for part in parts[1:]))
-            self.examples.setdefault((min(k, FINEST - 1), axis, phase), []).append(kept)
-        return self.predictor(level, row, place, k, axis, phase)
+    def put(self, classes: np.ndarray, symbols: np.ndarray) -> None:
+        """Counts."""
+        np.add.at(self.counts, (classes, symbols), 1)
+
+    def put_bits(self, *_: object) -> None:
+        """Nothing."""
 
 
 class _Nowhere:

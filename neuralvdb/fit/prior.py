@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from neuralvdb.archive.rans import Tables
-from neuralvdb.fit.examples import FLAT, Examples, Key, collect, joined, untrained
+from neuralvdb.fit.examples import (
+    Examples,
+    Key,
+    MeanTask,
+    Networks,
+    SampleTask,
+    Task,
+    collect,
+    count,
+    joined,
+    untrained,
+)
 from neuralvdb.fit.tables import fit_tables
-from neuralvdb.fit.train import Predictor as Trained
 from neuralvdb.fit.train import to_integers, train
-from neuralvdb.values.lattice import domain, priors, sample
-from neuralvdb.values.lattice.network import CLASSES, Network
-from neuralvdb.values.lattice.predict import Predictor
+from neuralvdb.values.lattice import priors
+from neuralvdb.values.lattice.domain import Lattice
+from neuralvdb.values.lattice.mean import STEPS
+from neuralvdb.values.lattice.network import CLASSES
 from neuralvdb.values.lattice.steps import UNITS_PER_ERROR
 from neuralvdb.volume import Tree, VdbReader, describe_metadata
 from neuralvdb.volume.grid import unpack
 
-BOUNDS = (10**-3.2, 10**-1.35)  # relative bounds that are trained for, log-uniform
+BOUNDS = (10**-3.2, 10**-1.35)  # relative bounds that the sample lattice is trained for, log-uniform
+MEAN_STEPS, KNEES = (10**-2.2, 10**-0.7), (0.005, 0.1)  # steps and knees of the mean lattice, likewise
 _SMALLEST = 2000  # active voxels of a field worth learning from
 _LARGEST_RANGE = 1e5  # beyond, values mark the outside rather than measure anything
 _POINTS, _LARGE = (8000, 20000), 100_000  # examples of a phase from small and large fields, and where large begins
@@ -56,62 +67,63 @@ def fields_of(paths: Iterable[str | os.PathLike[str]], family: str) -> list[Fiel
     return list(found.values())
 
 
+def sample_lattice(item: Field, rng: np.random.Generator) -> Lattice:
+    """A sample lattice under a random bound."""
+    return Lattice(_between(rng, BOUNDS) * item.span / UNITS_PER_ERROR)
+
+
+def mean_lattice(item: Field, rng: np.random.Generator) -> Lattice:
+    """A mean lattice of random step, companded three times in four."""
+    unit = _between(rng, MEAN_STEPS) * item.span / STEPS[0]
+    if rng.random() < 0.25:
+        return Lattice(unit)
+    unit *= 0.3  # companding makes steps wider where values are large
+    return Lattice(unit, int(np.ceil(_between(rng, KNEES) * item.span / unit)))
+
+
+TASKS = {"sample": (SampleTask, sample_lattice), "mean": (MeanTask, mean_lattice)}
+
+
 def train_prior(
-    fields: list[Field], *, steps: int, rounds: int, seed: int, progress: Callable[[str], None] = lambda _: None
+    fields: list[Field],
+    lattice: str,
+    *,
+    steps: int,
+    rounds: int,
+    seed: int,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> priors.Prior:
-    """A prior fitted to `fields`. steps: of each network in the last round, half of it before. `progress` is told
-    of each network."""
-    networks, models = untrained(), {}
+    """A prior for "sample" or "mean" lattices fitted to `fields`. steps: of each network in the last round, half of it
+    before. `progress` is told of each network."""
+    task, draw = TASKS[lattice]
+    networks, models = untrained(task), {}
     for turn in range(rounds):
         rng = np.random.default_rng([seed, turn])
-        for key, parts in sorted(_examples(fields, networks, rng).items()):
-            count = steps if turn == rounds - 1 else steps // 2
-            models[key] = train(joined(parts), steps=count, seed=seed, start=models.get(key))
+        for key, parts in sorted(_examples(fields, task, draw, networks, rng).items()):
+            times = steps if turn == rounds - 1 else steps // 2
+            models[key] = train(joined(parts), steps=times, seed=seed, start=models.get(key))
             progress(f"round {turn + 1}, level {key[0]} axis {key[1]} phase {key[2]}")
-        networks = networks | _integers(models)
-    return priors.make(networks, _tables(fields, networks, np.random.default_rng([seed, rounds])))
+        networks = networks | {key: to_integers(model) for key, model in models.items()}
+    counts, rng = np.zeros((CLASSES, CLASSES), np.int64), np.random.default_rng([seed, rounds])
+    for item in fields:
+        for _ in range(4):
+            count(task, item.tree, item.component, draw(item, rng), networks, counts)
+    return priors.make(networks, fit_tables(counts))
 
 
-def _examples(fields: list[Field], networks: dict[Key, Network], rng: np.random.Generator) -> dict[Key, list[Examples]]:
+def _examples(
+    fields: list[Field], task: Task, draw: Callable[..., Lattice], networks: Networks, rng: np.random.Generator
+) -> dict[Key, list[Examples]]:
     found: dict[Key, list[Examples]] = {}
     for item in fields:
         large = item.voxels > _LARGE
         for _ in range(4 if large else 3):
-            parts = collect(item.tree, item.component, _bound(item, rng), networks, rng, _POINTS[large])
+            parts = collect(task, item.tree, item.component, draw(item, rng), networks, rng, _POINTS[large])
             for key, examples in parts.items():
                 found.setdefault(key, []).extend(examples)
     return found
 
 
-def _integers(models: dict[Key, Trained]) -> dict[Key, Network]:
-    return {key: to_integers(model) for key, model in models.items()}
-
-
-def _tables(fields: list[Field], networks: dict[Key, Network], rng: np.random.Generator) -> Tables:
-    """Tables counted while coding every field under four bounds."""
-    counter, predictor = _Counter(), Predictor(networks)
-    for item in fields:
-        for _ in range(4):
-            lattice = domain.Lattice(_bound(item, rng) / UNITS_PER_ERROR)
-            for part in domain.domains(item.tree):
-                exact, decoded = sample.levels_of(item.tree, part, item.component, lattice)
-                sample.encode(exact, decoded, predictor, FLAT, counter)
-    return fit_tables(counter.counts)
-
-
-def _bound(item: Field, rng: np.random.Generator) -> float:
-    return float(np.exp(rng.uniform(*np.log(BOUNDS)))) * item.span
-
-
-@dataclass
-class _Counter:
-    """An encoder that only counts symbols by class."""
-
-    counts: np.ndarray = field(default_factory=lambda: np.zeros((CLASSES, CLASSES), np.int64))
-
-    def put(self, classes: np.ndarray, symbols: np.ndarray) -> None:
-        """Counts."""
-        np.add.at(self.counts, (classes, symbols), 1)
-
-    def put_bits(self, *_: object) -> None:
-        """Nothing."""
+def _between(rng: np.random.Generator, limits: tuple[float, float]) -> float:
+    """A log-uniform number."""
+    return float(np.exp(rng.uniform(*np.log(limits))))

@@ -169,3 +169,12 @@ def test_a_tolerance_is_finer_where_values_are_small():
     assert error[grid.tree.leaf.values < 0.01].max() <= 0.001
     assert error.max() > 0.002
     assert len(payload) < len(lossy.encode(grid.tree, lossy.Promise(0.001, "fog", False))[0])
+
+
+def test_every_coded_voxel_is_coded_once():
+    active = np.random.default_rng(9).random((40, 30, 50)) < 0.4
+    grid = grid_of(blob(50, 9)[:40, :30], active)
+    (part,) = domain.domains(grid.tree)
+    decoded = sample.levels_of(grid.tree, part, 0, domain.Lattice(0.01))[1]
+    places = [context.targets(decoded[k], a, p)[0] for k in range(4) for a in range(3) for p in (0, 1)]
+    assert sum(map(len, places)) + int((decoded[4].coded != 0).sum()) == active.sum()

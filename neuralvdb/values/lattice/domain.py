@@ -45,9 +45,9 @@ def domains(tree: Tree) -> Iterator[Domain]:
 
 
 def _domain(tree: Tree, leaves: np.ndarray, origins: np.ndarray, low: np.ndarray) -> Domain:
-    """The box reaches one brick beyond the leaves, but not out of the domain."""
-    high = np.minimum(origins.max(0) + 2 * EDGE, low + DOMAIN)
+    """The box reaches at least a brick beyond the leaves but not out of the domain, and keeps to lower nodes' lines."""
     first = np.maximum((origins.min(0) - EDGE) // _ALIGN * _ALIGN, low)
+    high = np.minimum(-(-(origins.max(0) + 2 * EDGE) // _ALIGN) * _ALIGN, low + DOMAIN)
     table = np.full((high - first) // EDGE, -1, np.int32)
     table[tuple(((origins - first) // EDGE).T)] = np.arange(len(leaves))
     cells = np.stack(np.nonzero(table < 0), 1)

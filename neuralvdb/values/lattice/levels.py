@@ -45,7 +45,7 @@ class Level:
 def build(
     low: np.ndarray, table: np.ndarray, values: np.ndarray, active: np.ndarray, coded: np.ndarray, bricks: int
 ) -> list[Level]:
-    """All levels over level 0 given as in Level; low must be a multiple of 16 bricks."""
+    """All levels over level 0 given as in Level; low and the box must be multiples of 16 bricks."""
     levels = [Level(low, table, values, active, coded, bricks)]
     while len(levels) < LEVELS:
         levels.append(_halved(levels[-1]))
@@ -54,9 +54,8 @@ def build(
 
 def _halved(fine: Level) -> Level:
     """The level of every second point along each axis."""
-    shape = tuple(-(-n // 2) for n in fine.table.shape)
-    padded = np.pad(fine.table, [(0, 2 * n - m) for n, m in zip(shape, fine.table.shape, strict=True)], mode="edge")
-    eight = padded.reshape(shape[0], 2, shape[1], 2, shape[2], 2).transpose(0, 2, 4, 1, 3, 5).reshape(-1, 8)
+    shape = tuple(n // 2 for n in fine.table.shape)
+    eight = fine.table.reshape(shape[0], 2, shape[1], 2, shape[2], 2).transpose(0, 2, 4, 1, 3, 5).reshape(-1, 8)
     even_coded = fine.coded.reshape(-1, EDGE, EDGE, EDGE)[:, ::2, ::2, ::2].any((1, 2, 3))
     needed = even_coded[eight].any(1)
     others, which = np.unique(eight[~needed], axis=0, return_inverse=True)

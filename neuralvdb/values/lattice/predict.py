@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from neuralvdb.values import _lattice
-from neuralvdb.values.lattice import network
+from neuralvdb.values.lattice import mean, mean_context, network
 from neuralvdb.values.lattice.context import context
 from neuralvdb.values.lattice.levels import Level
+from neuralvdb.values.lattice.means import AXES
 from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.steps import STEPS
 
@@ -48,6 +49,50 @@ class Predictor:
             level.cells.astype(np.int32),
             level.values,
             level.active,
+            row.astype(np.int32),
+            place.astype(np.int16),
+            *key[1:],
+            step,
+            self._prepared[key],
+            self._threads,
+            predictions,
+            classes,
+        )
+        return predictions, classes
+
+
+class MeanPredictor:
+    """Likewise for the mean lattice. networks: {(floor // 3 up to 2, axis, phase): Network}."""
+
+    def __init__(
+        self, networks: dict[tuple[int, int, int], Network], *, threads: int = 1, implementation: str = "native"
+    ) -> None:
+        self._networks = networks
+        self._threads = threads
+        self._phase = {"native": self._native, "reference": self._reference}[implementation]
+        self._prepared = {key: _floats(net) for key, net in networks.items()}
+
+    def __call__(
+        self, level: Level, gaps: Level, share: np.ndarray, row: np.ndarray, place: np.ndarray, j: int, phase: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Predicted differences (n,) int64 in lattice units and classes (n,) uint8 of cells to be split to floor j."""
+        key = (min(j // 3, FINEST - 1), AXES[j % 3], phase)
+        return self._phase(level, gaps, share, row, place, key, mean.STEPS[j])
+
+    def _reference(self, level, gaps, share, row, place, key, step) -> tuple[np.ndarray, np.ndarray]:
+        seen = mean_context.context(level, gaps, share, row, place, *key[1:], step)
+        return network.predict(self._networks[key], seen)
+
+    def _native(self, level, gaps, share, row, place, key, step) -> tuple[np.ndarray, np.ndarray]:
+        predictions, classes = np.empty(len(row), np.int64), np.empty(len(row), np.uint8)
+        _lattice.predict_mean(
+            level.table,
+            level.cells.astype(np.int32),
+            level.values,
+            level.active,
+            gaps.values,
+            gaps.active,
+            share,
             row.astype(np.int32),
             place.astype(np.int16),
             *key[1:],

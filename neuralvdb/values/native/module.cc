@@ -31,28 +31,60 @@ Net toNet(const nb::tuple& from) {
     return net;
 }
 
-void predict(In<int32_t, nb::ndim<3>> table, In<int32_t, nb::shape<-1, 3>> cells, In<int32_t, nb::shape<-1, 512>> values,
-    In<uint8_t, nb::shape<-1, 512>> active, In<int32_t, nb::ndim<1>> rows, In<int16_t, nb::ndim<1>> places, int axis,
-    int phase, int64_t step, nb::tuple network, size_t threads, nb::ndarray<int64_t, nb::ndim<1>, nb::c_contig> predictions,
-    nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig> classes)
+using Table = In<int32_t, nb::ndim<3>>;
+using Cells = In<int32_t, nb::shape<-1, 3>>;
+using Values = In<int32_t, nb::shape<-1, 512>>;
+using Flags = In<uint8_t, nb::shape<-1, 512>>;
+using Rows = In<int32_t, nb::ndim<1>>;
+using Places = In<int16_t, nb::ndim<1>>;
+using Predictions = nb::ndarray<int64_t, nb::ndim<1>, nb::c_contig>;
+using Classes = nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig>;
+
+LevelView toLevel(const Table& table, const Cells& cells, const Values& values, const Flags& active) {
+    return {table.data(), {int64_t(table.shape(0)), int64_t(table.shape(1)), int64_t(table.shape(2))}, cells.data(),
+        values.data(), active.data()};
+}
+
+// Runs job(first, last) over `count` points on several threads.
+template<typename JobT>
+void inParallel(size_t count, size_t threads, JobT job) {
+    const size_t workers = std::max<size_t>(1, std::min(threads, count / 4096));
+    std::vector<std::thread> running;
+    for (size_t w = 0; w + 1 < workers; ++w) running.emplace_back(job, count * w / workers, count * (w + 1) / workers);
+    job(count * (workers - 1) / workers, count);
+    for (auto& thread : running) thread.join();
+}
+
+void checkPoints(size_t count, const Places& places, const Predictions& predictions, const Classes& classes) {
+    if (places.shape(0) != count || predictions.shape(0) != count || classes.shape(0) != count) throw nb::value_error("points");
+}
+
+void predict(Table table, Cells cells, Values values, Flags active, Rows rows, Places places, int axis, int phase,
+    int64_t step, nb::tuple network, size_t threads, Predictions predictions, Classes classes)
 {
     const Net net = toNet(network);
     const size_t count = rows.shape(0);
-    if (places.shape(0) != count || predictions.shape(0) != count || classes.shape(0) != count) throw nb::value_error("points");
-    const LevelView level{table.data(), {int64_t(table.shape(0)), int64_t(table.shape(1)), int64_t(table.shape(2))},
-        cells.data(), values.data(), active.data()};
+    checkPoints(count, places, predictions, classes);
+    const auto level = toLevel(table, cells, values, active);
     nb::gil_scoped_release release;
-    const size_t workers = std::max<size_t>(1, std::min(threads, count / 4096));
-    std::vector<std::thread> running;
-    for (size_t w = 0; w < workers; ++w) {
-        auto job = [&, w] {
-            predictRange(level, net, rows.data(), places.data(), count * w / workers, count * (w + 1) / workers, axis, phase,
-                step, predictions.data(), classes.data());
-        };
-        if (w + 1 < workers) running.emplace_back(job);
-        else job();
-    }
-    for (auto& thread : running) thread.join();
+    inParallel(count, threads, [&](size_t first, size_t last) {
+        predictRange(level, net, rows.data(), places.data(), first, last, axis, phase, step, predictions.data(), classes.data());
+    });
+}
+
+void predictMean(Table table, Cells cells, Values values, Flags active, Values gaps, Flags known, Flags share, Rows rows,
+    Places places, int axis, int phase, int64_t step, nb::tuple network, size_t threads, Predictions predictions,
+    Classes classes)
+{
+    const Net net = toNet(network);
+    const size_t count = rows.shape(0);
+    checkPoints(count, places, predictions, classes);
+    const auto level = toLevel(table, cells, values, active), differences = toLevel(table, cells, gaps, known);
+    nb::gil_scoped_release release;
+    inParallel(count, threads, [&](size_t first, size_t last) {
+        predictMeanRange(level, differences, share.data(), net, rows.data(), places.data(), first, last, axis, phase, step,
+            predictions.data(), classes.data());
+    });
 }
 
 } // namespace
@@ -60,4 +92,5 @@ void predict(In<int32_t, nb::ndim<3>> table, In<int32_t, nb::shape<-1, 3>> cells
 
 NB_MODULE(_lattice, m) {
     m.def("predict", &nvdb::predict);
+    m.def("predict_mean", &nvdb::predictMean);
 }

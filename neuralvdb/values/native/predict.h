@@ -16,7 +16,8 @@ constexpr int kEdge = 8, kKnown = 36, kFaces = 6, kScales = 3;
 constexpr int kOne = 16, kTop = 127;
 constexpr int kFirst = 48, kSecond = 32, kOutputs = 2;
 constexpr int kBlock = 16; // points that go through the network together
-constexpr int kMaxInputs = 2 * (kKnown + kFaces) + kScales;
+constexpr int kMeanKnown = 45, kMeanScales = 4;
+constexpr int kMaxInputs = 2 * (kMeanKnown + kFaces) + kMeanScales;
 constexpr int kPad = 3, kPadded = kEdge + 2 * kPad;
 
 typedef float Lanes __attribute__((vector_size(4 * kBlock)));
@@ -180,24 +181,56 @@ NVDB_CLONES inline void forward(const Net& net, const float* inputs, int32_t* ou
     }
 }
 
-// Predictions and classes of points `first` to `last`, which must be sorted by row.
-inline void predictRange(const LevelView& level, const Net& net, const int32_t* rows, const int16_t* places, size_t first,
-    size_t last, int axis, int phase, int64_t step, int64_t* predictions, uint8_t* classes)
+// The twin of values/lattice/mean_context.py: inputs of one cell.
+inline Scale lookMean(const Neighbourhood& near, const Neighbourhood& gaps, int at, int share, const std::vector<int>& offsets,
+    const std::vector<int>& nearest, int64_t step, int64_t log_step, float* inputs, int lane)
 {
-    const auto offsets = stencil(axis, phase);
-    const int64_t log_step = log2x16(step);
-    auto near = std::make_unique<Neighbourhood>();
+    const int faces = int(nearest.size()), count = kMeanKnown + faces;
+    const int64_t centre = near.value(at);
+    int64_t delta[kMeanKnown + kFaces];
+    int active[kMeanKnown + kFaces];
+    int64_t spread = 0, known = 0;
+    for (int i = 0; i < kMeanKnown; ++i) {
+        active[i] = near.active(at + offsets[i]);
+        delta[i] = active[i] ? near.value(at + offsets[i]) - centre : 0;
+        spread += std::abs(delta[i]);
+        known += active[i];
+    }
+    for (int i = 0; i < faces; ++i) {
+        active[kMeanKnown + i] = gaps.active(at + nearest[i]);
+        delta[kMeanKnown + i] = active[kMeanKnown + i] ? gaps.value(at + nearest[i]) : 0;
+    }
+    const int64_t base = (delta[13] - delta[31]) >> 2;
+    const int64_t sigma = std::max<int64_t>(spread / (known + 1) + (step >> 2), 1);
+    const int exponent = bitLength(sigma) - 1;
+    for (int i = 0; i < count; ++i) {
+        inputs[i * kBlock + lane] = float(std::clamp<int64_t>((delta[i] * kOne) >> exponent, -kTop, kTop));
+        inputs[(count + i) * kBlock + lane] = float(active[i] * kOne);
+    }
+    const int64_t scale = log2x16(sigma) - log_step;
+    const int64_t size = log2x16(std::abs(centre) + step) - log_step;
+    float* extra = inputs + 2 * count * kBlock + lane;
+    extra[0] = float(std::clamp<int64_t>(scale, -kTop, kTop));
+    extra[kBlock] = float(std::clamp<int64_t>(size >> 1, 0, kTop));
+    extra[2 * kBlock] = float(std::clamp<int64_t>((centre * kOne) >> exponent, -4 * kOne, 4 * kOne));
+    extra[3 * kBlock] = float(share);
+    return {base, exponent, scale};
+}
+
+// Calls look(lane, point, place in a Neighbourhood) for blocks of points and turns what it wrote into predictions.
+template<typename LookT>
+inline void predictBlocks(const Net& net, const int16_t* places, size_t first, size_t last, int64_t* predictions,
+    uint8_t* classes, LookT look)
+{
     alignas(64) float inputs[kMaxInputs * kBlock] = {};
     alignas(64) int32_t out[kOutputs * kBlock];
     Scale scales[kBlock];
-    int64_t loaded = -1;
     for (size_t i = first; i < last; i += kBlock) {
         const int count = int(std::min<size_t>(kBlock, last - i));
         for (int lane = 0; lane < count; ++lane) {
-            if (rows[i + lane] != loaded) near->load(level, loaded = rows[i + lane]);
             const int place = places[i + lane];
             const int at = (((place >> 6) + kPad) * kPadded + (place >> 3 & 7) + kPad) * kPadded + (place & 7) + kPad;
-            scales[lane] = look(*near, at, offsets, step, log_step, inputs, lane);
+            scales[lane] = look(i + lane, at, inputs, lane);
         }
         forward(net, inputs, out);
         for (int lane = 0; lane < count; ++lane) {
@@ -207,6 +240,45 @@ inline void predictRange(const LevelView& level, const Net& net, const int32_t* 
             classes[i + lane] = uint8_t(std::clamp<int64_t>(((seen.scale + out[kBlock + lane]) >> 2) + 16, 0, 63));
         }
     }
+}
+
+// Predictions and classes of points `first` to `last`, which must be sorted by row.
+inline void predictRange(const LevelView& level, const Net& net, const int32_t* rows, const int16_t* places, size_t first,
+    size_t last, int axis, int phase, int64_t step, int64_t* predictions, uint8_t* classes)
+{
+    const auto offsets = stencil(axis, phase);
+    const int64_t log_step = log2x16(step);
+    auto near = std::make_unique<Neighbourhood>();
+    int64_t loaded = -1;
+    predictBlocks(net, places, first, last, predictions, classes, [&](size_t point, int at, float* inputs, int lane) {
+        if (rows[point] != loaded) near->load(level, loaded = rows[point]);
+        return look(*near, at, offsets, step, log_step, inputs, lane);
+    });
+}
+
+// The same for cells of the mean lattice; `gaps` has the differences known so far.
+inline void predictMeanRange(const LevelView& level, const LevelView& gaps, const uint8_t* share, const Net& net,
+    const int32_t* rows, const int16_t* places, size_t first, size_t last, int axis, int phase, int64_t step,
+    int64_t* predictions, uint8_t* classes)
+{
+    const int stride[3] = {kPadded * kPadded, kPadded, 1};
+    const int units[3] = {stride[axis], stride[axis == 0 ? 1 : 0], stride[axis == 2 ? 1 : 2]};
+    std::vector<int> offsets, nearest;
+    for (int a = -2; a <= 2; ++a)
+        for (int i = -1; i <= 1; ++i)
+            for (int j = -1; j <= 1; ++j) offsets.push_back(a * units[0] + i * units[1] + j * units[2]);
+    if (phase) for (int unit : units) nearest.insert(nearest.end(), {-unit, unit});
+    const int64_t log_step = log2x16(step);
+    auto near = std::make_unique<Neighbourhood>(), around = std::make_unique<Neighbourhood>();
+    int64_t loaded = -1;
+    predictBlocks(net, places, first, last, predictions, classes, [&](size_t point, int at, float* inputs, int lane) {
+        if (rows[point] != loaded) {
+            near->load(level, loaded = rows[point]);
+            if (phase) around->load(gaps, loaded);
+        }
+        const int part = share[size_t(rows[point]) * 512 + size_t(places[point])];
+        return lookMean(*near, *around, at, part, offsets, nearest, step, log_step, inputs, lane);
+    });
 }
 
 } // namespace nvdb
