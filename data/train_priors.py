@@ -33,12 +33,12 @@ def main() -> None:
     paths = [args.real / name for name in recipe["real"]] + [args.generated / name for name in recipe["generated"]]
     wanted = args.families.split(",")
     trained = {family: priors.load(family) for family in priors.FAMILIES if family not in wanted}
-    settings = {name: recipe[name] for name in ("seed", "rounds", "steps")}
     for family in wanted:
+        task = recipe["families"][family]
+        fields = [f for f in fields_of(paths, task["fields"]) if f.name not in task["without"]]
+        settings = {"steps": task["steps"], "rounds": recipe["rounds"], "seed": recipe["seed"]}
         with tqdm(total=NETWORKS * recipe["rounds"], desc=family, unit="network") as bar:
-            trained[family] = train_prior(
-                fields_of(paths, family), "sample", **settings, progress=lambda _: bar.update()
-            )
+            trained[family] = train_prior(fields, task["lattice"], **settings, progress=lambda _: bar.update())
     priors.save(args.output, {family: trained[family] for family in priors.FAMILIES})
 
 

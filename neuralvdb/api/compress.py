@@ -31,7 +31,7 @@ class CompressReport:
     archive_size: int
     grids: list[str]
     left_out: list[str]
-    promises: dict[str, tuple[float, float]]
+    promises: dict[str, tuple[float | None, float]]
     verified: bool
 
     @property
@@ -66,7 +66,7 @@ def compress(
 
 def _compress(
     source: str, target: str, settings: Settings, progress: Progress
-) -> tuple[list[str], list[str], dict[str, tuple[float, float]]]:
+) -> tuple[list[str], list[str], dict[str, tuple[float | None, float]]]:
     """Names of the grids left out, of those archived, and the promises."""
     set_threads(settings.threads)
     reader = VdbReader(source)
@@ -83,7 +83,7 @@ def _compress(
     left_out = [entry.name for i, entry in enumerate(reader.entries) if i not in set(selected)]
     with FrameReader(target) as frame:
         found = {grid.name: frame.promise(i) for i, grid in enumerate(table.grids)}
-    promises = {name: (promise.bound, promise.ratio) for name, promise in found.items() if promise is not None}
+    promises = {name: promise.error for name, promise in found.items() if promise is not None}
     return left_out, [grid.name for grid in table.grids], promises
 
 

@@ -30,7 +30,7 @@ class GridInfo:
     bytes: dict[str, int]
     metadata: dict[str, tuple[str, str]]
     transform: str
-    promise: tuple[float, float] | None = None
+    promise: tuple[float | None, float] | None = None
 
     @property
     def total(self) -> int:
@@ -97,7 +97,7 @@ def _archive_info(path: str) -> FileInfo:
             described = _described(head.metadata, head.transform) if head.metadata else _UNDESCRIBED
             grid = _grid(head.name, head.grid_type, head.half, head.parent, counts, size, described)
             promise = frame.promise(index)
-            grid.promise = None if promise is None else (promise.bound, promise.ratio)
+            grid.promise = None if promise is None else promise.error
             found.grids.append(grid)
     return found
 

@@ -105,7 +105,7 @@ def file_size(path: str) -> int:
 
 def settings_of(args: argparse.Namespace) -> Settings:
     """Settings from the options a command has."""
-    names = ("grids", "threads", "force", "verify", "compression")
+    names = ("grids", "threads", "force", "verify", "compression", "quality")
     return Settings(**{name: getattr(args, name) for name in names if hasattr(args, name)})
 
 

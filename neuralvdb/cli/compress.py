@@ -10,7 +10,7 @@ from pathlib import Path
 
 from neuralvdb.cli import common
 from neuralvdb.cli.output import Progress, print_note, promise_text, size_text
-from neuralvdb.settings import ARCHIVE_SUFFIX, Bound
+from neuralvdb.settings import ARCHIVE_SUFFIX, Bound, presets
 
 HELP = "make .vdb files small"
 
@@ -20,6 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_output(parser, ARCHIVE_SUFFIX)
     error = parser.add_mutually_exclusive_group()
     error.add_argument("--lossless", action="store_true", help="keep every bit (the default)")
+    error.add_argument(
+        "--quality", choices=tuple(presets()), default="", help="what a picture needs (configs/presets.toml)"
+    )
     error.add_argument(
         "--max-error",
         type=_bounds(relative=False),
@@ -82,7 +85,7 @@ def _bound(text: str, relative: bool) -> Bound:
     grid, _, number = text.rpartition("=")
     percent = number.endswith("%")
     try:
-        value = float(number.rstrip("%")) / (100 if percent else 1)
+        value = float(number.removesuffix("%")) / (100 if percent else 1)
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):

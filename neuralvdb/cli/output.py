@@ -36,14 +36,16 @@ def size_text(count: int) -> str:
     return f"{count} B" if unit == 0 else f"{value:.3g} {_UNITS[unit]}"
 
 
-def promise_text(promises: dict[str, tuple[float, float]]) -> str:
-    """`lossless`, or `max error` with the bound and ratio of the first grids that are not."""
+def promise_text(promises: dict[str, tuple[float | None, float]]) -> str:
+    """`lossless`, or `max error` with the bound and ratio of the first grids that are not; a bound of None is open."""
     if not promises:
         return "lossless"
-    shown = [
-        f"{name} {bound:.4g}" + (f" or {ratio:.3g} |v|" if ratio else "") for name, (bound, ratio) in promises.items()
-    ]
+    shown = [f"{name} {_error_text(*promise)}" for name, promise in promises.items()]
     return f"max error {', '.join(shown[:3])}" + (", ..." if len(shown) > 3 else "")
+
+
+def _error_text(bound: float | None, ratio: float) -> str:
+    return "open" if bound is None else f"{bound:.4g}" + (f" or {ratio:.3g} |v|" if ratio else "")
 
 
 def table_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -7,24 +7,27 @@ from dataclasses import replace
 import numpy as np
 
 from neuralvdb.codec.frame import content_hash
-from neuralvdb.settings import Bound
+from neuralvdb.settings import Bound, Preset, Settings, presets
 from neuralvdb.values.lossy import Promise
 from neuralvdb.volume import VolumeGrid, describe_metadata, describe_transform
 from neuralvdb.volume.grid import unpack
 
 
-def promise_for(grid: VolumeGrid, bounds: tuple[Bound, ...]) -> Promise | None:
-    """The promise for a grid, None where it stays lossless: no bound names it, or it has no range to speak of.
+def promise_for(grid: VolumeGrid, settings: Settings) -> Promise | None:
+    """The promise for a grid, None where it stays lossless: nothing is asked of it, or it has no range to speak of.
 
     Of the bounds that name the grid the last one holds. An absolute bound is in the grid's values, for level sets in
     voxels; a relative one is a share of the range of finite active values, of all components together.
     """
-    wanted = [b for b in bounds if b.grid in ("", grid.name, grid.name.partition("[")[0])]
-    if not wanted or grid.tree is None or not len(grid.tree.leaf):
+    wanted = [b for b in settings.bounds if b.grid in ("", grid.name, grid.name.partition("[")[0])]
+    if (not wanted and not settings.quality) or grid.tree is None or not len(grid.tree.leaf):
         return None
-    bound, values = wanted[-1], grid.tree.leaf.values
     metadata = describe_metadata(grid.metadata)
     level_set = metadata.get("class", ("", ""))[1] == "level set"
+    family = "levelset" if level_set else "velocity" if grid.tree.leaf.values.ndim == 3 else "fog"
+    if not wanted and family == "fog":
+        return _mean_promise(grid, presets()[settings.quality])
+    bound = wanted[-1] if wanted else _preset_bound(presets()[settings.quality], level_set)
     if bound.relative:
         low, high = active_range(grid)
         size = bound.value * (high - low)
@@ -32,8 +35,19 @@ def promise_for(grid: VolumeGrid, bounds: tuple[Bound, ...]) -> Promise | None:
         size = bound.value * (max(describe_transform(grid.transform)["voxel_size"]) if level_set else 1.0)
     if not 0 < size < np.inf:
         return None
-    family = "levelset" if level_set else "velocity" if values.ndim == 3 else "fog"
     return Promise(float(size), family, grid.half, bound.ratio)
+
+
+def _mean_promise(grid: VolumeGrid, preset: Preset) -> Promise | None:
+    low, high = active_range(grid)
+    span = high - low
+    if not 0 < span < np.inf:
+        return None
+    return Promise(np.inf, "fog-mean", grid.half, step=preset.step * span, knee=preset.knee * span)
+
+
+def _preset_bound(preset: Preset, level_set: bool) -> Bound:
+    return Bound(preset.voxels, relative=False) if level_set else Bound(preset.rel_error, relative=True)
 
 
 def active_range(grid: VolumeGrid) -> tuple[float, float]:

@@ -104,7 +104,7 @@ def encode_values(grid: VolumeGrid, settings: Settings) -> tuple[int, bytes, Tre
     """Codec, payload and decoded tree: under a bound if one is asked for and that is smaller than every bit."""
     assert grid.tree is not None
     exact = values.encode(grid.tree)
-    promise = promise_for(grid, settings.bounds)
+    promise = promise_for(grid, settings)
     if promise is not None:
         payload, decoded = lossy.encode(grid.tree, promise, threads=settings.threads)
         if len(payload) < len(exact):

@@ -85,7 +85,7 @@ def to_integers(model: Predictor) -> Network:
 
 def _rounded(weight: torch.Tensor, bias: torch.Tensor, one: float, unit: int = 0) -> tuple[np.ndarray, np.ndarray, int]:
     """Weights int8, biases int32 and the shift of a layer whose results are wanted times 2**unit."""
-    largest = float(weight.abs().max())
+    largest = float(weight.detach().abs().max())
     power = min(12, math.floor(math.log2(127 / largest))) if largest else 12
     power = max(power, unit)
     scaled = torch.round(weight * 2**power).clamp(-127, 127)

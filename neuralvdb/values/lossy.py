@@ -10,9 +10,9 @@ import numpy as np
 from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
 from neuralvdb.archive.rans import Decoder, Encoder
 from neuralvdb.topology import Topology
-from neuralvdb.values.lattice import domain, levels, priors, sample
+from neuralvdb.values.lattice import domain, levels, mean, priors, sample
 from neuralvdb.values.lattice.compand import knee_of
-from neuralvdb.values.lattice.predict import Predictor
+from neuralvdb.values.lattice.predict import MeanPredictor, Predictor
 from neuralvdb.values.lattice.steps import UNITS_PER_ERROR
 from neuralvdb.values.lossless import put_shell, take_shell
 from neuralvdb.volume.grid import Level, Tree, unpack
@@ -20,42 +20,70 @@ from neuralvdb.volume.grid import Level, Tree, unpack
 
 @dataclass(frozen=True)
 class Promise:
-    """What is promised of a grid: no active value v is off by more than max(bound, ratio |v|), bound in the grid's
-    values; family: of the predictor; half: values will be saved as half, and are promised as that."""
+    """How a grid is coded and what is promised of it: no active value v is off by more than max(bound, ratio |v|).
+
+    bound: in the grid's values, infinite where nothing is promised. family: of the predictor. half: values will be
+    saved as half, and are promised as that. step: 0 for the sample lattice, else the finest step of the mean lattice,
+    and knee where its companding begins (0: nowhere), both in the grid's values.
+    """
 
     bound: float
     family: str
     half: bool
     ratio: float = 0.0
+    step: float = 0.0
+    knee: float = 0.0
 
     @property
     def lattice(self) -> domain.Lattice:
         """The lattice that keeps it."""
-        return domain.Lattice(self.bound / UNITS_PER_ERROR, knee_of(self.ratio))
+        if not self.step:
+            return domain.Lattice(self.bound / UNITS_PER_ERROR, knee_of(self.ratio))
+        unit = self.step / mean.STEPS[0]
+        return domain.Lattice(unit, int(np.ceil(self.knee / unit)))
 
     def kept(self, true: np.ndarray, decoded: np.ndarray) -> np.ndarray:
         """bool of the shape of the arrays: where it holds; equal infinities count, NaN never does."""
         with np.errstate(invalid="ignore", over="ignore"):
             x = true.astype(np.float64)
-            return (np.abs(decoded - x) <= np.maximum(self.bound, self.ratio * np.abs(x))) | (decoded == x)
+            error = np.abs(decoded - x)
+            return (np.isfinite(error) & (error <= np.maximum(self.bound, self.ratio * np.abs(x)))) | (decoded == x)
+
+    @property
+    def error(self) -> tuple[float | None, float]:
+        """Bound, None where it is infinite, and ratio."""
+        return (self.bound if np.isfinite(self.bound) else None), self.ratio
+
+    def valid(self) -> bool:
+        """Whether the numbers make sense, as those of a damaged archive may not."""
+        lattice = np.isfinite(self.step) and (self.step > 0 or np.isfinite(self.bound))
+        numbers = self.bound > 0 and 0 <= self.ratio < 1 and self.step >= 0 and 0 <= self.knee < np.inf
+        return bool(lattice and numbers and self.knee <= self.step * 1e9)
 
 
 def encode(tree: Tree, promise: Promise, *, threads: int = 1, implementation: str = "native") -> tuple[bytes, Tree]:
     """The payload of a VALS section, and the tree as it decodes."""
     prior = priors.load(promise.family)
-    predictor = Predictor(prior.networks, threads=threads, implementation=implementation)
     out = FieldWriter()
     out.put("u8", priors.FAMILIES.index(promise.family), promise.half)
-    out.put_bytes(prior.identity + struct.pack("<dd", promise.bound, promise.ratio))
+    out.put_bytes(prior.identity + struct.pack("<4d", promise.bound, promise.ratio, promise.step, promise.knee))
     put_shell(out, tree)
     values = _values(tree).copy()
+    options = {"threads": threads, "implementation": implementation}
     for part in domain.domains(tree):
         for component in range(values.shape[2]):
-            exact, decoded = sample.levels_of(tree, part, component, promise.lattice)
             coder = Encoder(prior.tables)
-            sample.encode(exact, decoded, predictor, prior.tables, coder)
+            place = (tree, part, component, promise.lattice)
+            if promise.step:
+                exact, floors = mean.floors_of(*place)
+                mean.encode(exact, floors, MeanPredictor(prior.networks, **options), prior.tables, coder)
+                level = floors[0].level
+            else:
+                exact, decoded = sample.levels_of(*place)
+                sample.encode(exact, decoded, Predictor(prior.networks, **options), prior.tables, coder)
+                level = decoded[0]
             out.put_bytes(coder.finish(threads))
-            _store(values, part, component, decoded[0], promise)
+            _store(values, part, component, level, promise)
     _put_exceptions(out, tree, values, promise)
     return out.getvalue(), _with_values(tree, values)
 
@@ -79,17 +107,24 @@ def decode(
     """The tree of `topology` with its values. Raises DamagedFile as lossless.decode() does."""
     source = FieldReader(payload, where)
     promise, prior = _take_promise(source)
-    predictor = Predictor(prior.networks, threads=threads, implementation=implementation)
     tree = take_shell(source, topology, dtype, components, declared)
     values = _values(tree)
     values[unpack(tree.leaf.active)] = 0
+    options = {"threads": threads, "implementation": implementation}
     for part in domain.domains(tree):
         for component in range(components):
-            decoded = sample.levels_of(tree, part, component, promise.lattice)[1]
             coder = Decoder(source.take_bytes(), prior.tables, where, threads)
-            sample.decode(decoded, predictor, coder)
+            place = (tree, part, component, promise.lattice)
+            if promise.step:
+                floors = mean.floors_of(*place)[1]
+                mean.decode(floors, MeanPredictor(prior.networks, **options), coder)
+                level = floors[0].level
+            else:
+                decoded = sample.levels_of(*place)[1]
+                sample.decode(decoded, Predictor(prior.networks, **options), coder)
+                level = decoded[0]
             coder.finish()
-            _store(values, part, component, decoded[0], promise)
+            _store(values, part, component, level, promise)
     _take_exceptions(source, tree, values)
     source.finish()
     return tree
@@ -101,10 +136,13 @@ def _take_promise(source: FieldReader) -> tuple[Promise, priors.Prior]:
         raise source.damaged("a family of predictors that does not exist")
     prior = priors.load(priors.FAMILIES[family])
     head = bytes(source.take_bytes())
-    bound, ratio = struct.unpack("<dd", head[8:]) if len(head) == 24 else (0.0, 0.0)
-    if not (0 < bound < np.inf and 0 <= ratio < 1) or head[:8] != prior.identity:
-        raise source.damaged("it needs predictors or a bound that this version does not have")
-    return Promise(bound, priors.FAMILIES[family], bool(half), ratio), prior
+    if len(head) != 40 or head[:8] != prior.identity:
+        raise source.damaged("it needs predictors that this version does not have")
+    bound, ratio, step, knee = struct.unpack("<4d", head[8:])
+    promise = Promise(bound, priors.FAMILIES[family], bool(half), ratio, step, knee)
+    if not promise.valid():
+        raise source.damaged("it promises what makes no sense")
+    return promise, prior
 
 
 def _values(tree: Tree) -> np.ndarray:

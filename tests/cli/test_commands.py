@@ -47,6 +47,7 @@ GRID_KEYS = {
         "bytes",
         "metadata",
         "transform",
+        "promise",
     },
 }
 

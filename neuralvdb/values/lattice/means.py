@@ -92,7 +92,7 @@ def split(coarse: Floor, fine: Floor, axis: int, difference: np.ndarray) -> None
     bricks = coarse.level.bricks
     first, second = (half[:bricks].astype(np.int64) for half in counts_below(coarse, fine, axis))
     mean, gap, total = coarse.level.values[:bricks].astype(np.int64), difference[:bricks], np.maximum(first + second, 1)
-    a = mean + (2 * second * gap + total) // (2 * total)
+    a = mean + (2 * second * gap + total - (mean & 1)) // (2 * total)  # halves are rounded up and down by turns
     b = a - gap
     a, b = np.where(second == 0, mean, a), np.where(first == 0, mean, b)
     cells = np.stack([np.moveaxis(h.reshape(-1, EDGE, EDGE, EDGE), 1 + axis, 1) for h in (a, b)], 2)

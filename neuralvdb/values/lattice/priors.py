@@ -13,7 +13,7 @@ from neuralvdb.archive.rans import Tables
 from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.predict import FINEST
 
-FAMILIES = ("fog", "velocity", "levelset")
+FAMILIES = ("fog", "velocity", "levelset", "fog-mean")  # -mean: for the mean lattice
 _FILE = Path(__file__).with_name("priors.npz")
 _PARTS = tuple(Network.__dataclass_fields__)
 

@@ -1,0 +1,56 @@
+"""Lossy compression from the command line: what is promised is kept, and said."""
+
+import pytest
+
+import neuralvdb
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--rel-error", "1%"],
+        ["--max-error", "density=0.01,velocity=2%"],
+        ["--tolerance", "0.1%,10%"],
+        ["--quality", "production"],
+    ],
+)
+def test_a_promise_is_kept_and_said(run, sample, tmp_path, options):
+    said = run("compress", sample, "-o", "a.neuralvdb", *options).stdout
+    assert "max error" in said
+    assert "max error" in run("info", "a.neuralvdb").stdout
+    assert "the same as" in run("verify", "a.neuralvdb", sample).stdout
+    run("decompress", "a.neuralvdb")
+    assert (tmp_path / "a.neuralvdb").stat().st_size < 0.5 * sample.stat().st_size
+
+
+def test_the_error_of_the_decoded_file_is_within_the_bound(run, run_json, sample, tmp_path):
+    (report,) = run_json("compress", sample, "-o", "a.neuralvdb", "--rel-error", "0.01")["results"]
+    run("decompress", "a.neuralvdb")
+    found = neuralvdb.diff(sample, tmp_path / "a.vdb")
+    for grid in found.grids:
+        bound, ratio = report["promises"][grid.name]
+        assert grid.topology_equal
+        assert ratio == 0
+        assert bound / 2 < grid.max_error <= bound
+
+
+def test_level_sets_are_bounded_in_voxels(run_json, run, tmp_path, sample):
+    source = sample.with_name("levelset.vdb")
+    (report,) = run_json("compress", source, "-o", "a.neuralvdb", "--max-error", "0.1")["results"]
+    (size,) = {edge for grid in neuralvdb.info(source).grids for edge in grid.voxel_size}
+    assert report["promises"]["surface"] == [pytest.approx(0.1 * size), 0]
+
+
+def test_grids_without_a_bound_stay_lossless(run_json, sample):
+    (report,) = run_json("compress", sample, "-o", "a.neuralvdb", "--max-error", "density=0.01")["results"]
+    assert list(report["promises"]) == ["density"]
+
+
+@pytest.mark.parametrize("bound", ["0", "-1", "x", "density=", "nan", "inf", "1%%", ""])
+def test_2_bounds_that_make_no_sense(run, sample, bound):
+    assert "error bound" in run("compress", sample, f"--max-error={bound}", code=2).stderr
+
+
+@pytest.mark.parametrize("tolerance", ["0.1", "0.1,2", "0.1,0", ",", "a,b"])
+def test_2_tolerances_that_make_no_sense(run, sample, tolerance):
+    assert run("compress", sample, f"--tolerance={tolerance}", code=2).stderr
