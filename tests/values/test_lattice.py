@@ -193,7 +193,7 @@ def test_mean_lattice_keeps_means_and_the_promise(knee, bound):
     values = decoded(grid, payloads.pop()).leaf.values
     on = unpack(grid.tree.leaf.active)
     error = (values - grid.tree.leaf.values)[on]
-    assert 0.001 < np.abs(error).mean() < 0.1
+    assert 0.001 < np.abs(error).mean() < 0.2
     if not knee:  # companded, it is the companded values whose mean is kept
         assert abs(error.mean()) < np.abs(error).mean() / 20
 
