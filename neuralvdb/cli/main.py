@@ -33,6 +33,8 @@ _EPILOG = """exit codes:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `nvdb` with these arguments (default: the process's) and gives its exit code."""
     args = _parser().parse_args(argv)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
     signal.signal(signal.SIGTERM, _terminated)
     try:
         return _run(COMMANDS[args.command], args)

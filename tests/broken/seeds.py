@@ -40,7 +40,12 @@ def archive_seeds(folder: Path) -> list[Seed]:
     """Small archives, made in `folder`."""
     paths = [*_made(folder), *_small_real()]
     lossless = [_archive_seed(path, folder) for path in paths]
-    lossy = [_archive_seed(path, folder, Bound(0.02, relative=True)) for path in paths if path.stem in _LOSSY]
+    lossy = [
+        _archive_seed(path, folder, options)
+        for options in (Settings(bounds=(Bound(0.02, relative=True),)), Settings(quality="preview"))
+        for path in paths
+        if path.stem in _LOSSY
+    ]
     return lossless + lossy
 
 
@@ -101,10 +106,10 @@ def _vdb_seed(path: Path) -> Seed:
     return Seed(path.name, path.read_bytes(), hot)
 
 
-def _archive_seed(path: Path, folder: Path, *bounds: Bound) -> Seed:
-    name = path.stem + (" lossy" if bounds else "")
+def _archive_seed(path: Path, folder: Path, settings: Settings = Settings()) -> Seed:
+    name = path.stem + (" lossy" if settings.bounds else f" {settings.quality}" if settings.quality else "")
     archive, back = folder / f"{name}.neuralvdb", folder / f"{name}.back.vdb"
-    compress(path, archive, Settings(threads=1, bounds=bounds))
+    compress(path, archive, replace(settings, threads=1))
     decompress(archive, back, Settings(threads=1))
     data = archive.read_bytes()
     parts = _parts(archive)
