@@ -14,7 +14,7 @@ from neuralvdb.codec.decode import FrameReader, decode_grids
 from neuralvdb.codec.encode import encode_frame
 from neuralvdb.errors import OutputError
 from neuralvdb.settings import Settings
-from neuralvdb.volume import VdbReader, set_threads
+from neuralvdb.volume import VdbReader, return_memory, set_threads
 
 Progress = Callable[[int], None]
 Runner = Callable[..., object]
@@ -79,6 +79,7 @@ def _compress(
     except OSError as error:
         raise OutputError(f"{target}: cannot be written: {error.strerror}") from error
     if settings.verify:
+        return_memory()
         _verify(target, settings.threads, progress)
     left_out = [entry.name for i, entry in enumerate(reader.entries) if i not in set(selected)]
     with FrameReader(target) as frame:

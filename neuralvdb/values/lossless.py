@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
 from neuralvdb.topology import Topology
 from neuralvdb.values.inactive import ALL, CLASSES, Inactive, classes_with, classify, restore, two_valued
-from neuralvdb.volume.grid import LEAF_SLOTS, LOWER_SLOTS, UPPER_SLOTS, Level, Root, Tree, unpack
+from neuralvdb.volume.grid import LEAF_SLOTS, LOWER_SLOTS, UPPER_SLOTS, Level, Root, Tree, popcount, unpack
 
 # Codes of stored value types, narrowest first: a stream uses the first that holds all its values exactly.
 _TYPES = (np.dtype("<f2"), np.dtype("<f4"), np.dtype("<f8"))
@@ -19,7 +21,7 @@ def encode(tree: Tree) -> bytes:
     """The payload of a VALS section."""
     out = FieldWriter()
     put_shell(out, tree)
-    _put_values(out, _by_component(tree.leaf)[unpack(tree.leaf.active)])
+    _put_values(out, _chosen(tree.leaf))
     return out.getvalue()
 
 
@@ -32,7 +34,7 @@ def put_shell(out: FieldWriter, tree: Tree) -> None:
     for level in tree.levels:
         _put_inactive(out, level, _bits(background), _bits(-background))
         if level.child is not None:
-            _put_values(out, _by_component(level)[unpack(level.active)])
+            _put_values(out, _chosen(level))
 
 
 def raw_size(tree: Tree) -> int:
@@ -46,8 +48,8 @@ def decode(payload: bytes, topology: Topology, dtype: np.dtype, components: int,
     values do not take exactly `declared` bytes."""
     source = FieldReader(payload, where)
     tree = take_shell(source, topology, dtype, components, declared)
-    active = unpack(tree.leaf.active)
-    _by_component(tree.leaf)[active] = _take_values(source, int(active.sum()), dtype, components)
+    chosen = _take_values(source, popcount(tree.leaf.active), dtype, components)
+    _choose(_by_component(tree.leaf), tree.leaf.active, chosen)
     source.finish()
     return tree
 
@@ -77,8 +79,7 @@ def take_shell(source: FieldReader, topology: Topology, dtype: np.dtype, compone
         out = np.empty((len(active), slots, components), dtype)
         _take_inactive(source, child, active, out, background)
         if child is not None:
-            on = unpack(active)
-            out[on] = _take_values(source, int(on.sum()), dtype, components)
+            _choose(out, active, _take_values(source, popcount(active), dtype, components))
             out[unpack(child)] = 0
         levels.append(Level(child, active, out.reshape(len(active), slots, *tail)))
     return Tree(root, *levels)
@@ -88,6 +89,33 @@ def _by_component(level: Level) -> np.ndarray:
     """(nodes, S, C) view of a level's values."""
     shape = level.values.shape
     return level.values.reshape(*shape[:2], shape[2] if len(shape) == 3 else 1)
+
+
+def _chosen(level: Level) -> np.ndarray:
+    """(count, C): the active values of a level, gathered a few nodes and one component at a time to save memory."""
+    values = _by_component(level)
+    out = np.empty((popcount(level.active), values.shape[2]), values.dtype)
+    for nodes, place, on in _pieces(level.active):
+        for c in range(values.shape[2]):
+            out[place, c] = values[nodes, :, c][on]
+    return out
+
+
+def _choose(values: np.ndarray, active: np.ndarray, chosen: np.ndarray) -> None:
+    """The opposite of _chosen() for values (N, S, C)."""
+    for nodes, place, on in _pieces(active):
+        for c in range(values.shape[2]):
+            values[nodes, :, c][on] = chosen[place, c]
+
+
+def _pieces(active: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
+    """Nodes, the places of their active values among all, and their mask (nodes, S) bool."""
+    step, start = max(1, _CHUNK // (8 * active.shape[1])), 0
+    for i in range(0, len(active), step):
+        on = unpack(active[i : i + step])
+        end = start + int(on.sum())
+        yield slice(i, i + step), slice(start, end), on
+        start = end
 
 
 def _put_inactive(out: FieldWriter, level: Level, plus: np.ndarray, minus: np.ndarray) -> None:
@@ -131,7 +159,7 @@ def _put_values(out: FieldWriter, values: np.ndarray) -> None:
     narrow = next(t for t in _TYPES if t == values.dtype or _fits(values, t))
     out.put("u8", _TYPES.index(narrow))
     for component in values.T:
-        put_array(out, component.astype(narrow))
+        put_array(out, np.ascontiguousarray(component.astype(narrow, copy=False)))
 
 
 def _fits(values: np.ndarray, narrow: np.dtype) -> bool:
@@ -148,7 +176,5 @@ def _take_values(source: FieldReader, count: int, dtype: np.dtype, components: i
     code = source.take("u8")
     if code >= len(_TYPES) or _TYPES[code].itemsize > dtype.itemsize:
         raise source.damaged(f"value type {code} does not belong in a grid of {dtype}")
-    out = np.empty((count, components), dtype)
-    for c in range(components):
-        out[:, c] = take_array(source, _TYPES[code], count)
-    return out
+    parts = [take_array(source, _TYPES[code], count).astype(dtype, copy=False) for _ in range(components)]
+    return parts[0][:, None] if components == 1 else np.stack(parts, axis=1)

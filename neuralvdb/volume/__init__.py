@@ -11,6 +11,7 @@ from neuralvdb.volume.vdb import (
     VdbWriter,
     describe_metadata,
     describe_transform,
+    return_memory,
     set_threads,
     write_vdb,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "describe_transform",
     "from_dense",
     "leaf_origins",
+    "return_memory",
     "set_threads",
     "write_vdb",
 ]

@@ -205,6 +205,11 @@ def set_threads(count: int) -> None:
     _bridge.set_threads(count)
 
 
+def return_memory() -> None:
+    """Gives freed memory back to the system, so that the next large arrays do not come on top of it."""
+    _bridge.return_memory()
+
+
 def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "backslashreplace")
 

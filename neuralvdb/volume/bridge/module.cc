@@ -7,6 +7,10 @@
 #include <nanobind/stl/string.h>
 #include <tbb/global_control.h>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 namespace nb = nanobind;
 
 namespace nvdb {
@@ -70,11 +74,19 @@ nb::dict toDict(const Entry& entry) {
     return out;
 }
 
+// A tree that was freed leaves its many small blocks with the allocator, which would count against the next arrays.
+void returnMemory() {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
+
 nb::dict readGrid(Reader& reader, size_t index) {
     GridContent content;
     {
         nb::gil_scoped_release release;
         content = reader.read(index);
+        returnMemory();
     }
     nb::dict out;
     out["storage"] = content.storage;
@@ -164,7 +176,9 @@ void writeTree(Writer& writer, nb::dict entry, nb::bytes metadata, nb::bytes tra
         using GridT = std::remove_pointer_t<decltype(null)>;
         const auto view = toView<typename GridT::ValueType>(Borrow(arrays));
         nb::gil_scoped_release release;
+        returnMemory();
         writer.writeTree<GridT>(to, meta, xform, view);
+        returnMemory();
     });
     if (!known) throw nb::value_error(("no arrays for grid type " + to.type).c_str());
 }
@@ -314,4 +328,5 @@ NB_MODULE(_bridge, m) {
     m.def("describe_transform", &describeTransform);
     m.def("make_transform", &makeTransform);
     m.def("set_threads", &setThreads);
+    m.def("return_memory", &returnMemory);
 }

@@ -157,6 +157,7 @@ GridContent Reader::read(size_t index) {
         content.tree = exportTree(typed->tree());
     });
     content.storage = arrays ? "tree" : "serial";
+    file_.release();
     if (!arrays) {
         content.blob = serialised([&](std::ostream& out, StreamState& to) {
             to.useGrid(*grid);

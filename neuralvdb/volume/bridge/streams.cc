@@ -33,4 +33,8 @@ MappedFile::~MappedFile() {
     if (data_) ::munmap(const_cast<char*>(data_), size_);
 }
 
+void MappedFile::release() const {
+    if (data_) ::madvise(const_cast<char*>(data_), size_, MADV_DONTNEED);
+}
+
 } // namespace nvdb

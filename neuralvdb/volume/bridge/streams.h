@@ -81,6 +81,7 @@ public:
     MappedFile& operator=(const MappedFile&) = delete;
     const char* data() const { return data_; }
     size_t size() const { return size_; }
+    void release() const; // lets go of the pages read so far; they come back when they are needed
 
 private:
     const char* data_ = nullptr;
