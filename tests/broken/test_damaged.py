@@ -160,7 +160,7 @@ def test_disk_full(run, archive: Path, sample: Path, full_disk: Path, command: s
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("delay", [0.0, 0.02, 0.1])
+@pytest.mark.parametrize("delay", [0.0, 0.02])  # longer, and a fast machine is done before the signal
 def test_interrupted(run, sample: Path, number: signal.Signals, delay: float):
     command = [sys.executable, "-P", "-c", PROGRAM, "compress", str(sample), "-o", "x.neuralvdb", "--threads", "1"]
     work = subprocess.Popen(command, cwd=run.folder, stderr=subprocess.PIPE, text=True, start_new_session=True)
