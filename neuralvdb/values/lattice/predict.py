@@ -15,11 +15,8 @@ from neuralvdb.values.lattice.steps import STEPS
 FINEST = 3  # levels with networks of their own; coarser ones share the last
 
 
-class Predictor:
-    """The networks of one family, callable for a phase. networks: {(level up to 2, axis, phase): Network}.
-
-    implementation: "native" or "reference".
-    """
+class _Networks:
+    """Networks of one family and how to run them. implementation: "native" or "reference"."""
 
     def __init__(
         self, networks: dict[tuple[int, int, int], Network], *, threads: int = 1, implementation: str = "native"
@@ -28,6 +25,13 @@ class Predictor:
         self._threads = threads
         self._phase = {"native": self._native, "reference": self._reference}[implementation]
         self._prepared = {key: _floats(net) for key, net in networks.items()}
+
+
+class Predictor(_Networks):
+    """The networks of one family, callable for a phase. networks: {(level up to 2, axis, phase): Network}.
+
+    implementation: "native" or "reference".
+    """
 
     def __call__(
         self, level: Level, row: np.ndarray, place: np.ndarray, k: int, axis: int, phase: int
@@ -61,16 +65,8 @@ class Predictor:
         return predictions, classes
 
 
-class MeanPredictor:
+class MeanPredictor(_Networks):
     """Likewise for the mean lattice. networks: {(floor // 3 up to 2, axis, phase): Network}."""
-
-    def __init__(
-        self, networks: dict[tuple[int, int, int], Network], *, threads: int = 1, implementation: str = "native"
-    ) -> None:
-        self._networks = networks
-        self._threads = threads
-        self._phase = {"native": self._native, "reference": self._reference}[implementation]
-        self._prepared = {key: _floats(net) for key, net in networks.items()}
 
     def __call__(
         self, level: Level, gaps: Level, share: np.ndarray, row: np.ndarray, place: np.ndarray, j: int, phase: int
