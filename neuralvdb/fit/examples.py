@@ -41,6 +41,7 @@ def joined(parts: list[Examples]) -> Examples:
 class SampleTask:
     """Learning to predict the sample lattice."""
 
+    lattice = "sample"
     inputs_of = staticmethod(context.inputs_of)
 
     @staticmethod
@@ -64,6 +65,7 @@ class SampleTask:
 class MeanTask:
     """Learning to predict the mean lattice."""
 
+    lattice = "mean"
     inputs_of = staticmethod(mean_context.inputs_of)
 
     @staticmethod

@@ -19,7 +19,7 @@ from neuralvdb.values.lattice.mean_context import SHARES, targets
 from neuralvdb.values.lattice.means import AXES, FLOORS, Floor, counts_below, exact_means, halves, split, tower
 from neuralvdb.volume.grid import Tree
 
-STEPS = (256, 181, 128, 91, 64, 45, 32, 23, 16, 11, 8, 6)  # of the differences between halves on floors 0 to 11
+STEPS = (1024, 676, 446, 294, 194, 128, 84, 56, 37, 24, 16, 11)  # of the differences between halves on floors 0 to 11
 DEAD = 0.1  # an encoder rounds towards zero by this much
 _ROOT_CLASS = 44
 

@@ -16,7 +16,7 @@ constexpr int kEdge = 8, kKnown = 36, kFaces = 6, kScales = 3;
 constexpr int kOne = 16, kTop = 127;
 constexpr int kFirst = 48, kSecond = 32, kOutputs = 2;
 constexpr int kBlock = 16; // points that go through the network together
-constexpr int kMeanKnown = 45, kMeanScales = 4;
+constexpr int kMeanKnown = 45, kMeanScales = 4, kShares = 32;
 constexpr int kMaxInputs = 2 * (kMeanKnown + kFaces) + kMeanScales;
 constexpr int kPad = 3, kPadded = kEdge + 2 * kPad;
 
@@ -213,7 +213,7 @@ inline Scale lookMean(const Neighbourhood& near, const Neighbourhood& gaps, int 
     extra[0] = float(std::clamp<int64_t>(scale, -kTop, kTop));
     extra[kBlock] = float(std::clamp<int64_t>(size >> 1, 0, kTop));
     extra[2 * kBlock] = float(std::clamp<int64_t>((centre * kOne) >> exponent, -4 * kOne, 4 * kOne));
-    extra[3 * kBlock] = float(share);
+    extra[3 * kBlock] = float(share - kShares / 2);
     return {base, exponent, scale};
 }
 
