@@ -24,7 +24,7 @@ def random_networks(seed: int) -> dict[tuple[int, int, int], Network]:
     return found
 
 
-def floors_of(share: float, seed: int = 0) -> tuple[list[means.Floor], np.ndarray]:
+def floors_of(share: float, seed: int = 0, unit: float = 0.3 / 256) -> tuple[list[means.Floor], np.ndarray]:
     """Floors as a decoder begins with them, and exact values of floor 0, of a block with random holes."""
     rng = np.random.default_rng(seed)
     active = rng.random((40, 30, 50)) < share
@@ -32,7 +32,7 @@ def floors_of(share: float, seed: int = 0) -> tuple[list[means.Floor], np.ndarra
     values = (rng.normal(0, 1, active.shape).cumsum(0) / 5).astype(np.float32)
     grid = from_dense(values, name="g", active=active, origin=(-20, 7, 100))
     (part,) = domain.domains(grid.tree)
-    lattice = domain.Lattice(0.3 / 256)
+    lattice = domain.Lattice(unit)
     values, on, coded = domain.rows_of(grid.tree, part, 0, lattice)
     exact = np.concatenate([domain.exact_of(grid.tree, part, 0, lattice), values[len(part.leaves) :].astype(float)])
     return means.tower(levels.Level(part.low, part.table, values, on, coded, len(part.leaves))), exact
@@ -44,11 +44,12 @@ def coded(floors: list[means.Floor], exact: np.ndarray, networks, **options) -> 
     return coder.finish()
 
 
+@pytest.mark.parametrize("unit", [1e-3, 1e-8])
 @pytest.mark.parametrize("share", [0.001, 0.3, 1.0])
-def test_native_reference_and_threads_give_the_same_bytes(share):
+def test_native_reference_and_threads_give_the_same_bytes(share, unit):
     networks = random_networks(1)
     options = ({"threads": 1}, {"threads": 2}, {"implementation": "reference"})
-    assert len({coded(*floors_of(share), networks, **o) for o in options}) == 1
+    assert len({coded(*floors_of(share, unit=unit), networks, **o) for o in options}) == 1
 
 
 @pytest.mark.parametrize("share", [0.001, 0.3, 1.0])
