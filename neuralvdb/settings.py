@@ -32,7 +32,7 @@ class Bound:
 
 @dataclass(frozen=True)
 class Preset:
-    """A quality. step and knee (fog), rel_error (velocity): shares of the range; voxels (level sets). What is 0 is lossless."""
+    """A quality. step and knee (fog), rel_error (velocity): shares of the range; voxels (level sets). 0 is lossless."""
 
     step: float = 0.0
     knee: float = 0.0
@@ -46,7 +46,7 @@ _SHIPPED = Path(__file__).with_name("configs") / "presets.toml"
 
 @functools.cache
 def presets(path: str = "") -> dict[str, Preset]:
-    """The presets that come with the package, by name (configs/presets.toml), and those of a file like it, which go first.
+    """The presets that come with the package (configs/presets.toml), by name, and before them those of a file like it.
 
     Raises InputError where the file cannot be read, UsageError where it holds anything else.
     """

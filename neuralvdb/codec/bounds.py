@@ -12,7 +12,6 @@ from neuralvdb.values.lossy import Promise
 from neuralvdb.volume import VolumeGrid, describe_metadata, describe_transform
 from neuralvdb.volume.grid import unpack
 
-
 OUTLIERS = 1e-4  # share of values at either end that do not count for the range that a preset is a share of
 
 
