@@ -93,7 +93,9 @@ def _archive_info(path: str) -> FileInfo:
                 if head.leaves or head.active_tiles
                 else _NONE
             )
-            size = {_KINDS[kind]: count for kind, count in frame.sizes(index).items()}
+            size: dict[str, int] = {}
+            for kind, count in frame.sizes(index).items():
+                size[_KINDS[kind]] = size.get(_KINDS[kind], 0) + count
             described = _described(head.metadata, head.transform) if head.metadata else _UNDESCRIBED
             grid = _grid(head.name, head.grid_type, head.half, head.parent, counts, size, described)
             promise = frame.promise(index)
@@ -102,7 +104,7 @@ def _archive_info(path: str) -> FileInfo:
     return found
 
 
-_KINDS = {"TOPO": "topology", "VALS": "values", "BLOB": "data"}
+_KINDS = {"TOPO": "topology", "VALS": "values", "TILE": "values", "BLOB": "data"}
 _NONE = (None, None, None, None)
 _UNDESCRIBED: tuple[dict, dict] = ({}, {"voxel_size": None, "text": ""})
 

@@ -112,6 +112,18 @@ class Encoder:
         self._values.append(values.copy())
         self._widths.append(widths.copy())
 
+    def extend(self, other: Encoder) -> None:
+        """Appends the batches of an encoder with the same tables."""
+        self._counts += other._counts
+        for name in ("_classes", "_symbols", "_values", "_widths"):
+            getattr(self, name).extend(getattr(other, name))
+
+    @property
+    def size(self) -> int:
+        """Bytes that all batches will take, states and sizes aside."""
+        bits = sum(int(widths.sum(dtype=np.int64)) for widths in self._widths)
+        return _code_length(self._counts, self._tables.freq) + bits >> 3
+
     def finish(self, threads: int = 1) -> bytes:
         """All batches as bytes, the same for every number of threads."""
         out = FieldWriter()

@@ -10,6 +10,7 @@ import numpy as np
 
 from neuralvdb.archive.rans import TOTAL, Tables
 from neuralvdb.values.lattice import context, domain, mean, mean_context, sample
+from neuralvdb.values.lattice.levels import OCTAVES
 from neuralvdb.values.lattice.means import AXES, halves
 from neuralvdb.values.lattice.network import CLASSES, HIDDEN, OUTPUTS, Network
 from neuralvdb.values.lattice.predict import FINEST, MeanPredictor, Predictor
@@ -59,7 +60,7 @@ class SampleTask:
                 watch(key, step, row, place, lambda r, p: seen(r, p), lambda r, p: exact[k][r, p])
                 return predictor(level, row, place, k, axis, phase)
 
-            sample.encode(exact, decoded, predict, FLAT, out)
+            sample.encode(exact, decoded, predict, FLAT, [out] * OCTAVES)
 
 
 class MeanTask:
@@ -85,7 +86,7 @@ class MeanTask:
                 watch(key, step, row, place, lambda r, p: seen(r, p), lambda r, p: first[r, p] - second[r, p])
                 return predictor(level, gaps, share, row, place, j, phase)
 
-            mean.encode(exact, floors, predict, FLAT, out)
+            mean.encode(exact, floors, predict, FLAT, [out] * OCTAVES)
 
 
 Task = type[SampleTask] | type[MeanTask]

@@ -1,21 +1,23 @@
-"""Leaf values under a promised maximum error: section VALS, codec 1 (layout in archive/SPEC.md)."""
+"""Leaf values under a promised maximum error: VALS, codec 1, and TILE sections (layout in archive/SPEC.md)."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
-from neuralvdb.archive.rans import Decoder, Encoder
+from neuralvdb.archive.rans import Encoder
 from neuralvdb.topology import Topology
+from neuralvdb.values import tiles
 from neuralvdb.values.lattice import domain, levels, mean, priors, sample
 from neuralvdb.values.lattice.compand import knee_of
 from neuralvdb.values.lattice.predict import MeanPredictor, Predictor
 from neuralvdb.values.lattice.steps import UNITS_PER_ERROR
 from neuralvdb.values.lossless import put_shell, take_shell
-from neuralvdb.volume.grid import Level, Tree, unpack
+from neuralvdb.volume.grid import LEAF_SLOTS, Level, Tree, unpack
 
 
 @dataclass(frozen=True)
@@ -61,31 +63,49 @@ class Promise:
         return bool(lattice and numbers and self.knee <= self.step * 1e9)
 
 
-def encode(tree: Tree, promise: Promise, *, threads: int = 1, implementation: str = "native") -> tuple[bytes, Tree]:
-    """The payload of a VALS section, and the tree as it decodes."""
+def encode(
+    tree: Tree, promise: Promise, *, threads: int = 1, implementation: str = "native"
+) -> tuple[bytes, dict[int, bytes], Tree]:
+    """The payload of a VALS section, those of TILE sections by their number, and the tree as it decodes."""
     prior = priors.load(promise.family)
     out = FieldWriter()
     out.put("u8", priors.FAMILIES.index(promise.family), promise.half)
     out.put_bytes(prior.identity + struct.pack("<4d", promise.bound, promise.ratio, promise.step, promise.knee))
     put_shell(out, tree)
     values = _values(tree).copy()
-    options = {"threads": threads, "implementation": implementation}
-    for part in domain.domains(tree):
+    sections: dict[int, bytes] = {}
+    for number, part in enumerate(domain.domains(tree)):
+        coders = []
         for component in range(values.shape[2]):
-            coder = Encoder(prior.tables)
-            place = (tree, part, component, promise.lattice)
-            if promise.step:
-                exact, floors = mean.floors_of(*place)
-                mean.encode(exact, floors, MeanPredictor(prior.networks, **options), prior.tables, coder)
-                level = floors[0].level
-            else:
-                exact, decoded = sample.levels_of(*place)
-                sample.encode(exact, decoded, Predictor(prior.networks, **options), prior.tables, coder)
-                level = decoded[0]
-            out.put_bytes(coder.finish(threads))
+            coders.append([Encoder(prior.tables) for _ in range(levels.OCTAVES)])
+            level = _encode(tree, part, component, promise, prior, coders[-1], threads, implementation)
             _store(values, part, component, level, promise)
-    _put_exceptions(out, tree, values, promise)
-    return out.getvalue(), _with_values(tree, values)
+        exceptions = _exceptions(tree, part, values, promise)
+        for octave, payload in tiles.pack(coders, exceptions, threads):
+            sections[levels.OCTAVES * number + octave] = payload
+    return out.getvalue(), sections, _with_values(tree, values)
+
+
+def _encode(
+    tree: Tree,
+    part: domain.Domain,
+    component: int,
+    promise: Promise,
+    prior: priors.Prior,
+    coders: list[Encoder],
+    threads: int,
+    implementation: str,
+) -> levels.Level:
+    """A component of a domain to the encoders of its octaves; gives its voxels as they decode."""
+    place = (tree, part, component, promise.lattice)
+    options = {"threads": threads, "implementation": implementation}
+    if promise.step:
+        exact, floors = mean.floors_of(*place)
+        mean.encode(exact, floors, MeanPredictor(prior.networks, **options), prior.tables, coders)
+        return floors[0].level
+    exact, decoded = sample.levels_of(*place)
+    sample.encode(exact, decoded, Predictor(prior.networks, **options), prior.tables, coders)
+    return decoded[0]
 
 
 def promise_of(payload: bytes, where: str) -> Promise:
@@ -95,6 +115,7 @@ def promise_of(payload: bytes, where: str) -> Promise:
 
 def decode(
     payload: bytes,
+    sections: Mapping[int, bytes],
     topology: Topology,
     dtype: np.dtype,
     components: int,
@@ -104,30 +125,50 @@ def decode(
     threads: int = 1,
     implementation: str = "native",
 ) -> Tree:
-    """The tree of `topology` with its values. Raises DamagedFile as lossless.decode() does."""
+    """The tree of `topology` with its values; sections: TILE payloads by their number, read on access.
+
+    Raises DamagedFile as lossless.decode() does.
+    """
     source = FieldReader(payload, where)
     promise, prior = _take_promise(source)
     tree = take_shell(source, topology, dtype, components, declared)
+    source.finish()
     values = _values(tree)
     values[unpack(tree.leaf.active)] = 0
-    options = {"threads": threads, "implementation": implementation}
-    for part in domain.domains(tree):
+    number = -1
+    for number, part in enumerate(domain.domains(tree)):
+        reader = tiles.TileReader(sections, number, components, prior.tables, where, threads)
         for component in range(components):
-            coder = Decoder(source.take_bytes(), prior.tables, where, threads)
-            place = (tree, part, component, promise.lattice)
-            if promise.step:
-                floors = mean.floors_of(*place)[1]
-                mean.decode(floors, MeanPredictor(prior.networks, **options), coder)
-                level = floors[0].level
-            else:
-                decoded = sample.levels_of(*place)[1]
-                sample.decode(decoded, Predictor(prior.networks, **options), coder)
-                level = decoded[0]
-            coder.finish()
+            streams = reader.component(component)
+            level = _decode(tree, part, component, promise, prior, streams, threads, implementation)
+            streams.finish()
             _store(values, part, component, level, promise)
-    _take_exceptions(source, tree, values)
-    source.finish()
+        _take_exceptions(reader.exceptions, tree, part, values)
+    if any(section >= levels.OCTAVES * (number + 1) for section in sections):
+        raise source.damaged("it has sections for domains that there are not")
     return tree
+
+
+def _decode(
+    tree: Tree,
+    part: domain.Domain,
+    component: int,
+    promise: Promise,
+    prior: priors.Prior,
+    streams: tiles.ComponentReader,
+    threads: int,
+    implementation: str,
+) -> levels.Level:
+    """The voxels of a component of a domain, the opposite of _encode()."""
+    place = (tree, part, component, promise.lattice)
+    options = {"threads": threads, "implementation": implementation}
+    if promise.step:
+        floors = mean.floors_of(*place)[1]
+        mean.decode(floors, MeanPredictor(prior.networks, **options), streams)
+        return floors[0].level
+    decoded = sample.levels_of(*place)[1]
+    sample.decode(decoded, Predictor(prior.networks, **options), streams)
+    return decoded[0]
 
 
 def _take_promise(source: FieldReader) -> tuple[Promise, priors.Prior]:
@@ -169,28 +210,35 @@ def _store(values: np.ndarray, part: domain.Domain, component: int, level: level
     values[part.leaves, :, component] = target
 
 
-def _put_exceptions(out: FieldWriter, tree: Tree, values: np.ndarray, promise: Promise) -> None:
-    """Appends, and puts into `values`, every active value for which the promise does not hold."""
-    true = _values(tree)
-    on = unpack(tree.leaf.active)
+def _exceptions(tree: Tree, part: domain.Domain, values: np.ndarray, promise: Promise) -> bytes:
+    """Every active value of a domain for which the promise does not hold, put into `values`, too."""
+    out = FieldWriter()
+    on = unpack(tree.leaf.active[part.leaves])
     for component in range(values.shape[2]):
-        x, y = true[..., component], values[..., component]
+        x, y = _values(tree)[part.leaves, :, component], values[part.leaves, :, component]
         off = on & ~promise.kept(x, y)
         place = np.flatnonzero(off)
         out.put_varint(len(place))
-        put_array(out, np.diff(place, prepend=0).astype(np.uint64))
-        put_array(out, x[off])
-        y[off] = x[off]
+        if len(place):
+            put_array(out, np.diff(place, prepend=0).astype(np.uint64))
+            put_array(out, x[off])
+            y[off] = x[off]
+            values[part.leaves, :, component] = y
+    return out.getvalue()
 
 
-def _take_exceptions(source: FieldReader, tree: Tree, values: np.ndarray) -> None:
-    on = unpack(tree.leaf.active).reshape(-1)
+def _take_exceptions(source: FieldReader, tree: Tree, part: domain.Domain, values: np.ndarray) -> None:
+    on = unpack(tree.leaf.active[part.leaves]).reshape(-1)
     for component in range(values.shape[2]):
         count = source.take_varint()
         if count > len(on):
             raise source.damaged(f"{count} exceptions among {len(on)} voxels")
+        if not count:
+            continue
         place = np.cumsum(take_array(source, np.dtype("<u8"), count))
         exact = take_array(source, values.dtype, count)
-        if count and (place[-1] >= len(on) or (np.diff(place.astype(np.int64)) <= 0).any() or not on[place].all()):
+        if place[-1] >= len(on) or (np.diff(place.astype(np.int64)) <= 0).any() or not on[place].all():
             raise source.damaged("an exception stands where no active voxel is")
-        values.reshape(-1, values.shape[2])[place.astype(np.int64), component] = exact
+        leaf, voxel = np.divmod(place.astype(np.int64), LEAF_SLOTS)
+        values[part.leaves[leaf], voxel, component] = exact
+    source.finish()

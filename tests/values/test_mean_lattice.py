@@ -40,7 +40,8 @@ def floors_of(share: float, seed: int = 0, unit: float = 0.3 / 256) -> tuple[lis
 
 def coded(floors: list[means.Floor], exact: np.ndarray, networks, **options) -> bytes:
     coder = Encoder(FLAT)
-    mean.encode(means.exact_means(floors, exact), floors, MeanPredictor(networks, **options), FLAT, coder)
+    octaves = [coder] * levels.OCTAVES
+    mean.encode(means.exact_means(floors, exact), floors, MeanPredictor(networks, **options), FLAT, octaves)
     return coder.finish()
 
 
@@ -58,7 +59,7 @@ def test_decoding_gives_what_the_encoder_saw(share):
     payload = coded(floors, exact, random_networks(2))
     again, _ = floors_of(share)
     coder = Decoder(payload, FLAT, "test")
-    mean.decode(again, MeanPredictor(random_networks(2)), coder)
+    mean.decode(again, MeanPredictor(random_networks(2)), lambda _: coder)
     coder.finish()
     np.testing.assert_array_equal(again[0].level.values, floors[0].level.values)
     known = again[0].level.coded == 0

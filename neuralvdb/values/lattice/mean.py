@@ -7,7 +7,7 @@ of two from floor to floor, as those of an orthonormal transform would. No error
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -37,14 +37,16 @@ def floors_of(tree: Tree, part: Domain, component: int, lattice: Lattice) -> tup
     return exact_means(floors, np.concatenate([exact, np.zeros((len(values) - len(exact), 512))])), floors
 
 
-def encode(exact: list[np.ndarray], floors: list[Floor], predict: Predict, tables: Tables, out: Encoder) -> None:
-    """Appends one component to `out` and leaves its decoded values on floor 0.
+def encode(
+    exact: list[np.ndarray], floors: list[Floor], predict: Predict, tables: Tables, out: Sequence[Encoder]
+) -> None:
+    """Appends one component to the encoders of its octaves and leaves its decoded values on floor 0.
 
     exact: means (R, 512) float64 of every floor; floors: as a decoder begins with them.
     """
     at = _root(floors[FLOORS])
     whole = np.rint(_finite(exact[FLOORS][at]) / STEPS[-1]).astype(np.int64)
-    residual.put(out, tables, np.diff(whole, prepend=0), np.full(len(whole), _ROOT_CLASS, np.uint8))
+    residual.put(out[0], tables, np.diff(whole, prepend=0), np.full(len(whole), _ROOT_CLASS, np.uint8))
     floors[FLOORS].level.values[at] = whole * STEPS[-1]
     gaps: dict[int, np.ndarray] = {}
 
@@ -55,22 +57,30 @@ def encode(exact: list[np.ndarray], floors: list[Floor], predict: Predict, table
             gaps[j] = _gaps(exact[j], floors[j + 1], AXES[j % 3])
         error = (_finite(gaps[j][row, place]) - predictions) / STEPS[j]
         q = np.sign(error) * np.floor(np.abs(error) + 0.5 - DEAD).clip(0, residual.MAX_RESIDUAL)
-        residual.put(out, tables, q.astype(np.int64), classes)
+        residual.put(out[octave(j)], tables, q.astype(np.int64), classes)
         return q.astype(np.int64)
 
     _descend(floors, predict, residuals)
 
 
-def decode(floors: list[Floor], predict: Predict, source: Decoder) -> None:
-    """Takes one component from `source` down to floor 0, the opposite of encode(). Raises DamagedFile."""
+def decode(floors: list[Floor], predict: Predict, source: Callable[[int], Decoder], lod: int = 0) -> None:
+    """Takes one component from the decoders of its octaves down to floor 3 lod, the opposite of encode().
+
+    Raises DamagedFile.
+    """
     at = _root(floors[FLOORS])
-    steps = residual.take(source, np.full(len(at[0]), _ROOT_CLASS, np.uint8))
+    steps = residual.take(source(0), np.full(len(at[0]), _ROOT_CLASS, np.uint8))
     floors[FLOORS].level.values[at] = np.clip(np.cumsum(steps) * STEPS[-1], -2 * LIMIT, 2 * LIMIT)
-    _descend(floors, predict, lambda _, classes, *__: residual.take(source, classes))
+    _descend(floors, predict, lambda _, classes, j, *__: residual.take(source(octave(j)), classes), 3 * lod)
 
 
-def _descend(floors: list[Floor], predict: Predict, residuals: Residuals) -> None:
-    for j in reversed(range(FLOORS)):
+def octave(j: int) -> int:
+    """The octave that codes the differences on floor j, from 0 for the coarsest."""
+    return (FLOORS - 1 - j) // 3
+
+
+def _descend(floors: list[Floor], predict: Predict, residuals: Residuals, end: int = 0) -> None:
+    for j in reversed(range(end, FLOORS)):
         coarse, axis = floors[j + 1], AXES[j % 3]
         first, second = counts_below(coarse, floors[j], axis)
         both = (first > 0) & (second > 0)

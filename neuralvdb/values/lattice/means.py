@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuralvdb.values.lattice.levels import EDGE, Level
+from neuralvdb.volume.lookup import distinct
 
 FLOORS = 12  # above the voxels: four halvings of each axis
 AXES = (2, 1, 0)
@@ -51,11 +52,11 @@ def _merged(fine: Floor, axis: int) -> Floor:
     shape = (*table.shape[:2], table.shape[2] // 2)
     pairs = table.reshape(-1, 2)
     needed = (below.coded.any(1))[pairs].any(1)
-    others, which = np.unique(pairs[~needed], axis=0, return_inverse=True)
+    others, which = distinct(pairs[~needed])
     place = np.empty(len(pairs), np.int32)
     place[needed] = np.arange(needed.sum())
-    place[~needed] = needed.sum() + which.reshape(-1)
-    rows = np.concatenate([pairs[needed], others]).astype(np.int64)
+    place[~needed] = needed.sum() + which
+    rows = np.concatenate([pairs[needed], pairs[~needed][others]]).astype(np.int64)
     counts = sum(halves(fine.counts, rows, axis))
     a, b = halves(below.values.astype(np.int64), rows, axis)
     active = np.maximum(*halves(below.active, rows, axis))
