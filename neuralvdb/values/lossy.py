@@ -9,12 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
-from neuralvdb.archive.rans import Encoder
+from neuralvdb.archive.rans import Tables
 from neuralvdb.topology import Topology
 from neuralvdb.values import tiles
-from neuralvdb.values.lattice import domain, levels, mean, priors, sample
+from neuralvdb.values.lattice import domain, levels, mean, priors, sample, tables
 from neuralvdb.values.lattice.compand import knee_of
+from neuralvdb.values.lattice.network import CLASSES
 from neuralvdb.values.lattice.predict import MeanPredictor, Predictor
+from neuralvdb.values.lattice.residual import Record
 from neuralvdb.values.lattice.steps import UNITS_PER_ERROR
 from neuralvdb.values.lossless import put_shell, take_shell
 from neuralvdb.volume.grid import LEAF_SLOTS, Level, Tree, unpack
@@ -68,22 +70,34 @@ def encode(
 ) -> tuple[bytes, dict[int, bytes], Tree]:
     """The payload of a VALS section, those of TILE sections by their number, and the tree as it decodes."""
     prior = priors.load(promise.family)
+    values = _values(tree).copy()
+    coded: list[tuple[list[list[Record]], bytes]] = []
+    counts = np.zeros_like(Record().counts)
+    for part in domain.domains(tree):
+        records = [[Record() for _ in range(levels.OCTAVES)] for _ in range(values.shape[2])]
+        for component, streams in enumerate(records):
+            level = _encode(tree, part, component, promise, prior, streams, threads, implementation)
+            _store(values, part, component, level, promise)
+            counts += sum(stream.counts for stream in streams)
+        coded.append((records, _exceptions(tree, part, values, promise)))
+    rows = tables.chosen(counts, promise.family)
     out = FieldWriter()
     out.put("u8", priors.FAMILIES.index(promise.family), promise.half)
-    out.put_bytes(prior.identity + struct.pack("<4d", promise.bound, promise.ratio, promise.step, promise.knee))
+    numbers = struct.pack("<4d", promise.bound, promise.ratio, promise.step, promise.knee)
+    out.put_bytes(priors.identity(promise.family) + numbers)
+    put_array(out, rows - tables.own(promise.family))
     put_shell(out, tree)
-    values = _values(tree).copy()
-    sections: dict[int, bytes] = {}
-    for number, part in enumerate(domain.domains(tree)):
-        coders = []
-        for component in range(values.shape[2]):
-            coders.append([Encoder(prior.tables) for _ in range(levels.OCTAVES)])
-            level = _encode(tree, part, component, promise, prior, coders[-1], threads, implementation)
-            _store(values, part, component, level, promise)
-        exceptions = _exceptions(tree, part, values, promise)
+    return out.getvalue(), _sections(coded, tables.tables_of(rows), threads), _with_values(tree, values)
+
+
+def _sections(coded: list[tuple[list[list[Record]], bytes]], freq: Tables, threads: int) -> dict[int, bytes]:
+    """Payloads of TILE by number, from the records of all domains, by component and octave, and their exceptions."""
+    found: dict[int, bytes] = {}
+    for number, (records, exceptions) in enumerate(coded):
+        coders = [[stream.written(freq) for stream in component] for component in records]
         for octave, payload in tiles.pack(coders, exceptions, threads):
-            sections[levels.OCTAVES * number + octave] = payload
-    return out.getvalue(), sections, _with_values(tree, values)
+            found[levels.OCTAVES * number + octave] = payload
+    return found
 
 
 def _encode(
@@ -92,19 +106,19 @@ def _encode(
     component: int,
     promise: Promise,
     prior: priors.Prior,
-    coders: list[Encoder],
+    records: list[Record],
     threads: int,
     implementation: str,
 ) -> levels.Level:
-    """A component of a domain to the encoders of its octaves; gives its voxels as they decode."""
+    """A component of a domain to the records of its octaves; gives its voxels as they decode."""
     place = (tree, part, component, promise.lattice)
     options = {"threads": threads, "implementation": implementation}
     if promise.step:
         exact, floors = mean.floors_of(*place)
-        mean.encode(exact, floors, MeanPredictor(prior.networks, **options), prior.tables, coders)
+        mean.encode(exact, floors, MeanPredictor(prior.networks, **options), records, implementation)
         return floors[0].level
     exact, decoded = sample.levels_of(*place)
-    sample.encode(exact, decoded, Predictor(prior.networks, **options), prior.tables, coders)
+    sample.encode(exact, decoded, Predictor(prior.networks, **options), records)
     return decoded[0]
 
 
@@ -131,13 +145,16 @@ def decode(
     """
     source = FieldReader(payload, where)
     promise, prior = _take_promise(source)
+    rows = take_array(source, np.dtype(np.uint8), CLASSES) + tables.own(promise.family)
+    if (rows >= len(priors.all_tables())).any():
+        raise source.damaged("a table that does not exist")
     tree = take_shell(source, topology, dtype, components, declared)
     source.finish()
     values = _values(tree)
     values[unpack(tree.leaf.active)] = 0
     number = -1
     for number, part in enumerate(domain.domains(tree)):
-        reader = tiles.TileReader(sections, number, components, prior.tables, where, threads)
+        reader = tiles.TileReader(sections, number, components, tables.tables_of(rows), where, threads)
         for component in range(components):
             streams = reader.component(component)
             level = _decode(tree, part, component, promise, prior, streams, threads, implementation)
@@ -164,7 +181,7 @@ def _decode(
     options = {"threads": threads, "implementation": implementation}
     if promise.step:
         floors = mean.floors_of(*place)[1]
-        mean.decode(floors, MeanPredictor(prior.networks, **options), streams)
+        mean.decode(floors, MeanPredictor(prior.networks, **options), streams, implementation=implementation)
         return floors[0].level
     decoded = sample.levels_of(*place)[1]
     sample.decode(decoded, Predictor(prior.networks, **options), streams)
@@ -177,7 +194,7 @@ def _take_promise(source: FieldReader) -> tuple[Promise, priors.Prior]:
         raise source.damaged("a family of predictors that does not exist")
     prior = priors.load(priors.FAMILIES[family])
     head = bytes(source.take_bytes())
-    if len(head) != 40 or head[:8] != prior.identity:
+    if len(head) != 40 or head[:8] != priors.identity(priors.FAMILIES[family]):
         raise source.damaged("it needs predictors that this version does not have")
     bound, ratio, step, knee = struct.unpack("<4d", head[8:])
     promise = Promise(bound, priors.FAMILIES[family], bool(half), ratio, step, knee)

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
-from neuralvdb.archive.rans import Decoder, Encoder
-from neuralvdb.fit.examples import FLAT
+from neuralvdb.archive.rans import TOTAL, Decoder, Tables
 from neuralvdb.values.lattice import domain, levels, mean, mean_context, means
-from neuralvdb.values.lattice.network import HIDDEN, OUTPUTS, Network
+from neuralvdb.values.lattice.network import CLASSES, HIDDEN, OUTPUTS, Network
 from neuralvdb.values.lattice.predict import MeanPredictor
+from neuralvdb.values.lattice.residual import Record
 from neuralvdb.volume import from_dense
+
+FLAT = Tables(np.full((CLASSES, CLASSES), TOTAL // CLASSES))
 
 
 def random_networks(seed: int) -> dict[tuple[int, int, int], Network]:
@@ -39,10 +41,11 @@ def floors_of(share: float, seed: int = 0, unit: float = 0.3 / 256) -> tuple[lis
 
 
 def coded(floors: list[means.Floor], exact: np.ndarray, networks, **options) -> bytes:
-    coder = Encoder(FLAT)
-    octaves = [coder] * levels.OCTAVES
-    mean.encode(means.exact_means(floors, exact), floors, MeanPredictor(networks, **options), FLAT, octaves)
-    return coder.finish()
+    record, implementation = Record(), options.get("implementation", "native")
+    octaves = [record] * levels.OCTAVES
+    predictor = MeanPredictor(networks, **options)
+    mean.encode(means.exact_means(floors, exact), floors, predictor, octaves, implementation)
+    return record.written(FLAT).finish()
 
 
 @pytest.mark.parametrize("unit", [1e-3, 1e-8])

@@ -10,11 +10,11 @@ import numpy as np
 
 from neuralvdb.values.lattice.context import FACES, ONE, TOP, Context, bit_length, gather, log2
 from neuralvdb.values.lattice.levels import EDGE, Level
+from neuralvdb.values.lattice.means import SHARES
 
 KNOWN = 45  # 5 cells along the axis by 3 by 3
 _CENTRE, _BEFORE, _BEHIND = 22, 13, 31
 SCALES = 4
-SHARES = 32  # the first half's share of a cell's voxels is an input in 1/32, less a half
 
 
 def inputs_of(phase: int) -> int:

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from neuralvdb.archive.rans import Decoder, Encoder, Tables
+from neuralvdb.archive.rans import Decoder
 from neuralvdb.values.lattice import residual
 from neuralvdb.values.lattice.context import targets
 from neuralvdb.values.lattice.domain import Domain, Lattice, exact_of, rows_of
 from neuralvdb.values.lattice.levels import LEVELS, LIMIT, Level, build, refine
 from neuralvdb.values.lattice.predict import Predictor
+from neuralvdb.values.lattice.residual import Record
 from neuralvdb.values.lattice.steps import STEPS
 from neuralvdb.volume.grid import Tree
 
@@ -33,10 +34,8 @@ def levels_of(tree: Tree, part: Domain, component: int, lattice: Lattice) -> tup
     return [level.values for level in true], start
 
 
-def encode(
-    exact: list[np.ndarray], decoded: list[Level], predictor: Predictor, tables: Tables, out: Sequence[Encoder]
-) -> None:
-    """Appends one component to the encoders of its octaves and leaves its decoded values in decoded[0].
+def encode(exact: list[np.ndarray], decoded: list[Level], predictor: Predictor, out: Sequence[Record]) -> None:
+    """Appends one component to the records of its octaves and leaves its decoded values in decoded[0].
 
     exact: for each level (bricks, 512) float64, values in lattice units. decoded: the levels, as the decoder will
     begin with them: values known only of points that are not coded.
@@ -44,14 +43,14 @@ def encode(
     top = LEVELS - 1
     at = _root(decoded[top])
     whole = np.rint(_finite(exact[top][at]) / STEPS[top]).astype(np.int64)
-    residual.put(out[0], tables, np.diff(whole, prepend=0), np.full(len(whole), _ROOT_CLASS, np.uint8))
+    out[0].put(np.diff(whole, prepend=0), np.full(len(whole), _ROOT_CLASS, np.uint8))
     decoded[top].values[at] = whole * STEPS[top]
     for k, axis, phase in _order(decoded):
         at = targets(decoded[k], axis, phase)
         predictions, classes = predictor(decoded[k], *at, k, axis, phase)
         error = (_finite(exact[k][at]) - predictions) / STEPS[k]
         q = np.clip(np.rint(error), -residual.MAX_RESIDUAL, residual.MAX_RESIDUAL).astype(np.int64)
-        residual.put(out[octave(k)], tables, q, classes)
+        out[octave(k)].put(q, classes)
         decoded[k].values[at] = _clamped(predictions + q * STEPS[k])
 
 
