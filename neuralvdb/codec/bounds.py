@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from neuralvdb.codec.frame import content_hash
+from neuralvdb.codec.search import psnr
 from neuralvdb.settings import Bound, Preset, Settings
 from neuralvdb.values.lossy import Promise
 from neuralvdb.volume import VolumeGrid, describe_metadata, describe_transform
@@ -84,13 +85,15 @@ def active_range(grid: VolumeGrid, outliers: float = 0.0) -> tuple[float, float]
 
 
 def kept(promise: Promise, original: VolumeGrid, decoded: VolumeGrid) -> bool:
-    """Whether active leaf values are within the bound and everything else has the original's bits."""
+    """Whether active leaf values are within the bound and keep the PSNR, and all else has the original's bits."""
     if original.tree is None or decoded.tree is None:
         return False
     ours, theirs = decoded.tree.leaf, original.tree.leaf
     if ours.values.shape != theirs.values.shape or not np.array_equal(ours.active, theirs.active):
         return False
     on = unpack(theirs.active)
+    if promise.psnr and psnr(original.tree, decoded.tree) < promise.psnr:
+        return False
     near = promise.kept(theirs.values[on], ours.values[on])
     if not (near | _same_bits(ours.values[on], theirs.values[on])).all():
         return False

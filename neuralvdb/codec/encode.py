@@ -13,9 +13,11 @@ from neuralvdb import topology, values
 from neuralvdb.archive import ENTRY_SIZE, ArchiveWriter, FieldWriter, put_array
 from neuralvdb.codec.bounds import promise_for
 from neuralvdb.codec.frame import Frame, GridHead, head_of
+from neuralvdb.codec.search import Coded, family_of, to_psnr
 from neuralvdb.settings import Settings
 from neuralvdb.topology import Topology
 from neuralvdb.values import lossy
+from neuralvdb.values.lossy import Promise
 from neuralvdb.volume import Storage, Tree, VdbReader, VolumeGrid
 
 Progress = Callable[[int], None]
@@ -121,8 +123,13 @@ def encode_values(grid: VolumeGrid, settings: Settings) -> CodedValues:
     assert grid.tree is not None
     exact = CodedValues(0, values.encode(grid.tree), {}, grid.tree)
     promise = promise_for(grid, settings)
-    if promise is not None:
-        coded = CodedValues(1, *lossy.encode(grid.tree, promise, threads=settings.threads))
+    found = None if promise is None else _lossy(grid.tree, family_of(grid.tree, promise), settings.threads)
+    if found is not None:
+        coded = CodedValues(1, *found)
         if coded.size < exact.size:
             return coded
     return exact
+
+
+def _lossy(tree: Tree, promise: Promise, threads: int) -> Coded | None:
+    return to_psnr(tree, promise, threads) if promise.psnr else lossy.encode(tree, promise, threads=threads)

@@ -21,6 +21,8 @@ from neuralvdb.values.lattice.steps import UNITS_PER_ERROR
 from neuralvdb.values.lossless import put_shell, take_shell
 from neuralvdb.volume.grid import LEAF_SLOTS, Level, Tree, unpack
 
+_SAMPLE = 64  # leaves that a family is tried on
+
 
 @dataclass(frozen=True)
 class Promise:
@@ -28,7 +30,8 @@ class Promise:
 
     bound: in the grid's values, infinite where nothing is promised. family: of the predictor. half: values will be
     saved as half, and are promised as that. step: 0 for the sample lattice, else the finest step of the mean lattice,
-    and knee where its companding begins (0: nowhere), both in the grid's values.
+    and knee where its companding begins (0: nowhere), both in the grid's values. psnr: of active leaf values in dB,
+    peak = active range; 0 where none is promised.
     """
 
     bound: float
@@ -37,6 +40,7 @@ class Promise:
     ratio: float = 0.0
     step: float = 0.0
     knee: float = 0.0
+    psnr: float = 0.0
 
     @property
     def lattice(self) -> domain.Lattice:
@@ -53,15 +57,17 @@ class Promise:
             error = np.abs(decoded - x)
             return (np.isfinite(error) & (error <= np.maximum(self.bound, self.ratio * np.abs(x)))) | (decoded == x)
 
-    @property
-    def error(self) -> tuple[float | None, float]:
-        """Bound, None where it is infinite, and ratio."""
-        return (self.bound if np.isfinite(self.bound) else None), self.ratio
+    def described(self) -> dict[str, object]:
+        """For people and JSON; max_error is None where it is infinite."""
+        bound = self.bound if np.isfinite(self.bound) else None
+        lattice = "mean" if self.step else "sample"
+        return {"max_error": bound, "ratio": self.ratio, "psnr": self.psnr, "lattice": lattice, "family": self.family}
 
     def valid(self) -> bool:
         """Whether the numbers make sense, as those of a damaged archive may not."""
         lattice = np.isfinite(self.step) and (self.step > 0 or np.isfinite(self.bound))
         numbers = self.bound > 0 and 0 <= self.ratio < 1 and self.step >= 0 and 0 <= self.knee < np.inf
+        numbers = numbers and 0 <= self.psnr < np.inf
         return bool(lattice and numbers and self.knee <= self.step * 1e9)
 
 
@@ -83,7 +89,7 @@ def encode(
     rows = tables.chosen(counts, promise.family)
     out = FieldWriter()
     out.put("u8", priors.FAMILIES.index(promise.family), promise.half)
-    numbers = struct.pack("<4d", promise.bound, promise.ratio, promise.step, promise.knee)
+    numbers = struct.pack("<5d", promise.bound, promise.ratio, promise.step, promise.knee, promise.psnr)
     out.put_bytes(priors.identity(promise.family) + numbers)
     put_array(out, rows - tables.own(promise.family))
     put_shell(out, tree)
@@ -120,6 +126,17 @@ def _encode(
     exact, decoded = sample.levels_of(*place)
     sample.encode(exact, decoded, Predictor(prior.networks, **options), records)
     return decoded[0]
+
+
+def sample_size(tree: Tree, promise: Promise) -> int:
+    """Bytes, nearly, that a few neighbouring leaves take: what tells which family of networks suits a tree."""
+    part = domain.sample(tree, _SAMPLE)
+    prior = priors.load(promise.family)
+    streams = [Record() for _ in range(levels.OCTAVES)]
+    for component in range(_values(tree).shape[2]):
+        _encode(tree, part, component, promise, prior, streams, 1, "native")
+    freq = tables.tables_of(tables.chosen(sum(stream.counts for stream in streams), promise.family))
+    return sum(stream.written(freq).size for stream in streams)
 
 
 def promise_of(payload: bytes, where: str) -> Promise:
@@ -194,10 +211,10 @@ def _take_promise(source: FieldReader) -> tuple[Promise, priors.Prior]:
         raise source.damaged("a family of predictors that does not exist")
     prior = priors.load(priors.FAMILIES[family])
     head = bytes(source.take_bytes())
-    if len(head) != 40 or head[:8] != priors.identity(priors.FAMILIES[family]):
+    if len(head) != 48 or head[:8] != priors.identity(priors.FAMILIES[family]):
         raise source.damaged("it needs predictors that this version does not have")
-    bound, ratio, step, knee = struct.unpack("<4d", head[8:])
-    promise = Promise(bound, priors.FAMILIES[family], bool(half), ratio, step, knee)
+    bound, *numbers = struct.unpack("<5d", head[8:])
+    promise = Promise(bound, priors.FAMILIES[family], bool(half), *numbers)
     if not promise.valid():
         raise source.damaged("it promises what makes no sense")
     return promise, prior

@@ -68,6 +68,18 @@ def domains(tree: Tree, wanted: Collection[int] | None = None) -> Iterator[Domai
             yield _domain(tree, group, origins[group.leaves], lowers)
 
 
+def sample(tree: Tree, most: int) -> Domain:
+    """The middle leaves, at most `most`, of the lower node that has the most of them."""
+    origins = leaf_origins(tree).astype(np.int64)
+    nodes = origins // _BLOCK
+    _, number = distinct(nodes)
+    leaves = np.nonzero(number == np.bincount(number).argmax())[0]
+    leaves = leaves[max(0, (len(leaves) - most) // 2) :][:most]
+    corner = nodes[leaves[0]] * _BLOCK
+    lowers = child_origins(tree.root.child_origins, tree.upper.child, UPPER_LOG2, _BLOCK)
+    return _domain(tree, Group(leaves, corner, _BLOCK), origins[leaves], lowers)
+
+
 def _domain(tree: Tree, group: Group, origins: np.ndarray, lowers: np.ndarray) -> Domain:
     """The box reaches at least a brick beyond the leaves but not out of the cube, and keeps to lower nodes' lines."""
     low = np.maximum((origins.min(0) - EDGE) // _BLOCK * _BLOCK, group.corner)

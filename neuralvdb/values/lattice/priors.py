@@ -14,6 +14,7 @@ from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.predict import FINEST
 
 FAMILIES = ("fog", "velocity", "levelset", "fog-mean")  # -mean: for the mean lattice
+SAMPLE_FAMILIES = tuple(family for family in FAMILIES if not family.endswith("-mean"))
 _FILE = Path(__file__).with_name("priors.npz")
 _PARTS = tuple(Network.__dataclass_fields__)
 
