@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
+from neuralvdb.archive import FieldReader, FieldWriter, put_array
 from neuralvdb.archive.rans import Encoder
-from neuralvdb.topology import Topology
 from neuralvdb.values import tiles
 from neuralvdb.values.lattice import domain, levels, mean, priors, sample
 from neuralvdb.values.lattice.compand import knee_of
 from neuralvdb.values.lattice.predict import MeanPredictor, Predictor
 from neuralvdb.values.lattice.steps import UNITS_PER_ERROR
-from neuralvdb.values.lossless import put_shell, take_shell
-from neuralvdb.volume.grid import LEAF_SLOTS, Level, Tree, unpack
+from neuralvdb.values.lossless import put_shell
+from neuralvdb.volume.grid import Level, Tree, unpack
 
 
 @dataclass(frozen=True)
@@ -51,6 +49,12 @@ class Promise:
             error = np.abs(decoded - x)
             return (np.isfinite(error) & (error <= np.maximum(self.bound, self.ratio * np.abs(x)))) | (decoded == x)
 
+    def values(self, lattice: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        """The grid's values of lattice values, rounded as they will be saved."""
+        with np.errstate(over="ignore"):
+            found = self.lattice.values(lattice).astype(dtype)
+            return found.astype(np.float32).astype(np.float16).astype(dtype) if self.half else found
+
     @property
     def error(self) -> tuple[float | None, float]:
         """Bound, None where it is infinite, and ratio."""
@@ -59,6 +63,7 @@ class Promise:
     def valid(self) -> bool:
         """Whether the numbers make sense, as those of a damaged archive may not."""
         lattice = np.isfinite(self.step) and (self.step > 0 or np.isfinite(self.bound))
+        lattice = lattice and (self.step > 0) == self.family.endswith("-mean")
         numbers = self.bound > 0 and 0 <= self.ratio < 1 and self.step >= 0 and 0 <= self.knee < np.inf
         return bool(lattice and numbers and self.knee <= self.step * 1e9)
 
@@ -72,14 +77,14 @@ def encode(
     out.put("u8", priors.FAMILIES.index(promise.family), promise.half)
     out.put_bytes(prior.identity + struct.pack("<4d", promise.bound, promise.ratio, promise.step, promise.knee))
     put_shell(out, tree)
-    values = _values(tree).copy()
+    values = values_of(tree).copy()
     sections: dict[int, bytes] = {}
     for number, part in enumerate(domain.domains(tree)):
         coders = []
         for component in range(values.shape[2]):
             coders.append([Encoder(prior.tables) for _ in range(levels.OCTAVES)])
             level = _encode(tree, part, component, promise, prior, coders[-1], threads, implementation)
-            _store(values, part, component, level, promise)
+            store(values, part, component, level, promise)
         exceptions = _exceptions(tree, part, values, promise)
         for octave, payload in tiles.pack(coders, exceptions, threads):
             sections[levels.OCTAVES * number + octave] = payload
@@ -110,68 +115,11 @@ def _encode(
 
 def promise_of(payload: bytes, where: str) -> Promise:
     """The promise of a payload. Raises DamagedFile."""
-    return _take_promise(FieldReader(payload, where))[0]
+    return take_promise(FieldReader(payload, where))[0]
 
 
-def decode(
-    payload: bytes,
-    sections: Mapping[int, bytes],
-    topology: Topology,
-    dtype: np.dtype,
-    components: int,
-    declared: int,
-    where: str,
-    *,
-    threads: int = 1,
-    implementation: str = "native",
-) -> Tree:
-    """The tree of `topology` with its values; sections: TILE payloads by their number, read on access.
-
-    Raises DamagedFile as lossless.decode() does.
-    """
-    source = FieldReader(payload, where)
-    promise, prior = _take_promise(source)
-    tree = take_shell(source, topology, dtype, components, declared)
-    source.finish()
-    values = _values(tree)
-    values[unpack(tree.leaf.active)] = 0
-    number = -1
-    for number, part in enumerate(domain.domains(tree)):
-        reader = tiles.TileReader(sections, number, components, prior.tables, where, threads)
-        for component in range(components):
-            streams = reader.component(component)
-            level = _decode(tree, part, component, promise, prior, streams, threads, implementation)
-            streams.finish()
-            _store(values, part, component, level, promise)
-        _take_exceptions(reader.exceptions, tree, part, values)
-    if any(section >= levels.OCTAVES * (number + 1) for section in sections):
-        raise source.damaged("it has sections for domains that there are not")
-    return tree
-
-
-def _decode(
-    tree: Tree,
-    part: domain.Domain,
-    component: int,
-    promise: Promise,
-    prior: priors.Prior,
-    streams: tiles.ComponentReader,
-    threads: int,
-    implementation: str,
-) -> levels.Level:
-    """The voxels of a component of a domain, the opposite of _encode()."""
-    place = (tree, part, component, promise.lattice)
-    options = {"threads": threads, "implementation": implementation}
-    if promise.step:
-        floors = mean.floors_of(*place)[1]
-        mean.decode(floors, MeanPredictor(prior.networks, **options), streams)
-        return floors[0].level
-    decoded = sample.levels_of(*place)[1]
-    sample.decode(decoded, Predictor(prior.networks, **options), streams)
-    return decoded[0]
-
-
-def _take_promise(source: FieldReader) -> tuple[Promise, priors.Prior]:
+def take_promise(source: FieldReader) -> tuple[Promise, priors.Prior]:
+    """What stands at the beginning of a payload. Raises DamagedFile."""
     family, half = source.take("u8"), source.take("u8")
     if family >= len(priors.FAMILIES) or half > 1:
         raise source.damaged("a family of predictors that does not exist")
@@ -186,7 +134,7 @@ def _take_promise(source: FieldReader) -> tuple[Promise, priors.Prior]:
     return promise, prior
 
 
-def _values(tree: Tree) -> np.ndarray:
+def values_of(tree: Tree) -> np.ndarray:
     """(N, 512, C) view of the leaves' values."""
     shape = tree.leaf.values.shape
     return tree.leaf.values.reshape(*shape[:2], shape[2] if len(shape) == 3 else 1)
@@ -197,16 +145,12 @@ def _with_values(tree: Tree, values: np.ndarray) -> Tree:
     return Tree(tree.root, tree.upper, tree.lower, leaf)
 
 
-def _store(values: np.ndarray, part: domain.Domain, component: int, level: levels.Level, promise: Promise) -> None:
+def store(values: np.ndarray, part: domain.Domain, component: int, level: levels.Level, promise: Promise) -> None:
     """Decoded lattice values to the active voxels of a domain's leaves."""
     bricks = len(part.leaves)
-    with np.errstate(over="ignore"):
-        found = promise.lattice.values(level.values[:bricks]).astype(values.dtype)
-        if promise.half:
-            found = found.astype(np.float32).astype(np.float16).astype(values.dtype)
     on = level.coded[:bricks] != 0
     target = values[part.leaves, :, component]
-    target[on] = found[on]
+    target[on] = promise.values(level.values[:bricks], values.dtype)[on]
     values[part.leaves, :, component] = target
 
 
@@ -215,7 +159,7 @@ def _exceptions(tree: Tree, part: domain.Domain, values: np.ndarray, promise: Pr
     out = FieldWriter()
     on = unpack(tree.leaf.active[part.leaves])
     for component in range(values.shape[2]):
-        x, y = _values(tree)[part.leaves, :, component], values[part.leaves, :, component]
+        x, y = values_of(tree)[part.leaves, :, component], values[part.leaves, :, component]
         off = on & ~promise.kept(x, y)
         place = np.flatnonzero(off)
         out.put_varint(len(place))
@@ -225,20 +169,3 @@ def _exceptions(tree: Tree, part: domain.Domain, values: np.ndarray, promise: Pr
             y[off] = x[off]
             values[part.leaves, :, component] = y
     return out.getvalue()
-
-
-def _take_exceptions(source: FieldReader, tree: Tree, part: domain.Domain, values: np.ndarray) -> None:
-    on = unpack(tree.leaf.active[part.leaves]).reshape(-1)
-    for component in range(values.shape[2]):
-        count = source.take_varint()
-        if count > len(on):
-            raise source.damaged(f"{count} exceptions among {len(on)} voxels")
-        if not count:
-            continue
-        place = np.cumsum(take_array(source, np.dtype("<u8"), count))
-        exact = take_array(source, values.dtype, count)
-        if place[-1] >= len(on) or (np.diff(place.astype(np.int64)) <= 0).any() or not on[place].all():
-            raise source.damaged("an exception stands where no active voxel is")
-        leaf, voxel = np.divmod(place.astype(np.int64), LEAF_SLOTS)
-        values[part.leaves[leaf], voxel, component] = exact
-    source.finish()

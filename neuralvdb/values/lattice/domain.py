@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,13 +59,12 @@ def groups(origins: np.ndarray) -> list[Group]:
     return [Group(parts[i], start + corner[first[i]] * DOMAIN, int(size[first[i]])) for i in ordered]
 
 
-def domains(tree: Tree, wanted: Collection[int] | None = None) -> Iterator[Domain]:
-    """The domains of a tree in the order of groups(), or those with the numbers `wanted`."""
+def domains(tree: Tree, of: list[Group] | None = None) -> Iterator[Domain]:
+    """The domains of a tree, or those of some groups of its leaves, in order."""
     origins = leaf_origins(tree).astype(np.int64)
     lowers = child_origins(tree.root.child_origins, tree.upper.child, UPPER_LOG2, _BLOCK)
-    for number, group in enumerate(groups(origins)):
-        if wanted is None or number in wanted:
-            yield _domain(tree, group, origins[group.leaves], lowers)
+    for group in groups(origins) if of is None else of:
+        yield _domain(tree, group, origins[group.leaves], lowers)
 
 
 def _domain(tree: Tree, group: Group, origins: np.ndarray, lowers: np.ndarray) -> Domain:

@@ -31,10 +31,16 @@ Residuals = Callable[..., np.ndarray]
 
 def floors_of(tree: Tree, part: Domain, component: int, lattice: Lattice) -> tuple[list[np.ndarray], list[Floor]]:
     """Exact means (R, 512) float64 of every floor, and the floors as a decoder begins with them."""
-    values, active, coded = rows_of(tree, part, component, lattice)
-    floors = tower(Level(part.low, part.table, values, active, coded, len(part.leaves)))
+    floors = blank(tree, part, component, lattice)
     exact = np.nan_to_num(exact_of(tree, part, component, lattice), nan=0.0, posinf=LIMIT, neginf=-LIMIT)
-    return exact_means(floors, np.concatenate([exact, np.zeros((len(values) - len(exact), 512))])), floors
+    constants = np.zeros((len(floors[0].counts) - len(exact), 512))
+    return exact_means(floors, np.concatenate([exact, constants])), floors
+
+
+def blank(tree: Tree, part: Domain, component: int, lattice: Lattice) -> list[Floor]:
+    """The floors as a decoder begins with them: what is coded is 0."""
+    values, active, coded = rows_of(tree, part, component, lattice)
+    return tower(Level(part.low, part.table, values, active, coded, len(part.leaves)))
 
 
 def encode(
