@@ -71,7 +71,7 @@ def fields_of(paths: Iterable[str | os.PathLike[str]], family: str) -> list[Fiel
                 span = float(finite.max() - finite.min()) if len(finite) else 0.0
                 if len(values) >= _SMALLEST and 0 < span < _LARGEST_RANGE:
                     found.setdefault(
-                        component.tobytes(), Field(grid.name, grid.tree, c, span, finite.min() >= 0, len(values))
+                        component.tobytes(), Field(grid.name, grid.tree, c, span, bool(finite.min() >= 0), len(values))
                     )
     return list(found.values())
 
