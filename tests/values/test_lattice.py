@@ -241,3 +241,19 @@ def test_a_mean_lattice_stores_what_is_not_finite():
     found = decoded(grid, payload, sections).leaf.values
     assert np.isnan(found).sum() == 1
     assert np.isinf(found).sum() == 1
+
+
+def test_points_beyond_a_domain_are_never_ones_yet_to_be_decoded(monkeypatch):
+    """Where domains meet, the last plane is predicted from what is known: a ramp that goes on costs little there."""
+    monkeypatch.setattr(domain, "_FEW", 0)
+    ramp = np.broadcast_to(np.arange(300, dtype=np.float32)[:, None, None], (300, 8, 8)).copy()
+    grid = grid_of(ramp, np.ones(ramp.shape, bool), origin=(0, 0, 0))
+    part, _ = domain.domains(grid.tree)
+    exact, decoded = sample.levels_of(grid.tree, part, 0, domain.Lattice(1 / 16))
+    for level, values in zip(decoded, exact, strict=True):
+        level.values[:] = np.rint(values)
+    row, place = context.targets(decoded[0], 0, 0)
+    seen = context.context(decoded[0], row, place, 0, 0, 16)
+    last = decoded[0].cells[row, 0] * 8 + place // 64 == 255
+    assert last.any()
+    assert np.abs(seen.base - exact[0][row, place])[last].max() <= 2 * 16

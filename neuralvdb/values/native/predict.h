@@ -38,14 +38,17 @@ struct Net {
     int shifts[6];
 };
 
-// A brick with its surroundings, coordinates clamped to the level's box.
+// A brick with its surroundings. Coordinates are clamped to the level's box, those above it mirrored if told so.
 class Neighbourhood {
 public:
-    void load(const LevelView& level, int64_t brick) {
+    void load(const LevelView& level, int64_t brick, bool mirror = false) {
         for (int axis = 0; axis < 3; ++axis) {
             const int64_t first = level.cells[3 * brick + axis] * int64_t(kEdge) - kPad;
             const int64_t last = level.shape[axis] * kEdge - 1;
-            for (int i = 0; i < kPadded; ++i) at_[axis][i] = std::clamp<int64_t>(first + i, 0, last);
+            for (int i = 0; i < kPadded; ++i) {
+                const int64_t at = first + i, inside = at > last && mirror ? 2 * last - at : at;
+                at_[axis][i] = std::clamp<int64_t>(inside, 0, last);
+            }
         }
         for (int i = 0; i < kPadded; ++i)
             for (int j = 0; j < kPadded; ++j) loadLine(level, i, j);
@@ -251,7 +254,7 @@ inline void predictRange(const LevelView& level, const Net& net, const int32_t* 
     auto near = std::make_unique<Neighbourhood>();
     int64_t loaded = -1;
     predictBlocks(net, places, first, last, predictions, classes, [&](size_t point, int at, float* inputs, int lane) {
-        if (rows[point] != loaded) near->load(level, loaded = rows[point]);
+        if (rows[point] != loaded) near->load(level, loaded = rows[point], /*mirror=*/true);
         return look(*near, at, offsets, step, log_step, inputs, lane);
     });
 }
