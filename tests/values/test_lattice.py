@@ -155,10 +155,20 @@ def test_several_domains_are_independent_boxes():
 
 
 def test_few_leaves_share_a_domain():
-    grid = two_ends(600)
+    grid = two_ends(300)
     (part,) = domain.domains(grid.tree)
     assert len(part.leaves) == len(grid.tree.leaf)
     assert_kept(grid, lossy.Promise(0.01, "fog", False))
+
+
+def test_scattered_leaves_share_a_domain_where_that_is_no_waste_of_space():
+    """Two leaves at the ends of a cube of 1024 stay apart; leaves in a quarter of its cubes of 256 join."""
+    ends = domain.groups(np.array([[0, 0, 0], [1016, 1016, 1016]]))
+    assert [(tuple(g.corner), g.edge) for g in ends] == [((0, 0, 0), 256), ((768, 768, 768), 256)]
+    plane = np.stack(np.unravel_index(np.arange(16), (1, 4, 4)), 1) * 256
+    (joined,) = domain.groups(plane)
+    assert (joined.edge, len(joined.leaves)) == (1024, 16)
+    assert {group.edge for group in domain.groups(plane[:15])} == {512}
 
 
 def test_many_leaves_are_cut_into_cubes(monkeypatch):
