@@ -17,6 +17,8 @@ from neuralvdb.volume import _bridge
 from neuralvdb.volume.grid import Level, Storage, Tree, VolumeGrid, leaf_origins, unpack
 from neuralvdb.volume.vdb import arrays_of, tree_of
 
+_CHUNK = 1 << 12  # leaves averaged together; bounds the memory for temporaries
+
 
 def touched(origins: np.ndarray, box: Box) -> np.ndarray:
     """(N,) bool: whether the leaf at each of `origins` (N, 3), in voxels, meets the box."""
@@ -84,12 +86,16 @@ def sampled(tree: Tree, lod: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def averaged(tree: Tree, lod: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cells (N, M, C) float64 and active (N, M) bool: means of the active voxels of each, the first where none is."""
-    values, on = _cells(tree.leaf.values, lod), _cells(unpack(tree.leaf.active), lod)
-    with np.errstate(invalid="ignore", over="ignore"):
-        total = np.where(on, values, 0).sum(2, dtype=np.float64) / np.maximum(on.sum(2), 1)
-    active = on[..., 0].any(2)
-    return np.where(active[..., None], total, values[:, :, 0]), active
+    """Cells (N, M, C) and active (N, M) bool: means of the active voxels of each cell, or its first where none is."""
+    values, active = (array.copy() for array in sampled(tree, lod))
+    for i in range(0, len(values), _CHUNK):
+        part = slice(i, i + _CHUNK)
+        voxels, on = _cells(tree.leaf.values[part], lod), _cells(unpack(tree.leaf.active[part]), lod)
+        with np.errstate(invalid="ignore", over="ignore"):
+            means = np.where(on, voxels, 0).sum(2, dtype=np.float64) / np.maximum(on.sum(2), 1)
+            active[part] = on[..., 0].any(2)
+            values[part] = np.where(active[part, :, None], means, values[part])
+    return values, active
 
 
 def _cells(voxels: np.ndarray, lod: int) -> np.ndarray:

@@ -162,9 +162,20 @@ def _entry(rng: random.Random, parts: list[Part]) -> None:
     )
     value = getattr(rng.choice(parts).section, name) if rng.random() < 0.5 else huge_or_tiny(rng, width)
     if rng.random() < 0.2:
-        name, value = "kind", rng.choice(("TOPO", "VALS", "BLOB", "FRAM", "XTRA", "\x00\xff\r\n"))
+        name, value = "kind", rng.choice(("TOPO", "VALS", "TILE", "BLOB", "FRAM", "XTRA", "\x00\xff\r\n"))
     section = replace(parts[i].section, required=rng.random() < 0.5, **{name: value})
     parts[i] = Part(section, parts[i].payload, parts[i].streams)
+
+
+def _part_number(rng: random.Random, parts: list[Part]) -> None:
+    """Which domain and octave a section says it has."""
+    tiles = [i for i, part in enumerate(parts) if part.section.kind == "TILE"]
+    if not tiles:
+        _entry(rng, parts)
+        return
+    i = rng.choice(tiles)
+    number = rng.choice((0, 1, 2, 3, 4, 5, 7, 8, huge_or_tiny(rng, 4)))
+    parts[i] = Part(replace(parts[i].section, part=number), parts[i].payload, parts[i].streams)
 
 
 def _raw_size(rng: random.Random, parts: list[Part]) -> None:
@@ -217,5 +228,5 @@ def _varint(value: int) -> bytes:
 
 _MUTATIONS: tuple[Callable[[random.Random, list[Part]], None], ...] = (
     *(_payload, _stream_head, _stream_head, _array, _array, _array, _array),
-    *(_forged_blob, _zeros, _entry, _raw_size, _list, _border),
+    *(_forged_blob, _zeros, _entry, _part_number, _raw_size, _list, _border),
 )

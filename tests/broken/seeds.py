@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +13,8 @@ from hostile import Part, Stream
 
 from neuralvdb.api import compress, decompress
 from neuralvdb.codec.decode import FrameReader
-from neuralvdb.settings import Bound, Settings
+from neuralvdb.errors import Unsupported
+from neuralvdb.settings import Bound, Box, Settings
 from neuralvdb.volume import Storage, VdbReader, VolumeGrid, from_dense, write_vdb
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,20 +22,29 @@ DATA = Path(os.environ.get("NEURALVDB_TEST_DATA", ROOT.parent / "shared" / "data
 # Modules that take streams.
 _TAKERS = ("topology.lossless", "values.lossless", "values.reader", "codec.frame", "codec.decode")
 
-_LOSSY = ("made_none", "made_blosc", "arnold_torus01")
+# Options of `nvdb decompress`, and what they mean.
+OPTIONS = {
+    (): Settings(),
+    ("--bbox=-2,1,3,9,30,7",): Settings(box=Box((-2, 1, 3), (9, 30, 7))),
+    ("--lod", "1"): Settings(lod=1),
+    ("--bbox=1290,0,0,1400,9,9", "--lod", "2"): Settings(box=Box((1290, 0, 0), (1400, 9, 9)), lod=2),
+    ("--lod", "3"): Settings(lod=3),
+}
+
+_LOSSY = ("made_none", "made_blosc", "made_rod", "arnold_torus01")
 _MAX_VDB = 3 << 20  # bytes
 
 
 @dataclass(frozen=True)
 class Seed:
     """A file to damage. hot: where its lengths and counts stand. Of archives also their parts and the .vdb
-    file they decode to."""
+    files they decode to: by the options of OPTIONS, None where these grids have no levels of detail."""
 
     name: str
     data: bytes
     hot: list[tuple[int, int]]
     parts: list[Part] = field(default_factory=list)
-    decoded: bytes = b""
+    decoded: dict[tuple[str, ...], bytes | None] = field(default_factory=dict)
 
 
 def archive_seeds(folder: Path) -> list[Seed]:
@@ -69,7 +80,7 @@ def _made(folder: Path) -> list[Path]:
     x, y, z = np.meshgrid(*[np.linspace(-1, 1, 12)] * 3, indexing="ij")
     fog = np.maximum(0, 1 - np.sqrt(x * x + y * y + z * z)).astype(np.float32)
     wind = np.stack([x, y, z], -1).astype(np.float32)
-    made = [_odd(folder, fog)]
+    made = [_odd(folder, fog), _rod(folder)]
     for compression in ("none", "zip", "blosc"):
         grids = [
             _grid("density", fog),
@@ -93,6 +104,16 @@ def _odd(folder: Path, fog: np.ndarray) -> Path:
     return path
 
 
+def _rod(folder: Path) -> Path:
+    """A grid of two domains, noise in one of them: its octaves are large enough for sections of their own."""
+    values = np.zeros((1310, 28, 28), np.float32)
+    values[:28] = np.random.default_rng(1).random((28, 28, 28), np.float32)
+    values[-9:, :9, :9] = 0.5
+    path = folder / "made_rod.vdb"
+    write_vdb(path, [_grid("density", values)])
+    return path
+
+
 def _grid(name: str, values: np.ndarray, **options: object) -> VolumeGrid:
     active = (values != 0).reshape(*values.shape[:3], -1).any(-1)
     return from_dense(values, name=name, active=active, **options)
@@ -110,11 +131,15 @@ def _archive_seed(path: Path, folder: Path, settings: Settings = Settings()) -> 
     name = path.stem + (" lossy" if settings.bounds else f" {settings.quality}" if settings.quality else "")
     archive, back = folder / f"{name}.neuralvdb", folder / f"{name}.back.vdb"
     compress(path, archive, replace(settings, threads=1))
-    decompress(archive, back, Settings(threads=1))
+    decoded: dict[tuple[str, ...], bytes | None] = dict.fromkeys(OPTIONS)
+    for options, meaning in OPTIONS.items():
+        with contextlib.suppress(Unsupported):
+            decompress(archive, back, replace(meaning, threads=1, force=True))
+            decoded[options] = back.read_bytes()
     data = archive.read_bytes()
     parts = _parts(archive)
     hot = [(0, 64), (len(data) - 200, len(data))]
-    return Seed(name, data, hot, parts, back.read_bytes())
+    return Seed(name, data, hot, parts, decoded)
 
 
 def _parts(archive: Path) -> list[Part]:

@@ -17,7 +17,16 @@ KEYS = {
         "ratio": float,
         "seconds": float,
     },
-    "decompress": {"source": str, "target": str, "archive_size": int, "vdb_size": int, "grids": list, "seconds": float},
+    "decompress": {
+        "source": str,
+        "target": str,
+        "archive_size": int,
+        "vdb_size": int,
+        "grids": list,
+        "parts": dict,
+        "notes": list,
+        "seconds": float,
+    },
     "verify": {"path": str, "original": (str, type(None)), "grids": int, "differences": list},
     "diff": {"first": str, "second": str, "same": bool, "changes": list, "grids": list},
     "info": {

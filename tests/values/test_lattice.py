@@ -158,10 +158,20 @@ def test_several_domains_are_independent_boxes():
 
 
 def test_few_leaves_share_a_domain():
-    grid = two_ends(600)
+    grid = two_ends(300)
     (part,) = domain.domains(grid.tree)
     assert len(part.leaves) == len(grid.tree.leaf)
     assert_kept(grid, lossy.Promise(0.01, "fog", False))
+
+
+def test_scattered_leaves_share_a_domain_where_that_is_no_waste_of_space():
+    """Two leaves at the ends of a cube of 1024 stay apart; leaves in a quarter of its cubes of 256 join."""
+    ends = domain.groups(np.array([[0, 0, 0], [1016, 1016, 1016]]))
+    assert [(tuple(g.corner), g.edge) for g in ends] == [((0, 0, 0), 256), ((768, 768, 768), 256)]
+    plane = np.stack(np.unravel_index(np.arange(16), (1, 4, 4)), 1) * 256
+    (joined,) = domain.groups(plane)
+    assert (joined.edge, len(joined.leaves)) == (1024, 16)
+    assert {group.edge for group in domain.groups(plane[:15])} == {512}
 
 
 def test_many_leaves_are_cut_into_cubes(monkeypatch):
@@ -244,3 +254,19 @@ def test_a_mean_lattice_stores_what_is_not_finite():
     found = decoded(grid, payload, sections).leaf.values
     assert np.isnan(found).sum() == 1
     assert np.isinf(found).sum() == 1
+
+
+def test_points_beyond_a_domain_are_never_ones_yet_to_be_decoded(monkeypatch):
+    """Where domains meet, the last plane is predicted from what is known: a ramp that goes on costs little there."""
+    monkeypatch.setattr(domain, "_FEW", 0)
+    ramp = np.broadcast_to(np.arange(300, dtype=np.float32)[:, None, None], (300, 8, 8)).copy()
+    grid = grid_of(ramp, np.ones(ramp.shape, bool), origin=(0, 0, 0))
+    part, _ = domain.domains(grid.tree)
+    exact, decoded = sample.levels_of(grid.tree, part, 0, domain.Lattice(1 / 16))
+    for level, values in zip(decoded, exact, strict=True):
+        level.values[:] = np.rint(values)
+    row, place = context.targets(decoded[0], 0, 0)
+    seen = context.context(decoded[0], row, place, 0, 0, 16)
+    last = decoded[0].cells[row, 0] * 8 + place // 64 == 255
+    assert last.any()
+    assert np.abs(seen.base - exact[0][row, place])[last].max() <= 2 * 16

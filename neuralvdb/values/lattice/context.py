@@ -68,11 +68,20 @@ def offsets(axis: int, phase: int) -> np.ndarray:
     return np.array(found, np.int64)
 
 
-def gather(level: Level, row: np.ndarray, place: np.ndarray, offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Values (n, m) int64 and active (n, m) int64 of the points at `offset` (m, 3) from points of bricks."""
+def gather(
+    level: Level, row: np.ndarray, place: np.ndarray, offset: np.ndarray, *, mirror: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Values (n, m) int64 and active (n, m) int64 of the points at `offset` (m, 3) from points of bricks.
+
+    Coordinates are clamped to the box, those above it mirrored if told so: an even point stays an even one, which is
+    known where the last one of the box, an odd one, is not.
+    """
     inside = np.stack(np.unravel_index(place, (EDGE,) * 3), 1)
     point = (level.cells[row] * EDGE + inside)[:, None] + offset
-    point = np.clip(point, 0, np.array(level.table.shape) * EDGE - 1)
+    last = np.array(level.table.shape) * EDGE - 1
+    if mirror:
+        point = np.where(point > last, 2 * last - point, point)
+    point = np.clip(point, 0, last)
     rows = level.table[tuple(np.moveaxis(point // EDGE, 2, 0))]
     x, y, z = np.moveaxis(point % EDGE, 2, 0)
     places = x * 64 + y * 8 + z
@@ -81,7 +90,7 @@ def gather(level: Level, row: np.ndarray, place: np.ndarray, offset: np.ndarray)
 
 def context(level: Level, row: np.ndarray, place: np.ndarray, axis: int, phase: int, step: int) -> Context:
     """Context of points; step: of the level's residuals, in lattice units."""
-    values, active = gather(level, row, place, offsets(axis, phase))
+    values, active = gather(level, row, place, offsets(axis, phase), mirror=True)
     base = (9 * (values[:, 13] + values[:, 22]) - values[:, 4] - values[:, 31] + 8) >> 4
     delta = values - base[:, None]
     known = slice(0, KNOWN)

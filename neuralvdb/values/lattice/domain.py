@@ -12,9 +12,10 @@ from neuralvdb.values.lattice.levels import EDGE, LIMIT
 from neuralvdb.volume.grid import LOWER_LOG2, UPPER_LOG2, Tree, child_origins, leaf_origins, unpack
 from neuralvdb.volume.lookup import constants_at, distinct, find
 
-DOMAIN = 256  # edge in voxels; four times as long where leaves are few
+DOMAIN = 256  # edge in voxels; up to four times as long where leaves are few and scattered
 _BLOCK = 128  # domains keep to the lines of lower nodes
-_FEW = 4096  # leaves of a domain whose edge is longer than DOMAIN
+_FEW = 4096  # leaves of a domain whose edge is longer than DOMAIN, at most,
+_SCATTERED = 4  # and one in so many cubes of DOMAIN in it holds some, at least
 
 
 @dataclass
@@ -49,8 +50,9 @@ def groups(origins: np.ndarray) -> list[Group]:
     left = np.arange(len(cell))
     for shift in (2, 1, 0):
         at = cell[left] >> shift
-        number = distinct(at)[1]
-        done = (np.bincount(number)[number] <= _FEW) | (shift == 0)
+        number, used = distinct(at)[1], distinct(cell[left])[0]
+        joined = (np.bincount(number) <= _FEW) & (_SCATTERED * np.bincount(number[used]) >= 1 << 3 * shift)
+        done = joined[number] | (shift == 0)
         corner[left[done]], size[left[done]] = at[done] << shift, DOMAIN << shift
         left = left[~done]
     first, number = distinct(corner)

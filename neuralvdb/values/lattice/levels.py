@@ -5,7 +5,7 @@ leaves). Letters in shapes: R rows, B bricks, n points. Values are integers in l
 
 A level covers a box of bricks. Each cell of the box names a row: a brick that holds points to be coded, or
 one that is constant (a tile or the background), rows shared by all cells of the same constant. Beyond the
-box nothing is known and coordinates are clamped to it.
+box nothing is known and coordinates are brought back into it.
 """
 
 from __future__ import annotations

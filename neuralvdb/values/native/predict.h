@@ -39,16 +39,20 @@ struct Net {
     int shifts[6];
 };
 
-// A brick with its surroundings, `reach` points to either side of each axis, coordinates clamped to the level's box.
+// A brick with its surroundings, `reach` points to either side of each axis, coordinates clamped to the
+// level's box, those above it mirrored if told so.
 class Neighbourhood {
 public:
     explicit Neighbourhood(const std::array<int, 3>& reach): reach_(reach) {}
 
-    void load(const LevelView& level, int64_t brick) {
+    void load(const LevelView& level, int64_t brick, bool mirror = false) {
         for (int axis = 0; axis < 3; ++axis) {
             const int64_t first = level.cells[3 * brick + axis] * int64_t(kEdge) - kPad;
             const int64_t last = level.shape[axis] * kEdge - 1;
-            for (int i = 0; i < kPadded; ++i) at_[axis][i] = std::clamp<int64_t>(first + i, 0, last);
+            for (int i = 0; i < kPadded; ++i) {
+                const int64_t at = first + i, inside = at > last && mirror ? 2 * last - at : at;
+                at_[axis][i] = std::clamp<int64_t>(inside, 0, last);
+            }
         }
         for (int i = kPad - reach_[0]; i < kPad + kEdge + reach_[0]; ++i)
             for (int j = kPad - reach_[1]; j < kPad + kEdge + reach_[1]; ++j) loadLine(level, i, j);
@@ -333,7 +337,7 @@ inline void predictRange(const LevelView& level, const Net& net, const int32_t* 
     int64_t loaded = -1;
     predictBlocks(net, places, first, last, predictions, classes, *seen,
         [&](size_t point, int from, int lane) {
-            if (rows[point] != loaded) near->load(level, loaded = rows[point]);
+            if (rows[point] != loaded) near->load(level, loaded = rows[point], /*mirror=*/true);
             for (int i = 0; i < count; ++i) {
                 at(seen->values[i])[lane] = near->value(from + offsets[i]);
                 at(seen->active[i])[lane] = near->active(from + offsets[i]);

@@ -1,0 +1,150 @@
+"""What domains cost in size, and what they save a reader that wants a part.
+
+    python -P tests/benchmarks/tiles.py FILE GRID [-o data/results/tiles.md] [--factors 2,4] [--runs 3]
+
+The grid is made larger by trilinear interpolation, its mask by repetition. Sizes are of the values as an archive holds
+them, entries of the index included, against one domain for the whole grid, at the first factor; times of
+`nvdb decompress` with one thread at the second, seconds of the processor, the least of several runs. The box of one
+eighth goes from the lower corner of the active voxels to their middle.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from neuralvdb import Settings, compress
+from neuralvdb.codec.encode import encode_values
+from neuralvdb.settings import Bound
+from neuralvdb.values.lattice import domain
+from neuralvdb.volume import VdbReader, VolumeGrid, from_dense, leaf_origins, write_vdb
+from neuralvdb.volume.grid import unpack
+
+HOWS = {
+    "--quality production": Settings(quality="production"),
+    "--rel-error 1%": Settings(bounds=(Bound(0.01, relative=True),)),
+    "--rel-error 0.1%": Settings(bounds=(Bound(0.001, relative=True),)),
+}
+HUGE = 1 << 20  # voxels: an edge that no grid here reaches
+
+
+def enlarged(grid: VolumeGrid, factor: int) -> VolumeGrid:
+    """The leaves of a scalar grid with voxels `factor` times as small."""
+    origins = leaf_origins(grid.tree)
+    low = origins.min(0)
+    values = np.zeros(origins.max(0) + 8 - low, np.float32)
+    active = np.zeros(values.shape, bool)
+    blocks = grid.tree.leaf.values.reshape(-1, 8, 8, 8), unpack(grid.tree.leaf.active).reshape(-1, 8, 8, 8)
+    for (x, y, z), block, on in zip(origins - low, *blocks, strict=True):
+        values[x : x + 8, y : y + 8, z : z + 8] = block
+        active[x : x + 8, y : y + 8, z : z + 8] = on
+    tensor = torch.from_numpy(np.where(active, values, 0))[None, None]
+    large = F.interpolate(tensor, scale_factor=factor, mode="trilinear")[0, 0].numpy()
+    for axis in range(3):
+        active = active.repeat(factor, axis)
+    large = np.where(active, large, 0).astype(np.float16).astype(np.float32)
+    return from_dense(
+        large, name=grid.name, active=active, grid_class="fog volume", half=True, origin=tuple(low * factor)
+    )
+
+
+def sizes(grid: VolumeGrid) -> list[tuple[str, int, int, int]]:
+    """Setting, domains, bytes, bytes as one domain."""
+    rows = []
+    for name, settings in HOWS.items():
+        cut = encode_values(grid, replace(settings, threads=1))
+        with mock.patch.object(domain, "DOMAIN", HUGE), mock.patch.object(domain, "_FEW", HUGE):
+            whole = encode_values(grid, replace(settings, threads=1))
+        rows.append((name, len({part // 4 for part in cut.tiles}), cut.size, whole.size))
+    return rows
+
+
+def seconds(runs: int, archive: Path, *options: str) -> float:
+    """Of the processor in the fastest `nvdb decompress` with these options."""
+    code = "import sys; from neuralvdb.cli import main; sys.exit(main())"
+    command = [
+        sys.executable,
+        "-P",
+        "-c",
+        code,
+        "decompress",
+        str(archive),
+        "-o",
+        str(archive.with_suffix(".back.vdb")),
+    ]
+    times = []
+    for _ in range(runs):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([*command, "--force", "-q", "--threads", "1", *options], check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return min(times)
+
+
+def partial_times(grid: VolumeGrid, settings: Settings, runs: int, folder: Path) -> list[tuple[str, float]]:
+    """Options and seconds; all of the grid first."""
+    write_vdb(folder / "large.vdb", [grid])
+    compress(folder / "large.vdb", folder / "large.neuralvdb", replace(settings, verify=False, threads=1, force=True))
+    low, high = VdbReader(folder / "large.vdb").outline(0).active_bbox
+    middle = [(a + b) // 2 for a, b in zip(low, high, strict=True)]
+    box = "--bbox=" + ",".join(map(str, (*low, *middle)))
+    options = [(), (box,), ("--lod", "1"), ("--lod", "2"), ("--lod", "3"), (box, "--lod", "1")]
+    return [(" ".join(chosen), seconds(runs, folder / "large.neuralvdb", *chosen)) for chosen in options]
+
+
+def report(path: Path, small: tuple, rows: list, large: tuple, times: list[tuple[str, float]]) -> str:
+    """The tables as Markdown."""
+    lines = [
+        "# Domains",
+        "",
+        f"`python -P tests/benchmarks/tiles.py` on {path.name}, made larger {small[0]} and {large[0]} times.",
+        "",
+        f"Values in bytes, {small[1]} active voxels:",
+        "",
+        "| setting | domains | as one domain | in domains | more |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        *(f"| `{name}` | {count} | {whole} | {cut} | {cut / whole - 1:.2%} |" for name, count, cut, whole in rows),
+        "",
+        f"Seconds of the processor in `nvdb decompress --threads 1`, {large[1]} active voxels coded with",
+        "`--quality production`; the box is an eighth of the volume:",
+        "",
+        "| what | seconds | share |",
+        "| --- | ---: | ---: |",
+        *(f"| {f'`{what}`' if what else 'all'} | {took:.1f} | {took / times[0][1]:.3f} |" for what, took in times),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measures and writes the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("path", type=Path)
+    parser.add_argument("grid")
+    parser.add_argument("-o", "--output", type=Path)
+    parser.add_argument("--factors", default="2,4", help="how many times larger: for sizes, for times")
+    parser.add_argument("--runs", type=int, default=3)
+    args = parser.parse_args()
+    (source,) = [grid for grid in VdbReader(args.path) if grid.name == args.grid]
+    first, second = map(int, args.factors.split(","))
+    grid = enlarged(source, first)
+    small, rows = (first, int(np.bitwise_count(grid.tree.leaf.active).sum())), sizes(grid)
+    grid = enlarged(source, second)
+    large = (second, int(np.bitwise_count(grid.tree.leaf.active).sum()))
+    with tempfile.TemporaryDirectory() as folder:
+        times = partial_times(grid, HOWS["--quality production"], args.runs, Path(folder))
+    text = report(args.path, small, rows, large, times)
+    print(text)
+    if args.output:
+        args.output.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
