@@ -1,7 +1,7 @@
 """Renders a .vdb file with Blender's Cycles on the CPU: python -P data/render.py SCENE FILE PICTURE.png
 
-Needs `bpy` (pip install bpy). The seed is fixed and nothing is denoised, so that two files make pictures which differ
-as the files do, not as noise does.
+Needs `bpy` (pip install bpy). Nothing is denoised: with equal seeds two files make pictures which differ as the files
+do, not as noise does.
 """
 
 import argparse
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import bpy
 import mathutils
 
-SIZE, SAMPLES, SEED = (480, 360), 16, 7  # pixels, samples per pixel, random seed
+SIZE, SAMPLES = (480, 360), 16  # pixels, samples per pixel
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,17 @@ def main() -> None:
     parser.add_argument("scene", choices=SCENES)
     parser.add_argument("file")
     parser.add_argument("picture")
-    parser.add_argument("--threads", type=int, default=0, help="default: all")
+    parser.add_argument("--seed", type=int, default=7, help="of the noise")
     args = parser.parse_args()
-    render(SCENES[args.scene], args.file, args.picture, args.threads)
+    render(SCENES[args.scene], args.file, args.picture, args.seed)
 
 
-def render(scene: Scene, path: str, picture: str, threads: int) -> None:
+def render(scene: Scene, path: str, picture: str, seed: int) -> None:
     """Renders the grids `density` and, of fire, `temperature` of the file `path` to `picture`."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
     volume = bpy.data.volumes.new("volume")
     volume.filepath = path
+    volume.render.clipping = 0  # else where Cycles begins to march, and so the noise, depends on the smallest values
     if not volume.grids.load():
         raise SystemExit(f"{path}: {volume.grids.error_message}")
     thing = bpy.data.objects.new("volume", volume)
@@ -62,7 +63,7 @@ def render(scene: Scene, path: str, picture: str, threads: int) -> None:
     volume.materials.append(_material(scene, max(thing.dimensions)))
     _look(scene, [thing.matrix_world @ mathutils.Vector(corner) for corner in thing.bound_box])
     _light(bpy.context.scene, scene.sun)
-    _cycles(bpy.context.scene, scene, threads)
+    _cycles(bpy.context.scene, scene.bounces, seed)
     bpy.context.scene.render.filepath = picture
     bpy.ops.render.render(write_still=True)
 
@@ -109,17 +110,14 @@ def _light(stage: bpy.types.Scene, energy: float) -> None:
     stage.world.node_tree.nodes["Background"].inputs["Color"].default_value = (0.05, 0.06, 0.08, 1)
 
 
-def _cycles(stage: bpy.types.Scene, scene: Scene, threads: int) -> None:
+def _cycles(stage: bpy.types.Scene, bounces: int, seed: int) -> None:
     stage.render.engine = "CYCLES"
     stage.cycles.device = "CPU"
     stage.cycles.samples = SAMPLES
-    stage.cycles.seed = SEED
+    stage.cycles.seed = seed
     stage.cycles.use_denoising = False
     stage.cycles.use_adaptive_sampling = False
-    stage.cycles.volume_bounces = scene.bounces
-    stage.cycles.max_bounces = scene.bounces
-    stage.render.threads_mode = "FIXED" if threads else "AUTO"
-    stage.render.threads = threads or 1
+    stage.cycles.volume_bounces = stage.cycles.max_bounces = bounces
     stage.render.resolution_x, stage.render.resolution_y = SIZE
     stage.view_settings.view_transform = "Standard"
     stage.render.image_settings.file_format = "PNG"
