@@ -14,12 +14,13 @@ from neuralvdb.values.lattice.levels import EDGE, Level
 
 FLOORS = 12  # above the voxels: four halvings of each axis
 AXES = (2, 1, 0)
+_ROWS = 256  # bricks that are split at a time: what that takes of memory stays small
 
 
 @dataclass
 class Floor:
-    """level: cells in bricks, `coded` where a cell covers coded voxels; counts: (R, 512) int32, how many; pairs: (R, 2)
-    int64, the rows of the floor below that each row joins, none on floor 0."""
+    """level: cells in bricks, `coded` where a cell covers coded voxels; counts: (R, 512) uint16, how many; pairs:
+    (R, 2) int64, the rows of the floor below that each row joins, none on floor 0."""
 
     level: Level
     counts: np.ndarray
@@ -30,7 +31,7 @@ def tower(base: Level) -> list[Floor]:
     """All floors over level 0 as in lattice.levels; values of coded cells are 0."""
     values = np.where(base.coded != 0, 0, base.values)
     level = Level(base.low, base.table, values, base.active, base.coded, base.bricks)
-    floors = [Floor(level, base.coded.astype(np.int32), np.zeros((0, 2), np.int64))]
+    floors = [Floor(level, base.coded.astype(np.uint16), np.zeros((0, 2), np.int64))]
     while len(floors) <= FLOORS:
         floors.append(_merged(floors[-1], AXES[(len(floors) - 1) % 3]))
     return floors
@@ -42,7 +43,9 @@ def exact_means(floors: list[Floor], exact: np.ndarray) -> list[np.ndarray]:
     for j, floor in enumerate(floors[1:]):
         even, odd = halves(sums[-1], floor.pairs, AXES[j % 3])
         sums.append(even + odd)
-    return [total / np.maximum(floor.counts, 1) for total, floor in zip(sums, floors, strict=True)]
+    for total, floor in zip(sums, floors, strict=True):
+        total /= np.maximum(floor.counts, 1)
+    return sums
 
 
 def _merged(fine: Floor, axis: int) -> Floor:
@@ -56,7 +59,7 @@ def _merged(fine: Floor, axis: int) -> Floor:
     place[needed] = np.arange(needed.sum())
     place[~needed] = needed.sum() + which.reshape(-1)
     rows = np.concatenate([pairs[needed], others]).astype(np.int64)
-    counts = sum(halves(fine.counts, rows, axis))
+    counts = np.add(*halves(fine.counts, rows, axis))
     a, b = halves(below.values.astype(np.int64), rows, axis)
     active = np.maximum(*halves(below.active, rows, axis))
     coded = (counts > 0).astype(np.uint8)
@@ -68,7 +71,7 @@ def _merged(fine: Floor, axis: int) -> Floor:
         coded,
         int(needed.sum()),
     )
-    return Floor(level, counts.astype(np.int32), rows)
+    return Floor(level, counts, rows)
 
 
 def halves(fine: np.ndarray, pairs: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
@@ -84,21 +87,26 @@ def _every_second(bricks: np.ndarray, axis: int, first: int) -> np.ndarray:
 
 def counts_below(coarse: Floor, fine: Floor, axis: int) -> tuple[np.ndarray, np.ndarray]:
     """Coded voxels (R, 512) int32 in the first and in the second half of every cell of `coarse`."""
-    return halves(fine.counts, coarse.pairs, axis)
+    return tuple(half.astype(np.int32) for half in halves(fine.counts, coarse.pairs, axis))
 
 
 def split(coarse: Floor, fine: Floor, axis: int, difference: np.ndarray) -> None:
     """Means of the floor below from those of this one and the differences (R, 512) int32, first less second half."""
-    bricks = coarse.level.bricks
-    first, second = (half[:bricks].astype(np.int64) for half in counts_below(coarse, fine, axis))
-    mean, gap, total = coarse.level.values[:bricks].astype(np.int64), difference[:bricks], np.maximum(first + second, 1)
+    for start in range(0, coarse.level.bricks, _ROWS):
+        _split_rows(coarse, fine, axis, difference, slice(start, min(start + _ROWS, coarse.level.bricks)))
+
+
+def _split_rows(coarse: Floor, fine: Floor, axis: int, difference: np.ndarray, some: slice) -> None:
+    pairs = coarse.pairs[some]
+    first, second = (half.astype(np.int64) for half in halves(fine.counts, pairs, axis))
+    mean, gap, total = coarse.level.values[some].astype(np.int64), difference[some], np.maximum(first + second, 1)
     a = mean + (2 * second * gap + total - (mean & 1)) // (2 * total)  # halves are rounded up and down by turns
     b = a - gap
     a, b = np.where(second == 0, mean, a), np.where(first == 0, mean, b)
     cells = np.stack([np.moveaxis(h.reshape(-1, EDGE, EDGE, EDGE), 1 + axis, 1) for h in (a, b)], 2)
-    cells = np.moveaxis(cells.reshape(bricks, 2 * EDGE, EDGE, EDGE), 1, 1 + axis)
+    cells = np.moveaxis(cells.reshape(len(pairs), 2 * EDGE, EDGE, EDGE), 1, 1 + axis)
     for half, part in enumerate(np.split(cells, 2, axis=1 + axis)):
-        rows = coarse.pairs[:bricks, half]
+        rows = pairs[:, half]
         real = rows < fine.level.bricks
         rows, found = rows[real], part[real].reshape(-1, EDGE**3)
         fine.level.values[rows] = np.where(fine.level.coded[rows] != 0, found, fine.level.values[rows]).astype(np.int32)
