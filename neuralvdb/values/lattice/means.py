@@ -60,7 +60,7 @@ def _merged(fine: Floor, axis: int) -> Floor:
     place[~needed] = needed.sum() + which.reshape(-1)
     rows = np.concatenate([pairs[needed], others]).astype(np.int64)
     counts = np.add(*halves(fine.counts, rows, axis))
-    a, b = halves(below.values.astype(np.int64), rows, axis)
+    a, b = halves(below.values, rows, axis)
     active = np.maximum(*halves(below.active, rows, axis))
     coded = (counts > 0).astype(np.uint8)
     level = Level(
