@@ -42,7 +42,7 @@ def plot(by_volume: dict[str, list[dict]], picture: Path) -> None:
         axes[1, column].set_xlabel("bit per active voxel")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="lower center", ncols=3, frameon=False)
     figure.tight_layout(rect=(0, 0.08, 1, 1))
-    figure.savefig(picture, dpi=90, metadata={"Software": None})
+    figure.savefig(picture, dpi=80, metadata={"Software": None})
     pyplot.close(figure)
 
 

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from neuralvdb.codec.bounds import promise_for
 from neuralvdb.settings import Bound, Settings
@@ -65,37 +66,40 @@ def ours(path: Path, index: int, settings: Settings) -> Coder:
     return load, encode, decode
 
 
-def theirs(path: Path, index: int, peer: peers.ArrayPeer) -> Coder:
-    """A coder of arrays."""
+def theirs(array: Path, bound: float, peer: peers.ArrayPeer) -> Coder:
+    """A coder of arrays, on the one that the file `array` holds."""
 
-    def load() -> tuple[np.ndarray, float]:
-        (volume,) = rates.load(path, {VdbReader(path).entries[index].name})
-        return np.ascontiguousarray(volume.values[..., 0]), BOUND * rates.span(volume)
-
-    def encode(loaded: tuple[np.ndarray, float]) -> bytes:
-        return pickle.dumps((peer.encode(*loaded), loaded[0].shape))
+    def encode(loaded: np.ndarray) -> bytes:
+        return pickle.dumps((peer.encode(loaded, bound), loaded.shape))
 
     def decode(coded: bytes) -> object:
         code, shape = pickle.loads(coded)
         return peer.decode(code, np.empty(shape, np.float32))
 
-    return load, encode, decode
+    return lambda: np.load(array), encode, decode
 
 
-def coders(path: Path, index: int, fog: bool) -> dict[str, Coder]:
+def coders(path: Path, index: int, fog: bool, array: Path, bound: float) -> dict[str, Coder]:
     """What is measured of a grid, by name."""
     found = {}
     for threads in (1, 2):
         suffix = f"{threads} thread{'s' * (threads > 1)}"
-        bound = Settings(bounds=(Bound(BOUND, relative=True),), threads=threads)
-        found[f"neuralvdb {BOUND:.1%}, {suffix}"] = ours(path, index, bound)
+        relative = Settings(bounds=(Bound(BOUND, relative=True),), threads=threads)
+        found[f"neuralvdb {BOUND:.1%}, {suffix}"] = ours(path, index, relative)
         if fog:
             production = Settings(quality="production", threads=threads)
             found[f"neuralvdb production, {suffix}"] = ours(path, index, production)
     for peer in peers.array_peers(fog=False):
         if peer.name in ("SZ3", "SPERR", "ZFP"):
-            found[f"{peer.name} {BOUND:.1%}, 1 thread"] = theirs(path, index, peer)
+            found[f"{peer.name} {BOUND:.1%}, 1 thread"] = theirs(array, bound, peer)
     return found
+
+
+def save_dense(path: Path, name: str, array: Path) -> float:
+    """Writes the dense box of a grid to `array` and gives the bound for it, in the grid's values."""
+    (volume,) = rates.load(path, {name})
+    np.save(array, np.ascontiguousarray(volume.values[..., 0]))
+    return BOUND * rates.span(volume)
 
 
 def in_child(job: Callable[[], object]) -> tuple[object, int]:
@@ -170,14 +174,16 @@ def main() -> None:
         priors.load(family)
     body = []
     with tempfile.TemporaryDirectory() as folder:
+        array = Path(folder) / "dense.npy"
         for path in args.files:
             for index, name, voxels, values, fog in in_child(functools.partial(large, path))[0]:
-                for coder, parts in coders(path, index, fog).items():
+                bound, _ = in_child(functools.partial(save_dense, path, name, array))
+                jobs = coders(path, index, fog, array, bound)
+                for coder, parts in tqdm(jobs.items(), desc=f"{path.stem} {name}", unit="coder", leave=False):
                     encode_s, decode_s, *peaks = measure(parts, args.runs, Path(folder))
                     memory = [f"{peak / 2**20:.0f} ({peak / (4 * values):.1f}x)" for peak in peaks]
                     speeds = [voxels / seconds / 1e6 for seconds in (encode_s, decode_s)]
                     body.append([f"{path.parent.name}/{path.stem} {name}", voxels, coder, *speeds, *memory])
-                    print(*body[-1], file=sys.stderr)
     head = ["volume", "voxels", "coder", "encode, M/s", "decode, M/s", "peak, encode", "peak, decode"]
     cores = f"{len(os.sched_getaffinity(0))} cores, best of {args.runs}"
     title = "# Speed and memory of value codecs\n\n`python -P tests/benchmarks/speed.py FILE...` on"
