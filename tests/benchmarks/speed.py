@@ -170,6 +170,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path)
     parser.add_argument("--runs", type=int, default=3)
     args = parser.parse_args()
+    busy = os.getloadavg()[0]
     for family in priors.FAMILIES:
         priors.load(family)
     body = []
@@ -185,7 +186,7 @@ def main() -> None:
                     speeds = [voxels / seconds / 1e6 for seconds in (encode_s, decode_s)]
                     body.append([f"{path.parent.name}/{path.stem} {name}", voxels, coder, *speeds, *memory])
     head = ["volume", "voxels", "coder", "encode, M/s", "decode, M/s", "peak, encode", "peak, decode"]
-    cores = f"{len(os.sched_getaffinity(0))} cores, best of {args.runs}"
+    cores = f"{len(os.sched_getaffinity(0))} cores (load average {busy:.1f} before), best of {args.runs}"
     title = "# Speed and memory of value codecs\n\n`python -P tests/benchmarks/speed.py FILE...` on"
     text = f"{title} {cores}.\n\n{RULES}\n{table(head, body)}"
     print(text)
