@@ -30,7 +30,7 @@ def promise_for(grid: VolumeGrid, settings: Settings) -> Promise | None:
     level_set = metadata.get("class", ("", ""))[1] == "level set"
     family = "levelset" if level_set else "velocity" if grid.tree.leaf.values.ndim == 3 else "fog"
     if not wanted and family == "fog":
-        return _mean_promise(grid, settings.preset)
+        return mean_promise(grid, settings.preset)
     bound = wanted[-1] if wanted else _preset_bound(settings.preset, level_set)
     if bound.decibels:
         return _psnr_promise(grid, family, bound.value)
@@ -44,7 +44,8 @@ def promise_for(grid: VolumeGrid, settings: Settings) -> Promise | None:
     return Promise(float(size), family, grid.half, bound.ratio)
 
 
-def _mean_promise(grid: VolumeGrid, preset: Preset) -> Promise | None:
+def mean_promise(grid: VolumeGrid, preset: Preset) -> Promise | None:
+    """The mean lattice of a preset for a fog-like grid, None where it has no range to speak of."""
     low, high = active_range(grid, OUTLIERS)
     span = high - low
     if not 0 < preset.step * span < np.inf:

@@ -94,7 +94,7 @@ class FrameReader:
         kinds = (("TOPO", head.topology_of), ("VALS", grid), ("BLOB", grid))
         return sum(self._sections[key].raw_size for key in kinds if key in self._sections)
 
-    def read(self, index: int, box: Box | None = None, lod: int = 0) -> VolumeGrid:
+    def read(self, index: int, box: Box | None = None, lod: int = 0, threads: int = 1) -> VolumeGrid:
         """The grid number `index`, or what lies in `box`, or a coarser grid (as in neuralvdb.volume.partial).
 
         Raises DamagedFile, OutOfMemory, PromiseBroken where it is not what was stored.
@@ -114,7 +114,7 @@ class FrameReader:
             block_offset=head.block_offset,
         )
         if head.storage is Storage.TREE:
-            grid = self._read_tree(grid, head, index, box, lod)
+            grid = self._read_tree(grid, head, index, box, lod, threads)
             return grid if box is None else clip(grid, box.coarse(lod))
         if head.storage is not Storage.INSTANCE:
             grid.blob = self._read_blob(head, index)
@@ -153,7 +153,9 @@ class FrameReader:
             return None
         return promise_of(self.archive.read(section), self._where(self.table.grids[index], "values"))
 
-    def _read_tree(self, grid: VolumeGrid, head: GridHead, index: int, box: Box | None, lod: int) -> VolumeGrid:
+    def _read_tree(
+        self, grid: VolumeGrid, head: GridHead, index: int, box: Box | None, lod: int, threads: int
+    ) -> VolumeGrid:
         if head.grid_type not in TREE_TYPES:
             raise DamagedFile(f"{self.path}: grid '{head.name}' has type {head.grid_type}, which has no arrays")
         section, where = self._section("VALS", index), self._where(head, "values")
@@ -161,7 +163,7 @@ class FrameReader:
         place = (self.topology(index), *TREE_TYPES[head.grid_type], section.raw_size, where)
         payload = self.archive.read(section)
         if section.codec == 1:
-            reader = Reader(payload, tiles, *place, box=box)
+            reader = Reader(payload, tiles, *place, box=box, threads=threads)
             grid.tree = reader.tree if lod else reader.voxels()
             if lod:
                 return coarse(grid, *reader.cells(lod), lod, means=reader.promise.step > 0)
@@ -204,11 +206,15 @@ class FrameReader:
 def decode_grids(
     frame: FrameReader, selected: list[int], *, threads: int, box: Box | None = None, lod: int = 0
 ) -> Iterator[VolumeGrid]:
-    """The selected grids in order, each as read() gives it; decoding runs ahead by `threads` - 1 grids."""
+    """The selected grids in order, each as read() gives it; decoding runs ahead by `threads` - 1 grids.
+
+    A single grid is decoded by all threads.
+    """
+    inner = threads if len(selected) == 1 else 1
     with ThreadPoolExecutor(threads) as pool:
         waiting: list[Future[VolumeGrid]] = []
         for index in selected:
-            waiting.append(pool.submit(frame.read, index, box, lod))
+            waiting.append(pool.submit(frame.read, index, box, lod, inner))
             if len(waiting) >= threads:
                 yield waiting.pop(0).result()
         while waiting:

@@ -18,12 +18,14 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 
+from neuralvdb.settings import presets
 from neuralvdb.volume import VdbReader, VolumeGrid, _bridge, write_vdb
 
-KNEE = 0.03  # of the largest value: where companding turns from linear to logarithmic
+KNEE = presets()["production"].knee  # of the largest value: where companding turns from linear to logarithmic
 BOUNDS = (0.3, 0.18, 0.1, 0.055, 0.03, 0.018, 0.01, 0.0055, 0.003, 0.0018, 0.001, 0.00055, 0.0003)
 HALVINGS = tuple(3.2 / 2**i for i in range(13))  # ZFP stays far below its tolerance and rounds it to a power of two
 DECIBELS = tuple(range(10, 91, 4))
+COMPANDED = 0.0005, 66  # finest bound and highest PSNR of companded values that are of use to pictures
 
 RULES = f"""\
 - Rate: bits of values per active voxel, all components together. Nobody pays for topology.
@@ -31,8 +33,8 @@ RULES = f"""\
   hold the background (level sets: their own value, within +-background). Decoded values count at active voxels only.
 - Settings: maximum error as a share of the active range (all components share one), or for `SPERR psnr` the PSNR
   in dB over the box. One thread.
-- "asinh": the same coder on asinh(v / knee), knee {KNEE:.0%} of the largest value, and back; only where no active
-  value is negative. Its settings are relative to the range of the companded values.
+- "asinh": the same coder on asinh(v / knee), knee {KNEE:.1%} of the largest value as in the presets, and back; only
+  where no active value is negative. Its settings are relative to the range of the companded values.
 - NanoVDB FpN: codes, minimum and quantum of the leaves, uncompressed; times include files and topology.
 - OpenVDB half + Blosc: the leaf buffers of the file without their masks; times include files and topology.
 - PSNR over active voxels, peak = active range. T-PSNR: transmittance images at a median optical depth of 1, 8, 50.
@@ -60,6 +62,17 @@ class ArrayPeer:
     decibels: bool = False
     companded: bool = False
 
+    @property
+    def key(self) -> str:
+        """What tells its measurements from others: its name, and the knee where there is one."""
+        return f"{self.name} {KNEE:g}" if self.companded else self.name
+
+    def on_companded(self) -> "ArrayPeer":
+        """Its twin that codes companded values."""
+        finest, highest = COMPANDED
+        settings = tuple(s for s in self.settings if (s <= highest if self.decibels else s >= finest))
+        return replace(self, name=f"{self.name} asinh", settings=settings, companded=True)
+
     def code(self, values: np.ndarray, active: np.ndarray, setting: float) -> Coded:
         """Codes values (X, Y, Z, C) float32 with active (X, Y, Z) at a relative bound or PSNR."""
         began = time.perf_counter()
@@ -82,6 +95,11 @@ class GridPeer:
     name: str
     settings: tuple[float, ...]
     code: Callable[[VolumeGrid, float], Coded]
+
+    @property
+    def key(self) -> str:
+        """Its name."""
+        return self.name
 
 
 def nanovdb_fpn(grid: VolumeGrid, bound: float) -> Coded:
@@ -142,7 +160,7 @@ def array_peers(fog: bool) -> list[ArrayPeer]:
             lambda code, _: imagecodecs.zfp_decode(code, numthreads=1),
         ),
     ]
-    return plain + [replace(peer, name=f"{peer.name} asinh", companded=True) for peer in plain if fog]
+    return plain + [peer.on_companded() for peer in plain if fog]
 
 
 def grid_peers(scalar: bool) -> list[GridPeer]:

@@ -59,7 +59,9 @@ def exact_means(floors: list[Floor], exact: np.ndarray) -> list[np.ndarray]:
     for j, floor in enumerate(floors[1:]):
         even, odd = halves(sums[-1], floor.pairs, AXES[j % 3])
         sums.append(even + odd)
-    return [total / np.maximum(floor.counts, 1) for total, floor in zip(sums, floors, strict=True)]
+    for total, floor in zip(sums, floors, strict=True):
+        total /= np.maximum(floor.counts, 1)
+    return sums
 
 
 def _merged(fine: Floor, axis: int, knee: int) -> Floor:

@@ -1,0 +1,199 @@
+"""Speed and memory of the lossy value codecs beside SZ3, SPERR and ZFP, in one run.
+
+    python -P tests/benchmarks/speed.py FILE... [-o data/results/speed.md] [--runs 3]
+
+Of each file the grids with a million active leaf voxels or more. Every measurement is a fork of a process that has
+imported everything and loaded nothing.
+"""
+
+import argparse
+import functools
+import os
+import pickle
+import resource
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from neuralvdb.codec.bounds import promise_for
+from neuralvdb.settings import Bound, Settings
+from neuralvdb.topology import Topology
+from neuralvdb.values import lossy, raw_size
+from neuralvdb.values.lattice import priors
+from neuralvdb.values.reader import Reader
+from neuralvdb.volume import VdbReader, VolumeGrid
+from neuralvdb.volume.grid import unpack
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # -P leaves it out
+
+import peers
+import rates
+from rate_tables import table
+
+BOUND = 0.003  # of the active range, maximum error of all but the presets
+LEAST = 1_000_000  # active leaf voxels
+RULES = f"""\
+- Volumes of {LEAST:,} active leaf voxels or more; speeds in millions of those per second, best of the runs.
+- "{BOUND:.1%}": that share of the active range is the maximum error. "production": the preset.
+- SZ3, SPERR and ZFP code the dense bounding box, which they are given as an array.
+- Peak memory: of a fresh process, less what it has before it loads its input (the grid or the array, which therefore
+  counts), in MiB and as a multiple of the leaves' values as float32.
+"""
+
+Coder = tuple[Callable[[], object], Callable[[object], bytes], Callable[[bytes], object]]  # load, encode, decode
+
+
+def ours(path: Path, index: int, settings: Settings) -> Coder:
+    """The lossy codec under `settings`; what is passed on holds the topology, as an archive does."""
+
+    def load() -> VolumeGrid:
+        return VdbReader(path).read(index)
+
+    def encode(grid: VolumeGrid) -> bytes:
+        payload, sections, _ = lossy.encode(grid.tree, promise_for(grid, settings), threads=settings.threads)
+        values = grid.tree.leaf.values
+        shape = (Topology.of(grid.tree), values.dtype, values[0, 0].size, raw_size(grid.tree))
+        return pickle.dumps((payload, sections, *shape))
+
+    def decode(coded: bytes) -> object:
+        return Reader(*pickle.loads(coded), "payload", threads=settings.threads).voxels()
+
+    return load, encode, decode
+
+
+def theirs(array: Path, bound: float, peer: peers.ArrayPeer) -> Coder:
+    """A coder of arrays, on the one that the file `array` holds."""
+
+    def encode(loaded: np.ndarray) -> bytes:
+        return pickle.dumps((peer.encode(loaded, bound), loaded.shape))
+
+    def decode(coded: bytes) -> object:
+        code, shape = pickle.loads(coded)
+        return peer.decode(code, np.empty(shape, np.float32))
+
+    return lambda: np.load(array), encode, decode
+
+
+def coders(path: Path, index: int, fog: bool, array: Path, bound: float) -> dict[str, Coder]:
+    """What is measured of a grid, by name."""
+    found = {}
+    for threads in (1, 2):
+        suffix = f"{threads} thread{'s' * (threads > 1)}"
+        relative = Settings(bounds=(Bound(BOUND, relative=True),), threads=threads)
+        found[f"neuralvdb {BOUND:.1%}, {suffix}"] = ours(path, index, relative)
+        if fog:
+            production = Settings(quality="production", threads=threads)
+            found[f"neuralvdb production, {suffix}"] = ours(path, index, production)
+    for peer in peers.array_peers(fog=False):
+        if peer.name in ("SZ3", "SPERR", "ZFP"):
+            found[f"{peer.name} {BOUND:.1%}, 1 thread"] = theirs(array, bound, peer)
+    return found
+
+
+def save_dense(path: Path, name: str, array: Path) -> float:
+    """Writes the dense box of a grid to `array` and gives the bound for it, in the grid's values."""
+    (volume,) = rates.load(path, {name})
+    np.save(array, np.ascontiguousarray(volume.values[..., 0]))
+    return BOUND * rates.span(volume)
+
+
+def in_child(job: Callable[[], object]) -> tuple[object, int]:
+    """What `job` gives in a fork, and the bytes that it adds to the fork's peak memory."""
+    receive, send = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            result = job()
+            peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+            with os.fdopen(send, "wb") as pipe:
+                pickle.dump((result, peak), pipe)
+        except Exception:
+            traceback.print_exc()
+        os._exit(0)
+    os.close(send)
+    with os.fdopen(receive, "rb") as pipe:
+        answer = pickle.load(pipe)
+    os.waitpid(child, 0)
+    return answer
+
+
+def fastest(runs: int, job: Callable[[], object]) -> float:
+    """Seconds of the fastest run."""
+    times = []
+    for _ in range(runs):
+        began = time.perf_counter()
+        job()
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def measure(coder: Coder, runs: int, folder: Path) -> tuple[float, float, int, int]:
+    """Seconds of encoding and decoding, and the peak memory in bytes of either."""
+    load, encode, decode = coder
+    place = folder / "coded"
+
+    def time_both() -> tuple[float, float]:
+        source = load()
+        place.write_bytes(encode(source))
+        return fastest(runs, lambda: encode(source)), fastest(runs, lambda: decode(place.read_bytes()))
+
+    (encode_s, decode_s), _ = in_child(time_both)
+    _, encode_peak = in_child(lambda: len(encode(load())))
+    _, decode_peak = in_child(lambda: decode(place.read_bytes()) is None)
+    return encode_s, decode_s, encode_peak, decode_peak
+
+
+def large(path: Path) -> list[tuple[int, str, int, int, bool]]:
+    """Index, name, active leaf voxels, leaf values and whether they are fog, of the scalar grids that are large."""
+    found = []
+    for index, entry in enumerate(VdbReader(path).entries):
+        grid = VdbReader(path).read(index)
+        if grid.tree is None or grid.tree.leaf.values.ndim == 3 or not len(grid.tree.leaf):
+            continue
+        promise = promise_for(grid, Settings(quality="production"))
+        voxels = int(np.count_nonzero(unpack(grid.tree.leaf.active)))
+        if promise is not None and voxels >= LEAST:
+            found.append((index, entry.name, voxels, grid.tree.leaf.values.size, promise.family.startswith("fog")))
+    return found
+
+
+def main() -> None:
+    """Measures the files named and writes the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("-o", "--output", type=Path)
+    parser.add_argument("--runs", type=int, default=3)
+    args = parser.parse_args()
+    busy = os.getloadavg()[0]
+    for family in priors.FAMILIES:
+        priors.load(family)
+    body = []
+    with tempfile.TemporaryDirectory() as folder:
+        array = Path(folder) / "dense.npy"
+        for path in args.files:
+            for index, name, voxels, values, fog in in_child(functools.partial(large, path))[0]:
+                bound, _ = in_child(functools.partial(save_dense, path, name, array))
+                jobs = coders(path, index, fog, array, bound)
+                for coder, parts in tqdm(jobs.items(), desc=f"{path.stem} {name}", unit="coder", leave=False):
+                    encode_s, decode_s, *peaks = measure(parts, args.runs, Path(folder))
+                    memory = [f"{peak / 2**20:.0f} ({peak / (4 * values):.1f}x)" for peak in peaks]
+                    speeds = [voxels / seconds / 1e6 for seconds in (encode_s, decode_s)]
+                    body.append([f"{path.parent.name}/{path.stem} {name}", voxels, coder, *speeds, *memory])
+    head = ["volume", "voxels", "coder", "encode, M/s", "decode, M/s", "peak, encode", "peak, decode"]
+    cores = f"{len(os.sched_getaffinity(0))} cores (load average {busy:.1f} before), best of {args.runs}"
+    title = "# Speed and memory of value codecs\n\n`python -P tests/benchmarks/speed.py FILE...` on"
+    text = f"{title} {cores}.\n\n{RULES}\n{table(head, body)}"
+    print(text)
+    if args.output:
+        args.output.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
