@@ -83,10 +83,9 @@ def _decompress(
         selected, notes = plan(frame, select(heads, settings.grids, source), box, lod)
         for line in notes:
             note(f"{source}: {line}")
-        whole = frame.table.complete and len(selected) == len(heads) and box is None and not lod
-        content = b"".join(heads[i].content for i in selected) + (
-            b"" if box is None and not lod else repr((box, lod)).encode()
-        )
+        part = repr((box, lod)) if box is not None or lod else ""
+        whole = frame.table.complete and len(selected) == len(heads) and not part
+        content = b"".join(heads[i].content for i in selected) + part.encode()
         parts = {}
         writer = VdbWriter(
             target,
@@ -100,7 +99,7 @@ def _decompress(
         for index, grid in zip(selected, grids, strict=True):
             writer.write(grid)
             progress(frame.memory(index))
-            if box is not None or lod:
+            if part:
                 parts[grid.name] = _part(grid)
         writer.close()
     return [heads[i].name for i in selected], parts, notes

@@ -101,7 +101,7 @@ class FrameReader:
         """
         head = self.table.grids[index]
         need, there = self.memory(index), physical_memory()
-        if box is None and need > there:
+        if need > there:
             raise OutOfMemory(f"{self.path}: grid '{head.name}' takes {need} bytes of memory; this machine has {there}")
         grid = VolumeGrid(
             head.unique_name,
