@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PYTHON = os.environ.get("NEURALVDB_TEST_BPY") or sys.executable
 BLUR = 9  # pixels, the window whose mean differences count
 AMPLIFIED = 8  # times: differences as shown
-SHOWN = (320, 240)  # pixels of each part of the pictures
+SHOWN = (256, 192)  # pixels of each part of the pictures
 RULES = f"""\
 - Each volume is compressed with each preset and decompressed; its pictures by data/render.py, 480x360, 16 samples.
 - bit/voxel: of values, by active voxel, of the grids rendered. T-PSNR: of density, at an optical depth of 1, 8, 50.

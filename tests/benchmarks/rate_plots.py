@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib import pyplot
 from matplotlib.axes import Axes
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # -P leaves it out
 
@@ -44,6 +45,8 @@ def plot(by_volume: dict[str, list[dict]], picture: Path) -> None:
     figure.tight_layout(rect=(0, 0.08, 1, 1))
     figure.savefig(picture, dpi=80, metadata={"Software": None})
     pyplot.close(figure)
+    with Image.open(picture) as image:
+        image.convert("RGB").quantize(64).save(picture, optimize=True)
 
 
 def _curves(axes: Axes, rows: list[dict], quality: str) -> None:
