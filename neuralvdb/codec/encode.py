@@ -87,7 +87,7 @@ def _encode(grid: VolumeGrid, source_size: int, index: int, settings: Settings) 
         shape = Topology.of(grid.tree)
         codec, payload, tree = encode_values(grid, settings)
         sections = [
-            ("TOPO", 0, topology.encode(shape), topology.raw_size(shape)),
+            ("TOPO", *topology.encode(shape, threads=settings.threads), shape.nbytes),
             ("VALS", codec, payload, values.raw_size(grid.tree)),
         ]
         grid = replace(grid, tree=tree)
