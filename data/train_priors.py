@@ -36,7 +36,12 @@ def main() -> None:
     for family in wanted:
         task = recipe["families"][family]
         fields = [f for f in fields_of(paths, task["fields"]) if f.name not in task["without"]]
-        settings = {"steps": task["steps"], "rounds": recipe["rounds"], "seed": recipe["seed"]}
+        settings = {
+            "companded": task["companded"],
+            "steps": task["steps"],
+            "rounds": recipe["rounds"],
+            "seed": recipe["seed"],
+        }
         with tqdm(total=NETWORKS * recipe["rounds"], desc=family, unit="network") as bar:
             trained[family] = train_prior(fields, task["lattice"], **settings, progress=lambda _: bar.update())
     priors.save(args.output, {family: trained[family] for family in priors.FAMILIES})

@@ -12,35 +12,66 @@ try:
 except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
 
+from neuralvdb.errors import InputError, UsageError
+
 ARCHIVE_SUFFIX = ".neuralvdb"
 
 
 @dataclass(frozen=True)
 class Bound:
     """A maximum error for the grids called `grid`, all if empty; relative: as a share of the active range, else in the
-    grid's values, for level sets in voxels. Above zero, ratio allows that share of each value where that is more."""
+    grid's values, for level sets in voxels. Above zero, ratio allows that share of each value where that is more.
+    decibels: the value is no error but the least PSNR over active voxels in dB, peak = active range."""
 
     value: float
     relative: bool
     grid: str = ""
     ratio: float = 0.0
+    decibels: bool = False
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A quality. step and knee (fog), rel_error (velocity): shares of the active range; voxels (level sets)."""
+    """A quality. step and knee (fog), rel_error (velocity): shares of the range; voxels (level sets). 0 is lossless."""
 
-    step: float
-    knee: float
-    rel_error: float
-    voxels: float
+    step: float = 0.0
+    knee: float = 0.0
+    rel_error: float = 0.0
+    voxels: float = 0.0
+
+
+_KINDS = {"fog": {"step", "knee"}, "velocity": {"rel_error"}, "levelset": {"voxels"}}
+_SHIPPED = Path(__file__).with_name("configs") / "presets.toml"
 
 
 @functools.cache
-def presets() -> dict[str, Preset]:
-    """The presets that come with the package, by name (configs/presets.toml)."""
-    found = tomllib.loads(Path(__file__).with_name("configs").joinpath("presets.toml").read_text())
-    return {name: Preset(**{k: v for kind in table.values() for k, v in kind.items()}) for name, table in found.items()}
+def presets(path: str = "") -> dict[str, Preset]:
+    """The presets that come with the package (configs/presets.toml), by name, and before them those of a file like it.
+
+    Raises InputError where the file cannot be read, UsageError where it holds anything else.
+    """
+    try:
+        found = tomllib.loads(Path(path or _SHIPPED).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{path}: is no TOML file: {error}") from error
+    mine = {name: _preset(table, f"{path}: preset '{name}'") for name, table in found.items()}
+    return presets() | mine if path else mine
+
+
+def _preset(table: object, where: str) -> Preset:
+    kinds = table.items() if isinstance(table, dict) else [("", {})]
+    numbers: dict[str, float] = {}
+    for kind, values in kinds:
+        if not isinstance(values, dict) or set(values) != _KINDS.get(kind):
+            known = ", ".join(f"{name} = {{ {', '.join(sorted(keys))} }}" for name, keys in _KINDS.items())
+            raise UsageError(f"{where}: '{kind}' is not one of {known}")
+        numbers |= values
+    for name, value in numbers.items():
+        if type(value) not in (int, float) or not (0 < value < 1e6 or (name == "knee" and value == 0)):
+            raise UsageError(f"{where}: {name} = {value!r} is no number above 0")
+    return Preset(**numbers)
 
 
 @dataclass(frozen=True)
@@ -49,8 +80,8 @@ class Settings:
 
     grids: names to work on, all of them when empty; `density` also names density[1]. threads: how many
     to use. force: overwrite outputs. verify: decode what was written and compare before it is kept.
-    compression: of written .vdb files, one of blosc, zip, none. quality: one of presets(). bounds: errors allowed,
-    which go before quality; the last one that names a grid holds. Without either every bit is kept.
+    compression: of written .vdb files, one of blosc, zip, none. quality: one of presets(presets_file). bounds: errors
+    allowed, which go before quality; the last one that names a grid holds. Without either every bit is kept.
     """
 
     grids: tuple[str, ...] = ()
@@ -59,4 +90,13 @@ class Settings:
     verify: bool = True
     compression: str = "blosc"
     quality: str = ""
+    presets_file: str = ""
     bounds: tuple[Bound, ...] = ()
+
+    @property
+    def preset(self) -> Preset:
+        """That of `quality`. Raises what presets() raises, and UsageError where there is none of that name."""
+        known = presets(self.presets_file)
+        if self.quality and self.quality not in known:
+            raise UsageError(f"there is no quality '{self.quality}'; there are {', '.join(known)}")
+        return known.get(self.quality, Preset())

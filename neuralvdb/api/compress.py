@@ -22,8 +22,8 @@ Runner = Callable[..., object]
 
 @dataclass
 class CompressReport:
-    """What compress() did. Sizes in bytes; left_out: grids the user did not select; promises: bound, in the grid's
-    values, and ratio of grids that are not lossless; verified: whether the archive was decoded and compared."""
+    """What compress() did. Sizes in bytes; left_out: grids the user did not select; promises: what is
+    promised of grids that are not lossless; verified: whether the archive was decoded and compared."""
 
     source: str
     target: str
@@ -31,7 +31,7 @@ class CompressReport:
     archive_size: int
     grids: list[str]
     left_out: list[str]
-    promises: dict[str, tuple[float | None, float]]
+    promises: dict[str, dict[str, object]]
     verified: bool
 
     @property
@@ -66,7 +66,7 @@ def compress(
 
 def _compress(
     source: str, target: str, settings: Settings, progress: Progress
-) -> tuple[list[str], list[str], dict[str, tuple[float | None, float]]]:
+) -> tuple[list[str], list[str], dict[str, dict[str, object]]]:
     """Names of the grids left out, of those archived, and the promises."""
     set_threads(settings.threads)
     reader = VdbReader(source)
@@ -84,7 +84,7 @@ def _compress(
     left_out = [entry.name for i, entry in enumerate(reader.entries) if i not in set(selected)]
     with FrameReader(target) as frame:
         found = {grid.name: frame.promise(i) for i, grid in enumerate(table.grids)}
-    promises = {name: promise.error for name, promise in found.items() if promise is not None}
+    promises = {name: promise.described() for name, promise in found.items() if promise is not None}
     return left_out, [grid.name for grid in table.grids], promises
 
 

@@ -13,9 +13,9 @@ from neuralvdb.volume.grid import display_name
 
 @dataclass
 class GridInfo:
-    """One grid. voxel_size in world units; promise: bound (the grid's values) and ratio of values that are not
-    lossless; bytes: kind of data -> bytes on disk; None where unknown without
-    reading values or for types that this OpenVDB does not know."""
+    """One grid. voxel_size in world units; promise: what is promised of values that are not lossless, and the lattice
+    that holds them; bytes: kind of data -> bytes on disk; None where unknown without reading values or for types that
+    this OpenVDB does not know."""
 
     name: str
     type: str
@@ -30,7 +30,7 @@ class GridInfo:
     bytes: dict[str, int]
     metadata: dict[str, tuple[str, str]]
     transform: str
-    promise: tuple[float | None, float] | None = None
+    promise: dict[str, object] | None = None
 
     @property
     def total(self) -> int:
@@ -93,16 +93,18 @@ def _archive_info(path: str) -> FileInfo:
                 if head.leaves or head.active_tiles
                 else _NONE
             )
-            size = {_KINDS[kind]: count for kind, count in frame.sizes(index).items()}
+            size: dict[str, int] = {}
+            for kind, count in frame.sizes(index).items():
+                size[_KINDS[kind]] = size.get(_KINDS[kind], 0) + count
             described = _described(head.metadata, head.transform) if head.metadata else _UNDESCRIBED
             grid = _grid(head.name, head.grid_type, head.half, head.parent, counts, size, described)
             promise = frame.promise(index)
-            grid.promise = None if promise is None else promise.error
+            grid.promise = None if promise is None else promise.described()
             found.grids.append(grid)
     return found
 
 
-_KINDS = {"TOPO": "topology", "VALS": "values", "BLOB": "data"}
+_KINDS = {"TOPO": "topology", "VALS": "values", "TILE": "values", "BLOB": "data"}
 _NONE = (None, None, None, None)
 _UNDESCRIBED: tuple[dict, dict] = ({}, {"voxel_size": None, "text": ""})
 

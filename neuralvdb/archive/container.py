@@ -21,6 +21,7 @@ NO_GRID = 0xFFFFFFFF
 _HEADER = struct.Struct("<14sHHHIIQQ")  # then the checksum of these bytes and the stored index
 _HEADER_SIZE = _HEADER.size + 8
 _ENTRY = struct.Struct("<4sBBHHHIIIQQQ")
+ENTRY_SIZE = _ENTRY.size  # bytes that a section takes in the index, before that is compressed
 _MAX_SECTIONS = 1 << 20
 _INDEX_LEVEL = 19
 
@@ -175,7 +176,7 @@ class ArchiveReader:
         if count > _MAX_SECTIONS:
             raise self._damaged(f"it declares {count} sections")
         try:
-            entries = zstd_decompress(index, count * _ENTRY.size)
+            entries = zstd_decompress(index, count * ENTRY_SIZE)
         except ValueError as error:
             raise self._damaged(f"its index does not decompress ({error})") from error
         return self._unpack_index(entries, index_at)

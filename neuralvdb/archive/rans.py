@@ -112,6 +112,18 @@ class Encoder:
         self._values.append(values.copy())
         self._widths.append(widths.copy())
 
+    def extend(self, other: Encoder) -> None:
+        """Appends the batches of an encoder with the same tables."""
+        self._counts += other._counts
+        for name in ("_classes", "_symbols", "_values", "_widths"):
+            getattr(self, name).extend(getattr(other, name))
+
+    @property
+    def size(self) -> int:
+        """Bytes that all batches will take, states and sizes aside."""
+        bits = sum(int(widths.sum(dtype=np.int64)) for widths in self._widths)
+        return _code_length(self._counts, self._tables.freq) + bits >> 3
+
     def finish(self, threads: int = 1) -> bytes:
         """All batches as bytes, the same for every number of threads."""
         out = FieldWriter()
@@ -226,7 +238,13 @@ def _layout(counts: np.ndarray, freq: np.ndarray) -> tuple[int, int]:
 
 
 def _code_length(counts: np.ndarray, freq: np.ndarray) -> int:
-    """Bits that the symbols need, in integer arithmetic: every machine chooses the same layout."""
+    """Bits that the symbols need."""
+    pairs = zip(counts.ravel().tolist(), code_lengths(freq).ravel().tolist(), strict=True)
+    return sum(count * bits for count, bits in pairs) >> 20
+
+
+def code_lengths(freq: np.ndarray) -> np.ndarray:
+    """Bits of symbols of these frequencies (0 counts as 1), int64 in 2^-20; in integers: the same on every machine."""
     freq = np.maximum(freq, 1).astype(np.int64)
     log2 = sum((freq >> k > 0).astype(np.int64) for k in range(1, PROB_BITS + 1))
     mantissa = freq << 30 - log2
@@ -234,8 +252,7 @@ def _code_length(counts: np.ndarray, freq: np.ndarray) -> int:
         mantissa = mantissa * mantissa >> 30
         log2 = 2 * log2 + (mantissa >> 31)
         mantissa >>= mantissa >> 31
-    cost = (PROB_BITS << 20) - log2
-    return sum(c * bits for c, bits in zip(counts.ravel().tolist(), cost.ravel().tolist(), strict=True)) >> 20
+    return (PROB_BITS << 20) - log2
 
 
 class _Reference:

@@ -105,8 +105,9 @@ def file_size(path: str) -> int:
 
 def settings_of(args: argparse.Namespace) -> Settings:
     """Settings from the options a command has."""
-    names = ("grids", "threads", "force", "verify", "compression", "quality")
-    return Settings(**{name: getattr(args, name) for name in names if hasattr(args, name)})
+    names = ("grids", "threads", "force", "verify", "compression", "quality", "presets_file", "bounds")
+    chosen = {name: getattr(args, name) for name in names if hasattr(args, name)}
+    return Settings(**{name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()})
 
 
 def _target(item: Input, output: str | None, suffix: str, count: int) -> Path:

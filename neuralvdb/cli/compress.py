@@ -10,6 +10,7 @@ from pathlib import Path
 
 from neuralvdb.cli import common
 from neuralvdb.cli.output import Progress, print_note, promise_text, size_text
+from neuralvdb.errors import UsageError
 from neuralvdb.settings import ARCHIVE_SUFFIX, Bound, presets
 
 HELP = "make .vdb files small"
@@ -18,29 +19,11 @@ HELP = "make .vdb files small"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
     common.add_output(parser, ARCHIVE_SUFFIX)
-    error = parser.add_mutually_exclusive_group()
-    error.add_argument("--lossless", action="store_true", help="keep every bit (the default)")
-    error.add_argument(
-        "--quality", choices=tuple(presets()), default="", help="what a picture needs (configs/presets.toml)"
-    )
-    error.add_argument(
-        "--max-error",
-        type=_bounds(relative=False),
-        metavar="A",
-        help="no active value is off by more than this; level sets: voxels; per grid: density=0.002,vel=1%%",
-    )
-    error.add_argument(
-        "--rel-error",
-        type=_bounds(relative=True),
-        metavar="R",
-        help="the same as a share of the active range, 0.01 or 1%%",
-    )
-    error.add_argument(
-        "--tolerance",
-        type=_tolerance,
-        metavar="A,R",
-        help="a value v may be off by A or by R |v|, whichever is more: fine in thin smoke, coarse in its core",
-    )
+    parser.add_argument("--lossless", action="store_true", help="keep every bit (the default)")
+    parser.add_argument("--quality", metavar="NAME", default="", help="what a picture needs: " + ", ".join(presets()))
+    parser.add_argument("--presets", dest="presets_file", metavar="FILE", default="", help=_PRESETS)
+    for option, kind, metavar, text in _ERRORS:
+        parser.add_argument(option, dest="bounds", action="extend", default=[], type=kind, metavar=metavar, help=text)
     parser.add_argument("--no-verify", dest="verify", action="store_false", help="do not decode what was written")
     common.add_grids(parser)
     common.add_common(parser)
@@ -48,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> tuple[list[dict], common.Errors]:
     """Compresses every input."""
+    if args.lossless and (args.quality or args.bounds):
+        raise UsageError("--lossless allows no error; leave it out, or the options that allow one")
+    _ = common.settings_of(args).preset  # an unknown quality is the first thing to be said
     return common.for_each(common.plan(args, ARCHIVE_SUFFIX), lambda source, target: _one(source, target, args))
 
 
@@ -57,7 +43,7 @@ def _one(source: str, target: Path, args: argparse.Namespace) -> dict:
     began = time.perf_counter()
     total = common.file_size(source) * (1 + args.verify)
     bar = Progress(total, Path(source).name, shown=not (args.quiet or args.json))
-    settings = replace(common.settings_of(args), bounds=args.max_error or args.rel_error or args.tolerance or ())
+    settings = common.settings_of(args)
     report = compress(source, target, settings, progress=bar, run=common.isolated(source))
     if report.left_out and not args.quiet:
         print_note(f"{source}: left out as asked: {', '.join(report.left_out)}")
@@ -72,31 +58,51 @@ def text(result: dict, _: argparse.Namespace) -> str:
     return f"{names}  {sizes}  {len(result['grids'])} grids  {how}  {result['seconds']:.2f} s"
 
 
-def _bounds(*, relative: bool) -> Callable[[str], tuple[Bound, ...]]:
+def _bounds(*, relative: bool = False, decibels: bool = False) -> Callable[[str], tuple[Bound, ...]]:
     """A parser of `0.01`, `1%` or `density=0.002,vel=1%`; percent are always relative."""
 
     def parse(text: str) -> tuple[Bound, ...]:
-        return tuple(_bound(part, relative) for part in text.split(","))
+        return tuple(_bound(part, relative, decibels) for part in text.split(","))
 
     return parse
 
 
-def _bound(text: str, relative: bool) -> Bound:
+def _bound(text: str, relative: bool, decibels: bool = False) -> Bound:
     grid, _, number = text.rpartition("=")
-    percent = number.endswith("%")
+    percent = number.endswith("%") and not decibels
     try:
-        value = float(number.removesuffix("%")) / (100 if percent else 1)
+        value = float(number.removesuffix("%") if percent else number) / (100 if percent else 1)
     except ValueError:
         value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"'{text}' is no error bound such as 0.01, 1% or density=0.002")
-    return Bound(value, relative or percent, grid)
+    if not 0 < value < (300 if decibels else float("inf")):
+        example = "PSNR in dB such as 45 or density=45" if decibels else "error bound such as 0.01, 1% or density=0.002"
+        raise argparse.ArgumentTypeError(f"'{text}' is no {example}")
+    return Bound(value, relative or percent, grid, decibels=decibels)
 
 
 def _tolerance(text: str) -> tuple[Bound, ...]:
-    """A parser of `0.001,0.05` or `0.1%,5%`; a percentage in the first place is a share of the active range."""
+    """A parser of `0.001,0.05` or `density=0.1%,5%`; a percentage in the first place is a share of the active range."""
     first, _, second = text.partition(",")
     absolute, ratio = _bound(first, relative=False), _bound(second or "-", relative=True)
     if ratio.value >= 1 or ratio.grid:
         raise argparse.ArgumentTypeError(f"'{text}' is no tolerance such as 0.001,5%")
     return (replace(absolute, ratio=ratio.value),)
+
+
+_PRESETS = "a file of your own presets, like configs/presets.toml"
+_ERRORS = (
+    (
+        "--max-error",
+        _bounds(),
+        "A",
+        "no active value is off by more than this; level sets: voxels; per grid: density=0.002,vel=1%%",
+    ),
+    ("--rel-error", _bounds(relative=True), "R", "the same as a share of the active range, 0.01 or 1%%"),
+    (
+        "--tolerance",
+        _tolerance,
+        "A,R",
+        "a value v may be off by A or by R |v|, whichever is more: fine in thin smoke, coarse in its core",
+    ),
+    ("--psnr", _bounds(decibels=True), "DB", "the active values keep this PSNR, peak = active range"),
+)

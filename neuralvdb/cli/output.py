@@ -36,16 +36,20 @@ def size_text(count: int) -> str:
     return f"{count} B" if unit == 0 else f"{value:.3g} {_UNITS[unit]}"
 
 
-def promise_text(promises: dict[str, tuple[float | None, float]]) -> str:
-    """`lossless`, or `max error` with the bound and ratio of the first grids that are not; a bound of None is open."""
+def promise_text(promises: dict[str, dict]) -> str:
+    """`lossless`, or what is promised of the first grids that are not, and by which lattice."""
     if not promises:
         return "lossless"
-    shown = [f"{name} {_error_text(*promise)}" for name, promise in promises.items()]
-    return f"max error {', '.join(shown[:3])}" + (", ..." if len(shown) > 3 else "")
+    shown = [f"{name}: {_error_text(promise)}, {promise['lattice']} lattice" for name, promise in promises.items()]
+    return "; ".join(shown[:3]) + ("; ..." if len(shown) > 3 else "")
 
 
-def _error_text(bound: float | None, ratio: float) -> str:
-    return "open" if bound is None else f"{bound:.4g}" + (f" or {ratio:.3g} |v|" if ratio else "")
+def _error_text(promise: dict) -> str:
+    if promise["psnr"]:
+        return f"PSNR {promise['psnr']:.4g} dB"
+    if promise["max_error"] is None:
+        return "no max error"
+    return f"max error {promise['max_error']:.4g}" + (f" or {promise['ratio']:.3g} |v|" if promise["ratio"] else "")
 
 
 def table_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

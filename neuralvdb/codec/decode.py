@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -18,7 +19,36 @@ from neuralvdb.values.lossy import Promise
 from neuralvdb.volume import Storage, VolumeGrid
 from neuralvdb.volume.grid import TREE_TYPES
 
-_KNOWN = {("FRAM", 0, 1), ("TOPO", 0, 1), ("TOPO", 1, 1), ("VALS", 0, 1), ("VALS", 1, 1), ("BLOB", 0, 1)}
+_KNOWN = {
+    ("FRAM", 0, 1),
+    ("TOPO", 0, 1),
+    ("TOPO", 1, 1),
+    ("VALS", 0, 1),
+    ("VALS", 1, 1),
+    ("TILE", 0, 1),
+    ("BLOB", 0, 1),
+}
+
+
+class _Tiles(Mapping[int, bytes]):
+    """Payloads of a grid's TILE sections by part, read when they are looked up."""
+
+    def __init__(self, archive: ArchiveReader, sections: dict[int, Section], where: str) -> None:
+        self._archive, self._sections, self._where = archive, sections, where
+
+    def __getitem__(self, part: int) -> bytes:
+        if part not in self._sections:
+            raise DamagedFile(f"{self._where}: section TILE number {part} is missing; get another copy of the archive")
+        return self._archive.read(self._sections[part])
+
+    def __contains__(self, part: object) -> bool:
+        return part in self._sections
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._sections)
+
+    def __len__(self) -> int:
+        return len(self._sections)
 
 
 class FrameReader:
@@ -28,21 +58,27 @@ class FrameReader:
         self.archive = ArchiveReader(path, lambda *what: what in _KNOWN)
         self.path = self.archive.path
         try:
-            self._sections = self._by_grid(frame)
+            self._sort(frame)
             section = self._section("FRAM", NO_GRID)
             self.table = Frame.unpack(self.archive.read(section), section.raw_size, f"{self.path}: frame {frame}")
         except BaseException:
             self.close()
             raise
 
-    def _by_grid(self, frame: int) -> dict[tuple[str, int], Section]:
-        found: dict[tuple[str, int], Section] = {}
+    def _sort(self, frame: int) -> None:
+        """Sections of the frame by kind and grid, tiles by grid and part."""
+        self._sections: dict[tuple[str, int], Section] = {}
+        self._tiles: dict[int, dict[int, Section]] = defaultdict(dict)
         for section in self.archive.sections:
-            if (section.kind == "FRAM") != (section.grid == NO_GRID):
-                raise DamagedFile(f"{self.path}: section {section.kind} cannot belong to grid {section.grid}")
-            if section.frame == frame and found.setdefault((section.kind, section.grid), section) is not section:
-                raise DamagedFile(f"{self.path}: section {section.kind} of grid {section.grid} occurs twice")
-        return found
+            tile = section.kind == "TILE"
+            if (section.kind == "FRAM") != (section.grid == NO_GRID) or (section.part and not tile):
+                raise DamagedFile(
+                    f"{self.path}: section {section.kind} cannot be part {section.part} of grid {section.grid}"
+                )
+            if section.frame == frame:
+                found = self._tiles[section.grid] if tile else self._sections
+                if found.setdefault(section.part if tile else (section.kind, section.grid), section) is not section:
+                    raise DamagedFile(f"{self.path}: section {section.kind} of grid {section.grid} occurs twice")
 
     def _section(self, kind: str, grid: int) -> Section:
         try:
@@ -53,7 +89,10 @@ class FrameReader:
 
     def sizes(self, grid: int) -> dict[str, int]:
         """{section kind: stored bytes} of a grid; a shared topology counts for the grid that owns it."""
-        return {kind: s.size for (kind, owner), s in self._sections.items() if owner == grid}
+        found = {kind: s.size for (kind, owner), s in self._sections.items() if owner == grid}
+        if grid in self._tiles:
+            found["TILE"] = sum(s.size for s in self._tiles[grid].values())
+        return found
 
     def memory(self, grid: int) -> int:
         """Bytes that the decoded grid takes."""
@@ -108,8 +147,13 @@ class FrameReader:
         shape = self.topology(index)
         section = self._section("VALS", index)
         where = self._where(head, "values")
-        decode = lossy.decode if section.codec == 1 else values.decode
-        grid.tree = decode(self.archive.read(section), shape, dtype, components, section.raw_size, where)
+        payload, tiles = self.archive.read(section), _Tiles(self.archive, self._tiles.get(index, {}), where)
+        if section.codec == 1:
+            grid.tree = lossy.decode(payload, tiles, shape, dtype, components, section.raw_size, where)
+        elif tiles:
+            raise DamagedFile(f"{where}: sections of domains stand beside lossless values; get another copy")
+        else:
+            grid.tree = values.decode(payload, shape, dtype, components, section.raw_size, where)
 
     def _read_blob(self, head: GridHead, index: int) -> bytes:
         section = self._section("BLOB", index)

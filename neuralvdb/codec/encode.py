@@ -10,12 +10,14 @@ import numpy as np
 import xxhash
 
 from neuralvdb import topology, values
-from neuralvdb.archive import ArchiveWriter, FieldWriter, put_array
+from neuralvdb.archive import ENTRY_SIZE, ArchiveWriter, FieldWriter, put_array
 from neuralvdb.codec.bounds import promise_for
 from neuralvdb.codec.frame import Frame, GridHead, head_of
+from neuralvdb.codec.search import Coded, family_of, to_psnr
 from neuralvdb.settings import Settings
 from neuralvdb.topology import Topology
 from neuralvdb.values import lossy
+from neuralvdb.values.lossy import Promise
 from neuralvdb.volume import Storage, Tree, VdbReader, VolumeGrid
 
 Progress = Callable[[int], None]
@@ -23,10 +25,10 @@ Progress = Callable[[int], None]
 
 @dataclass
 class _Coded:
-    """A grid ready to be written: its head and its sections as (kind, codec, payload, raw size)."""
+    """A grid ready to be written: its head and its sections as (kind, part, codec, payload, raw size)."""
 
     head: GridHead
-    sections: list[tuple[str, int, bytes, int]]
+    sections: list[tuple[str, int, int, bytes, int]]
 
 
 def encode_frame(
@@ -52,13 +54,13 @@ def encode_frame(
     )
     known: dict[bytes, int] = {}
     for index, coded in enumerate(_encoded(source, selected, settings)):
-        for kind, codec, payload, raw_size in coded.sections:
+        for kind, part, codec, payload, raw_size in coded.sections:
             if kind == "TOPO":
                 first = known.setdefault(xxhash.xxh3_128_digest(payload), index)
                 if first != index:
                     coded.head = replace(coded.head, topology_of=first)
                     continue
-            writer.add(kind, payload, raw_size=raw_size, codec=codec, frame=frame, grid=index)
+            writer.add(kind, payload, raw_size=raw_size, codec=codec, frame=frame, grid=index, part=part)
         table.grids.append(coded.head)
         progress(coded.head.source_size)
     payload, raw_size = table.pack()
@@ -85,28 +87,49 @@ def _encoded(source: VdbReader, selected: list[int], settings: Settings) -> Iter
 def _encode(grid: VolumeGrid, source_size: int, index: int, settings: Settings) -> _Coded:
     if grid.tree is not None:
         shape = Topology.of(grid.tree)
-        codec, payload, tree = encode_values(grid, settings)
+        coded = encode_values(grid, settings)
         sections = [
-            ("TOPO", *topology.encode(shape, threads=settings.threads), shape.nbytes),
-            ("VALS", codec, payload, values.raw_size(grid.tree)),
+            ("TOPO", 0, *topology.encode(shape, threads=settings.threads), shape.nbytes),
+            ("VALS", 0, coded.codec, coded.payload, values.raw_size(grid.tree)),
+            *(("TILE", part, 0, payload, 0) for part, payload in coded.tiles.items()),
         ]
-        grid = replace(grid, tree=tree)
+        grid = replace(grid, tree=coded.tree)
     elif grid.storage is Storage.INSTANCE:
         sections = []
     else:
         out = FieldWriter()
         put_array(out, np.frombuffer(grid.blob, np.uint8))
-        sections = [("BLOB", 0, out.getvalue(), len(grid.blob))]
+        sections = [("BLOB", 0, 0, out.getvalue(), len(grid.blob))]
     return _Coded(head_of(grid, source_size, index), sections)
 
 
-def encode_values(grid: VolumeGrid, settings: Settings) -> tuple[int, bytes, Tree]:
-    """Codec, payload and decoded tree: under a bound if one is asked for and that is smaller than every bit."""
+@dataclass
+class CodedValues:
+    """Values of a tree. codec and payload of VALS; tiles: payloads of TILE by part; tree: as they decode."""
+
+    codec: int
+    payload: bytes
+    tiles: dict[int, bytes]
+    tree: Tree
+
+    @property
+    def size(self) -> int:
+        """Bytes of all sections and their entries in the index."""
+        return len(self.payload) + sum(len(tile) + ENTRY_SIZE for tile in self.tiles.values())
+
+
+def encode_values(grid: VolumeGrid, settings: Settings) -> CodedValues:
+    """The values of a tree: under a bound if one is asked for and that is smaller than every bit."""
     assert grid.tree is not None
-    exact = values.encode(grid.tree)
+    exact = CodedValues(0, values.encode(grid.tree), {}, grid.tree)
     promise = promise_for(grid, settings)
-    if promise is not None:
-        payload, decoded = lossy.encode(grid.tree, promise, threads=settings.threads)
-        if len(payload) < len(exact):
-            return 1, payload, decoded
-    return 0, exact, grid.tree
+    found = None if promise is None else _lossy(grid.tree, family_of(grid.tree, promise), settings.threads)
+    if found is not None:
+        coded = CodedValues(1, *found)
+        if coded.size < exact.size:
+            return coded
+    return exact
+
+
+def _lossy(tree: Tree, promise: Promise, threads: int) -> Coded | None:
+    return to_psnr(tree, promise, threads) if promise.psnr else lossy.encode(tree, promise, threads=threads)

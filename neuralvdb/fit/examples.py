@@ -8,18 +8,18 @@ from functools import partial
 
 import numpy as np
 
-from neuralvdb.archive.rans import TOTAL, Tables
 from neuralvdb.values.lattice import context, domain, mean, mean_context, sample
+from neuralvdb.values.lattice.levels import OCTAVES
 from neuralvdb.values.lattice.means import AXES, halves
-from neuralvdb.values.lattice.network import CLASSES, HIDDEN, OUTPUTS, Network
+from neuralvdb.values.lattice.network import HIDDEN, OUTPUTS, Network
 from neuralvdb.values.lattice.predict import FINEST, MeanPredictor, Predictor
+from neuralvdb.values.lattice.residual import Record
 from neuralvdb.values.lattice.steps import STEPS
 from neuralvdb.volume import Tree
 
 Key = tuple[int, int, int]
 Networks = dict[Key, Network]
 Watch = Callable[..., None]  # (key, step, row, place, context of points, true values of points)
-FLAT = Tables(np.full((CLASSES, CLASSES), TOTAL // CLASSES))
 
 
 @dataclass
@@ -41,6 +41,7 @@ def joined(parts: list[Examples]) -> Examples:
 class SampleTask:
     """Learning to predict the sample lattice."""
 
+    lattice = "sample"
     inputs_of = staticmethod(context.inputs_of)
 
     @staticmethod
@@ -58,12 +59,13 @@ class SampleTask:
                 watch(key, step, row, place, lambda r, p: seen(r, p), lambda r, p: exact[k][r, p])
                 return predictor(level, row, place, k, axis, phase)
 
-            sample.encode(exact, decoded, predict, FLAT, out)
+            sample.encode(exact, decoded, predict, [out] * OCTAVES)
 
 
 class MeanTask:
     """Learning to predict the mean lattice."""
 
+    lattice = "mean"
     inputs_of = staticmethod(mean_context.inputs_of)
 
     @staticmethod
@@ -83,7 +85,7 @@ class MeanTask:
                 watch(key, step, row, place, lambda r, p: seen(r, p), lambda r, p: first[r, p] - second[r, p])
                 return predictor(level, gaps, share, row, place, j, phase)
 
-            mean.encode(exact, floors, predict, FLAT, out)
+            mean.encode(exact, floors, predict, [out] * OCTAVES)
 
 
 Task = type[SampleTask] | type[MeanTask]
@@ -124,30 +126,15 @@ def count(
     task: Task, tree: Tree, component: int, lattice: domain.Lattice, networks: Networks, counts: np.ndarray
 ) -> None:
     """Adds to counts (64, 64) int64 how often each symbol of each class occurs while coding with `networks`."""
-    task.code(tree, component, lattice, lambda *_: None, networks, _Counter(counts))
-
-
-@dataclass
-class _Counter:
-    """An encoder that only counts symbols by class."""
-
-    counts: np.ndarray
-
-    def put(self, classes: np.ndarray, symbols: np.ndarray) -> None:
-        """Counts."""
-        np.add.at(self.counts, (classes, symbols), 1)
-
-    def put_bits(self, *_: object) -> None:
-        """Nothing."""
+    record = Record()
+    task.code(tree, component, lattice, lambda *_: None, networks, record)
+    counts += record.counts
 
 
 class _Nowhere:
-    """An encoder that forgets."""
+    """A record that forgets."""
 
     def put(self, *_: object) -> None:
-        """Nothing."""
-
-    def put_bits(self, *_: object) -> None:
         """Nothing."""
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neuralvdb.fit.augment import mirrors, transposed
 from neuralvdb.fit.examples import (
     Examples,
     Key,
@@ -23,6 +24,7 @@ from neuralvdb.fit.examples import (
 from neuralvdb.fit.tables import fit_tables
 from neuralvdb.fit.train import to_integers, train
 from neuralvdb.values.lattice import priors
+from neuralvdb.values.lattice.compand import knee_of
 from neuralvdb.values.lattice.domain import Lattice
 from neuralvdb.values.lattice.mean import STEPS
 from neuralvdb.values.lattice.network import CLASSES
@@ -30,11 +32,14 @@ from neuralvdb.values.lattice.steps import UNITS_PER_ERROR
 from neuralvdb.volume import Tree, VdbReader, describe_metadata
 from neuralvdb.volume.grid import unpack
 
-BOUNDS = (10**-3.2, 10**-1.35)  # relative bounds that the sample lattice is trained for, log-uniform
-MEAN_STEPS, KNEES = (10**-2.2, 10**-0.7), (0.005, 0.1)  # steps and knees of the mean lattice, likewise
+# What the lattices are trained for, log-uniform: bounds, knees and steps as shares of the range, ratios of a tolerance,
+# steps as shares of the knee.
+BOUNDS, RATIOS = (10**-3.2, 10**-1.35), (0.01, 0.5)
+MEAN_STEPS, KNEES, KNEE_STEPS = (10**-2.7, 10**-0.7), (0.002, 0.05), (0.2, 5.0)
 _SMALLEST = 2000  # active voxels of a field worth learning from
 _LARGEST_RANGE = 1e5  # beyond, values mark the outside rather than measure anything
-_POINTS, _LARGE = (8000, 20000), 100_000  # examples of a phase from small and large fields, and where large begins
+_LARGE = 100_000  # active voxels from which on a field is large
+_POINTS, _DRAWS = (6000, 12000), (4, 6)  # examples of a phase from small and from large fields, and how many times
 
 
 @dataclass(frozen=True)
@@ -67,18 +72,21 @@ def fields_of(paths: Iterable[str | os.PathLike[str]], family: str) -> list[Fiel
     return list(found.values())
 
 
-def sample_lattice(item: Field, rng: np.random.Generator) -> Lattice:
-    """A sample lattice under a random bound."""
-    return Lattice(_between(rng, BOUNDS) * item.span / UNITS_PER_ERROR)
+def sample_lattice(item: Field, companded: bool, rng: np.random.Generator) -> Lattice:
+    """A sample lattice under a random bound, or one that grows with the value from a random knee on."""
+    if not companded:
+        return Lattice(_between(rng, BOUNDS) * item.span / UNITS_PER_ERROR)
+    knee = knee_of(_between(rng, RATIOS))
+    return Lattice(_between(rng, KNEES) * item.span / knee, knee)
 
 
-def mean_lattice(item: Field, rng: np.random.Generator) -> Lattice:
-    """A mean lattice of random step, companded three times in four."""
-    unit = _between(rng, MEAN_STEPS) * item.span / STEPS[0]
-    if rng.random() < 0.25:
-        return Lattice(unit)
-    unit *= 0.3  # companding makes steps wider where values are large
-    return Lattice(unit, int(np.ceil(_between(rng, KNEES) * item.span / unit)))
+def mean_lattice(item: Field, companded: bool, rng: np.random.Generator) -> Lattice:
+    """A mean lattice of random step, and of random knee if companded."""
+    if not companded:
+        return Lattice(_between(rng, MEAN_STEPS) * item.span / STEPS[0])
+    knee = _between(rng, KNEES) * item.span
+    unit = knee * _between(rng, KNEE_STEPS) / STEPS[0]
+    return Lattice(unit, int(np.ceil(knee / unit)))
 
 
 TASKS = {"sample": (SampleTask, sample_lattice), "mean": (MeanTask, mean_lattice)}
@@ -88,37 +96,44 @@ def train_prior(
     fields: list[Field],
     lattice: str,
     *,
+    companded: float,
     steps: int,
     rounds: int,
     seed: int,
     progress: Callable[[str], None] = lambda _: None,
 ) -> priors.Prior:
-    """A prior for "sample" or "mean" lattices fitted to `fields`. steps: of each network in the last round, half of it
-    before. `progress` is told of each network."""
-    task, draw = TASKS[lattice]
+    """A prior for "sample" or "mean" lattices fitted to `fields`. companded: share of the lattices that are; steps: of
+    each network in the last round, half of it before. `progress` is told of each network."""
+    task, make_lattice = TASKS[lattice]
+
+    def draw(item: Field, rng: np.random.Generator) -> tuple[Tree, int, Lattice]:
+        tree = transposed(item.tree, tuple(rng.permutation(3)))
+        return tree, item.component, make_lattice(item, rng.random() < companded, rng)
+
     networks, models = untrained(task), {}
     for turn in range(rounds):
         rng = np.random.default_rng([seed, turn])
         for key, parts in sorted(_examples(fields, task, draw, networks, rng).items()):
             times = steps if turn == rounds - 1 else steps // 2
-            models[key] = train(joined(parts), steps=times, seed=seed, start=models.get(key))
+            ways = mirrors(task, *key[1:])
+            models[key] = train(joined(parts), ways, steps=times, seed=seed, start=models.get(key))
             progress(f"round {turn + 1}, level {key[0]} axis {key[1]} phase {key[2]}")
         networks = networks | {key: to_integers(model) for key, model in models.items()}
     counts, rng = np.zeros((CLASSES, CLASSES), np.int64), np.random.default_rng([seed, rounds])
     for item in fields:
         for _ in range(4):
-            count(task, item.tree, item.component, draw(item, rng), networks, counts)
+            count(task, *draw(item, rng), networks, counts)
     return priors.make(networks, fit_tables(counts))
 
 
 def _examples(
-    fields: list[Field], task: Task, draw: Callable[..., Lattice], networks: Networks, rng: np.random.Generator
+    fields: list[Field], task: Task, draw: Callable[..., tuple], networks: Networks, rng: np.random.Generator
 ) -> dict[Key, list[Examples]]:
     found: dict[Key, list[Examples]] = {}
     for item in fields:
         large = item.voxels > _LARGE
-        for _ in range(4 if large else 3):
-            parts = collect(task, item.tree, item.component, draw(item, rng), networks, rng, _POINTS[large])
+        for _ in range(_DRAWS[large]):
+            parts = collect(task, *draw(item, rng), networks, rng, _POINTS[large])
             for key, examples in parts.items():
                 found.setdefault(key, []).extend(examples)
     return found

@@ -48,17 +48,28 @@ def bits(
     return -torch.log2(p.clamp_min(1e-9))
 
 
-def train(examples: Examples, *, steps: int, seed: int, batch: int = 2048, start: Predictor | None = None) -> Predictor:
-    """A predictor fitted to the examples by Adam under a one-cycle schedule."""
+def train(
+    examples: Examples,
+    mirrors: list[tuple[np.ndarray, np.ndarray]],
+    *,
+    steps: int,
+    seed: int,
+    batch: int = 2048,
+    start: Predictor | None = None,
+) -> Predictor:
+    """A predictor fitted to the examples by Adam under a one-cycle schedule; mirrors: as in augment.py."""
     torch.manual_seed(seed)
     data = [torch.from_numpy(a) for a in (examples.inputs, examples.target, examples.ratio, examples.scale)]
     model = start or Predictor(examples.inputs.shape[1])
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 6e-3, total_steps=steps)
-    for _ in range(steps):
+    ways = [(torch.from_numpy(order), torch.from_numpy(factors)) for order, factors in mirrors]
+    for turn in range(steps):
         pick = torch.randint(0, len(data[0]), (batch,))
         x, target, ratio, scale = (d[pick] for d in data)
-        loss = bits(model, x.float() / _ONE, target, ratio, scale).mean()
+        order, factors = ways[turn % len(ways)]
+        x = x[:, order].float() * factors[:-1]
+        loss = bits(model, x / _ONE, target * factors[-1], ratio, scale).mean()
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -55,12 +55,30 @@ def active_bricks(tree: Tree) -> np.ndarray:
 
 def find(among: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Index in `among` (K, 3) int32, without repeats, of each of `wanted` (M, 3), -1 where it is not there."""
-    both = np.concatenate([among, wanted])
-    _, number = np.unique(both, axis=0, return_inverse=True)
-    index = np.full(len(both), -1)
-    number = number.reshape(-1)
+    first, number = distinct(np.concatenate([among, wanted]))
+    index = np.full(len(first), -1)
     index[number[: len(among)]] = np.arange(len(among))
     return index[number[len(among) :]]
+
+
+def distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of K rows that are all there are in `rows` (n, m) of integers, and which of them each row is (n,)."""
+    key, bound = np.zeros(len(rows), np.int64), 1
+    for column in rows.T if len(rows) else ():
+        span = int(column.max()) - int(column.min()) + 1
+        if span > 1 << 31:
+            column = np.unique(column, return_inverse=True)[1]
+            span = len(rows)
+        if bound * span > 1 << 62:
+            key = np.unique(key, return_inverse=True)[1]
+            bound = len(rows)
+        key = key * span + (column - column.min()).astype(np.int64)
+        bound *= span
+    other = np.flatnonzero(key != key[:1])  # most rows are the first one again, as a rule
+    _, first, place = np.unique(key[other], return_index=True, return_inverse=True)
+    number = np.zeros(len(rows), np.int64)
+    number[other] = place + 1
+    return np.concatenate([np.arange(len(rows))[:1], other[first]]), number
 
 
 def _slot(steps: np.ndarray, log2dim: int) -> np.ndarray:

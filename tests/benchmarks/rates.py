@@ -45,16 +45,16 @@ Box = tuple[np.ndarray, np.ndarray]  # index-space corners, the second one exclu
 def code_ours(grid: VolumeGrid, relative_bound: float) -> tuple[int, VolumeGrid]:
     """Bytes of the values as an archive holds them, tiles and inactive values too, and the decoded grid."""
     bound = (Bound(relative_bound, relative=True),)
-    _, payload, tree = encode_values(grid, Settings(bounds=bound))
-    return len(payload), replace(grid, tree=tree)
+    coded = encode_values(grid, Settings(bounds=bound))
+    return coded.size, replace(grid, tree=coded.tree)
 
 
 def code_tolerance(grid: VolumeGrid, relative_bound: float) -> tuple[int, VolumeGrid]:
     """The same under a tolerance whose ratio is 18 times the bound and whose knee is 3 % of the active range."""
     ratio = 18 * relative_bound
     bound = (Bound(KNEE * ratio, relative=True, ratio=ratio),)
-    _, payload, tree = encode_values(grid, Settings(bounds=bound))
-    return len(payload), replace(grid, tree=tree)
+    coded = encode_values(grid, Settings(bounds=bound))
+    return coded.size, replace(grid, tree=coded.tree)
 
 
 KNEE = 0.03

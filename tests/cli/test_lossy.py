@@ -12,12 +12,16 @@ import neuralvdb
         ["--max-error", "density=0.01,velocity=2%"],
         ["--tolerance", "0.1%,10%"],
         ["--quality", "production"],
+        ["--psnr", "50,velocity=40"],
+        ["--quality", "preview", "--max-error", "velocity=2%"],
+        ["--tolerance", "density=0.1%,10%", "--rel-error", "velocity=1%,temperature=2%"],
     ],
 )
 def test_a_promise_is_kept_and_said(run, sample, tmp_path, options):
     said = run("compress", sample, "-o", "a.neuralvdb", *options).stdout
-    assert "max error" in said
-    assert "max error" in run("info", "a.neuralvdb").stdout
+    for text in (said, run("info", "a.neuralvdb").stdout):
+        assert "lattice" in text
+        assert "max error" in text or "PSNR" in text
     assert "the same as" in run("verify", "a.neuralvdb", sample).stdout
     run("decompress", "a.neuralvdb")
     assert (tmp_path / "a.neuralvdb").stat().st_size < 0.5 * sample.stat().st_size
@@ -28,9 +32,11 @@ def test_the_error_of_the_decoded_file_is_within_the_bound(run, run_json, sample
     run("decompress", "a.neuralvdb")
     found = neuralvdb.diff(sample, tmp_path / "a.vdb")
     for grid in found.grids:
-        bound, ratio = report["promises"][grid.name]
+        promise = report["promises"][grid.name]
+        bound = promise["max_error"]
         assert grid.topology_equal
-        assert ratio == 0
+        assert promise["ratio"] == 0
+        assert promise["lattice"] == "sample"
         assert bound / 2 < grid.max_error <= bound
 
 
@@ -38,7 +44,9 @@ def test_level_sets_are_bounded_in_voxels(run_json, run, tmp_path, sample):
     source = sample.with_name("levelset.vdb")
     (report,) = run_json("compress", source, "-o", "a.neuralvdb", "--max-error", "0.1")["results"]
     (size,) = {edge for grid in neuralvdb.info(source).grids for edge in grid.voxel_size}
-    assert report["promises"]["surface"] == [pytest.approx(0.1 * size), 0]
+    promise = report["promises"]["surface"]
+    assert promise["max_error"] == pytest.approx(0.1 * size)
+    assert (promise["family"], promise["ratio"]) == ("levelset", 0)
 
 
 def test_grids_without_a_bound_stay_lossless(run_json, sample):

@@ -9,7 +9,7 @@ from neuralvdb.topology import Topology
 from neuralvdb.values import lossless, lossy
 from neuralvdb.values.lattice import compand, context, domain, network, priors, sample
 from neuralvdb.values.lattice.predict import Predictor
-from neuralvdb.volume import from_dense
+from neuralvdb.volume import from_dense, leaf_origins
 from neuralvdb.volume.grid import TREE_TYPES, unpack
 
 
@@ -28,16 +28,16 @@ def grid_of(values: np.ndarray, active: np.ndarray, origin=(-37, 5, 120)):
     return from_dense(values, name="g", active=active, origin=origin)
 
 
-def decoded(grid, payload: bytes, **options):
+def decoded(grid, payload: bytes, sections: dict[int, bytes], **options):
     dtype, components = TREE_TYPES[grid.grid_type]
     size = lossless.raw_size(grid.tree)
-    return lossy.decode(payload, Topology.of(grid.tree), dtype, components, size, "test", **options)
+    return lossy.decode(payload, sections, Topology.of(grid.tree), dtype, components, size, "test", **options)
 
 
-def assert_kept(grid, promise: lossy.Promise, **options) -> bytes:
+def assert_kept(grid, promise: lossy.Promise, **options) -> tuple[bytes, ...]:
     """Encodes and decodes; every active value within the bound (or the same bits), every other one the same."""
-    payload, expected = lossy.encode(grid.tree, promise, **options)
-    tree = decoded(grid, payload, **options)
+    payload, sections, expected = lossy.encode(grid.tree, promise, **options)
+    tree = decoded(grid, payload, sections, **options)
     assert tree.leaf.values.tobytes() == expected.leaf.values.tobytes()
     on = unpack(grid.tree.leaf.active)
     x, y = grid.tree.leaf.values, tree.leaf.values
@@ -46,20 +46,21 @@ def assert_kept(grid, promise: lossy.Promise, **options) -> bytes:
         allowed = np.maximum(promise.bound, promise.ratio * np.abs(x[on].astype(np.float64)))
         near = np.abs(x[on].astype(np.float64) - y[on].astype(np.float64)) <= allowed
     assert (near | (x[on].view(np.uint32) == y[on].view(np.uint32))).all()
-    return payload
+    return payload, *(bytes([number]) + section for number, section in sections.items())
 
 
 SAMPLE = tuple(family for family in priors.FAMILIES if not family.endswith("-mean"))
 
 
 @pytest.mark.parametrize("family", SAMPLE)
+@pytest.mark.parametrize("largest", [1000, 1 << 28])
 @pytest.mark.parametrize("axis,phase", [(a, p) for a in range(3) for p in (0, 1)])
-def test_native_predictions_are_the_definitions(family, axis, phase):
+def test_native_predictions_are_the_definitions(family, axis, phase, largest):
     grid = grid_of(blob(40, 1), np.random.default_rng(2).random((40, 40, 40)) < 0.9)
     (part,) = domain.domains(grid.tree)
     networks = priors.load(family).networks
     for k, level in enumerate(sample.levels_of(grid.tree, part, 0, domain.Lattice(0.01))[1][:4]):
-        level.values[:] += np.random.default_rng(k).integers(-1000, 1000, level.values.shape, dtype=np.int32)
+        level.values[:] = np.random.default_rng(k).integers(-largest, largest, level.values.shape, dtype=np.int32)
         at = context.targets(level, axis, phase)
         found = [
             Predictor(networks, threads=t, implementation=i)(level, *at, k, axis, phase)
@@ -135,11 +136,46 @@ def test_bytes_do_not_depend_on_threads_or_implementation():
     assert len(payloads) == 1
 
 
-def test_several_domains_are_independent_boxes():
-    active = np.zeros((300, 20, 20), bool)
+def two_ends(length: int, factor: float = 1.0):
+    """A grid of a rod of 20 x 20 voxels, active at both of its ends, its values at the far end times `factor`."""
+    active = np.zeros((length, 20, 20), bool)
     active[:12], active[-12:] = True, True
-    grid = grid_of(np.broadcast_to(blob(20, 5)[:1], (300, 20, 20)).copy(), active, origin=(-150, 0, 0))
-    assert len(list(domain.domains(grid.tree))) == 2
+    values = np.broadcast_to(blob(20, 5)[:1], active.shape).copy()
+    values[-12:] *= np.float32(factor)
+    return grid_of(values, active, origin=(-150, 0, 0))
+
+
+def test_several_domains_are_independent_boxes():
+    trees = []
+    for factor in (1.0, 2.0):
+        grid = two_ends(1300, factor)
+        near, far = domain.domains(grid.tree)
+        assert_kept(grid, lossy.Promise(0.01, "fog", False))
+        trees.append(lossy.encode(grid.tree, lossy.Promise(0.01, "fog", False))[2].leaf.values)
+    assert np.array_equal(trees[0][near.leaves], trees[1][near.leaves])
+    assert not np.array_equal(trees[0][far.leaves], trees[1][far.leaves])
+
+
+def test_few_leaves_share_a_domain():
+    grid = two_ends(600)
+    (part,) = domain.domains(grid.tree)
+    assert len(part.leaves) == len(grid.tree.leaf)
+    assert_kept(grid, lossy.Promise(0.01, "fog", False))
+
+
+def test_many_leaves_are_cut_into_cubes(monkeypatch):
+    monkeypatch.setattr(domain, "_FEW", 20)
+    active = np.random.default_rng(3).random((300, 300, 20)) < 0.001
+    grid = grid_of(np.ones(active.shape, np.float32), active)
+    origins = leaf_origins(grid.tree)
+    found = domain.groups(origins)
+    assert {group.edge for group in found} == {256}
+    assert sorted(np.concatenate([group.leaves for group in found])) == list(range(len(origins)))
+    assert len({tuple(group.corner) for group in found}) == len(found) > 3
+    assert [tuple(g.corner) for g in found] == sorted(tuple(g.corner) for g in found)
+    for group in found:
+        inside = origins[group.leaves] - group.corner
+        assert ((inside >= 0) & (inside < group.edge)).all()
     assert_kept(grid, lossy.Promise(0.01, "fog", False))
 
 
@@ -167,11 +203,12 @@ def test_companding_is_exactly_invertible(x, ratio):
 def test_a_tolerance_is_finer_where_values_are_small():
     values = np.exp(blob(30, 8)) * np.float32(0.02)
     grid = grid_of(values, np.ones(values.shape, bool))
-    payload, tree = lossy.encode(grid.tree, lossy.Promise(0.001, "fog", False, 0.1))
+    _, sections, tree = lossy.encode(grid.tree, lossy.Promise(0.001, "fog", False, 0.1))
     error = np.abs(tree.leaf.values - grid.tree.leaf.values)
     assert error[grid.tree.leaf.values < 0.01].max() <= 0.001
     assert error.max() > 0.002
-    assert len(payload) < len(lossy.encode(grid.tree, lossy.Promise(0.001, "fog", False))[0])
+    finer = lossy.encode(grid.tree, lossy.Promise(0.001, "fog", False))
+    assert sum(map(len, sections.values())) < sum(map(len, finer[1].values()))
 
 
 def test_every_coded_voxel_is_coded_once():
@@ -190,7 +227,7 @@ def test_mean_lattice_keeps_means_and_the_promise(knee, bound):
     promise = lossy.Promise(bound, "fog-mean", False, step=0.1, knee=knee)
     payloads = {assert_kept(grid, promise, implementation=i) for i in ("native", "reference")}
     assert len(payloads) == 1
-    values = decoded(grid, payloads.pop()).leaf.values
+    values = decoded(grid, *lossy.encode(grid.tree, promise)[:2]).leaf.values
     on = unpack(grid.tree.leaf.active)
     error = (values - grid.tree.leaf.values)[on]
     assert 0.001 < np.abs(error).mean() < 0.2
@@ -202,7 +239,7 @@ def test_a_mean_lattice_stores_what_is_not_finite():
     values = blob(20, 11)
     values[3, 3, 3], values[9, 9, 9] = np.nan, np.inf
     grid = grid_of(values, np.ones(values.shape, bool))
-    payload, _ = lossy.encode(grid.tree, lossy.Promise(np.inf, "fog-mean", False, step=0.1))
-    found = decoded(grid, payload).leaf.values
+    payload, sections, _ = lossy.encode(grid.tree, lossy.Promise(np.inf, "fog-mean", False, step=0.1))
+    found = decoded(grid, payload, sections).leaf.values
     assert np.isnan(found).sum() == 1
     assert np.isinf(found).sum() == 1

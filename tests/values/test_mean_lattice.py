@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
-from neuralvdb.archive.rans import Decoder, Encoder
-from neuralvdb.fit.examples import FLAT
+from neuralvdb.archive.rans import TOTAL, Decoder, Tables
 from neuralvdb.values.lattice import domain, levels, mean, mean_context, means
-from neuralvdb.values.lattice.network import HIDDEN, OUTPUTS, Network
+from neuralvdb.values.lattice.network import CLASSES, HIDDEN, OUTPUTS, Network
 from neuralvdb.values.lattice.predict import MeanPredictor
+from neuralvdb.values.lattice.residual import Record
 from neuralvdb.volume import from_dense
+
+FLAT = Tables(np.full((CLASSES, CLASSES), TOTAL // CLASSES))
 
 
 def random_networks(seed: int) -> dict[tuple[int, int, int], Network]:
@@ -24,7 +26,7 @@ def random_networks(seed: int) -> dict[tuple[int, int, int], Network]:
     return found
 
 
-def floors_of(share: float, seed: int = 0) -> tuple[list[means.Floor], np.ndarray]:
+def floors_of(share: float, seed: int = 0, unit: float = 0.3 / 256) -> tuple[list[means.Floor], np.ndarray]:
     """Floors as a decoder begins with them, and exact values of floor 0, of a block with random holes."""
     rng = np.random.default_rng(seed)
     active = rng.random((40, 30, 50)) < share
@@ -32,23 +34,26 @@ def floors_of(share: float, seed: int = 0) -> tuple[list[means.Floor], np.ndarra
     values = (rng.normal(0, 1, active.shape).cumsum(0) / 5).astype(np.float32)
     grid = from_dense(values, name="g", active=active, origin=(-20, 7, 100))
     (part,) = domain.domains(grid.tree)
-    lattice = domain.Lattice(0.3 / 256)
+    lattice = domain.Lattice(unit)
     values, on, coded = domain.rows_of(grid.tree, part, 0, lattice)
     exact = np.concatenate([domain.exact_of(grid.tree, part, 0, lattice), values[len(part.leaves) :].astype(float)])
     return means.tower(levels.Level(part.low, part.table, values, on, coded, len(part.leaves))), exact
 
 
 def coded(floors: list[means.Floor], exact: np.ndarray, networks, **options) -> bytes:
-    coder = Encoder(FLAT)
-    mean.encode(means.exact_means(floors, exact), floors, MeanPredictor(networks, **options), FLAT, coder)
-    return coder.finish()
+    record, implementation = Record(), options.get("implementation", "native")
+    octaves = [record] * levels.OCTAVES
+    predictor = MeanPredictor(networks, **options)
+    mean.encode(means.exact_means(floors, exact), floors, predictor, octaves, implementation)
+    return record.written(FLAT).finish()
 
 
+@pytest.mark.parametrize("unit", [1e-3, 1e-8])
 @pytest.mark.parametrize("share", [0.001, 0.3, 1.0])
-def test_native_reference_and_threads_give_the_same_bytes(share):
+def test_native_reference_and_threads_give_the_same_bytes(share, unit):
     networks = random_networks(1)
     options = ({"threads": 1}, {"threads": 2}, {"implementation": "reference"})
-    assert len({coded(*floors_of(share), networks, **o) for o in options}) == 1
+    assert len({coded(*floors_of(share, unit=unit), networks, **o) for o in options}) == 1
 
 
 @pytest.mark.parametrize("share", [0.001, 0.3, 1.0])
@@ -57,7 +62,7 @@ def test_decoding_gives_what_the_encoder_saw(share):
     payload = coded(floors, exact, random_networks(2))
     again, _ = floors_of(share)
     coder = Decoder(payload, FLAT, "test")
-    mean.decode(again, MeanPredictor(random_networks(2)), coder)
+    mean.decode(again, MeanPredictor(random_networks(2)), lambda _: coder)
     coder.finish()
     np.testing.assert_array_equal(again[0].level.values, floors[0].level.values)
     known = again[0].level.coded == 0

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from neuralvdb.values.lattice.compand import compand, expand
 from neuralvdb.values.lattice.levels import EDGE, LIMIT
-from neuralvdb.volume.grid import Tree, leaf_origins, unpack
-from neuralvdb.volume.lookup import constants_at
+from neuralvdb.volume.grid import LOWER_LOG2, UPPER_LOG2, Tree, child_origins, leaf_origins, unpack
+from neuralvdb.volume.lookup import constants_at, distinct, find
 
-DOMAIN = 256  # edge in voxels
-_ALIGN = 128  # domains begin on the lines of lower nodes
+DOMAIN = 256  # edge in voxels; four times as long where leaves are few
+_BLOCK = 128  # domains keep to the lines of lower nodes
+_FEW = 4096  # leaves of a domain whose edge is longer than DOMAIN
 
 
 @dataclass
@@ -29,33 +30,85 @@ class Domain:
     constants_active: np.ndarray
 
 
-def domains(tree: Tree) -> Iterator[Domain]:
-    """The domains of a tree in the order of their corners."""
-    origins = leaf_origins(tree).astype(np.int64)
+@dataclass(frozen=True)
+class Group:
+    """The leaves of a domain, (B,) int64, and its cube: corner (3,) int64 and edge in voxels."""
+
+    leaves: np.ndarray
+    corner: np.ndarray
+    edge: int
+
+
+def groups(origins: np.ndarray) -> list[Group]:
+    """How leaves at `origins` (N, 3), in voxels, are cut into domains, in the order of their corners."""
     if not len(origins):
-        return
-    start = origins.min(0) // _ALIGN * _ALIGN
-    corner = (origins - start) // DOMAIN
-    _, number = np.unique(corner, axis=0, return_inverse=True)
-    number = number.reshape(-1)
-    for i in range(number.max() + 1):
-        leaves = np.nonzero(number == i)[0]
-        low = start + corner[leaves[0]] * DOMAIN
-        yield _domain(tree, leaves, origins[leaves], low)
+        return []
+    start = origins.min(0).astype(np.int64) // _BLOCK * _BLOCK
+    cell = (origins - start) // DOMAIN
+    corner, size = np.empty_like(cell), np.empty(len(cell), np.int64)
+    left = np.arange(len(cell))
+    for shift in (2, 1, 0):
+        at = cell[left] >> shift
+        number = distinct(at)[1]
+        done = (np.bincount(number)[number] <= _FEW) | (shift == 0)
+        corner[left[done]], size[left[done]] = at[done] << shift, DOMAIN << shift
+        left = left[~done]
+    first, number = distinct(corner)
+    parts = np.split(np.argsort(number, kind="stable"), np.cumsum(np.bincount(number))[:-1])
+    ordered = np.lexsort(corner[first].T[::-1])
+    return [Group(parts[i], start + corner[first[i]] * DOMAIN, int(size[first[i]])) for i in ordered]
 
 
-def _domain(tree: Tree, leaves: np.ndarray, origins: np.ndarray, low: np.ndarray) -> Domain:
-    """The box reaches at least a brick beyond the leaves but not out of the domain, and keeps to lower nodes' lines."""
-    first = np.maximum((origins.min(0) - EDGE) // _ALIGN * _ALIGN, low)
-    high = np.minimum(-(-(origins.max(0) + 2 * EDGE) // _ALIGN) * _ALIGN, low + DOMAIN)
-    table = np.full((high - first) // EDGE, -1, np.int32)
-    table[tuple(((origins - first) // EDGE).T)] = np.arange(len(leaves))
-    cells = np.stack(np.nonzero(table < 0), 1)
-    values, active = constants_at(tree, (cells * EDGE + first).astype(np.int32))
-    keys = np.concatenate([values.view(np.uint8).reshape(len(values), -1), active[:, None].view(np.uint8)], axis=1)
-    _, where, row = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-    table[tuple(cells.T)] = len(leaves) + row.reshape(-1)
-    return Domain(leaves, first // EDGE, table, values[where], active[where])
+def domains(tree: Tree, wanted: Collection[int] | None = None) -> Iterator[Domain]:
+    """The domains of a tree in the order of groups(), or those with the numbers `wanted`."""
+    origins = leaf_origins(tree).astype(np.int64)
+    lowers = child_origins(tree.root.child_origins, tree.upper.child, UPPER_LOG2, _BLOCK)
+    for number, group in enumerate(groups(origins)):
+        if wanted is None or number in wanted:
+            yield _domain(tree, group, origins[group.leaves], lowers)
+
+
+def sample(tree: Tree, most: int) -> Domain:
+    """The middle leaves, at most `most`, of the lower node that has the most of them."""
+    origins = leaf_origins(tree).astype(np.int64)
+    nodes = origins // _BLOCK
+    _, number = distinct(nodes)
+    leaves = np.nonzero(number == np.bincount(number).argmax())[0]
+    leaves = leaves[max(0, (len(leaves) - most) // 2) :][:most]
+    corner = nodes[leaves[0]] * _BLOCK
+    lowers = child_origins(tree.root.child_origins, tree.upper.child, UPPER_LOG2, _BLOCK)
+    return _domain(tree, Group(leaves, corner, _BLOCK), origins[leaves], lowers)
+
+
+def _domain(tree: Tree, group: Group, origins: np.ndarray, lowers: np.ndarray) -> Domain:
+    """The box reaches at least a brick beyond the leaves but not out of the cube, and keeps to lower nodes' lines."""
+    low = np.maximum((origins.min(0) - EDGE) // _BLOCK * _BLOCK, group.corner)
+    high = np.minimum(-(-(origins.max(0) + 2 * EDGE) // _BLOCK) * _BLOCK, group.corner + group.edge)
+    shape = (high - low) // _BLOCK
+    blocks = np.stack(np.unravel_index(np.arange(shape.prod()), shape), 1) * _BLOCK + low
+    table, constants, active = _constants(tree, blocks.astype(np.int32), lowers)
+    per_block = _BLOCK // EDGE
+    table = table.reshape(*shape, *[per_block] * 3).transpose(0, 3, 1, 4, 2, 5).reshape(shape * per_block)
+    table = (table + len(origins)).astype(np.int32)
+    table[tuple(((origins - low) // EDGE).T)] = np.arange(len(origins))
+    return Domain(group.leaves, low // EDGE, table, constants, active)
+
+
+def _constants(tree: Tree, blocks: np.ndarray, lowers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which constant (M, 4096) each brick of `blocks` (M, 3) has; the constants (K, C) and whether active (K,) bool.
+
+    lowers: (L, 3) origins of the lower nodes. Where a leaf is, the constant means nothing.
+    """
+    at = find(lowers, blocks)
+    nodes = at[at >= 0]
+    values, active = constants_at(tree, blocks)
+    values = np.concatenate([values, tree.lower.values[nodes].reshape(-1, values.shape[1])])
+    active = np.concatenate([active, unpack(tree.lower.active[nodes]).reshape(-1)])
+    bits = values.view(f"u{values.itemsize}")
+    first, number = distinct(np.concatenate([bits, active[:, None]], axis=1))
+    table = np.repeat(number[: len(blocks), None], 1 << 3 * LOWER_LOG2, axis=1)
+    table[at >= 0] = number[len(blocks) :].reshape(-1, table.shape[1])
+    return table, values[first], active[first]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neuralvdb.volume.lookup import distinct
+
 LEVELS = 5  # strides 1, 2, 4, 8, 16
+OCTAVES = 4  # of both lattices: what points or cells 8, 4, 2 and 1 voxels apart need, each on top of those before
 EDGE = 8
 LIMIT = 1 << 27  # lattice values are clamped to plus or minus this
 
@@ -58,11 +61,11 @@ def _halved(fine: Level) -> Level:
     eight = fine.table.reshape(shape[0], 2, shape[1], 2, shape[2], 2).transpose(0, 2, 4, 1, 3, 5).reshape(-1, 8)
     even_coded = fine.coded.reshape(-1, EDGE, EDGE, EDGE)[:, ::2, ::2, ::2].any((1, 2, 3))
     needed = even_coded[eight].any(1)
-    others, which = np.unique(eight[~needed], axis=0, return_inverse=True)
+    others, which = distinct(eight[~needed])
     table = np.empty(len(eight), np.int32)
     table[needed] = np.arange(needed.sum())
-    table[~needed] = needed.sum() + which.reshape(-1)
-    rows = np.concatenate([eight[needed], others])
+    table[~needed] = needed.sum() + which
+    rows = np.concatenate([eight[needed], eight[~needed][others]])
     arrays = (_every_second(points, rows) for points in (fine.values, fine.active, fine.coded))
     return Level(fine.low // 2, table.reshape(shape), *arrays, int(needed.sum()))
 

@@ -7,19 +7,20 @@ of two from floor to floor, as those of an orthonormal transform would. No error
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from neuralvdb.archive.rans import Decoder, Encoder, Tables
+from neuralvdb.archive.rans import Decoder
 from neuralvdb.values.lattice import residual
 from neuralvdb.values.lattice.domain import Domain, Lattice, exact_of, rows_of
 from neuralvdb.values.lattice.levels import LIMIT, Level
-from neuralvdb.values.lattice.mean_context import SHARES, targets
-from neuralvdb.values.lattice.means import AXES, FLOORS, Floor, counts_below, exact_means, halves, split, tower
+from neuralvdb.values.lattice.mean_context import targets
+from neuralvdb.values.lattice.means import AXES, FLOORS, Floor, exact_means, halves, shares, split, tower
+from neuralvdb.values.lattice.residual import Record
 from neuralvdb.volume.grid import Tree
 
-STEPS = (256, 181, 128, 91, 64, 45, 32, 23, 16, 11, 8, 6)  # of the differences between halves on floors 0 to 11
+STEPS = (1024, 676, 446, 294, 194, 128, 84, 56, 37, 24, 16, 11)  # of the differences between halves on floors 0 to 11
 DEAD = 0.1  # an encoder rounds towards zero by this much
 _ROOT_CLASS = 44
 
@@ -37,14 +38,20 @@ def floors_of(tree: Tree, part: Domain, component: int, lattice: Lattice) -> tup
     return exact_means(floors, np.concatenate([exact, np.zeros((len(values) - len(exact), 512))])), floors
 
 
-def encode(exact: list[np.ndarray], floors: list[Floor], predict: Predict, tables: Tables, out: Encoder) -> None:
-    """Appends one component to `out` and leaves its decoded values on floor 0.
+def encode(
+    exact: list[np.ndarray],
+    floors: list[Floor],
+    predict: Predict,
+    out: Sequence[Record],
+    implementation: str = "native",
+) -> None:
+    """Appends one component to the records of its octaves and leaves its decoded values on floor 0.
 
-    exact: means (R, 512) float64 of every floor; floors: as a decoder begins with them.
+    exact: means (R, 512) float64 of every floor; floors: as a decoder begins with them; implementation: of splitting.
     """
     at = _root(floors[FLOORS])
     whole = np.rint(_finite(exact[FLOORS][at]) / STEPS[-1]).astype(np.int64)
-    residual.put(out, tables, np.diff(whole, prepend=0), np.full(len(whole), _ROOT_CLASS, np.uint8))
+    out[0].put(np.diff(whole, prepend=0), np.full(len(whole), _ROOT_CLASS, np.uint8))
     floors[FLOORS].level.values[at] = whole * STEPS[-1]
     gaps: dict[int, np.ndarray] = {}
 
@@ -55,26 +62,42 @@ def encode(exact: list[np.ndarray], floors: list[Floor], predict: Predict, table
             gaps[j] = _gaps(exact[j], floors[j + 1], AXES[j % 3])
         error = (_finite(gaps[j][row, place]) - predictions) / STEPS[j]
         q = np.sign(error) * np.floor(np.abs(error) + 0.5 - DEAD).clip(0, residual.MAX_RESIDUAL)
-        residual.put(out, tables, q.astype(np.int64), classes)
+        out[octave(j)].put(q.astype(np.int64), classes)
         return q.astype(np.int64)
 
-    _descend(floors, predict, residuals)
+    _descend(floors, predict, residuals, implementation)
 
 
-def decode(floors: list[Floor], predict: Predict, source: Decoder) -> None:
-    """Takes one component from `source` down to floor 0, the opposite of encode(). Raises DamagedFile."""
+def decode(
+    floors: list[Floor],
+    predict: Predict,
+    source: Callable[[int], Decoder],
+    lod: int = 0,
+    implementation: str = "native",
+) -> None:
+    """Takes one component from the decoders of its octaves down to floor 3 lod, the opposite of encode().
+
+    Raises DamagedFile.
+    """
     at = _root(floors[FLOORS])
-    steps = residual.take(source, np.full(len(at[0]), _ROOT_CLASS, np.uint8))
+    steps = residual.take(source(0), np.full(len(at[0]), _ROOT_CLASS, np.uint8))
     floors[FLOORS].level.values[at] = np.clip(np.cumsum(steps) * STEPS[-1], -2 * LIMIT, 2 * LIMIT)
-    _descend(floors, predict, lambda _, classes, *__: residual.take(source, classes))
+
+    def residuals(_: np.ndarray, classes: np.ndarray, j: int, *__: np.ndarray) -> np.ndarray:
+        return residual.take(source(octave(j)), classes)
+
+    _descend(floors, predict, residuals, implementation, 3 * lod)
 
 
-def _descend(floors: list[Floor], predict: Predict, residuals: Residuals) -> None:
-    for j in reversed(range(FLOORS)):
+def octave(j: int) -> int:
+    """The octave that codes the differences on floor j, from 0 for the coarsest."""
+    return (FLOORS - 1 - j) // 3
+
+
+def _descend(floors: list[Floor], predict: Predict, residuals: Residuals, implementation: str, end: int = 0) -> None:
+    for j in reversed(range(end, FLOORS)):
         coarse, axis = floors[j + 1], AXES[j % 3]
-        first, second = counts_below(coarse, floors[j], axis)
-        both = (first > 0) & (second > 0)
-        share = (SHARES * first // np.maximum(first + second, 1)).astype(np.uint8)
+        share, both = shares(coarse, floors[j], axis, implementation)
         level = coarse.level
         gaps = Level(
             level.low, level.table, np.zeros_like(level.values), np.zeros_like(level.active), level.coded, level.bricks
@@ -85,8 +108,7 @@ def _descend(floors: list[Floor], predict: Predict, residuals: Residuals) -> Non
             found = predictions + residuals(predictions, classes, j, *at) * STEPS[j]
             gaps.values[at] = np.clip(found, -2 * LIMIT, 2 * LIMIT)
             gaps.active[at] = 1
-        split(coarse, floors[j], axis, gaps.values.astype(np.int64))
-        np.clip(floors[j].level.values, -2 * LIMIT, 2 * LIMIT, out=floors[j].level.values)
+        split(coarse, floors[j], axis, gaps.values, implementation)
 
 
 def _gaps(fine: np.ndarray, coarse: Floor, axis: int) -> np.ndarray:

@@ -10,11 +10,11 @@ import numpy as np
 
 from neuralvdb.values.lattice.context import FACES, ONE, TOP, Context, bit_length, gather, log2
 from neuralvdb.values.lattice.levels import EDGE, Level
+from neuralvdb.values.lattice.means import SHARES
 
 KNOWN = 45  # 5 cells along the axis by 3 by 3
 _CENTRE, _BEFORE, _BEHIND = 22, 13, 31
 SCALES = 4
-SHARES = 32  # the first half's share of a cell's voxels is an input in 1/32
 
 
 def inputs_of(phase: int) -> int:
@@ -67,7 +67,7 @@ def context(
         np.clip(scale, -TOP, TOP),
         np.clip(size >> 1, 0, TOP),
         np.clip((centre * ONE) >> exponent, -4 * ONE, 4 * ONE),
-        share[row, place].astype(np.int64),
+        share[row, place].astype(np.int64) - SHARES // 2,
     ]
     inputs = np.concatenate([*parts, *flags, np.stack(extra, 1)], 1).astype(np.int16)
     return Context(inputs, base, exponent, scale)

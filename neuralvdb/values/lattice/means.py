@@ -10,10 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuralvdb.values.lattice.levels import EDGE, Level
+from neuralvdb.values import _lattice
+from neuralvdb.values.lattice.levels import EDGE, LIMIT, Level
+from neuralvdb.volume.lookup import distinct
 
 FLOORS = 12  # above the voxels: four halvings of each axis
 AXES = (2, 1, 0)
+TOP = 2 * LIMIT  # decoded means are clamped to plus or minus this
+SHARES = 32  # parts of a cell that a share is counted in
 
 
 @dataclass
@@ -51,11 +55,11 @@ def _merged(fine: Floor, axis: int) -> Floor:
     shape = (*table.shape[:2], table.shape[2] // 2)
     pairs = table.reshape(-1, 2)
     needed = (below.coded.any(1))[pairs].any(1)
-    others, which = np.unique(pairs[~needed], axis=0, return_inverse=True)
+    others, which = distinct(pairs[~needed])
     place = np.empty(len(pairs), np.int32)
     place[needed] = np.arange(needed.sum())
-    place[~needed] = needed.sum() + which.reshape(-1)
-    rows = np.concatenate([pairs[needed], others]).astype(np.int64)
+    place[~needed] = needed.sum() + which
+    rows = np.concatenate([pairs[needed], pairs[~needed][others]]).astype(np.int64)
     counts = sum(halves(fine.counts, rows, axis))
     a, b = halves(below.values.astype(np.int64), rows, axis)
     active = np.maximum(*halves(below.active, rows, axis))
@@ -82,21 +86,30 @@ def _every_second(bricks: np.ndarray, axis: int, first: int) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(np.moveaxis(bricks, 1 + axis, 1)[:, first::2], 1, 1 + axis))
 
 
-def counts_below(coarse: Floor, fine: Floor, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """Coded voxels (R, 512) int32 in the first and in the second half of every cell of `coarse`."""
-    return halves(fine.counts, coarse.pairs, axis)
+def shares(coarse: Floor, fine: Floor, axis: int, implementation: str = "native") -> tuple[np.ndarray, np.ndarray]:
+    """The first half's part of every cell's coded voxels, (R, 512) uint8 in 1/SHARES, and whether both have some."""
+    if implementation == "native":
+        share, both = np.empty((2, *coarse.counts.shape), np.uint8)
+        _lattice.shares(coarse.pairs, fine.counts, axis, share, both)
+        return share, both.view(bool)
+    first, second = halves(fine.counts, coarse.pairs, axis)
+    return (SHARES * first // np.maximum(first + second, 1)).astype(np.uint8), (first > 0) & (second > 0)
 
 
-def split(coarse: Floor, fine: Floor, axis: int, difference: np.ndarray) -> None:
+def split(coarse: Floor, fine: Floor, axis: int, difference: np.ndarray, implementation: str = "native") -> None:
     """Means of the floor below from those of this one and the differences (R, 512) int32, first less second half."""
     bricks = coarse.level.bricks
-    first, second = (half[:bricks].astype(np.int64) for half in counts_below(coarse, fine, axis))
+    if implementation == "native":
+        below, means = fine.level, coarse.level.values[:bricks]
+        _lattice.split(coarse.pairs, fine.counts, below.coded, below.bricks, means, difference, axis, TOP, below.values)
+        return
+    first, second = (half[:bricks].astype(np.int64) for half in halves(fine.counts, coarse.pairs, axis))
     mean, gap, total = coarse.level.values[:bricks].astype(np.int64), difference[:bricks], np.maximum(first + second, 1)
     a = mean + (2 * second * gap + total - (mean & 1)) // (2 * total)  # halves are rounded up and down by turns
     b = a - gap
     a, b = np.where(second == 0, mean, a), np.where(first == 0, mean, b)
     cells = np.stack([np.moveaxis(h.reshape(-1, EDGE, EDGE, EDGE), 1 + axis, 1) for h in (a, b)], 2)
-    cells = np.moveaxis(cells.reshape(bricks, 2 * EDGE, EDGE, EDGE), 1, 1 + axis)
+    cells = np.moveaxis(cells.reshape(bricks, 2 * EDGE, EDGE, EDGE), 1, 1 + axis).clip(-TOP, TOP)
     for half, part in enumerate(np.split(cells, 2, axis=1 + axis)):
         rows = coarse.pairs[:bricks, half]
         real = rows < fine.level.bricks

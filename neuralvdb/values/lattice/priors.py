@@ -14,13 +14,14 @@ from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.predict import FINEST
 
 FAMILIES = ("fog", "velocity", "levelset", "fog-mean")  # -mean: for the mean lattice
+SAMPLE_FAMILIES = tuple(family for family in FAMILIES if not family.endswith("-mean"))
 _FILE = Path(__file__).with_name("priors.npz")
 _PARTS = tuple(Network.__dataclass_fields__)
 
 
 @dataclass(frozen=True)
 class Prior:
-    """A family's networks by (level, axis, phase), its tables, and 8 bytes that tell it from any other."""
+    """A family's networks by (level, axis, phase), its tables, and 8 bytes that tell them from any others."""
 
     networks: dict[tuple[int, int, int], Network]
     tables: Tables
@@ -32,6 +33,18 @@ def load(family: str) -> Prior:
     """The prior of one of FAMILIES."""
     with np.load(_FILE, allow_pickle=False) as arrays:
         return _unpack({name: arrays[f"{family}.{name}"] for name in _names()})
+
+
+@functools.cache
+def all_tables() -> np.ndarray:
+    """The frequencies of all families, in order, (families x classes, 64) uint16: rows that a file may choose from."""
+    return np.concatenate([load(family).tables.freq for family in FAMILIES])
+
+
+@functools.cache
+def identity(family: str) -> bytes:
+    """8 bytes that tell a family's networks and everybody's tables from any others."""
+    return xxhash.xxh3_64_digest(load(family).identity + all_tables().tobytes())
 
 
 def save(path: Path, priors: dict[str, Prior]) -> None:

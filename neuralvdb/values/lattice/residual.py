@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from neuralvdb.archive.rans import MAX_WIDTH, Decoder, Encoder, Tables
+from neuralvdb.values.lattice.network import CLASSES
 
 ESCAPE = 63
 MAX_RESIDUAL = 1 << 22  # folded, that has 24 bits
@@ -22,28 +23,44 @@ def raw_bits(classes: np.ndarray) -> np.ndarray:
     return np.maximum((classes.astype(np.int16) - 16) // 4 - 1, 0).astype(np.uint8)
 
 
-def symbols_of(residuals: np.ndarray, classes: np.ndarray, tables: Tables) -> tuple[np.ndarray, np.ndarray]:
-    """Symbols (n,) uint8, and folded values (n,) int64."""
+class Record:
+    """The residuals of a stream, kept until it is known with which tables they are to be written."""
+
+    def __init__(self) -> None:
+        self.counts = np.zeros((CLASSES, ESCAPE + 1), np.int64)  # of symbols by class
+        self._batches: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+
+    def put(self, residuals: np.ndarray, classes: np.ndarray) -> None:
+        """Appends residuals (n,) int64, within MAX_RESIDUAL, with their classes (n,) uint8."""
+        symbols = np.minimum(_folded(residuals, classes), ESCAPE).astype(np.uint8)
+        pairs = classes.astype(np.int64) * (ESCAPE + 1) + symbols
+        self.counts += np.bincount(pairs, minlength=self.counts.size).reshape(self.counts.shape)
+        self._batches.append((residuals.astype(np.int32), classes, symbols))
+
+    def written(self, tables: Tables) -> Encoder:
+        """An encoder with all of them."""
+        out = Encoder(tables)
+        for residuals, classes, symbols in self._batches:
+            symbols = np.where(tables.freq[classes, symbols] > 0, symbols, np.uint8(ESCAPE))
+            out.put(classes, symbols)
+            width = raw_bits(classes)
+            some = width > 0
+            out.put_bits((residuals[some] & ((1 << width[some].astype(np.int32)) - 1)).astype(np.uint32), width[some])
+            rare = symbols == ESCAPE
+            escaped = _folded(residuals[rare].astype(np.int64), classes[rare]) + 1
+            sizes = np.frexp(escaped.astype(np.float64))[1].astype(np.uint8)
+            out.put_bits(sizes.astype(np.uint32), np.full(len(sizes), _WIDTH_BITS, np.uint8))
+            out.put_bits(escaped.astype(np.uint32), sizes)
+        return out
+
+
+def _folded(residuals: np.ndarray, classes: np.ndarray) -> np.ndarray:
     high = residuals >> raw_bits(classes)
-    folded = np.where(high < 0, -2 * high - 1, 2 * high)
-    symbols = np.minimum(folded, ESCAPE).astype(np.uint8)
-    return np.where(tables.freq[classes, symbols] > 0, symbols, np.uint8(ESCAPE)), folded
-
-
-def put(out: Encoder, tables: Tables, residuals: np.ndarray, classes: np.ndarray) -> None:
-    """Appends residuals (n,) int64, within MAX_RESIDUAL, with their classes (n,) uint8."""
-    symbols, folded = symbols_of(residuals, classes, tables)
-    out.put(classes, symbols)
-    width = raw_bits(classes)
-    out.put_bits((residuals & ((1 << width.astype(np.int64)) - 1)).astype(np.uint32), width)
-    escaped = folded[symbols == ESCAPE] + 1
-    sizes = np.frexp(escaped.astype(np.float64))[1].astype(np.uint8)
-    out.put_bits(sizes.astype(np.uint32), np.full(len(sizes), _WIDTH_BITS, np.uint8))
-    out.put_bits(escaped.astype(np.uint32), sizes)
+    return np.where(high < 0, -2 * high - 1, 2 * high)
 
 
 def take(source: Decoder, classes: np.ndarray) -> np.ndarray:
-    """The residuals (n,) int64 that put() appended. Raises DamagedFile."""
+    """The residuals (n,) int64 of a batch of a Record. Raises DamagedFile."""
     symbols = source.take(classes)
     width = raw_bits(classes)
     low = source.take_bits(width).astype(np.int64)

@@ -1,21 +1,23 @@
 """The sample lattice of one component of one domain: values to bytes under a promised maximum error, and back.
 
 The coarsest points come first, then level after level the points midway between known ones (context.py), each as
-the difference to its prediction in steps. What later points see is what the decoder will have.
+the difference to its prediction in steps. What later points see is what the decoder will have. Every level is an
+octave, the two coarsest are one; each octave has a coder of its own, so that a decoder can stop before the finer ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from neuralvdb.archive.rans import Decoder, Encoder, Tables
+from neuralvdb.archive.rans import Decoder
 from neuralvdb.values.lattice import residual
 from neuralvdb.values.lattice.context import targets
 from neuralvdb.values.lattice.domain import Domain, Lattice, exact_of, rows_of
 from neuralvdb.values.lattice.levels import LEVELS, LIMIT, Level, build, refine
 from neuralvdb.values.lattice.predict import Predictor
+from neuralvdb.values.lattice.residual import Record
 from neuralvdb.values.lattice.steps import STEPS
 from neuralvdb.volume.grid import Tree
 
@@ -32,8 +34,8 @@ def levels_of(tree: Tree, part: Domain, component: int, lattice: Lattice) -> tup
     return [level.values for level in true], start
 
 
-def encode(exact: list[np.ndarray], decoded: list[Level], predictor: Predictor, tables: Tables, out: Encoder) -> None:
-    """Appends one component to `out` and leaves its decoded values in decoded[0].
+def encode(exact: list[np.ndarray], decoded: list[Level], predictor: Predictor, out: Sequence[Record]) -> None:
+    """Appends one component to the records of its octaves and leaves its decoded values in decoded[0].
 
     exact: for each level (bricks, 512) float64, values in lattice units. decoded: the levels, as the decoder will
     begin with them: values known only of points that are not coded.
@@ -41,32 +43,40 @@ def encode(exact: list[np.ndarray], decoded: list[Level], predictor: Predictor, 
     top = LEVELS - 1
     at = _root(decoded[top])
     whole = np.rint(_finite(exact[top][at]) / STEPS[top]).astype(np.int64)
-    residual.put(out, tables, np.diff(whole, prepend=0), np.full(len(whole), _ROOT_CLASS, np.uint8))
+    out[0].put(np.diff(whole, prepend=0), np.full(len(whole), _ROOT_CLASS, np.uint8))
     decoded[top].values[at] = whole * STEPS[top]
     for k, axis, phase in _order(decoded):
         at = targets(decoded[k], axis, phase)
         predictions, classes = predictor(decoded[k], *at, k, axis, phase)
         error = (_finite(exact[k][at]) - predictions) / STEPS[k]
         q = np.clip(np.rint(error), -residual.MAX_RESIDUAL, residual.MAX_RESIDUAL).astype(np.int64)
-        residual.put(out, tables, q, classes)
+        out[octave(k)].put(q, classes)
         decoded[k].values[at] = _clamped(predictions + q * STEPS[k])
 
 
-def decode(decoded: list[Level], predictor: Predictor, source: Decoder) -> None:
-    """Takes one component from `source` into decoded[0], the opposite of encode(). Raises DamagedFile."""
+def decode(decoded: list[Level], predictor: Predictor, source: Callable[[int], Decoder], lod: int = 0) -> None:
+    """Takes one component from the decoders of its octaves into decoded[lod], the opposite of encode().
+
+    Raises DamagedFile.
+    """
     top = LEVELS - 1
     at = _root(decoded[top])
-    steps = residual.take(source, np.full(len(at[0]), _ROOT_CLASS, np.uint8))
+    steps = residual.take(source(0), np.full(len(at[0]), _ROOT_CLASS, np.uint8))
     decoded[top].values[at] = _clamped(np.cumsum(steps) * STEPS[top])
-    for k, axis, phase in _order(decoded):
+    for k, axis, phase in _order(decoded, lod):
         at = targets(decoded[k], axis, phase)
         predictions, classes = predictor(decoded[k], *at, k, axis, phase)
-        decoded[k].values[at] = _clamped(predictions + residual.take(source, classes) * STEPS[k])
+        decoded[k].values[at] = _clamped(predictions + residual.take(source(octave(k)), classes) * STEPS[k])
 
 
-def _order(decoded: list[Level]) -> Iterator[tuple[int, int, int]]:
+def octave(k: int) -> int:
+    """The octave that codes level k: 0 for the two coarsest."""
+    return max(LEVELS - 2 - k, 0)
+
+
+def _order(decoded: list[Level], lod: int = 0) -> Iterator[tuple[int, int, int]]:
     """(level, axis, phase) of every phase, coarse to fine; brings known points down to each level first."""
-    for k in reversed(range(LEVELS - 1)):
+    for k in reversed(range(lod, LEVELS - 1)):
         refine(decoded[k + 1], decoded[k])
         for axis in range(3):
             for phase in (0, 1):

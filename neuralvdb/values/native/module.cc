@@ -1,4 +1,5 @@
 // The Python face of the fast lattice: neuralvdb.values._lattice.
+#include "means.h"
 #include "predict.h"
 
 #include <nanobind/nanobind.h>
@@ -87,10 +88,29 @@ void predictMean(Table table, Cells cells, Values values, Flags active, Values g
     });
 }
 
+using Pairs = In<int64_t, nb::shape<-1, 2>>;
+using NewFlags = nb::ndarray<uint8_t, nb::shape<-1, 512>, nb::c_contig>;
+using NewValues = nb::ndarray<int32_t, nb::shape<-1, 512>, nb::c_contig>;
+
+void sharesOf(Pairs pairs, Values counts, int axis, NewFlags share, NewFlags both) {
+    if (share.shape(0) != pairs.shape(0) || both.shape(0) != pairs.shape(0)) throw nb::value_error("shares");
+    shares(pairs.data(), counts.data(), int64_t(pairs.shape(0)), axis, share.data(), both.data());
+}
+
+void splitInto(Pairs pairs, Values counts, Flags coded, int64_t bricks, Values means, Values gaps, int axis, int limit,
+    NewValues below)
+{
+    const size_t rows = means.shape(0);
+    if (pairs.shape(0) < rows || gaps.shape(0) < rows) throw nb::value_error("means");
+    split(pairs.data(), counts.data(), coded.data(), bricks, means.data(), gaps.data(), int64_t(rows), axis, limit, below.data());
+}
+
 } // namespace
 } // namespace nvdb
 
 NB_MODULE(_lattice, m) {
     m.def("predict", &nvdb::predict);
     m.def("predict_mean", &nvdb::predictMean);
+    m.def("shares", &nvdb::sharesOf);
+    m.def("split", &nvdb::splitInto);
 }

@@ -1,0 +1,64 @@
+"""What an encoder finds out by trying: the family of networks that suits a grid, the steps that reach a PSNR."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from neuralvdb.values import lossy
+from neuralvdb.values.lattice import priors
+from neuralvdb.values.lossy import Promise
+from neuralvdb.volume.grid import Tree, unpack
+
+_CLOSE = 0.1  # dB above a PSNR asked for that end the search
+_TRIES = 10
+
+Coded = tuple[bytes, dict[int, bytes], Tree]  # what lossy.encode() gives
+
+
+def family_of(tree: Tree, promise: Promise) -> Promise:
+    """The promise with the family whose networks code a sample of the tree in the fewest bits."""
+    if promise.step:
+        return promise  # there is one family of mean lattices
+    others = [replace(promise, family=family) for family in priors.SAMPLE_FAMILIES if family != promise.family]
+    return min([promise, *others], key=lambda p: lossy.sample_size(tree, p))
+
+
+def to_psnr(tree: Tree, promise: Promise, threads: int) -> Coded | None:
+    """What the coarsest steps give that were found to keep the PSNR promised; None where none was.
+
+    The PSNR is taken to fall with the logarithm of the step as between the last two tries (secant method).
+    """
+    best, tries, factor = None, [], 1.0
+    for _ in range(_TRIES):
+        tried = replace(promise, step=promise.step * factor, bound=promise.bound * factor)
+        coded = lossy.encode(tree, tried, threads=threads)
+        tries.append((float(np.log(factor)), psnr(tree, coded[2]) - promise.psnr))
+        if tries[-1][1] >= 0 and (best is None or factor > best[0]):
+            best = factor, coded
+        if 0 <= tries[-1][1] <= _CLOSE:
+            break
+        factor = float(np.exp(_next(tries)))
+    return best and best[1]
+
+
+def _next(tries: list[tuple[float, float]]) -> float:
+    """The logarithm of a step to try next; tries: logarithms, and dB more than wanted that they gave."""
+    at, excess = tries[-1]
+    if not np.isfinite(excess):
+        return at + 3.0
+    slope = -20 / np.log(10)
+    if len(tries) > 1 and tries[-2][0] != at and np.isfinite(tries[-2][1]):
+        slope = min((excess - tries[-2][1]) / (at - tries[-2][0]), slope / 4)
+    return at + float(np.clip((_CLOSE / 2 - excess) / slope, -3, 3))
+
+
+def psnr(original: Tree, decoded: Tree) -> float:
+    """PSNR in dB over finite active leaf values, peak = their range; infinite where nothing differs."""
+    on = unpack(original.leaf.active)
+    x, y = (tree.leaf.values[on].astype(np.float64) for tree in (original, decoded))
+    finite = np.isfinite(x)
+    x, y = x[finite], y[finite]
+    error = float(((x - y) ** 2).mean()) if len(x) else 0.0
+    return float(20 * np.log10(np.ptp(x)) - 10 * np.log10(error)) if error else np.inf

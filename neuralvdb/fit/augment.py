@@ -1,0 +1,70 @@
+"""More to learn from one volume: its axes permuted, and the surroundings of its points mirrored."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neuralvdb.fit.examples import Task
+from neuralvdb.values.lattice import context, mean_context
+from neuralvdb.volume.grid import LEAF_LOG2, LOWER_LOG2, UPPER_LOG2, Level, Root, Tree, child_origins, unpack
+from neuralvdb.volume.lookup import find
+
+_EDGES = (4096, 128, 8)  # of upper, lower and leaf nodes, in voxels
+
+
+def transposed(tree: Tree, axes: tuple[int, int, int]) -> Tree:
+    """The tree whose axis i is axis axes[i] of `tree`; vectors keep their components."""
+    root, order = tree.root, list(axes)
+    origins = root.child_origins
+    turned = Root(root.background, origins[:, order], root.tile_origins[:, order], root.tile_active, root.tile_values)
+    levels, wanted = [], turned.child_origins
+    for level, log2dim, edge in zip(tree.levels, (UPPER_LOG2, LOWER_LOG2, LEAF_LOG2), (*_EDGES[1:], 1), strict=True):
+        node = find(np.ascontiguousarray(origins[:, order]), np.ascontiguousarray(wanted))
+        new = _turned(level, log2dim, axes, node)
+        levels.append(new)
+        if level.child is not None:
+            origins = child_origins(origins, level.child, log2dim, edge)
+            wanted = child_origins(wanted, new.child, log2dim, edge)
+    return Tree(turned, *levels)
+
+
+def _turned(level: Level, log2dim: int, axes: tuple[int, int, int], node: np.ndarray) -> Level:
+    """The nodes of a level in another order, each with its axes permuted."""
+
+    def turn(slots: np.ndarray) -> np.ndarray:
+        cube = slots[node].reshape(len(node), *(1 << log2dim,) * 3, *slots.shape[2:])
+        tail = range(4, cube.ndim)
+        return np.ascontiguousarray(cube.transpose(0, *(1 + a for a in axes), *tail)).reshape(slots.shape)
+
+    def mask(bits: np.ndarray) -> np.ndarray:
+        return np.packbits(turn(unpack(bits)), axis=1, bitorder="little")
+
+    return Level(None if level.child is None else mask(level.child), mask(level.active), turn(level.values))
+
+
+def mirrors(task: Task, axis: int, phase: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each of the eight ways to mirror a point's surroundings: the order (i,) int64 in which its inputs then stand
+    and their factors (i + 1,) float32, the last one that of what is to be predicted."""
+    points = _points(task, axis, phase)
+    count = len(points)
+    extras = task.inputs_of(phase) - 2 * count
+    found = []
+    for signs in np.ndindex(2, 2, 2):
+        flip = 1 - 2 * np.array(signs)
+        where = (points[None] == (points * flip)[:, None]).all(2)
+        if task.lattice == "mean":  # the stencil and the differences around both hold the nearest cells
+            stencil = np.arange(count) < mean_context.KNOWN
+            where &= stencil[:, None] == stencil[None]
+        order = where.argmax(1)
+        factors = np.ones(2 * count + extras + 1, np.float32)
+        if task.lattice == "mean" and signs[axis]:
+            factors[mean_context.KNOWN : count] = factors[-2:] = -1  # differences; the first half's share
+        found.append((np.concatenate([order, count + order, np.arange(2 * count, 2 * count + extras)]), factors))
+    return found
+
+
+def _points(task: Task, axis: int, phase: int) -> np.ndarray:
+    if task.lattice == "sample":
+        return context.offsets(axis, phase)
+    stencil, nearest = mean_context.offsets(axis)
+    return np.concatenate([stencil, nearest[: len(nearest) * phase]])

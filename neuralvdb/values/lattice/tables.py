@@ -1,0 +1,38 @@
+"""The tables of a file: for each class the row that suits its residuals best, among those of all families.
+
+Networks that never saw a file misjudge by how much they are wrong on it; a row of another class or family mends
+that for one byte.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neuralvdb.archive.rans import Tables, code_lengths
+from neuralvdb.values.lattice import priors
+from neuralvdb.values.lattice.network import CLASSES
+from neuralvdb.values.lattice.residual import ESCAPE
+
+_WORTH = 16 << 20  # bits that another row must save, in 2^-20
+
+
+def own(family: str) -> np.ndarray:
+    """(64,) uint8: the rows of a family itself."""
+    return (priors.FAMILIES.index(family) * CLASSES + np.arange(CLASSES)).astype(np.uint8)
+
+
+def chosen(counts: np.ndarray, family: str) -> np.ndarray:
+    """(64,) uint8: the best row of each class for counts (64, 64) of symbols by class."""
+    freq = priors.all_tables()
+    symbols = np.arange(ESCAPE + 1)
+    bits = code_lengths(freq)
+    escaped = bits[:, ESCAPE:] + ((5 + np.frexp(symbols + 1.0)[1].astype(np.int64)) << 20)
+    cost = counts @ np.where((freq == 0) & (symbols < ESCAPE), escaped, bits).T
+    rows, mine = cost.argmin(1), own(family)
+    every = np.arange(CLASSES)
+    return np.where(cost[every, rows] + _WORTH < cost[every, mine], rows, mine).astype(np.uint8)
+
+
+def tables_of(rows: np.ndarray) -> Tables:
+    """The tables that rows (64,) uint8 stand for."""
+    return Tables(priors.all_tables()[rows])
