@@ -15,6 +15,7 @@ except ModuleNotFoundError:  # Python 3.10
 from neuralvdb.errors import InputError, UsageError
 
 ARCHIVE_SUFFIX = ".neuralvdb"
+MAX_LOD = 3
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,25 @@ class Preset:
 
 _KINDS = {"fog": {"step", "knee"}, "velocity": {"rel_error"}, "levelset": {"voxels"}}
 _SHIPPED = Path(__file__).with_name("configs") / "presets.toml"
+
+
+@dataclass(frozen=True)
+class Box:
+    """Voxels of a grid's index space, from `low` to `high`, both included. Raises ValueError where there are none or
+    corners do not fit 32 bits."""
+
+    low: tuple[int, int, int]
+    high: tuple[int, int, int]
+
+    def __post_init__(self) -> None:
+        if any(a > b for a, b in zip(self.low, self.high, strict=True)):
+            raise ValueError(f"the box from {self.low} to {self.high} holds nothing; the lower corner comes first")
+        if min(self.low) < -(1 << 31) or max(self.high) >= 1 << 31:
+            raise ValueError("the corners of a box are whole numbers of 32 bits")
+
+    def coarse(self, lod: int) -> Box:
+        """The voxels, 2**lod times as long, that the box touches."""
+        return Box(tuple(x >> lod for x in self.low), tuple(x >> lod for x in self.high))
 
 
 @functools.cache
@@ -81,7 +101,9 @@ class Settings:
     grids: names to work on, all of them when empty; `density` also names density[1]. threads: how many
     to use. force: overwrite outputs. verify: decode what was written and compare before it is kept.
     compression: of written .vdb files, one of blosc, zip, none. quality: one of presets(presets_file). bounds: errors
-    allowed, which go before quality; the last one that names a grid holds. Without either every bit is kept.
+    allowed, which go before quality; the last one that names a grid holds. Without either every bit is kept. box:
+    decompress only what lies in it, in each grid's own index space. lod: decompress to voxels 2**lod times as long, at
+    most MAX_LOD.
     """
 
     grids: tuple[str, ...] = ()
@@ -92,6 +114,8 @@ class Settings:
     quality: str = ""
     presets_file: str = ""
     bounds: tuple[Bound, ...] = ()
+    box: Box | None = None
+    lod: int = 0
 
     @property
     def preset(self) -> Preset:

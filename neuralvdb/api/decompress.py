@@ -12,22 +12,37 @@ import xxhash
 from neuralvdb.api.files import new_file
 from neuralvdb.api.source import select
 from neuralvdb.codec.decode import FrameReader, decode_grids
-from neuralvdb.settings import Settings
-from neuralvdb.volume import FILE_VERSION, Storage, VdbWriter, set_threads
+from neuralvdb.codec.frame import count
+from neuralvdb.codec.partial import plan
+from neuralvdb.settings import MAX_LOD, Settings
+from neuralvdb.topology import Topology
+from neuralvdb.volume import FILE_VERSION, Storage, VdbWriter, VolumeGrid, describe_transform, set_threads
 
 Progress = Callable[[int], None]
+Note = Callable[[str], None]
 Runner = Callable[..., object]
 
 
 @dataclass
+class GridPart:
+    """A grid of which only a part came back: active voxels, None where not counted; voxel size in world units."""
+
+    active_voxels: int | None
+    voxel_size: tuple[float, float, float] | None
+
+
+@dataclass
 class DecompressReport:
-    """What decompress() did. Sizes in bytes."""
+    """What decompress() did. Sizes in bytes; parts: of every grid where a box or a level of detail was asked for;
+    notes: one line on each grid that was left out or not cut as others are."""
 
     source: str
     target: str
     archive_size: int
     vdb_size: int
     grids: list[str]
+    parts: dict[str, GridPart]
+    notes: list[str]
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -40,28 +55,39 @@ def decompress(
     settings: Settings = Settings(),
     *,
     progress: Progress = lambda _: None,
+    note: Note = lambda _: None,
     run: Runner = lambda job, *args: job(*args),
 ) -> DecompressReport:
-    """Writes the archive `source` to the .vdb file `target`.
+    """Writes the archive `source` to the .vdb file `target`: all of it, or what settings.box and settings.lod ask for.
 
-    `progress` is called with bytes of decoded memory as they are done; `run` as in compress(). Raises
-    InputError, DamagedFile, Unsupported, NoSuchGrid, OutputExists, OutputError, PromiseBroken, OutOfMemory; then
-    `target` is as before.
+    `progress` is called with bytes of decoded memory as they are done, `note` with each of the report's notes before
+    anything is written; `run` as in compress(). Raises InputError, DamagedFile, Unsupported, NoSuchGrid, OutputExists,
+    OutputError, PromiseBroken, OutOfMemory, ValueError where settings.lod is not one; then `target` is as before.
     """
+    if not 0 <= settings.lod <= MAX_LOD:
+        raise ValueError(f"level of detail {settings.lod} does not exist; 0 to {MAX_LOD} do")
     with new_file(Path(target), force=settings.force) as temporary:
-        grids = run(_decompress, os.fspath(source), temporary, settings, progress)
+        found = run(_decompress, os.fspath(source), temporary, settings, progress, note)
         sizes = os.path.getsize(source), os.path.getsize(temporary)
-    return DecompressReport(os.fspath(source), os.fspath(target), *sizes, grids)
+    return DecompressReport(os.fspath(source), os.fspath(target), *sizes, *found)
 
 
-def _decompress(source: str, target: str, settings: Settings, progress: Progress) -> list[str]:
-    """Names of the grids written."""
+def _decompress(
+    source: str, target: str, settings: Settings, progress: Progress, note: Note
+) -> tuple[list[str], dict[str, GridPart], list[str]]:
+    """Names of the grids written, their parts, and notes."""
     set_threads(settings.threads)
+    box, lod = settings.box, settings.lod
     with FrameReader(source) as frame:
         heads = frame.table.grids
-        selected = select(heads, settings.grids, source)
-        whole = frame.table.complete and len(selected) == len(heads)
-        content = b"".join(heads[i].content for i in selected)
+        selected, notes = plan(frame, select(heads, settings.grids, source), box, lod)
+        for line in notes:
+            note(f"{source}: {line}")
+        whole = frame.table.complete and len(selected) == len(heads) and box is None and not lod
+        content = b"".join(heads[i].content for i in selected) + (
+            b"" if box is None and not lod else repr((box, lod)).encode()
+        )
+        parts = {}
         writer = VdbWriter(
             target,
             metadata=frame.table.metadata,
@@ -70,11 +96,19 @@ def _decompress(source: str, target: str, settings: Settings, progress: Progress
             compression=settings.compression,
             version=max([FILE_VERSION] + [frame.table.version for i in selected if heads[i].storage is Storage.RAW]),
         )
-        for index, grid in zip(selected, decode_grids(frame, selected, threads=settings.threads), strict=True):
+        grids = decode_grids(frame, selected, threads=settings.threads, box=box, lod=lod)
+        for index, grid in zip(selected, grids, strict=True):
             writer.write(grid)
             progress(frame.memory(index))
+            if box is not None or lod:
+                parts[grid.name] = _part(grid)
         writer.close()
-    return [heads[i].name for i in selected]
+    return [heads[i].name for i in selected], parts, notes
+
+
+def _part(grid: VolumeGrid) -> GridPart:
+    active = None if grid.tree is None else count(Topology.of(grid.tree))[2]
+    return GridPart(active, describe_transform(grid.transform)["voxel_size"] if grid.transform else None)
 
 
 def _uuid(content: bytes) -> bytes:

@@ -87,12 +87,13 @@ def isolated(path: str, memory: int | None = None) -> Callable[..., object]:
     )
 
 
-def archive_memory(path: str) -> int:
-    """Bytes that all decoded grids of an archive take. Raises InputError, DamagedFile, Unsupported."""
+def archive_memory(path: str, grids: tuple[str, ...] = ()) -> int:
+    """Bytes that decoded grids of an archive take. Raises InputError, DamagedFile, Unsupported, NoSuchGrid."""
+    from neuralvdb.api.source import select
     from neuralvdb.codec.decode import FrameReader
 
     with FrameReader(path) as frame:
-        return sum(frame.memory(i) for i in range(len(frame.table.grids)))
+        return sum(frame.memory(i) for i in select(frame.table.grids, grids, path))
 
 
 def file_size(path: str) -> int:
@@ -106,6 +107,7 @@ def file_size(path: str) -> int:
 def settings_of(args: argparse.Namespace) -> Settings:
     """Settings from the options a command has."""
     names = ("grids", "threads", "force", "verify", "compression", "quality", "presets_file", "bounds")
+    names += ("box", "lod")
     chosen = {name: getattr(args, name) for name in names if hasattr(args, name)}
     return Settings(**{name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()})
 

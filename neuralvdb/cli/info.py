@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from neuralvdb.cli import common
-from neuralvdb.cli.output import promise_text, size_text, table_text
+from neuralvdb.cli.output import promise_text, size_text, table_text, voxel_size_text
 
 HELP = "show grids, sizes and metadata"
 _HEADER = (
@@ -76,18 +76,12 @@ def _row(grid: dict, size: int) -> list[str]:
         grid["name"],
         kind,
         grid["grid_class"],
-        _voxel_size(grid["voxel_size"]),
+        voxel_size_text(grid["voxel_size"]),
         *counts,
         *parts,
         size_text(total),
         f"{total / size:.1%}",
     ]
-
-
-def _voxel_size(size: tuple[float, float, float] | None) -> str:
-    if size is None:
-        return "-"
-    return f"{size[0]:.4g}" if len(set(size)) == 1 else " ".join(f"{edge:.4g}" for edge in size)
 
 
 def _details(name: str, metadata: dict) -> list[str]:

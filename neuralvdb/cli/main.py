@@ -32,7 +32,7 @@ _EPILOG = """exit codes:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `nvdb` with these arguments (default: the process's) and gives its exit code."""
-    args = _parser().parse_args(argv)
+    args = _parser().parse_args(_joined(sys.argv[1:] if argv is None else list(argv)))
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
     signal.signal(signal.SIGTERM, _terminated)
@@ -79,6 +79,14 @@ def _parser() -> argparse.ArgumentParser:
     for name, module in COMMANDS.items():
         module.add_arguments(commands.add_parser(name, help=module.HELP, description=module.HELP))
     return parser
+
+
+def _joined(argv: list[str]) -> list[str]:
+    """`--bbox -1,...` as one word: argparse takes a number that begins with a minus for an option."""
+    if "--bbox" in argv[:-1]:
+        at = argv.index("--bbox")
+        return [*argv[:at], f"--bbox={argv[at + 1]}", *argv[at + 2 :]]
+    return argv
 
 
 def _terminated(*_: object) -> NoReturn:

@@ -36,6 +36,13 @@ def size_text(count: int) -> str:
     return f"{count} B" if unit == 0 else f"{value:.3g} {_UNITS[unit]}"
 
 
+def voxel_size_text(size: tuple[float, float, float] | None) -> str:
+    """`0.1`, or `0.1 0.1 0.2` where edges differ (world units)."""
+    if size is None:
+        return "-"
+    return f"{size[0]:.4g}" if len(set(size)) == 1 else " ".join(f"{edge:.4g}" for edge in size)
+
+
 def promise_text(promises: dict[str, dict]) -> str:
     """`lossless`, or what is promised of the first grids that are not, and by which lattice."""
     if not promises:

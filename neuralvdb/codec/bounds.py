@@ -9,7 +9,7 @@ import numpy as np
 from neuralvdb.codec.frame import content_hash
 from neuralvdb.codec.search import psnr
 from neuralvdb.settings import Bound, Preset, Settings
-from neuralvdb.values.lossy import Promise
+from neuralvdb.values.promise import Promise
 from neuralvdb.volume import VolumeGrid, describe_metadata, describe_transform
 from neuralvdb.volume.grid import unpack
 
@@ -49,7 +49,8 @@ def _mean_promise(grid: VolumeGrid, preset: Preset) -> Promise | None:
     span = high - low
     if not 0 < preset.step * span < np.inf:
         return None
-    return Promise(np.inf, "fog-mean", grid.half, step=preset.step * span, knee=preset.knee * span)
+    steps = {"step": preset.step * span, "knee": preset.knee * span}
+    return Promise(np.inf, "fog-mean", grid.half, **steps, positive=active_range(grid)[0] >= 0)
 
 
 def _psnr_promise(grid: VolumeGrid, family: str, decibels: float) -> Promise | None:
@@ -59,7 +60,7 @@ def _psnr_promise(grid: VolumeGrid, family: str, decibels: float) -> Promise | N
     if not 0 < size < np.inf:
         return None
     if family == "fog":
-        return Promise(np.inf, "fog-mean", grid.half, step=float(size), psnr=decibels)
+        return Promise(np.inf, "fog-mean", grid.half, step=float(size), psnr=decibels, positive=low >= 0)
     return Promise(float(size / 2), family, grid.half, psnr=decibels)
 
 

@@ -13,11 +13,13 @@ from neuralvdb import topology, values
 from neuralvdb.archive import NO_GRID, ArchiveReader, FieldReader, Section, take_array
 from neuralvdb.codec.frame import Frame, GridHead, content_hash
 from neuralvdb.errors import DamagedFile, OutOfMemory, PromiseBroken
+from neuralvdb.settings import Box
 from neuralvdb.topology import Topology
-from neuralvdb.values import lossy
-from neuralvdb.values.lossy import Promise
-from neuralvdb.volume import Storage, VolumeGrid
+from neuralvdb.values.promise import Promise, promise_of
+from neuralvdb.values.reader import Reader
+from neuralvdb.volume import Storage, VolumeGrid, describe_metadata
 from neuralvdb.volume.grid import TREE_TYPES
+from neuralvdb.volume.partial import averaged, clip, coarse, coarse_transform, sampled
 
 _KNOWN = {
     ("FRAM", 0, 1),
@@ -100,11 +102,14 @@ class FrameReader:
         kinds = (("TOPO", head.topology_of), ("VALS", grid), ("BLOB", grid))
         return sum(self._sections[key].raw_size for key in kinds if key in self._sections)
 
-    def read(self, index: int) -> VolumeGrid:
-        """The grid number `index`. Raises DamagedFile, OutOfMemory, PromiseBroken where it is not what was stored."""
+    def read(self, index: int, box: Box | None = None, lod: int = 0) -> VolumeGrid:
+        """The grid number `index`, or what lies in `box`, or a coarser grid (as in neuralvdb.volume.partial).
+
+        Raises DamagedFile, OutOfMemory, PromiseBroken where it is not what was stored.
+        """
         head = self.table.grids[index]
         need, there = self.memory(index), physical_memory()
-        if need > there:
+        if box is None and need > there:
             raise OutOfMemory(f"{self.path}: grid '{head.name}' takes {need} bytes of memory; this machine has {there}")
         grid = VolumeGrid(
             head.unique_name,
@@ -117,14 +122,31 @@ class FrameReader:
             block_offset=head.block_offset,
         )
         if head.storage is Storage.TREE:
-            self._read_tree(grid, head, index)
-        elif head.storage is not Storage.INSTANCE:
+            grid = self._read_tree(grid, head, index, box, lod)
+            return grid if box is None else clip(grid, box.coarse(lod))
+        if head.storage is not Storage.INSTANCE:
             grid.blob = self._read_blob(head, index)
-        if head.block_offset > len(grid.blob):
-            raise DamagedFile(f"{self.path}: the values of grid '{head.name}' begin behind its end")
-        if content_hash(grid) != head.content:
-            raise PromiseBroken(f"{self.path}: grid '{head.name}' decodes to other values than were stored")
-        return grid
+            if head.block_offset > len(grid.blob):
+                raise DamagedFile(f"{self.path}: the values of grid '{head.name}' begin behind its end")
+        self._check(grid, head)
+        if lod:
+            grid.transform = coarse_transform(grid, lod, means=self.has_means(self.parent(index)))
+        return grid if box is None else clip(grid, box.coarse(lod))
+
+    def parent(self, index: int) -> int:
+        """The number of the grid whose tree an instance shares. Raises DamagedFile."""
+        head = self.table.grids[index]
+        found = [i for i, other in enumerate(self.table.grids) if other.unique_name == head.parent]
+        if not found:
+            raise DamagedFile(f"{self.path}: grid '{head.name}' shares the tree of a grid that is not there")
+        return found[0]
+
+    def has_means(self, index: int) -> bool:
+        """Whether a coarser grid that travels as arrays has means rather than samples. Raises DamagedFile."""
+        promise = self.promise(index)
+        if promise is not None:
+            return promise.step > 0
+        return describe_metadata(self.table.grids[index].metadata).get("class", ("", ""))[1] != "level set"
 
     def topology(self, index: int) -> Topology:
         """The topology of a grid that travels as arrays. Raises DamagedFile."""
@@ -138,22 +160,34 @@ class FrameReader:
         section = self._sections.get(("VALS", index))
         if section is None or section.codec == 0:
             return None
-        return lossy.promise_of(self.archive.read(section), self._where(self.table.grids[index], "values"))
+        return promise_of(self.archive.read(section), self._where(self.table.grids[index], "values"))
 
-    def _read_tree(self, grid: VolumeGrid, head: GridHead, index: int) -> None:
+    def _read_tree(self, grid: VolumeGrid, head: GridHead, index: int, box: Box | None, lod: int) -> VolumeGrid:
         if head.grid_type not in TREE_TYPES:
             raise DamagedFile(f"{self.path}: grid '{head.name}' has type {head.grid_type}, which has no arrays")
-        dtype, components = TREE_TYPES[head.grid_type]
-        shape = self.topology(index)
-        section = self._section("VALS", index)
-        where = self._where(head, "values")
-        payload, tiles = self.archive.read(section), _Tiles(self.archive, self._tiles.get(index, {}), where)
+        section, where = self._section("VALS", index), self._where(head, "values")
+        tiles = _Tiles(self.archive, self._tiles.get(index, {}), where)
+        place = (self.topology(index), *TREE_TYPES[head.grid_type], section.raw_size, where)
+        payload = self.archive.read(section)
         if section.codec == 1:
-            grid.tree = lossy.decode(payload, tiles, shape, dtype, components, section.raw_size, where)
+            reader = Reader(payload, tiles, *place, box=box)
+            grid.tree = reader.tree if lod else reader.voxels()
+            if lod:
+                return coarse(grid, *reader.cells(lod), lod, means=reader.promise.step > 0)
         elif tiles:
             raise DamagedFile(f"{where}: sections of domains stand beside lossless values; get another copy")
         else:
-            grid.tree = values.decode(payload, shape, dtype, components, section.raw_size, where)
+            grid.tree = values.decode(payload, *place)
+        if box is None or section.codec == 0:
+            self._check(grid, head)
+        if lod:
+            means = self.has_means(index)
+            return coarse(grid, *(averaged if means else sampled)(grid.tree, lod), lod, means=means)
+        return grid
+
+    def _check(self, grid: VolumeGrid, head: GridHead) -> None:
+        if content_hash(grid) != head.content:
+            raise PromiseBroken(f"{self.path}: grid '{head.name}' decodes to other values than were stored")
 
     def _read_blob(self, head: GridHead, index: int) -> bytes:
         section = self._section("BLOB", index)
@@ -176,12 +210,14 @@ class FrameReader:
         self.close()
 
 
-def decode_grids(frame: FrameReader, selected: list[int], *, threads: int) -> Iterator[VolumeGrid]:
-    """The selected grids in order; decoding runs ahead by `threads` - 1 grids."""
+def decode_grids(
+    frame: FrameReader, selected: list[int], *, threads: int, box: Box | None = None, lod: int = 0
+) -> Iterator[VolumeGrid]:
+    """The selected grids in order, each as read() gives it; decoding runs ahead by `threads` - 1 grids."""
     with ThreadPoolExecutor(threads) as pool:
         waiting: list[Future[VolumeGrid]] = []
         for index in selected:
-            waiting.append(pool.submit(frame.read, index))
+            waiting.append(pool.submit(frame.read, index, box, lod))
             if len(waiting) >= threads:
                 yield waiting.pop(0).result()
         while waiting:

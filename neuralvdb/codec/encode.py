@@ -17,7 +17,7 @@ from neuralvdb.codec.search import Coded, family_of, to_psnr
 from neuralvdb.settings import Settings
 from neuralvdb.topology import Topology
 from neuralvdb.values import lossy
-from neuralvdb.values.lossy import Promise
+from neuralvdb.values.promise import Promise
 from neuralvdb.volume import Storage, Tree, VdbReader, VolumeGrid
 
 Progress = Callable[[int], None]

@@ -98,7 +98,7 @@ def head_of(grid: VolumeGrid, source_size: int, index: int) -> GridHead:
     """The table entry of `grid`, which is the frame's grid number `index` and took `source_size` bytes."""
     leaves = tiles = voxels = 0
     if grid.tree is not None:
-        leaves, tiles, voxels = _count(Topology.of(grid.tree))
+        leaves, tiles, voxels = count(Topology.of(grid.tree))
     return GridHead(
         grid.unique_name,
         grid.grid_type,
@@ -130,7 +130,7 @@ def content_hash(grid: VolumeGrid) -> bytes:
     return state.digest()
 
 
-def _count(topology: Topology) -> tuple[int, int, int]:
+def count(topology: Topology) -> tuple[int, int, int]:
     """Leaves, active tiles, active voxels."""
     tiles = int(topology.tile_active.sum()), popcount(topology.upper_active), popcount(topology.lower_active)
     covered = (

@@ -8,7 +8,7 @@ import numpy as np
 
 from neuralvdb.values import lossy
 from neuralvdb.values.lattice import priors
-from neuralvdb.values.lossy import Promise
+from neuralvdb.values.promise import Promise
 from neuralvdb.volume.grid import Tree, unpack
 
 _CLOSE = 0.1  # dB above a PSNR asked for that end the search

@@ -10,7 +10,7 @@ import numpy as np
 
 from neuralvdb.values.lattice import context, domain, mean, mean_context, sample
 from neuralvdb.values.lattice.levels import OCTAVES
-from neuralvdb.values.lattice.means import AXES, halves
+from neuralvdb.values.lattice.means import AXES
 from neuralvdb.values.lattice.network import HIDDEN, OUTPUTS, Network
 from neuralvdb.values.lattice.predict import FINEST, MeanPredictor, Predictor
 from neuralvdb.values.lattice.residual import Record
@@ -79,13 +79,13 @@ class MeanTask:
 
             def predict(level, gaps, share, row, place, j, phase, exact=exact, floors=floors):
                 axis, step = AXES[j % 3], mean.STEPS[j]
-                first, second = halves(exact[j], floors[j + 1].pairs, axis)
+                gaps_of = mean.exact_gaps(exact[j], floors[j + 1], axis, lattice)
                 key = (min(j // 3, FINEST - 1), axis, phase)
                 seen = partial(mean_context.context, level, gaps, share, axis=axis, phase=phase, step=step)
-                watch(key, step, row, place, lambda r, p: seen(r, p), lambda r, p: first[r, p] - second[r, p])
+                watch(key, step, row, place, lambda r, p: seen(r, p), lambda r, p: gaps_of[r, p])
                 return predictor(level, gaps, share, row, place, j, phase)
 
-            mean.encode(exact, floors, predict, [out] * OCTAVES)
+            mean.encode(exact, floors, lattice, predict, [out] * OCTAVES)
 
 
 Task = type[SampleTask] | type[MeanTask]

@@ -44,12 +44,14 @@ _POINTS, _DRAWS = (6000, 12000), (4, 6)  # examples of a phase from small and fr
 
 @dataclass(frozen=True)
 class Field:
-    """A component of a grid to learn from: its tree, the component, the active range and the active voxels."""
+    """A component of a grid to learn from: its tree, the component, the active range, whether nothing in it is below 0,
+    and the active voxels."""
 
     name: str
     tree: Tree
     component: int
     span: float
+    positive: bool
     voxels: int
 
 
@@ -68,7 +70,9 @@ def fields_of(paths: Iterable[str | os.PathLike[str]], family: str) -> list[Fiel
                 finite = component[np.isfinite(component)]
                 span = float(finite.max() - finite.min()) if len(finite) else 0.0
                 if len(values) >= _SMALLEST and 0 < span < _LARGEST_RANGE:
-                    found.setdefault(component.tobytes(), Field(grid.name, grid.tree, c, span, len(values)))
+                    found.setdefault(
+                        component.tobytes(), Field(grid.name, grid.tree, c, span, finite.min() >= 0, len(values))
+                    )
     return list(found.values())
 
 
@@ -83,10 +87,10 @@ def sample_lattice(item: Field, companded: bool, rng: np.random.Generator) -> La
 def mean_lattice(item: Field, companded: bool, rng: np.random.Generator) -> Lattice:
     """A mean lattice of random step, and of random knee if companded."""
     if not companded:
-        return Lattice(_between(rng, MEAN_STEPS) * item.span / STEPS[0])
+        return Lattice(_between(rng, MEAN_STEPS) * item.span / STEPS[0], 0, item.positive)
     knee = _between(rng, KNEES) * item.span
     unit = knee * _between(rng, KNEE_STEPS) / STEPS[0]
-    return Lattice(unit, int(np.ceil(knee / unit)))
+    return Lattice(unit, int(np.ceil(knee / unit)), item.positive)
 
 
 TASKS = {"sample": (SampleTask, sample_lattice), "mean": (MeanTask, mean_lattice)}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuralvdb.volume.grid import Tree
+from neuralvdb.volume.grid import LOWER_LOG2, UPPER_LOG2, Tree, child_origins
 
 
 @dataclass
@@ -55,3 +55,8 @@ class Topology:
     def counts(self) -> tuple[int, int, int, int]:
         """Root tiles, upper nodes, lower nodes, leaves."""
         return len(self.tile_origins), len(self.upper_child), len(self.lower_child), len(self.leaf_active)
+
+    def leaf_origins(self) -> np.ndarray:
+        """Index-space origin (N, 3) int32 of every leaf (voxels)."""
+        lower = child_origins(self.child_origins, self.upper_child, UPPER_LOG2, 128)
+        return child_origins(lower, self.lower_child, LOWER_LOG2, 8)

@@ -43,6 +43,17 @@ class Inactive:
     selection: np.ndarray
     rest: np.ndarray
 
+    def of(self, nodes: np.ndarray, inactive: np.ndarray) -> Inactive:
+        """The same of some nodes (nodes,) bool; inactive: (nodes,) how many inactive slots each node has."""
+        own = self.classes == ALL
+        return Inactive(
+            self.classes[nodes],
+            self.a[nodes[classes_with("a")[self.classes]]],
+            self.b[nodes[classes_with("b")[self.classes]]],
+            self.selection[nodes[two_valued()[self.classes]]],
+            self.rest[np.repeat(nodes[own], inactive[own])],
+        )
+
 
 def classify(bits: np.ndarray, inactive: np.ndarray, plus: np.ndarray, minus: np.ndarray) -> Inactive:
     """The inactive values of a level. bits: (nodes, S, C) unsigned; inactive: (nodes, S) bool; plus, minus:

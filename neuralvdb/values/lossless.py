@@ -10,6 +10,7 @@ from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
 from neuralvdb.topology import Topology
 from neuralvdb.values.inactive import ALL, CLASSES, Inactive, classes_with, classify, restore, two_valued
 from neuralvdb.volume.grid import LEAF_SLOTS, LOWER_SLOTS, UPPER_SLOTS, Level, Root, Tree, popcount, unpack
+from neuralvdb.volume.partial import without_leaves
 
 # Codes of stored value types, narrowest first: a stream uses the first that holds all its values exactly.
 _TYPES = (np.dtype("<f2"), np.dtype("<f4"), np.dtype("<f8"))
@@ -54,8 +55,18 @@ def decode(payload: bytes, topology: Topology, dtype: np.dtype, components: int,
     return tree
 
 
-def take_shell(source: FieldReader, topology: Topology, dtype: np.dtype, components: int, declared: int) -> Tree:
-    """The tree that put_shell() wrote; the active values of its leaves are anything. Raises DamagedFile."""
+def take_shell(
+    source: FieldReader,
+    topology: Topology,
+    dtype: np.dtype,
+    components: int,
+    declared: int,
+    keep: np.ndarray | None = None,
+) -> Tree:
+    """The tree that put_shell() wrote; the active values of its leaves are anything. Raises DamagedFile.
+
+    keep: (leaves,) bool, which leaves it shall have; all where it is None.
+    """
     tiles, uppers, lowers, leaves = topology.counts
     values = 1 + tiles + uppers * UPPER_SLOTS + lowers * LOWER_SLOTS + leaves * LEAF_SLOTS
     if values * components * dtype.itemsize != declared:
@@ -76,12 +87,15 @@ def take_shell(source: FieldReader, topology: Topology, dtype: np.dtype, compone
         (topology.lower_child, topology.lower_active, LOWER_SLOTS),
         (None, topology.leaf_active, LEAF_SLOTS),
     ):
-        out = np.empty((len(active), slots, components), dtype)
-        _take_inactive(source, child, active, out, background)
+        found = _take_inactive(source, child, active, dtype, background, None if child is not None else keep)
         if child is not None:
-            _choose(out, active, _take_values(source, popcount(active), dtype, components))
-            out[unpack(child)] = 0
-        levels.append(Level(child, active, out.reshape(len(active), slots, *tail)))
+            _choose(found, active, _take_values(source, popcount(active), dtype, components))
+            found[unpack(child)] = 0
+        elif keep is not None:
+            active = active[keep]
+        levels.append(Level(child, active, found.reshape(len(active), slots, *tail)))
+    if keep is not None:
+        levels[1] = without_leaves(levels[1], keep, root.background)
     return Tree(root, *levels)
 
 
@@ -130,10 +144,16 @@ def _put_inactive(out: FieldWriter, level: Level, plus: np.ndarray, minus: np.nd
 
 
 def _take_inactive(
-    source: FieldReader, child: np.ndarray | None, active_mask: np.ndarray, out: np.ndarray, background: np.ndarray
-) -> None:
-    nodes, slots, components = out.shape
+    source: FieldReader,
+    child: np.ndarray | None,
+    active_mask: np.ndarray,
+    dtype: np.dtype,
+    background: np.ndarray,
+    keep: np.ndarray | None,
+) -> np.ndarray:
+    """Values (nodes, S, C) whose inactive slots are set, of the nodes `keep` (nodes,) bool, or of all."""
     active = unpack(active_mask)
+    (nodes, slots), components = active.shape, len(background)
     inactive = ~active if child is None else ~(active | unpack(child))
     classes = take_array(source, _BYTE, nodes)
     if (classes >= len(CLASSES)).any():
@@ -145,9 +165,13 @@ def _take_inactive(
         int(classes_with("b")[classes].sum()),
         int(inactive[classes == ALL].sum()),
     )
-    a, b, rest = (_bits(_take_values(source, n, out.dtype, components)) for n in expected)
+    a, b, rest = (_bits(_take_values(source, n, dtype, components)) for n in expected)
     found = Inactive(classes, a, b, selection, rest)
+    if keep is not None:
+        found, inactive = found.of(keep, inactive.sum(1)), inactive[keep]
+    out = np.empty((len(inactive), slots, components), dtype)
     restore(found, inactive, _bits(background), _bits(-background), _bits(out))
+    return out
 
 
 def _bits(values: np.ndarray) -> np.ndarray:

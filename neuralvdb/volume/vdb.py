@@ -92,7 +92,7 @@ class VdbReader:
             parent=entry.parent,
             metadata=raw["metadata"],
             transform=raw["transform"],
-            tree=_tree(raw["tree"]) if "tree" in raw else None,
+            tree=tree_of(raw["tree"]) if "tree" in raw else None,
             blob=raw["blob"],
             block_offset=entry.block_pos - entry.grid_pos,
         )
@@ -149,7 +149,7 @@ class VdbWriter:
         head = (entry, grid.metadata, grid.transform)
         try:
             if grid.tree is not None:
-                self._writer.write_tree(*head, _arrays(grid.tree))
+                self._writer.write_tree(*head, arrays_of(grid.tree))
             elif grid.storage is Storage.INSTANCE:
                 self._writer.write_instance(*head)
             elif grid.storage is Storage.SERIAL:
@@ -226,7 +226,8 @@ def _entry(raw: dict) -> Entry:
     )
 
 
-def _tree(raw: dict[str, np.ndarray]) -> Tree:
+def tree_of(raw: dict[str, np.ndarray]) -> Tree:
+    """The tree of the bridge's arrays."""
     root = Root(raw["background"][0], raw["child_origins"], raw["tile_origins"], raw["tile_active"], raw["tile_values"])
     return Tree(
         root,
@@ -236,7 +237,8 @@ def _tree(raw: dict[str, np.ndarray]) -> Tree:
     )
 
 
-def _arrays(tree: Tree) -> dict[str, np.ndarray]:
+def arrays_of(tree: Tree) -> dict[str, np.ndarray]:
+    """The bridge's arrays of a tree."""
     root = tree.root
     return {
         "background": np.asarray(root.background)[None],

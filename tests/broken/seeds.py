@@ -18,7 +18,7 @@ from neuralvdb.volume import Storage, VdbReader, VolumeGrid, from_dense, write_v
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("NEURALVDB_TEST_DATA", ROOT.parent / "shared" / "data"))
 # Modules that take streams.
-_TAKERS = ("topology.root", "topology.lossless", "values.lossless", "values.lossy", "codec.frame", "codec.decode")
+_TAKERS = ("topology.root", "topology.lossless", "values.lossless", "values.reader", "codec.frame", "codec.decode")
 
 _LOSSY = ("made_none", "made_blosc", "arnold_torus01")
 _MAX_VDB = 3 << 20  # bytes

@@ -9,6 +9,7 @@ from neuralvdb.topology import Topology
 from neuralvdb.values import lossless, lossy
 from neuralvdb.values.lattice import compand, context, domain, network, priors, sample
 from neuralvdb.values.lattice.predict import Predictor
+from neuralvdb.values.reader import Reader
 from neuralvdb.volume import from_dense, leaf_origins
 from neuralvdb.volume.grid import TREE_TYPES, unpack
 
@@ -31,7 +32,7 @@ def grid_of(values: np.ndarray, active: np.ndarray, origin=(-37, 5, 120)):
 def decoded(grid, payload: bytes, sections: dict[int, bytes], **options):
     dtype, components = TREE_TYPES[grid.grid_type]
     size = lossless.raw_size(grid.tree)
-    return lossy.decode(payload, sections, Topology.of(grid.tree), dtype, components, size, "test", **options)
+    return Reader(payload, sections, Topology.of(grid.tree), dtype, components, size, "test", **options).voxels()
 
 
 def assert_kept(grid, promise: lossy.Promise, **options) -> tuple[bytes, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 _OCTAVES = 62  # beyond, integers of 64 bits would not hold the value
+_WHOLE_OCTAVES = 31
 
 
 def knee_of(ratio: float) -> int:
@@ -24,6 +25,24 @@ def compand(x: np.ndarray, knee: int) -> np.ndarray:
     octave = np.maximum(np.frexp(size / knee)[1] - 1, 0)
     with np.errstate(invalid="ignore", over="ignore"):
         return np.sign(x) * (knee * octave + np.ldexp(size, -octave))
+
+
+def compand_whole(x: np.ndarray, knee: int) -> np.ndarray:
+    """int64 companded values of integer lattice values, rounded towards 0."""
+    size = np.abs(x.astype(np.int64))
+    if not knee:
+        return x.astype(np.int64)
+    octave = np.maximum(np.frexp((size // knee).astype(np.float64))[1].astype(np.int64) - 1, 0)
+    return np.sign(x) * (knee * octave + (size >> octave))
+
+
+def expand_whole(c: np.ndarray, knee: int) -> np.ndarray:
+    """int64 lattice values of integer companded ones below 2**29, the exact inverse; at most 31 octaves."""
+    size = np.abs(c.astype(np.int64))
+    if not knee:
+        return c.astype(np.int64)
+    octave = np.clip(size // knee - 1, 0, _WHOLE_OCTAVES)
+    return np.sign(c) * ((size - knee * octave) << octave)
 
 
 def expand(c: np.ndarray, knee: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,13 +59,12 @@ def groups(origins: np.ndarray) -> list[Group]:
     return [Group(parts[i], start + corner[first[i]] * DOMAIN, int(size[first[i]])) for i in ordered]
 
 
-def domains(tree: Tree, wanted: Collection[int] | None = None) -> Iterator[Domain]:
-    """The domains of a tree in the order of groups(), or those with the numbers `wanted`."""
+def domains(tree: Tree, of: list[Group] | None = None) -> Iterator[Domain]:
+    """The domains of a tree, or those of some groups of its leaves, in order."""
     origins = leaf_origins(tree).astype(np.int64)
     lowers = child_origins(tree.root.child_origins, tree.upper.child, UPPER_LOG2, _BLOCK)
-    for number, group in enumerate(groups(origins)):
-        if wanted is None or number in wanted:
-            yield _domain(tree, group, origins[group.leaves], lowers)
+    for group in groups(origins) if of is None else of:
+        yield _domain(tree, group, origins[group.leaves], lowers)
 
 
 def sample(tree: Tree, most: int) -> Domain:
@@ -113,10 +112,14 @@ def _constants(tree: Tree, blocks: np.ndarray, lowers: np.ndarray) -> tuple[np.n
 
 @dataclass(frozen=True)
 class Lattice:
-    """How values become lattice values: divided by the unit (the grid's values), then companded."""
+    """How values become lattice values: divided by the unit (the grid's values), then companded.
+
+    positive: nothing is below 0, which the mean lattice then keeps to.
+    """
 
     unit: float
     knee: int = 0
+    positive: bool = False
 
     def exact(self, values: np.ndarray) -> np.ndarray:
         """float64 lattice values, not rounded."""
@@ -135,13 +138,17 @@ class Lattice:
 
 def rows_of(tree: Tree, domain: Domain, component: int, lattice: Lattice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Lattice values (R, 512) int32, active and coded (R, 512) uint8 of a domain's rows, in one component."""
-    on = unpack(tree.leaf.active[domain.leaves])
     shape = (len(domain.constants), EDGE**3)
     constants = np.broadcast_to(lattice.nearest(domain.constants[:, component, None]), shape)
-    values = np.concatenate([lattice.nearest(_leaves(tree, domain, component)), constants])
+    return np.concatenate([lattice.nearest(_leaves(tree, domain, component)), constants]), *masks_of(tree, domain)
+
+
+def masks_of(tree: Tree, domain: Domain) -> tuple[np.ndarray, np.ndarray]:
+    """Active and coded (R, 512) uint8 of a domain's rows."""
+    on = unpack(tree.leaf.active[domain.leaves])
+    shape = (len(domain.constants), EDGE**3)
     active = np.concatenate([on, np.broadcast_to(domain.constants_active[:, None], shape)]).astype(np.uint8)
-    coded = np.concatenate([on, np.zeros(shape, bool)]).astype(np.uint8)
-    return values, active, coded
+    return active, np.concatenate([on, np.zeros(shape, bool)]).astype(np.uint8)
 
 
 def exact_of(tree: Tree, domain: Domain, component: int, lattice: Lattice) -> np.ndarray:

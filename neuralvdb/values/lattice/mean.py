@@ -13,10 +13,11 @@ import numpy as np
 
 from neuralvdb.archive.rans import Decoder
 from neuralvdb.values.lattice import residual
-from neuralvdb.values.lattice.domain import Domain, Lattice, exact_of, rows_of
+from neuralvdb.values.lattice.compand import compand, compand_whole, expand_whole
+from neuralvdb.values.lattice.domain import Domain, Lattice, exact_of, masks_of
 from neuralvdb.values.lattice.levels import LIMIT, Level
 from neuralvdb.values.lattice.mean_context import targets
-from neuralvdb.values.lattice.means import AXES, FLOORS, Floor, exact_means, halves, shares, split, tower
+from neuralvdb.values.lattice.means import AXES, FLOORS, TOP, Floor, exact_means, halves, shares, split, tower
 from neuralvdb.values.lattice.residual import Record
 from neuralvdb.volume.grid import Tree
 
@@ -31,45 +32,56 @@ Residuals = Callable[..., np.ndarray]
 
 
 def floors_of(tree: Tree, part: Domain, component: int, lattice: Lattice) -> tuple[list[np.ndarray], list[Floor]]:
-    """Exact means (R, 512) float64 of every floor, and the floors as a decoder begins with them."""
-    values, active, coded = rows_of(tree, part, component, lattice)
-    floors = tower(Level(part.low, part.table, values, active, coded, len(part.leaves)))
-    exact = np.nan_to_num(exact_of(tree, part, component, lattice), nan=0.0, posinf=LIMIT, neginf=-LIMIT)
-    return exact_means(floors, np.concatenate([exact, np.zeros((len(values) - len(exact), 512))])), floors
+    """Exact means (R, 512) float64 of every floor, not companded, and the floors as a decoder begins with them."""
+    floors = blank(tree, part, component, lattice)
+    exact = exact_of(tree, part, component, Lattice(lattice.unit))
+    exact = np.nan_to_num(exact, nan=0.0, posinf=LIMIT, neginf=-LIMIT).clip(-LIMIT, LIMIT)
+    constants = np.zeros((len(floors[0].counts) - len(exact), 512))
+    return exact_means(floors, np.concatenate([exact, constants])), floors
+
+
+def blank(tree: Tree, part: Domain, component: int, lattice: Lattice) -> list[Floor]:
+    """The floors as a decoder begins with them: what is coded is 0."""
+    active, coded = masks_of(tree, part)
+    values = np.zeros(active.shape, np.int32)
+    values[len(part.leaves) :] = Lattice(lattice.unit).nearest(part.constants[:, component, None])
+    return tower(Level(part.low, part.table, values, active, coded, len(part.leaves)), lattice.knee)
 
 
 def encode(
     exact: list[np.ndarray],
     floors: list[Floor],
+    lattice: Lattice,
     predict: Predict,
     out: Sequence[Record],
     implementation: str = "native",
 ) -> None:
-    """Appends one component to the records of its octaves and leaves its decoded values on floor 0.
+    """Appends one component to the records of its octaves and leaves its decoded means on floor 0.
 
     exact: means (R, 512) float64 of every floor; floors: as a decoder begins with them; implementation: of splitting.
     """
     at = _root(floors[FLOORS])
-    whole = np.rint(_finite(exact[FLOORS][at]) / STEPS[-1]).astype(np.int64)
+    whole = np.rint(compand(exact[FLOORS][at], lattice.knee) / STEPS[-1]).astype(np.int64)
     out[0].put(np.diff(whole, prepend=0), np.full(len(whole), _ROOT_CLASS, np.uint8))
-    floors[FLOORS].level.values[at] = whole * STEPS[-1]
+    _set_root(floors[FLOORS], at, whole, lattice)
     gaps: dict[int, np.ndarray] = {}
 
     def residuals(
         predictions: np.ndarray, classes: np.ndarray, j: int, row: np.ndarray, place: np.ndarray
     ) -> np.ndarray:
         if j not in gaps:
-            gaps[j] = _gaps(exact[j], floors[j + 1], AXES[j % 3])
-        error = (_finite(gaps[j][row, place]) - predictions) / STEPS[j]
+            gaps[j] = exact_gaps(exact[j], floors[j + 1], AXES[j % 3], lattice)
+        error = (gaps[j][row, place] - predictions) / STEPS[j]
         q = np.sign(error) * np.floor(np.abs(error) + 0.5 - DEAD).clip(0, residual.MAX_RESIDUAL)
         out[octave(j)].put(q.astype(np.int64), classes)
         return q.astype(np.int64)
 
-    _descend(floors, predict, residuals, implementation)
+    _descend(floors, lattice, predict, residuals, implementation)
 
 
 def decode(
     floors: list[Floor],
+    lattice: Lattice,
     predict: Predict,
     source: Callable[[int], Decoder],
     lod: int = 0,
@@ -81,12 +93,12 @@ def decode(
     """
     at = _root(floors[FLOORS])
     steps = residual.take(source(0), np.full(len(at[0]), _ROOT_CLASS, np.uint8))
-    floors[FLOORS].level.values[at] = np.clip(np.cumsum(steps) * STEPS[-1], -2 * LIMIT, 2 * LIMIT)
+    _set_root(floors[FLOORS], at, np.cumsum(steps), lattice)
 
     def residuals(_: np.ndarray, classes: np.ndarray, j: int, *__: np.ndarray) -> np.ndarray:
         return residual.take(source(octave(j)), classes)
 
-    _descend(floors, predict, residuals, implementation, 3 * lod)
+    _descend(floors, lattice, predict, residuals, implementation, 3 * lod)
 
 
 def octave(j: int) -> int:
@@ -94,7 +106,14 @@ def octave(j: int) -> int:
     return (FLOORS - 1 - j) // 3
 
 
-def _descend(floors: list[Floor], predict: Predict, residuals: Residuals, implementation: str, end: int = 0) -> None:
+def _descend(
+    floors: list[Floor],
+    lattice: Lattice,
+    predict: Predict,
+    residuals: Residuals,
+    implementation: str,
+    end: int = 0,
+) -> None:
     for j in reversed(range(end, FLOORS)):
         coarse, axis = floors[j + 1], AXES[j % 3]
         share, both = shares(coarse, floors[j], axis, implementation)
@@ -106,14 +125,14 @@ def _descend(floors: list[Floor], predict: Predict, residuals: Residuals, implem
             at = targets(level, both, phase)
             predictions, classes = predict(level, gaps, share, *at, j, phase)
             found = predictions + residuals(predictions, classes, j, *at) * STEPS[j]
-            gaps.values[at] = np.clip(found, -2 * LIMIT, 2 * LIMIT)
+            gaps.values[at] = np.clip(found, -TOP, TOP)
             gaps.active[at] = 1
-        split(coarse, floors[j], axis, gaps.values, implementation)
+        split(coarse, floors[j], axis, gaps.values, lattice, implementation)
 
 
-def _gaps(fine: np.ndarray, coarse: Floor, axis: int) -> np.ndarray:
-    """(R, 512) float64: mean of the first half less that of the second."""
-    first, second = halves(fine, coarse.pairs, axis)
+def exact_gaps(fine: np.ndarray, coarse: Floor, axis: int, lattice: Lattice) -> np.ndarray:
+    """(R, 512) float64: companded mean of the first half less that of the second; fine: exact means (R', 512)."""
+    first, second = halves(compand(fine, lattice.knee), coarse.pairs, axis)
     return first - second
 
 
@@ -121,5 +140,7 @@ def _root(floor: Floor) -> tuple[np.ndarray, np.ndarray]:
     return np.nonzero(floor.level.coded[: floor.level.bricks])
 
 
-def _finite(values: np.ndarray) -> np.ndarray:
-    return np.clip(np.nan_to_num(values, nan=0.0), -LIMIT, LIMIT)
+def _set_root(floor: Floor, at: tuple[np.ndarray, np.ndarray], whole: np.ndarray, lattice: Lattice) -> None:
+    companded = np.clip(whole * STEPS[-1], 0 if lattice.positive else -TOP, TOP)
+    floor.means[at] = np.clip(expand_whole(companded, lattice.knee), -TOP, TOP)
+    floor.level.values[at] = compand_whole(floor.means[at], lattice.knee)

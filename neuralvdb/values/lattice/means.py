@@ -6,11 +6,13 @@ every third floor are cubes. A cell that covers coded voxels holds their mean; a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from neuralvdb.values import _lattice
+from neuralvdb.values.lattice.compand import compand_whole, expand_whole
+from neuralvdb.values.lattice.domain import Lattice
 from neuralvdb.values.lattice.levels import EDGE, LIMIT, Level
 from neuralvdb.volume.lookup import distinct
 
@@ -22,22 +24,33 @@ SHARES = 32  # parts of a cell that a share is counted in
 
 @dataclass
 class Floor:
-    """level: cells in bricks, `coded` where a cell covers coded voxels; counts: (R, 512) int32, how many; pairs: (R, 2)
-    int64, the rows of the floor below that each row joins, none on floor 0."""
+    """level: cells in bricks, `coded` where a cell covers coded voxels, with companded means; means: (R, 512) int32,
+    the means themselves; counts: (R, 512) int32, coded voxels; pairs: (R, 2) int64, the rows of the floor below that
+    each row joins, none on floor 0."""
 
     level: Level
+    means: np.ndarray
     counts: np.ndarray
     pairs: np.ndarray
 
+    @property
+    def linear(self) -> Level:
+        """The cells with the means themselves."""
+        return replace(self.level, values=self.means)
 
-def tower(base: Level) -> list[Floor]:
-    """All floors over level 0 as in lattice.levels; values of coded cells are 0."""
-    values = np.where(base.coded != 0, 0, base.values)
-    level = Level(base.low, base.table, values, base.active, base.coded, base.bricks)
-    floors = [Floor(level, base.coded.astype(np.int32), np.zeros((0, 2), np.int64))]
+
+def tower(base: Level, knee: int) -> list[Floor]:
+    """All floors over level 0 as in lattice.levels, with values that are not companded; those of coded cells are 0."""
+    means = np.where((base.coded == 0) & (base.active != 0), base.values, 0).astype(np.int32)
+    level = replace(base, values=_companded(means, knee))
+    floors = [Floor(level, means, base.coded.astype(np.int32), np.zeros((0, 2), np.int64))]
     while len(floors) <= FLOORS:
-        floors.append(_merged(floors[-1], AXES[(len(floors) - 1) % 3]))
+        floors.append(_merged(floors[-1], AXES[(len(floors) - 1) % 3], knee))
     return floors
+
+
+def _companded(means: np.ndarray, knee: int) -> np.ndarray:
+    return compand_whole(means, knee).astype(np.int32)
 
 
 def exact_means(floors: list[Floor], exact: np.ndarray) -> list[np.ndarray]:
@@ -49,7 +62,7 @@ def exact_means(floors: list[Floor], exact: np.ndarray) -> list[np.ndarray]:
     return [total / np.maximum(floor.counts, 1) for total, floor in zip(sums, floors, strict=True)]
 
 
-def _merged(fine: Floor, axis: int) -> Floor:
+def _merged(fine: Floor, axis: int, knee: int) -> Floor:
     below = fine.level
     table = np.moveaxis(below.table, axis, 2)
     shape = (*table.shape[:2], table.shape[2] // 2)
@@ -61,18 +74,19 @@ def _merged(fine: Floor, axis: int) -> Floor:
     place[~needed] = needed.sum() + which
     rows = np.concatenate([pairs[needed], pairs[~needed][others]]).astype(np.int64)
     counts = sum(halves(fine.counts, rows, axis))
-    a, b = halves(below.values.astype(np.int64), rows, axis)
+    a, b = halves(fine.means.astype(np.int64), rows, axis)
     active = np.maximum(*halves(below.active, rows, axis))
     coded = (counts > 0).astype(np.uint8)
+    means = np.where(coded != 0, 0, (a + b) >> 1).astype(np.int32)
     level = Level(
         below.low,
         np.ascontiguousarray(np.moveaxis(place.reshape(shape), 2, axis)),
-        np.where(coded != 0, 0, (a + b) >> 1).astype(np.int32),
+        _companded(means, knee),
         np.where(coded != 0, 1, active).astype(np.uint8),
         coded,
         int(needed.sum()),
     )
-    return Floor(level, counts.astype(np.int32), rows)
+    return Floor(level, means, counts.astype(np.int32), rows)
 
 
 def halves(fine: np.ndarray, pairs: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
@@ -96,22 +110,67 @@ def shares(coarse: Floor, fine: Floor, axis: int, implementation: str = "native"
     return (SHARES * first // np.maximum(first + second, 1)).astype(np.uint8), (first > 0) & (second > 0)
 
 
-def split(coarse: Floor, fine: Floor, axis: int, difference: np.ndarray, implementation: str = "native") -> None:
-    """Means of the floor below from those of this one and the differences (R, 512) int32, first less second half."""
+def split(
+    coarse: Floor, fine: Floor, axis: int, difference: np.ndarray, lattice: Lattice, implementation: str = "native"
+) -> None:
+    """Means of the floor below from those of this one and the differences (R, 512) int32, first less second half.
+
+    Differences are of companded means, but it is the mean itself that the halves have together.
+    """
     bricks = coarse.level.bricks
     if implementation == "native":
-        below, means = fine.level, coarse.level.values[:bricks]
-        _lattice.split(coarse.pairs, fine.counts, below.coded, below.bricks, means, difference, axis, TOP, below.values)
+        below, above = fine.level, (coarse.means[:bricks], coarse.level.values[:bricks])
+        numbers = (axis, lattice.knee, lattice.positive, TOP)
+        _lattice.split(
+            coarse.pairs, fine.counts, below.coded, below.bricks, *above, difference, *numbers, fine.means, below.values
+        )
         return
     first, second = (half[:bricks].astype(np.int64) for half in halves(fine.counts, coarse.pairs, axis))
-    mean, gap, total = coarse.level.values[:bricks].astype(np.int64), difference[:bricks], np.maximum(first + second, 1)
-    a = mean + (2 * second * gap + total - (mean & 1)) // (2 * total)  # halves are rounded up and down by turns
-    b = a - gap
-    a, b = np.where(second == 0, mean, a), np.where(first == 0, mean, b)
+    mean, middle = (array[:bricks].astype(np.int64) for array in (coarse.means, coarse.level.values))
+    a, b = _halved(mean, middle, difference[:bricks].astype(np.int64), first, second, lattice)
     cells = np.stack([np.moveaxis(h.reshape(-1, EDGE, EDGE, EDGE), 1 + axis, 1) for h in (a, b)], 2)
     cells = np.moveaxis(cells.reshape(bricks, 2 * EDGE, EDGE, EDGE), 1, 1 + axis).clip(-TOP, TOP)
     for half, part in enumerate(np.split(cells, 2, axis=1 + axis)):
         rows = coarse.pairs[:bricks, half]
         real = rows < fine.level.bricks
-        rows, found = rows[real], part[real].reshape(-1, EDGE**3)
-        fine.level.values[rows] = np.where(fine.level.coded[rows] != 0, found, fine.level.values[rows]).astype(np.int32)
+        rows, found = rows[real], part[real].reshape(-1, EDGE**3).astype(np.int32)
+        on = fine.level.coded[rows] != 0
+        fine.means[rows] = np.where(on, found, fine.means[rows])
+        fine.level.values[rows] = np.where(on, _companded(found, lattice.knee), fine.level.values[rows])
+
+
+def _halved(
+    mean: np.ndarray, middle: np.ndarray, gap: np.ndarray, first: np.ndarray, second: np.ndarray, lattice: Lattice
+) -> tuple[np.ndarray, np.ndarray]:
+    """Means of both halves; a half without coded voxels may get anything."""
+    swapped = gap < 0
+    most, least = np.where(swapped, second, first), np.where(swapped, first, second)
+    large, small = _solved((most + least) * mean, middle, np.abs(gap), most, least, lattice)
+    large, small = np.where(least == 0, mean, large), np.where(most == 0, mean, small)
+    return np.where(swapped, small, large), np.where(swapped, large, small)
+
+
+def _solved(
+    total: np.ndarray, middle: np.ndarray, gap: np.ndarray, most: np.ndarray, least: np.ndarray, lattice: Lattice
+) -> tuple[np.ndarray, np.ndarray]:
+    """Means of the larger and of the smaller half, of `most` and `least` voxels, that have the sum `total`.
+
+    The smaller one's companded mean is the largest integer with which the sum is not exceeded; what the sum then
+    lacks goes to the larger one.
+    """
+
+    def halves_at(small: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return tuple(expand_whole(c, lattice.knee).clip(-TOP, TOP) for c in (small + gap, small))
+
+    low, high = middle - gap - 1, middle + 1
+    while (high - low > 1).any():
+        at = (low + high) >> 1
+        large, small = halves_at(at)
+        fits = most * large + least * small <= total
+        low, high = np.where(fits, at, low), np.where(fits, high, at)
+    large, small = halves_at(low)
+    large = large + (total - most * large - least * small) // np.maximum(most, 1)
+    if lattice.positive:
+        large = np.where(low < 0, total // np.maximum(most, 1), large)
+    large = large.clip(-TOP, TOP)
+    return large, (total - most * large) // np.maximum(least, 1)

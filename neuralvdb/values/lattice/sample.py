@@ -26,12 +26,18 @@ _ROOT_CLASS = 40  # 64 steps: nothing is known about the coarsest points but the
 
 def levels_of(tree: Tree, part: Domain, component: int, lattice: Lattice) -> tuple[list[np.ndarray], list[Level]]:
     """Exact lattice values (bricks, 512) float64 of each level, and the levels as a decoder begins with."""
+    decoded = blank(tree, part, component, lattice)
+    base = decoded[0]
+    exact = np.concatenate([exact_of(tree, part, component, lattice), base.values[base.bricks :].astype(np.float64)])
+    true = build(base.low, base.table, exact, base.active, base.coded, base.bricks)
+    return [level.values for level in true], decoded
+
+
+def blank(tree: Tree, part: Domain, component: int, lattice: Lattice) -> list[Level]:
+    """The levels as a decoder begins with: what is coded is 0."""
     values, active, coded = rows_of(tree, part, component, lattice)
-    bricks = len(part.leaves)
-    exact = np.concatenate([exact_of(tree, part, component, lattice), values[bricks:].astype(np.float64)])
-    true = build(part.low, part.table, exact, active, coded, bricks)
-    start = build(part.low, part.table, np.where(coded != 0, 0, values).astype(np.int32), active, coded, bricks)
-    return [level.values for level in true], start
+    values = np.where(coded != 0, 0, values).astype(np.int32)
+    return build(part.low, part.table, values, active, coded, len(part.leaves))
 
 
 def encode(exact: list[np.ndarray], decoded: list[Level], predictor: Predictor, out: Sequence[Record]) -> None:

@@ -1,7 +1,9 @@
 // The fast twins of values/lattice/means.py: what a floor's cells are made of, and their halves.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <utility>
 
 namespace nvdb {
 
@@ -35,25 +37,76 @@ inline void shares(const int64_t* pairs, const int32_t* counts, int64_t rows, in
 
 inline int64_t floorDiv(int64_t a, int64_t b) { return a / b - (a % b < 0); }
 
-// Means of the floor below from those of `rows` bricks and the differences of their cells' halves.
+// The companding of values/lattice/compand.py, in integers.
+struct Compand {
+    int64_t knee;
+
+    int64_t in(int64_t x) const {
+        if (!knee) return x;
+        const int64_t size = x < 0 ? -x : x;
+        int octave = 0;
+        while (size >= knee << (octave + 1)) ++octave;
+        const int64_t c = knee * octave + (size >> octave);
+        return x < 0 ? -c : c;
+    }
+    int64_t octave(int64_t c) const {
+        const int64_t size = c < 0 ? -c : c;
+        return !knee || size < knee ? 0 : std::min<int64_t>(size / knee - 1, 31);
+    }
+    int64_t out(int64_t c) const {
+        const int64_t shift = octave(c), x = ((c < 0 ? -c : c) - knee * shift) << shift;
+        return c < 0 ? -x : x;
+    }
+};
+
+// Mean of the larger half, of `most` voxels, where the halves' companded means differ by `gap` and their sum is `total`.
+inline int64_t largerHalf(int64_t total, int64_t middle, int64_t gap, int64_t most, int64_t least, const Compand& compand,
+    bool positive, int64_t top)
+{
+    const auto out = [&](int64_t c) { return std::clamp(compand.out(c), -top, top); };
+    int64_t low = middle - gap - 1, high = middle + 1;
+    const int64_t octave = compand.octave(low);
+    if (octave == compand.octave(high + gap) && (octave == 0 || low > 0) && high + gap < top && low > -top) {
+        const int64_t count = most + least, base = count * compand.knee * octave;
+        const int64_t whole = floorDiv((total >> octave) + base - most * gap, count);
+        low = std::clamp(whole, low, middle);
+    }
+    else {
+        while (high - low > 1) {
+            const int64_t at = (low + high) >> 1;
+            (most * out(at + gap) + least * out(at) <= total ? low : high) = at;
+        }
+    }
+    if (positive && low < 0) return total / most;
+    const int64_t large = out(low + gap);
+    return std::clamp(large + floorDiv(total - most * large - least * out(low), most), -top, top);
+}
+
+// Means of the floor below, companded in `below`, from those of `rows` bricks and the differences of their cells' halves.
 inline void split(const int64_t* pairs, const int32_t* counts, const uint8_t* coded, int64_t below_bricks,
-    const int32_t* means, const int32_t* gaps, int64_t rows, int axis, int32_t limit, int32_t* below)
+    const int32_t* means, const int32_t* middles, const int32_t* gaps, int64_t rows, int axis, const Compand& compand,
+    bool positive, int64_t top, int32_t* below_means, int32_t* below)
 {
     const Halves halves(axis);
     auto put = [&](int64_t at, int64_t value) {
-        if (coded[at]) below[at] = int32_t(value < -limit ? -limit : value > limit ? limit : value);
+        if (!coded[at]) return;
+        below_means[at] = int32_t(std::clamp(value, -top, top));
+        below[at] = int32_t(compand.in(below_means[at]));
     };
     for (int64_t row = 0; row < rows; ++row) {
         for (int cell = 0; cell < 512; ++cell) {
-            const int64_t brick = pairs[2 * row + halves.side(cell)];
+            const int64_t brick = pairs[2 * row + halves.side(cell)], from = 512 * row + cell;
             if (brick >= below_bricks) continue;
-            const int64_t at = 512 * brick + halves.first(cell);
-            const int64_t first = counts[at], second = counts[at + halves.stride], total = first + second;
-            const int64_t mean = means[512 * row + cell], gap = gaps[512 * row + cell];
+            const int64_t at = 512 * brick + halves.first(cell), mean = means[from];
+            const int64_t first = counts[at], second = counts[at + halves.stride];
             int64_t a = mean, b = mean;
             if (first && second) {
-                a += first == second ? (gap + 1 - (mean & 1)) >> 1 : floorDiv(2 * second * gap + total - (mean & 1), 2 * total);
-                b = a - gap;
+                const int64_t total = (first + second) * mean, gap = gaps[from];
+                const bool swapped = gap < 0;
+                const int64_t most = swapped ? second : first, least = swapped ? first : second;
+                a = largerHalf(total, middles[from], swapped ? -gap : gap, most, least, compand, positive, top);
+                b = floorDiv(total - most * a, least);
+                if (swapped) std::swap(a, b);
             }
             put(at, a);
             put(at + halves.stride, b);

@@ -97,12 +97,13 @@ void sharesOf(Pairs pairs, Values counts, int axis, NewFlags share, NewFlags bot
     shares(pairs.data(), counts.data(), int64_t(pairs.shape(0)), axis, share.data(), both.data());
 }
 
-void splitInto(Pairs pairs, Values counts, Flags coded, int64_t bricks, Values means, Values gaps, int axis, int limit,
-    NewValues below)
+void splitInto(Pairs pairs, Values counts, Flags coded, int64_t bricks, Values means, Values middles, Values gaps, int axis,
+    int64_t knee, bool positive, int64_t top, NewValues below_means, NewValues below)
 {
     const size_t rows = means.shape(0);
-    if (pairs.shape(0) < rows || gaps.shape(0) < rows) throw nb::value_error("means");
-    split(pairs.data(), counts.data(), coded.data(), bricks, means.data(), gaps.data(), int64_t(rows), axis, limit, below.data());
+    if (pairs.shape(0) < rows || gaps.shape(0) < rows || middles.shape(0) != rows || knee < 0) throw nb::value_error("means");
+    split(pairs.data(), counts.data(), coded.data(), bricks, means.data(), middles.data(), gaps.data(), int64_t(rows), axis,
+        {knee}, positive, top, below_means.data(), below.data());
 }
 
 } // namespace

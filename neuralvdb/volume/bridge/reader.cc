@@ -20,10 +20,6 @@ std::string takeString(std::istream& in, size_t size) {
     return text;
 }
 
-std::string metaBytes(const openvdb::MetaMap& map) {
-    return serialised([&](std::ostream& out, StreamState&) { map.writeMeta(out); });
-}
-
 } // namespace
 
 Reader::Reader(const std::string& path) : file_(path), stream_(file_.data(), file_.size()) {
@@ -159,11 +155,7 @@ GridContent Reader::read(size_t index) {
     content.storage = arrays ? "tree" : "serial";
     file_.release();
     if (!arrays) {
-        content.blob = serialised([&](std::ostream& out, StreamState& to) {
-            to.useGrid(*grid);
-            grid->writeTopology(out);
-            grid->writeBuffers(out);
-        });
+        content.blob = blobBytes(*grid);
     }
     return content;
 }

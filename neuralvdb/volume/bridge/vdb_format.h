@@ -107,4 +107,17 @@ void deserialise(const std::string& bytes, F&& read) {
     if (size_t(in.tellg()) != bytes.size()) throw Damaged("serialised data is longer than its content");
 }
 
+inline std::string metaBytes(const openvdb::MetaMap& map) {
+    return serialised([&](std::ostream& out, StreamState&) { map.writeMeta(out); });
+}
+
+// Topology and buffers of a grid.
+inline std::string blobBytes(const openvdb::GridBase& grid) {
+    return serialised([&](std::ostream& out, StreamState& state) {
+        state.useGrid(grid);
+        grid.writeTopology(out);
+        grid.writeBuffers(out);
+    });
+}
+
 } // namespace nvdb

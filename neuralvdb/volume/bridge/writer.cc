@@ -51,14 +51,20 @@ void Writer::writePositions(const Entry& entry, int64_t at) {
     file_.seekp(entry.end_pos);
 }
 
-openvdb::GridBase::Ptr Writer::makeGrid(const Entry& entry, const std::string& metadata,
-    const std::string& transform)
-{
-    if (!openvdb::GridBase::isRegistered(entry.type)) throw Damaged("grid type " + entry.type + " is unknown to OpenVDB");
-    auto grid = openvdb::GridBase::createGrid(entry.type);
+openvdb::GridBase::Ptr makeGrid(const std::string& type, const std::string& metadata, const std::string& transform) {
+    if (!openvdb::GridBase::isRegistered(type)) throw Damaged("grid type " + type + " is unknown to OpenVDB");
+    auto grid = openvdb::GridBase::createGrid(type);
     deserialise(metadata, [&](std::istream& in, StreamState&) { readMeta(in, *grid); });
     deserialise(transform, [&](std::istream& in, StreamState&) { readTransform(in, grid->transform()); });
     return grid;
+}
+
+void readBlob(openvdb::GridBase& grid, const std::string& blob) {
+    deserialise(blob, [&](std::istream& in, StreamState& state) {
+        state.useGrid(grid);
+        grid.readTopology(in);
+        grid.readBuffers(in);
+    });
 }
 
 // A grid saved as half may hold a background that no half can hold (old files do); OpenVDB would round it.
@@ -101,7 +107,7 @@ template<typename GridT>
 void Writer::writeTree(const Entry& entry, const std::string& metadata, const std::string& transform,
     const TreeView<typename GridT::ValueType>& view)
 {
-    auto grid = makeGrid(entry, metadata, transform);
+    auto grid = makeGrid(entry.type, metadata, transform);
     bool hazard = false;
     grid->setTree(importTree<typename GridT::TreeType>(view, hazard));
     writeGrid(entry, *grid, true, hazard ? uint32_t(openvdb::io::COMPRESS_ACTIVE_MASK) : 0u);
@@ -115,17 +121,13 @@ template void Writer::writeTree<openvdb::Vec3DGrid>(const Entry&, const std::str
 void Writer::writeSerial(const Entry& entry, const std::string& metadata, const std::string& transform,
     const std::string& blob)
 {
-    auto grid = makeGrid(entry, metadata, transform);
-    deserialise(blob, [&](std::istream& in, StreamState& state) {
-        state.useGrid(*grid);
-        grid->readTopology(in);
-        grid->readBuffers(in);
-    });
+    auto grid = makeGrid(entry.type, metadata, transform);
+    readBlob(*grid, blob);
     writeGrid(entry, *grid, true, 0);
 }
 
 void Writer::writeInstance(const Entry& entry, const std::string& metadata, const std::string& transform) {
-    writeGrid(entry, *makeGrid(entry, metadata, transform), false, 0);
+    writeGrid(entry, *makeGrid(entry.type, metadata, transform), false, 0);
 }
 
 void Writer::writeRaw(const Entry& entry, const std::string& bytes, int64_t block_offset) {

@@ -7,6 +7,12 @@
 
 namespace nvdb {
 
+// An empty grid of a type, with serialised metadata and transform.
+openvdb::GridBase::Ptr makeGrid(const std::string& type, const std::string& metadata, const std::string& transform);
+
+// Reads the topology and buffers of serialised() bytes into a grid.
+void readBlob(openvdb::GridBase& grid, const std::string& blob);
+
 class Writer {
 public:
     // `compression` is a set of OpenVDB's flags; `uuid` 36 characters; `metadata` serialised; `version` the file
@@ -24,7 +30,6 @@ public:
     void close(); // throws SystemFailure where not all bytes reached the file
 
 private:
-    openvdb::GridBase::Ptr makeGrid(const Entry&, const std::string& metadata, const std::string& transform);
     void writeGrid(Entry entry, const openvdb::GridBase& grid, bool with_tree, uint32_t drop_flags);
     void restoreBackground(const openvdb::GridBase& grid, std::streamoff topology);
     int64_t writeDescriptor(const Entry& entry);

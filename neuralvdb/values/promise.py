@@ -1,0 +1,111 @@
+"""What is promised of a grid's active values, and the head of a VALS section, codec 1, which says so."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
+from neuralvdb.archive.rans import Tables
+from neuralvdb.values.lattice import mean, priors, tables
+from neuralvdb.values.lattice.compand import knee_of
+from neuralvdb.values.lattice.domain import Lattice
+from neuralvdb.values.lattice.levels import LIMIT
+from neuralvdb.values.lattice.network import CLASSES
+from neuralvdb.values.lattice.steps import UNITS_PER_ERROR
+
+_NUMBERS = struct.Struct("<5d")  # bound, ratio, step, knee, psnr
+
+
+@dataclass(frozen=True)
+class Promise:
+    """How a grid is coded and what is promised of it: no active value v is off by more than max(bound, ratio |v|).
+
+    bound: in the grid's values, infinite where nothing is promised. family: of the predictor. half: values will be
+    saved as half, and are promised as that. step: 0 for the sample lattice, else the finest step of the mean lattice,
+    and knee where its companding begins (0: nowhere), both in the grid's values. psnr: of active leaf values in dB,
+    peak = active range; 0 where none is promised. positive: on the mean lattice, no value is below 0.
+    """
+
+    bound: float
+    family: str
+    half: bool
+    ratio: float = 0.0
+    step: float = 0.0
+    knee: float = 0.0
+    psnr: float = 0.0
+    positive: bool = False
+
+    @property
+    def lattice(self) -> Lattice:
+        """The lattice that keeps it."""
+        if not self.step:
+            return Lattice(self.bound / UNITS_PER_ERROR, knee_of(self.ratio))
+        unit = self.step / mean.STEPS[0]
+        return Lattice(unit, int(np.ceil(self.knee / unit)), self.positive)
+
+    def kept(self, true: np.ndarray, decoded: np.ndarray) -> np.ndarray:
+        """bool of the shape of the arrays: where it holds; equal infinities count, NaN never does.
+
+        What the mean lattice cannot hold must be equal too.
+        """
+        with np.errstate(invalid="ignore", over="ignore"):
+            x = true.astype(np.float64)
+            error = np.abs(decoded - x)
+            near = np.isfinite(error) & (error <= np.maximum(self.bound, self.ratio * np.abs(x)))
+            if self.step:
+                near &= np.abs(x) <= LIMIT * self.lattice.unit
+            return near | (decoded == x)
+
+    def values(self, lattice: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        """The grid's values of lattice values (of the mean lattice: means), rounded as they will be saved."""
+        with np.errstate(over="ignore"):
+            found = (lattice * self.lattice.unit if self.step else self.lattice.values(lattice)).astype(dtype)
+            return found.astype(np.float32).astype(np.float16).astype(dtype) if self.half else found
+
+    def described(self) -> dict[str, object]:
+        """For people and JSON; max_error is None where it is infinite."""
+        bound = self.bound if np.isfinite(self.bound) else None
+        lattice = "mean" if self.step else "sample"
+        return {"max_error": bound, "ratio": self.ratio, "psnr": self.psnr, "lattice": lattice, "family": self.family}
+
+    def valid(self) -> bool:
+        """Whether the numbers make sense, as those of a damaged archive may not."""
+        lattice = np.isfinite(self.step) and (self.step > 0 or np.isfinite(self.bound))
+        lattice = lattice and (self.step > 0) == self.family.endswith("-mean")
+        numbers = self.bound > 0 and 0 <= self.ratio < 1 and self.step >= 0 and 0 <= self.knee < np.inf
+        numbers = numbers and 0 <= self.psnr < np.inf
+        return bool(lattice and numbers and self.knee <= self.step * 1e5)
+
+
+def put_head(out: FieldWriter, promise: Promise, rows: np.ndarray) -> None:
+    """Appends a promise and the rows of tables (64,) uint8."""
+    out.put("u8", priors.FAMILIES.index(promise.family), promise.half + 2 * promise.positive)
+    numbers = _NUMBERS.pack(promise.bound, promise.ratio, promise.step, promise.knee, promise.psnr)
+    out.put_bytes(priors.identity(promise.family) + numbers)
+    put_array(out, rows - tables.own(promise.family))
+
+
+def take_head(source: FieldReader) -> tuple[Promise, Tables]:
+    """The promise and the tables that stand at the beginning of a payload. Raises DamagedFile."""
+    family, flags = source.take("u8"), source.take("u8")
+    if family >= len(priors.FAMILIES) or flags > 3:
+        raise source.damaged("a family of predictors that does not exist")
+    name, head = priors.FAMILIES[family], bytes(source.take_bytes())
+    if len(head) != 8 + _NUMBERS.size or head[:8] != priors.identity(name):
+        raise source.damaged("it needs predictors that this version does not have")
+    bound, *numbers = _NUMBERS.unpack(head[8:])
+    promise = Promise(bound, name, bool(flags & 1), *numbers, bool(flags & 2))
+    if not promise.valid():
+        raise source.damaged("it promises what makes no sense")
+    rows = take_array(source, np.dtype(np.uint8), CLASSES) + tables.own(name)
+    if (rows >= len(priors.all_tables())).any():
+        raise source.damaged("a table that does not exist")
+    return promise, tables.tables_of(rows)
+
+
+def promise_of(payload: bytes, where: str) -> Promise:
+    """The promise of a payload. Raises DamagedFile."""
+    return take_head(FieldReader(payload, where))[0]

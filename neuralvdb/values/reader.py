@@ -1,0 +1,156 @@
+"""Lossy values from their sections: all of a grid, what lies in a box, or a coarser grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from neuralvdb.archive import FieldReader, take_array
+from neuralvdb.settings import Box
+from neuralvdb.topology import Topology
+from neuralvdb.values.lattice import domain, levels, mean, priors, sample
+from neuralvdb.values.lattice.predict import MeanPredictor, Predictor
+from neuralvdb.values.lossless import take_shell
+from neuralvdb.values.lossy import store, values_of
+from neuralvdb.values.promise import take_head
+from neuralvdb.values.tiles import TileReader
+from neuralvdb.volume.grid import LEAF_SLOTS, Tree, leaf_origins, unpack
+from neuralvdb.volume.partial import sampled, touched
+
+
+class Reader:
+    """The values of a grid; `tree` has everything but the active values of leaves.
+
+    sections: TILE payloads by their number, read on access. box: only the domains that meet it are read and decoded,
+    and `tree` has no other leaves. Raises DamagedFile where payloads break the format or the values do not take
+    `declared` bytes.
+    """
+
+    def __init__(
+        self,
+        payload: bytes,
+        sections: Mapping[int, bytes],
+        topology: Topology,
+        dtype: np.dtype,
+        components: int,
+        declared: int,
+        where: str,
+        *,
+        box: Box | None = None,
+        threads: int = 1,
+        implementation: str = "native",
+    ) -> None:
+        source = FieldReader(payload, where)
+        self.promise, self._tables = take_head(source)
+        origins = topology.leaf_origins()
+        self._groups = dict(enumerate(domain.groups(origins)))
+        if any(section >= levels.OCTAVES * len(self._groups) for section in sections):
+            raise source.damaged("it has sections for domains that there are not")
+        keep = None if box is None else self._keep(touched(origins, box))
+        self.tree = take_shell(source, topology, dtype, components, declared, keep)
+        source.finish()
+        values_of(self.tree)[unpack(self.tree.leaf.active)] = 0
+        self._sections, self._where, self._components, self._threads = sections, where, components, threads
+        self._implementation = implementation
+        kind = MeanPredictor if self.promise.step else Predictor
+        networks = priors.load(self.promise.family).networks
+        self._predictor = kind(networks, threads=threads, implementation=implementation)
+
+    def voxels(self) -> Tree:
+        """The tree with all values."""
+        values = values_of(self.tree)
+        for part, streams in self._domains():
+            for component in range(self._components):
+                store(values, part, component, self._decode(part, component, streams, 0), self.promise)
+            for component, (leaf, voxel, exact) in enumerate(self._exceptions(part, streams)):
+                values[part.leaves[leaf], voxel, component] = exact
+        return self.tree
+
+    def cells(self, lod: int) -> tuple[np.ndarray, np.ndarray]:
+        """Values (N, M, C) and active (N, M) bool of the leaves' cells of 2**lod voxels; finer octaves are not read.
+
+        The mean lattice has the means of a cell's active voxels, the sample lattice its first voxel, which also stands
+        where a cell is not active.
+        """
+        values, active = (array.copy() for array in sampled(self.tree, lod))
+        origins = leaf_origins(self.tree)
+        for part, streams in self._domains():
+            place = origins[part.leaves] // levels.EDGE - part.low
+            for component in range(self._components):
+                found, on = _cells_of(self._decode(part, component, streams, lod), place, lod)
+                kept = values[part.leaves, :, component]
+                values[part.leaves, :, component] = np.where(on, self.promise.values(found, values.dtype), kept)
+            active[part.leaves] = on
+            exceptions = self._exceptions(part, streams)
+            if not self.promise.step:
+                for component, (leaf, voxel, exact) in enumerate(exceptions):
+                    cell, first = _cell_of(voxel, lod)
+                    values[part.leaves[leaf[first]], cell[first], component] = exact[first]
+        return values, active
+
+    def _keep(self, near: np.ndarray) -> np.ndarray:
+        """(leaves,) bool: those of domains with a leaf that is `near`; the other domains are forgotten."""
+        self._groups = {number: group for number, group in self._groups.items() if near[group.leaves].any()}
+        keep = np.zeros(len(near), bool)
+        for group in self._groups.values():
+            keep[group.leaves] = True
+        place = np.cumsum(keep) - 1
+        self._groups = {n: replace(group, leaves=place[group.leaves]) for n, group in self._groups.items()}
+        return keep
+
+    def _domains(self) -> Iterator[tuple[domain.Domain, TileReader]]:
+        parts = domain.domains(self.tree, list(self._groups.values()))
+        for number, part in zip(self._groups, parts, strict=True):
+            yield part, TileReader(self._sections, number, self._components, self._tables, self._where, self._threads)
+
+    def _decode(self, part: domain.Domain, component: int, streams: TileReader, lod: int) -> levels.Level:
+        """Cells of 2**lod voxels of a domain."""
+        source = streams.component(component)
+        lattice = self.promise.lattice
+        if self.promise.step:
+            floors = mean.blank(self.tree, part, component, lattice)
+            mean.decode(floors, lattice, self._predictor, source, lod, self._implementation)
+            level = floors[3 * lod].linear
+        else:
+            decoded = sample.blank(self.tree, part, component, lattice)
+            sample.decode(decoded, self._predictor, source, lod)
+            level = decoded[lod]
+        source.finish()
+        return level
+
+    def _exceptions(self, part: domain.Domain, streams: TileReader) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Of each component, numbers in the domain of the leaves, voxels in them, and the exact values."""
+        source, dtype = streams.exceptions, self.tree.leaf.values.dtype
+        on = unpack(self.tree.leaf.active[part.leaves]).reshape(-1)
+        found = []
+        for _ in range(self._components):
+            count = source.take_varint()
+            if count > len(on):
+                raise source.damaged(f"{count} exceptions among {len(on)} voxels")
+            place = np.cumsum(take_array(source, np.dtype("<u8"), count)) if count else np.zeros(0, np.uint64)
+            exact = take_array(source, dtype, count) if count else np.zeros(0, dtype)
+            place = place.astype(np.int64)
+            if count and (place[-1] >= len(on) or (np.diff(place, prepend=-1) <= 0).any() or not on[place].all()):
+                raise source.damaged("an exception stands where no active voxel is")
+            found.append((*np.divmod(place, LEAF_SLOTS), exact))
+        source.finish()
+        return found
+
+
+def _cells_of(level: levels.Level, place: np.ndarray, lod: int) -> tuple[np.ndarray, np.ndarray]:
+    """Lattice values and coded (B, M) of the cells of leaves at `place` (B, 3), in leaves from the box's corner."""
+    edge = levels.EDGE >> lod
+    rows = level.table[tuple((place >> lod).T)]
+    inside = np.stack(np.unravel_index(np.arange(edge**3), (edge,) * 3), 1)
+    at = (place % (1 << lod) * edge)[:, None] + inside
+    index = at[..., 0] * levels.EDGE**2 + at[..., 1] * levels.EDGE + at[..., 2]
+    return level.values[rows[:, None], index], level.coded[rows[:, None], index] != 0
+
+
+def _cell_of(voxel: np.ndarray, lod: int) -> tuple[np.ndarray, np.ndarray]:
+    """The cells (n,) that voxels (n,) of leaves are in, and whether they are the first ones there."""
+    x, y, z = np.unravel_index(voxel, (levels.EDGE,) * 3)
+    edge, rest = levels.EDGE >> lod, (1 << lod) - 1
+    return (x >> lod) * edge**2 + (y >> lod) * edge + (z >> lod), ((x | y | z) & rest) == 0

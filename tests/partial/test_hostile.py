@@ -1,0 +1,107 @@
+"""Sections of domains that are missing, too many, or in the wrong place are one clear error."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import neuralvdb
+from neuralvdb import Settings
+from neuralvdb.archive.container import Section
+from neuralvdb.codec.decode import FrameReader
+from neuralvdb.errors import DamagedFile
+from neuralvdb.settings import Bound, Box
+from neuralvdb.volume import from_dense, write_vdb
+
+Sections = list[tuple[Section, bytes]]
+
+
+@pytest.fixture(scope="module")
+def archive(rod, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hostile")
+    write_vdb(folder / "in.vdb", [rod()])
+    neuralvdb.compress(folder / "in.vdb", folder / "a.neuralvdb", Settings(bounds=(Bound(1e-4, relative=True),)))
+    with FrameReader(folder / "a.neuralvdb") as frame:
+        assert {s.part for s in frame.archive.sections if s.kind == "TILE"} == {0, 3, 4, 7}
+    return folder / "a.neuralvdb"
+
+
+def moved(part: int, to: int):
+    def change(section: Section, payload: bytes) -> Sections:
+        return [(replace(section, part=to) if section.kind == "TILE" and section.part == part else section, payload)]
+
+    return change
+
+
+def dropped(part: int):
+    return lambda section, payload: [] if section.kind == "TILE" and section.part == part else [(section, payload)]
+
+
+def doubled(part: int):
+    def change(section: Section, payload: bytes) -> Sections:
+        return [(section, payload)] * (1 + (section.kind == "TILE" and section.part == part))
+
+    return change
+
+
+def resized(part: int, by: int):
+    def change(section: Section, payload: bytes) -> Sections:
+        hit = section.kind == "TILE" and section.part == part
+        return [(section, (payload + b"\0" * by if by > 0 else payload[:by]) if hit else payload)]
+
+    return change
+
+
+CHANGES = {
+    "no first section of a domain": dropped(4),
+    "no first section of all": dropped(0),
+    "no finest octave": dropped(3),
+    "a domain too many": moved(7, 8),
+    "part numbers of 32 bits": moved(7, 0xFFFFFFFF),
+    "an octave that begins elsewhere": moved(3, 1),
+    "a domain's octave in another domain": moved(7, 3),
+    "twice": doubled(3),
+    "too long": resized(3, 5),
+    "too short": resized(3, -5),
+    "exceptions too long": resized(0, 5),
+    "exceptions too short": resized(0, -1),
+    "part number of another kind": lambda s, p: [(replace(s, part=1) if s.kind == "TOPO" else s, p)],
+    "values without domains": lambda s, p: [(s, p)] if s.kind != "TILE" else [],
+    "lossless values with domains": lambda s, p: [(replace(s, codec=0) if s.kind == "VALS" else s, p)],
+    "domains of no grid": lambda s, p: [(s, p)] + ([(replace(s, grid=1), p)] if s.kind == "TILE" else []),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_hostile_sections(archive, forge, tmp_path, name):
+    bad = forge(archive, CHANGES[name])
+    if name == "domains of no grid":  # nobody asks for them
+        neuralvdb.decompress(bad, tmp_path / "b.vdb")
+        return
+    with pytest.raises(DamagedFile):
+        neuralvdb.decompress(bad, tmp_path / "b.vdb")
+    assert not (tmp_path / "b.vdb").exists()
+
+
+@pytest.mark.parametrize("part", [8, 0xFFFFFFFF])
+def test_parts_that_there_are_not_are_seen_in_a_box_too(archive, forge, tmp_path, part):
+    bad = forge(archive, moved(7, part))
+    with pytest.raises(DamagedFile, match="domains that there are not"):
+        neuralvdb.decompress(bad, tmp_path / "b.vdb", Settings(box=Box((0, 0, 0), (1, 1, 1))))
+
+
+def test_exceptions_beyond_the_domain(forge, tmp_path):
+    values = np.random.default_rng(2).random((16, 16, 16), np.float32)
+    values[3, 3, 3] = np.nan
+    write_vdb(tmp_path / "in.vdb", [from_dense(values, name="g", active=np.ones(values.shape, bool))])
+    neuralvdb.compress(tmp_path / "in.vdb", tmp_path / "a.neuralvdb", Settings(bounds=(Bound(0.01, relative=True),)))
+    with FrameReader(tmp_path / "a.neuralvdb") as frame:
+        (tile,) = [frame.archive.read(s) for s in frame.archive.sections if s.kind == "TILE"]
+    number = (3 * 64 + 3 * 8 + 3).to_bytes(8, "little")
+    assert tile.count(number) == 1
+    for other in (512 * 8, 1 << 40, (1 << 64) - 1):
+        forged = tile.replace(number, other.to_bytes(8, "little"))
+        bad = forge(tmp_path / "a.neuralvdb", lambda s, p, new=forged: [(s, new if s.kind == "TILE" else p)])
+        for options in (Settings(), Settings(lod=1), Settings(box=Box((0, 0, 0), (1, 1, 1)))):
+            with pytest.raises(DamagedFile, match="exception"):
+                neuralvdb.decompress(bad, tmp_path / "b.vdb", options)
