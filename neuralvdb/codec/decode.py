@@ -21,7 +21,15 @@ from neuralvdb.volume import Storage, VolumeGrid, describe_metadata
 from neuralvdb.volume.grid import TREE_TYPES
 from neuralvdb.volume.partial import averaged, clip, coarse, coarse_transform, sampled
 
-_KNOWN = {("FRAM", 0, 1), ("TOPO", 0, 1), ("VALS", 0, 1), ("VALS", 1, 1), ("TILE", 0, 1), ("BLOB", 0, 1)}
+_KNOWN = {
+    ("FRAM", 0, 1),
+    ("TOPO", 0, 1),
+    ("TOPO", 1, 1),
+    ("VALS", 0, 1),
+    ("VALS", 1, 1),
+    ("TILE", 0, 1),
+    ("BLOB", 0, 1),
+}
 
 
 class _Tiles(Mapping[int, bytes]):
@@ -144,7 +152,8 @@ class FrameReader:
         """The topology of a grid that travels as arrays. Raises DamagedFile."""
         head = self.table.grids[index]
         section = self._section("TOPO", head.topology_of)
-        return topology.decode(self.archive.read(section), section.raw_size, self._where(head, "topology"))
+        where = self._where(head, "topology")
+        return topology.decode(section.codec, self.archive.read(section), section.raw_size, where)
 
     def promise(self, index: int) -> Promise | None:
         """What is promised of a grid, None where every bit is. Raises DamagedFile."""

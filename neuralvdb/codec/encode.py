@@ -89,7 +89,7 @@ def _encode(grid: VolumeGrid, source_size: int, index: int, settings: Settings) 
         shape = Topology.of(grid.tree)
         coded = encode_values(grid, settings)
         sections = [
-            ("TOPO", 0, 0, topology.encode(shape), topology.raw_size(shape)),
+            ("TOPO", 0, *topology.encode(shape, threads=settings.threads), shape.nbytes),
             ("VALS", 0, coded.codec, coded.payload, values.raw_size(grid.tree)),
             *(("TILE", part, 0, payload, 0) for part, payload in coded.tiles.items()),
         ]

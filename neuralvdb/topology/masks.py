@@ -41,6 +41,17 @@ class Topology:
         )
 
     @property
+    def masks(self) -> tuple[np.ndarray, ...]:
+        """Masks in the order of the levels: upper child, upper active, lower child, lower active, leaf active."""
+        return self.upper_child, self.upper_active, self.lower_child, self.lower_active, self.leaf_active
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        root = self.child_origins.nbytes + self.tile_origins.nbytes + self.tile_active.nbytes
+        return root + sum(mask.nbytes for mask in self.masks)
+
+    @property
     def counts(self) -> tuple[int, int, int, int]:
         """Root tiles, upper nodes, lower nodes, leaves."""
         return len(self.tile_origins), len(self.upper_child), len(self.lower_child), len(self.leaf_active)

@@ -103,7 +103,7 @@ def test_an_optional_section_is_skipped_in_a_real_archive(made_archive, tmp_path
         writer = ArchiveWriter(stream)
         writer.add("NEWS", b"?", raw_size=1, required=False)
         for s in frame.archive.sections:
-            writer.add(s.kind, frame.archive.read(s), raw_size=s.raw_size, grid=s.grid)
+            writer.add(s.kind, frame.archive.read(s), raw_size=s.raw_size, codec=s.codec, grid=s.grid)
         writer.close()
         names = [grid.name for grid in frame.table.grids]
     with FrameReader(path) as again:
@@ -189,7 +189,8 @@ def test_a_lying_grid_is_refused_cheaply(made_archive, tmp_path, kind, error):
     with FrameReader(made_archive) as frame, open(path, "wb") as stream:
         writer = ArchiveWriter(stream)
         for s in frame.archive.sections:
-            writer.add(s.kind, frame.archive.read(s), raw_size=HUGE if s.kind == kind else s.raw_size, grid=s.grid)
+            size = HUGE if s.kind == kind else s.raw_size
+            writer.add(s.kind, frame.archive.read(s), raw_size=size, codec=s.codec, grid=s.grid)
         writer.close()
     with FrameReader(path) as frame:
         refused_cheaply(0, error, "this machine has", frame.read)
@@ -201,19 +202,25 @@ def test_a_size_that_the_grid_does_not_have_is_refused(made_archive, tmp_path, k
     with FrameReader(made_archive) as frame, open(path, "wb") as stream:
         writer = ArchiveWriter(stream)
         for s in frame.archive.sections:
-            writer.add(s.kind, frame.archive.read(s), raw_size=s.raw_size - (s.kind == kind), grid=s.grid)
+            writer.add(
+                s.kind, frame.archive.read(s), raw_size=s.raw_size - (s.kind == kind), codec=s.codec, grid=s.grid
+            )
         writer.close()
     with FrameReader(path) as frame:
         refused_cheaply(0, DamagedFile, "are declared", frame.read)
 
 
-def test_four_billion_nodes_are_refused_cheaply(made_archive, tmp_path):
+@pytest.mark.parametrize("codec", [0, 1])
+def test_four_billion_nodes_are_refused_cheaply(made_archive, tmp_path, codec):
     path = tmp_path / "x.neuralvdb"
     payload = struct.pack("<II", 0xFFFFFFFF, 0xFFFFFFFF)
     with FrameReader(made_archive) as frame, open(path, "wb") as stream:
         writer = ArchiveWriter(stream)
         for s in frame.archive.sections:
-            writer.add(s.kind, payload if s.kind == "TOPO" else frame.archive.read(s), raw_size=s.raw_size, grid=s.grid)
+            if s.kind == "TOPO":
+                writer.add("TOPO", payload, raw_size=s.raw_size, codec=codec, grid=s.grid)
+            else:
+                writer.add(s.kind, frame.archive.read(s), raw_size=s.raw_size, grid=s.grid)
         writer.close()
     with FrameReader(path) as frame:
         refused_cheaply(0, DamagedFile, "masks need .* bytes but", frame.read)

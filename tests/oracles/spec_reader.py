@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import xxhash
 from spec_blocks import Cursor, require, unzstd, widened  # noqa: F401 - widened is for tests
+from spec_topology import read_masks
 
 MAGIC = b"\x89neuralvdb\r\n\x1a\n"
 FRAME_SECTION = 0xFFFFFFFF
-KNOWN = {(kind, 0, 1) for kind in ("FRAM", "TOPO", "VALS", "BLOB")}
+KNOWN = {(kind, 0, 1) for kind in ("FRAM", "TOPO", "VALS", "BLOB")} | {("TOPO", 1, 1)}
 TREE, SERIAL, RAW, INSTANCE = range(4)
 COMPONENTS = {  # grid type -> (bytes of a component, components)
     "Tree_float_5_4_3": (4, 1),
@@ -182,16 +183,23 @@ def read_topology(section: Section) -> dict[str, np.ndarray]:
     arrays = {"child origins": cursor.stream("<i4", 3 * uppers).reshape(uppers, 3)}
     arrays["tile origins"] = cursor.stream("<i4", 3 * tiles).reshape(tiles, 3)
     arrays["tile active"] = cursor.stream("u1", tiles)
-    nodes = uppers
+    if section.codec == 1:
+        read_masks(cursor, arrays)
+    else:
+        read_plain_masks(cursor, arrays)
+    cursor.end()
+    require(section.raw_size == sum(array.nbytes for array in arrays.values()), "size of the topology in memory")
+    return arrays
+
+
+def read_plain_masks(cursor: Cursor, arrays: dict[str, np.ndarray]) -> None:
+    nodes = len(arrays["child origins"])
     for level in ("upper", "lower"):
         size = SLOTS[level] // 8
         for what in ("child", "active"):
             arrays[f"{level} {what}"] = cursor.stream("u1", size * nodes).reshape(nodes, size)
         nodes = sum(int(byte).bit_count() for byte in arrays[f"{level} child"].reshape(-1))
     arrays["leaf active"] = cursor.stream("u1", 64 * nodes).reshape(nodes, 64)
-    cursor.end()
-    require(section.raw_size == sum(array.nbytes for array in arrays.values()), "size of the topology in memory")
-    return arrays
 
 
 def read_level(

@@ -1,0 +1,88 @@
+"""Masks as bricks of 8x8x8 cells, and the states of their octree.
+
+Letters: B bricks, k a level (0 to 3), n = 8 >> k its cells per axis in a brick. A state is -1 where no bit below is
+set, 1 where all are, 0 where it is mixed or not known yet. States of a level are (B + 2, n^3) int8, z fastest; the last
+two rows stand for everything outside of the bricks that is empty, and full. Bits are voxels, or slots of nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuralvdb.topology import _topology
+from neuralvdb.volume.lookup import find
+
+LEVELS = 4
+EMPTY, FULL = 0, 1  # rows after the bricks
+_AROUND = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), -1).reshape(27, 3)
+Find = Callable[[np.ndarray, np.ndarray], np.ndarray]
+FINDS: dict[str, Find] = {"reference": find, "native": _topology.find}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where bricks are. coords: (B, 3) int32, in bricks; near: (B, 27) int32, rows of the bricks around, x first."""
+
+    coords: np.ndarray
+    near: np.ndarray
+
+
+def place(coords: np.ndarray, full_at: Callable[[np.ndarray], np.ndarray] | None, find: Find) -> Place:
+    """Bricks at `coords` (B, 3) int32, without repeats. full_at: whether the space at coords (M, 3), where no brick
+    is, is full, by default nowhere."""
+    wanted = (coords[:, None].astype(np.int64) + _AROUND).reshape(-1, 3).astype(np.int32)
+    rows = find(coords, wanted)
+    missing = rows < 0
+    rows[missing] = len(coords) + EMPTY
+    if full_at is not None:
+        rows[missing] += full_at(wanted[missing]) * (FULL - EMPTY)
+    return Place(coords, rows.reshape(-1, 27).astype(np.int32))
+
+
+def to_bricks(mask: np.ndarray) -> np.ndarray:
+    """(nodes * (S / 512), 512) bool of masks (nodes, S) bool of cubes of 8, 16 or 32 cells."""
+    edge = round(mask.shape[1] ** (1 / 3))
+    blocks = mask.reshape(-1, *(edge // 8, 8) * 3).transpose(0, 1, 3, 5, 2, 4, 6)
+    return np.ascontiguousarray(blocks).reshape(-1, 512)
+
+
+def from_bricks(bricks: np.ndarray, edge: int) -> np.ndarray:
+    """The masks (nodes, edge^3) that to_bricks() cut."""
+    b = edge // 8
+    masks = bricks.reshape(-1, b, b, b, 8, 8, 8).transpose(0, 1, 4, 2, 5, 3, 6)
+    return np.ascontiguousarray(masks).reshape(-1, edge**3)
+
+
+def brick_coords(origins: np.ndarray, edge: int, cell: int) -> np.ndarray:
+    """Coordinates (B, 3) int32 of the bricks of nodes at `origins` (voxels) with edge^3 cells of `cell` voxels each."""
+    b = edge // 8
+    steps = np.stack(np.meshgrid(*[np.arange(b)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    return ((origins[:, None] // (8 * cell)) + steps).reshape(-1, 3).astype(np.int32)
+
+
+def pyramid(mask: np.ndarray, ignored: np.ndarray | None = None) -> list[np.ndarray]:
+    """States of levels 0 to 3 of a mask (B, 512) bool. Bits that are `ignored` count for neither; a cell without
+    others is 0."""
+    ends = np.array([[False], [True]])
+    some = np.concatenate([mask, np.broadcast_to(ends, (2, 512))])
+    every = some if ignored is None else np.concatenate([mask | ignored, np.broadcast_to(ends, (2, 512))])
+    found = []
+    for k in range(LEVELS):
+        n = 8 >> k
+        if k:
+            some = some.reshape(-1, n, 2, n, 2, n, 2).any((2, 4, 6))
+            every = every.reshape(-1, n, 2, n, 2, n, 2).all((2, 4, 6))
+        some, every = some.reshape(len(some), -1), every.reshape(len(every), -1)
+        states = some.astype(np.int8) + every.astype(np.int8) - np.int8(1)
+        found.append(np.where(every & ~some, np.int8(0), states))
+    return found
+
+
+def halved(states: np.ndarray) -> np.ndarray:
+    """States of a level known from the one above: each cell becomes eight."""
+    n = round(states.shape[1] ** (1 / 3))
+    cells = states.reshape(-1, n, 1, n, 1, n, 1)
+    return np.broadcast_to(cells, (len(states), n, 2, n, 2, n, 2)).reshape(len(states), -1).copy()

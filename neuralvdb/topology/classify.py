@@ -1,0 +1,40 @@
+"""Classes of whole phases, by the definition in NumPy or by its fast twin in C++: the same integers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neuralvdb.topology import _topology, context, network
+from neuralvdb.topology.context import Family, View, offsets
+from neuralvdb.topology.network import OUTPUTS, Network
+
+
+class Classifier:
+    """The networks {(family, phase): Network}, callable for a phase. implementation: "native" or "reference"."""
+
+    def __init__(
+        self, networks: dict[tuple[str, int], Network], *, threads: int = 1, implementation: str = "native"
+    ) -> None:
+        self._networks, self._threads = networks, threads
+        self._phase = {"native": self._native, "reference": self._reference}[implementation]
+
+    def __call__(self, view: View, family: Family, phase: int, row: np.ndarray, cell: np.ndarray) -> np.ndarray:
+        """Classes (M, 2) uint8 of the cells `cell` (M,) int16 of bricks `row` (M,) int32, sorted by row."""
+        return self._phase(view, family, phase, row, cell)
+
+    def _reference(self, view: View, family: Family, phase: int, row: np.ndarray, cell: np.ndarray) -> np.ndarray:
+        inputs = context.inputs(view, family, phase, row.astype(np.int64), cell.astype(np.int64))
+        return network.classes(self._networks[family.name, phase], inputs)
+
+    def _native(self, view: View, family: Family, phase: int, row: np.ndarray, cell: np.ndarray) -> np.ndarray:
+        classes = np.empty((len(row), OUTPUTS), np.uint8)
+        level = [int(view.k == k) for k in family.levels]
+        net = _arrays(self._networks[family.name, phase])
+        states = (view.states, view.above, view.reference, view.near)
+        _topology.classes(*states, row, cell, *offsets(family, phase), level, net, self._threads, classes)
+        return classes
+
+
+def _arrays(net: Network) -> tuple:
+    arrays = (net.w1, net.b1, net.w2, net.b2, net.w3, net.b3, net.linear)
+    return (*(np.ascontiguousarray(a) for a in arrays), [int(s) for s in net.shifts])

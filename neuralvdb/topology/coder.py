@@ -1,0 +1,89 @@
+"""Codes one mask of bricks, coarse to fine: is there any bit in a cell, and if so, are all its bits set?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from neuralvdb.archive.rans import Decoder, Encoder
+from neuralvdb.topology.bricks import EMPTY, FULL, LEVELS, Place, halved, pyramid
+from neuralvdb.topology.context import ORDER, Family, View, octants
+
+Classify = Callable[[View, Family, int, np.ndarray, np.ndarray], np.ndarray]
+Step = Callable[[np.ndarray, np.ndarray | None], np.ndarray]  # (classes, bits if known) -> bits
+
+
+def put(coder: Encoder) -> Step:
+    """A step that encodes known bits (M,) uint8."""
+
+    def step(classes: np.ndarray, bits: np.ndarray | None) -> np.ndarray:
+        assert bits is not None
+        coder.put(classes, bits)
+        return bits
+
+    return step
+
+
+def take(coder: Decoder) -> Step:
+    """A step that decodes them."""
+    return lambda classes, _: coder.take(classes)
+
+
+def code_mask(
+    where: Place,
+    families: tuple[Family, ...],
+    classify: Classify,
+    step: Step,
+    truth: np.ndarray | None,
+    ignored: np.ndarray | None = None,
+) -> np.ndarray:
+    """The mask (B, 512) bool, `truth` where it is known, after every phase went through `step`.
+
+    families: those of levels 0 to 3. Bits that are `ignored` (B, 512) bool are not coded; they come out as 0, and are
+    the reference of families that have one.
+    """
+    exact = None if truth is None else pyramid(truth, ignored)
+    reference = None if ignored is None else pyramid(ignored)
+    above = np.zeros((len(where.coords) + 2, 1), np.int8)
+    above[len(where.coords) + EMPTY], above[len(where.coords) + FULL] = -1, 1
+    for k in reversed(range(LEVELS)):
+        states = above.copy() if k == LEVELS - 1 else halved(above)
+        for phase, row, cell in _phases(where, above, k):
+            if reference is not None:
+                some = reference[k][row, cell] < 1
+                row, cell = row[some], cell[some]
+            view = View(k, states, above, None if reference is None else reference[k], where.near)
+            classes = classify(view, families[k], phase, row, cell)
+            states[row, cell] = _code_cells(classes, k, step, None if exact is None else exact[k][row, cell])
+        above = states
+    mask = above[: len(where.coords)] > 0
+    return mask if ignored is None else mask & ~ignored
+
+
+def _code_cells(classes: np.ndarray, k: int, step: Step, truth: np.ndarray | None) -> np.ndarray:
+    """States (M,) int8 of cells of level k."""
+    some = step(np.ascontiguousarray(classes[:, 0]), None if truth is None else (truth >= 0).view(np.uint8))
+    states = some.astype(np.int8) - np.int8(1)
+    if k == 0:
+        return 2 * states + np.int8(1)
+    mixed = states == 0
+    every = step(classes[mixed, 1], None if truth is None else (truth[mixed] > 0).view(np.uint8))
+    states[mixed] = every
+    return states
+
+
+def _phases(where: Place, above: np.ndarray, k: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Phase, rows (M,) int32 and cells (M,) int16 to be coded: at level 3 the bricks, else children of mixed cells."""
+    if k == LEVELS - 1:
+        octant = octants(where.coords)
+        for phase, o in enumerate(ORDER):
+            row = np.flatnonzero(octant == o).astype(np.int32)
+            yield phase, row, np.zeros(len(row), np.int16)
+        return
+    n = 8 >> k
+    row, parent = (a.astype(t) for a, t in zip(np.nonzero(above[:-2] == 0), (np.int32, np.int16), strict=True))
+    half = n // 2
+    first = 2 * ((parent // (half * half) * n + parent // half % half) * n + parent % half)
+    for phase, o in enumerate(ORDER):
+        yield phase, row, first + np.int16(((o >> 2) * n + (o >> 1 & 1)) * n + (o & 1))

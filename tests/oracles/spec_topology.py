@@ -1,0 +1,233 @@
+"""TOPO, codec 1, as SPEC.md has it: one cell after the other, states in dictionaries. For spec_reader.py."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import xxhash
+from spec_blocks import Cursor, require
+from spec_rans import Rans
+
+ORDER = (0, 7, 3, 4, 5, 2, 6, 1)
+STEPS = list(itertools.product((-2, -1, 0, 1, 2), repeat=3))
+FAMILIES = {  # of levels and masks -> (levels, square of the reach, sizes of h1 and h2)
+    "leaf bits": ((0,), 6, (30, 16)),
+    "leaf cells": ((1, 2, 3), 6, (30, 16)),
+    "child": ((0, 1, 2, 3), 3, (14, 8)),
+    "active": ((0, 1, 2, 3), 3, (14, 8)),
+}
+EDGES = {"upper": (32, 128), "lower": (16, 8), "leaf": (8, 1)}  # bits per axis of a node's mask, voxels of a bit
+
+
+def near(squares: int) -> list[tuple[int, int, int]]:
+    return [d for d in STEPS if 0 < sum(x * x for x in d) <= squares]
+
+
+def octant(cell: tuple[int, ...]) -> int:
+    return cell[0] % 2 * 4 + cell[1] % 2 * 2 + cell[2] % 2
+
+
+@functools.cache
+def stencils(family: str, phase: int) -> tuple[list, list, list]:
+    """Offsets of parents, cells and the child mask's cells, mirrored."""
+    odd = [ORDER[phase] >> bit & 1 for bit in (2, 1, 0)]
+    before = [d for d in near(FAMILIES[family][1]) if phase_of([o + x for o, x in zip(odd, d, strict=True)]) < phase]
+    child = [d for d in STEPS if max(map(abs, d)) < 2] if family == "active" else []
+    mirror = lambda d: tuple(-x if o else x for o, x in zip(odd, d, strict=True))  # noqa: E731
+    return [mirror(d) for d in near(3)], [mirror(d) for d in before], [mirror(d) for d in child]
+
+
+def phase_of(cell: list[int]) -> int:
+    return ORDER.index(octant(tuple(cell)))
+
+
+class Networks:
+    """What topology/priors.npz holds."""
+
+    def __init__(self) -> None:
+        path = Path(find_spec("neuralvdb").submodule_search_locations[0]) / "topology" / "priors.npz"
+        with np.load(path) as arrays:
+            parts = {name: arrays[name] for name in ("weights", "biases", "shifts", "tables")}
+        self.hash = xxhash.xxh3_64_digest(b"".join(array.tobytes() for array in parts.values()))
+        self.tables = parts.pop("tables").tolist()
+        left = {name: array.astype(np.int64) for name, array in parts.items()}
+
+        def take(name: str, *shape: int) -> np.ndarray:
+            size = int(np.prod(shape))
+            found, left[name] = left[name][:size], left[name][size:]
+            return found.reshape(shape)
+
+        self.nets = {}
+        for family, (levels, _, (first, second)) in FAMILIES.items():
+            for phase in range(8):
+                inputs = sum(map(len, stencils(family, phase))) + len(levels)
+                weights = [(first, inputs), (second, first), (2, second), (2, inputs)]
+                net = [take("weights", *shape) for shape in weights] + [take("biases", n) for n in (first, second, 2)]
+                self.nets[family, phase] = (*net, take("shifts", 6))
+        require(all(len(rest) == 0 for rest in left.values()), "weights are left over")
+
+    def classes(self, family: str, phase: int, inputs: list[int]) -> tuple[int, int]:
+        w1, w2, w3, line, b1, b2, b3, shifts = self.nets[family, phase]
+        x = np.array(inputs, np.int64)
+        h1 = np.clip((w1 @ x + b1) >> shifts[0], 0, 255)
+        h2 = np.clip((w2 @ h1 + b2) >> shifts[1], 0, 255)
+        out = ((w3 @ h2 + b3) >> shifts[2:4]) + ((line @ x) >> shifts[4:])
+        return tuple(np.clip((out >> 2) + 32, 0, 63).tolist())
+
+
+class Mask:
+    """A mask of bricks: states by level, {(brick's number, cell): state}, from what is known."""
+
+    def __init__(self, bricks: list[tuple[int, int, int]], outside) -> None:
+        self.bricks, self.outside = bricks, outside
+        self.number = {brick: i for i, brick in enumerate(bricks)}
+        self.states: list[dict] = [{}, {}, {}, {}]
+
+    def state(self, k: int, brick: tuple, cell: tuple, d: tuple, states: dict) -> int:
+        """The state at cell + d, clamped to the bricks around."""
+        (i, j, k), at = moved(8 >> k, cell, d)
+        other = brick[0] + i, brick[1] + j, brick[2] + k
+        if other not in self.number:
+            return self.outside(other)
+        return states[self.number[other], at]
+
+
+@functools.cache
+def moved(n: int, cell: tuple, d: tuple) -> tuple[tuple, tuple]:
+    """Steps to the brick in which cell + d lies, clamped to the bricks around, and the cell there."""
+    to = [min(max(c + x, -n), 2 * n - 1) for c, x in zip(cell, d, strict=True)]
+    return tuple(t // n for t in to), tuple(t % n for t in to)
+
+
+def cells(k: int) -> list[tuple[int, int, int]]:
+    return list(itertools.product(range(8 >> k), repeat=3))
+
+
+def parent(cell: tuple) -> tuple:
+    return tuple(c // 2 for c in cell)
+
+
+def read_mask(rans: Rans, nets: Networks, kind: str, bricks: list, outside, child: Mask | None) -> Mask:
+    mask = Mask(bricks, outside)
+    above = dict.fromkeys(((i, (0, 0, 0)) for i in range(len(bricks))), 0)
+    for k in (3, 2, 1, 0):
+        states = {(i, c): above[i, parent(c)] for i in range(len(bricks)) for c in cells(k)}
+        if k == 3:
+            todo = [(i, (0, 0, 0)) for i in range(len(bricks))]
+        else:
+            todo = [
+                (i, (2 * x + a, 2 * y + b, 2 * z + c))
+                for (i, (x, y, z)), s in above.items()
+                if s == 0
+                for a, b, c in itertools.product((0, 1), repeat=3)
+            ]
+        if child is not None:
+            todo = [(i, c) for i, c in todo if child.states[k][i, c] != 1]
+        family = kind if kind != "leaf" else "leaf cells" if k else "leaf bits"
+        for phase, o in enumerate(ORDER):
+            now = [(i, c) for i, c in todo if octant(bricks[i] if k == 3 else c) == o]
+            found = [classes(nets, mask, child, family, phase, k, i, c, states, above) for i, c in now]
+            some = rans.batch([first for first, _ in found])
+            every = iter(rans.batch([second for (_, second), bit in zip(found, some, strict=True) if bit]) if k else ())
+            for place, bit in zip(now, some, strict=True):
+                states[place] = -1 if not bit else 1 if not k else next(every)
+        mask.states[k] = above = states
+    return mask
+
+
+def classes(nets, mask, child, family, phase, k, i, cell, states, above) -> tuple[int, int]:
+    up, same, also = stencils(family, phase)
+    brick = mask.bricks[i]
+    high = min(k + 1, 3)
+    seen = [mask.state(high, brick, parent(cell), d, above) for d in up]
+    seen += [mask.state(k, brick, cell, d, states) for d in same]
+    if child is not None:
+        seen += [mask.state(k, brick, cell, d, child.states[k]) for d in also]
+    return nets.classes(family, phase, [16 * s for s in seen] + [16 * (k == level) for level in FAMILIES[family][0]])
+
+
+def pyramid(bits: list[dict], bricks: list) -> Mask:
+    """The states of a child mask, from its bits {cell: 0 or 1} of each brick."""
+    mask = Mask(bricks, None)
+    for k in range(4):
+        for i in range(len(bricks)):
+            for c in cells(k):
+                below = [bits[i][b] for b in itertools.product(*(range(x << k, (x + 1) << k) for x in c))]
+                mask.states[k][i, c] = 1 if all(below) else 0 if any(below) else -1
+    return mask
+
+
+def split(origins: list[tuple], level: str) -> list[tuple]:
+    """Coordinates of the bricks of nodes."""
+    edge, voxels = EDGES[level]
+    steps = itertools.product(range(edge // 8), repeat=3)
+    steps = list(steps)
+    return [tuple(x // (8 * voxels) + s for x, s in zip(o, step, strict=True)) for o in origins for step in steps]
+
+
+def joined(bits: list[dict], nodes: int, level: str) -> np.ndarray:
+    """Packed masks (nodes, bytes) from the bits of the bricks."""
+    edge = EDGES[level][0]
+    b = edge // 8
+    out = np.zeros((nodes, edge, edge, edge), np.uint8)
+    for i, brick in enumerate(bits):
+        n, (x, y, z) = i // b**3, (i % b**3 // b**2, i % b**2 // b, i % b)
+        for (u, v, w), bit in brick.items():
+            out[n, 8 * x + u, 8 * y + v, 8 * z + w] = bit
+    return np.packbits(out.reshape(nodes, edge**3), axis=1, bitorder="little")
+
+
+def read_masks(cursor: Cursor, arrays: dict[str, np.ndarray]) -> None:
+    """Adds the masks to `arrays`, which has the root."""
+    nets = Networks()
+    require(cursor.bytes() == nets.hash, "other networks")
+    flags = cursor.u8()
+    rans = Rans(cursor.bytes(), nets.tables)
+    tiles = {}  # (voxels per axis, coordinates in that unit) of active tiles
+    for origin, on in zip(arrays["tile origins"].tolist(), arrays["tile active"], strict=True):
+        if on:
+            tiles[4096, tuple(x // 4096 for x in origin)] = 1
+    origins = [tuple(o) for o in arrays["child origins"].tolist()]
+    for level, (edge, voxels) in EDGES.items():
+        bricks, size = split(origins, level), 8 * voxels
+
+        def outside(brick: tuple, size: int = size) -> int:
+            units = [unit for unit in (4096, 128, 8) if unit >= size]
+            return 1 if any((unit, tuple(x * size // unit for x in brick)) in tiles for unit in units) else -1
+
+        if level == "leaf":
+            leaf = read_mask(rans, nets, "leaf", bricks, outside, None)
+            arrays["leaf active"] = joined(bits_of(leaf, None), len(origins), level)
+            break
+        child = bits_of(read_mask(rans, nets, "child", bricks, lambda _: -1, None), None)
+        active = [dict.fromkeys(cells(0), 0) for _ in bricks]
+        if flags >> (level == "lower") & 1:
+            around = pyramid(child, bricks)
+            active = bits_of(read_mask(rans, nets, "active", bricks, outside, around), child)
+        arrays[f"{level} child"], arrays[f"{level} active"] = (joined(b, len(origins), level) for b in (child, active))
+        for brick, bits in zip(bricks, active, strict=True):
+            tiles.update(
+                {(voxels, tuple(8 * b + c for b, c in zip(brick, at, strict=True))): 1 for at, on in bits.items() if on}
+            )
+        origins = children(arrays[f"{level} child"], origins, edge, voxels)
+    rans.end()
+
+
+def bits_of(mask: Mask, child: list[dict] | None) -> list[dict]:
+    found = [{c: int(mask.states[0][i, c] > 0) for c in cells(0)} for i in range(len(mask.bricks))]
+    for i, bits in enumerate(found if child is not None else ()):
+        bits.update({c: 0 for c, is_child in child[i].items() if is_child})
+    return found
+
+
+def children(masks: np.ndarray, origins: list[tuple], edge: int, voxels: int) -> list[tuple]:
+    found = []
+    for origin, mask in zip(origins, masks, strict=True):
+        for slot in np.flatnonzero(np.unpackbits(mask, bitorder="little")).tolist():
+            at = slot // edge**2, slot // edge % edge, slot % edge
+            found.append(tuple(o + voxels * a for o, a in zip(origin, at, strict=True)))
+    return found
