@@ -11,7 +11,7 @@ import numpy as np
 from neuralvdb.values.lattice import context, domain, mean, mean_context, sample
 from neuralvdb.values.lattice.levels import OCTAVES
 from neuralvdb.values.lattice.means import AXES
-from neuralvdb.values.lattice.network import HIDDEN, OUTPUTS, Network
+from neuralvdb.values.lattice.network import CLASSES, HIDDEN, OUTPUTS, Network
 from neuralvdb.values.lattice.predict import FINEST, MeanPredictor, Predictor
 from neuralvdb.values.lattice.residual import Record
 from neuralvdb.values.lattice.steps import STEPS
@@ -19,6 +19,7 @@ from neuralvdb.volume import Tree
 
 Key = tuple[int, int, int]
 Networks = dict[Key, Network]
+_DEAD = np.full(CLASSES, 0.1)  # rounding towards zero on the mean lattice while nothing is known of the bits
 Watch = Callable[..., None]  # (key, step, row, place, context of points, true values of points)
 
 
@@ -85,7 +86,7 @@ class MeanTask:
                 watch(key, step, row, place, lambda r, p: seen(r, p), lambda r, p: gaps_of[r, p])
                 return predictor(level, gaps, share, row, place, j, phase)
 
-            mean.encode(exact, floors, lattice, predict, [out] * OCTAVES)
+            mean.encode(exact, floors, lattice, predict, _DEAD, [out] * OCTAVES)
 
 
 Task = type[SampleTask] | type[MeanTask]

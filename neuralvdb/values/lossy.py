@@ -66,7 +66,8 @@ def _encode(
     options = {"threads": threads, "implementation": implementation}
     if promise.step:
         exact, floors = mean.floors_of(tree, part, component, lattice)
-        mean.encode(exact, floors, lattice, MeanPredictor(networks, **options), records, implementation)
+        predictor, dead = MeanPredictor(networks, **options), tables.dead_zones(promise.family)
+        mean.encode(exact, floors, lattice, predictor, dead, records, implementation)
         return floors[0].linear
     exact, decoded = sample.levels_of(tree, part, component, lattice)
     sample.encode(exact, decoded, Predictor(networks, **options), records)

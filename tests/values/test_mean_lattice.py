@@ -55,7 +55,7 @@ def floors_of(share: float, lattice: domain.Lattice = LATTICES["linear"]) -> tup
 def coded(floors, exact, lattice, networks, threads: int = 1, implementation: str = "native") -> bytes:
     record = Record()
     predictor = MeanPredictor(networks, threads=threads, implementation=implementation)
-    mean.encode(exact, floors, lattice, predictor, [record] * levels.OCTAVES, implementation)
+    mean.encode(exact, floors, lattice, predictor, np.full(CLASSES, 0.1), [record] * levels.OCTAVES, implementation)
     return record.written(FLAT).finish()
 
 

@@ -22,7 +22,6 @@ from neuralvdb.values.lattice.residual import Record
 from neuralvdb.volume.grid import Tree
 
 STEPS = (1024, 676, 446, 294, 194, 128, 84, 56, 37, 24, 16, 11)  # of the differences between halves on floors 0 to 11
-DEAD = 0.1  # an encoder rounds towards zero by this much
 _ROOT_CLASS = 44
 
 # (level, differences, share, row, place, floor, phase) -> predictions (n,) int64, classes (n,) uint8
@@ -53,12 +52,14 @@ def encode(
     floors: list[Floor],
     lattice: Lattice,
     predict: Predict,
+    dead: np.ndarray,
     out: Sequence[Record],
     implementation: str = "native",
 ) -> None:
     """Appends one component to the records of its octaves and leaves its decoded means on floor 0.
 
-    exact: means (R, 512) float64 of every floor; floors: as a decoder begins with them; implementation: of splitting.
+    exact: means (R, 512) float64 of every floor; floors: as a decoder begins with them; dead: (64,) float64, by how much
+    residuals of each class are rounded towards zero; implementation: of splitting.
     """
     at = _root(floors[FLOORS])
     whole = np.rint(compand(exact[FLOORS][at], lattice.knee) / STEPS[-1]).astype(np.int64)
@@ -72,7 +73,7 @@ def encode(
         if j not in gaps:
             gaps[j] = exact_gaps(exact[j], floors[j + 1], AXES[j % 3], lattice)
         error = (gaps[j][row, place] - predictions) / STEPS[j]
-        q = np.sign(error) * np.floor(np.abs(error) + 0.5 - DEAD).clip(0, residual.MAX_RESIDUAL)
+        q = np.sign(error) * np.floor(np.abs(error) + 0.5 - dead[classes]).clip(0, residual.MAX_RESIDUAL)
         out[octave(j)].put(q.astype(np.int64), classes)
         return q.astype(np.int64)
 
