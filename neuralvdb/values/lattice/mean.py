@@ -58,8 +58,8 @@ def encode(
 ) -> None:
     """Appends one component to the records of its octaves and leaves its decoded means on floor 0.
 
-    exact: means (R, 512) float64 of every floor; floors: as a decoder begins with them; dead: (64,) float64, by how much
-    residuals of each class are rounded towards zero; implementation: of splitting.
+    exact: means (R, 512) float64 of every floor; floors: as a decoder begins with them; dead: (64,) float64, by how
+    much residuals of each class are rounded towards zero; implementation: of splitting.
     """
     at = _root(floors[FLOORS])
     whole = np.rint(compand(exact[FLOORS][at], lattice.knee) / STEPS[-1]).astype(np.int64)
