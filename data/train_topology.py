@@ -13,7 +13,7 @@ import tomllib
 import torch
 from tqdm import tqdm
 
-from neuralvdb.fit.topology import masks_of, train_prior
+from neuralvdb.fit.topology import cases_of, train_prior
 from neuralvdb.topology import priors
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,8 +32,8 @@ def main() -> None:
     rng = np.random.default_rng(recipe["seed"])
     settings = {name: recipe[name] for name in ("steps", "turns", "limit", "seed")}
     with tqdm(total=len(priors.KEYS), unit="network") as bar:
-        masks = masks_of(paths, rng, recipe["thin"])
-        prior = train_prior(masks, rng, **settings, progress=lambda _: bar.update())
+        cases = cases_of(paths, rng, recipe["thin"])
+        prior = train_prior(cases, rng, **settings, progress=lambda _: bar.update())
     priors.save(args.output, prior)
 
 

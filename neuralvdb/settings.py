@@ -103,7 +103,8 @@ class Settings:
     compression: of written .vdb files, one of blosc, zip, none. quality: one of presets(presets_file). bounds: errors
     allowed, which go before quality; the last one that names a grid holds. Without either every bit is kept. box:
     decompress only what lies in it, in each grid's own index space. lod: decompress to voxels 2**lod times as long, at
-    most MAX_LOD.
+    most MAX_LOD. topology: exact, or pruned to what the bounds make necessary. topology_only:
+    decompress to masks of what is active.
     """
 
     grids: tuple[str, ...] = ()
@@ -116,6 +117,8 @@ class Settings:
     bounds: tuple[Bound, ...] = ()
     box: Box | None = None
     lod: int = 0
+    topology: str = "exact"
+    topology_only: bool = False
 
     @property
     def preset(self) -> Preset:

@@ -12,7 +12,7 @@ from neuralvdb.api.source import select
 from neuralvdb.archive import ArchiveWriter
 from neuralvdb.codec.decode import FrameReader, decode_grids
 from neuralvdb.codec.encode import encode_frame
-from neuralvdb.errors import OutputError
+from neuralvdb.errors import OutputError, UsageError
 from neuralvdb.settings import Settings
 from neuralvdb.volume import VdbReader, return_memory, set_threads
 
@@ -23,7 +23,8 @@ Runner = Callable[..., object]
 @dataclass
 class CompressReport:
     """What compress() did. Sizes in bytes; left_out: grids the user did not select; promises: what is
-    promised of grids that are not lossless; verified: whether the archive was decoded and compared."""
+    promised of grids that are not lossless; pruned: voxels whose active state changed, of grids whose topology is
+    pruned; verified: whether the archive was decoded and compared."""
 
     source: str
     target: str
@@ -32,6 +33,7 @@ class CompressReport:
     grids: list[str]
     left_out: list[str]
     promises: dict[str, dict[str, object]]
+    pruned: dict[str, int]
     verified: bool
 
     @property
@@ -56,18 +58,21 @@ def compress(
 
     `progress` is called with bytes of the source as they are done (twice over with settings.verify).
     `run` calls the job; `nvdb` passes one that does so in a child process. Raises InputError, DamagedFile,
-    Unsupported, NoSuchGrid, OutputExists, OutputError, PromiseBroken, OutOfMemory; then `target` is as before.
+    Unsupported, NoSuchGrid, OutputExists, OutputError, PromiseBroken, OutOfMemory, UsageError where settings
+    contradict each other; then `target` is as before.
     """
+    if settings.topology == "pruned" and not any(not bound.decibels for bound in settings.bounds):
+        raise UsageError("topology is pruned to a maximum error; add --max-error, --rel-error or --tolerance")
     with new_file(Path(target), force=settings.force) as temporary:
-        left_out, grids, promises = run(_compress, os.fspath(source), temporary, settings, progress)
+        left_out, grids, *rest = run(_compress, os.fspath(source), temporary, settings, progress)
         sizes = os.path.getsize(source), os.path.getsize(temporary)
-    return CompressReport(os.fspath(source), os.fspath(target), *sizes, grids, left_out, promises, settings.verify)
+    return CompressReport(os.fspath(source), os.fspath(target), *sizes, grids, left_out, *rest, settings.verify)
 
 
 def _compress(
     source: str, target: str, settings: Settings, progress: Progress
-) -> tuple[list[str], list[str], dict[str, dict[str, object]]]:
-    """Names of the grids left out, of those archived, and the promises."""
+) -> tuple[list[str], list[str], dict[str, dict[str, object]], dict[str, int]]:
+    """Names of the grids left out, of those archived, the promises, and voxels changed by pruning."""
     set_threads(settings.threads)
     reader = VdbReader(source)
     selected = select(reader.entries, settings.grids, source)
@@ -85,7 +90,8 @@ def _compress(
     with FrameReader(target) as frame:
         found = {grid.name: frame.promise(i) for i, grid in enumerate(table.grids)}
     promises = {name: promise.described() for name, promise in found.items() if promise is not None}
-    return left_out, [grid.name for grid in table.grids], promises
+    pruned = {grid.name: grid.pruned for grid in table.grids if grid.pruned is not None}
+    return left_out, [grid.name for grid in table.grids], promises, pruned
 
 
 def _verify(target: str, threads: int, progress: Progress) -> None:

@@ -14,6 +14,7 @@ from neuralvdb.api.source import select
 from neuralvdb.codec.decode import FrameReader, decode_grids
 from neuralvdb.codec.frame import count
 from neuralvdb.codec.partial import plan
+from neuralvdb.errors import UsageError
 from neuralvdb.settings import MAX_LOD, Settings
 from neuralvdb.topology import Topology
 from neuralvdb.volume import FILE_VERSION, Storage, VdbWriter, VolumeGrid, describe_transform, set_threads
@@ -62,12 +63,16 @@ def decompress(
 
     `progress` is called with bytes of decoded memory as they are done, `note` with each of the report's notes before
     anything is written; `run` as in compress(). Raises InputError, DamagedFile, Unsupported, NoSuchGrid, OutputExists,
-    OutputError, PromiseBroken, OutOfMemory, ValueError where settings.lod is not one; then `target` is as before.
+    OutputError, PromiseBroken, OutOfMemory, UsageError where settings contradict each other, ValueError where
+    settings.lod is not one; then `target` is as before.
     """
     if not 0 <= settings.lod <= MAX_LOD:
         raise ValueError(f"level of detail {settings.lod} does not exist; 0 to {MAX_LOD} do")
+    if settings.topology_only and (settings.box is not None or settings.lod):
+        raise UsageError("topology alone comes whole; leave out the box and the level of detail")
+    job = _decompress_masks if settings.topology_only else _decompress
     with new_file(Path(target), force=settings.force) as temporary:
-        found = run(_decompress, os.fspath(source), temporary, settings, progress, note)
+        found = run(job, os.fspath(source), temporary, settings, progress, note)
         sizes = os.path.getsize(source), os.path.getsize(temporary)
     return DecompressReport(os.fspath(source), os.fspath(target), *sizes, *found)
 
@@ -103,6 +108,30 @@ def _decompress(
                 parts[grid.name] = _part(grid)
         writer.close()
     return [heads[i].name for i in selected], parts, notes
+
+
+def _decompress_masks(
+    source: str, target: str, settings: Settings, progress: Progress, note: Note
+) -> tuple[list[str], dict[str, GridPart], list[str]]:
+    """The same, of the masks of grids that travel as arrays."""
+    set_threads(settings.threads)
+    with FrameReader(source) as frame:
+        heads = frame.table.grids
+        chosen = select(heads, settings.grids, source)
+        selected = [i for i in chosen if heads[frame.source(i)].storage is Storage.TREE]
+        left_out = [heads[i].name for i in chosen if i not in selected]
+        notes = [f"grid '{name}' is left out: its topology is not coded apart" for name in left_out]
+        for line in notes:
+            note(f"{source}: {line}")
+        content = b"masks" + b"".join(heads[i].content for i in selected)
+        table = {"metadata": frame.table.metadata, "count": len(selected), "uuid": _uuid(content)}
+        writer = VdbWriter(target, **table, compression=settings.compression)
+        for index in selected:
+            head = heads[index]
+            writer.write_mask(head.unique_name, head.metadata, head.transform, vars(frame.mask(index)))
+            progress(frame.memory(index))
+        writer.close()
+    return [heads[i].name for i in selected], {}, notes
 
 
 def _part(grid: VolumeGrid) -> GridPart:

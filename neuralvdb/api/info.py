@@ -31,6 +31,7 @@ class GridInfo:
     metadata: dict[str, tuple[str, str]]
     transform: str
     promise: dict[str, object] | None = None
+    pruned: int | None = None
 
     @property
     def total(self) -> int:
@@ -100,6 +101,7 @@ def _archive_info(path: str) -> FileInfo:
             grid = _grid(head.name, head.grid_type, head.half, head.parent, counts, size, described)
             promise = frame.promise(index)
             grid.promise = None if promise is None else promise.described()
+            grid.pruned = head.pruned
             found.grids.append(grid)
     return found
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+from neuralvdb.codec import cover
 from neuralvdb.codec.bounds import kept
 from neuralvdb.codec.decode import FrameReader, decode_grids
 from neuralvdb.codec.frame import content_hash
@@ -74,6 +75,6 @@ def _parts(frame: FrameReader, number: int, grid: VolumeGrid) -> list[str]:
     promise = frame.promise(number)
     if promise is None:
         pairs["content"] = (head.content, content_hash(grid))
-    elif not kept(promise, grid, frame.read(number)):
+    elif not (kept if head.pruned is None else cover.kept)(promise, grid, frame.read(number)):
         return ["what was promised"] + [what for what, (ours, theirs) in pairs.items() if ours != theirs]
     return [what for what, (ours, theirs) in pairs.items() if ours != theirs]

@@ -18,7 +18,7 @@ from neuralvdb.archive.fields import FieldReader, FieldWriter
 
 SAMPLE = 1 << 14  # values; longer streams choose their codec on a piece of this length from their middle
 _LEVEL = 9
-_MASK_LEVEL, _MASK_SIZE = 15, 1 << 18  # for arrays of bytes up to this size
+_MASK_LEVEL, _MASK_SIZE = 19, 1 << 20  # for arrays of bytes up to this size
 
 
 class StreamCodec(IntEnum):

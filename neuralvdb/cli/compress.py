@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from neuralvdb.cli import common
-from neuralvdb.cli.output import Progress, print_note, promise_text, size_text
+from neuralvdb.cli.output import Progress, print_note, promise_text, size_text, topology_text
 from neuralvdb.errors import UsageError
 from neuralvdb.settings import ARCHIVE_SUFFIX, Bound, presets
 
@@ -24,6 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--presets", dest="presets_file", metavar="FILE", default="", help=_PRESETS)
     for option, kind, metavar, text in _ERRORS:
         parser.add_argument(option, dest="bounds", action="extend", default=[], type=kind, metavar=metavar, help=text)
+    parser.add_argument(
+        "--topology",
+        choices=("exact", "pruned"),
+        default="exact",
+        help="pruned: active voxels within the maximum error of the background may go (default: exact)",
+    )
     parser.add_argument("--no-verify", dest="verify", action="store_false", help="do not decode what was written")
     common.add_grids(parser)
     common.add_common(parser)
@@ -53,7 +59,8 @@ def _one(source: str, target: Path, args: argparse.Namespace) -> dict:
 def text(result: dict, _: argparse.Namespace) -> str:
     """The summary line."""
     sizes = f"{size_text(result['source_size'])} -> {size_text(result['archive_size'])}  {result['ratio']:.2f}x"
-    how = promise_text(result["promises"]) + (", verified" if result["verified"] else ", not verified")
+    how = promise_text(result["promises"]) + (f"; {topology_text(result['pruned'])}" if result["promises"] else "")
+    how += ", verified" if result["verified"] else ", not verified"
     names = f"{result['source']} -> {result['target']}"
     return f"{names}  {sizes}  {len(result['grids'])} grids  {how}  {result['seconds']:.2f} s"
 

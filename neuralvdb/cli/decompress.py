@@ -35,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a coarser grid, voxels 2, 4 or 8 times as long (for previews); with --bbox, which keeps to the full "
         "grid's voxels, every coarse voxel that the box touches",
     )
+    parser.add_argument(
+        "--topology-only", action="store_true", help="mask grids of what is active; values are not decoded"
+    )
     common.add_grids(parser)
     common.add_common(parser)
 

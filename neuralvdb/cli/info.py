@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from neuralvdb.cli import common
-from neuralvdb.cli.output import promise_text, size_text, table_text, voxel_size_text
+from neuralvdb.cli.output import promise_text, size_text, table_text, topology_text, voxel_size_text
 
 HELP = "show grids, sizes and metadata"
 _HEADER = (
@@ -56,7 +56,9 @@ def text(result: dict, args: argparse.Namespace) -> str:
         lines.append(table_text(_HEADER, [_row(grid, result["size"]) for grid in result["grids"]]))
     lines.append(f"outside grids: {size_text(result['overhead'])}")
     if result["kind"] == "archive":
-        lines.append(promise_text({grid["name"]: grid["promise"] for grid in result["grids"] if grid["promise"]}))
+        promises = {grid["name"]: grid["promise"] for grid in result["grids"] if grid["promise"]}
+        pruned = {grid["name"]: grid["pruned"] for grid in result["grids"] if grid["pruned"] is not None}
+        lines.append(f"{promise_text(promises)}; {topology_text(pruned)}" if promises else promise_text(promises))
     if args.verbose:
         lines += _details("file", result["metadata"])
         for grid in result["grids"]:

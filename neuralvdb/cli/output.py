@@ -51,6 +51,14 @@ def promise_text(promises: dict[str, dict]) -> str:
     return "; ".join(shown[:3]) + ("; ..." if len(shown) > 3 else "")
 
 
+def topology_text(pruned: dict[str, int]) -> str:
+    """`exact topology`, or in how many voxels of the first grids that are pruned the active state is another one."""
+    if not pruned:
+        return "exact topology"
+    shown = [f"{name} {count} voxels" for name, count in pruned.items()]
+    return f"topology pruned, changed: {', '.join(shown[:3])}" + (", ..." if len(shown) > 3 else "")
+
+
 def _error_text(promise: dict) -> str:
     if promise["psnr"]:
         return f"PSNR {promise['psnr']:.4g} dB"

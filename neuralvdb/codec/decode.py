@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from neuralvdb import topology, values
 from neuralvdb.archive import NO_GRID, ArchiveReader, FieldReader, Section, take_array
 from neuralvdb.codec.frame import Frame, GridHead, content_hash
+from neuralvdb.codec.prune import pruned
 from neuralvdb.errors import DamagedFile, OutOfMemory, PromiseBroken
 from neuralvdb.settings import Box
 from neuralvdb.topology import Topology
@@ -25,6 +26,7 @@ _KNOWN = {
     ("FRAM", 0, 1),
     ("TOPO", 0, 1),
     ("TOPO", 1, 1),
+    ("TOPO", 2, 1),
     ("VALS", 0, 1),
     ("VALS", 1, 1),
     ("TILE", 0, 1),
@@ -133,6 +135,19 @@ class FrameReader:
             grid.transform = coarse_transform(grid, lod, means=self.has_means(self.parent(index)))
         return grid if box is None else clip(grid, box.coarse(lod))
 
+    def mask(self, index: int) -> Topology:
+        """What is active in a grid that travels as arrays or shares the tree of one. Raises what read() does."""
+        index = self.source(index)
+        if self.table.grids[index].pruned is None:
+            return self.topology(index)
+        tree = self.read(index).tree
+        assert tree is not None
+        return Topology.of(tree)
+
+    def source(self, index: int) -> int:
+        """The number of the grid that has the tree of grid `index`. Raises DamagedFile."""
+        return self.parent(index) if self.table.grids[index].storage is Storage.INSTANCE else index
+
     def parent(self, index: int) -> int:
         """The number of the grid whose tree an instance shares. Raises DamagedFile."""
         head = self.table.grids[index]
@@ -149,11 +164,23 @@ class FrameReader:
         return describe_metadata(self.table.grids[index].metadata).get("class", ("", ""))[1] != "level set"
 
     def topology(self, index: int) -> Topology:
-        """The topology of a grid that travels as arrays. Raises DamagedFile."""
+        """The topology of a grid that travels as arrays, before it is pruned. Raises DamagedFile, OutOfMemory."""
         head = self.table.grids[index]
         section = self._section("TOPO", head.topology_of)
-        where = self._where(head, "topology")
-        return topology.decode(section.codec, self.archive.read(section), section.raw_size, where)
+        base_of = lambda number: self._base(number, section)  # noqa: E731
+        return self._masks(section, self._where(head, "topology"), base_of)
+
+    def _base(self, number: int, section: Section) -> Topology:
+        """The topology of grid `number`, from which that in `section` is decoded."""
+        base = self._sections.get(("TOPO", number))
+        if base is None or base.codec == 2 or number >= section.grid:
+            raise DamagedFile(f"{self.path}: a topology builds on one that is not there; get another copy")
+        if base.raw_size > physical_memory():
+            raise OutOfMemory(f"{self.path}: a topology takes {base.raw_size} bytes of memory")
+        return self._masks(base, f"{self.path}: topology {number}")
+
+    def _masks(self, section: Section, where: str, base_of: Callable[[int], Topology] | None = None) -> Topology:
+        return topology.decode(section.codec, self.archive.read(section), section.raw_size, where, base_of)
 
     def promise(self, index: int) -> Promise | None:
         """What is promised of a grid, None where every bit is. Raises DamagedFile."""
@@ -175,7 +202,11 @@ class FrameReader:
             reader = Reader(payload, tiles, *place, box=box, threads=threads)
             grid.tree = reader.tree if lod else reader.voxels()
             if lod:
-                return coarse(grid, *reader.cells(lod), lod, means=reader.promise.step > 0)
+                grid = coarse(grid, *reader.cells(lod), lod, means=reader.promise.step > 0)
+            if head.pruned is not None:
+                grid.tree = pruned(grid.tree)
+            if lod:
+                return grid
         elif tiles:
             raise DamagedFile(f"{where}: sections of domains stand beside lossless values; get another copy")
         else:

@@ -7,13 +7,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
-import xxhash
 
 from neuralvdb import topology, values
 from neuralvdb.archive import ENTRY_SIZE, ArchiveWriter, FieldWriter, put_array
 from neuralvdb.codec.bounds import promise_for
+from neuralvdb.codec.cover import Cover, changed, cover_of
 from neuralvdb.codec.frame import Frame, GridHead, head_of
+from neuralvdb.codec.prune import pruned
 from neuralvdb.codec.search import Coded, family_of, to_psnr
+from neuralvdb.codec.shapes import Role, Shapes
 from neuralvdb.settings import Settings
 from neuralvdb.topology import Topology
 from neuralvdb.values import lossy
@@ -52,14 +54,8 @@ def encode_frame(
         source.size,
         complete=len(selected) == len(source.entries),
     )
-    known: dict[bytes, int] = {}
     for index, coded in enumerate(_encoded(source, selected, settings)):
         for kind, part, codec, payload, raw_size in coded.sections:
-            if kind == "TOPO":
-                first = known.setdefault(xxhash.xxh3_128_digest(payload), index)
-                if first != index:
-                    coded.head = replace(coded.head, topology_of=first)
-                    continue
             writer.add(kind, payload, raw_size=raw_size, codec=codec, frame=frame, grid=index, part=part)
         table.grids.append(coded.head)
         progress(coded.head.source_size)
@@ -72,27 +68,38 @@ def _encoded(source: VdbReader, selected: list[int], settings: Settings) -> Iter
     """Coded grids in order; reading runs ahead of coding by settings.threads grids."""
     threads = settings.threads
     inner = replace(settings, threads=threads if len(selected) == 1 else 1)
+    shapes = Shapes()
     with ThreadPoolExecutor(threads) as pool:
         waiting: list[Future[_Coded]] = []
         for index, number in enumerate(selected):
             entry = source.entries[number]
             size = entry.end_pos - entry.grid_pos
-            waiting.append(pool.submit(_encode, source.read(number), size, index, inner))
+            grid = source.read(number)
+            cover = cover_of(grid, settings)
+            role = shapes.place(index, grid.tree if cover is None else cover.tree)
+            waiting.append(pool.submit(_encode, grid, cover, size, index, role, inner))
             if len(waiting) > threads:
                 yield waiting.pop(0).result()
         while waiting:
             yield waiting.pop(0).result()
 
 
-def _encode(grid: VolumeGrid, source_size: int, index: int, settings: Settings) -> _Coded:
+def _encode(
+    grid: VolumeGrid, cover: Cover | None, source_size: int, index: int, role: Role, settings: Settings
+) -> _Coded:
+    head = {"topology_of": role.owner}
     if grid.tree is not None:
-        shape = Topology.of(grid.tree)
-        coded = encode_values(grid, settings)
+        tree = grid.tree if cover is None else cover.tree
+        coded = encode_values(grid, settings) if cover is None else encode_cover(cover, settings)
         sections = [
-            ("TOPO", 0, *topology.encode(shape, threads=settings.threads), shape.nbytes),
-            ("VALS", 0, coded.codec, coded.payload, values.raw_size(grid.tree)),
+            ("VALS", 0, coded.codec, coded.payload, values.raw_size(tree)),
             *(("TILE", part, 0, payload, 0) for part, payload in coded.tiles.items()),
         ]
+        if role.owner == index:
+            shape = Topology.of(tree)
+            sections.insert(0, ("TOPO", 0, *topology.encode(shape, role.base, threads=settings.threads), shape.nbytes))
+        if cover is not None:
+            head["pruned"] = changed(grid.tree, coded.tree)
         grid = replace(grid, tree=coded.tree)
     elif grid.storage is Storage.INSTANCE:
         sections = []
@@ -100,7 +107,7 @@ def _encode(grid: VolumeGrid, source_size: int, index: int, settings: Settings) 
         out = FieldWriter()
         put_array(out, np.frombuffer(grid.blob, np.uint8))
         sections = [("BLOB", 0, 0, out.getvalue(), len(grid.blob))]
-    return _Coded(head_of(grid, source_size, index), sections)
+    return _Coded(replace(head_of(grid, source_size, index), **head), sections)
 
 
 @dataclass
@@ -129,6 +136,13 @@ def encode_values(grid: VolumeGrid, settings: Settings) -> CodedValues:
         if coded.size < exact.size:
             return coded
     return exact
+
+
+def encode_cover(cover: Cover, settings: Settings) -> CodedValues:
+    """The values of a cover, and the tree pruned to them."""
+    promise = family_of(cover.tree, cover.promise)
+    payload, tiles, tree = lossy.encode(cover.tree, promise, threads=settings.threads)
+    return CodedValues(1, payload, tiles, pruned(tree))
 
 
 def _lossy(tree: Tree, promise: Promise, threads: int) -> Coded | None:

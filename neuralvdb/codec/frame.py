@@ -21,7 +21,8 @@ class GridHead:
 
     topology_of: index of the grid whose TOPO section holds this grid's topology. source_size: bytes it
     took in the source. content: 16 bytes, the hash of what decoding must give. Counts are those of the
-    tree; active_voxels counts tiles by the voxels they cover, as OpenVDB does.
+    tree; active_voxels counts tiles by the voxels they cover, as OpenVDB does. pruned: voxels that are active in either
+    the source or this grid, None where the topology is exact.
     """
 
     unique_name: bytes
@@ -38,6 +39,7 @@ class GridHead:
     active_tiles: int
     active_voxels: int
     content: bytes
+    pruned: int | None = None
 
     @property
     def name(self) -> str:
@@ -150,6 +152,7 @@ def _pack_grid(out: FieldWriter, grid: GridHead) -> None:
         grid.leaves,
         grid.active_tiles,
         grid.active_voxels,
+        0 if grid.pruned is None else grid.pruned + 1,
     ):
         out.put_varint(number)
 
@@ -159,7 +162,7 @@ def _unpack_grid(table: FieldReader, index: int) -> GridHead:
     half, storage = bool(table.take("u8")), table.take("u8")
     if storage > max(Storage):
         raise table.damaged(f"grid '{display_name(name)}' travels in an unknown way ({storage})")
-    offset, size, topology_of, leaves, tiles, voxels = (table.take_varint() for _ in range(6))
+    offset, size, topology_of, leaves, tiles, voxels, pruned = (table.take_varint() for _ in range(7))
     if topology_of > index:
         raise table.damaged(f"grid '{display_name(name)}' takes its topology from a later one")
     return GridHead(
@@ -177,4 +180,5 @@ def _unpack_grid(table: FieldReader, index: int) -> GridHead:
         tiles,
         voxels,
         content,
+        pruned - 1 if pruned else None,
     )

@@ -17,9 +17,11 @@ from neuralvdb.archive.rans import TOTAL, Tables
 from neuralvdb.topology import priors
 from neuralvdb.topology.bricks import FINDS
 from neuralvdb.topology.context import FAMILIES, Family, View, inputs, inputs_of
+from neuralvdb.topology.like import resembles
 from neuralvdb.topology.masks import Topology
 from neuralvdb.topology.network import CLASSES, OUTPUTS, Network
-from neuralvdb.topology.neural import walk
+from neuralvdb.topology.neural import has_tiles
+from neuralvdb.topology.walk import walk
 from neuralvdb.volume import Tree, VdbReader, describe_metadata
 from neuralvdb.volume.grid import unpack
 
@@ -27,6 +29,7 @@ _ONE, _CEILING, _RANGE = 16.0, 255 / 16, 2.0  # one in integers; largest activat
 _LEAST = 3000  # active voxels of a field worth thinning
 _THIN = (0.02, 0.7)  # quantiles of the active values that fog is thinned to
 Key = tuple[str, int]
+Case = tuple[Topology, Topology | None]  # a topology, and one that it resembles
 
 
 @dataclass
@@ -38,12 +41,13 @@ class Examples:
     every: np.ndarray
 
 
-def masks_of(paths: Iterable[str | os.PathLike[str]], rng: np.random.Generator, thin: int) -> Iterator[Topology]:
-    """The different topologies of .vdb files, also with tiles for full leaves; fog `thin` times without its lower
-    values. Raises InputError, DamagedFile.
+def cases_of(paths: Iterable[str | os.PathLike[str]], rng: np.random.Generator, thin: int) -> Iterator[Case]:
+    """The different topologies of .vdb files, also with tiles for full leaves and beside the one before in the file;
+    fog `thin` times without its lower values, also beside another time. Raises InputError, DamagedFile.
     """
     seen = set()
     for path in paths:
+        before = None
         for grid in VdbReader(path):
             if grid.tree is None or not len(grid.tree.leaf):
                 continue
@@ -51,13 +55,21 @@ def masks_of(paths: Iterable[str | os.PathLike[str]], rng: np.random.Generator, 
             key = b"".join(mask.tobytes() for mask in topology.masks)
             if key not in seen:
                 seen.add(key)
-                yield topology
-                yield _tiled(topology)
+                yield topology, None
+                yield _tiled(topology), None
+                if before is not None and resembles(topology, before):
+                    yield topology, before
+                before = topology
             if describe_metadata(grid.metadata).get("class", ("", ""))[1] != "level set":
-                yield from _thinned(grid.tree, rng, thin)
+                other = topology
+                for thinned in _thinned(grid.tree, rng, thin):
+                    yield thinned, None
+                    yield (thinned, other) if rng.random() < 0.5 else (other, thinned)
+                    other = thinned
 
 
 def _thinned(tree: Tree, rng: np.random.Generator, times: int) -> Iterator[Topology]:
+    """Less and less of it."""
     active = unpack(tree.leaf.active)
     values = tree.leaf.values
     if values.ndim != 2:
@@ -66,8 +78,8 @@ def _thinned(tree: Tree, rng: np.random.Generator, times: int) -> Iterator[Topol
     found = found[np.isfinite(found)]
     if len(found) < _LEAST or len(np.unique(found[:_LEAST])) < 50:
         return
-    for _ in range(times):
-        kept = active & (values > np.quantile(found, rng.uniform(*_THIN)))
+    for share in np.sort(rng.uniform(*_THIN, times)):
+        kept = active & (values > np.quantile(found, share))
         child = unpack(tree.lower.child)
         child[child] = kept.any(1)
         pack = lambda mask: np.packbits(mask, axis=1, bitorder="little")  # noqa: E731
@@ -139,15 +151,15 @@ class _Recorder:
         return bits
 
 
-def examples_of(masks: Iterable[Topology], rng: np.random.Generator, turns: int, limit: int) -> dict[Key, Examples]:
-    """Examples of every phase: each mask `turns` times, turned at random, at most `limit` of a phase each time."""
+def examples_of(cases: Iterable[Case], rng: np.random.Generator, turns: int, limit: int) -> dict[Key, Examples]:
+    """Examples of every phase: each case `turns` times, turned at random, at most `limit` of a phase each time."""
     found: dict[Key, list[Examples]] = {}
-    for topology in masks:
+    for topology, base in cases:
         for _ in range(turns):
             axes, mirrored = list(rng.permutation(3)), list(rng.random(3) < 0.5)
             recorder = _Recorder(rng, limit, found)
-            tiles = [bool(mask.any()) for mask in (topology.upper_active, topology.lower_active)]
-            walk(turned(topology, axes, mirrored), tiles, recorder.classify, recorder.step, FINDS["native"])
+            one, other = (t and turned(t, axes, mirrored) for t in (topology, base))
+            walk(one, has_tiles(topology), recorder.classify, recorder.step, FINDS["native"], base=other)
     names = tuple(Examples.__dataclass_fields__)
     return {
         key: Examples(*(np.concatenate([getattr(p, n) for p in parts]) for n in names)) for key, parts in found.items()
@@ -224,7 +236,7 @@ def tables() -> Tables:
 
 
 def train_prior(
-    masks: Iterable[Topology],
+    cases: Iterable[Case],
     rng: np.random.Generator,
     *,
     steps: dict[str, int],
@@ -233,10 +245,10 @@ def train_prior(
     seed: int,
     progress: Callable[[str], None] = lambda _: None,
 ) -> priors.Prior:
-    """The prior fitted to masks. steps: of each network, by family; turns and limit as in examples_of(). `progress` is
+    """The prior fitted to cases. steps: of each network, by family; turns and limit as in examples_of(). `progress` is
     told of each network."""
     networks = {}
-    for key, examples in sorted(examples_of(masks, rng, turns, limit).items()):
+    for key, examples in sorted(examples_of(cases, rng, turns, limit).items()):
         networks[key] = train(key, examples, steps=steps[key[0]], seed=seed)
         progress(f"{key[0]} {key[1]}")
     return priors.make(networks, tables())

@@ -1,22 +1,37 @@
 """Topology codecs: which nodes, tiles and voxels there are, without their values."""
 
+from collections.abc import Callable
+
 from neuralvdb.topology import lossless, neural
+from neuralvdb.topology.like import differing, resembles
 from neuralvdb.topology.masks import Topology
+from neuralvdb.topology.neural import Base
 
-__all__ = ["Topology", "decode", "encode"]
-
-
-def encode(topology: Topology, *, threads: int = 1) -> tuple[int, bytes]:
-    """Codec and payload of a TOPO section: the smaller of plain masks (0) and networks (1)."""
-    plain, coded = lossless.encode(topology), neural.encode(topology, threads=threads)
-    return (1, coded) if len(coded) < len(plain) else (0, plain)
+__all__ = ["Base", "Topology", "decode", "differing", "encode", "resembles"]
 
 
-def decode(codec: int, payload: bytes, declared: int, where: str, *, threads: int = 1) -> Topology:
-    """The topology in the payload of a codec.
+def encode(topology: Topology, base: Base | None = None, *, threads: int = 1) -> tuple[int, bytes]:
+    """Codec and payload of a TOPO section: the smallest of plain masks (0), networks (1) and, where there is a `base`,
+    networks that see it (2)."""
+    found = [lossless.encode(topology), neural.encode(topology, threads=threads)]
+    if base is not None:
+        found.append(neural.encode(topology, base, threads=threads))
+    return min(enumerate(found), key=lambda item: len(item[1]))
+
+
+def decode(
+    codec: int,
+    payload: bytes,
+    declared: int,
+    where: str,
+    base_of: Callable[[int], Topology] | None = None,
+    *,
+    threads: int = 1,
+) -> Topology:
+    """The topology in the payload of a codec. base_of gives the topology of the grid of a number, for codec 2.
 
     Raises DamagedFile where it breaks the format or takes more than `declared` bytes.
     """
-    if codec == 1:
-        return neural.decode(payload, declared, where, threads=threads)
-    return lossless.decode(payload, declared, where)
+    if codec == 0:
+        return lossless.decode(payload, declared, where)
+    return neural.decode(payload, declared, where, base_of if codec == 2 else None, threads=threads)

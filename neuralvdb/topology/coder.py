@@ -36,29 +36,31 @@ def code_mask(
     classify: Classify,
     step: Step,
     truth: np.ndarray | None,
-    ignored: np.ndarray | None = None,
+    reference: np.ndarray | None = None,
+    *,
+    ignore: bool = False,
 ) -> np.ndarray:
     """The mask (B, 512) bool, `truth` where it is known, after every phase went through `step`.
 
-    families: those of levels 0 to 3. Bits that are `ignored` (B, 512) bool are not coded; they come out as 0, and are
-    the reference of families that have one.
+    families: those of levels 0 to 3. reference: (B, 512) bool, for families that have one. With `ignore` bits that are
+    set in it are not coded; they come out as 0.
     """
-    exact = None if truth is None else pyramid(truth, ignored)
-    reference = None if ignored is None else pyramid(ignored)
+    exact = None if truth is None else pyramid(truth, reference if ignore else None)
+    other = None if reference is None else pyramid(reference)
     above = np.zeros((len(where.coords) + 2, 1), np.int8)
     above[len(where.coords) + EMPTY], above[len(where.coords) + FULL] = -1, 1
     for k in reversed(range(LEVELS)):
         states = above.copy() if k == LEVELS - 1 else halved(above)
         for phase, row, cell in _phases(where, above, k):
-            if reference is not None:
-                some = reference[k][row, cell] < 1
+            if other is not None and ignore:
+                some = other[k][row, cell] < 1
                 row, cell = row[some], cell[some]
-            view = View(k, states, above, None if reference is None else reference[k], where.near)
+            view = View(k, states, above, None if other is None else other[k], where.near)
             classes = classify(view, families[k], phase, row, cell)
             states[row, cell] = _code_cells(classes, k, step, None if exact is None else exact[k][row, cell])
         above = states
     mask = above[: len(where.coords)] > 0
-    return mask if ignored is None else mask & ~ignored
+    return mask & ~reference if reference is not None and ignore else mask
 
 
 def _code_cells(classes: np.ndarray, k: int, step: Step, truth: np.ndarray | None) -> np.ndarray:

@@ -38,7 +38,8 @@ VOXELS = Family("voxels", (0,), 6, (30, 16))  # of leaves
 CELLS = Family("cells", (1, 2, 3), 6, (30, 16))  # of leaves
 NODES = Family("nodes", (0, 1, 2, 3), 3, (14, 8))  # children of upper and lower nodes
 TILES = Family("tiles", (0, 1, 2, 3), 3, (14, 8), reference=True)  # active ones; the children are the reference
-FAMILIES = (VOXELS, CELLS, NODES, TILES)
+OTHERS = Family("others", (0, 1, 2, 3), 3, (14, 8), reference=True)  # leaves and children like those of another tree
+FAMILIES = (VOXELS, CELLS, NODES, TILES, OTHERS)
 
 
 def window(squares: int) -> np.ndarray:

@@ -161,6 +161,19 @@ class VdbWriter:
         except _bridge.DamagedError as error:
             raise DamagedFile(f"{self.path}: OpenVDB refuses grid '{grid.name}': {error}") from error
 
+    def write_mask(self, name: bytes, metadata: bytes, transform: bytes, masks: dict[str, np.ndarray]) -> None:
+        """Adds a mask grid: what is active in a tree with these arrays, named as those of Topology.
+
+        name: unique; metadata and transform as of a VolumeGrid. Raises OutputError, and DamagedFile as write() does.
+        """
+        entry = {"unique_name": name, "type": b"Tree_mask_5_4_3", "parent": b"", "half": False}
+        try:
+            self._writer.write_mask(entry, metadata, transform, masks)
+        except OSError as error:
+            raise self._failed(error) from error
+        except _bridge.DamagedError as error:
+            raise DamagedFile(f"{self.path}: OpenVDB refuses grid '{display_name(name)}': {error}") from error
+
     def close(self) -> None:
         """Flushes. Raises OutputError."""
         try:

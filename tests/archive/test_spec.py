@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import neuralvdb
 from neuralvdb.codec.decode import FrameReader
-from neuralvdb.volume import Level, Root, Storage, Tree, VdbReader, VolumeGrid, write_vdb
+from neuralvdb.volume import Level, Root, Storage, Tree, VdbReader, VolumeGrid, from_dense, write_vdb
 from neuralvdb.volume.grid import TREE_TYPES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +38,7 @@ def row(head) -> tuple:
     """A row of the table as the code has it, in the order of SPEC.md."""
     names = (head.unique_name, head.grid_type, head.parent, head.metadata, head.transform, head.content)
     sizes = (head.block_offset, head.source_size, head.topology_of, head.leaves, head.active_tiles, head.active_voxels)
-    return (*names, int(head.half), int(head.storage), *sizes)
+    return (*names, int(head.half), int(head.storage), *sizes, 0 if head.pruned is None else head.pruned + 1)
 
 
 def check(reader, bits_equal, source: Path, archive: Path) -> list:
@@ -53,7 +53,7 @@ def check(reader, bits_equal, source: Path, archive: Path) -> list:
         assert theirs.complete == int(table.complete) == 1
         assert len(theirs.grids) == len(table.grids) == len(original.entries)
         for index, (grid, head) in enumerate(zip(theirs.grids, table.grids, strict=True)):
-            fields = [getattr(grid, name) for name in list(grid.__dataclass_fields__)[:14]]
+            fields = [getattr(grid, name) for name in list(grid.__dataclass_fields__)[:15]]
             assert tuple(fields) == row(head)
             for volume in (ours.read(index), original.read(index)):
                 assert grid.blob == volume.blob
@@ -142,6 +142,22 @@ def test_made_grids_decode_by_the_specification(spec_reader, bits_equal, tmp_pat
     archive = tmp_path / "made.neuralvdb"
     archive.unlink(missing_ok=True)
     assert len(check(spec_reader, bits_equal, tmp_path / "made.vdb", archive)) == len(made)
+
+
+def test_similar_topologies_decode_by_the_specification(spec_reader, bits_equal, tmp_path):
+    """One is coded from the other, where there are leaves and where there are tiles or nothing."""
+    rng = np.random.default_rng(3)
+    rough = np.linalg.norm(np.indices((36, 36, 36)) - 17.5, axis=0) + rng.normal(0, 1, (36, 36, 36)) < 15
+    masks = [
+        rough,
+        rough ^ ((rng.random(rough.shape) < 0.01) & rough),
+        np.pad(rough, ((8, 0), (0, 0), (0, 0)))[:36] | rough,
+    ]
+    grids = [from_dense(np.ones(rough.shape, "f4"), name=f"g{i}", active=mask) for i, mask in enumerate(masks)]
+    write_vdb(tmp_path / "made.vdb", grids)
+    check(spec_reader, bits_equal, tmp_path / "made.vdb", tmp_path / "made.neuralvdb")
+    sections = spec_reader.read_sections((tmp_path / "made.neuralvdb").read_bytes())
+    assert {s.codec for s in sections if s.kind == "TOPO"} >= {1, 2}
 
 
 HALVES = np.arange(1 << 16, dtype=np.uint16)

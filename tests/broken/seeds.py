@@ -57,7 +57,8 @@ def archive_seeds(folder: Path) -> list[Seed]:
         for path in paths
         if path.stem in _LOSSY
     ]
-    return lossless + lossy
+    pruned = Settings(bounds=(Bound(0.02, relative=True),), topology="pruned")
+    return [*lossless, *lossy, _archive_seed(folder / "made_alike.vdb", folder, pruned)]
 
 
 def vdb_seeds(folder: Path) -> list[Seed]:
@@ -80,7 +81,7 @@ def _made(folder: Path) -> list[Path]:
     x, y, z = np.meshgrid(*[np.linspace(-1, 1, 12)] * 3, indexing="ij")
     fog = np.maximum(0, 1 - np.sqrt(x * x + y * y + z * z)).astype(np.float32)
     wind = np.stack([x, y, z], -1).astype(np.float32)
-    made = [_odd(folder, fog), _rod(folder)]
+    made = [_odd(folder, fog), _rod(folder), _alike(folder)]
     for compression in ("none", "zip", "blosc"):
         grids = [
             _grid("density", fog),
@@ -114,6 +115,16 @@ def _rod(folder: Path) -> Path:
     return path
 
 
+def _alike(folder: Path) -> Path:
+    """A rough fog in a haze, and another whose mask is nearly that of the first."""
+    rng = np.random.default_rng(1)
+    radius = np.linalg.norm(np.indices((40, 40, 40)) - 19.5, axis=0) + rng.normal(0, 0.7, (40, 40, 40))
+    fog = (np.maximum(0, 1 - radius / 12) + 0.01 * (radius < 18)).astype(np.float32)
+    path = folder / "made_alike.vdb"
+    write_vdb(path, [_grid("density", fog), _grid("temperature", fog * (rng.random(fog.shape) > 0.02))])
+    return path
+
+
 def _grid(name: str, values: np.ndarray, **options: object) -> VolumeGrid:
     active = (values != 0).reshape(*values.shape[:3], -1).any(-1)
     return from_dense(values, name=name, active=active, **options)
@@ -129,6 +140,7 @@ def _vdb_seed(path: Path) -> Seed:
 
 def _archive_seed(path: Path, folder: Path, settings: Settings = Settings()) -> Seed:
     name = path.stem + (" lossy" if settings.bounds else f" {settings.quality}" if settings.quality else "")
+    name += " pruned" if settings.topology == "pruned" else ""
     archive, back = folder / f"{name}.neuralvdb", folder / f"{name}.back.vdb"
     compress(path, archive, replace(settings, threads=1))
     decoded: dict[tuple[str, ...], bytes | None] = dict.fromkeys(OPTIONS)

@@ -22,6 +22,12 @@ def test_damage_never_surprises(kind: str, runs: int, tmp_path: Path):
     assert len(outcomes) == runs
 
 
+def test_seeds_have_sections_of_every_kind():
+    sections = [part.section for seed in fuzz.make_seeds("archives") for part in seed.parts]
+    kinds = {(section.kind, section.codec) for section in sections}
+    assert {("TOPO", 0), ("TOPO", 1), ("TOPO", 2), ("VALS", 0), ("VALS", 1), ("BLOB", 0)} <= kinds
+
+
 def test_hostile_archives_reach_the_decoders():
     seeds = fuzz.make_seeds("archives")
     for seed in seeds:

@@ -16,7 +16,7 @@ from spec_topology import read_masks
 
 MAGIC = b"\x89neuralvdb\r\n\x1a\n"
 FRAME_SECTION = 0xFFFFFFFF
-KNOWN = {(kind, 0, 1) for kind in ("FRAM", "TOPO", "VALS", "BLOB")} | {("TOPO", 1, 1)}
+KNOWN = {(kind, 0, 1) for kind in ("FRAM", "TOPO", "VALS", "BLOB")} | {("TOPO", 1, 1), ("TOPO", 2, 1)}
 TREE, SERIAL, RAW, INSTANCE = range(4)
 COMPONENTS = {  # grid type -> (bytes of a component, components)
     "Tree_float_5_4_3": (4, 1),
@@ -60,6 +60,7 @@ class Grid:
     leaves: int
     active_tiles: int
     active_voxels: int
+    pruned: int
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     blob: bytes = b""
 
@@ -122,7 +123,8 @@ def read_frame(number: int, found: dict) -> Frame:
     for index, grid in enumerate(frame.grids):
         if grid.way == TREE:
             topo, vals = found[number, "TOPO", grid.topology_of, 0], found[number, "VALS", index, 0]
-            grid.arrays = read_tree(topo, vals, *COMPONENTS[grid.type])
+            base_of = lambda base, of=grid.topology_of: read_base(found, number, base, of)  # noqa: E731
+            grid.arrays = read_tree(topo, vals, *COMPONENTS[grid.type], base_of)
             content = b"".join(array.tobytes() for array in in_memory_order(grid.arrays))
         else:
             grid.blob = b"" if grid.way == INSTANCE else read_blob(found[number, "BLOB", index, 0])
@@ -147,7 +149,7 @@ def read_row(table: Cursor) -> Grid:
     name, kind, parent = table.bytes(), table.bytes().decode(), table.bytes()
     metadata, transform, content = table.bytes(), table.bytes(), table.bytes()
     half, way = table.u8(), table.u8()
-    return Grid(name, kind, parent, metadata, transform, content, half, way, *(table.varint() for _ in range(6)))
+    return Grid(name, kind, parent, metadata, transform, content, half, way, *(table.varint() for _ in range(7)))
 
 
 def read_blob(section: Section) -> bytes:
@@ -157,9 +159,9 @@ def read_blob(section: Section) -> bytes:
     return blob
 
 
-def read_tree(topo: Section, vals: Section, width: int, components: int) -> dict[str, np.ndarray]:
+def read_tree(topo: Section, vals: Section, width: int, components: int, base_of) -> dict[str, np.ndarray]:
     """All arrays of a tree; masks as stored, values as unsigned integers (nodes, slots, components)."""
-    arrays = read_topology(topo)
+    arrays = read_topology(topo, base_of)
     cursor = Cursor(vals.payload)
     kind = f"<u{width}"
     (background,) = cursor.values(1, width, components)
@@ -177,16 +179,23 @@ def read_tree(topo: Section, vals: Section, width: int, components: int) -> dict
     return arrays
 
 
-def read_topology(section: Section) -> dict[str, np.ndarray]:
+def read_base(found: dict, number: int, base: int, of: int) -> dict[str, np.ndarray]:
+    """The topology that grid `of` builds on."""
+    section = found[number, "TOPO", base, 0]
+    require(base < of and section.codec != 2, "a base that is none")
+    return read_topology(section, None)
+
+
+def read_topology(section: Section, base_of) -> dict[str, np.ndarray]:
     cursor = Cursor(section.payload)
     uppers, tiles = cursor.u32(), cursor.u32()
     arrays = {"child origins": cursor.stream("<i4", 3 * uppers).reshape(uppers, 3)}
     arrays["tile origins"] = cursor.stream("<i4", 3 * tiles).reshape(tiles, 3)
     arrays["tile active"] = cursor.stream("u1", tiles)
-    if section.codec == 1:
-        read_masks(cursor, arrays)
-    else:
+    if section.codec == 0:
         read_plain_masks(cursor, arrays)
+    else:
+        read_masks(cursor, arrays, base_of if section.codec == 2 else None)
     cursor.end()
     require(section.raw_size == sum(array.nbytes for array in arrays.values()), "size of the topology in memory")
     return arrays

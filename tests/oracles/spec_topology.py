@@ -19,6 +19,7 @@ FAMILIES = {  # of levels and masks -> (levels, square of the reach, sizes of h1
     "leaf cells": ((1, 2, 3), 6, (30, 16)),
     "child": ((0, 1, 2, 3), 3, (14, 8)),
     "active": ((0, 1, 2, 3), 3, (14, 8)),
+    "other": ((0, 1, 2, 3), 3, (14, 8)),
 }
 EDGES = {"upper": (32, 128), "lower": (16, 8), "leaf": (8, 1)}  # bits per axis of a node's mask, voxels of a bit
 
@@ -36,7 +37,7 @@ def stencils(family: str, phase: int) -> tuple[list, list, list]:
     """Offsets of parents, cells and the child mask's cells, mirrored."""
     odd = [ORDER[phase] >> bit & 1 for bit in (2, 1, 0)]
     before = [d for d in near(FAMILIES[family][1]) if phase_of([o + x for o, x in zip(odd, d, strict=True)]) < phase]
-    child = [d for d in STEPS if max(map(abs, d)) < 2] if family == "active" else []
+    child = [d for d in STEPS if max(map(abs, d)) < 2] if family in ("active", "other") else []
     mirror = lambda d: tuple(-x if o else x for o, x in zip(odd, d, strict=True))  # noqa: E731
     return [mirror(d) for d in near(3)], [mirror(d) for d in before], [mirror(d) for d in child]
 
@@ -111,26 +112,24 @@ def parent(cell: tuple) -> tuple:
     return tuple(c // 2 for c in cell)
 
 
-def read_mask(rans: Rans, nets: Networks, kind: str, bricks: list, outside, child: Mask | None) -> Mask:
+def read_mask(rans: Rans, nets: Networks, kind: str, bricks: list, outside, reference: Mask | None) -> Mask:
     mask = Mask(bricks, outside)
     above = dict.fromkeys(((i, (0, 0, 0)) for i in range(len(bricks))), 0)
     for k in (3, 2, 1, 0):
         states = {(i, c): above[i, parent(c)] for i in range(len(bricks)) for c in cells(k)}
-        if k == 3:
-            todo = [(i, (0, 0, 0)) for i in range(len(bricks))]
-        else:
-            todo = [
-                (i, (2 * x + a, 2 * y + b, 2 * z + c))
-                for (i, (x, y, z)), s in above.items()
-                if s == 0
-                for a, b, c in itertools.product((0, 1), repeat=3)
-            ]
-        if child is not None:
-            todo = [(i, c) for i, c in todo if child.states[k][i, c] != 1]
-        family = kind if kind != "leaf" else "leaf cells" if k else "leaf bits"
+        todo = [(i, (0, 0, 0)) for i in range(len(bricks))]
+        if k < 3:
+            halves = list(itertools.product((0, 1), repeat=3))
+            mixed = [place for place, state in above.items() if state == 0]
+            todo = [(i, (2 * x + a, 2 * y + b, 2 * z + c)) for i, (x, y, z) in mixed for a, b, c in halves]
+        if kind == "active":
+            todo = [(i, c) for i, c in todo if reference.states[k][i, c] != 1]
+        family = kind if kind in ("child", "active") else "leaf cells" if k else "leaf bits"
+        if reference is not None and kind != "active":
+            family = "other"
         for phase, o in enumerate(ORDER):
             now = [(i, c) for i, c in todo if octant(bricks[i] if k == 3 else c) == o]
-            found = [classes(nets, mask, child, family, phase, k, i, c, states, above) for i, c in now]
+            found = [classes(nets, mask, reference, family, phase, k, i, c, states, above) for i, c in now]
             some = rans.batch([first for first, _ in found])
             every = iter(rans.batch([second for (_, second), bit in zip(found, some, strict=True) if bit]) if k else ())
             for place, bit in zip(now, some, strict=True):
@@ -139,14 +138,13 @@ def read_mask(rans: Rans, nets: Networks, kind: str, bricks: list, outside, chil
     return mask
 
 
-def classes(nets, mask, child, family, phase, k, i, cell, states, above) -> tuple[int, int]:
+def classes(nets, mask, reference, family, phase, k, i, cell, states, above) -> tuple[int, int]:
     up, same, also = stencils(family, phase)
     brick = mask.bricks[i]
     high = min(k + 1, 3)
     seen = [mask.state(high, brick, parent(cell), d, above) for d in up]
     seen += [mask.state(k, brick, cell, d, states) for d in same]
-    if child is not None:
-        seen += [mask.state(k, brick, cell, d, child.states[k]) for d in also]
+    seen += [mask.state(k, brick, cell, d, reference.states[k]) for d in also]
     return nets.classes(family, phase, [16 * s for s in seen] + [16 * (k == level) for level in FAMILIES[family][0]])
 
 
@@ -181,38 +179,72 @@ def joined(bits: list[dict], nodes: int, level: str) -> np.ndarray:
     return np.packbits(out.reshape(nodes, edge**3), axis=1, bitorder="little")
 
 
-def read_masks(cursor: Cursor, arrays: dict[str, np.ndarray]) -> None:
-    """Adds the masks to `arrays`, which has the root."""
+def tiles_of(arrays: dict[str, np.ndarray]) -> dict:
+    """Active tiles of the root: {(voxels per axis, coordinates in that unit): 1}."""
+    origins = zip(arrays["tile origins"].tolist(), arrays["tile active"], strict=True)
+    return {(4096, tuple(x // 4096 for x in origin)): 1 for origin, on in origins if on}
+
+
+def is_tile(tiles: dict, brick: tuple, size: int) -> bool:
+    """Whether a tile covers the brick of `size` voxels per axis."""
+    units = [unit for unit in (4096, 128, 8) if unit >= size]
+    return any((unit, tuple(x * size // unit for x in brick)) in tiles for unit in units)
+
+
+def add_tiles(tiles: dict, bricks: list, active: list[dict], voxels: int) -> None:
+    for brick, bits in zip(bricks, active, strict=True):
+        at = [cell for cell, on in bits.items() if on]
+        tiles.update({(voxels, tuple(8 * b + c for b, c in zip(brick, cell, strict=True))): 1 for cell in at})
+
+
+def cut(masks: np.ndarray, level: str) -> list[dict]:
+    """Bits of the bricks of packed masks."""
+    edge = EDGES[level][0]
+    cubes = np.unpackbits(masks, axis=1, bitorder="little").reshape(-1, edge, edge, edge)
+    steps = list(itertools.product(range(0, edge, 8), repeat=3))
+    return [{(x, y, z): int(cube[i + x, j + y, k + z]) for x, y, z in cells(0)} for cube in cubes for i, j, k in steps]
+
+
+def base_at(base: dict[str, np.ndarray]) -> dict[str, object]:
+    """For each level a function that gives the base's bits in a brick."""
+    origins, tiles, found = [tuple(o) for o in base["child origins"].tolist()], tiles_of(base), {}
+    for level, (edge, voxels) in EDGES.items():
+        kind = "active" if level == "leaf" else "child"
+        bits = dict(zip(split(origins, level), cut(base[f"{level} {kind}"], level), strict=True))
+
+        def at(brick: tuple, bits: dict = bits, leaf: bool = level == "leaf") -> dict:
+            return bits.get(brick) or dict.fromkeys(cells(0), int(leaf and is_tile(tiles, brick, 8)))
+
+        found[level] = at
+        if level != "leaf":
+            add_tiles(tiles, split(origins, level), cut(base[f"{level} active"], level), voxels)
+            origins = children(base[f"{level} child"], origins, edge, voxels)
+    return found
+
+
+def read_masks(cursor: Cursor, arrays: dict[str, np.ndarray], base_of) -> None:
+    """Adds the masks to `arrays`, which has the root. base_of: for codec 2, gives the arrays of a grid's topology."""
     nets = Networks()
     require(cursor.bytes() == nets.hash, "other networks")
     flags = cursor.u8()
+    base = None if base_of is None else base_at(base_of(cursor.varint()))
     rans = Rans(cursor.bytes(), nets.tables)
-    tiles = {}  # (voxels per axis, coordinates in that unit) of active tiles
-    for origin, on in zip(arrays["tile origins"].tolist(), arrays["tile active"], strict=True):
-        if on:
-            tiles[4096, tuple(x // 4096 for x in origin)] = 1
+    tiles = tiles_of(arrays)
     origins = [tuple(o) for o in arrays["child origins"].tolist()]
     for level, (edge, voxels) in EDGES.items():
         bricks, size = split(origins, level), 8 * voxels
-
-        def outside(brick: tuple, size: int = size) -> int:
-            units = [unit for unit in (4096, 128, 8) if unit >= size]
-            return 1 if any((unit, tuple(x * size // unit for x in brick)) in tiles for unit in units) else -1
-
+        outside = lambda brick, size=size: 1 if is_tile(tiles, brick, size) else -1  # noqa: E731
+        like = None if base is None else pyramid([base[level](brick) for brick in bricks], bricks)
         if level == "leaf":
-            leaf = read_mask(rans, nets, "leaf", bricks, outside, None)
+            leaf = read_mask(rans, nets, "leaf", bricks, outside, like)
             arrays["leaf active"] = joined(bits_of(leaf, None), len(origins), level)
             break
-        child = bits_of(read_mask(rans, nets, "child", bricks, lambda _: -1, None), None)
+        child = bits_of(read_mask(rans, nets, "child", bricks, lambda _: -1, like), None)
         active = [dict.fromkeys(cells(0), 0) for _ in bricks]
         if flags >> (level == "lower") & 1:
-            around = pyramid(child, bricks)
-            active = bits_of(read_mask(rans, nets, "active", bricks, outside, around), child)
+            active = bits_of(read_mask(rans, nets, "active", bricks, outside, pyramid(child, bricks)), child)
         arrays[f"{level} child"], arrays[f"{level} active"] = (joined(b, len(origins), level) for b in (child, active))
-        for brick, bits in zip(bricks, active, strict=True):
-            tiles.update(
-                {(voxels, tuple(8 * b + c for b, c in zip(brick, at, strict=True))): 1 for at, on in bits.items() if on}
-            )
+        add_tiles(tiles, bricks, active, voxels)
         origins = children(arrays[f"{level} child"], origins, edge, voxels)
     rans.end()
 

@@ -1,5 +1,6 @@
 """Topology by networks: every tree comes back, the native code gives the definition's bytes, damage is one error."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ from hypothesis import strategies as st
 
 from neuralvdb import topology
 from neuralvdb.errors import DamagedFile
-from neuralvdb.topology import Topology, _topology, lossless, neural, priors
+from neuralvdb.topology import Topology, _topology, differing, lossless, neural, priors, resembles
 from neuralvdb.topology.context import FAMILIES, ORDER, inputs_of, offsets
 from neuralvdb.volume import VdbReader, lookup
+from neuralvdb.volume.grid import unpack
 
 quick = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -112,6 +114,42 @@ def test_phases_see_what_is_known():
             own = np.array([octant >> 2 & 1, octant >> 1 & 1, octant & 1])
             seen = (own + offsets(family, phase)[1]) % 2 @ np.array([4, 2, 1])
             assert {ORDER.index(o) for o in seen} == set(range(phase))
+
+
+def varied(one: Topology, seed: int) -> Topology:
+    """A topology that resembles `one`: a few voxels others."""
+    rng = np.random.default_rng(seed)
+    noise = np.packbits(rng.random((len(one.leaf_active), 512)) < 0.01, axis=1, bitorder="little")
+    return replace(one, leaf_active=one.leaf_active ^ noise)
+
+
+@given(st.data(), st.integers(0, 1 << 32))
+@few
+def test_every_tree_comes_back_from_another(drawn, data, seed):
+    one, other = data.draw(drawn), data.draw(drawn)
+    for base in (other, one, varied(one, seed)):
+        payload = neural.encode(one, (7, base))
+        assert payload == neural.encode(one, (7, base), implementation="reference", threads=2)
+        assert_same(one, neural.decode(payload, one.nbytes, "x", {7: base}.__getitem__))
+
+
+def test_what_resembles_another_costs_less(sample):
+    one = of_file(sample)[0]
+    like = varied(one, 1)
+    codec, payload = topology.encode(like, (0, one))
+    assert resembles(like, one) and codec == 2
+    assert len(payload) < 0.9 * len(topology.encode(like)[1])
+    assert len(neural.encode(one, (0, one))) < 0.1 * len(neural.encode(one))
+
+
+@given(st.data())
+@few
+def test_differing_voxels_are_counted(drawn, data):
+    one, other = data.draw(drawn), data.draw(drawn)
+    assert differing(one, one) == 0
+    assert differing(one, other) == differing(other, one)
+    mask = varied(one, 3)
+    assert differing(one, mask) == int((unpack(one.leaf_active) ^ unpack(mask.leaf_active)).sum())
 
 
 @pytest.fixture(scope="module")

@@ -199,15 +199,9 @@ inline void classifyCells(const View& view, const Stencil& stencil, const Net& n
     }
 }
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define NVDB_CLONES __attribute__((target_clones("avx2", "default"), flatten))
-#else
-#define NVDB_CLONES
-#endif
-
 // Classes (2 each) of the cells `first` to `last`, which are sorted by brick.
-NVDB_CLONES inline void classifyRange(const View& view, const Stencil& stencil, const Net& net, const int32_t* rows,
-    const int16_t* cells, size_t first, size_t last, uint8_t* classes)
+inline void classifyPlain(const View& view, const Stencil& stencil, const Net& net, const int32_t* rows, const int16_t* cells,
+    size_t first, size_t last, uint8_t* classes)
 {
     switch (net.groups) {
         case 1: return classifyCells<1>(view, stencil, net, rows, cells, first, last, classes);
@@ -215,6 +209,25 @@ NVDB_CLONES inline void classifyRange(const View& view, const Stencil& stencil, 
         case 3: return classifyCells<3>(view, stencil, net, rows, cells, first, last, classes);
         default: return classifyCells<4>(view, stencil, net, rows, cells, first, last, classes);
     }
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx2,fma"), flatten)) inline void classifyFast(const View& view, const Stencil& stencil, const Net& net,
+    const int32_t* rows, const int16_t* cells, size_t first, size_t last, uint8_t* classes)
+{
+    classifyPlain(view, stencil, net, rows, cells, first, last, classes);
+}
+#endif
+
+// The same, compiled for this machine where that is worth it.
+inline void classifyRange(const View& view, const Stencil& stencil, const Net& net, const int32_t* rows, const int16_t* cells,
+    size_t first, size_t last, uint8_t* classes)
+{
+#if defined(__x86_64__)
+    static const bool fast = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (fast) return classifyFast(view, stencil, net, rows, cells, first, last, classes);
+#endif
+    classifyPlain(view, stencil, net, rows, cells, first, last, classes);
 }
 
 } // namespace nvdb

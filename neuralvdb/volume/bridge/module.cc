@@ -78,6 +78,20 @@ nb::dict outlineGrid(Reader& reader, size_t index) {
     return out;
 }
 
+MaskView toMaskView(Borrow from) {
+    MaskView view;
+    view.children = from.rows("child_origins");
+    view.tiles = from.rows("tile_origins");
+    view.child_origins = from.get<int32_t>("child_origins", {view.children, 3});
+    view.tile_origins = from.get<int32_t>("tile_origins", {view.tiles, 3});
+    view.tile_active = from.get<uint8_t>("tile_active", {view.tiles});
+    const size_t U = view.children, L = from.rows("lower_child"), N = from.rows("leaf_active");
+    view.upper = {U, from.get<uint8_t>("upper_child", {U, 4096}), from.get<uint8_t>("upper_active", {U, 4096})};
+    view.lower = {L, from.get<uint8_t>("lower_child", {L, 512}), from.get<uint8_t>("lower_active", {L, 512})};
+    view.leaf = {N, nullptr, from.get<uint8_t>("leaf_active", {N, 64})};
+    return view;
+}
+
 Entry toEntry(const nb::dict& from) {
     Entry entry;
     entry.unique_name = fromBytes(nb::cast<nb::bytes>(from["unique_name"]));
@@ -99,6 +113,14 @@ void writeTree(Writer& writer, nb::dict entry, nb::bytes metadata, nb::bytes tra
         returnMemory();
     });
     if (!known) throw nb::value_error(("no arrays for grid type " + to.type).c_str());
+}
+
+void writeMask(Writer& writer, nb::dict entry, nb::bytes metadata, nb::bytes transform, nb::dict arrays) {
+    const Entry to = toEntry(entry);
+    const std::string meta = fromBytes(metadata), xform = fromBytes(transform);
+    const MaskView view = toMaskView(Borrow(arrays));
+    nb::gil_scoped_release release;
+    writer.writeMask(to, meta, xform, view);
 }
 
 void writeSerial(Writer& writer, nb::dict entry, nb::bytes metadata, nb::bytes transform, nb::bytes blob) {
@@ -236,6 +258,7 @@ NB_MODULE(_bridge, m) {
             new (self) Writer(toPath(path), fromBytes(metadata), grids, fromBytes(uuid), compressionFlags(compression), version);
         }, nb::arg("path"), nb::arg("metadata"), nb::arg("grids"), nb::arg("uuid"), nb::arg("compression"), nb::arg("version"))
         .def("write_tree", &writeTree)
+        .def("write_mask", &writeMask)
         .def("write_serial", &writeSerial)
         .def("write_instance", &writeInstance)
         .def("write_raw", &writeRaw)

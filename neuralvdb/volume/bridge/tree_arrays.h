@@ -274,4 +274,58 @@ typename TreeT::Ptr importTree(const TreeView<typename TreeT::ValueType>& view, 
     return tree;
 }
 
+// The masks of a tree, as above, without values.
+struct MaskView {
+    size_t children, tiles;
+    const int32_t *child_origins, *tile_origins;
+    const uint8_t* tile_active;
+    struct { size_t nodes; const uint8_t *child, *active; } upper, lower, leaf;
+};
+
+// Adds active tiles to `parents` and gives back their new children, in order; `make` builds one at an origin.
+template<typename NodeT, typename ViewT, typename MakeT>
+std::vector<typename NodeT::ChildNodeType*> addMasks(
+    const std::vector<NodeT*>& parents, const ViewT& view, size_t expected, MakeT make)
+{
+    constexpr size_t slots = NodeT::NUM_VALUES;
+    firstChildren(view.child, parents.size(), slots / 8, expected);
+    std::vector<typename NodeT::ChildNodeType*> made;
+    for (size_t i = 0; i < parents.size(); ++i) {
+        for (uint32_t n = 0; n < slots; ++n) {
+            if (bit(view.child + i * slots / 8, n)) {
+                made.push_back(make(parents[i]->offsetToGlobalCoord(n), made.size()));
+                parents[i]->addChild(made.back());
+            } else if (bit(view.active + i * slots / 8, n)) {
+                parents[i]->addTile(n, true, true);
+            }
+        }
+    }
+    return made;
+}
+
+// The tree that `view` describes; active and true are the same.
+inline openvdb::MaskTree::Ptr importMask(const MaskView& view) {
+    using UpperT = openvdb::MaskTree::RootNodeType::ChildNodeType;
+    using LowerT = UpperT::ChildNodeType;
+    using LeafT = openvdb::MaskTree::LeafNodeType;
+    auto tree = std::make_shared<openvdb::MaskTree>(false);
+    auto coord = [](const int32_t* at) { return openvdb::Coord(at[0], at[1], at[2]); };
+    for (size_t i = 0; i < view.tiles; ++i) {
+        if (view.tile_active[i]) tree->root().addTile(coord(view.tile_origins + 3 * i), true, true);
+    }
+    std::vector<UpperT*> uppers;
+    for (size_t i = 0; i < view.children; ++i) {
+        uppers.push_back(new UpperT(coord(view.child_origins + 3 * i), false));
+        tree->root().addChild(uppers.back());
+    }
+    const auto lowers = addMasks(uppers, view.upper, view.lower.nodes,
+        [](const openvdb::Coord& origin, size_t) { return new LowerT(origin, false); });
+    addMasks(lowers, view.lower, view.leaf.nodes, [&](const openvdb::Coord& origin, size_t i) {
+        auto* leaf = new LeafT(origin, false);
+        leaf->setValueMask(loadMask<LeafT::NodeMaskType>(view.leaf.active + i * LeafT::NUM_VALUES / 8));
+        return leaf;
+    });
+    return tree;
+}
+
 } // namespace nvdb

@@ -118,6 +118,18 @@ template void Writer::writeTree<openvdb::DoubleGrid>(const Entry&, const std::st
 template void Writer::writeTree<openvdb::Vec3SGrid>(const Entry&, const std::string&, const std::string&, const TreeView<openvdb::Vec3s>&);
 template void Writer::writeTree<openvdb::Vec3DGrid>(const Entry&, const std::string&, const std::string&, const TreeView<openvdb::Vec3d>&);
 
+void Writer::writeMask(const Entry& entry, const std::string& metadata, const std::string& transform,
+    const MaskView& view)
+{
+    auto grid = makeGrid(entry.type, metadata, transform);
+    auto mask = openvdb::gridPtrCast<openvdb::MaskGrid>(grid);
+    if (!mask) throw Damaged("grid type " + entry.type + " is no mask");
+    mask->setSaveFloatAsHalf(false); // what it said of values means nothing now
+    mask->setGridClass(openvdb::GRID_UNKNOWN);
+    mask->setTree(importMask(view));
+    writeGrid(entry, *mask, true, 0);
+}
+
 void Writer::writeSerial(const Entry& entry, const std::string& metadata, const std::string& transform,
     const std::string& blob)
 {

@@ -23,6 +23,8 @@ public:
     template<typename GridT>
     void writeTree(const Entry& entry, const std::string& metadata, const std::string& transform,
         const TreeView<typename GridT::ValueType>& view);
+    // The masks of a tree as a grid of type mask: what is active in it.
+    void writeMask(const Entry& entry, const std::string& metadata, const std::string& transform, const MaskView& view);
     void writeSerial(const Entry& entry, const std::string& metadata, const std::string& transform,
         const std::string& blob);
     void writeInstance(const Entry& entry, const std::string& metadata, const std::string& transform);

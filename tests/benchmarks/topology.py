@@ -1,0 +1,162 @@
+"""Bytes and decoding speed of topologies against general compressors of the leaf masks alone.
+
+    python -P tests/benchmarks/topology.py FILE_OR_FOLDER... [-o data/results/topology.md] [--threads 2] [--runs 5]
+
+Every different topology of the files is coded once, the whole of it: root, nodes, tiles and leaf masks. What is decoded
+is compared before anything is printed. Times are the smallest of several runs.
+"""
+
+import argparse
+import tempfile
+import time
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import zstandard
+from tqdm import tqdm
+
+from neuralvdb import Settings, compress, topology
+from neuralvdb.codec.decode import FrameReader
+from neuralvdb.settings import Bound
+from neuralvdb.topology import Topology
+from neuralvdb.volume import VdbReader, describe_metadata
+from neuralvdb.volume.grid import popcount
+
+LARGE = 100_000  # active voxels
+HEADER = """# Topology
+
+`python -P tests/benchmarks/topology.py DATA` on {threads} threads, best of {runs}.
+Whole topologies (root, nodes, tiles, leaf masks) against zlib -9 and zstd -19 of the leaf masks alone; `share` is the
+part of zstd -19 that is needed, `decode` in million bits of leaf masks per second. Every topology is listed once.
+
+| grid | class | active voxels | leaves | zlib | zstd -19 | topology | codec | share | decode |
+| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"""
+
+
+@dataclass
+class Row:
+    """A topology. Sizes in bytes; seconds to decode it."""
+
+    name: str
+    kind: str
+    voxels: int
+    leaves: int
+    zlib: int
+    zstd: int
+    size: int
+    codec: int
+    seconds: float
+
+    @property
+    def share(self) -> float:
+        """Of zstd -19."""
+        return self.size / self.zstd
+
+    @property
+    def speed(self) -> float:
+        """Million bits of leaf masks per second."""
+        return self.leaves * 512 / self.seconds / 1e6
+
+    def text(self) -> str:
+        """A row of the table."""
+        sizes = f"{self.voxels} | {self.leaves} | {self.zlib} | {self.zstd} | {self.size} | {self.codec}"
+        return f"| {self.name} | {self.kind} | {sizes} | {self.share:.3f} | {self.speed:.1f} |"
+
+
+def fastest(runs: int, job) -> float:
+    """Seconds of the fastest run."""
+    times = []
+    for _ in range(runs):
+        began = time.perf_counter()
+        job()
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def measure(name: str, kind: str, one: Topology, threads: int, runs: int) -> Row:
+    """The row of a topology. Exits where it does not come back."""
+    codec, payload = topology.encode(one, threads=threads)
+    decode = lambda: topology.decode(codec, payload, one.nbytes, name, threads=threads)  # noqa: E731
+    if any(not np.array_equal(a, b) for a, b in zip(one.masks, decode().masks, strict=True)):
+        raise SystemExit(f"{name}: another topology comes back; no figures")
+    raw = one.leaf_active.tobytes()
+    sizes = len(zlib.compress(raw, 9)), len(zstandard.ZstdCompressor(level=19).compress(raw)), len(payload)
+    return Row(name, kind, popcount(one.leaf_active), len(one.leaf_active), *sizes, codec, fastest(runs, decode))
+
+
+def rows_of(path: Path, root: Path, threads: int, runs: int) -> list[Row]:
+    """Rows of the different topologies of a file."""
+    found = {}
+    for grid in VdbReader(path):
+        if grid.tree is not None and len(grid.tree.leaf):
+            one = Topology.of(grid.tree)
+            key = b"".join(mask.tobytes() for mask in one.masks)
+            if key not in found:
+                kind = describe_metadata(grid.metadata).get("class", ("", "unknown"))[1]
+                name = f"{path.relative_to(root) if path != root else path.name} {grid.name}"
+                found[key] = measure(name, kind, one, threads, runs)
+    return list(found.values())
+
+
+def share_of_time(path: Path, runs: int) -> tuple[float, float]:
+    """Seconds for the topologies of a file and for all of its grids, coded with an error of 1 %."""
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder) / "x.neuralvdb"
+        compress(path, archive, Settings(bounds=(Bound(0.01, relative=True),), verify=False))
+        with FrameReader(archive) as frame:
+            grids = range(len(frame.table.grids))
+            trees = [i for i in grids if frame.table.grids[i].leaves]
+            topologies = fastest(runs, lambda: [frame.topology(i) for i in trees])
+            return topologies, fastest(runs, lambda: [frame.read(i) for i in grids])
+
+
+def average(name: str, rows: list[Row]) -> str:
+    """A line about some rows."""
+    if not rows:
+        return f"- {name}: none"
+    return f"- {name}: {np.mean([row.share for row in rows]):.3f} of zstd -19 on average over {len(rows)}"
+
+
+def summary(rows: list[Row], files: list[Path], runs: int) -> list[str]:
+    """What the rows say together."""
+    fog = [row for row in rows if row.kind != "level set" and row.voxels > LARGE]
+    large = [row for row in rows if row.codec == 1 and row.voxels > LARGE]
+    lines = [
+        average(f"fog volumes and other scalars and vectors of more than {LARGE} active voxels", fog),
+        average("the same, without those that repeat a few masks (codec 0)", [row for row in fog if row.codec == 1]),
+        average("level sets", [row for row in rows if row.kind == "level set"]),
+        average("level sets that networks code (codec 1)", [r for r in rows if r.kind == "level set" and r.codec == 1]),
+    ]
+    if large:
+        bits, seconds = sum(512 * row.leaves for row in large), sum(row.seconds for row in large)
+        lines.append(f"- decoding by networks, over {LARGE} voxels: {bits / seconds / 1e6:.1f} million bits per second")
+    for path in files:
+        part, whole = share_of_time(path, runs)
+        lines.append(f"- {path.name} at a relative error of 1 %: topology is {part / whole:.1%} of the decoding time")
+    return lines
+
+
+def main() -> None:
+    """Measures and prints or writes the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("paths", nargs="+", type=Path)
+    parser.add_argument("-o", "--output", type=Path)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--runs", type=int, default=5)
+    args = parser.parse_args()
+    files = [(p, root) for root in args.paths for p in (sorted(root.rglob("*.vdb")) if root.is_dir() else [root])]
+    files = [(path, root) for path, root in files if not {"malformed", "variants"} & set(path.parts)]
+    rows = [row for item in tqdm(files, unit="file") for row in rows_of(*item, args.threads, args.runs)]
+    timed = [path for path, _ in files if path.name in ("smoke.vdb", "wdas_cloud_sixteenth.vdb")]
+    lines = [HEADER.format(threads=args.threads, runs=args.runs), *(row.text() for row in rows), ""]
+    text = "\n".join([*lines, *summary(rows, timed, args.runs)]) + "\n"
+    if args.output:
+        args.output.write_text(text)
+    else:
+        print(text, end="")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""nvdb decompress --topology-only: mask grids of what is active."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import neuralvdb
+from neuralvdb import Settings
+from neuralvdb.errors import UsageError
+from neuralvdb.settings import Bound
+from neuralvdb.volume import Storage, VdbReader
+
+
+def active_of(path: Path) -> list[tuple[str, int, int, tuple]]:
+    """Name, active voxels, active tiles and box of every grid."""
+    reader = VdbReader(path)
+    outlines = [reader.outline(i) for i in range(len(reader.entries))]
+    return [
+        (entry.name, outline.active_voxels, outline.active_tiles, outline.active_bbox)
+        for entry, outline in zip(reader.entries, outlines, strict=True)
+    ]
+
+
+def test_masks_of_real_files(real_vdb, tmp_path):
+    archive, masks = tmp_path / "x.neuralvdb", tmp_path / "masks.vdb"
+    neuralvdb.compress(real_vdb, archive, Settings(verify=False))
+    report = neuralvdb.decompress(archive, masks, Settings(topology_only=True))
+    reader = VdbReader(masks)
+    assert {entry.grid_type for entry in reader.entries} <= {"Tree_mask_5_4_3"}
+    source = VdbReader(real_vdb)
+    trees = {grid.unique_name for grid in source if grid.storage is Storage.TREE}
+    wanted = [row for row, entry in zip(active_of(real_vdb), source.entries, strict=True) if entry.unique_name in trees]
+    assert active_of(masks) == wanted
+    assert len(report.grids) + len(report.notes) == len(source.entries)
+
+
+def test_the_mask_is_the_same_voxels(sample, tmp_path):
+    """As OpenVDB serialises the tree: its leaf masks are those of the source, in order."""
+    archive, masks = tmp_path / "x.neuralvdb", tmp_path / "masks.vdb"
+    neuralvdb.compress(sample, archive)
+    neuralvdb.decompress(archive, masks, Settings(topology_only=True, grids=("density",)))
+    (grid,) = VdbReader(masks)
+    leaves = VdbReader(sample).read(0).tree.leaf.active
+    assert grid.storage is Storage.SERIAL
+    assert all(mask.tobytes() in grid.blob for mask in leaves)
+
+
+def test_a_pruned_mask_is_that_of_the_grid(sample, tmp_path):
+    archive = tmp_path / "x.neuralvdb"
+    options = Settings(bounds=(Bound(0.02, relative=True),), topology="pruned", grids=("density",))
+    assert neuralvdb.compress(sample, archive, options).pruned
+    neuralvdb.decompress(archive, tmp_path / "masks.vdb", Settings(topology_only=True))
+    neuralvdb.decompress(archive, tmp_path / "values.vdb")
+    (mask,), (values,) = active_of(tmp_path / "masks.vdb"), active_of(tmp_path / "values.vdb")
+    assert mask[:3] == values[:3]
+
+
+def test_with_a_box_it_is_refused(sample, tmp_path):
+    neuralvdb.compress(sample, tmp_path / "x.neuralvdb", Settings(verify=False))
+    with pytest.raises(UsageError, match="topology alone"):
+        neuralvdb.decompress(tmp_path / "x.neuralvdb", tmp_path / "y.vdb", Settings(topology_only=True, lod=1))
+
+
+def test_the_command(sample, tmp_path, nvdb):
+    nvdb("compress", sample, "-o", tmp_path / "x.neuralvdb")
+    done = nvdb("decompress", tmp_path / "x.neuralvdb", "--topology-only", "-o", tmp_path / "masks.vdb")
+    assert done.returncode == 0, done.stderr
+    assert np.array_equal([row[0] for row in active_of(tmp_path / "masks.vdb")], ["density", "temperature", "velocity"])

@@ -1,0 +1,71 @@
+"""Training of the topology's networks: reproducible, and its float networks are those that code."""
+
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neuralvdb.topology import Topology, network, priors
+from neuralvdb.topology.context import FAMILIES, VOXELS, inputs_of
+from neuralvdb.volume import VdbReader
+from neuralvdb.volume.grid import LOWER_LOG2, UPPER_LOG2, child_origins, popcount, unpack
+
+pytestmark = pytest.mark.skipif(find_spec("torch") is None, reason="torch is absent; training needs it")
+
+STEPS = {family.name: 3 for family in FAMILIES}
+
+
+def voxels(topology: Topology) -> np.ndarray:
+    """Coordinates (n, 3) of the active voxels of leaves."""
+    lower = child_origins(topology.child_origins, topology.upper_child, UPPER_LOG2, 128)
+    leaves = child_origins(lower, topology.lower_child, LOWER_LOG2, 8)
+    return child_origins(leaves, topology.leaf_active, 3, 1)
+
+
+@given(st.data(), st.permutations([0, 1, 2]), st.lists(st.booleans(), min_size=3, max_size=3))
+@settings(max_examples=8, deadline=None)
+def test_turning_moves_every_voxel(drawn, data, axes, mirrored):
+    from neuralvdb.fit.topology import turned
+
+    one = data.draw(drawn)
+    there = turned(one, axes, mirrored)
+    moved = np.where(mirrored, -1 - voxels(one)[:, axes], voxels(one)[:, axes])
+    assert np.array_equal(np.unique(voxels(there), axis=0), np.unique(moved, axis=0))
+    for before, after in zip(one.masks, there.masks, strict=True):
+        assert (before.shape, popcount(before)) == (after.shape, popcount(after))
+
+
+def test_the_same_seed_gives_the_same_networks(sample):
+    from neuralvdb.fit.topology import cases_of, train_prior
+
+    def trained(seed: int) -> priors.Prior:
+        rng = np.random.default_rng(seed)
+        return train_prior(cases_of([sample], rng, 1), rng, steps=STEPS, turns=1, limit=200, seed=seed)
+
+    one, again = (trained(5) for _ in range(2))
+    assert one.identity == again.identity != priors.load().identity
+
+
+def test_integers_are_near_the_trained_network():
+    import torch
+
+    from neuralvdb.fit.topology import Model, to_integers
+
+    torch.manual_seed(3)
+    model = Model(inputs_of(VOXELS, 5), VOXELS.hidden)
+    x = np.random.default_rng(4).integers(-1, 2, (500, inputs_of(VOXELS, 5)))
+    with torch.no_grad():
+        logits = model(torch.from_numpy(x).float()).numpy()
+    found = network.classes(to_integers(model), (16 * x).astype(np.int16))
+    assert np.abs(found - (4 * logits + 31.5)).max() < 1.5
+
+
+def test_thinning_leaves_the_higher_values(sample):
+    from neuralvdb.fit.topology import cases_of
+
+    tree = VdbReader(sample).read(0).tree
+    found = [case for case, base in cases_of([sample], np.random.default_rng(1), 3) if base is None]
+    whole = int(unpack(tree.leaf.active).sum())
+    assert sum(popcount(case.leaf_active) < whole for case in found) >= 3
