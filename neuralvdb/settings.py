@@ -33,15 +33,16 @@ class Bound:
 
 @dataclass(frozen=True)
 class Preset:
-    """A quality. step and knee (fog), rel_error (velocity): shares of the range; voxels (level sets). 0 is lossless."""
+    """A quality: for fog and for flame a step and a knee, for velocity a maximum error, all as shares of the range, for
+    level sets a maximum error in voxels. What is 0 is lossless."""
 
-    step: float = 0.0
-    knee: float = 0.0
-    rel_error: float = 0.0
-    voxels: float = 0.0
+    fog: tuple[float, float] = (0.0, 0.0)
+    flame: tuple[float, float] = (0.0, 0.0)
+    velocity: float = 0.0
+    levelset: float = 0.0
 
 
-_KINDS = {"fog": {"step", "knee"}, "velocity": {"rel_error"}, "levelset": {"voxels"}}
+_KINDS = {"fog": ("step", "knee"), "flame": ("step", "knee"), "velocity": ("rel_error",), "levelset": ("voxels",)}
 _SHIPPED = Path(__file__).with_name("configs") / "presets.toml"
 
 
@@ -81,17 +82,17 @@ def presets(path: str = "") -> dict[str, Preset]:
 
 
 def _preset(table: object, where: str) -> Preset:
-    kinds = table.items() if isinstance(table, dict) else [("", {})]
-    numbers: dict[str, float] = {}
-    for kind, values in kinds:
-        if not isinstance(values, dict) or set(values) != _KINDS.get(kind):
-            known = ", ".join(f"{name} = {{ {', '.join(sorted(keys))} }}" for name, keys in _KINDS.items())
+    found: dict[str, tuple[float, ...] | float] = {}
+    for kind, values in table.items() if isinstance(table, dict) else [("", {})]:
+        if not isinstance(values, dict) or kind not in _KINDS or set(values) != set(_KINDS[kind]):
+            known = ", ".join(f"{name} = {{ {', '.join(keys)} }}" for name, keys in _KINDS.items())
             raise UsageError(f"{where}: '{kind}' is not one of {known}")
-        numbers |= values
-    for name, value in numbers.items():
-        if type(value) not in (int, float) or not (0 < value < 1e6 or (name == "knee" and value == 0)):
-            raise UsageError(f"{where}: {name} = {value!r} is no number above 0")
-    return Preset(**numbers)
+        for name, value in values.items():
+            if type(value) not in (int, float) or not (0 < value < 1e6 or (name == "knee" and value == 0)):
+                raise UsageError(f"{where}: {name} = {value!r} is no number above 0")
+        numbers = tuple(float(values[name]) for name in _KINDS[kind])
+        found[kind] = numbers if len(numbers) > 1 else numbers[0]
+    return Preset(**found)
 
 
 @dataclass(frozen=True)

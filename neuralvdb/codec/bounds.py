@@ -13,6 +13,7 @@ from neuralvdb.values.promise import Promise
 from neuralvdb.volume import VolumeGrid, describe_metadata, describe_transform
 from neuralvdb.volume.grid import unpack
 
+FLAMES = ("temperature", "flame", "fire", "heat", "fuel", "burn", "blackbody", "emission")  # parts of grid names
 OUTLIERS = 1e-4  # share of values at either end that do not count for the range that a preset is a share of
 
 
@@ -30,7 +31,7 @@ def promise_for(grid: VolumeGrid, settings: Settings) -> Promise | None:
     level_set = metadata.get("class", ("", ""))[1] == "level set"
     family = "levelset" if level_set else "velocity" if grid.tree.leaf.values.ndim == 3 else "fog"
     if not wanted and family == "fog":
-        return mean_promise(grid, settings.preset)
+        return mean_promise(grid, *(settings.preset.flame if _is_flame(grid.name) else settings.preset.fog))
     bound = wanted[-1] if wanted else _preset_bound(settings.preset, level_set)
     if bound.decibels:
         return _psnr_promise(grid, family, bound.value)
@@ -44,14 +45,19 @@ def promise_for(grid: VolumeGrid, settings: Settings) -> Promise | None:
     return Promise(float(size), family, grid.half, bound.ratio)
 
 
-def mean_promise(grid: VolumeGrid, preset: Preset) -> Promise | None:
-    """The mean lattice of a preset for a fog-like grid, None where it has no range to speak of."""
+def mean_promise(grid: VolumeGrid, step: float, knee: float) -> Promise | None:
+    """The mean lattice for a scalar grid, step and knee as shares of its range; None where that is nothing."""
     low, high = active_range(grid, OUTLIERS)
     span = high - low
-    if not 0 < preset.step * span < np.inf:
+    if not 0 < step * span < np.inf:
         return None
-    steps = {"step": preset.step * span, "knee": preset.knee * span}
-    return Promise(np.inf, "fog-mean", grid.half, **steps, positive=active_range(grid)[0] >= 0)
+    positive = active_range(grid)[0] >= 0
+    return Promise(np.inf, "fog-mean", grid.half, step=step * span, knee=knee * span, positive=positive)
+
+
+def _is_flame(name: str) -> bool:
+    """Whether a scalar grid is one that a renderer makes light of rather than shade."""
+    return any(word in name.lower() for word in FLAMES)
 
 
 def _psnr_promise(grid: VolumeGrid, family: str, decibels: float) -> Promise | None:
@@ -66,7 +72,7 @@ def _psnr_promise(grid: VolumeGrid, family: str, decibels: float) -> Promise | N
 
 
 def _preset_bound(preset: Preset, level_set: bool) -> Bound:
-    return Bound(preset.voxels, relative=False) if level_set else Bound(preset.rel_error, relative=True)
+    return Bound(preset.levelset, relative=False) if level_set else Bound(preset.velocity, relative=True)
 
 
 def active_range(grid: VolumeGrid, outliers: float = 0.0) -> tuple[float, float]:

@@ -125,7 +125,11 @@ def main() -> None:
         for name in args.cases.split(","):
             body += measure(name, CASES[name], args.data, args.output, Path(folder))
     head = ["case", "preset", "bit/voxel", "T-PSNR 1", "8", "50", "picture PSNR", "largest local difference"]
-    steps = ", ".join(f"{name} step {p.step:g} knee {p.knee:g}" for name, p in presets().items())
+    kinds = (("fog", "fog"), ("flame", "temperature"))
+    steps = "; ".join(
+        f"{name} " + ", ".join("{} step {:g} knee {:g}".format(text, *getattr(p, kind)) for kind, text in kinds)
+        for name, p in presets().items()
+    )
     title = "# Presets by rendering\n\n`python -P tests/benchmarks/pictures.py DATA`\n\n"
     text = f"{title}Presets (shares of the range): {steps}.\n\n{RULES}\n{table(head, body)}"
     print(text)

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from neuralvdb.codec.bounds import mean_promise
 from neuralvdb.codec.encode import CodedValues, encode_values
-from neuralvdb.settings import Bound, Preset, Settings
+from neuralvdb.settings import Bound, Settings
 from neuralvdb.values import lossy
 from neuralvdb.volume import Storage, Tree, VdbReader, VolumeGrid, describe_metadata
 from neuralvdb.volume.lookup import bricks_at
@@ -60,7 +60,7 @@ def code_tolerance(grid: VolumeGrid, relative_bound: float) -> tuple[int, Volume
 
 def code_quality(grid: VolumeGrid, step: float) -> tuple[int, VolumeGrid]:
     """The same on the mean lattice, as the presets do it: a step as a share of the active range, the presets' knee."""
-    promise = mean_promise(grid, Preset(step, KNEE))
+    promise = mean_promise(grid, step, KNEE)
     coded = CodedValues(1, *lossy.encode(grid.tree, promise))
     return coded.size, replace(grid, tree=coded.tree)
 
