@@ -14,6 +14,7 @@ from neuralvdb.values.lossless import put_shell
 from neuralvdb.values.promise import Promise, put_head
 from neuralvdb.volume.grid import Level, Tree, unpack
 
+_ROWS = 256  # leaves that are compared at a time
 _SAMPLE = 64  # leaves that a family is tried on
 
 Domain = tuple[list[list[Record]], bytes]  # records by component and octave, and exceptions
@@ -104,13 +105,17 @@ def _exceptions(tree: Tree, part: domain.Domain, values: np.ndarray, promise: Pr
     out = FieldWriter()
     on = unpack(tree.leaf.active[part.leaves])
     for component in range(values.shape[2]):
-        x, y = values_of(tree)[part.leaves, :, component], values[part.leaves, :, component]
-        off = on & ~promise.kept(x, y)
-        place = np.flatnonzero(off)
-        out.put_varint(len(place))
-        if len(place):
-            put_array(out, np.diff(place, prepend=0).astype(np.uint64))
-            put_array(out, x[off])
-            y[off] = x[off]
-            values[part.leaves, :, component] = y
+        place, exact = [], []
+        for start in range(0, len(on), _ROWS):
+            leaves = part.leaves[start : start + _ROWS]
+            x, y = values_of(tree)[leaves, :, component], values[leaves, :, component]
+            off = on[start : start + _ROWS] & ~promise.kept(x, y)
+            place.append(np.flatnonzero(off) + start * off.shape[1])
+            exact.append(x[off])
+            values[leaves, :, component] = np.where(off, x, y)
+        numbers = np.concatenate(place)
+        out.put_varint(len(numbers))
+        if len(numbers):
+            put_array(out, np.diff(numbers, prepend=0).astype(np.uint64))
+            put_array(out, np.concatenate(exact))
     return out.getvalue()

@@ -71,6 +71,7 @@ def encode(
         predictions: np.ndarray, classes: np.ndarray, j: int, row: np.ndarray, place: np.ndarray
     ) -> np.ndarray:
         if j not in gaps:
+            gaps.clear()
             gaps[j] = exact_gaps(exact[j], floors[j + 1], AXES[j % 3], lattice)
         error = (gaps[j][row, place] - predictions) / STEPS[j]
         q = np.sign(error) * np.floor(np.abs(error) + 0.5 - dead[classes]).clip(0, residual.MAX_RESIDUAL)

@@ -1,0 +1,68 @@
+"""One table of checksums for every implementation, number of threads and machine: what is coded, and what is decoded.
+
+There is no column for the device. A change of the format, the networks or the tables changes the rows, on purpose.
+"""
+
+import numpy as np
+import pytest
+import xxhash
+
+from neuralvdb.topology import Topology
+from neuralvdb.values import lossless, lossy
+from neuralvdb.values.promise import Promise
+from neuralvdb.values.reader import Reader
+from neuralvdb.volume import from_dense
+from neuralvdb.volume.grid import TREE_TYPES
+
+# case: XXH3-64 of the payloads of TILE sections, one after the other, and of the decoded leaf values
+TABLE = {
+    "fog": ("e0b51d39c2542a8a", "9fea52a9c86a7912"),
+    "fog, half": ("8c9c305d47e9f99a", "fcbd75f61f4e611f"),
+    "fog, tolerance": ("7fb8aebbf5d3ca1a", "8b428dcb7d9a8fca"),
+    "level set": ("be050768d92852dd", "a5e6b89334dbbdbd"),
+    "velocity": ("5e412e9f392021a3", "06d650cf1cddc6d8"),
+    "means": ("a88eec82a0cf9241", "c65cc9747d16d44e"),
+    "means, companded": ("2edae04b22f22563", "659c51afebaa016d"),
+    "means, bounded": ("108cc5422ede5d69", "ad6cb0890fa31c96"),
+}
+
+
+def field(components: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Values (40, 24, 32[, 3]) float32 and a mask, made of integers: the same bits everywhere."""
+    x, y, z = np.indices((40, 24, 32))
+    hill = x * (39 - x) * y * (23 - y) * z * (31 - z)
+    noise = (x * 73 + y * 179 + z * 283) ** 2 % 251
+    parts = [((hill >> 10 + c) + noise).astype(np.float32) / np.float32(1 << 12) for c in range(components)]
+    return (np.stack(parts, -1) if components > 1 else parts[0]), (hill > 1 << 14) & (noise % 17 > 0)
+
+
+def cases() -> dict[str, Promise]:
+    """What is coded."""
+    return {
+        "fog": Promise(0.002, "fog", False),
+        "fog, half": Promise(0.002, "fog", True),
+        "fog, tolerance": Promise(0.001, "fog", False, 0.05),
+        "level set": Promise(0.002, "levelset", False),
+        "velocity": Promise(0.002, "velocity", False),
+        "means": Promise(np.inf, "fog-mean", False, step=0.01),
+        "means, companded": Promise(np.inf, "fog-mean", False, step=0.01, knee=0.02, positive=True),
+        "means, bounded": Promise(0.02, "fog-mean", False, step=0.01, knee=0.02),
+    }
+
+
+@pytest.mark.parametrize("options", [{}, {"threads": 2}, {"implementation": "reference"}], ids=str)
+@pytest.mark.parametrize("name", cases())
+def test_the_table_holds(name, options):
+    values, active = field(3 if name == "velocity" else 1)
+    grid = from_dense(values, name="g", active=active, origin=(-13, 100, 7))
+    promise = cases()[name]
+    payload, sections, _ = lossy.encode(grid.tree, promise, **options)
+    shape = (Topology.of(grid.tree), *TREE_TYPES[grid.grid_type], lossless.raw_size(grid.tree), "test")
+    tree = Reader(payload, sections, *shape, **options).voxels()
+    coded = b"".join(sections[number] for number in sorted(sections))
+    found = tuple(xxhash.xxh3_64_hexdigest(data) for data in (coded, tree.leaf.values.tobytes()))
+    assert found == TABLE[name]
+
+
+def test_every_row_is_used():
+    assert set(TABLE) == set(cases())
