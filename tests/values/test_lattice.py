@@ -100,15 +100,23 @@ def test_promise_holds(size, seed, share, bound, components, family, half, ratio
     assert_kept(grid_of(values, active), lossy.Promise(bound, family, half, ratio))
 
 
+BOUNDED = {
+    "sample": lossy.Promise(0.01, "fog", False),
+    "means": lossy.Promise(0.01, "fog-mean", False, step=0.01, knee=0.02),
+}
+
+
+@pytest.mark.parametrize("lattice", BOUNDED)
 @pytest.mark.parametrize("odd", [1e30, -np.inf, np.nan, 1e-40])
-def test_odd_values_stay_within_the_promise(odd):
+def test_odd_values_stay_within_the_promise(odd, lattice):
     values = blob(20, 3)
     values[4, 5, 6] = values[7, 7, 7] = odd
-    assert_kept(grid_of(values, np.ones((20, 20, 20), bool)), lossy.Promise(0.01, "fog", False))
+    assert_kept(grid_of(values, np.ones((20, 20, 20), bool)), BOUNDED[lattice])
 
 
+@pytest.mark.parametrize("lattice", BOUNDED)
 @pytest.mark.parametrize("name", ["single voxel", "constant", "checkerboard", "shell", "all NaN"])
-def test_odd_shapes_stay_within_the_promise(name):
+def test_odd_shapes_stay_within_the_promise(name, lattice):
     values = np.zeros((18, 18, 18), np.float32)
     active = np.ones(values.shape, bool)
     x, y, z = np.indices(values.shape)
@@ -124,7 +132,7 @@ def test_odd_shapes_stay_within_the_promise(name):
         values += (x * 0.1).astype(np.float32)
     else:
         values[:] = np.nan
-    assert_kept(grid_of(values, active), lossy.Promise(0.01, "fog", False))
+    assert_kept(grid_of(values, active), BOUNDED[lattice])
 
 
 def test_bytes_do_not_depend_on_threads_or_implementation():

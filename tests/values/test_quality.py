@@ -1,0 +1,113 @@
+"""What quality presets and PSNR ask for is what a grid gets."""
+
+import numpy as np
+import pytest
+
+from neuralvdb.codec.bounds import kept, promise_for
+from neuralvdb.codec.encode import encode_values
+from neuralvdb.codec.search import family_of, psnr
+from neuralvdb.errors import UsageError
+from neuralvdb.settings import Bound, Preset, Settings, presets
+from neuralvdb.values.promise import Promise
+from neuralvdb.volume import from_dense
+
+
+def hill(size: int = 40, name: str = "density", components: int = 1, **options):
+    """A rough hill, 0 to 1, in a ball."""
+    x = np.stack(np.meshgrid(*[np.linspace(-1, 1, size)] * 3, indexing="ij"))
+    radius = np.sqrt((x**2).sum(0))
+    values = np.maximum(0, 1 - radius) * (1 + 0.05 * np.random.default_rng(0).random(radius.shape))
+    if components > 1:
+        values = np.stack([values * (c + 1) for c in range(components)], -1)
+    return from_dense(values.astype(np.float32), name=name, active=radius < 1, **options)
+
+
+def test_presets_differ_by_kind_of_grid():
+    settings = Settings(quality="production")
+    fog, flame = (promise_for(hill(name=name), settings) for name in ("density", "Temperature"))
+    assert (fog.family, flame.family) == ("fog-mean", "fog-mean")
+    assert fog.knee < flame.knee
+    assert fog.positive
+    wind = promise_for(hill(name="v", components=3), settings)
+    assert (wind.family, wind.step) == ("velocity", 0)
+    surface = promise_for(hill(name="s", grid_class="level set", voxel_size=0.5), settings)
+    assert (surface.family, surface.bound) == ("levelset", 0.5 * presets()["production"].levelset)
+
+
+def test_finer_presets_are_nearer_and_larger():
+    grid = hill()
+    coded = [encode_values(grid, Settings(quality=name)) for name in ("preview", "production", "master")]
+    assert [c.codec for c in coded] == [1, 1, 1]
+    assert coded[0].size < coded[1].size < coded[2].size
+    quality = [psnr(grid.tree, c.tree) for c in coded]
+    assert quality[0] + 3 < quality[1] < quality[2] - 3
+
+
+def test_an_outlier_does_not_spoil_the_rest():
+    grid = hill()
+    fine = encode_values(grid, Settings(quality="production"))
+    leaf = int(np.argmax(grid.tree.leaf.values.max(1)))
+    voxel = int(grid.tree.leaf.values[leaf].argmax())
+    grid.tree.leaf.values[leaf, voxel] = 1e30
+    coded = encode_values(grid, Settings(quality="production"))
+    assert coded.codec == 1
+    assert coded.tree.leaf.values[leaf, voxel] == np.float32(1e30)
+    error = np.abs(coded.tree.leaf.values.astype(float) - grid.tree.leaf.values)
+    assert np.median(error) < 2 * np.median(np.abs(fine.tree.leaf.values.astype(float) - grid.tree.leaf.values)) + 1e-6
+
+
+def test_what_renderers_integrate_is_kept():
+    grid = hill()
+    total = grid.tree.leaf.values.sum(dtype=float)
+    for name in presets():
+        decoded = encode_values(grid, Settings(quality=name)).tree.leaf.values
+        assert decoded.min() >= 0
+        assert decoded.sum(dtype=float) == pytest.approx(total, rel=0.002)
+
+
+@pytest.mark.parametrize("components", [1, 3])
+@pytest.mark.parametrize("decibels", [35, 60])
+def test_a_psnr_is_reached_but_not_by_far(decibels, components):
+    grid = hill(components=components)
+    coded = encode_values(grid, Settings(bounds=(Bound(decibels, relative=False, decibels=True),)))
+    assert coded.codec == 1
+    assert decibels <= psnr(grid.tree, coded.tree) < decibels + 1
+
+
+def test_a_psnr_that_is_not_kept_is_noticed():
+    grid = hill()
+    promise = promise_for(grid, Settings(bounds=(Bound(50, relative=False, decibels=True),)))
+    other = hill()
+    other.tree.leaf.values[:] *= np.float32(1.01)
+    assert not kept(promise, grid, other)
+
+
+def test_the_family_is_chosen_by_coding():
+    radius = np.sqrt(((np.indices((64, 64, 64)) - 31.5) ** 2).sum(0))
+    distance = (radius - 24).astype(np.float32)
+    surface = from_dense(distance, name="s", active=np.abs(distance) < 3, grid_class="unknown")
+    assert family_of(surface.tree, Promise(0.001, "velocity", False)).family != "velocity"
+    wrong = Promise(0.001, "fog", False)
+    assert family_of(surface.tree, wrong).family == family_of(surface.tree, Promise(0.001, "levelset", False)).family
+
+
+def test_presets_of_ones_own(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("[hero]\nfog = { step = 0.001, knee = 0 }\n[preview]\nlevelset = { voxels = 1 }\n")
+    known = presets(str(path))
+    assert known["hero"] == Preset(fog=(0.001, 0.0))
+    assert known["preview"] == Preset(levelset=1.0)
+    assert known["master"] == presets()["master"]
+    assert promise_for(hill(components=3), Settings(quality="hero", presets_file=str(path))) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[a", "a = 1", "[a]\nfog = 1", "[a]\nfog = { step = 1 }", "[a]\nsmoke = { step = 1, knee = 1 }"]
+    + [f"[a]\nlevelset = {{ voxels = {value} }}" for value in ("0", "-1", "nan", "inf", '"1"', "true")],
+)
+def test_presets_that_make_no_sense(tmp_path, text):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=r"mine\.toml"):
+        presets(str(path))
