@@ -14,7 +14,8 @@ from neuralvdb.volume.grid import display_name
 @dataclass
 class GridInfo:
     """One grid. voxel_size in world units; promise: what is promised of values that are not lossless, and the lattice
-    that holds them; bytes: kind of data -> bytes on disk; None where unknown without reading values or for types that
+    that holds them; pruned: voxels whose active state changed, None where the topology is exact; bytes: kind of data ->
+    bytes on disk; None where unknown without reading values or for types that
     this OpenVDB does not know."""
 
     name: str

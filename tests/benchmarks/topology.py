@@ -137,9 +137,8 @@ def summary(rows: list[Row], files: list[Path], runs: int) -> list[str]:
         lines.append(f"- decoding of the second group: {bits / seconds / 1e6:.1f} million bits per second")
     for path in files:
         part, whole = share_of_time(path, runs)
-        lines.append(
-            f"- {path.parent.name}/{path.name} at a relative error of 1 %: topology is {part / whole:.1%} of the decoding time"
-        )
+        name = f"{path.parent.name}/{path.name}"
+        lines.append(f"- {name} at a relative error of 1 %: topology is {part / whole:.1%} of the decoding time")
     return lines
 
 

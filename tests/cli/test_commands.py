@@ -13,6 +13,7 @@ KEYS = {
         "grids": list,
         "left_out": list,
         "promises": dict,
+        "pruned": dict,
         "verified": bool,
         "ratio": float,
         "seconds": float,
@@ -57,6 +58,7 @@ GRID_KEYS = {
         "metadata",
         "transform",
         "promise",
+        "pruned",
     },
 }
 
