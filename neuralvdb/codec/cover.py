@@ -17,9 +17,9 @@ from neuralvdb.settings import Settings
 from neuralvdb.topology import Topology, differing
 from neuralvdb.values.promise import Promise
 from neuralvdb.volume import Level, Tree, VolumeGrid
-from neuralvdb.volume.grid import unpack
+from neuralvdb.volume.grid import popcount, unpack
 
-_WORTHWHILE = 16  # one active voxel in so many must be able to go
+_WORTHWHILE = 0.9  # what is coded of a tree that is pruned must be at most so much of its active voxels
 
 
 @dataclass(frozen=True)
@@ -32,17 +32,17 @@ class Cover:
 
 def cover_of(grid: VolumeGrid, settings: Settings) -> Cover | None:
     """The cover of a grid whose topology is to be pruned; None where it stays exact: nothing is asked, no maximum error
-    is promised, the lattice cannot hit the background, too few voxels would go, or all of them."""
+    is promised, it is a level set, the lattice cannot hit the background, too few voxels would go, or all of them."""
     if settings.topology != "pruned" or grid.tree is None:
         return None
     promise = promise_for(grid, settings)
-    if promise is None or promise.step or promise.psnr or not _hits(promise, grid.tree.root.background):
+    if promise is None or promise.step or promise.psnr or promise.family == "levelset":
         return None
-    active = unpack(grid.tree.leaf.active)
-    if _WORTHWHILE * np.count_nonzero(active & ~_needed(grid.tree, promise)) < np.count_nonzero(active):
+    if not _hits(promise, grid.tree.root.background):
         return None
     tree = covered(grid.tree, promise)
-    return Cover(tree, promise) if len(tree.leaf) else None
+    worth = 0 < popcount(tree.leaf.active) <= _WORTHWHILE * popcount(grid.tree.leaf.active)
+    return Cover(tree, promise) if worth else None
 
 
 def covered(tree: Tree, promise: Promise) -> Tree:
