@@ -80,7 +80,7 @@ class MeanTask:
 
             def predict(level, gaps, share, row, place, j, phase, exact=exact, floors=floors):
                 axis, step = AXES[j % 3], mean.STEPS[j]
-                gaps_of = mean.exact_gaps(exact[j], floors[j + 1], axis, lattice)
+                gaps_of = mean.true_gaps(exact[j], floors[j + 1], axis, lattice)
                 key = (min(j // 3, FINEST - 1), axis, phase)
                 seen = partial(mean_context.context, level, gaps, share, axis=axis, phase=phase, step=step)
                 watch(key, step, row, place, lambda r, p: seen(r, p), lambda r, p: gaps_of[r, p])

@@ -76,9 +76,10 @@ def _encode(
 
 
 def _sections(coded: list[Domain], freq: Tables, threads: int) -> dict[int, bytes]:
-    """Payloads of TILE by number."""
+    """Payloads of TILE by number; `coded` is emptied."""
     found: dict[int, bytes] = {}
-    for number, (records, exceptions) in enumerate(coded):
+    for number in range(len(coded)):
+        records, exceptions = coded.pop(0)
         coders = [[stream.written(freq) for stream in component] for component in records]
         for octave, payload in tiles.pack(coders, exceptions, threads):
             found[levels.OCTAVES * number + octave] = payload

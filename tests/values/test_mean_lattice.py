@@ -89,7 +89,7 @@ def test_means_of_large_cells_are_kept_better_than_voxels(name):
     lattice = LATTICES[name]
     floors, true = floors_of(1.0, lattice)
     coded(floors, true, lattice, random_networks(3))
-    decoded = means.exact_means(floors, floors[0].means.astype(float))
+    decoded = means.true_means(floors, floors[0].means.astype(float))
     error = [np.abs(t - d)[f.level.coded != 0].mean() for t, d, f in zip(true, decoded, floors, strict=True)]
     assert error[0] > 10
     assert error[9] < error[0] / 8

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from neuralvdb.values.lattice.compand import compand, expand
+from neuralvdb.values.lattice.compand import by_rows, compand, expand
 from neuralvdb.values.lattice.levels import EDGE, LIMIT
 from neuralvdb.volume.grid import LOWER_LOG2, UPPER_LOG2, Tree, child_origins, leaf_origins, unpack
 from neuralvdb.volume.lookup import constants_at, distinct, find
@@ -16,7 +16,6 @@ DOMAIN = 256  # edge in voxels; up to four times as long where leaves are few an
 _BLOCK = 128  # domains keep to the lines of lower nodes
 _FEW = 4096  # leaves of a domain whose edge is longer than DOMAIN, at most,
 _SCATTERED = 4  # and one in so many cubes of DOMAIN in it holds some, at least
-_ROWS = 256  # bricks that are converted at a time
 
 
 @dataclass
@@ -126,7 +125,7 @@ class Lattice:
 
     def exact(self, values: np.ndarray) -> np.ndarray:
         """float64 lattice values, not rounded."""
-        return _by_rows(lambda some: compand(some.astype(np.float64) / self.unit, self.knee), values, np.float64)
+        return by_rows(lambda some: compand(some.astype(np.float64) / self.unit, self.knee), values, np.float64)
 
     def nearest(self, values: np.ndarray) -> np.ndarray:
         """int32 lattice values, clamped to plus or minus LIMIT; NaN becomes 0."""
@@ -136,19 +135,11 @@ class Lattice:
                 whole = np.rint(self.exact(some))
             return np.nan_to_num(np.clip(whole, -LIMIT, LIMIT), nan=0.0)
 
-        return _by_rows(rounded, values, np.int32)
+        return by_rows(rounded, values, np.int32)
 
     def values(self, lattice: np.ndarray) -> np.ndarray:
         """float64 values of lattice values."""
-        return _by_rows(lambda some: expand(some, self.knee) * self.unit, lattice, np.float64)
-
-
-def _by_rows(convert: Callable[[np.ndarray], np.ndarray], source: np.ndarray, dtype: type) -> np.ndarray:
-    """`convert` on _ROWS rows of `source` at a time, so that what it takes of memory stays small."""
-    found = np.empty(source.shape, dtype)
-    for start in range(0, len(source), _ROWS):
-        found[start : start + _ROWS] = convert(source[start : start + _ROWS])
-    return found
+        return by_rows(lambda some: expand(some, self.knee) * self.unit, lattice, np.float64)
 
 
 def rows_of(tree: Tree, domain: Domain, component: int, lattice: Lattice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -13,11 +13,11 @@ import numpy as np
 
 from neuralvdb.archive.rans import Decoder
 from neuralvdb.values.lattice import residual
-from neuralvdb.values.lattice.compand import compand, compand_whole, expand_whole
+from neuralvdb.values.lattice.compand import by_rows, compand, compand_whole, expand_whole
 from neuralvdb.values.lattice.domain import Domain, Lattice, exact_of, masks_of
 from neuralvdb.values.lattice.levels import LIMIT, Level
 from neuralvdb.values.lattice.mean_context import targets
-from neuralvdb.values.lattice.means import AXES, FLOORS, TOP, Floor, exact_means, halves, shares, split, tower
+from neuralvdb.values.lattice.means import AXES, FLOORS, TOP, Floor, halves, shares, split, tower, true_means
 from neuralvdb.values.lattice.residual import Record
 from neuralvdb.volume.grid import Tree
 
@@ -31,12 +31,13 @@ Residuals = Callable[..., np.ndarray]
 
 
 def floors_of(tree: Tree, part: Domain, component: int, lattice: Lattice) -> tuple[list[np.ndarray], list[Floor]]:
-    """Exact means (R, 512) float64 of every floor, not companded, and the floors as a decoder begins with them."""
+    """True means (R, 512) float32 of every floor, not companded, and the floors as a decoder begins with them."""
     floors = blank(tree, part, component, lattice)
     exact = exact_of(tree, part, component, Lattice(lattice.unit))
     exact = np.nan_to_num(exact, nan=0.0, posinf=LIMIT, neginf=-LIMIT).clip(-LIMIT, LIMIT)
-    constants = np.zeros((len(floors[0].counts) - len(exact), 512))
-    return exact_means(floors, np.concatenate([exact, constants])), floors
+    true = np.zeros(floors[0].counts.shape, np.float32)
+    true[: len(exact)] = exact
+    return true_means(floors, true), floors
 
 
 def blank(tree: Tree, part: Domain, component: int, lattice: Lattice) -> list[Floor]:
@@ -58,7 +59,7 @@ def encode(
 ) -> None:
     """Appends one component to the records of its octaves and leaves its decoded means on floor 0.
 
-    exact: means (R, 512) float64 of every floor; floors: as a decoder begins with them; dead: (64,) float64, by how
+    exact: means (R, 512) float32 of every floor; floors: as a decoder begins with them; dead: (64,) float64, by how
     much residuals of each class are rounded towards zero; implementation: of splitting.
     """
     at = _root(floors[FLOORS])
@@ -72,7 +73,7 @@ def encode(
     ) -> np.ndarray:
         if j not in gaps:
             gaps.clear()
-            gaps[j] = exact_gaps(exact[j], floors[j + 1], AXES[j % 3], lattice)
+            gaps[j] = true_gaps(exact[j], floors[j + 1], AXES[j % 3], lattice)
         error = (gaps[j][row, place] - predictions) / STEPS[j]
         q = np.sign(error) * np.floor(np.abs(error) + 0.5 - dead[classes]).clip(0, residual.MAX_RESIDUAL)
         out[octave(j)].put(q.astype(np.int64), classes)
@@ -132,9 +133,10 @@ def _descend(
         split(coarse, floors[j], axis, gaps.values, lattice, implementation)
 
 
-def exact_gaps(fine: np.ndarray, coarse: Floor, axis: int, lattice: Lattice) -> np.ndarray:
-    """(R, 512) float64: companded mean of the first half less that of the second; fine: exact means (R', 512)."""
-    first, second = halves(compand(fine, lattice.knee), coarse.pairs, axis)
+def true_gaps(fine: np.ndarray, coarse: Floor, axis: int, lattice: Lattice) -> np.ndarray:
+    """(R, 512) float32: companded mean of the first half less that of the second; fine: true means (R', 512)."""
+    companded = by_rows(lambda some: compand(some, lattice.knee), fine, fine.dtype)
+    first, second = halves(companded, coarse.pairs, axis)
     return first - second
 
 

@@ -53,14 +53,14 @@ def _companded(means: np.ndarray, knee: int) -> np.ndarray:
     return compand_whole(means, knee).astype(np.int32)
 
 
-def exact_means(floors: list[Floor], exact: np.ndarray) -> list[np.ndarray]:
-    """Means (R, 512) float64 of the coded voxels of every cell of every floor; exact: (R, 512) of floor 0."""
-    sums = [np.where(floors[0].level.coded != 0, exact, 0.0)]
+def true_means(floors: list[Floor], exact: np.ndarray) -> list[np.ndarray]:
+    """Means (R, 512), floats as `exact` (R, 512) of floor 0 are, of the coded voxels of every cell of every floor."""
+    sums = [np.where(floors[0].level.coded != 0, exact, exact.dtype.type(0))]
     for j, floor in enumerate(floors[1:]):
         even, odd = halves(sums[-1], floor.pairs, AXES[j % 3])
         sums.append(even + odd)
     for total, floor in zip(sums, floors, strict=True):
-        total /= np.maximum(floor.counts, 1)
+        total /= np.maximum(floor.counts, 1).astype(total.dtype)
     return sums
 
 

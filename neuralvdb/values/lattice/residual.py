@@ -35,12 +35,14 @@ class Record:
         symbols = np.minimum(_folded(residuals, classes), ESCAPE).astype(np.uint8)
         pairs = classes.astype(np.int64) * (ESCAPE + 1) + symbols
         self.counts += np.bincount(pairs, minlength=self.counts.size).reshape(self.counts.shape)
-        self._batches.append((residuals.astype(np.int32), classes, symbols))
+        small = len(residuals) == 0 or np.abs(residuals).max() < 1 << 15
+        self._batches.append((residuals.astype(np.int16 if small else np.int32), classes, symbols))
 
     def written(self, tables: Tables) -> Encoder:
         """An encoder with all of them."""
         out = Encoder(tables)
-        for residuals, classes, symbols in self._batches:
+        for kept, classes, symbols in self._batches:
+            residuals = kept.astype(np.int32)
             symbols = np.where(tables.freq[classes, symbols] > 0, symbols, np.uint8(ESCAPE))
             out.put(classes, symbols)
             width = raw_bits(classes)
