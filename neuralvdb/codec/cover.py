@@ -13,6 +13,7 @@ import numpy as np
 
 from neuralvdb.codec.bounds import promise_for
 from neuralvdb.codec.frame import content_hash
+from neuralvdb.codec.prune import all_components
 from neuralvdb.settings import Settings
 from neuralvdb.topology import Topology, differing
 from neuralvdb.values.promise import Promise
@@ -76,7 +77,7 @@ def kept(promise: Promise, original: VolumeGrid, decoded: VolumeGrid) -> bool:
         return False
     coded, active = unpack(theirs.active), unpack(ours.active)
     equal = _equal(ours.values, theirs.values)
-    near = promise.kept(theirs.values, ours.values).reshape(*equal.shape, -1).all(-1)
+    near = all_components(promise.kept(theirs.values, ours.values))
     ground = _equal(ours.values, wanted.root.background)
     if not np.where(coded, (near | equal) & (active | ground), equal & ~active).all():
         return False
@@ -88,7 +89,7 @@ def _needed(tree: Tree, promise: Promise) -> np.ndarray:
     """(N, 512) bool: active voxels that are too far from the background."""
     values = tree.leaf.values
     near = promise.kept(values, np.broadcast_to(tree.root.background, values.shape))
-    return unpack(tree.leaf.active) & ~near.reshape(*values.shape[:2], -1).all(-1)
+    return unpack(tree.leaf.active) & ~all_components(near)
 
 
 def _hits(promise: Promise, ground: np.ndarray) -> bool:
@@ -102,5 +103,4 @@ def _hits(promise: Promise, ground: np.ndarray) -> bool:
 def _equal(values: np.ndarray, ground: np.ndarray) -> np.ndarray:
     """(N, 512) bool: where all components have the same bits."""
     kind = f"u{values.itemsize}"
-    same = values.view(kind) == np.ascontiguousarray(np.broadcast_to(ground, values.shape)).view(kind)
-    return same.reshape(*values.shape[:2], -1).all(-1)
+    return all_components(values.view(kind) == np.ascontiguousarray(np.broadcast_to(ground, values.shape)).view(kind))

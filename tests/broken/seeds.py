@@ -81,6 +81,7 @@ def _made(folder: Path) -> list[Path]:
     x, y, z = np.meshgrid(*[np.linspace(-1, 1, 12)] * 3, indexing="ij")
     fog = np.maximum(0, 1 - np.sqrt(x * x + y * y + z * z)).astype(np.float32)
     wind = np.stack([x, y, z], -1).astype(np.float32)
+    specks = (np.random.default_rng(2).random((16, 16, 16)) > 0.5).astype(np.float32)  # no network knows their topology
     made = [_odd(folder, fog), _rod(folder), _alike(folder)]
     for compression in ("none", "zip", "blosc"):
         grids = [
@@ -89,6 +90,7 @@ def _made(folder: Path) -> list[Path]:
             _grid("velocity", wind),
             _grid("exact", fog.astype(np.float64)),
             _grid("nothing", np.zeros((1, 1, 1), np.float32)),
+            _grid("specks", specks),
         ]
         made.append(folder / f"made_{compression}.vdb")
         write_vdb(made[-1], grids if compression != "blosc" else grids[:1], compression=compression)

@@ -173,7 +173,7 @@ def test_9_more_memory_than_there_is(forge, tmp_path, nvdb_command, name, size):
     args = [name, path, *([path] if name == "diff" else [])]
     with subprocess.Popen([*nvdb_command, *map(str, args)], start_new_session=True, **options) as process:
         try:
-            _, message = process.communicate(timeout=5)
+            _, message = process.communicate(timeout=20)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             pytest.fail("hangs")
