@@ -39,7 +39,7 @@ def main(vdb, paths: list) -> None:
 
 def _described(vdb, path: str) -> dict:
     try:
-        grids, metadata = _read(vdb, path)
+        grids, metadata = read(vdb, path)
     except Exception as error:  # every module throws its own
         return {"error": str(error)}
     return {
@@ -50,7 +50,7 @@ def _described(vdb, path: str) -> dict:
     }
 
 
-def _read(vdb, path: str) -> tuple:
+def read(vdb, path: str) -> tuple:
     """All grids, and the metadata of the file: None where the module cannot show it.
 
     OpenVDB 12's module knows no matrices: readMetadata() raises over one and readAll() aborts the process.

@@ -77,6 +77,12 @@ def dense() -> Oracle:
 
 
 @pytest.fixture(scope="session")
+def errors() -> Oracle:
+    """Errors between two files through OpenVDB 12."""
+    return _bpy("errors_bpy.py")
+
+
+@pytest.fixture(scope="session")
 def render() -> Oracle:
     """Pictures by Blender's Cycles."""
     return _bpy("render_bpy.py")

@@ -131,7 +131,7 @@ inline bool narrow(const Seen& seen, int count) {
 }
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define NVDB_CLONES __attribute__((target_clones("avx512f", "arch=haswell", "default"), flatten))
+#define NVDB_CLONES __attribute__((target_clones("avx512f", "arch=haswell", "avx2", "default"), flatten))
 #else
 #define NVDB_CLONES
 #endif
