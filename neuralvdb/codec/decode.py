@@ -163,12 +163,12 @@ class FrameReader:
             return promise.step > 0
         return describe_metadata(self.table.grids[index].metadata).get("class", ("", ""))[1] != "level set"
 
-    def topology(self, index: int) -> Topology:
+    def topology(self, index: int, threads: int = 1) -> Topology:
         """The topology of a grid that travels as arrays, before it is pruned. Raises DamagedFile, OutOfMemory."""
         head = self.table.grids[index]
         section = self._section("TOPO", head.topology_of)
         base_of = lambda number: self._base(number, section)  # noqa: E731
-        return self._masks(section, self._where(head, "topology"), base_of)
+        return self._masks(section, self._where(head, "topology"), base_of, threads)
 
     def _base(self, number: int, section: Section) -> Topology:
         """The topology of grid `number`, from which that in `section` is decoded."""
@@ -179,8 +179,11 @@ class FrameReader:
             raise OutOfMemory(f"{self.path}: a topology takes {base.raw_size} bytes of memory")
         return self._masks(base, f"{self.path}: topology {number}")
 
-    def _masks(self, section: Section, where: str, base_of: Callable[[int], Topology] | None = None) -> Topology:
-        return topology.decode(section.codec, self.archive.read(section), section.raw_size, where, base_of)
+    def _masks(
+        self, section: Section, where: str, base_of: Callable[[int], Topology] | None = None, threads: int = 1
+    ) -> Topology:
+        payload = self.archive.read(section)
+        return topology.decode(section.codec, payload, section.raw_size, where, base_of, threads=threads)
 
     def promise(self, index: int) -> Promise | None:
         """What is promised of a grid, None where every bit is. Raises DamagedFile."""
@@ -196,7 +199,7 @@ class FrameReader:
             raise DamagedFile(f"{self.path}: grid '{head.name}' has type {head.grid_type}, which has no arrays")
         section, where = self._section("VALS", index), self._where(head, "values")
         tiles = _Tiles(self.archive, self._tiles.get(index, {}), where)
-        place = (self.topology(index), *TREE_TYPES[head.grid_type], section.raw_size, where)
+        place = (self.topology(index, threads), *TREE_TYPES[head.grid_type], section.raw_size, where)
         payload = self.archive.read(section)
         if section.codec == 1:
             reader = Reader(payload, tiles, *place, box=box, threads=threads)

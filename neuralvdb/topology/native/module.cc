@@ -70,7 +70,7 @@ std::vector<int8_t> toVector(const Offsets& from) { return {from.data(), from.da
 // Runs job(first, last) over `count` cells on several threads.
 template<typename JobT>
 void inParallel(size_t count, size_t threads, JobT job) {
-    const size_t workers = std::max<size_t>(1, std::min(threads, count / 4096));
+    const size_t workers = std::max<size_t>(1, std::min(threads, count / 512));
     std::vector<std::thread> running;
     for (size_t w = 0; w + 1 < workers; ++w) running.emplace_back(job, count * w / workers, count * (w + 1) / workers);
     job(count * (workers - 1) / workers, count);
