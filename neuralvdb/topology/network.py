@@ -34,14 +34,19 @@ class Network:
     shifts: np.ndarray
 
 
-def classes(net: Network, inputs: np.ndarray) -> np.ndarray:
-    """Classes (M, 2) uint8 of inputs (M, i) int16."""
+def forward(net: Network, inputs: np.ndarray) -> np.ndarray:
+    """out (M, 2) int64 of inputs (M, i) int16."""
     s1, s2, *last_shifts = (int(s) for s in net.shifts)
     x = inputs.astype(np.float32)
     h1 = np.clip(_product(x, net.w1, net.b1) >> s1, 0, 255)
     h2 = np.clip(_product(h1, net.w2, net.b2) >> s2, 0, 255)
     last, line = _product(h2, net.w3, net.b3), _product(x, net.linear, 0)
-    out = (last >> np.array(last_shifts[:2])) + (line >> np.array(last_shifts[2:]))
+    return (last >> np.array(last_shifts[:2])) + (line >> np.array(last_shifts[2:]))
+
+
+def classes(net: Network, inputs: np.ndarray) -> np.ndarray:
+    """Classes (M, 2) uint8 of inputs (M, i) int16."""
+    out = forward(net, inputs)
     return np.clip((out >> LOGIT_BITS - 2) + CLASSES // 2, 0, CLASSES - 1).astype(np.uint8)
 
 

@@ -50,7 +50,7 @@ def decode(payload: bytes, topology: Topology, dtype: np.dtype, components: int,
     source = FieldReader(payload, where)
     tree = take_shell(source, topology, dtype, components, declared)
     chosen = _take_values(source, popcount(tree.leaf.active), dtype, components)
-    _choose(_by_component(tree.leaf), tree.leaf.active, chosen)
+    _choose(by_component(tree.leaf), tree.leaf.active, chosen)
     source.finish()
     return tree
 
@@ -99,7 +99,7 @@ def take_shell(
     return Tree(root, *levels)
 
 
-def _by_component(level: Level) -> np.ndarray:
+def by_component(level: Level) -> np.ndarray:
     """(nodes, S, C) view of a level's values."""
     shape = level.values.shape
     return level.values.reshape(*shape[:2], shape[2] if len(shape) == 3 else 1)
@@ -107,7 +107,7 @@ def _by_component(level: Level) -> np.ndarray:
 
 def _chosen(level: Level) -> np.ndarray:
     """(count, C): the active values of a level, gathered a few nodes and one component at a time to save memory."""
-    values = _by_component(level)
+    values = by_component(level)
     out = np.empty((popcount(level.active), values.shape[2]), values.dtype)
     for nodes, place, on in _pieces(level.active):
         for c in range(values.shape[2]):
@@ -134,7 +134,7 @@ def _pieces(active: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
 
 def _put_inactive(out: FieldWriter, level: Level, plus: np.ndarray, minus: np.ndarray) -> None:
     active = unpack(level.active)
-    values = _by_component(level)
+    values = by_component(level)
     inactive = ~active if level.child is None else ~(active | unpack(level.child))
     found = classify(_bits(values), inactive, plus, minus)
     put_array(out, found.classes)

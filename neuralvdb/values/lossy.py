@@ -10,7 +10,7 @@ from neuralvdb.values import tiles
 from neuralvdb.values.lattice import domain, levels, mean, priors, sample, tables
 from neuralvdb.values.lattice.predict import MeanPredictor, Predictor
 from neuralvdb.values.lattice.residual import Record
-from neuralvdb.values.lossless import put_shell
+from neuralvdb.values.lossless import by_component, put_shell
 from neuralvdb.values.promise import Promise, put_head
 from neuralvdb.volume.grid import Level, Tree, unpack
 
@@ -24,7 +24,7 @@ def encode(
     tree: Tree, promise: Promise, *, threads: int = 1, implementation: str = "native"
 ) -> tuple[bytes, dict[int, bytes], Tree]:
     """The payload of a VALS section, those of TILE sections by their number, and the tree as it decodes."""
-    values = values_of(tree).copy()
+    values = by_component(tree.leaf).copy()
     coded: list[Domain] = []
     counts = np.zeros_like(Record().counts)
     for part in domain.domains(tree):
@@ -47,7 +47,7 @@ def sample_size(tree: Tree, promise: Promise) -> int:
     """Bytes, nearly, that a few neighbouring leaves take: what tells which family of networks suits a tree."""
     part = domain.sample(tree, _SAMPLE)
     streams = [Record() for _ in range(levels.OCTAVES)]
-    for component in range(values_of(tree).shape[2]):
+    for component in range(by_component(tree.leaf).shape[2]):
         _encode(tree, part, component, promise, streams, 1, "native")
     freq = tables.tables_of(tables.chosen(sum(stream.counts for stream in streams), promise.family))
     return sum(stream.written(freq).size for stream in streams)
@@ -86,12 +86,6 @@ def _sections(coded: list[Domain], freq: Tables, threads: int) -> dict[int, byte
     return found
 
 
-def values_of(tree: Tree) -> np.ndarray:
-    """(N, 512, C) view of the leaves' values."""
-    shape = tree.leaf.values.shape
-    return tree.leaf.values.reshape(*shape[:2], shape[2] if len(shape) == 3 else 1)
-
-
 def store(values: np.ndarray, part: domain.Domain, component: int, level: levels.Level, promise: Promise) -> None:
     """Decoded lattice values to the active voxels of a domain's leaves."""
     bricks = len(part.leaves)
@@ -109,7 +103,7 @@ def _exceptions(tree: Tree, part: domain.Domain, values: np.ndarray, promise: Pr
         place, exact = [], []
         for start in range(0, len(on), _ROWS):
             leaves = part.leaves[start : start + _ROWS]
-            x, y = values_of(tree)[leaves, :, component], values[leaves, :, component]
+            x, y = by_component(tree.leaf)[leaves, :, component], values[leaves, :, component]
             off = on[start : start + _ROWS] & ~promise.kept(x, y)
             place.append(np.flatnonzero(off) + start * off.shape[1])
             exact.append(x[off])

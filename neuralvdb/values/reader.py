@@ -12,8 +12,8 @@ from neuralvdb.settings import Box
 from neuralvdb.topology import Topology
 from neuralvdb.values.lattice import domain, levels, mean, priors, sample
 from neuralvdb.values.lattice.predict import MeanPredictor, Predictor
-from neuralvdb.values.lossless import take_shell
-from neuralvdb.values.lossy import store, values_of
+from neuralvdb.values.lossless import by_component, take_shell
+from neuralvdb.values.lossy import store
 from neuralvdb.values.promise import take_head
 from neuralvdb.values.tiles import TileReader
 from neuralvdb.volume.grid import LEAF_SLOTS, Tree, leaf_origins, unpack
@@ -51,7 +51,7 @@ class Reader:
         keep = None if box is None else self._keep(touched(origins, box))
         self.tree = take_shell(source, topology, dtype, components, declared, keep)
         source.finish()
-        values_of(self.tree)[unpack(self.tree.leaf.active)] = 0
+        by_component(self.tree.leaf)[unpack(self.tree.leaf.active)] = 0
         self._sections, self._where, self._components, self._threads = sections, where, components, threads
         self._implementation = implementation
         kind = MeanPredictor if self.promise.step else Predictor
@@ -60,7 +60,7 @@ class Reader:
 
     def voxels(self) -> Tree:
         """The tree with all values."""
-        values = values_of(self.tree)
+        values = by_component(self.tree.leaf)
         for part, streams in self._domains():
             for component in range(self._components):
                 store(values, part, component, self._decode(part, component, streams, 0), self.promise)

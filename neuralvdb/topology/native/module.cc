@@ -1,6 +1,7 @@
 // The Python face of the fast topology coder: neuralvdb.topology._topology. Private: its callers have checked arguments.
 #include "classify.h"
 #include "find.h"
+#include "parallel.h"
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
@@ -67,16 +68,6 @@ States toStates(const StateRows& from) { return {from.data(), int(std::lround(st
 
 std::vector<int8_t> toVector(const Offsets& from) { return {from.data(), from.data() + from.size()}; }
 
-// Runs job(first, last) over `count` cells on several threads.
-template<typename JobT>
-void inParallel(size_t count, size_t threads, JobT job) {
-    const size_t workers = std::max<size_t>(1, std::min(threads, count / 512));
-    std::vector<std::thread> running;
-    for (size_t w = 0; w + 1 < workers; ++w) running.emplace_back(job, count * w / workers, count * (w + 1) / workers);
-    job(count * (workers - 1) / workers, count);
-    for (auto& thread : running) thread.join();
-}
-
 void classes(StateRows states, StateRows above, std::optional<StateRows> reference, Near near, In<int32_t, nb::ndim<1>> rows,
     In<int16_t, nb::ndim<1>> cells, Offsets up, Offsets same, Offsets other, std::vector<int8_t> level, nb::tuple network,
     size_t threads, Out<uint8_t, nb::shape<-1, kOutputs>> out)
@@ -87,7 +78,7 @@ void classes(StateRows states, StateRows above, std::optional<StateRows> referen
     if (cells.shape(0) != count || out.shape(0) != count) throw nb::value_error("cells");
     const View view{toStates(states), toStates(above), reference ? toStates(*reference) : States{}, near.data()};
     nb::gil_scoped_release release;
-    inParallel(count, threads, [&](size_t first, size_t last) {
+    inParallel(count, threads, 512, [&](size_t first, size_t last) {
         classifyRange(view, stencil, net, rows.data(), cells.data(), first, last, out.data());
     });
 }

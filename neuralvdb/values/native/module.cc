@@ -1,4 +1,5 @@
 // The Python face of the fast lattice: neuralvdb.values._lattice.
+#include "../../topology/native/parallel.h"
 #include "means.h"
 #include "predict.h"
 
@@ -46,16 +47,6 @@ LevelView toLevel(const Table& table, const Cells& cells, const Values& values, 
         values.data(), active.data()};
 }
 
-// Runs job(first, last) over `count` points on several threads.
-template<typename JobT>
-void inParallel(size_t count, size_t threads, JobT job) {
-    const size_t workers = std::max<size_t>(1, std::min(threads, count / 4096));
-    std::vector<std::thread> running;
-    for (size_t w = 0; w + 1 < workers; ++w) running.emplace_back(job, count * w / workers, count * (w + 1) / workers);
-    job(count * (workers - 1) / workers, count);
-    for (auto& thread : running) thread.join();
-}
-
 void checkPoints(size_t count, const Places& places, const Predictions& predictions, const Classes& classes) {
     if (places.shape(0) != count || predictions.shape(0) != count || classes.shape(0) != count) throw nb::value_error("points");
 }
@@ -68,7 +59,7 @@ void predict(Table table, Cells cells, Values values, Flags active, Rows rows, P
     checkPoints(count, places, predictions, classes);
     const auto level = toLevel(table, cells, values, active);
     nb::gil_scoped_release release;
-    inParallel(count, threads, [&](size_t first, size_t last) {
+    inParallel(count, threads, 4096, [&](size_t first, size_t last) {
         predictRange(level, net, rows.data(), places.data(), first, last, axis, phase, step, predictions.data(), classes.data());
     });
 }
@@ -82,7 +73,7 @@ void predictMean(Table table, Cells cells, Values values, Flags active, Values g
     checkPoints(count, places, predictions, classes);
     const auto level = toLevel(table, cells, values, active), differences = toLevel(table, cells, gaps, known);
     nb::gil_scoped_release release;
-    inParallel(count, threads, [&](size_t first, size_t last) {
+    inParallel(count, threads, 4096, [&](size_t first, size_t last) {
         predictMeanRange(level, differences, share.data(), net, rows.data(), places.data(), first, last, axis, phase, step,
             predictions.data(), classes.data());
     });
