@@ -10,7 +10,6 @@
 
 #include <cmath>
 #include <optional>
-#include <thread>
 
 namespace nb = nanobind;
 
