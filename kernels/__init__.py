@@ -1,4 +1,6 @@
-"""Operations with a definition, a CPU and a GPU implementation; installed as neuralvdb.kernels.
+"""Operations with a definition and a GPU implementation; installed as neuralvdb.kernels.
 
-One folder per operation. Nothing here imports the rest of neuralvdb.
+One folder per operation. Nothing here imports the rest of neuralvdb. Letters in shapes, everywhere: R rows (bricks of
+8x8x8 points, x slowest), B of them to be worked on, n points, S segments, D streams. All arrays are torch tensors on
+one device; results are written there, and nothing waits for the device.
 """

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+# Without a GPU, Triton's kernels are interpreted; Triton asks for this when it is imported.
+if not Path("/proc/driver/nvidia/version").exists():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("NEURALVDB_TEST_DATA", ROOT.parent / "shared" / "data"))
 SAMPLES = ROOT / "data" / "sample"

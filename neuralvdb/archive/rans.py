@@ -18,6 +18,7 @@ at 2^16, where the decoder must end. SPEC.md has the bytes. Sources: Duda, "Asym
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
 
@@ -141,6 +142,18 @@ class Encoder:
         return out.getvalue()
 
 
+@dataclass(frozen=True)
+class Layout:
+    """What a payload holds. states: (S, L) uint32; words: (W,) uint16; at, ends: (S,) int64, where each segment's words
+    begin and end; bits: (M,) uint8."""
+
+    states: np.ndarray
+    words: np.ndarray
+    at: np.ndarray
+    ends: np.ndarray
+    bits: np.ndarray
+
+
 class Decoder:
     """Takes the batches that an Encoder put, in that order. Raises DamagedFile, naming `where`, on a broken layout."""
 
@@ -195,9 +208,30 @@ class Decoder:
         self._bit = end
         return values
 
+    @property
+    def layout(self) -> Layout:
+        """What there is to be taken, for those who take it elsewhere."""
+        words = self._words[: len(self._words) - _PADDING].view("<u2").astype(np.uint16)
+        return Layout(self._states, words, self._at, self._ends, self._bits[: self._bit_end // 8])
+
+    def taken(self, bits: int, dry: np.ndarray, ended: np.ndarray | None) -> None:
+        """What has been taken elsewhere: raw bits, which segments (S,) bool ran dry, and, where that was all, which
+        ended as they should. Raises what take(), take_bits() and finish() would have.
+        """
+        if bits > self._bit_end:
+            raise self._damaged(f"raw bits end at {self._bit_end}, {bits} are needed")
+        if dry.any():
+            raise self._damaged(f"segment {np.argmax(dry)} runs out of words")
+        if ended is not None:
+            self._bit = bits
+            self._finish(bool(ended.all()))
+
     def finish(self) -> None:
         """Raises DamagedFile unless all words and bits were taken and all states are as the encoder began: intact."""
-        if (self._at != self._ends).any() or (self._states != LOW).any():
+        self._finish(bool((self._at == self._ends).all() and (self._states == LOW).all()))
+
+    def _finish(self, ended: bool) -> None:
+        if not ended:
             raise self._damaged("the symbols do not end where they should")
         rest = self._bits[self._bit // 8 : self._bit_end // 8]
         if len(rest) > (self._bit % 8 > 0) or (len(rest) and rest[0] >> self._bit % 8):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,13 +20,18 @@ from neuralvdb.values.tiles import TileReader
 from neuralvdb.volume.grid import LEAF_SLOTS, Tree, leaf_origins, unpack
 from neuralvdb.volume.partial import sampled, touched
 
+if TYPE_CHECKING:
+    import torch
+
+    from neuralvdb.values.device.reader import DeviceDecoder
+
 
 class Reader:
     """The values of a grid; `tree` has everything but the active values of leaves.
 
     sections: TILE payloads by their number, read on access. box: only the domains that meet it are read and decoded,
-    and `tree` has no other leaves. Raises DamagedFile where payloads break the format or the values do not take
-    `declared` bytes.
+    and `tree` has no other leaves. devices: to decode on, such as "cuda:0", none for the CPU by `implementation`.
+    Raises DamagedFile where payloads break the format or the values do not take `declared` bytes.
     """
 
     def __init__(
@@ -41,6 +47,7 @@ class Reader:
         box: Box | None = None,
         threads: int = 1,
         implementation: str = "native",
+        devices: Sequence[str] = (),
     ) -> None:
         source = FieldReader(payload, where)
         self.promise, self._tables = take_head(source)
@@ -53,7 +60,9 @@ class Reader:
         source.finish()
         by_component(self.tree.leaf)[unpack(self.tree.leaf.active)] = 0
         self._sections, self._where, self._components, self._threads = sections, where, components, threads
-        self._implementation = implementation
+        self._implementation, self._devices = implementation, devices
+        if devices:
+            return
         kind = MeanPredictor if self.promise.step else Predictor
         networks = priors.load(self.promise.family).networks
         self._predictor = kind(networks, threads=threads, implementation=implementation)
@@ -61,12 +70,27 @@ class Reader:
     def voxels(self) -> Tree:
         """The tree with all values."""
         values = by_component(self.tree.leaf)
+        if self._devices:
+            values[...] = self.tensor().cpu().numpy()
+            return self.tree
         for part, streams in self._domains():
             for component in range(self._components):
                 store(values, part, component, self._decode(part, component, streams, 0), self.promise)
             for component, (leaf, voxel, exact) in enumerate(self._exceptions(part, streams)):
                 values[part.leaves[leaf], voxel, component] = exact
         return self.tree
+
+    def tensor(self) -> torch.Tensor:
+        """The values (N, 512, C) of all leaves on the first of `devices`; `tree` stays as it is."""
+        from torch import from_numpy
+
+        parts = list(self._domains())
+        values = self._on_devices().values(parts)
+        for part, streams in parts:
+            for component, (leaf, voxel, exact) in enumerate(self._exceptions(part, streams)):
+                place = (from_numpy(a).to(values.device) for a in (part.leaves[leaf], voxel))
+                values[(*place, component)] = from_numpy(exact.copy()).to(values.device)
+        return values
 
     def cells(self, lod: int) -> tuple[np.ndarray, np.ndarray]:
         """Values (N, M, C) and active (N, M) bool of the leaves' cells of 2**lod voxels; finer octaves are not read.
@@ -76,19 +100,36 @@ class Reader:
         """
         values, active = (array.copy() for array in sampled(self.tree, lod))
         origins = leaf_origins(self.tree)
-        for part, streams in self._domains():
+        for part, streams, component, level in self._decoded(lod):
             place = origins[part.leaves] // levels.EDGE - part.low
-            for component in range(self._components):
-                found, on = _cells_of(self._decode(part, component, streams, lod), place, lod)
-                kept = values[part.leaves, :, component]
-                values[part.leaves, :, component] = np.where(on, self.promise.values(found, values.dtype), kept)
+            found, on = _cells_of(level, place, lod)
+            kept = values[part.leaves, :, component]
+            values[part.leaves, :, component] = np.where(on, self.promise.values(found, values.dtype), kept)
             active[part.leaves] = on
+            if component < self._components - 1:
+                continue
             exceptions = self._exceptions(part, streams)
             if not self.promise.step:
-                for component, (leaf, voxel, exact) in enumerate(exceptions):
+                for c, (leaf, voxel, exact) in enumerate(exceptions):
                     cell, first = _cell_of(voxel, lod)
-                    values[part.leaves[leaf[first]], cell[first], component] = exact[first]
+                    values[part.leaves[leaf[first]], cell[first], c] = exact[first]
         return values, active
+
+    def _decoded(self, lod: int) -> Iterator[tuple[domain.Domain, TileReader, int, levels.Level]]:
+        """Cells of 2**lod voxels of every domain and component; the last component of a domain comes last."""
+        if self._devices:
+            yield from self._on_devices().levels(list(self._domains()), lod)
+            return
+        for part, streams in self._domains():
+            for component in range(self._components):
+                yield part, streams, component, self._decode(part, component, streams, lod)
+
+    def _on_devices(self) -> DeviceDecoder:
+        from neuralvdb.values.device.reader import DeviceDecoder
+
+        options = {"implementation": self._implementation} if self._implementation != "native" else {}
+        place = self.promise, self._tables, self._components, self._devices
+        return DeviceDecoder(self.tree, *place, **options)
 
     def _keep(self, near: np.ndarray) -> np.ndarray:
         """(leaves,) bool: those of domains with a leaf that is `near`; the other domains are forgotten."""

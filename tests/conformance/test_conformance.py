@@ -5,6 +5,7 @@ There is no column for the device. A change of the format, the networks or the t
 
 import numpy as np
 import pytest
+import torch
 import xxhash
 
 from neuralvdb.topology import Topology
@@ -24,6 +25,8 @@ TABLE = {
     "means": ("d320f61363f74484", "f4b3ef5f503fe610"),
     "means, companded": ("2edae04b22f22563", "659c51afebaa016d"),
     "means, bounded": ("108cc5422ede5d69", "ad6cb0890fa31c96"),
+    "fog, a part": ("2a6045c8ff4f5766", "051835bc730c5235"),
+    "means, a part": ("42b3517d55524701", "b7bd81c42fdeb39b"),
 }
 
 
@@ -47,16 +50,34 @@ def cases() -> dict[str, Promise]:
         "means": Promise(np.inf, "fog-mean", False, step=0.01),
         "means, companded": Promise(np.inf, "fog-mean", False, step=0.01, knee=0.02, positive=True),
         "means, bounded": Promise(0.02, "fog-mean", False, step=0.01, knee=0.02),
+        "fog, a part": Promise(0.002, "fog", False),
+        "means, a part": Promise(np.inf, "fog-mean", False, step=0.01, knee=0.02),
     }
 
 
-@pytest.mark.parametrize("options", [{}, {"threads": 2}, {"implementation": "reference"}], ids=str)
-@pytest.mark.parametrize("name", cases())
+def device() -> str:
+    """Where kernels run: interpreted where there is no GPU, and therefore only on a part of the field."""
+    return "cuda:0" if torch.cuda.is_available() else "cpu"
+
+
+ENCODERS = [{}, {"threads": 2}, {"implementation": "reference"}]
+DECODERS = [*ENCODERS, {"implementation": "reference", "devices": [device()]}]
+KERNELS = {"implementation": "triton", "devices": [device()]}
+KERNEL_CASES = cases() if device() != "cpu" else [name for name in cases() if name.endswith("a part")]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [*((name, options) for name in cases() for options in DECODERS), *((name, KERNELS) for name in KERNEL_CASES)],
+    ids=str,
+)
 def test_the_table_holds(name, options):
     values, active = field(3 if name == "velocity" else 1)
+    if name.endswith("a part"):
+        values, active = values[8:20, 6:16, 10:20], active[8:20, 6:16, 10:20]
     grid = from_dense(values, name="g", active=active, origin=(-13, 100, 7))
     promise = cases()[name]
-    payload, sections, _ = lossy.encode(grid.tree, promise, **options)
+    payload, sections, _ = lossy.encode(grid.tree, promise, **(options if options in ENCODERS else {}))
     shape = (Topology.of(grid.tree), *TREE_TYPES[grid.grid_type], lossless.raw_size(grid.tree), "test")
     tree = Reader(payload, sections, *shape, **options).voxels()
     coded = b"".join(sections[number] for number in sorted(sections))

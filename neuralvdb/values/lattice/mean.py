@@ -22,7 +22,7 @@ from neuralvdb.values.lattice.residual import Record
 from neuralvdb.volume.grid import Tree
 
 STEPS = (1024, 676, 446, 294, 194, 128, 84, 56, 37, 24, 16, 11)  # of the differences between halves on floors 0 to 11
-_ROOT_CLASS = 44
+ROOT_CLASS = 44
 
 # (level, differences, share, row, place, floor, phase) -> predictions (n,) int64, classes (n,) uint8
 Predict = Callable[..., tuple[np.ndarray, np.ndarray]]
@@ -64,7 +64,7 @@ def encode(
     """
     at = _root(floors[FLOORS])
     whole = np.rint(compand(exact[FLOORS][at], lattice.knee) / STEPS[-1]).astype(np.int64)
-    out[0].put(np.diff(whole, prepend=0), np.full(len(whole), _ROOT_CLASS, np.uint8))
+    out[0].put(np.diff(whole, prepend=0), np.full(len(whole), ROOT_CLASS, np.uint8))
     _set_root(floors[FLOORS], at, whole, lattice)
     gaps: dict[int, np.ndarray] = {}
 
@@ -95,7 +95,7 @@ def decode(
     Raises DamagedFile.
     """
     at = _root(floors[FLOORS])
-    steps = residual.take(source(0), np.full(len(at[0]), _ROOT_CLASS, np.uint8))
+    steps = residual.take(source(0), np.full(len(at[0]), ROOT_CLASS, np.uint8))
     _set_root(floors[FLOORS], at, np.cumsum(steps), lattice)
 
     def residuals(_: np.ndarray, classes: np.ndarray, j: int, *__: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from neuralvdb.values.lattice.residual import Record
 from neuralvdb.values.lattice.steps import STEPS
 from neuralvdb.volume.grid import Tree
 
-_ROOT_CLASS = 40  # 64 steps: nothing is known about the coarsest points but their neighbour in order
+ROOT_CLASS = 40  # 64 steps: nothing is known about the coarsest points but their neighbour in order
 
 
 def levels_of(tree: Tree, part: Domain, component: int, lattice: Lattice) -> tuple[list[np.ndarray], list[Level]]:
@@ -49,7 +49,7 @@ def encode(exact: list[np.ndarray], decoded: list[Level], predictor: Predictor, 
     top = LEVELS - 1
     at = _root(decoded[top])
     whole = np.rint(_finite(exact[top][at]) / STEPS[top]).astype(np.int64)
-    out[0].put(np.diff(whole, prepend=0), np.full(len(whole), _ROOT_CLASS, np.uint8))
+    out[0].put(np.diff(whole, prepend=0), np.full(len(whole), ROOT_CLASS, np.uint8))
     decoded[top].values[at] = whole * STEPS[top]
     for k, axis, phase in _order(decoded):
         at = targets(decoded[k], axis, phase)
@@ -67,7 +67,7 @@ def decode(decoded: list[Level], predictor: Predictor, source: Callable[[int], D
     """
     top = LEVELS - 1
     at = _root(decoded[top])
-    steps = residual.take(source(0), np.full(len(at[0]), _ROOT_CLASS, np.uint8))
+    steps = residual.take(source(0), np.full(len(at[0]), ROOT_CLASS, np.uint8))
     decoded[top].values[at] = _clamped(np.cumsum(steps) * STEPS[top])
     for k, axis, phase in _order(decoded, lod):
         at = targets(decoded[k], axis, phase)

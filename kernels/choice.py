@@ -1,0 +1,25 @@
+"""Which implementation an operation runs: said by the caller, never found out by failing."""
+
+from __future__ import annotations
+
+import torch
+
+IMPLEMENTATIONS = ("auto", "reference", "triton")
+
+
+def chosen(implementation: str, tensor: torch.Tensor) -> str:
+    """ "reference" or "triton"; auto: triton where `tensor` is on a GPU. Raises ValueError on any other name."""
+    if implementation not in IMPLEMENTATIONS:
+        raise ValueError(f"implementation {implementation!r} does not exist; {', '.join(IMPLEMENTATIONS)} do")
+    if implementation == "auto":
+        return "triton" if tensor.is_cuda else "reference"
+    return implementation
+
+
+def checked(name: str, tensor: torch.Tensor, dtype: torch.dtype, *shape: int | None) -> None:
+    """Raises ValueError unless `tensor` is contiguous and of this type and shape; None stands for any size."""
+    fits = tensor.ndim == len(shape) and all(
+        want in (None, have) for want, have in zip(shape, tensor.shape, strict=True)
+    )
+    if tensor.dtype != dtype or not fits or not tensor.is_contiguous():
+        raise ValueError(f"{name}: contiguous {dtype} {shape} expected, not {tensor.dtype} {tuple(tensor.shape)}")

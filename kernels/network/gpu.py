@@ -1,0 +1,62 @@
+"""The network in Triton: int8 tensor cores with int32 sums. `layers` is what other kernels build in."""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+
+from neuralvdb.kernels.network.packed import Packed
+
+BLOCK = 64
+
+
+@triton.jit
+def layers(b_low, b_high, p_w1, p_b1, p_w2, p_b2, p_w3, p_b3, p_shifts):
+    """out0, out1 (M,) int32 of the inputs' first and last 64 columns (M, 64) int8."""
+    o_k = tl.arange(0, 64)
+    o_g = tl.arange(0, 32)
+    b_w = tl.load(p_w1 + o_k[:, None] * 64 + o_k[None, :])
+    b_sums = tl.dot(b_low, b_w, out_dtype=tl.int32)
+    b_w = tl.load(p_w1 + 64 * 64 + o_k[:, None] * 64 + o_k[None, :])
+    b_sums = tl.dot(b_high, b_w, b_sums, out_dtype=tl.int32)
+    b_h1 = (b_sums + tl.load(p_b1 + o_k)[None, :]) >> tl.load(p_shifts)
+    b_h1 = (tl.minimum(tl.maximum(b_h1, 0), 255) - 128).to(tl.int8)
+    b_w2 = tl.load(p_w2 + o_k[:, None] * 32 + o_g[None, :])
+    b_h2 = tl.dot(b_h1, b_w2, out_dtype=tl.int32)
+    b_h2 = (b_h2 + tl.load(p_b2 + o_g)[None, :]) >> tl.load(p_shifts + 1)
+    b_h2 = tl.minimum(tl.maximum(b_h2, 0), 255)
+    out0 = tl.sum(b_h2 * tl.load(p_w3 + o_g)[None, :], 1) + tl.load(p_b3)
+    out1 = tl.sum(b_h2 * tl.load(p_w3 + 32 + o_g)[None, :], 1) + tl.load(p_b3 + 1)
+    line0 = tl.sum(tl.where(o_k[None, :] == 62, b_sums, 0), 1)
+    line1 = tl.sum(tl.where(o_k[None, :] == 63, b_sums, 0), 1)
+    out0 = (out0 >> tl.load(p_shifts + 2)) + (line0 >> tl.load(p_shifts + 4))
+    out1 = (out1 >> tl.load(p_shifts + 3)) + (line1 >> tl.load(p_shifts + 5))
+    return out0, out1
+
+
+@triton.jit(do_not_specialize=["n"])
+def _forward(p_inputs, p_out, p_w1, p_b1, p_w2, p_b2, p_w3, p_b3, p_shifts, n, BLOCK: tl.constexpr):
+    i_block = tl.program_id(0).to(tl.int64)
+    o_n = i_block * BLOCK + tl.arange(0, BLOCK)
+    o_k = tl.arange(0, 64)
+    m_n = o_n < n
+    p_low = p_inputs + o_n[:, None] * 128 + o_k[None, :]
+    b_low = tl.load(p_low, mask=m_n[:, None], other=0)
+    b_high = tl.load(p_low + 64, mask=m_n[:, None], other=0)
+    out0, out1 = layers(b_low, b_high, p_w1, p_b1, p_w2, p_b2, p_w3, p_b3, p_shifts)
+    tl.store(p_out + o_n * 2, out0, mask=m_n)
+    tl.store(p_out + o_n * 2 + 1, out1, mask=m_n)
+
+
+def forward(inputs: torch.Tensor, network: Packed) -> torch.Tensor:
+    """out (n, 2) int32 of inputs (n, 128) int8."""
+    out = torch.empty((len(inputs), 2), dtype=torch.int32, device=inputs.device)
+    if len(inputs):
+        _forward[(triton.cdiv(len(inputs), BLOCK),)](inputs, out, *weights(network), len(inputs), BLOCK)
+    return out
+
+
+def weights(network: Packed) -> tuple[torch.Tensor, ...]:
+    """What `layers` takes, in its order."""
+    return network.w1, network.b1, network.w2, network.b2, network.w3, network.b3, network.shifts

@@ -1,0 +1,98 @@
+"""The definition, in plain torch: one step after the other, everything in 64 bits.
+
+1. The stencil's points are fetched from the bricks around: a coordinate below the box's first point is clamped to it,
+   one beyond its last is mirrored there (mean lattice: clamped). Only bricks at the box's edge need either.
+2. `base` is what to expect without a network: on the sample lattice the cubic interpolation of the four nearest points
+   along the axis, on the mean lattice half the slope between the cells before and behind.
+3. Block floating point: with sigma the mean of |point - base| over active points, at least step / 4, all values are
+   divided by 2^e, e = floor(log2 sigma), and clipped to +-127/16. So one network serves every scale.
+4. The network gives an offset in 1/256 of 2^e, and what to add to the scale's log2 in 1/16.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from neuralvdb.kernels.network import Packed
+from neuralvdb.kernels.network.reference import forward
+from neuralvdb.kernels.predict.stencil import PLACES, Stencil, offsets_on
+
+if TYPE_CHECKING:
+    from neuralvdb.kernels.predict import Around
+
+ONE, TOP, SHARES, CLASSES = 16, 127, 32, 64
+
+
+def predict(
+    values: torch.Tensor,
+    active: torch.Tensor,
+    around: Around,
+    targets: torch.Tensor,
+    stencil: Stencil,
+    network: Packed,
+    step: int,
+    gaps: torch.Tensor | None,
+    known: torch.Tensor | None,
+    share: torch.Tensor | None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Predictions (n,) int64 and classes (n,) uint8; arguments as in the package."""
+    at = places(around, targets, stencil)
+    seen, on = values.reshape(-1)[at].long(), active.reshape(-1)[at].long()
+    centre = seen[:, 22].clone()
+    if stencil.mean and stencil.phase:
+        faces = at[:, stencil.known :]
+        seen[:, stencil.known :] = gaps.reshape(-1)[faces].long()
+        on[:, stencil.known :] = known.reshape(-1)[faces].long()
+    if stencil.mean:
+        seen[:, : stencil.known] -= centre[:, None]
+        delta, about = seen * on, centre
+        base = (delta[:, 13] - delta[:, 31]) >> 2
+    else:
+        base = (9 * (seen[:, 13] + seen[:, 22]) - seen[:, 4] - seen[:, 31] + 8) >> 4
+        delta, about = seen - base[:, None], base
+    spread = (delta.abs() * on)[:, : stencil.known].sum(1)
+    sigma = (spread // (on[:, : stencil.known].sum(1) + 1) + (step >> 2)).clamp(min=1)
+    exponent, log_step = bit_length(sigma) - 1, log2(torch.tensor([step], device=values.device))
+    scale, size = log2(sigma) - log_step, log2(about.abs() + step) - log_step
+    extras = [scale.clamp(-TOP, TOP), (size >> 1).clamp(0, TOP), _scaled(about, exponent, 4 * ONE)]
+    if stencil.mean:
+        extras.append(share.reshape(-1)[targets.long()].long() - SHARES // 2)
+    inputs = torch.zeros((len(targets), 2 * PLACES), dtype=torch.int8, device=values.device)
+    every = [_scaled(delta, exponent[:, None], TOP), on * ONE, torch.stack(extras, 1)]
+    inputs[:, stencil.columns()] = torch.cat(every, 1).to(torch.int8)
+    out = forward(inputs, network).long()
+    offset = out[:, 0].clamp(-(1 << 13), 1 << 13)
+    classes = (((scale + out[:, 1]) >> 2) + 16).clamp(0, CLASSES - 1)
+    return base + ((offset << exponent) >> 8), classes.to(torch.uint8)
+
+
+def places(around: Around, targets: torch.Tensor, stencil: Stencil) -> torch.Tensor:
+    """(n, points) int64: row * 512 + place of the stencil's points around targets (n,)."""
+    offsets = offsets_on(stencil, targets.device)[:, : stencil.points].long()
+    row, place = targets.long() >> 9, targets.long() & 511
+    edges = around.edges[row].long()[:, None]
+    cell, inside = 0, 0
+    for axis, shift in enumerate((6, 3, 0)):
+        at = (place >> shift & 7)[:, None] + offsets[axis]
+        at = torch.where((at < 0) & (edges >> axis & 1 != 0), 0, at)
+        beyond = (at > 7) & (edges >> 3 + axis & 1 != 0)
+        at = torch.where(beyond, torch.full_like(at, 7) if stencil.mean else 14 - at, at)
+        cell, inside = 3 * cell + (at >> 3) + 1, 8 * inside + (at & 7)
+    return around.neighbours[row[:, None], cell].long() * 512 + inside
+
+
+def bit_length(x: torch.Tensor) -> torch.Tensor:
+    """int64: bits of positive integers below 2^53."""
+    return torch.frexp(x.double())[1].long()
+
+
+def log2(x: torch.Tensor) -> torch.Tensor:
+    """int64: log2 of positive integers in 1/16, linear between powers of two."""
+    exponent = bit_length(x) - 1
+    return (exponent << 4) + (((x << 4) >> exponent) - 16)
+
+
+def _scaled(x: torch.Tensor, exponent: torch.Tensor, top: int) -> torch.Tensor:
+    return ((x * ONE) >> exponent).clamp(-top, top)

@@ -1,0 +1,46 @@
+"""The definition, in plain Python: one symbol after the other.
+
+Of the n symbols that a stream has in a batch, segment g of S has those from g n div S up to (g + 1) n div S; symbol j
+of all that a segment ever has belongs to lane j mod L. With x the lane's state, t = x mod 4096 and s the symbol whose
+frequencies f[s], starting at c[s], hold t:
+
+    x = f[s] * (x div 4096) + t - c[s]
+    if x < 2^16:  x = x * 2^16 + the segment's next word
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from neuralvdb.kernels.rans import Segments
+
+_TOTAL, _LOW, _MASK = 1 << 12, 1 << 16, (1 << 32) - 1
+
+
+def decode(slots: torch.Tensor, classes: torch.Tensor, starts: torch.Tensor, segments: Segments) -> torch.Tensor:
+    """Symbols (n,) uint8; arguments as in the package."""
+    found = torch.zeros(len(classes), dtype=torch.uint8)
+    table, kinds, words = slots.cpu(), classes.tolist(), segments.words.tolist()
+    bounds, states = starts.tolist(), segments.states.cpu()
+    at, seen = segments.at.tolist(), segments.seen.tolist()
+    shapes = zip(
+        *(getattr(segments, name).tolist() for name in ("stream", "number", "count", "lanes", "end")), strict=True
+    )
+    for g, (stream, number, count, lanes, end) in enumerate(shapes):
+        first, n = bounds[stream], bounds[stream + 1] - bounds[stream]
+        for i in range(first + number * n // count, first + (number + 1) * n // count):
+            x = int(states[g, seen[g] % lanes]) & _MASK
+            slot = int(table[kinds[i], x % _TOTAL]) & _MASK
+            found[i] = slot & 255
+            x = ((slot >> 8) % _TOTAL + 1) * (x // _TOTAL) + (slot >> 20)
+            if x < _LOW:
+                x = x << 16 | ((words[at[g]] & 0xFFFF) if at[g] < end else 0)
+                at[g] += 1
+            states[g, seen[g] % lanes] = x - (x >> 31 << 32)
+            seen[g] += 1
+    for name, moved in (("states", states), ("at", torch.tensor(at)), ("seen", torch.tensor(seen))):
+        getattr(segments, name).copy_(moved)
+    return found.to(classes.device)

@@ -1,0 +1,148 @@
+"""Leaf values of a grid decoded on devices, some domains at a time, as many as memory allows."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from neuralvdb.archive.rans import Tables
+from neuralvdb.errors import OutOfMemory
+from neuralvdb.values.device import mean, sample
+from neuralvdb.values.device.batch import SLOTS, Batch, expanded, load
+from neuralvdb.values.device.boxes import Boxes
+from neuralvdb.values.device.networks import Networks
+from neuralvdb.values.device.streams import Streams
+from neuralvdb.values.lattice.domain import Domain
+from neuralvdb.values.lattice.levels import OCTAVES, Level
+from neuralvdb.values.promise import Promise
+from neuralvdb.values.tiles import TileReader
+from neuralvdb.volume.grid import Tree
+
+LEAF = 48 << 10  # bytes of device memory that a leaf takes while it is decoded
+_ONE_AT_A_TIME = threading.Lock()  # grids that are decoded by several threads share the devices' memory
+
+Part = tuple[Domain, TileReader]
+Decoded = tuple[Batch, list, int, torch.Tensor]  # batch, its levels or floors, component, lattice values
+
+
+@dataclass
+class DeviceDecoder:
+    """devices: to deal domains out to, such as "cuda:0"; "cpu" is for kernels that are interpreted."""
+
+    tree: Tree
+    promise: Promise
+    tables: Tables
+    components: int
+    devices: Sequence[str]
+    implementation: str = "triton"
+
+    def values(self, parts: Sequence[Part]) -> torch.Tensor:
+        """(N, 512, C) values of all leaves on the first device, of the tree's type; exceptions are not in it.
+
+        Raises DamagedFile, OutOfMemory.
+        """
+        leaf = self.tree.leaf.values
+        found = torch.from_numpy(leaf.reshape(len(leaf), SLOTS, -1)).to(self.devices[0], copy=True)
+        for batch, _, component, decoded in self._decoded(parts, 0):
+            bricks = batch.boxes.bricks
+            leaves = torch.from_numpy(np.concatenate([part.leaves for part in batch.parts])).to(found.device)
+            values = self._values(decoded[:bricks], found.dtype)
+            mixed = torch.where(batch.coded[:bricks] != 0, values, batch.leaves[..., component])
+            found[leaves, :, component] = mixed.to(found.device)
+        return found
+
+    def levels(self, parts: Sequence[Part], lod: int) -> Iterator[tuple[Domain, TileReader, int, Level]]:
+        """Domain, streams, component, and cells of 2**lod voxels, which share rows; the last component comes last."""
+        tiles = {id(part): reader for part, reader in parts}
+        for batch, tower, component, decoded in self._decoded(parts, lod):
+            boxes, coded = self._cells(batch, tower, lod)
+            values, coded = decoded.cpu().numpy(), coded.cpu().numpy()
+            tables = np.split(boxes.table.cpu().numpy(), np.cumsum(boxes.sizes.prod(1))[:-1])
+            for part, table, size in zip(batch.parts, tables, boxes.sizes, strict=True):
+                level = Level(part.low >> lod, table.reshape(size), values, coded, coded, boxes.bricks)
+                yield part, tiles[id(part)], component, level
+
+    def _decoded(self, parts: Sequence[Part], lod: int) -> Iterator[Decoded]:
+        """Lattice values (R, 512) of every batch and component."""
+        with _ONE_AT_A_TIME, ThreadPoolExecutor(len(self.devices)) as pool:
+            networks = {
+                device: Networks(self.promise.family, self.tables, torch.device(device)) for device in self.devices
+            }
+            todo = list(_batches(parts, min(map(_room, self.devices))))
+            dealt = [(todo[i :: len(self.devices)], device) for i, device in enumerate(self.devices)]
+            jobs = [self._on_device(some, networks[device], device, lod) for some, device in dealt]
+            while jobs:
+                waiting = [(job, pool.submit(next, job, None)) for job in jobs]
+                jobs = [job for job, future in waiting if future.result() is not None]
+                for _, future in waiting:
+                    yield from future.result() or ()
+
+    def _on_device(self, todo: list[list[Part]], networks: Networks, device: str, lod: int) -> Iterator[list[Decoded]]:
+        while todo:
+            some = todo.pop(0)
+            try:
+                yield self._batch(some, networks, device, lod)
+            except torch.OutOfMemoryError:
+                if len(some) == 1:
+                    size = len(some[0][0].leaves)
+                    raise OutOfMemory(f"{device}: a domain of {size} leaves does not fit; use --device cpu") from None
+                torch.cuda.empty_cache()
+                todo[:0] = [some[: len(some) // 2], some[len(some) // 2 :]]
+
+    def _batch(self, some: list[Part], networks: Networks, device: str, lod: int) -> list[Decoded]:
+        batch = load(self.tree, [part for part, _ in some], torch.device(device), self.implementation)
+        lattice = mean if self.promise.step else sample
+        tower = mean.floors_of(batch) if self.promise.step else sample.levels_of(batch)
+        found = []
+        for component in range(self.components):
+            streams = Streams([_decoders(tiles, component, lod) for _, tiles in some], device)
+            decoded = lattice.decode(batch, tower, component, self.promise.lattice, networks, streams, lod)
+            streams.finish()
+            found.append((batch, tower, component, decoded))
+        return found
+
+    def _cells(self, batch: Batch, tower: list, lod: int) -> tuple[Boxes, torch.Tensor]:
+        """Boxes of a level and what is coded there (R, 512) uint8."""
+        if self.promise.step:
+            return tower[3 * lod].boxes, (tower[3 * lod].counts > 0).to(torch.uint8)
+        coded = batch.coded
+        for level in tower[1 : lod + 1]:
+            coded = sample.joined(coded, level.rows)
+        return tower[lod].boxes, coded
+
+    def _values(self, found: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """As promise.values()."""
+        lattice = self.promise.lattice
+        values = (found.double() * lattice.unit if self.promise.step else expanded(lattice, found)).to(dtype)
+        return values.float().half().to(dtype) if self.promise.half else values
+
+
+def _decoders(tiles: TileReader, component: int, lod: int) -> dict[int, object]:
+    """Decoders of a domain's payloads by the octave they begin with, as far as they are needed."""
+    return {o: tiles.decoder(o, component) for o in range(OCTAVES - lod) if tiles.begins(o)}
+
+
+def _batches(parts: Sequence[Part], most: int) -> Iterator[list[Part]]:
+    """Domains in order, as many at a time as have `most` leaves, at least one."""
+    some: list[Part] = []
+    leaves = 0
+    for part in parts:
+        if some and leaves + len(part[0].leaves) > most:
+            yield some
+            some, leaves = [], 0
+        some.append(part)
+        leaves += len(part[0].leaves)
+    if some:
+        yield some
+
+
+def _room(device: str) -> int:
+    """Leaves that fit in what memory is free."""
+    if torch.device(device).type == "cpu":
+        return 1 << 16
+    return max(1, torch.cuda.mem_get_info(device)[0] * 7 // 10 // LEAF)

@@ -1,0 +1,42 @@
+"""Kernels run on a GPU where there is one, else interpreted; new memory is poisoned, so that an unwritten lane
+shows."""
+
+import pytest
+import torch
+
+from neuralvdb.kernels.network import Packed, pack
+from neuralvdb.values.lattice import priors
+
+
+@pytest.fixture(scope="session")
+def device() -> str:
+    """Where kernels run."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@pytest.fixture(autouse=True)
+def poisoned(monkeypatch) -> None:
+    """torch.empty gives memory full of NaN, or of bytes 0xA5."""
+    empty = torch.empty
+
+    def poison(*size, **options) -> torch.Tensor:
+        found = empty(*size, **options)
+        return (
+            found.fill_(torch.nan)
+            if found.is_floating_point()
+            else found.view(torch.uint8).fill_(0xA5).view(found.dtype)
+        )
+
+    monkeypatch.setattr(torch, "empty", poison)
+
+
+@pytest.fixture
+def packed(device):
+    """Packs a network that comes with the package: packed(family, key, columns)."""
+
+    def make(family: str, key: tuple[int, int, int], columns: list[int]) -> Packed:
+        net = priors.load(family).networks[key]
+        parts = (net.w1, net.b1, net.w2, net.b2, net.w3, net.b3, net.linear, net.shifts)
+        return pack(*(torch.from_numpy(part) for part in parts), columns).to(device)
+
+    return make

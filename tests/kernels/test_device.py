@@ -1,0 +1,122 @@
+"""Grids of many domains decoded by kernels: the same values as the CPU's, whatever the batches, devices and parts."""
+
+import numpy as np
+import pytest
+import torch
+
+from neuralvdb.errors import DamagedFile, OutOfMemory
+from neuralvdb.settings import Box
+from neuralvdb.topology import Topology
+from neuralvdb.values import lossless, lossy
+from neuralvdb.values.device import reader
+from neuralvdb.values.lattice import domain
+from neuralvdb.values.promise import Promise
+from neuralvdb.values.reader import Reader
+from neuralvdb.volume import from_dense
+from neuralvdb.volume.grid import TREE_TYPES
+
+PROMISES = {
+    "sample": Promise(0.01, "fog", False),
+    "tolerance, half": Promise(0.01, "fog", True, 0.1),
+    "velocity": Promise(0.02, "velocity", False),
+    "mean": Promise(0.05, "fog-mean", False, step=0.05, knee=0.1),
+}
+PLACES = [(0, 0, 0), (300, 2, 1), (600, 0, 0), (1060, 1, 2)]  # of clusters, in different domains
+
+
+@pytest.fixture(scope="module", params=PROMISES)
+def coded(request):
+    """Promise, grid, payload, sections: four clusters with holes and a NaN."""
+    promise, rng = PROMISES[request.param], np.random.default_rng(1)
+    shape = (1090, 24, 24)
+    tail = (3,) if promise.family == "velocity" else ()
+    values = np.zeros((*shape, *tail), np.float32)
+    active = np.zeros(shape, bool)
+    for x, y, z in PLACES:
+        some = slice(x, x + 12), slice(y, y + 11), slice(z, z + 14)
+        values[some] = rng.normal(1, 0.3, (12, 11, 14, *tail))
+        active[some] = rng.random((12, 11, 14)) < 0.8
+    values[3, 3, 3], active[3, 3, 3] = np.nan, True
+    grid = from_dense(values, name="g", active=active, background=0)
+    return promise, grid, *lossy.encode(grid.tree, promise)[:2]
+
+
+def opened(coded, *, sections=None, **options) -> Reader:
+    _, grid, payload, found = coded
+    shape = (Topology.of(grid.tree), *TREE_TYPES[grid.grid_type], lossless.raw_size(grid.tree), "test")
+    return Reader(payload, found if sections is None else sections, *shape, **options)
+
+
+def on_device(coded, device: str, count: int = 1, **options) -> Reader:
+    return opened(coded, implementation="reference", devices=[device] * count, **options)
+
+
+def test_the_grid_has_several_domains(coded):
+    assert len(list(domain.domains(coded[1].tree))) > 2
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_values_are_those_of_the_cpu(coded, device, count, monkeypatch):
+    if count > 1:
+        monkeypatch.setattr(reader, "_room", lambda _: 1)  # every domain is a batch
+    expected = opened(coded).voxels().leaf.values
+    assert on_device(coded, device, count).voxels().leaf.values.tobytes() == expected.tobytes()
+    tensor = on_device(coded, device, count).tensor()
+    assert tensor.device.type == device
+    assert tensor.cpu().numpy().tobytes() == expected.tobytes()
+
+
+def test_a_box_is_that_of_the_cpu(coded, device):
+    box = Box((590, 0, 0), (700, 9, 30))
+    expected = opened(coded, box=box).voxels().leaf.values
+    assert 0 < len(expected) < len(coded[1].tree.leaf)
+    assert on_device(coded, device, box=box).voxels().leaf.values.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("lod", [1, 2, 3])
+def test_levels_of_detail_are_those_of_the_cpu(coded, device, lod):
+    for found, expected in zip(on_device(coded, device).cells(lod), opened(coded).cells(lod), strict=True):
+        assert found.tobytes() == expected.tobytes()
+
+
+def test_less_memory_means_smaller_batches(coded, device, monkeypatch):
+    sizes, load = [], reader.load
+
+    def scarce(tree, parts, *rest):
+        sizes.append(len(parts))
+        if len(parts) > 1:
+            raise torch.OutOfMemoryError
+        return load(tree, parts, *rest)
+
+    monkeypatch.setattr(reader, "load", scarce)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    found = on_device(coded, device).voxels().leaf.values
+    assert found.tobytes() == opened(coded).voxels().leaf.values.tobytes()
+    assert sizes[0] > 1
+    assert 1 in sizes
+
+
+def test_a_domain_that_does_not_fit_is_one_clear_error(coded, device, monkeypatch):
+    def none(*_):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(reader, "load", none)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    with pytest.raises(OutOfMemory, match="--device cpu"):
+        on_device(coded, device).voxels()
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.7, 0.99])
+def test_damage_is_met_as_on_the_cpu(coded, device, share):
+    """A byte of the coarsest streams changed: the same error, or the same values where only raw bits were hit."""
+    sections = coded[3]
+    first = min(sections)
+    data = bytearray(sections[first])
+    data[int(len(data) * share)] ^= 0xFF
+    outcomes = []
+    for make in (opened, lambda *args, **options: on_device(*args, device, **options)):
+        try:
+            outcomes.append(make(coded, sections=sections | {first: bytes(data)}).voxels().leaf.values.tobytes())
+        except DamagedFile:
+            outcomes.append("damaged")
+    assert outcomes[0] == outcomes[1]

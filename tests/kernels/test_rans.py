@@ -1,0 +1,93 @@
+"""Streams as the package's own encoder writes them come back, batch after batch, by both implementations."""
+
+import numpy as np
+import pytest
+import torch
+
+from neuralvdb.archive.rans import Decoder, Tables, normalise
+from neuralvdb.errors import DamagedFile
+from neuralvdb.kernels.rans import decode
+from neuralvdb.kernels.reconstruct import reconstruct
+from neuralvdb.values.device.streams import Streams
+from neuralvdb.values.lattice import residual
+from neuralvdb.values.lattice.residual import Record
+
+IMPLEMENTATIONS = ("reference", "triton")
+
+
+def tables() -> Tables:
+    """64 classes from nearly certain to nearly flat; some symbols of some classes have no frequency."""
+    decay = np.exp(-np.geomspace(0.02, 4, 64))[:, None]
+    counts = (decay ** np.arange(64) * (1 << 24)).astype(np.int64) >> 8
+    counts[:, residual.ESCAPE] += 1
+    return Tables(normalise(counts))
+
+
+def streams(rng: np.random.Generator, freq: Tables, sizes: list[list[int]]) -> tuple[list[list[tuple]], list[bytes]]:
+    """Batches of residuals and classes by stream, and what the package makes of each stream."""
+    batches, payloads = [], []
+    for counts in sizes:
+        record, mine = Record(), []
+        for n in counts:
+            classes = rng.integers(0, 64, n).astype(np.uint8)
+            scale = 2.0 ** np.maximum(classes / 4 - 4, -3) * rng.choice([1, 1, 1, 30], n)
+            residuals = np.rint(rng.laplace(0, 1, n) * scale).astype(np.int64).clip(-(1 << 22), 1 << 22)
+            record.put(residuals, classes)
+            mine.append((residuals, classes))
+        batches.append(mine)
+        payloads.append(record.written(freq).finish())
+    return batches, payloads
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize(
+    "sizes",
+    [[[1]], [[5, 0, 700], [64, 1, 33], [0, 0, 0]], [[70_000, 3]]],
+    ids=["one symbol", "three streams", "several segments"],
+)
+def test_residuals_come_back(device, implementation, sizes):
+    rng, freq = np.random.default_rng(1), tables()
+    batches, payloads = streams(rng, freq, sizes)
+    taken = Streams([{0: Decoder(payload, freq, "test")} for payload in payloads], device)
+    slots = torch.from_numpy(freq.slots.view(np.int32)).to(device)
+    for number in range(len(sizes[0])):
+        parts = [mine[number] for mine in batches]
+        starts = torch.tensor(np.cumsum([0, *(len(part[0]) for part in parts)]), device=device)
+        expected, classes = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
+        order = rng.permutation(len(expected)).astype(np.int32)
+        base = rng.integers(-(1 << 29), 1 << 29, len(expected))
+        segments, bits = taken.octave(number)
+        classes = torch.from_numpy(classes).to(device)
+        symbols = decode(slots, classes, starts, segments, implementation=implementation)
+        values = torch.empty(len(order), dtype=torch.int32, device=device)
+        known = torch.zeros(len(order), dtype=torch.uint8, device=device)
+        targets, predictions = torch.from_numpy(order).to(device), torch.from_numpy(base).to(device)
+        places = (symbols, classes, predictions, targets, starts, bits, 7, values, known)
+        reconstruct(*places, implementation=implementation)
+        np.testing.assert_array_equal(values.cpu()[order], np.clip(base + 7 * expected, -(1 << 28), 1 << 28))
+        assert known.all()
+    taken.octave(3)
+    taken.finish()
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("damage", ["words", "bits", "rest"])
+def test_streams_that_end_too_early_or_too_late_are_damaged(device, implementation, damage):
+    rng, freq = np.random.default_rng(2), tables()
+    ((_, classes),), payload = (x[0] for x in streams(rng, freq, [[500]]))
+    if damage == "rest":
+        classes = classes[:-1]
+    classes = np.where(classes < 24, np.uint8(63), classes) if damage == "bits" else classes
+    if damage == "words":
+        classes = np.full(1500, 63, np.uint8)
+    taken = Streams([{0: Decoder(payload, freq, "test")}], device)
+    segments, bits = taken.octave(0)
+    n, kinds = len(classes), torch.from_numpy(classes).to(device)
+    starts, slots = torch.tensor([0, n], device=device), torch.from_numpy(freq.slots.view(np.int32)).to(device)
+    symbols = decode(slots, kinds, starts, segments, implementation=implementation)
+    zeros, targets = (torch.arange(n, device=device, dtype=dtype) for dtype in (torch.int64, torch.int32))
+    values = torch.empty(n, dtype=torch.int32, device=device)
+    reconstruct(symbols, kinds, zeros, targets, starts, bits, 1, values, implementation=implementation)
+    taken.octave(3)
+    with pytest.raises(DamagedFile, match="damaged"):
+        taken.finish()
