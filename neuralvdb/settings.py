@@ -99,13 +99,13 @@ def _preset(table: object, where: str) -> Preset:
 class Settings:
     """Choices shared by all operations.
 
-    grids: names to work on, all of them when empty; `density` also names density[1]. threads: how many
-    to use. force: overwrite outputs. verify: decode what was written and compare before it is kept.
-    compression: of written .vdb files, one of blosc, zip, none. quality: one of presets(presets_file). bounds: errors
-    allowed, which go before quality; the last one that names a grid holds. Without either every bit is kept. box:
-    decompress only what lies in it, in each grid's own index space. lod: decompress to voxels 2**lod times as long, at
-    most MAX_LOD. topology: exact, or pruned to what the bounds make necessary. topology_only:
-    decompress to masks of what is active.
+    grids: names to work on, all of them when empty; `density` also names density[1]. threads: how many to use. force:
+    overwrite outputs. verify: decode what was written and compare before it is kept. compression: of written .vdb
+    files, one of blosc, zip, none. quality: one of presets(presets_file). bounds: errors allowed, which go before
+    quality; the last one that names a grid holds. Without either every bit is kept. box: decompress only what lies in
+    it, in each grid's own index space. lod: decompress to voxels 2**lod times as long, at most MAX_LOD. topology:
+    exact, or pruned to what the bounds make necessary. topology_only: decompress to masks of what is active. device:
+    where lossy values are decoded: cpu, cuda for all GPUs, cuda:0 for one, auto for GPUs where there are some.
     """
 
     grids: tuple[str, ...] = ()
@@ -120,6 +120,7 @@ class Settings:
     lod: int = 0
     topology: str = "exact"
     topology_only: bool = False
+    device: str = "auto"
 
     @property
     def preset(self) -> Preset:

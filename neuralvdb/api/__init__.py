@@ -4,6 +4,7 @@ from neuralvdb.api.compress import CompressReport, compress
 from neuralvdb.api.decompress import DecompressReport, decompress
 from neuralvdb.api.diff import DiffReport, diff
 from neuralvdb.api.info import FileInfo, info
+from neuralvdb.api.tensors import GridTensors
 from neuralvdb.api.verify import VerifyReport, verify
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "DecompressReport",
     "DiffReport",
     "FileInfo",
+    "GridTensors",
     "VerifyReport",
     "compress",
     "decompress",

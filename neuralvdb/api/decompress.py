@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import xxhash
 
+from neuralvdb import devices
 from neuralvdb.api.files import new_file
 from neuralvdb.api.source import select
+from neuralvdb.api.tensors import GridTensors, tensors
 from neuralvdb.codec.decode import FrameReader, decode_grids
 from neuralvdb.codec.frame import count
 from neuralvdb.codec.partial import plan
@@ -35,7 +37,7 @@ class GridPart:
 @dataclass
 class DecompressReport:
     """What decompress() did. Sizes in bytes; parts: of every grid where a box or a level of detail was asked for;
-    notes: one line on each grid that was left out or not cut as others are."""
+    notes: one line on each grid that was left out or not cut as others are; device: where lossy values were decoded."""
 
     source: str
     target: str
@@ -44,6 +46,7 @@ class DecompressReport:
     grids: list[str]
     parts: dict[str, GridPart]
     notes: list[str]
+    device: str
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -52,20 +55,26 @@ class DecompressReport:
 
 def decompress(
     source: str | os.PathLike[str],
-    target: str | os.PathLike[str],
+    target: str | os.PathLike[str] | None = None,
     settings: Settings = Settings(),
     *,
+    device: str | None = None,
     progress: Progress = lambda _: None,
     note: Note = lambda _: None,
     run: Runner = lambda job, *args: job(*args),
-) -> DecompressReport:
+) -> DecompressReport | dict[str, GridTensors]:
     """Writes the archive `source` to the .vdb file `target`: all of it, or what settings.box and settings.lod ask for.
 
+    Without a target it gives grids as torch tensors by name, as tensors() does. device: in place of settings.device.
     `progress` is called with bytes of decoded memory as they are done, `note` with each of the report's notes before
-    anything is written; `run` as in compress(). Raises InputError, DamagedFile, Unsupported, NoSuchGrid, OutputExists,
-    OutputError, PromiseBroken, OutOfMemory, UsageError where settings contradict each other, ValueError where
-    settings.lod is not one; then `target` is as before.
+    anything is written; `run` as in compress(). Raises NoSuchDevice, InputError, DamagedFile, Unsupported, NoSuchGrid,
+    OutputExists, OutputError, PromiseBroken, OutOfMemory, UsageError where settings contradict each other, ValueError
+    where settings.lod is not one; then `target` is as before.
     """
+    if device is not None:
+        settings = replace(settings, device=device)
+    if target is None:
+        return tensors(source, settings)
     if not 0 <= settings.lod <= MAX_LOD:
         raise ValueError(f"level of detail {settings.lod} does not exist; 0 to {MAX_LOD} do")
     if settings.topology_only and (settings.box is not None or settings.lod):
@@ -79,11 +88,11 @@ def decompress(
 
 def _decompress(
     source: str, target: str, settings: Settings, progress: Progress, note: Note
-) -> tuple[list[str], dict[str, GridPart], list[str]]:
-    """Names of the grids written, their parts, and notes."""
+) -> tuple[list[str], dict[str, GridPart], list[str], str]:
+    """Names of the grids written, their parts, notes, and the device."""
     set_threads(settings.threads)
     box, lod = settings.box, settings.lod
-    with FrameReader(source) as frame:
+    with FrameReader(source, devices=devices.resolve(settings.device)) as frame:
         heads = frame.table.grids
         selected, notes = plan(frame, select(heads, settings.grids, source), box, lod)
         for line in notes:
@@ -107,15 +116,15 @@ def _decompress(
             if part:
                 parts[grid.name] = _part(grid)
         writer.close()
-    return [heads[i].name for i in selected], parts, notes
+    return [heads[i].name for i in selected], parts, notes, devices.described(frame.devices)
 
 
 def _decompress_masks(
     source: str, target: str, settings: Settings, progress: Progress, note: Note
-) -> tuple[list[str], dict[str, GridPart], list[str]]:
+) -> tuple[list[str], dict[str, GridPart], list[str], str]:
     """The same, of the masks of grids that travel as arrays."""
     set_threads(settings.threads)
-    with FrameReader(source) as frame:
+    with FrameReader(source, devices=devices.resolve(settings.device)) as frame:
         heads = frame.table.grids
         chosen = select(heads, settings.grids, source)
         selected = [i for i in chosen if heads[frame.source(i)].storage is Storage.TREE]
@@ -131,7 +140,7 @@ def _decompress_masks(
             writer.write_mask(head.unique_name, head.metadata, head.transform, vars(frame.mask(index)))
             progress(frame.memory(index))
         writer.close()
-    return [heads[i].name for i in selected], {}, notes
+    return [heads[i].name for i in selected], {}, notes, devices.described(frame.devices)
 
 
 def _part(grid: VolumeGrid) -> GridPart:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+from neuralvdb import devices
 from neuralvdb.codec import cover
 from neuralvdb.codec.bounds import kept
 from neuralvdb.codec.decode import FrameReader, decode_grids
@@ -15,12 +16,14 @@ from neuralvdb.volume import VdbReader, VolumeGrid
 
 @dataclass
 class VerifyReport:
-    """grids: how many decoded to what was stored; differences: one line each, against the original if given."""
+    """grids: how many decoded to what was stored; differences: one line each, against the original if given; device:
+    where lossy values were decoded."""
 
     path: str
     original: str | None
     grids: int
     differences: list[str]
+    device: str
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -32,13 +35,14 @@ def verify(
     original: str | os.PathLike[str] | None = None,
     *,
     threads: int = 1,
+    device: str = "auto",
     progress: Callable[[int], None] = lambda _: None,
 ) -> VerifyReport:
     """Checks every checksum, decodes every grid, and compares with the .vdb file `original` where given.
 
-    Raises InputError, DamagedFile, Unsupported, PromiseBroken, OutOfMemory.
+    device: as Settings has it. Raises InputError, DamagedFile, Unsupported, PromiseBroken, OutOfMemory, NoSuchDevice.
     """
-    with FrameReader(path) as frame:
+    with FrameReader(path, devices=devices.resolve(device)) as frame:
         for section in frame.archive.sections:
             frame.archive.read(section)
         heads = frame.table.grids
@@ -46,7 +50,7 @@ def verify(
             progress(head.source_size)
         differences = [] if original is None else _against(frame, VdbReader(original))
     name = None if original is None else os.fspath(original)
-    return VerifyReport(os.fspath(path), name, len(heads), differences)
+    return VerifyReport(os.fspath(path), name, len(heads), differences, devices.described(frame.devices))
 
 
 def _against(frame: FrameReader, original: VdbReader) -> list[str]:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from neuralvdb import devices
 from neuralvdb.cli.frames import Input, expand, is_pattern, name_for
 from neuralvdb.cli.isolate import run_isolated
 from neuralvdb.errors import InputError, NeuralVdbError, UsageError
@@ -28,6 +29,21 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=_positive, default=Settings().threads, metavar="N", help="threads to use (default: all)"
     )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """The option that says where values are decoded."""
+    parser.add_argument(
+        "--device",
+        default=Settings().device,
+        metavar="auto|cpu|cuda[:N]",
+        help="where lossy values are decoded; cuda: all GPUs; auto: GPUs where there are some (default)",
+    )
+
+
+def device_memory(device: str) -> int:
+    """Bytes that working on a device adds to what a job may take of the CPU's memory."""
+    return devices.MEMORY if device != "cpu" and devices.seems_there() else 0
 
 
 def add_grids(parser: argparse.ArgumentParser) -> None:
@@ -107,7 +123,7 @@ def file_size(path: str) -> int:
 def settings_of(args: argparse.Namespace) -> Settings:
     """Settings from the options a command has."""
     names = ("grids", "threads", "force", "verify", "compression", "quality", "presets_file", "bounds")
-    names += ("box", "lod", "topology", "topology_only")
+    names += ("box", "lod", "topology", "topology_only", "device")
     chosen = {name: getattr(args, name) for name in names if hasattr(args, name)}
     return Settings(**{name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()})
 

@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--topology-only", action="store_true", help="mask grids of what is active; values are not decoded"
     )
+    common.add_device(parser)
     common.add_grids(parser)
     common.add_common(parser)
 
@@ -54,7 +55,7 @@ def _one(source: str, target: Path, args: argparse.Namespace) -> dict:
     memory = common.archive_memory(source, args.grids)
     bar = Progress(memory, Path(source).name, shown=not (args.quiet or args.json))
     note = (lambda _: None) if args.quiet else print_note
-    run = common.isolated(source, 4 * memory)
+    run = common.isolated(source, 4 * memory + common.device_memory(args.device))
     report = decompress(source, target, common.settings_of(args), progress=bar, note=note, run=run)
     return {**report.as_dict(), "seconds": round(time.perf_counter() - began, 3)}
 
@@ -63,7 +64,7 @@ def text(result: dict, _: argparse.Namespace) -> str:
     """The summary line, and where a part was asked for one of each grid."""
     sizes = f"{size_text(result['archive_size'])} -> {size_text(result['vdb_size'])}"
     names = f"{result['source']} -> {result['target']}"
-    lines = [f"{names}  {sizes}  {len(result['grids'])} grids  {result['seconds']:.2f} s"]
+    lines = [f"{names}  {sizes}  {len(result['grids'])} grids  {result['seconds']:.2f} s on {result['device']}"]
     for name, part in result["parts"].items():
         active = "" if part["active_voxels"] is None else f"{part['active_voxels']} active voxels, "
         lines.append(f"{name}: {active}voxel size {voxel_size_text(part['voxel_size'])}")

@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
     parser.add_argument("archive", metavar="ARCHIVE")
     parser.add_argument("original", metavar="VDB", nargs="?", help="the .vdb file it was made from")
+    common.add_device(parser)
     common.add_common(parser)
 
 
@@ -26,11 +27,12 @@ def run(args: argparse.Namespace) -> tuple[list[dict], common.Errors]:
 def _one(path: str, args: argparse.Namespace) -> dict:
     from neuralvdb.api import verify
 
-    memory = 4 * common.archive_memory(path)
+    memory = 4 * common.archive_memory(path) + common.device_memory(args.device)
     if args.original:
         memory += common.MEMORY_PER_BYTE * common.file_size(args.original)
     bar = Progress(0, Path(path).name, shown=not (args.quiet or args.json))
-    job = lambda: verify(path, args.original, threads=args.threads, progress=bar).as_dict()  # noqa: E731
+    options = {"threads": args.threads, "device": args.device, "progress": bar}
+    job = lambda: verify(path, args.original, **options).as_dict()  # noqa: E731
     return common.isolated(args.original or path, memory)(job)
 
 
@@ -39,7 +41,7 @@ def text(result: dict, _: argparse.Namespace) -> str:
     if result["differences"]:
         return "\n".join(f"{result['path']}: {line}" for line in result["differences"])
     against = f", the same as {result['original']}" if result["original"] else ""
-    return f"{result['path']}: all {result['grids']} grids decode to what was stored{against}"
+    return f"{result['path']}: all {result['grids']} grids decode on {result['device']} to what was stored{against}"
 
 
 def different(result: dict) -> bool:

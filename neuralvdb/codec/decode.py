@@ -6,21 +6,26 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from neuralvdb import topology, values
 from neuralvdb.archive import NO_GRID, ArchiveReader, FieldReader, Section, take_array
 from neuralvdb.codec.frame import Frame, GridHead, content_hash
-from neuralvdb.codec.prune import pruned
+from neuralvdb.codec.prune import pruned, pruned_leaves
 from neuralvdb.errors import DamagedFile, OutOfMemory, PromiseBroken
 from neuralvdb.settings import Box
 from neuralvdb.topology import Topology
+from neuralvdb.values.lossless import by_component
 from neuralvdb.values.promise import Promise, promise_of
 from neuralvdb.values.reader import Reader
-from neuralvdb.volume import Storage, VolumeGrid, describe_metadata
+from neuralvdb.volume import Storage, Tree, VolumeGrid, describe_metadata
 from neuralvdb.volume.grid import TREE_TYPES
 from neuralvdb.volume.partial import averaged, clip, coarse, coarse_transform, sampled
+
+if TYPE_CHECKING:
+    import torch
 
 _KNOWN = {
     ("FRAM", 0, 1),
@@ -56,9 +61,11 @@ class _Tiles(Mapping[int, bytes]):
 
 
 class FrameReader:
-    """One frame of an archive: its table at once, its grids on demand. Raises what ArchiveReader raises."""
+    """One frame of an archive: its table at once, its grids on demand. devices: where lossy values are decoded, such as
+    "cuda:0", none for the CPU. Raises what ArchiveReader raises."""
 
-    def __init__(self, path: str | os.PathLike[str], frame: int = 0) -> None:
+    def __init__(self, path: str | os.PathLike[str], frame: int = 0, *, devices: tuple[str, ...] = ()) -> None:
+        self.devices = devices
         self.archive = ArchiveReader(path, lambda *what: what in _KNOWN)
         self.path = self.archive.path
         try:
@@ -135,6 +142,25 @@ class FrameReader:
             grid.transform = coarse_transform(grid, lod, means=self.has_means(self.parent(index)))
         return grid if box is None else clip(grid, box.coarse(lod))
 
+    def leaves(self, index: int, threads: int = 1) -> tuple[Tree, torch.Tensor, torch.Tensor]:
+        """A tree of grid `index`, and its leaves on the first device: masks (N, 64) uint8 and values (N, 512, C).
+
+        Where they were decoded there, the tree's own leaf values are not valid and the content is not compared with
+        what was stored. Raises what read() does.
+        """
+        from torch import from_numpy
+
+        head, device = self.table.grids[index], self.devices[0] if self.devices else "cpu"
+        if self.devices and self.promise(index) is not None:
+            if self.memory(index) > physical_memory():
+                raise OutOfMemory(f"{self.path}: grid '{head.name}' takes {self.memory(index)} bytes of memory")
+            reader = self._reader(head, index, None, threads)
+            masks, found = from_numpy(reader.tree.leaf.active.copy()).to(device), reader.tensor()
+            return reader.tree, *((masks, found) if head.pruned is None else pruned_leaves(reader.tree, masks, found))
+        tree = self.read(index, threads=threads).tree
+        assert tree is not None
+        return tree, *(from_numpy(a.copy()).to(device) for a in (tree.leaf.active, by_component(tree.leaf)))
+
     def mask(self, index: int) -> Topology:
         """What is active in a grid that travels as arrays or shares the tree of one. Raises what read() does."""
         index = self.source(index)
@@ -199,10 +225,8 @@ class FrameReader:
             raise DamagedFile(f"{self.path}: grid '{head.name}' has type {head.grid_type}, which has no arrays")
         section, where = self._section("VALS", index), self._where(head, "values")
         tiles = _Tiles(self.archive, self._tiles.get(index, {}), where)
-        place = (self.topology(index, threads), *TREE_TYPES[head.grid_type], section.raw_size, where)
-        payload = self.archive.read(section)
         if section.codec == 1:
-            reader = Reader(payload, tiles, *place, box=box, threads=threads)
+            reader = self._reader(head, index, box, threads)
             grid.tree = reader.tree if lod else reader.voxels()
             if lod:
                 grid = coarse(grid, *reader.cells(lod), lod, means=reader.promise.step > 0)
@@ -213,13 +237,21 @@ class FrameReader:
         elif tiles:
             raise DamagedFile(f"{where}: sections of domains stand beside lossless values; get another copy")
         else:
-            grid.tree = values.decode(payload, *place)
+            place = (self.topology(index, threads), *TREE_TYPES[head.grid_type], section.raw_size, where)
+            grid.tree = values.decode(self.archive.read(section), *place)
         if box is None or section.codec == 0:
             self._check(grid, head)
         if lod:
             means = self.has_means(index)
             return coarse(grid, *(averaged if means else sampled)(grid.tree, lod), lod, means=means)
         return grid
+
+    def _reader(self, head: GridHead, index: int, box: Box | None, threads: int) -> Reader:
+        """The lossy values of a grid."""
+        section, where = self._section("VALS", index), self._where(head, "values")
+        tiles = _Tiles(self.archive, self._tiles.get(index, {}), where)
+        place = (self.topology(index, threads), *TREE_TYPES[head.grid_type], section.raw_size, where)
+        return Reader(self.archive.read(section), tiles, *place, box=box, threads=threads, devices=self.devices)
 
     def _check(self, grid: VolumeGrid, head: GridHead) -> None:
         if content_hash(grid) != head.content:

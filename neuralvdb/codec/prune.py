@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from neuralvdb.volume import Level, Tree
 from neuralvdb.volume.grid import unpack
+
+if TYPE_CHECKING:
+    import torch
 
 
 def pruned(tree: Tree) -> Tree:
@@ -17,6 +21,16 @@ def pruned(tree: Tree) -> Tree:
     there = active & all_components(values == ground)
     values[there] = ground
     return replace(tree, leaf=Level(None, np.packbits(active & ~there, axis=1, bitorder="little"), values))
+
+
+def pruned_leaves(tree: Tree, masks: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same of leaves on a device: masks (N, 64) uint8 and values (N, 512, C)."""
+    ground = values.new_tensor(tree.root.background.reshape(-1))
+    bits = 1 << masks.new_tensor(range(8))
+    active = (masks[..., None] & bits).reshape(len(masks), -1) != 0
+    there = active & (values == ground).all(2)
+    left = (active & ~there).view(*masks.shape, 8) * bits
+    return left.sum(2).to(masks.dtype), values.where(~there[..., None], ground)
 
 
 def all_components(flags: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from neuralvdb import errors
+from neuralvdb import devices, errors
 from neuralvdb.cli import info, main
 from neuralvdb.codec.frame import Frame
 
@@ -27,6 +27,7 @@ MEANINGS = {
     9: "memory",
     10: "differences",
     11: "grid",
+    12: "device",
     130: "interrupted",
 }
 
@@ -162,6 +163,23 @@ def test_8_decoded_data_is_not_what_was_promised(run, forge, tmp_path, command):
     done = run(command, forge(change), code=8)
     assert "grid 'ball' decodes to other values than were stored" in done.stderr
     assert os.listdir(tmp_path) == ["forged.neuralvdb"]
+
+
+@pytest.mark.skipif(devices.seems_there(), reason="there is a GPU here")
+@pytest.mark.parametrize("device", ["cuda", "cuda:3"])
+@pytest.mark.parametrize("command", ["decompress", "verify"])
+def test_12_no_such_device(run, archive, tmp_path, command, device):
+    """Never a silent fall-back to the CPU."""
+    target = ("-o", "x.vdb") if command == "decompress" else ()
+    done = run(command, archive, *target, "--device", device, code=12)
+    assert done.stderr.startswith(f"nvdb: --device {device}")
+    assert "--device cpu" in done.stderr
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:-1"])
+def test_2_devices_that_make_no_sense(run, archive, device):
+    assert "is no device" in run("decompress", archive, "-o", "x.vdb", "--device", device, code=2).stderr
 
 
 @pytest.mark.parametrize("size", [1 << 45, 1 << 60, 1 << 61, (1 << 64) - 1], ids=["2^45", "2^60", "2^61", "2^64-1"])

@@ -13,6 +13,7 @@ from neuralvdb.kernels.predict import Around
 from neuralvdb.values.device.boxes import Boxes
 from neuralvdb.values.lattice.domain import Domain, Lattice
 from neuralvdb.values.lattice.levels import EDGE, LIMIT
+from neuralvdb.values.lossless import by_component
 from neuralvdb.volume.grid import Tree, leaf_origins
 
 SLOTS = EDGE**3
@@ -70,7 +71,7 @@ def load(tree: Tree, parts: Sequence[Domain], device: torch.device, implementati
     coded[: len(leaves)] = unpacked(to(tree.leaf.active[leaves]))
     active = coded.clone()
     active[len(leaves) :] = to(np.concatenate([part.constants_active for part in parts]).astype(np.uint8))[:, None]
-    values = to(tree.leaf.values.reshape(len(tree.leaf), SLOTS, -1)[leaves])
+    values = to(by_component(tree.leaf)[leaves])
     fixed = np.concatenate([part.constants for part in parts])
     return Batch(parts, boxes, active, coded, values, fixed, implementation)
 

@@ -13,12 +13,13 @@ import torch
 from neuralvdb.archive.rans import Tables
 from neuralvdb.errors import OutOfMemory
 from neuralvdb.values.device import mean, sample
-from neuralvdb.values.device.batch import SLOTS, Batch, expanded, load
+from neuralvdb.values.device.batch import Batch, expanded, load
 from neuralvdb.values.device.boxes import Boxes
 from neuralvdb.values.device.networks import Networks
 from neuralvdb.values.device.streams import Streams
 from neuralvdb.values.lattice.domain import Domain
 from neuralvdb.values.lattice.levels import OCTAVES, Level
+from neuralvdb.values.lossless import by_component
 from neuralvdb.values.promise import Promise
 from neuralvdb.values.tiles import TileReader
 from neuralvdb.volume.grid import Tree
@@ -46,8 +47,7 @@ class DeviceDecoder:
 
         Raises DamagedFile, OutOfMemory.
         """
-        leaf = self.tree.leaf.values
-        found = torch.from_numpy(leaf.reshape(len(leaf), SLOTS, -1)).to(self.devices[0], copy=True)
+        found = torch.from_numpy(by_component(self.tree.leaf)).to(self.devices[0], copy=True)
         for batch, _, component, decoded in self._decoded(parts, 0):
             bricks = batch.boxes.bricks
             leaves = torch.from_numpy(np.concatenate([part.leaves for part in batch.parts])).to(found.device)

@@ -1,0 +1,60 @@
+"""Where values are decoded: which GPUs a name stands for. Loads torch only where a GPU seems to be there or is asked
+for."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+from neuralvdb.errors import NoSuchDevice, UsageError
+
+DRIVERS = ("/dev/nvidiactl", "/proc/driver/nvidia/version", "/dev/dxg")
+MEMORY = 32 << 30  # bytes that the libraries and the driver of a GPU map, beyond what data takes
+_CAPABILITY = (8, 0)  # the oldest that the kernels are compiled for
+
+
+def seems_there() -> bool:
+    """Whether this machine has a GPU's driver and the packages to use it; costs next to nothing."""
+    return any(Path(path).exists() for path in DRIVERS) and not _missing()
+
+
+def resolve(name: str) -> tuple[str, ...]:
+    """("cuda:0", ...) for a name: all GPUs for `cuda`, one for `cuda:1`, none for `cpu`, and all there are for `auto`.
+
+    Raises NoSuchDevice where one is asked for that is not there or cannot be used, UsageError for any other name.
+    """
+    match = re.fullmatch(r"(auto|cpu)|cuda(?::(\d+))?", name)
+    if match is None:
+        raise UsageError(f"'{name}' is no device; there are auto, cpu, cuda and cuda:0, cuda:1, ...")
+    if name == "cpu" or (name == "auto" and not seems_there()):
+        return ()
+    if _missing() and name != "auto":
+        packages = " and ".join(_missing())
+        raise NoSuchDevice(f"--device {name} needs {packages}; pip install 'neuralvdb[gpu]', or use --device cpu")
+    there = _usable()
+    wanted = there if match[2] is None else tuple(gpu for gpu in there if gpu == f"cuda:{int(match[2])}")
+    if not wanted and name != "auto":
+        found = ", ".join(there) or "no GPU of compute capability 8.0 or newer"
+        raise NoSuchDevice(f"--device {name}: there is none; this machine has {found}; use --device cpu or auto")
+    return wanted
+
+
+def described(devices: tuple[str, ...]) -> str:
+    """`cpu`, or `cuda:0 (NVIDIA H100 80GB HBM3)`."""
+    if not devices:
+        return "cpu"
+    import torch
+
+    return ", ".join(f"{device} ({torch.cuda.get_device_name(device)})" for device in devices)
+
+
+def _missing() -> list[str]:
+    return [package for package in ("torch", "triton") if find_spec(package) is None]
+
+
+def _usable() -> tuple[str, ...]:
+    import torch
+
+    numbers = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    return tuple(f"cuda:{n}" for n in numbers if torch.cuda.get_device_capability(n) >= _CAPABILITY)

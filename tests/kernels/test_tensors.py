@@ -1,0 +1,70 @@
+"""decompress() without a target gives tensors, the same values as in the .vdb file, decoded by kernels or not."""
+
+import functools
+
+import numpy as np
+import pytest
+
+import neuralvdb
+from neuralvdb import Settings, devices
+from neuralvdb.errors import NoSuchDevice, UsageError
+from neuralvdb.settings import Bound
+from neuralvdb.values.device import reader
+from neuralvdb.volume import VdbReader, from_dense, leaf_origins, write_vdb
+
+
+@pytest.fixture(scope="module", params=["lossless", "lossy", "pruned"])
+def files(request, tmp_path_factory):
+    """An archive of three grids, and the .vdb that it makes."""
+    rng, folder = np.random.default_rng(5), tmp_path_factory.mktemp("tensors")
+    values = rng.random((20, 12, 15)).astype(np.float32) * (rng.random((20, 12, 15)) < 0.7)
+    active = rng.random(values.shape) < 0.8
+    vectors = np.stack([values, -values, values**2], -1)
+    grids = [from_dense(values, name="density", active=active), from_dense(vectors, name="vel", active=active)]
+    write_vdb(folder / "a.vdb", [*grids, from_dense(values * 0, name="none", active=active & False)])
+    lossy = {"bounds": (Bound(0.02, relative=True),), "topology": "exact" if request.param == "lossy" else "pruned"}
+    settings = Settings(**({} if request.param == "lossless" else lossy))
+    neuralvdb.compress(folder / "a.vdb", folder / "a.neuralvdb", settings)
+    neuralvdb.decompress(folder / "a.neuralvdb", folder / "b.vdb", device="cpu")
+    return folder / "a.neuralvdb", folder / "b.vdb"
+
+
+def assert_equal(found: dict, vdb) -> None:
+    grids = {grid.name: grid for grid in VdbReader(vdb)}
+    assert found.keys() == grids.keys()
+    for name, tensors in found.items():
+        tree = grids[name].tree
+        np.testing.assert_array_equal(tensors.origins.cpu(), leaf_origins(tree))
+        np.testing.assert_array_equal(tensors.masks.cpu(), tree.leaf.active)
+        np.testing.assert_array_equal(tensors.values.cpu(), tree.leaf.values.reshape(tensors.values.shape))
+        np.testing.assert_array_equal(tensors.root.background, tree.root.background)
+        assert (tensors.transform, tensors.grid_type) == (grids[name].transform, grids[name].grid_type)
+
+
+def test_tensors_on_the_cpu(files):
+    assert_equal(neuralvdb.decompress(files[0], device="cpu"), files[1])
+
+
+def test_tensors_decoded_by_kernels(files, device, monkeypatch):
+    found = (f"{device}:0",) if device == "cuda" else ("cpu",)
+    monkeypatch.setattr(devices, "resolve", lambda _: found)
+    monkeypatch.setattr(reader, "DeviceDecoder", functools.partial(reader.DeviceDecoder, implementation="reference"))
+    tensors = neuralvdb.decompress(files[0], device="cuda")
+    assert {grid.values.device.type for grid in tensors.values()} == {device}
+    assert_equal(tensors, files[1])
+
+
+def test_a_selection(files):
+    assert list(neuralvdb.decompress(files[0], settings=Settings(grids=("vel",)), device="cpu")) == ["vel"]
+
+
+def test_a_part_is_refused(files):
+    with pytest.raises(UsageError, match="whole"):
+        neuralvdb.decompress(files[0], settings=Settings(lod=1), device="cpu")
+
+
+@pytest.mark.skipif(devices.seems_there(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there_is_an_error(files):
+    assert devices.resolve("auto") == ()
+    with pytest.raises(NoSuchDevice, match="--device cpu"):
+        neuralvdb.decompress(files[0], device="cuda")
