@@ -1,0 +1,222 @@
+"""The kernels on a GPU: right first, then how fast. Needs torch and triton, a checkout, and no OpenVDB.
+
+    python -P tests/benchmarks/gpu_bricks.py data/sample/smoke.vdb density bricks.npz     # where the package is
+    installed python tests/benchmarks/gpu.py bricks.npz [-o data/results]                           # on the machine
+    with the GPU
+
+Every kernel is compared with its reference on fresh random input, and the whole decoder with what the CPU decoded,
+before anything is timed. Without a GPU only that is done, interpreted, and said.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"
+sys.path.insert(0, str(ROOT))
+import neuralvdb  # noqa: E402
+
+neuralvdb.__path__.append(str(ROOT))  # kernels/ is neuralvdb.kernels
+
+from neuralvdb.kernels.network import Packed, forward  # noqa: E402
+from neuralvdb.kernels.predict import Around, Stencil, predict  # noqa: E402
+from neuralvdb.kernels.rans import Segments, decode  # noqa: E402
+from neuralvdb.kernels.reconstruct import RawBits, reconstruct  # noqa: E402
+from neuralvdb.kernels.split import split  # noqa: E402
+
+MILLIONS = (1, 10, 100, 500)
+# bytes/s, by makers' sheets
+BANDWIDTH = {"H100": 3.35e12, "H200": 4.8e12, "A100": 2.0e12, "L40": 0.86e12, "4090": 1.01e12}
+PASSES = [(axis, phase) for axis in range(3) for phase in (0, 1)]
+STEPS = (16, 11, 8, 6, 4)
+TOP = 1 << 28
+
+
+class Bricks:
+    """One domain as gpu_bricks.py wrote it, `copies` times side by side on a device: each with streams of its own."""
+
+    def __init__(self, path: Path, device: str, copies: int = 1) -> None:
+        with np.load(path) as file:
+            self._arrays = {name: torch.from_numpy(file[name]).to(device) for name in file.files}
+        self._device, self.copies = device, copies
+        self.expected = self._arrays["expected"]
+        self.voxels = copies * int(self._arrays["0.coded"].sum())
+        self.active = [self._tiled(f"{k}.active") for k in range(5)]
+        self.around = [Around(self._offset(f"{k}.neighbours", k), self._tiled(f"{k}.edges")) for k in range(4)]
+        self.targets = [self._listed(f"{k}.targets.{p}", k) for k in range(4) for p in range(6)]
+        self.root = self._listed("4.targets.0", 4)
+        self.slots = self._arrays["slots"]
+        self._networks: dict[tuple[int, int, int], Packed] = {}
+        for key in [(k, *a) for k in range(3) for a in PASSES]:
+            self._networks[key] = Packed(*(self._arrays[f"{key}.{name}"] for name in Packed.__dataclass_fields__))
+
+    def decoded(self, implementation: str = "auto") -> torch.Tensor:
+        """(copies * R, 512) int32 of level 0."""
+        values = [self._tiled(f"{k}.values") for k in range(5)]
+        streams, options = self._streams(), {"implementation": implementation}
+        n = len(self.root[0])
+        classes = torch.full((n,), 40, dtype=torch.uint8, device=self._device)
+        symbols = decode(self.slots, classes, self.root[1], streams[0][0], **options)
+        found, zeros = (torch.zeros(n, dtype=dtype, device=self._device) for dtype in (torch.int32, torch.int64))
+        numbers = torch.arange(n, dtype=torch.int32, device=self._device)
+        reconstruct(symbols, classes, zeros, numbers, self.root[1], streams[0][1], 1, found, **options)
+        sums = found.view(self.copies, -1).cumsum(1).reshape(-1)
+        values[4].view(-1)[self.root[0].long()] = (sums * STEPS[4]).clamp(-TOP, TOP).to(torch.int32)
+        for k in reversed(range(4)):
+            self._refine(values, k)
+            for p, (axis, phase) in enumerate(PASSES):
+                targets, starts = self.targets[6 * k + p]
+                net = self._networks[min(k, 2), axis, phase]
+                place = values[k], self.active[k], self.around[k], targets, Stencil(axis, phase), net, STEPS[k]
+                predictions, classes = predict(*place, **options)
+                segments, bits = streams[max(3 - k, 0)]
+                symbols = decode(self.slots, classes, starts, segments, **options)
+                reconstruct(symbols, classes, predictions, targets, starts, bits, STEPS[k], values[k], **options)
+        return values[0]
+
+    def check(self, implementation: str = "auto") -> None:
+        """Ends the program where what is decoded is not what the CPU decoded."""
+        found = self.decoded(implementation).view(self.copies, -1, 512)[:, : len(self.expected)]
+        if not torch.equal(found, self.expected.expand_as(found)):
+            raise SystemExit(f"wrong values from {implementation}: no figures")
+
+    def first_pass(self) -> tuple:
+        """Arguments of predict for the pass of level 0 with most points."""
+        targets, _ = self.targets[4]
+        place = self._tiled("0.values"), self.active[0], self.around[0], targets
+        return *place, Stencil(2, 0), self._networks[0, 2, 0], STEPS[0]
+
+    def _refine(self, values: list[torch.Tensor], k: int) -> None:
+        parent, octant = self._offset(f"{k}.parent", k + 1), self._tiled(f"{k}.octant")
+        bricks = len(parent) // self.copies
+        eighths = values[k + 1].view(-1, 2, 4, 2, 4, 2, 4).permute(0, 1, 3, 5, 2, 4, 6).reshape(-1, 8, 4, 4, 4)
+        fine = values[k].view(self.copies, -1, 8, 8, 8)[:, :bricks, ::2, ::2, ::2]
+        fine.copy_(eighths[parent.long(), octant.long()].view(self.copies, bricks, 4, 4, 4))
+
+    def _streams(self) -> list[tuple[Segments, RawBits]]:
+        """Of each octave; payloads that go on are the same objects."""
+        made: dict[int, tuple[Segments, RawBits]] = {}
+        found = []
+        for payload in self._arrays["payloads"].tolist():
+            if payload not in made:
+                own = {name: self._tiled(f"p{payload}.{name}") for name in ("number", "count", "lanes", "states")}
+                own |= {name: self._tiled(f"p{payload}.{name}").clone() for name in ("at", "end", "seen")}
+                each = len(own["number"]) // self.copies
+                stream = torch.arange(self.copies, dtype=torch.int32, device=self._device).repeat_interleave(each)
+                bits = (self._tiled(f"p{payload}.bits_{name}").clone() for name in ("at", "end"))
+                words = self._arrays["bits"]
+                made[payload] = Segments(stream=stream, words=self._arrays["words"], **own), RawBits(words, *bits)
+            found.append(made[payload])
+        return found
+
+    def _tiled(self, name: str) -> torch.Tensor:
+        array = self._arrays[name]
+        return array.repeat(self.copies, *[1] * (array.ndim - 1))
+
+    def _offset(self, name: str, k: int) -> torch.Tensor:
+        """Row numbers of level k, those of each copy behind those of the one before."""
+        array = self._arrays[name]
+        copy = torch.arange(self.copies, dtype=torch.int32, device=self._device) * len(self._arrays[f"{k}.active"])
+        return (array + copy.view(-1, *[1] * array.ndim)).reshape(-1, *array.shape[1:]).contiguous()
+
+    def _listed(self, name: str, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Targets and where each copy begins."""
+        array = self._arrays[name]
+        rows = len(self._arrays[f"{k}.active"])
+        copy = torch.arange(self.copies, dtype=torch.int32, device=self._device) * (rows * 512)
+        starts = torch.arange(self.copies + 1, device=self._device) * len(array)
+        return (array + copy[:, None]).reshape(-1), starts
+
+
+def random_checks(device: str, n: int) -> None:
+    """Networks and splits on fresh random input: the kernel against the reference."""
+    random = torch.Generator().manual_seed(time.time_ns())
+    draw = lambda low, high, size, dtype: torch.randint(low, high, size, generator=random, dtype=dtype)  # noqa: E731
+    shapes = ((128, 64), (64, 32), (2, 32))
+    w1, w2, w3 = (draw(-127, 128, shape, torch.int8) for shape in shapes)
+    b1, b2, b3 = (draw(-9999, 9999, (size,), torch.int32) for size in (64, 32, 2))
+    net = Packed(w1, b1, w2, b2, w3.int(), b3, draw(4, 12, (6,), torch.int32)).to(device)
+    inputs = draw(-127, 128, (n, 128), torch.int8).to(device)
+    outs = [forward(inputs, net, implementation=name) for name in ("reference", "triton")]
+    same = torch.equal(*outs)
+    for axis in range(3):
+        means, gaps = (draw(-(1 << 20), 1 << 20, (2, 512), torch.int32).to(device) for _ in range(2))
+        counts, pairs = draw(0, 64, (4, 512), torch.int32).to(device), torch.arange(4, device=device).view(2, 2)
+        made = []
+        for name in ("reference", "triton"):
+            fine = torch.full((2, 4, 512), -1, dtype=torch.int32, device=device)
+            split(means, means, gaps, pairs, counts, axis, 0, False, *fine, implementation=name)
+            made.append(fine)
+        same &= torch.equal(*made)
+    if not same:
+        raise SystemExit("a kernel differs from its reference: no figures")
+
+
+def seconds(job: Callable[[], object], runs: int = 5) -> float:
+    """Of the fastest run, after two that are not counted."""
+    times = []
+    for _ in range(runs + 2):
+        torch.cuda.synchronize()
+        began = time.perf_counter()
+        job()
+        torch.cuda.synchronize()
+        times.append(time.perf_counter() - began)
+    return min(times[2:])
+
+
+def figures(path: Path, device: str) -> list[str]:
+    """Lines of the report: predict alone, then whole decodes of more and more voxels."""
+    name = torch.cuda.get_device_name(device)
+    rate = next((value for key, value in BANDWIDTH.items() if key in name), None)
+    lines = [f"# Kernels on {name}", "", "`python tests/benchmarks/gpu.py bricks.npz`, best of 5, checked first.", ""]
+    one = Bricks(path, device)
+    copies = max(1, 10_000_000 // one.voxels)
+    place = Bricks(path, device, copies).first_pass()
+    took, n = seconds(lambda: predict(*place)), len(place[3])
+    moved = n * (4 + 9) + sum(array.numel() * array.element_size() for array in place[:2])
+    share = f", {moved / rate / took:.0%} of the bandwidth" if rate else ""
+    lines += [f"predict: {n:,} points in {took * 1e3:.3f} ms, {n / took / 1e6:,.0f} M/s, {moved:,} bytes{share}", ""]
+    lines += ["| active voxels | copies | decode, ms | M voxels/s |", "| ---: | ---: | ---: | ---: |"]
+    for millions in MILLIONS:
+        try:
+            bricks = Bricks(path, device, max(1, millions * 1_000_000 // one.voxels))
+            bricks.check()
+            took = seconds(bricks.decoded)
+        except torch.OutOfMemoryError:
+            lines.append(f"| {millions} M | out of memory | | |")
+            torch.cuda.empty_cache()
+            continue
+        speed = bricks.voxels / took / 1e6
+        lines.append(f"| {bricks.voxels:,} | {bricks.copies} | {took * 1e3:.2f} | {speed:,.0f} |")
+    return lines
+
+
+def main() -> None:
+    """Checks, measures where there is a GPU, writes."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("bricks", type=Path)
+    parser.add_argument("-o", "--output", type=Path, help="folder for the report")
+    args = parser.parse_args()
+    if not torch.cuda.is_available():
+        random_checks("cpu", 100)
+        Bricks(args.bricks, "cpu").check("reference")
+        print("no GPU here, so no figures: kernels agree with references, interpreted; these decode what the CPU does")
+        return
+    random_checks("cuda", 100_000)
+    lines = figures(args.bricks, "cuda")
+    print("\n".join(lines))
+    if args.output:
+        name = "".join(c if c.isalnum() else "-" for c in torch.cuda.get_device_name().lower())
+        (args.output / f"gpu-{name}.md").write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""The GPU benchmark checks what it measures, from a bare checkout; without a GPU it says so and prints no figure."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+BENCHMARKS = ROOT / "tests" / "benchmarks"
+
+
+def ran(*args: object) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, *map(str, args)], capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def bricks(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("bricks") / "bricks.npz"
+    done = ran("-P", BENCHMARKS / "gpu_bricks.py", ROOT / "data" / "sample" / "smoke.vdb", "density", path)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here; run the benchmark itself")
+def test_without_a_gpu_there_are_no_figures(bricks):
+    done = ran(BENCHMARKS / "gpu.py", bricks)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("no GPU here, so no figures")
+
+
+def test_wrong_values_end_it(bricks, tmp_path):
+    with np.load(bricks) as file:
+        arrays = dict(file)
+    arrays["expected"][0, 0] += 1
+    np.savez(tmp_path / "wrong.npz", **arrays)
+    done = ran(BENCHMARKS / "gpu.py", tmp_path / "wrong.npz")
+    assert done.returncode != 0
+    assert "wrong values" in done.stderr
+    assert done.stdout == ""
