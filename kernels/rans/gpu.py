@@ -34,10 +34,9 @@ def _decode(
     last = tl.load(p_end + i_segment)
     o_l = tl.arange(0, 32)
     b_x = tl.load(p_states + i_segment * 32 + o_l).to(tl.uint32, bitcast=True)
-    before = seen % lanes
-    turns = ((end - begin + before + lanes - 1) // lanes).to(tl.int32)
-    for turn in range(0, turns):
-        o_i = begin - before + turn * lanes.to(tl.int64) + o_l
+    here = begin - seen % lanes
+    while here < end:
+        o_i = here + o_l
         m_i = (o_l < lanes) & (o_i >= begin) & (o_i < end)
         b_class = tl.load(p_classes + o_i, mask=m_i, other=0).to(tl.int64)
         b_slot = tl.load(p_slots + b_class * 4096 + (b_x & 4095), mask=m_i, other=0).to(tl.uint32, bitcast=True)
@@ -50,6 +49,7 @@ def _decode(
         b_next = tl.where(m_low, (b_next << 16) | b_word.to(tl.uint32), b_next)
         b_x = tl.where(m_i, b_next, b_x)
         at += tl.sum(b_taken, 0)
+        here += lanes
     tl.store(p_states + i_segment * 32 + o_l, b_x.to(tl.int32, bitcast=True))
     tl.store(p_at + i_segment, at)
     tl.store(p_seen + i_segment, seen + end - begin)

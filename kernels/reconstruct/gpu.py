@@ -18,15 +18,17 @@ BLOCK = 512
 
 
 @triton.jit
-def _stream_of(p_starts, o_n, D, halvings):
+def _stream_of(p_starts, o_n, D):
     """The stream (M,) int64 that has point o_n: the last one that does not begin behind it."""
     b_low = tl.zeros_like(o_n)
     b_high = tl.zeros_like(o_n) + D
-    for _ in range(halvings):
+    left = D
+    while left > 1:
         b_middle = (b_low + b_high) >> 1
         m_right = (tl.load(p_starts + b_middle) <= o_n) & (b_high - b_low > 1)
         b_low = tl.where(m_right, b_middle, b_low)
         b_high = tl.where(m_right, b_high, tl.maximum(b_middle, b_low + 1))
+        left = (left + 1) >> 1
     return b_low
 
 
@@ -52,15 +54,15 @@ def _measure(p_symbols, p_classes, p_counts, n, BLOCK: tl.constexpr):
     tl.store(p_counts + o_n, b_width | (b_escape << 32), mask=m_n)
 
 
-@triton.jit(do_not_specialize=["n", "D", "halvings"])
+@triton.jit(do_not_specialize=["n", "D"])
 def _sizes(
-    p_symbols, p_sums, p_starts, p_words, p_at, p_end, p_sizes, n, D, halvings, BLOCK: tl.constexpr
+    p_symbols, p_sums, p_starts, p_words, p_at, p_end, p_sizes, n, D, BLOCK: tl.constexpr
 ):  # fmt: skip
     """How many bits each escaped value has; 0 for all others."""
     o_n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     m_n = o_n < n
     m_escape = m_n & (tl.load(p_symbols + o_n, mask=m_n, other=0) == 63)
-    b_stream = _stream_of(p_starts, tl.minimum(o_n, n - 1), D, halvings)
+    b_stream = _stream_of(p_starts, tl.minimum(o_n, n - 1), D)
     b_first = tl.load(p_sums + tl.load(p_starts + b_stream))
     b_last = tl.load(p_sums + tl.load(p_starts + b_stream + 1))
     b_rank = (tl.load(p_sums + o_n, mask=m_n, other=0) >> 32) - (b_first >> 32)
@@ -70,14 +72,14 @@ def _sizes(
     tl.store(p_sizes + o_n, tl.minimum(b_size, 24).to(tl.uint8), mask=m_n)
 
 
-@triton.jit(do_not_specialize=["n", "D", "step", "halvings"])
+@triton.jit(do_not_specialize=["n", "D", "step"])
 def _reconstruct(
     p_symbols, p_classes, p_predictions, p_targets, p_sums, p_sized, p_starts, p_words, p_at, p_end, p_values, p_known,
-    n, D, halvings, step, BLOCK: tl.constexpr,
+    n, D, step, BLOCK: tl.constexpr,
 ):  # fmt: skip
     o_n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     m_n = o_n < n
-    b_stream = _stream_of(p_starts, tl.minimum(o_n, n - 1), D, halvings)
+    b_stream = _stream_of(p_starts, tl.minimum(o_n, n - 1), D)
     o_first = tl.load(p_starts + b_stream)
     b_first = tl.load(p_sums + o_first)
     b_last = tl.load(p_sums + tl.load(p_starts + b_stream + 1))
@@ -118,16 +120,16 @@ def reconstruct(
     n, streams = len(symbols), len(bits.at)
     if not n:
         return
-    grid, halvings = (triton.cdiv(n, BLOCK),), streams.bit_length()
+    grid = (triton.cdiv(n, BLOCK),)
     counts = torch.empty(n, dtype=torch.int64, device=symbols.device)
     _measure[grid](symbols, classes, counts, n, BLOCK)
     sums = _sums(counts)
     sizes = torch.empty(n, dtype=torch.uint8, device=symbols.device)
-    _sizes[grid](symbols, sums, starts, bits.words, bits.at, bits.end, sizes, n, streams, halvings, BLOCK)
+    _sizes[grid](symbols, sums, starts, bits.words, bits.at, bits.end, sizes, n, streams, BLOCK)
     sized = _sums(sizes)
     _reconstruct[grid](
         symbols, classes, predictions, targets, sums, sized, starts, bits.words, bits.at, bits.end, values, known,
-        n, streams, halvings, step, BLOCK,
+        n, streams, step, BLOCK,
     )  # fmt: skip
     parts = (sums & 0xFFFFFFFF) + 5 * (sums >> 32) + sized
     bits.at += parts[starts].diff()
