@@ -20,7 +20,15 @@ from neuralvdb.volume import Storage, VdbReader, VolumeGrid, from_dense, write_v
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("NEURALVDB_TEST_DATA", ROOT.parent / "shared" / "data"))
 # Modules that take streams.
-_TAKERS = ("topology.root", "topology.lossless", "values.lossless", "values.reader", "codec.frame", "codec.decode")
+_TAKERS = (
+    "topology.root",
+    "topology.lossless",
+    "topology.box",
+    "values.lossless",
+    "values.reader",
+    "codec.frame",
+    "codec.decode",
+)
 
 # Options of `nvdb decompress`, and what they mean.
 OPTIONS = {
