@@ -38,6 +38,7 @@ def main() -> None:
         fields = [f for f in fields_of(paths, task["fields"]) if f.name not in task["without"]]
         settings = {
             "companded": task["companded"],
+            "pruned": task["pruned"],
             "steps": task["steps"],
             "rounds": recipe["rounds"],
             "seed": recipe["seed"],

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuralvdb.fit.augment import mirrors, transposed
+from neuralvdb.fit.augment import covered, mirrors, transposed
 from neuralvdb.fit.examples import (
     Examples,
     Key,
@@ -101,18 +101,23 @@ def train_prior(
     lattice: str,
     *,
     companded: float,
+    pruned: float,
     steps: int,
     rounds: int,
     seed: int,
     progress: Callable[[str], None] = lambda _: None,
 ) -> priors.Prior:
-    """A prior for "sample" or "mean" lattices fitted to `fields`. companded: share of the lattices that are; steps: of
-    each network in the last round, half of it before. `progress` is told of each network."""
+    """A prior for "sample" or "mean" lattices fitted to `fields`. companded: share of the lattices that are; pruned: share
+    of the other trees that are seen as pruned ones are coded; steps: of each network in the last round, half of it
+    before. `progress` is told of each network."""
     task, make_lattice = TASKS[lattice]
 
     def draw(item: Field, rng: np.random.Generator) -> tuple[Tree, int, Lattice]:
         tree = transposed(item.tree, tuple(rng.permutation(3)))
-        return tree, item.component, make_lattice(item, rng.random() < companded, rng)
+        found = make_lattice(item, rng.random() < companded, rng)
+        if not found.knee and rng.random() < pruned:
+            tree = covered(tree, found.unit * UNITS_PER_ERROR)
+        return tree, item.component, found
 
     networks, models = untrained(task), {}
     for turn in range(rounds):
