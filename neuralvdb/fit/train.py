@@ -56,20 +56,23 @@ def train(
     seed: int,
     batch: int = 2048,
     start: Predictor | None = None,
-) -> Predictor:
-    """A predictor fitted to the examples by Adam under a one-cycle schedule; mirrors: as in augment.py."""
+) -> tuple[Predictor, np.ndarray]:
+    """A predictor fitted to the examples by Adam under a one-cycle schedule, and the bits (steps,) float32 that an
+    example of each step took; mirrors: as in augment.py."""
     torch.manual_seed(seed)
     data = [torch.from_numpy(a) for a in (examples.inputs, examples.target, examples.ratio, examples.scale)]
     model = start or Predictor(examples.inputs.shape[1])
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 6e-3, total_steps=steps)
     ways = [(torch.from_numpy(order), torch.from_numpy(factors)) for order, factors in mirrors]
+    history = np.empty(steps, np.float32)
     for turn in range(steps):
         pick = torch.randint(0, len(data[0]), (batch,))
         x, target, ratio, scale = (d[pick] for d in data)
         order, factors = ways[turn % len(ways)]
         x = x[:, order].float() * factors[:-1]
         loss = bits(model, x / _ONE, target * factors[-1], ratio, scale).mean()
+        history[turn] = loss.item()
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -78,7 +81,7 @@ def train(
         with torch.no_grad():
             for layer, limit in ((model.first, 1), (model.second, 1), (model.last, 1), (model.linear, 0.5)):
                 layer.weight.clamp_(-_RANGE * limit, _RANGE * limit)
-    return model
+    return model, history
 
 
 def to_integers(model: Predictor) -> Network:
