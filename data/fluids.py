@@ -39,9 +39,9 @@ class FireSettings(SmokeSettings):
 class FireSolver(SmokeSolver):
     """Fuel that burns, heats, expands and leaves soot.
 
-    The reaction coordinate of Nguyen, Fedkiw and Jensen, "Physically Based Modeling and Animation of Fire" (2002), in the
-    simple form of mantaflow's processBurn; the outflow is that of Feldman, O'Brien and Arikan, "Animating Suspended
-    Particle Explosions" (2003).
+    The reaction coordinate of Nguyen, Fedkiw and Jensen, "Physically Based Modeling and Animation of Fire" (2002), in
+    the simple form of mantaflow's processBurn; the outflow is that of Feldman, O'Brien and Arikan, "Animating
+    Suspended Particle Explosions" (2003).
     """
 
     FIELDS = ("density", "temperature", "fuel", "react")
@@ -89,7 +89,7 @@ class BlastSettings(FireSettings):
     cooling: float = 1.1
     dissipation: float = 0.05
     confinement: float = 1.2
-    turbulence: float = 40.0
+    turbulence: float = 20.0
     burning: float = 4.0
     soot: float = 2.5
     hottest: float = 3.0
@@ -109,9 +109,8 @@ class BlastSolver(FireSolver):
             x, z, size, delay = torch.rand(4, generator=random).tolist()
             radius = 0.14 + 0.16 * size
             middle = torch.tensor([1.4 + 1.2 * x, 0.9 * radius, 1.4 + 1.2 * z]).view(3, 1, 1, 1)
-            fuel = ((1 + 0.5 * rough - (at - middle).norm(dim=0) / radius) * 4).clamp(0, 1) * (0.7 + 0.3 * rough).clamp(
-                0, 1
-            )
+            fuel = ((1 + 0.5 * rough - (at - middle).norm(dim=0) / radius) * 4).clamp(0, 1)
+            fuel *= (0.7 + 0.3 * rough).clamp(0, 1)
             self.pending.append((0.2 * delay if charge else 0.0, fuel.to(device)))
 
     def _emit(self, dt: float) -> torch.Tensor:
@@ -133,7 +132,7 @@ class DustSettings(SmokeSettings):
     weight: float = 4.0
     dissipation: float = 0.05
     confinement: float = 1.0
-    turbulence: float = 8.0
+    turbulence: float = 5.0
     pickup: float = 1.0  # density gained near the floor, per world unit of wind
     layer: float = 0.2  # height in which it is
 
@@ -187,8 +186,8 @@ class LiquidSettings(SmokeSettings):
 class LiquidSolver(SmokeSolver):
     """The signed distance to a liquid, negative inside, that the flow carries; `distance` in voxels.
 
-    Liquid and air are one flow without divergence in which the liquid is heavy; the method of Sussman, Smereka and Osher, "A
-    level set approach for computing solutions to incompressible two-phase flow" (1994), at equal densities.
+    Liquid and air are one flow without divergence in which the liquid is heavy; the method of Sussman, Smereka and
+    Osher, "A level set approach for computing solutions to incompressible two-phase flow" (1994), at equal densities.
     """
 
     FIELDS = ("distance",)
@@ -196,7 +195,8 @@ class LiquidSolver(SmokeSolver):
     def __init__(self, settings: LiquidSettings, device: torch.device | str = "cpu"):
         super().__init__(settings, device)
         random = generator(settings.seed + 2)
-        x, y, z = at = centres(settings)
+        at = centres(settings)
+        x, y = at[:2]
         waves = 0.05 * fractal(settings.shape, settings.resolution / 6, 2, random)[:, :1]
         wide, level = (0.7 + 0.7 * torch.rand(2, generator=random)).tolist()
         distance = torch.minimum(y - 0.4 * level, torch.maximum(x - wide, y - 1.9)) + waves

@@ -1,12 +1,12 @@
 """Writes the volumes that this project makes for itself, as .vdb files.
 
-python data/generate.py KIND -o DIR [--resolution R] [--frames F] [--seed S] [--threshold T] [--padding P] [--half]
-                                    [--device cpu|cuda]
-KIND: smoke, fire, blast, dust, cloud, levelset, shapes, liquid; all; or corpus, the files that configs/corpus.toml lists
+python data/generate.py KIND -o DIR [--resolution R] [--frames F] [--seed S] [--threshold T] [--padding P] [--sharp]
+                                    [--half] [--device cpu|cuda]
+KIND: smoke, fire, blast, dust, cloud, levelset, shapes, filled, liquid; all of these; or corpus: configs/corpus.toml
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from fluids import (
 )
 from grids import dilated, fog, level_set_grid, vectors, write
 from shapes import HALF_BAND, WIDTH, cloud, level_set
-from solids import SOLIDS
+from solids import SOLIDS, filled
 from solver import SmokeSettings, SmokeSolver, to_centres
 from tqdm import tqdm
 
@@ -41,8 +41,9 @@ class Job:
     resolution: int = 0
     frames: int = 0
     seed: int = 0
-    threshold: float = 1e-3  # fog that is not above this, and no neighbour of such fog, is inactive
+    threshold: float = 1e-3  # fog up to this is inactive where none above it is within the padding
     padding: int = 2  # voxels
+    sharp: bool = False
     half: bool = False
     device: str = "cpu"
     save: tuple[int, ...] = ()
@@ -79,40 +80,46 @@ def make_sequence(job: Job, solver: SmokeSolver, frames: int, grids_of: Callable
             write(job.output / f"{job.kind}_{frame:04d}.vdb", grids_of(job, solver))
 
 
+def settings_of(job: Job, kind: type[SmokeSettings], resolution: int) -> SmokeSettings:
+    """The job's settings of a fluid."""
+    sharp = {"rim": 40.0, "turbulence": 0.5} if job.sharp else {}
+    return kind(resolution=job.resolution or resolution, seed=job.seed, **sharp)
+
+
 def make_smoke(job: Job) -> None:
     """A plume, from its first frame."""
-    solver = SmokeSolver(SmokeSettings(resolution=job.resolution or 128, seed=job.seed), job.device)
+    solver = SmokeSolver(settings_of(job, SmokeSettings, 128), job.device)
     make_sequence(job, solver, 72, lambda *at: smoke_grids(*at, "density", "temperature"))
 
 
 def make_fire(job: Job) -> None:
     """A torch."""
-    solver = FireSolver(FireSettings(resolution=job.resolution or 96, seed=job.seed), job.device)
+    solver = FireSolver(settings_of(job, FireSettings, 96), job.device)
     make_sequence(job, solver, 48, lambda *at: smoke_grids(*at, *solver.FIELDS[:3], flame=solver.flame))
 
 
 def make_blast(job: Job) -> None:
     """A burst."""
-    solver = BlastSolver(BlastSettings(resolution=job.resolution or 96, seed=job.seed), job.device)
+    solver = BlastSolver(settings_of(job, BlastSettings, 96), job.device)
     make_sequence(job, solver, 36, lambda *at: smoke_grids(*at, "density", "temperature", flame=solver.flame))
 
 
 def make_dust(job: Job) -> None:
     """A front along the floor."""
-    solver = DustSolver(DustSettings(resolution=job.resolution or 128, seed=job.seed), job.device)
+    solver = DustSolver(settings_of(job, DustSettings, 128), job.device)
     make_sequence(job, solver, 48, lambda *at: smoke_grids(*at, "density", staggered=False))
 
 
 def make_liquid(job: Job) -> None:
     """A tank."""
-    solver = LiquidSolver(LiquidSettings(resolution=job.resolution or 96, seed=job.seed), job.device)
+    solver = LiquidSolver(settings_of(job, LiquidSettings, 96), job.device)
     make_sequence(job, solver, 48, liquid_grids)
 
 
 def make_cloud(job: Job) -> None:
     """cloud.vdb."""
     resolution = job.resolution or 256
-    density = cloud(resolution, job.seed)
+    density = cloud(resolution, job.seed, job.sharp)
     write(job.output / "cloud.vdb", fogs(job, WIDTH / resolution, density=density))
 
 
@@ -124,13 +131,25 @@ def make_levelset(job: Job) -> None:
     write(job.output / "levelset.vdb", [surface])
 
 
+def solids_of(job: Job) -> Iterator[tuple[str, torch.Tensor, int]]:
+    """Name, distance in voxels and half-width of the band of every solid."""
+    for number, (name, (solid, half_band)) in enumerate(tqdm(SOLIDS.items(), desc=job.kind, unit="shape")):
+        yield name, solid(job.resolution or 128, 100 * job.seed + number), half_band
+
+
 def make_shapes(job: Job) -> None:
     """shapes_NAME.vdb, one level set each."""
-    resolution = job.resolution or 128
-    for number, (name, (solid, half_band)) in enumerate(tqdm(SOLIDS.items(), desc="shapes", unit="shape")):
-        distance = solid(resolution, 100 * job.seed + number).clamp(-half_band, half_band) * (WIDTH / resolution)
-        surface = level_set_grid(distance, "surface", half_band, WIDTH / resolution, job.half)
+    size = WIDTH / (job.resolution or 128)
+    for name, distance, half_band in solids_of(job):
+        surface = level_set_grid(distance.clamp(-half_band, half_band) * size, "surface", half_band, size, job.half)
         write(job.output / f"shapes_{name}.vdb", [surface])
+
+
+def make_filled(job: Job) -> None:
+    """filled_NAME.vdb, the same solids full of fog."""
+    for name, distance, _ in solids_of(job):
+        density = filled(distance, job.seed, job.sharp)
+        write(job.output / f"filled_{name}.vdb", fogs(job, WIDTH / (job.resolution or 128), density=density))
 
 
 MAKERS = {
@@ -141,6 +160,7 @@ MAKERS = {
     "cloud": make_cloud,
     "levelset": make_levelset,
     "shapes": make_shapes,
+    "filled": make_filled,
     "liquid": make_liquid,
 }
 
@@ -164,6 +184,7 @@ def parse_arguments() -> Job:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threshold", type=float, default=Job.threshold, help="fog up to this is inactive")
     parser.add_argument("--padding", type=int, default=Job.padding, help="active voxels around it")
+    parser.add_argument("--sharp", action="store_true", help="hard edges; hardly any random force")
     parser.add_argument("--half", action="store_true", help="save as half float")
     parser.add_argument("--device", default="cpu", help="where fluids are simulated: cpu or cuda")
     return Job(**vars(parser.parse_args()))

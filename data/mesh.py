@@ -47,7 +47,8 @@ def knot(winds: tuple[int, int], around: int, profile: torch.Tensor, twist: floa
 
 
 def mesh_distance(mesh: torch.Tensor, shape: tuple[int, int, int], reach: int) -> torch.Tensor:
-    """(X, Y, Z) float32 signed distance in voxels to the triangles, negative inside; plus or minus `reach` where further."""
+    """(X, Y, Z) float32 signed distance in voxels to the triangles, negative inside; plus or minus `reach` where it is
+    more."""
     squared = torch.full((math.prod(shape),), float(reach**2), dtype=torch.float64)
     low, high = (mesh.amin(1) - reach).ceil().long(), (mesh.amax(1) + reach).floor().long()
     size = (high - low).amax(1) + 1

@@ -1,8 +1,8 @@
 """Solids for level sets: meshes, CSG, fractals, eroded and broken rock, drops.
 
-Each is a function of (resolution, seed) that gives (X, Y, Z) float32 distance in voxels, negative inside, in a box one wide:
-true within a few voxels of the surface where it comes from a mesh or is re-distanced, and otherwise as the minima and
-maxima of CSG leave it.
+Each is a function of (resolution, seed) that gives (X, Y, Z) float32 distance in voxels, negative inside, in a box one
+wide: true within a few voxels of the surface where it comes from a mesh or is re-distanced, and otherwise as the minima
+and maxima of CSG leave it.
 """
 
 import math
@@ -201,3 +201,12 @@ SOLIDS = {
     "eroded": (eroded, 3),
     "broken": (broken, 4),
 }
+
+
+def filled(distance: torch.Tensor, seed: int, sharp: bool) -> torch.Tensor:
+    """(X, Y, Z) float32 density, 0 to 1, of a solid (distance in voxels): a ramp three voxels wide, as OpenVDB's
+    sdfToFogVolume leaves it; if sharp a hard edge, and noise of which parts are cut off."""
+    if not sharp:
+        return (-distance / 3).clamp(0, 1)
+    noise = fractal(tuple(distance.shape), distance.shape[0] / 10, 6, generator(seed), gain=0.6)
+    return (distance < 0) * (0.8 + 0.6 * noise).clamp(0, 1)

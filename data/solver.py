@@ -33,6 +33,7 @@ class SmokeSettings:
     turbulence: float = 3.5  # acceleration by the random force
     emission: float = 2.0  # density gained at the emitter, per second
     emitter_radius: float = 0.42
+    rim: float = 3.0  # how fast the emitter fades out, 1 / emitter_radius
     cells_per_step: float = 3.0  # a step moves nothing further than this, voxels
     tank: bool = False  # whether the four sides are walls
 
@@ -184,7 +185,7 @@ class Advection:
 
 
 class SmokeSolver:
-    """A plume above a noisy emitter. `step` advances one frame; `fields` by name, (X, Y, Z), and velocity are the state.
+    """A plume above a noisy emitter. `step` advances one frame; `fields` (X, Y, Z) by name and velocity are the state.
 
     Other fluids have other fields, and an `_emit`, `_pull` or `_move` of their own.
     """
@@ -248,7 +249,7 @@ class SmokeSolver:
     def _flickering(self, dt: float) -> tuple[torch.Tensor, torch.Tensor]:
         """(X, Y, Z) strength of the emitter, 0 to 1, and the noise in it."""
         noise = self.flicker.advance(dt)[0]
-        return ((1.15 + 0.45 * noise - self.distance) * 3).clamp_(0, 1), noise
+        return ((1.15 + 0.45 * noise - self.distance) * self.settings.rim).clamp_(0, 1), noise
 
     def _pull(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(X, Y, Z) share of the random force, and upward acceleration."""
