@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import tomllib
 import torch
 from fluids import (
     BlastSettings,
@@ -27,6 +26,11 @@ from shapes import HALF_BAND, WIDTH, cloud, level_set
 from solids import SOLIDS, filled
 from solver import SmokeSettings, SmokeSolver, to_centres
 from tqdm import tqdm
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib
 
 RECIPE = Path(__file__).resolve().parent.parent / "configs/corpus.toml"
 

@@ -172,6 +172,7 @@ def picture(found: list[Measured], path: Path) -> None:
             style = {"color": "black" if m.real else "tab:orange", "alpha": 0.6, "linewidth": 1.2}
             axes[0, column].loglog(_middles(SCALES), m.power / np.nansum(m.power), **style)
             axes[1, column].semilogx(_middles(SHARES), m.gradients.cumsum() + (1 - m.gradients.sum()), **style)
+        axes[0, column].xaxis.set_minor_formatter("")
         axes[0, column].set(title=kind, xlabel="cycles per voxel", ylabel="share of power")
         axes[1, column].set(xlabel="gradient / range", ylabel="share of pairs below", xlim=(1e-4, 1), ylim=(0, 1))
     figure.suptitle("real: black; generated: orange")
