@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuralvdb.values.lattice.levels import EDGE, Level
+from neuralvdb.values.lattice.levels import EDGE, ROWS, Level, pieces
 
 KNOWN = 36  # points of the stencil; phase 1 adds the 6 nearest points of phase 0
 FACES = 6
@@ -37,15 +37,24 @@ class Context:
 
 
 def targets(level: Level, axis: int, phase: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (n,) and places in the row (n,) of the points of a phase, in order of rows and places."""
+    """Rows (n,) int32 and places in the row (n,) int16 of the points of a phase, in order of rows and places."""
     place = np.stack(np.unravel_index(np.arange(EDGE**3), (EDGE,) * 3), 1)
     keep = place[:, axis] % 2 == 1
     for other in range(axis + 1, 3):
         keep &= place[:, other] % 2 == 0
     halves = place // np.where(np.arange(3) < axis, 1, 2)  # a brick begins at an even multiple of everything
     keep &= halves.sum(1) % 2 == phase
-    row, index = np.nonzero(level.coded[: level.bricks, keep])
-    return row, np.nonzero(keep)[0][index]
+    return points(level.coded, keep)
+
+
+def points(there: np.ndarray, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (n,) int32 and places (n,) int16 of the points of `there` (B, 512) at the places `keep` (512,) bool."""
+    places, rows, found = np.nonzero(keep)[0].astype(np.int16), [np.zeros(0, np.int32)], [np.zeros(0, np.int16)]
+    for some in pieces(len(there), ROWS):
+        row, index = np.nonzero(there[some][:, keep])
+        rows.append((row + some.start).astype(np.int32))
+        found.append(places[index])
+    return np.concatenate(rows), np.concatenate(found)
 
 
 def offsets(axis: int, phase: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuralvdb.values.lattice.compand import by_rows, compand, expand
+from neuralvdb.values.lattice.compand import compand, expand
 from neuralvdb.values.lattice.levels import EDGE, LIMIT
 from neuralvdb.volume.grid import LOWER_LOG2, UPPER_LOG2, Tree, child_origins, leaf_origins, unpack
 from neuralvdb.volume.lookup import constants_at, distinct, find
@@ -125,42 +125,47 @@ class Lattice:
 
     def exact(self, values: np.ndarray) -> np.ndarray:
         """float64 lattice values, not rounded."""
-        return by_rows(lambda some: compand(some.astype(np.float64) / self.unit, self.knee), values, np.float64)
+        return compand(values.astype(np.float64) / self.unit, self.knee)
 
     def nearest(self, values: np.ndarray) -> np.ndarray:
         """int32 lattice values, clamped to plus or minus LIMIT; NaN becomes 0."""
-
-        def rounded(some: np.ndarray) -> np.ndarray:
-            with np.errstate(invalid="ignore", over="ignore"):
-                whole = np.rint(self.exact(some))
-            return np.nan_to_num(np.clip(whole, -LIMIT, LIMIT), nan=0.0)
-
-        return by_rows(rounded, values, np.int32)
+        with np.errstate(invalid="ignore", over="ignore"):
+            whole = np.rint(self.exact(values))
+        return np.nan_to_num(np.clip(whole, -LIMIT, LIMIT), nan=0.0).astype(np.int32)
 
     def values(self, lattice: np.ndarray) -> np.ndarray:
         """float64 values of lattice values."""
-        return by_rows(lambda some: expand(some, self.knee) * self.unit, lattice, np.float64)
+        return expand(lattice, self.knee) * self.unit
 
 
-def rows_of(tree: Tree, domain: Domain, component: int, lattice: Lattice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lattice values (R, 512) int32, active and coded (R, 512) uint8 of a domain's rows, in one component."""
-    shape = (len(domain.constants), EDGE**3)
-    constants = np.broadcast_to(lattice.nearest(domain.constants[:, component, None]), shape)
-    return np.concatenate([lattice.nearest(_leaves(tree, domain, component)), constants]), *masks_of(tree, domain)
+@dataclass(frozen=True)
+class Leaves:
+    """One component of the leaves of a domain."""
 
+    values: np.ndarray  # (N, 512) of all leaves of the tree
+    active: np.ndarray  # (N, 64) uint8
+    numbers: np.ndarray  # (B,) int64: those of the domain
+    constants: np.ndarray  # (K,)
+    constants_active: np.ndarray  # (K,) bool
 
-def masks_of(tree: Tree, domain: Domain) -> tuple[np.ndarray, np.ndarray]:
-    """Active and coded (R, 512) uint8 of a domain's rows."""
-    on = unpack(tree.leaf.active[domain.leaves])
-    shape = (len(domain.constants), EDGE**3)
-    active = np.concatenate([on, np.broadcast_to(domain.constants_active[:, None], shape)]).astype(np.uint8)
-    return active, np.concatenate([on, np.zeros(shape, bool)]).astype(np.uint8)
+    @classmethod
+    def of(cls, tree: Tree, domain: Domain, component: int) -> Leaves:
+        """Those of a domain of a tree."""
+        values = tree.leaf.values.reshape(len(tree.leaf), EDGE**3, -1)[:, :, component]
+        constants = domain.constants[:, component]
+        return cls(values, tree.leaf.active, domain.leaves, constants, domain.constants_active)
 
+    def __len__(self) -> int:
+        return len(self.numbers)
 
-def exact_of(tree: Tree, domain: Domain, component: int, lattice: Lattice) -> np.ndarray:
-    """Lattice values (B, 512) float64 of a domain's leaves, not rounded."""
-    return lattice.exact(_leaves(tree, domain, component))
+    def on(self, rows: slice | np.ndarray) -> np.ndarray:
+        """Active (n, 512) bool of some of them."""
+        return unpack(self.active[self.numbers[rows]])
 
+    def rows(self, rows: slice | np.ndarray) -> np.ndarray:
+        """Values (n, 512) of some of them."""
+        return self.values[self.numbers[rows]]
 
-def _leaves(tree: Tree, domain: Domain, component: int) -> np.ndarray:
-    return tree.leaf.values.reshape(len(tree.leaf), EDGE**3, -1)[domain.leaves, :, component]
+    def points(self, row: np.ndarray, place: np.ndarray) -> np.ndarray:
+        """Values (n,) of some of their voxels."""
+        return self.values[self.numbers[row], place]

@@ -16,6 +16,7 @@ namespace nvdb {
 constexpr int kEdge = 8, kKnown = 36, kFaces = 6, kScales = 3;
 constexpr int kOne = 16, kTop = 127;
 constexpr int kFirst = 48, kSecond = 32, kOutputs = 2;
+constexpr int64_t kMaxPrediction = int64_t(1) << 30;
 constexpr int kBlock = 16; // points that go through the network together
 constexpr int kMeanKnown = 45, kMeanScales = 4, kShares = 32;
 constexpr int kMaxInputs = 2 * (kMeanKnown + kFaces) + kMeanScales;
@@ -302,7 +303,7 @@ NVDB_CLONES inline void forward(const Net& net, const float* inputs, int32_t* ou
 // Fills `seen` point by point with gather(point, place in a Neighbourhood, lane), turns it into inputs with
 // look(inputs), and these into predictions.
 template<typename GatherT, typename LookT>
-inline void predictBlocks(const Net& net, const int16_t* places, size_t first, size_t last, int64_t* predictions,
+inline void predictBlocks(const Net& net, const int16_t* places, size_t first, size_t last, int32_t* predictions,
     uint8_t* classes, Seen& seen, GatherT gather, LookT look)
 {
     alignas(64) float inputs[kMaxInputs * kBlock] = {};
@@ -317,7 +318,8 @@ inline void predictBlocks(const Net& net, const int16_t* places, size_t first, s
         forward(net, inputs, out);
         for (int lane = 0; lane < count; ++lane) {
             const int64_t offset = std::clamp(out[lane], -(1 << 13), 1 << 13);
-            predictions[i + lane] = seen.base[lane] + ((offset << seen.exponent[lane]) >> 8);
+            const int64_t found = seen.base[lane] + ((offset << seen.exponent[lane]) >> 8);
+            predictions[i + lane] = int32_t(std::clamp<int64_t>(found, -kMaxPrediction, kMaxPrediction));
             classes[i + lane] = uint8_t(std::clamp<int64_t>(((seen.scale[lane] + out[kBlock + lane]) >> 2) + 16, 0, 63));
         }
     }
@@ -325,7 +327,7 @@ inline void predictBlocks(const Net& net, const int16_t* places, size_t first, s
 
 // Predictions and classes of points `first` to `last`, which must be sorted by row.
 inline void predictRange(const LevelView& level, const Net& net, const int32_t* rows, const int16_t* places, size_t first,
-    size_t last, int axis, int phase, int64_t step, int64_t* predictions, uint8_t* classes)
+    size_t last, int axis, int phase, int64_t step, int32_t* predictions, uint8_t* classes)
 {
     const auto offsets = stencil(axis, phase);
     const int count = int(offsets.size());
@@ -349,7 +351,7 @@ inline void predictRange(const LevelView& level, const Net& net, const int32_t* 
 // The same for cells of the mean lattice; `gaps` has the differences known so far.
 inline void predictMeanRange(const LevelView& level, const LevelView& gaps, const uint8_t* share, const Net& net,
     const int32_t* rows, const int16_t* places, size_t first, size_t last, int axis, int phase, int64_t step,
-    int64_t* predictions, uint8_t* classes)
+    int32_t* predictions, uint8_t* classes)
 {
     const int stride[3] = {kPadded * kPadded, kPadded, 1};
     const int units[3] = {stride[axis], stride[axis == 0 ? 1 : 0], stride[axis == 2 ? 1 : 2]};
