@@ -20,7 +20,7 @@ constexpr int64_t kMaxPrediction = int64_t(1) << 30;
 constexpr int kBlock = 16; // points that go through the network together
 constexpr int kMeanKnown = 45, kMeanScales = 4, kShares = 32;
 constexpr int kMaxInputs = 2 * (kMeanKnown + kFaces) + kMeanScales;
-constexpr int kPad = 3, kPadded = kEdge + 2 * kPad;
+constexpr int kNoAxis = 3, kPad = 3, kPadded = kEdge + 2 * kPad;
 
 typedef float Lanes __attribute__((vector_size(4 * kBlock)));
 typedef int32_t IntLanes __attribute__((vector_size(4 * kBlock)));
@@ -41,18 +41,19 @@ struct Net {
 };
 
 // A brick with its surroundings, `reach` points to either side of each axis, coordinates clamped to the
-// level's box, those above it mirrored if told so.
+// level's box, those of points of a pass along `axis` mirrored first (values/lattice/context.py).
 class Neighbourhood {
 public:
     explicit Neighbourhood(const std::array<int, 3>& reach): reach_(reach) {}
 
-    void load(const LevelView& level, int64_t brick, bool mirror = false) {
-        for (int axis = 0; axis < 3; ++axis) {
-            const int64_t first = level.cells[3 * brick + axis] * int64_t(kEdge) - kPad;
-            const int64_t last = level.shape[axis] * kEdge - 1;
+    void load(const LevelView& level, int64_t brick, int axis = kNoAxis) {
+        for (int a = 0; a < 3; ++a) {
+            const int64_t first = level.cells[3 * brick + a] * int64_t(kEdge) - kPad;
+            const int64_t last = level.shape[a] * kEdge - 1, turn = last - (a > axis);
             for (int i = 0; i < kPadded; ++i) {
-                const int64_t at = first + i, inside = at > last && mirror ? 2 * last - at : at;
-                at_[axis][i] = std::clamp<int64_t>(inside, 0, last);
+                int64_t at = first + i;
+                if (axis != kNoAxis) at = at > last ? 2 * turn - at : at < 0 && a != axis ? -at : at;
+                at_[a][i] = std::clamp<int64_t>(at, 0, last);
             }
         }
         for (int i = kPad - reach_[0]; i < kPad + kEdge + reach_[0]; ++i)
@@ -339,7 +340,7 @@ inline void predictRange(const LevelView& level, const Net& net, const int32_t* 
     int64_t loaded = -1;
     predictBlocks(net, places, first, last, predictions, classes, *seen,
         [&](size_t point, int from, int lane) {
-            if (rows[point] != loaded) near->load(level, loaded = rows[point], /*mirror=*/true);
+            if (rows[point] != loaded) near->load(level, loaded = rows[point], axis);
             for (int i = 0; i < count; ++i) {
                 at(seen->values[i])[lane] = near->value(from + offsets[i]);
                 at(seen->active[i])[lane] = near->active(from + offsets[i]);
