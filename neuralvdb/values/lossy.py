@@ -12,6 +12,7 @@ from neuralvdb.values.lattice.predict import MeanPredictor, Predictor
 from neuralvdb.values.lattice.residual import Record
 from neuralvdb.values.lossless import by_component, put_shell
 from neuralvdb.values.promise import Promise, put_head
+from neuralvdb.volume import return_memory
 from neuralvdb.volume.grid import Level, Tree
 
 _SAMPLE = 64  # leaves that a family is tried on
@@ -30,6 +31,7 @@ def encode(
         records = [[Record() for _ in range(levels.OCTAVES)] for _ in range(values.shape[2])]
         for component, streams in enumerate(records):
             found = _encode(tree, part, component, promise, streams, threads, implementation)
+            return_memory()
             store(found, tree, part, component, promise, values)
             del found
             counts += sum(stream.counts for stream in streams)

@@ -16,6 +16,7 @@ from neuralvdb.values.lossless import by_component, take_shell
 from neuralvdb.values.lossy import store
 from neuralvdb.values.promise import take_head
 from neuralvdb.values.tiles import TileReader
+from neuralvdb.volume import return_memory
 from neuralvdb.volume.grid import LEAF_SLOTS, Tree, leaf_origins, unpack
 from neuralvdb.volume.partial import sampled, touched
 
@@ -64,6 +65,7 @@ class Reader:
         for part, streams in self._domains():
             for component in range(self._components):
                 _, found, _ = self._decode(part, component, streams, 0)
+                return_memory()
                 store(found, self.tree, part, component, self.promise, values)
                 del found
             for component, (leaf, voxel, exact) in enumerate(self._exceptions(part, streams)):
