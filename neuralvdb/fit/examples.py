@@ -57,7 +57,7 @@ class SampleTask:
             def predict(level, row, place, k, axis, phase, exact=exact):
                 key, step = (min(k, FINEST - 1), axis, phase), STEPS[k]
                 seen = partial(context.context, level, axis=axis, phase=phase, step=step)
-                watch(key, step, row, place, lambda r, p: seen(r, p), lambda r, p: exact[k][r, p])
+                watch(key, step, row, place, lambda r, p: seen(r, p), lambda r, p: exact(k, r, p))
                 return predictor(level, row, place, k, axis, phase)
 
             sample.encode(exact, decoded, predict, [out] * OCTAVES)
@@ -76,17 +76,16 @@ class MeanTask:
         """Codes a component to `out`; `watch` is shown every phase."""
         predictor = MeanPredictor(networks)
         for part in domain.domains(tree):
-            exact, floors = mean.floors_of(tree, part, component, lattice)
+            true, floors = mean.floors_of(tree, part, component, lattice)
 
-            def predict(level, gaps, share, row, place, j, phase, exact=exact, floors=floors):
+            def predict(level, gaps, share, row, place, j, phase, true=true):
                 axis, step = AXES[j % 3], mean.STEPS[j]
-                gaps_of = mean.true_gaps(exact[j], floors[j + 1], axis, lattice)
                 key = (min(j // 3, FINEST - 1), axis, phase)
                 seen = partial(mean_context.context, level, gaps, share, axis=axis, phase=phase, step=step)
-                watch(key, step, row, place, lambda r, p: seen(r, p), lambda r, p: gaps_of[r, p])
+                watch(key, step, row, place, lambda r, p: seen(r, p), lambda r, p: true.gaps(j, r, p))
                 return predictor(level, gaps, share, row, place, j, phase)
 
-            mean.encode(exact, floors, lattice, predict, _DEAD, [out] * OCTAVES)
+            mean.last(mean.encode(true, floors, lattice, predict, _DEAD, [out] * OCTAVES))
 
 
 Task = type[SampleTask] | type[MeanTask]
@@ -136,6 +135,9 @@ class _Nowhere:
     """A record that forgets."""
 
     def put(self, *_: object) -> None:
+        """Nothing."""
+
+    def end(self) -> None:
         """Nothing."""
 
 

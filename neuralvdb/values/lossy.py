@@ -12,9 +12,9 @@ from neuralvdb.values.lattice.predict import MeanPredictor, Predictor
 from neuralvdb.values.lattice.residual import Record
 from neuralvdb.values.lossless import by_component, put_shell
 from neuralvdb.values.promise import Promise, put_head
-from neuralvdb.volume.grid import Level, Tree, unpack
+from neuralvdb.volume import return_memory
+from neuralvdb.volume.grid import Level, Tree
 
-_ROWS = 256  # leaves that are compared at a time
 _SAMPLE = 64  # leaves that a family is tried on
 
 Domain = tuple[list[list[Record]], bytes]  # records by component and octave, and exceptions
@@ -24,14 +24,16 @@ def encode(
     tree: Tree, promise: Promise, *, threads: int = 1, implementation: str = "native"
 ) -> tuple[bytes, dict[int, bytes], Tree]:
     """The payload of a VALS section, those of TILE sections by their number, and the tree as it decodes."""
-    values = by_component(tree.leaf).copy()
+    values = np.empty_like(by_component(tree.leaf))
     coded: list[Domain] = []
     counts = np.zeros_like(Record().counts)
     for part in domain.domains(tree):
         records = [[Record() for _ in range(levels.OCTAVES)] for _ in range(values.shape[2])]
         for component, streams in enumerate(records):
-            level = _encode(tree, part, component, promise, streams, threads, implementation)
-            store(values, part, component, level, promise)
+            found = _encode(tree, part, component, promise, streams, threads, implementation)
+            return_memory()
+            store(found, tree, part, component, promise, values)
+            del found
             counts += sum(stream.counts for stream in streams)
         coded.append((records, _exceptions(tree, part, values, promise)))
     rows = tables.chosen(counts, promise.family)
@@ -61,18 +63,17 @@ def _encode(
     records: list[Record],
     threads: int,
     implementation: str,
-) -> levels.Level:
-    """A component of a domain to the records of its octaves; gives its voxels as they decode."""
+) -> np.ndarray:
+    """A component of a domain to the records of its octaves; gives its leaves' (B, 512) lattice values, decoded."""
     networks, lattice = priors.load(promise.family).networks, promise.lattice
     options = {"threads": threads, "implementation": implementation}
     if promise.step:
-        exact, floors = mean.floors_of(tree, part, component, lattice)
+        true, floors = mean.floors_of(tree, part, component, lattice)
         predictor, dead = MeanPredictor(networks, **options), tables.dead_zones(promise.family)
-        mean.encode(exact, floors, lattice, predictor, dead, records, implementation)
-        return floors[0].linear
+        return mean.last(mean.encode(true, floors, lattice, predictor, dead, records, implementation)).means
     exact, decoded = sample.levels_of(tree, part, component, lattice)
     sample.encode(exact, decoded, Predictor(networks, **options), records)
-    return decoded[0]
+    return decoded[0].values
 
 
 def _sections(coded: list[Domain], freq: Tables, threads: int) -> dict[int, bytes]:
@@ -86,28 +87,29 @@ def _sections(coded: list[Domain], freq: Tables, threads: int) -> dict[int, byte
     return found
 
 
-def store(values: np.ndarray, part: domain.Domain, component: int, level: levels.Level, promise: Promise) -> None:
-    """Decoded lattice values to the active voxels of a domain's leaves."""
-    bricks = len(part.leaves)
-    on = level.coded[:bricks] != 0
-    target = values[part.leaves, :, component]
-    target[on] = promise.values(level.values[:bricks], values.dtype)[on]
-    values[part.leaves, :, component] = target
+def store(
+    found: np.ndarray, tree: Tree, part: domain.Domain, component: int, promise: Promise, values: np.ndarray
+) -> None:
+    """Puts the values of a domain's leaves into `values` (N, 512, C): where active, those of lattice values `found`,
+    elsewhere the tree's."""
+    leaves = domain.Leaves.of(tree, part, component)
+    for some in levels.pieces(len(leaves), levels.ROWS):
+        decoded = promise.values(found[some], values.dtype)
+        values[part.leaves[some], :, component] = np.where(leaves.on(some), decoded, leaves.rows(some))
 
 
 def _exceptions(tree: Tree, part: domain.Domain, values: np.ndarray, promise: Promise) -> bytes:
     """Every active value of a domain for which the promise does not hold, put into `values`, too."""
     out = FieldWriter()
-    on = unpack(tree.leaf.active[part.leaves])
     for component in range(values.shape[2]):
+        leaves = domain.Leaves.of(tree, part, component)
         place, exact = [], []
-        for start in range(0, len(on), _ROWS):
-            leaves = part.leaves[start : start + _ROWS]
-            x, y = by_component(tree.leaf)[leaves, :, component], values[leaves, :, component]
-            off = on[start : start + _ROWS] & ~promise.kept(x, y)
-            place.append(np.flatnonzero(off) + start * off.shape[1])
+        for some in levels.pieces(len(leaves), levels.ROWS):
+            x, y = leaves.rows(some), values[part.leaves[some], :, component]
+            off = leaves.on(some) & ~promise.kept(x, y)
+            place.append(np.flatnonzero(off) + some.start * off.shape[1])
             exact.append(x[off])
-            values[leaves, :, component] = np.where(off, x, y)
+            values[part.leaves[some], :, component] = np.where(off, x, y)
         numbers = np.concatenate(place)
         out.put_varint(len(numbers))
         if len(numbers):

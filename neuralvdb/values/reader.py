@@ -16,6 +16,7 @@ from neuralvdb.values.lossless import by_component, take_shell
 from neuralvdb.values.lossy import store
 from neuralvdb.values.promise import take_head
 from neuralvdb.values.tiles import TileReader
+from neuralvdb.volume import return_memory
 from neuralvdb.volume.grid import LEAF_SLOTS, Tree, leaf_origins, unpack
 from neuralvdb.volume.partial import sampled, touched
 
@@ -63,7 +64,10 @@ class Reader:
         values = by_component(self.tree.leaf)
         for part, streams in self._domains():
             for component in range(self._components):
-                store(values, part, component, self._decode(part, component, streams, 0), self.promise)
+                _, found, _ = self._decode(part, component, streams, 0)
+                return_memory()
+                store(found, self.tree, part, component, self.promise, values)
+                del found
             for component, (leaf, voxel, exact) in enumerate(self._exceptions(part, streams)):
                 values[part.leaves[leaf], voxel, component] = exact
         return self.tree
@@ -79,7 +83,7 @@ class Reader:
         for part, streams in self._domains():
             place = origins[part.leaves] // levels.EDGE - part.low
             for component in range(self._components):
-                found, on = _cells_of(self._decode(part, component, streams, lod), place, lod)
+                found, on = _cells_of(*self._decode(part, component, streams, lod), place, lod)
                 kept = values[part.leaves, :, component]
                 values[part.leaves, :, component] = np.where(on, self.promise.values(found, values.dtype), kept)
             active[part.leaves] = on
@@ -105,20 +109,22 @@ class Reader:
         for number, part in zip(self._groups, parts, strict=True):
             yield part, TileReader(self._sections, number, self._components, self._tables, self._where, self._threads)
 
-    def _decode(self, part: domain.Domain, component: int, streams: TileReader, lod: int) -> levels.Level:
-        """Cells of 2**lod voxels of a domain."""
+    def _decode(
+        self, part: domain.Domain, component: int, streams: TileReader, lod: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Cells of 2**lod voxels of a domain: table, values (R, 512) and coded (B, 512) as in levels.Level."""
         source = streams.component(component)
         lattice = self.promise.lattice
         if self.promise.step:
             floors = mean.blank(self.tree, part, component, lattice)
-            mean.decode(floors, lattice, self._predictor, source, lod, self._implementation)
-            level = floors[3 * lod].linear
+            cells = mean.last(mean.decode(floors, lattice, self._predictor, source, lod, self._implementation))
+            found = cells.floor.table, cells.means, cells.coded
         else:
             decoded = sample.blank(self.tree, part, component, lattice)
             sample.decode(decoded, self._predictor, source, lod)
-            level = decoded[lod]
+            found = decoded[lod].table, decoded[lod].values, decoded[lod].coded
         source.finish()
-        return level
+        return found
 
     def _exceptions(self, part: domain.Domain, streams: TileReader) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Of each component, numbers in the domain of the leaves, voxels in them, and the exact values."""
@@ -139,14 +145,18 @@ class Reader:
         return found
 
 
-def _cells_of(level: levels.Level, place: np.ndarray, lod: int) -> tuple[np.ndarray, np.ndarray]:
+def _cells_of(
+    table: np.ndarray, values: np.ndarray, coded: np.ndarray, place: np.ndarray, lod: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Lattice values and coded (B, M) of the cells of leaves at `place` (B, 3), in leaves from the box's corner."""
     edge = levels.EDGE >> lod
-    rows = level.table[tuple((place >> lod).T)]
+    rows = table[tuple((place >> lod).T)]
     inside = np.stack(np.unravel_index(np.arange(edge**3), (edge,) * 3), 1)
     at = (place % (1 << lod) * edge)[:, None] + inside
     index = at[..., 0] * levels.EDGE**2 + at[..., 1] * levels.EDGE + at[..., 2]
-    return level.values[rows[:, None], index], level.coded[rows[:, None], index] != 0
+    on, real = np.zeros(index.shape, bool), rows < len(coded)
+    on[real] = coded[rows[real][:, None], index[real]] != 0
+    return values[rows[:, None], index], on
 
 
 def _cell_of(voxel: np.ndarray, lod: int) -> tuple[np.ndarray, np.ndarray]:

@@ -22,12 +22,13 @@ OFFSET_BITS = 8
 CLASSES = 64
 _CLASS_OF_ONE_STEP = 16  # four classes to an octave
 _MAX_OFFSET = 1 << 13
+MAX_PREDICTION = 1 << 30
 
 
 def predict(net: Network, seen: Context) -> tuple[np.ndarray, np.ndarray]:
-    """Predictions (n,) int64 in lattice units, and scale classes (n,) uint8."""
+    """Predictions (n,) int32 in lattice units, and scale classes (n,) uint8."""
     out = forward(net, seen.inputs)
     offset = np.clip(out[:, 0], -_MAX_OFFSET, _MAX_OFFSET)
     prediction = seen.base + ((offset << seen.exponent) >> OFFSET_BITS)
     classes = np.clip(((seen.scale + out[:, 1]) >> 2) + _CLASS_OF_ONE_STEP, 0, CLASSES - 1)
-    return prediction, classes.astype(np.uint8)
+    return np.clip(prediction, -MAX_PREDICTION, MAX_PREDICTION).astype(np.int32), classes.astype(np.uint8)
