@@ -16,6 +16,7 @@ from neuralvdb.errors import InputError, UsageError
 
 ARCHIVE_SUFFIX = ".neuralvdb"
 MAX_LOD = 3
+MAX_EFFORT = 9
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,9 @@ class Settings:
     allowed, which go before quality; the last one that names a grid holds. Without either every bit is kept. box:
     decompress only what lies in it, in each grid's own index space. lod: decompress to voxels 2**lod times as long, at
     most MAX_LOD. topology: exact, or pruned to what the bounds make necessary. topology_only:
-    decompress to masks of what is active.
+    decompress to masks of what is active. effort: 0 to 9, how long compress fits networks to a grid, whose changes are
+    kept where they save bytes. priors: a file of networks to use in place of those shipped, or to read archives with
+    that need it; embed_priors: archives carry the networks that they need.
     """
 
     grids: tuple[str, ...] = ()
@@ -120,6 +123,13 @@ class Settings:
     lod: int = 0
     topology: str = "exact"
     topology_only: bool = False
+    effort: int = 3
+    priors: str = ""
+    embed_priors: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.effort <= MAX_EFFORT:
+            raise UsageError(f"there is no effort {self.effort}; there are 0 to {MAX_EFFORT}")
 
     @property
     def preset(self) -> Preset:

@@ -35,6 +35,11 @@ def add_grids(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--grids", type=_names, default=(), metavar="A,B", help="only these grids (default: all)")
 
 
+def add_priors(parser: argparse.ArgumentParser) -> None:
+    """The option that names networks other than those shipped."""
+    parser.add_argument("--priors", metavar="FILE", default="", help="networks from nvdb train, where they are needed")
+
+
 def add_output(parser: argparse.ArgumentParser, suffix: str) -> None:
     """Options of commands that write files."""
     parser.add_argument(
@@ -107,7 +112,7 @@ def file_size(path: str) -> int:
 def settings_of(args: argparse.Namespace) -> Settings:
     """Settings from the options a command has."""
     names = ("grids", "threads", "force", "verify", "compression", "quality", "presets_file", "bounds")
-    names += ("box", "lod", "topology", "topology_only")
+    names += ("box", "lod", "topology", "topology_only", "effort", "priors", "embed_priors")
     chosen = {name: getattr(args, name) for name in names if hasattr(args, name)}
     return Settings(**{name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()})
 

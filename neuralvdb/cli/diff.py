@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("first", metavar="A")
     parser.add_argument("second", metavar="B")
     common.add_grids(parser)
+    common.add_priors(parser)
     common.add_common(parser)
 
 

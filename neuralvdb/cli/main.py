@@ -26,8 +26,8 @@ _EPILOG = """exit codes:
   2  wrong arguments               9  out of memory
   3  input cannot be read         10  verify, diff: there are differences
   4  input is damaged             11  no such grid
-  5  input needs a newer version 130  interrupted
-  6  output exists already"""
+  5  input needs a newer version  12  priors are missing; give them with --priors
+  6  output exists already       130  interrupted"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
