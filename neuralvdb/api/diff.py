@@ -62,7 +62,8 @@ def diff(
     priors: str = "",
     progress: Callable[[int], None] = lambda _: None,
 ) -> DiffReport:
-    """Compares two files, each a .vdb or an archive. `progress` is called with 1 after each grid; priors: as in Settings.
+    """Compares two files, each a .vdb or an archive. `progress` is called with 1 after each grid; priors: as
+    in Settings.
 
     Raises InputError, DamagedFile, Unsupported, NoSuchGrid, MissingPriors.
     """

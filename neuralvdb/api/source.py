@@ -36,7 +36,9 @@ class Volume:
     def __init__(self, path: str | os.PathLike[str], library: Library | None = None) -> None:
         self.path = os.fspath(path)
         self.archived = is_archive(self.path)
-        self._reader: FrameReader | VdbReader = FrameReader(self.path, library=library) if self.archived else VdbReader(self.path)
+        self._reader: FrameReader | VdbReader = (
+            FrameReader(self.path, library=library) if self.archived else VdbReader(self.path)
+        )
 
     @property
     def metadata(self) -> bytes:

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import neuralvdb
 from neuralvdb import errors
-from neuralvdb.cli import compress, decompress, diff, info, output, verify
+from neuralvdb.cli import compress, decompress, diff, info, output, train, verify
 
 COMMANDS: dict[str, ModuleType] = {
     "compress": compress,
@@ -19,6 +19,7 @@ COMMANDS: dict[str, ModuleType] = {
     "info": info,
     "verify": verify,
     "diff": diff,
+    "train": train,
 }
 _EPILOG = """exit codes:
   0  done                          7  output cannot be written (disk full, no permission)

@@ -15,7 +15,7 @@ from neuralvdb import topology, values
 from neuralvdb.archive import NO_GRID, ArchiveReader, FieldReader, Section, take_array
 from neuralvdb.codec.frame import Frame, GridHead, content_hash
 from neuralvdb.codec.prune import pruned
-from neuralvdb.errors import DamagedFile, InputError, OutOfMemory, PromiseBroken
+from neuralvdb.errors import DamagedFile, InputError, MissingPriors, OutOfMemory, PromiseBroken
 from neuralvdb.settings import Box, Settings
 from neuralvdb.topology import Topology
 from neuralvdb.values.lattice import priors
@@ -216,6 +216,14 @@ class FrameReader:
             return priors.shipped()
         with self._lock:
             return find_library(identity, where, (self._library, self._carried))
+
+    def missing(self, identity: bytes) -> str | None:
+        """The name of the priors of that identity if they are not there. Raises DamagedFile."""
+        try:
+            self.library_of(identity, self.path)
+        except MissingPriors:
+            return identity.hex()
+        return None
 
     @functools.cached_property
     def _carried(self) -> Library | None:

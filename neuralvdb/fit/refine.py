@@ -56,8 +56,8 @@ EFFORTS = (
     Effort(8000, 2, 0, 600),
     Effort(16000, 3, 0, 200),
     Effort(32000, 3, 0, 60),
-    Effort(8000, 3, 1, 60),
-    Effort(16000, 3, 2, 60),
+    Effort(32000, 3, 1, 60),
+    Effort(32000, 3, 2, 60),
     Effort(MOST_EXAMPLES, 3, 3, 60),
 )
 
