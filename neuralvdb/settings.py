@@ -16,7 +16,6 @@ from neuralvdb.errors import InputError, UsageError
 
 ARCHIVE_SUFFIX = ".neuralvdb"
 MAX_LOD = 3
-MAX_EFFORT = 9
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,31 @@ class Preset:
     velocity: float = 0.0
     levelset: float = 0.0
 
+
+@dataclass(frozen=True)
+class Effort:
+    """How hard networks are fitted to a grid. examples: residuals that a network is fitted to, at most; turns: of what
+    makes its outputs; hidden: of its other layers; bytes: what a network's residuals must take for it to be worth a
+    try."""
+
+    examples: int
+    turns: int
+    hidden: int
+    bytes: int
+
+
+EFFORTS = (
+    Effort(0, 0, 0, 0),
+    Effort(2000, 1, 0, 3000),
+    Effort(2000, 2, 0, 2000),
+    Effort(4000, 2, 0, 1500),
+    Effort(8000, 2, 0, 600),
+    Effort(16000, 3, 0, 200),
+    Effort(32000, 3, 0, 60),
+    Effort(32000, 3, 1, 60),
+    Effort(32000, 3, 2, 60),
+    Effort(1 << 16, 3, 3, 60),
+)
 
 _KINDS = {"fog": ("step", "knee"), "flame": ("step", "knee"), "velocity": ("rel_error",), "levelset": ("voxels",)}
 _SHIPPED = Path(__file__).with_name("configs") / "presets.toml"
@@ -128,8 +152,8 @@ class Settings:
     embed_priors: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.effort <= MAX_EFFORT:
-            raise UsageError(f"there is no effort {self.effort}; there are 0 to {MAX_EFFORT}")
+        if not 0 <= self.effort < len(EFFORTS):
+            raise UsageError(f"there is no effort {self.effort}; there are 0 to {len(EFFORTS) - 1}")
 
     @property
     def preset(self) -> Preset:

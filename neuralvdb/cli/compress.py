@@ -11,7 +11,7 @@ from pathlib import Path
 from neuralvdb.cli import common
 from neuralvdb.cli.output import Progress, print_note, promise_text, size_text, topology_text
 from neuralvdb.errors import UsageError
-from neuralvdb.settings import ARCHIVE_SUFFIX, MAX_EFFORT, Bound, Settings, presets
+from neuralvdb.settings import ARCHIVE_SUFFIX, EFFORTS, Bound, Settings, presets
 
 HELP = "make .vdb files small"
 
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--effort",
         type=int,
-        choices=range(MAX_EFFORT + 1),
+        choices=range(len(EFFORTS)),
         default=Settings().effort,
         metavar="0..9",
         help=f"how long networks are fitted to each grid, kept where that saves bytes (default: {Settings().effort})",

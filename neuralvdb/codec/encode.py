@@ -17,9 +17,7 @@ from neuralvdb.codec.frame import Frame, GridHead, head_of
 from neuralvdb.codec.prune import pruned
 from neuralvdb.codec.search import family_of, psnr, to_psnr
 from neuralvdb.codec.shapes import Role, Shapes
-from neuralvdb.fit.examples import Sampler
-from neuralvdb.fit.refine import EFFORTS, refine
-from neuralvdb.settings import Settings
+from neuralvdb.settings import EFFORTS, Effort, Settings
 from neuralvdb.topology import Topology
 from neuralvdb.values import lossy
 from neuralvdb.values.lattice import priors
@@ -28,7 +26,7 @@ from neuralvdb.values.lattice.tables import dead_zones
 from neuralvdb.values.library import put_library
 from neuralvdb.values.lossless import by_component
 from neuralvdb.values.promise import Promise
-from neuralvdb.values.promise import head_of as values_head
+from neuralvdb.values.promise import head_of as head_of_values
 from neuralvdb.volume import Storage, Tree, VdbReader, VolumeGrid
 
 Progress = Callable[[int], None]
@@ -176,16 +174,26 @@ def _lossy(tree: Tree, promise: Promise, settings: Settings, library: Library) -
         promise, plain = to_psnr(tree, promise, library, settings.threads) or (promise, None)
         if plain is None:
             return None
-    effort, options = EFFORTS[settings.effort], {"library": library, "threads": settings.threads}
+    options = {"library": library, "threads": settings.threads}
+    if settings.effort:
+        return _refined(tree, promise, EFFORTS[settings.effort], options)
+    plain = plain or lossy.encode(tree, promise, **options)
+    return CodedValues(1, *plain, frozenset({promise.family}))
+
+
+def _refined(tree: Tree, promise: Promise, effort: Effort, options: dict) -> CodedValues:
+    """The values by the networks of options["library"], refined to them if that is smaller and keeps the promise."""
+    from neuralvdb.fit.examples import Sampler  # only encoders that fit networks need it
+    from neuralvdb.fit.refine import refine
+
+    library: Library = options["library"]
     sampler = Sampler(len(tree.leaf), by_component(tree.leaf).shape[2], effort.examples)
-    if plain is None or settings.effort:
-        plain = lossy.encode(tree, promise, watch=sampler, **options)
-    coded = CodedValues(1, *plain, frozenset({promise.family}))
+    plain = CodedValues(1, *lossy.encode(tree, promise, watch=sampler, **options), frozenset({promise.family}))
     dead = dead_zones(promise.family, library.freq) * (promise.step > 0)
-    found = refine(promise.family, library, values_head(coded.payload, "").rows, sampler, dead, effort)
+    found = refine(promise.family, library, head_of_values(plain.payload, "").rows, sampler, dead, effort)
     if not found:
-        return coded
-    families = coded.families | {change.donor for change in found.values()}
+        return plain
+    families = plain.families | {change.donor for change in found.values()}
     refined = CodedValues(1, *lossy.encode(tree, promise, refinement=found, **options), families)
     keeps = not promise.psnr or psnr(tree, refined.tree) >= promise.psnr
-    return refined if keeps and refined.size < coded.size else coded
+    return refined if keeps and refined.size < plain.size else plain

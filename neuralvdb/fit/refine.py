@@ -3,13 +3,12 @@
 The bits of a sample of residuals are bounded by a quadratic in the weights of a group (fit.loss), whose minimum
 together with the code length of the changes themselves is found on the integers (fit.descend); then again from there.
 A layer behind others is taken unit by unit. Sums over examples are of integers below 2**53, so that they are exact in
-whatever order a library adds them.
+whatever order a library adds them, up to 65536 of them.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from neuralvdb.fit import descend
 from neuralvdb.fit.descend import Quadratic
 from neuralvdb.fit.examples import Examples, Sampler
 from neuralvdb.fit.loss import Loss
+from neuralvdb.settings import Effort
 from neuralvdb.values.lattice import refinement
 from neuralvdb.values.lattice.context import ONE
 from neuralvdb.values.lattice.network import Network
@@ -24,7 +24,6 @@ from neuralvdb.values.lattice.priors import Key, Library
 from neuralvdb.values.lattice.refinement import FIRST, OFFSET, QUANTA, SCALE, SECOND, Change, Refinement
 from neuralvdb.values.lattice.tables import tables_of
 
-MOST_EXAMPLES = 1 << 16  # of a network: sums stay exact
 _TRIED = (1, 2)  # of QUANTA
 _HIDDEN_QUANTUM = 1
 _HEAD = 64.0  # bits that a changed network takes beside its changes, about
@@ -35,31 +34,6 @@ _MAX_BIAS = (1 << 22) / ONE
 _OUTLIER = 256  # times the mean
 _HIDDEN_CLASS = 4
 _HIDDEN_BYTES = 4000  # that a network must take for its first layers to be worth a try
-
-
-@dataclass(frozen=True)
-class Effort:
-    """examples: of a network, at most; turns: of the outputs' weights; hidden: of all weights; bytes: what a network's
-    residuals must take for it to be worth a try."""
-
-    examples: int
-    turns: int
-    hidden: int
-    bytes: int
-
-
-EFFORTS = (
-    Effort(0, 0, 0, 0),
-    Effort(2000, 1, 0, 3000),
-    Effort(2000, 2, 0, 2000),
-    Effort(4000, 2, 0, 1500),
-    Effort(8000, 2, 0, 600),
-    Effort(16000, 3, 0, 200),
-    Effort(32000, 3, 0, 60),
-    Effort(32000, 3, 1, 60),
-    Effort(32000, 3, 2, 60),
-    Effort(MOST_EXAMPLES, 3, 3, 60),
-)
 
 
 def refine(

@@ -18,7 +18,7 @@ from neuralvdb.values.lattice.priors import FAMILIES, Library, Prior
 
 COMPANDED = {"fog": 0.3, "velocity": 0.0, "levelset": 0.0, "fog-mean": 0.8}  # share of the lattices trained for
 NETWORKS = 18  # of a family
-_DRAWS, _POINTS, _MOST = 3, 4000, 200  # lattices for a field; examples of a phase from each; fields
+_CASES, _DRAWS, _POINTS = 48, 3, 4000  # fields under lattices; lattices for a field, at most; examples of a phase
 _RATE = 2e-3
 _BELIEF = 2  # counts that a frequency of the tables before is worth
 _TESTED = 8  # one example in so many only judges
@@ -35,7 +35,7 @@ def tune(
     torch.set_num_threads(1)  # sums in one order, so that the same files give the same weights
     found, used = {}, {}
     for family in FAMILIES:
-        fields = fields_of(paths, family.removesuffix("-mean"))[:_MOST]
+        fields = fields_of(paths, family.removesuffix("-mean"))
         found[family] = library.families[family]
         if fields:
             used[family] = len(fields)
@@ -49,10 +49,11 @@ def tune(
 def _tuned(family: str, prior: Prior, fields: list[Field], steps: int, progress: Progress) -> Prior:
     task, make_lattice = TASKS["mean" if family.endswith("-mean") else "sample"]
     rng = np.random.default_rng(_SEED)
+    fields = fields[:: max(1, len(fields) // _CASES)]
     drawn = [
         (item.tree, item.component, make_lattice(item, rng.random() < COMPANDED[family], rng))
         for item in fields
-        for _ in range(_DRAWS)
+        for _ in range(max(1, min(_DRAWS, _CASES // len(fields))))
     ]
     examples: dict[Key, list[Examples]] = {}
     for case in drawn:
