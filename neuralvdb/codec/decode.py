@@ -99,7 +99,7 @@ class FrameReader:
         try:
             return self._sections[kind, grid]
         except KeyError:
-            if kind == "FRAM" and any(section.kind == "PRIO" for section in self.archive.sections):
+            if {section.kind for section in self.archive.sections} == {"PRIO"}:
                 raise InputError(f"{self.path}: holds priors and no volumes; name it with --priors") from None
             what = "its table" if grid == NO_GRID else f"section {kind} of grid '{self.table.grids[grid].name}'"
             raise DamagedFile(f"{self.path}: {what} is missing; the archive is damaged, get another copy") from None
