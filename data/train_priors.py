@@ -50,25 +50,24 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)  # sums in one order, so that the same recipe gives the same weights
     recipe = tomllib.loads((ROOT / "configs/priors.toml").read_text())
-    paths = [args.real / name for name in recipe["real"]] + [args.generated / name for name in recipe["generated"]]
     wanted, curves = args.families.split(","), {}
     trained = {family: priors.load(family) for family in priors.FAMILIES if family not in wanted}
     for family in wanted:
         task = recipe["families"][family]
+        paths = [args.real / name for name in recipe["real"]]
+        paths += [args.generated / name for name in recipe["generated"][task["generated"]]]
         fields = [f for f in fields_of(paths, task["fields"]) if f.name not in task["without"]]
-        settings = {name: task[name] for name in ("companded", "pruned", "steps", "rounds")}
+        settings = {name: task[name] for name in ("companded", "pruned", "steps")}
+        settings |= {name: recipe[name] for name in ("rounds", "seed")}
         folder = args.work / family
         folder.mkdir(parents=True, exist_ok=True)
-        with tqdm(total=NETWORKS * task["rounds"], desc=family, unit="network") as bar:
+        with tqdm(total=NETWORKS * recipe["rounds"], desc=family, unit="network") as bar:
 
             def done(name: str, bits: np.ndarray, family: str = family, bar: tqdm = bar) -> None:
                 curves.setdefault(f"{family}, {name.partition(',')[0]}", []).append(bits)
                 bar.update()
 
-            begin = priors.load(family).networks if task["goes_on"] else None
-            trained[family] = train_prior(
-                fields, task["lattice"], **settings, seed=task["seed"], begin=begin, folder=folder, progress=done
-            )
+            trained[family] = train_prior(fields, task["lattice"], **settings, folder=folder, progress=done)
     priors.save(args.output, {family: trained[family] for family in priors.FAMILIES})
     if args.plot:
         plot(curves, args.plot)

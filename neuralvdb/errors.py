@@ -9,7 +9,8 @@ NeuralVdbError              1   base; by itself only for what should never happe
 ├── OutputError             7   writing failed: disk full, no permission
 ├── PromiseBroken           8   decoded data is not what the archive promises; nothing was kept
 ├── OutOfMemory             9   more memory is needed than there is or than the file can deserve
-└── NoSuchGrid             11   a grid asked for by name is not in the file
+├── NoSuchGrid             11   a grid asked for by name is not in the file
+└── MissingPriors          12   an archive needs priors that neither it nor --priors brings
 
 `nvdb` also ends with 0 (done), 10 (`diff` and `verify` found differences) and
 130 (interrupted).
@@ -76,6 +77,12 @@ class NoSuchGrid(NeuralVdbError):
     """A grid named by the user is not in the file."""
 
     exit_code = 11
+
+
+class MissingPriors(NeuralVdbError):
+    """An archive names priors that are not there."""
+
+    exit_code = 12
 
 
 DIFFERENT = 10

@@ -11,7 +11,7 @@ import xxhash
 
 from neuralvdb.api.files import new_file
 from neuralvdb.api.source import select
-from neuralvdb.codec.decode import FrameReader, decode_grids
+from neuralvdb.codec.decode import FrameReader, decode_grids, library_for
 from neuralvdb.codec.frame import count
 from neuralvdb.codec.partial import plan
 from neuralvdb.errors import UsageError
@@ -83,7 +83,7 @@ def _decompress(
     """Names of the grids written, their parts, and notes."""
     set_threads(settings.threads)
     box, lod = settings.box, settings.lod
-    with FrameReader(source) as frame:
+    with FrameReader(source, library=library_for(settings)) as frame:
         heads = frame.table.grids
         selected, notes = plan(frame, select(heads, settings.grids, source), box, lod)
         for line in notes:
@@ -115,7 +115,7 @@ def _decompress_masks(
 ) -> tuple[list[str], dict[str, GridPart], list[str]]:
     """The same, of the masks of grids that travel as arrays."""
     set_threads(settings.threads)
-    with FrameReader(source) as frame:
+    with FrameReader(source, library=library_for(settings)) as frame:
         heads = frame.table.grids
         chosen = select(heads, settings.grids, source)
         selected = [i for i in chosen if heads[frame.source(i)].storage is Storage.TREE]

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 
 from neuralvdb.codec import cover
 from neuralvdb.codec.bounds import kept
-from neuralvdb.codec.decode import FrameReader, decode_grids
+from neuralvdb.codec.decode import FrameReader, decode_grids, library_for
 from neuralvdb.codec.frame import content_hash
+from neuralvdb.settings import Settings
 from neuralvdb.volume import VdbReader, VolumeGrid
 
 
@@ -32,13 +33,14 @@ def verify(
     original: str | os.PathLike[str] | None = None,
     *,
     threads: int = 1,
+    priors: str = "",
     progress: Callable[[int], None] = lambda _: None,
 ) -> VerifyReport:
     """Checks every checksum, decodes every grid, and compares with the .vdb file `original` where given.
 
-    Raises InputError, DamagedFile, Unsupported, PromiseBroken, OutOfMemory.
+    priors: as in Settings. Raises InputError, DamagedFile, Unsupported, PromiseBroken, OutOfMemory, MissingPriors.
     """
-    with FrameReader(path) as frame:
+    with FrameReader(path, library=library_for(Settings(priors=priors))) as frame:
         for section in frame.archive.sections:
             frame.archive.read(section)
         heads = frame.table.grids

@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--topology-only", action="store_true", help="mask grids of what is active; values are not decoded"
     )
     common.add_grids(parser)
+    common.add_priors(parser)
     common.add_common(parser)
 
 

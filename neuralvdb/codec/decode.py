@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,10 +15,13 @@ from neuralvdb import topology, values
 from neuralvdb.archive import NO_GRID, ArchiveReader, FieldReader, Section, take_array
 from neuralvdb.codec.frame import Frame, GridHead, content_hash
 from neuralvdb.codec.prune import pruned
-from neuralvdb.errors import DamagedFile, OutOfMemory, PromiseBroken
-from neuralvdb.settings import Box
+from neuralvdb.errors import DamagedFile, InputError, MissingPriors, OutOfMemory, PromiseBroken
+from neuralvdb.settings import Box, Settings
 from neuralvdb.topology import Topology
-from neuralvdb.values.promise import Promise, promise_of
+from neuralvdb.values.lattice import priors
+from neuralvdb.values.lattice.priors import Library
+from neuralvdb.values.library import find_library, library_in, read_library
+from neuralvdb.values.promise import Head, Promise, head_of
 from neuralvdb.values.reader import Reader
 from neuralvdb.volume import Storage, VolumeGrid, describe_metadata
 from neuralvdb.volume.grid import TREE_TYPES
@@ -32,7 +37,9 @@ _KNOWN = {
     ("VALS", 1, 1),
     ("TILE", 0, 1),
     ("BLOB", 0, 1),
+    ("PRIO", 0, 1),
 }
+_OF_FRAMES = ("FRAM", "PRIO")
 
 
 class _Tiles(Mapping[int, bytes]):
@@ -57,9 +64,13 @@ class _Tiles(Mapping[int, bytes]):
 
 
 class FrameReader:
-    """One frame of an archive: its table at once, its grids on demand. Raises what ArchiveReader raises."""
+    """One frame of an archive: its table at once, its grids on demand. Raises what ArchiveReader raises.
 
-    def __init__(self, path: str | os.PathLike[str], frame: int = 0) -> None:
+    library: priors that it may need beside those shipped and those that it carries.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], frame: int = 0, library: Library | None = None) -> None:
+        self._library, self._lock = library, threading.Lock()
         self.archive = ArchiveReader(path, lambda *what: what in _KNOWN)
         self.path = self.archive.path
         try:
@@ -76,7 +87,7 @@ class FrameReader:
         self._tiles: dict[int, dict[int, Section]] = defaultdict(dict)
         for section in self.archive.sections:
             tile = section.kind == "TILE"
-            if (section.kind == "FRAM") != (section.grid == NO_GRID) or (section.part and not tile):
+            if (section.kind in _OF_FRAMES) != (section.grid == NO_GRID) or (section.part and not tile):
                 raise DamagedFile(
                     f"{self.path}: section {section.kind} cannot be part {section.part} of grid {section.grid}"
                 )
@@ -89,6 +100,8 @@ class FrameReader:
         try:
             return self._sections[kind, grid]
         except KeyError:
+            if {section.kind for section in self.archive.sections} == {"PRIO"}:
+                raise InputError(f"{self.path}: holds priors and no volumes; name it with --priors") from None
             what = "its table" if grid == NO_GRID else f"section {kind} of grid '{self.table.grids[grid].name}'"
             raise DamagedFile(f"{self.path}: {what} is missing; the archive is damaged, get another copy") from None
 
@@ -188,10 +201,34 @@ class FrameReader:
 
     def promise(self, index: int) -> Promise | None:
         """What is promised of a grid, None where every bit is. Raises DamagedFile."""
+        head = self.head(index)
+        return None if head is None else head.promise
+
+    def head(self, index: int) -> Head | None:
+        """How the values of a grid are coded, None where every bit is kept. Raises DamagedFile."""
         section = self._sections.get(("VALS", index))
         if section is None or section.codec == 0:
             return None
-        return promise_of(self.archive.read(section), self._where(self.table.grids[index], "values"))
+        return head_of(self.archive.read(section), self._where(self.table.grids[index], "values"))
+
+    def library_of(self, identity: bytes, where: str) -> Library:
+        """The priors of that identity. Raises MissingPriors, DamagedFile."""
+        if identity == priors.shipped().identity:
+            return priors.shipped()
+        with self._lock:
+            return find_library(identity, where, (self._library, self._carried))
+
+    def missing(self, identity: bytes) -> str | None:
+        """The name of the priors of that identity if they are not there. Raises DamagedFile."""
+        try:
+            self.library_of(identity, self.path)
+        except MissingPriors:
+            return identity.hex()
+        return None
+
+    @functools.cached_property
+    def _carried(self) -> Library | None:
+        return library_in(self.archive)
 
     def _read_tree(
         self, grid: VolumeGrid, head: GridHead, index: int, box: Box | None, lod: int, threads: int
@@ -203,7 +240,7 @@ class FrameReader:
         place = (self.topology(index, threads), *TREE_TYPES[head.grid_type], section.raw_size, where)
         payload = self.archive.read(section)
         if section.codec == 1:
-            reader = Reader(payload, tiles, *place, box=box, threads=threads)
+            reader = Reader(payload, tiles, *place, box=box, threads=threads, library_of=self.library_of)
             grid.tree = reader.tree if lod else reader.voxels()
             if lod:
                 grid = coarse(grid, *reader.cells(lod), lod, means=reader.promise.step > 0)
@@ -245,6 +282,11 @@ class FrameReader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def library_for(settings: Settings) -> Library | None:
+    """The priors of settings.priors, None where there are none. Raises InputError, DamagedFile, Unsupported."""
+    return read_library(settings.priors) if settings.priors else None
 
 
 def decode_grids(

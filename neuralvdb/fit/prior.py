@@ -108,16 +108,14 @@ def train_prior(
     steps: int,
     rounds: int,
     seed: int,
-    begin: Networks | None = None,
     folder: Path | None = None,
     progress: Callable[[str, np.ndarray], None] = lambda *_: None,
 ) -> priors.Prior:
     """A prior for "sample" or "mean" lattices fitted to `fields`.
 
     companded: share of the lattices that are; pruned: share of the other trees that are seen as pruned ones are coded;
-    steps: of each network in the last round, half of it before; begin: networks that the first round codes with. In
-    `folder` finished networks are kept, and those that are there are not trained again. `progress` is told of each
-    network, and the bits that an example took at each step.
+    steps: of each network in the last round, half of it before. In `folder` finished networks are kept, and those that
+    are there are not trained again. `progress` is told of each network, and the bits an example took at each step.
     """
     task, make_lattice = TASKS[lattice]
 
@@ -128,7 +126,7 @@ def train_prior(
             tree = covered(tree, found.unit * UNITS_PER_ERROR)
         return tree, item.component, found
 
-    networks, models = begin or untrained(task), {}
+    networks, models = untrained(task), {}
     for turn in range(rounds):
         rng = np.random.default_rng([seed, turn])
         for key, parts in sorted(_examples(fields, task, draw, networks, rng).items()):

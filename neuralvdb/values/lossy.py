@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
 import numpy as np
 
 from neuralvdb.archive import FieldWriter, put_array
 from neuralvdb.archive.rans import Tables
 from neuralvdb.values import tiles
 from neuralvdb.values.lattice import domain, levels, mean, priors, sample, tables
+from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.predict import MeanPredictor, Predictor
+from neuralvdb.values.lattice.priors import Key, Library
+from neuralvdb.values.lattice.refinement import Refinement, networks
 from neuralvdb.values.lattice.residual import Record
 from neuralvdb.values.lossless import by_component, put_shell
 from neuralvdb.values.promise import Promise, put_head
@@ -18,62 +24,83 @@ from neuralvdb.volume.grid import Level, Tree
 _SAMPLE = 64  # leaves that a family is tried on
 
 Domain = tuple[list[list[Record]], bytes]  # records by component and octave, and exceptions
+Watch = Callable[..., Callable]  # (promise, domain, predictor, exact values or true means) -> predictor
 
 
 def encode(
-    tree: Tree, promise: Promise, *, threads: int = 1, implementation: str = "native"
+    tree: Tree,
+    promise: Promise,
+    *,
+    library: Library | None = None,
+    refinement: Refinement | None = None,
+    watch: Watch = lambda promise, part, predictor, *_: predictor,
+    threads: int = 1,
+    implementation: str = "native",
 ) -> tuple[bytes, dict[int, bytes], Tree]:
-    """The payload of a VALS section, those of TILE sections by their number, and the tree as it decodes."""
+    """The payload of a VALS section, those of TILE sections by their number, and the tree as it decodes.
+
+    library: of networks (default: those shipped), refinement: of those of the promise's family; watch: what may see
+    every phase on the way. Raises ValueError where a refinement's sums might not be exact.
+    """
+    library, refinement = library or priors.shipped(), refinement or {}
+    nets = networks(promise.family, library, refinement)
+    coder = _Coder(promise, nets, library.freq, watch, {"threads": threads, "implementation": implementation})
     values = np.empty_like(by_component(tree.leaf))
     coded: list[Domain] = []
     counts = np.zeros_like(Record().counts)
     for part in domain.domains(tree):
         records = [[Record() for _ in range(levels.OCTAVES)] for _ in range(values.shape[2])]
         for component, streams in enumerate(records):
-            found = _encode(tree, part, component, promise, streams, threads, implementation)
+            found = coder.encode(tree, part, component, streams)
             return_memory()
             store(found, tree, part, component, promise, values)
             del found
             counts += sum(stream.counts for stream in streams)
         coded.append((records, _exceptions(tree, part, values, promise)))
-    rows = tables.chosen(counts, promise.family)
+    rows = tables.chosen(counts, promise.family, library.freq)
     out = FieldWriter()
-    put_head(out, promise, rows)
+    put_head(out, promise, rows, library, refinement)
     put_shell(out, tree)
     leaf = Level(None, tree.leaf.active, values.reshape(tree.leaf.values.shape))
     decoded = Tree(tree.root, tree.upper, tree.lower, leaf)
-    return out.getvalue(), _sections(coded, tables.tables_of(rows), threads), decoded
+    return out.getvalue(), _sections(coded, tables.tables_of(rows, library.freq), threads), decoded
 
 
-def sample_size(tree: Tree, promise: Promise) -> int:
+def sample_size(tree: Tree, promise: Promise, library: Library) -> int:
     """Bytes, nearly, that a few neighbouring leaves take: what tells which family of networks suits a tree."""
     part = domain.sample(tree, _SAMPLE)
+    coder = _Coder(promise, library.families[promise.family].networks, library.freq)
     streams = [Record() for _ in range(levels.OCTAVES)]
     for component in range(by_component(tree.leaf).shape[2]):
-        _encode(tree, part, component, promise, streams, 1, "native")
-    freq = tables.tables_of(tables.chosen(sum(stream.counts for stream in streams), promise.family))
+        coder.encode(tree, part, component, streams)
+    counts = sum(stream.counts for stream in streams)
+    freq = tables.tables_of(tables.chosen(counts, promise.family, library.freq), library.freq)
     return sum(stream.written(freq).size for stream in streams)
 
 
-def _encode(
-    tree: Tree,
-    part: domain.Domain,
-    component: int,
-    promise: Promise,
-    records: list[Record],
-    threads: int,
-    implementation: str,
-) -> np.ndarray:
-    """A component of a domain to the records of its octaves; gives its leaves' (B, 512) lattice values, decoded."""
-    networks, lattice = priors.load(promise.family).networks, promise.lattice
-    options = {"threads": threads, "implementation": implementation}
-    if promise.step:
-        true, floors = mean.floors_of(tree, part, component, lattice)
-        predictor, dead = MeanPredictor(networks, **options), tables.dead_zones(promise.family)
-        return mean.last(mean.encode(true, floors, lattice, predictor, dead, records, implementation)).means
-    exact, decoded = sample.levels_of(tree, part, component, lattice)
-    sample.encode(exact, decoded, Predictor(networks, **options), records)
-    return decoded[0].values
+@dataclass
+class _Coder:
+    """Codes components of domains under a promise. options: of predictors; the rest as in encode()."""
+
+    promise: Promise
+    networks: dict[Key, Network]
+    freq: np.ndarray
+    watch: Watch = lambda promise, part, predictor, *_: predictor
+    options: dict[str, object] = field(default_factory=lambda: {"threads": 1, "implementation": "native"})
+
+    def encode(self, tree: Tree, part: domain.Domain, component: int, records: list[Record]) -> np.ndarray:
+        """A component of a domain to the records of its octaves; gives its leaves' (B, 512) lattice values, decoded."""
+        lattice = self.promise.lattice
+        if self.promise.step:
+            true, floors = mean.floors_of(tree, part, component, lattice)
+            predictor = self.watch(self.promise, part, MeanPredictor(self.networks, **self.options), true)
+            dead = tables.dead_zones(self.promise.family, self.freq)
+            coded = mean.encode(true, floors, lattice, predictor, dead, records, self.options["implementation"])
+            return mean.last(coded).means
+        exact, decoded = sample.levels_of(tree, part, component, lattice)
+        predictor = self.watch(self.promise, part, Predictor(self.networks, **self.options), exact)
+        sample.encode(exact, decoded, predictor, records)
+        return decoded[0].values
 
 
 def _sections(coded: list[Domain], freq: Tables, threads: int) -> dict[int, bytes]:

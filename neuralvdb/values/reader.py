@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -10,11 +10,14 @@ import numpy as np
 from neuralvdb.archive import FieldReader, take_array
 from neuralvdb.settings import Box
 from neuralvdb.topology import Topology
-from neuralvdb.values.lattice import domain, levels, mean, priors, sample
+from neuralvdb.values.lattice import domain, levels, mean, refinement, sample, tables
+from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.predict import MeanPredictor, Predictor
+from neuralvdb.values.lattice.priors import Key, Library
+from neuralvdb.values.library import find_library
 from neuralvdb.values.lossless import by_component, take_shell
 from neuralvdb.values.lossy import store
-from neuralvdb.values.promise import take_head
+from neuralvdb.values.promise import Head, take_head
 from neuralvdb.values.tiles import TileReader
 from neuralvdb.volume import return_memory
 from neuralvdb.volume.grid import LEAF_SLOTS, Tree, leaf_origins, unpack
@@ -25,8 +28,8 @@ class Reader:
     """The values of a grid; `tree` has everything but the active values of leaves.
 
     sections: TILE payloads by their number, read on access. box: only the domains that meet it are read and decoded,
-    and `tree` has no other leaves. Raises DamagedFile where payloads break the format or the values do not take
-    `declared` bytes.
+    and `tree` has no other leaves. library_of: as find_library(). Raises DamagedFile where payloads break the format or
+    the values do not take `declared` bytes, and MissingPriors.
     """
 
     def __init__(
@@ -41,10 +44,14 @@ class Reader:
         *,
         box: Box | None = None,
         threads: int = 1,
+        library_of: Callable[[bytes, str], Library] = find_library,
         implementation: str = "native",
     ) -> None:
         source = FieldReader(payload, where)
-        self.promise, self._tables = take_head(source)
+        head = take_head(source)
+        found, self.promise = library_of(head.library, where), head.promise
+        networks = _networks(source, where, head, found)
+        self._tables = tables.tables_of(head.rows, found.freq)
         origins = topology.leaf_origins()
         self._groups = dict(enumerate(domain.groups(origins)))
         if any(section >= levels.OCTAVES * len(self._groups) for section in sections):
@@ -56,7 +63,6 @@ class Reader:
         self._sections, self._where, self._components, self._threads = sections, where, components, threads
         self._implementation = implementation
         kind = MeanPredictor if self.promise.step else Predictor
-        networks = priors.load(self.promise.family).networks
         self._predictor = kind(networks, threads=threads, implementation=implementation)
 
     def voxels(self) -> Tree:
@@ -143,6 +149,15 @@ class Reader:
             found.append((*np.divmod(place, LEAF_SLOTS), exact))
         source.finish()
         return found
+
+
+def _networks(source: FieldReader, where: str, head: Head, found: Library) -> dict[Key, Network]:
+    """The networks of a grid, refined where a refinement follows its head."""
+    if head.promise.family not in found.families:
+        raise source.damaged("it carries priors without those of its family")
+    if head.refined:
+        return refinement.take(source, where, head.promise.family, found)
+    return found.families[head.promise.family].networks
 
 
 def _cells_of(

@@ -27,6 +27,7 @@ MEANINGS = {
     9: "memory",
     10: "differences",
     11: "grid",
+    12: "priors",
     130: "interrupted",
 }
 

@@ -29,11 +29,3 @@ def test_it_learns_and_goes_on(fields, lattice, tmp_path):
     second = prior.train_prior(fields, lattice, **SETTINGS, folder=tmp_path, progress=again.__setitem__)
     assert second.identity == first.identity
     assert all(np.array_equal(seen[name], again[name]) for name in seen)
-
-
-def test_it_begins_with_what_it_is_given(fields):
-    """The networks that a round codes with decide what the next ones see."""
-    options = SETTINGS | {"rounds": 1, "steps": 4}
-    plain = prior.train_prior(fields, "sample", **options)
-    other = prior.train_prior(fields, "sample", **options, begin=plain.networks)
-    assert other.identity != plain.identity
