@@ -1,128 +1,202 @@
-"""Writes the volumes that this project makes for itself: a smoke sequence, a cloud and a level set, as .vdb files.
+"""Writes the volumes that this project makes for itself, as .vdb files.
 
-python data/generate.py smoke|cloud|levelset|all -o DIR [--resolution R] [--frames F] [--seed S] [--half]
-                                                 [--device cpu|cuda]
+python data/generate.py KIND -o DIR [--resolution R] [--frames F] [--seed S] [--threshold T] [--padding P] [--sharp]
+                                    [--half] [--device cpu|cuda]
+KIND: smoke, fire, blast, dust, cloud, levelset, shapes, filled, liquid; all of these; or corpus: configs/corpus.toml
 """
 
 import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
-import torch.nn.functional as F
+from fluids import (
+    BlastSettings,
+    BlastSolver,
+    DustSettings,
+    DustSolver,
+    FireSettings,
+    FireSolver,
+    LiquidSettings,
+    LiquidSolver,
+)
+from grids import dilated, fog, level_set_grid, vectors, write
 from shapes import HALF_BAND, WIDTH, cloud, level_set
-from solver import SmokeSettings, SmokeSolver
+from solids import SOLIDS, filled
+from solver import SmokeSettings, SmokeSolver, to_centres
 from tqdm import tqdm
 
-from neuralvdb.volume import Tree, from_dense, write_vdb
-from neuralvdb.volume.grid import LOWER_LOG2, UPPER_LOG2, child_origins, unpack
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib
 
-THRESHOLD = 1e-3  # fog below this is inactive
-CREATOR = {"creator": "neuralvdb data/generate.py"}
-STAGGERED = {"vector_type": "contravariant relative"}
-
-
-def dilated(mask: torch.Tensor, voxels: int) -> torch.Tensor:
-    """(X, Y, Z) bool: the mask, grown by a cube that reaches `voxels` to every side."""
-    return F.max_pool3d(mask[None, None].float(), 2 * voxels + 1, 1, voxels)[0, 0] > 0
+RECIPE = Path(__file__).resolve().parent.parent / "configs/corpus.toml"
 
 
-def grid(values: torch.Tensor, name: str, active: torch.Tensor, **properties):
-    """A grid of `values` (X, Y, Z[, 3]) float32, background 0 unless told; values[0, 0, 0] is voxel (0, 0, 0)."""
-    properties = {"background": 0.0, "origin": (0, 0, 0), "metadata": CREATOR} | properties
-    return from_dense(values.cpu().numpy().astype(np.float32), name=name, active=active.cpu().numpy(), **properties)
+@dataclass(frozen=True)
+class Job:
+    """What to make. None and 0 stand for the kind's own default; of a sequence all frames are saved unless `save` names
+    some."""
+
+    kind: str
+    output: Path
+    resolution: int = 0
+    frames: int = 0
+    seed: int = 0
+    threshold: float = 1e-3  # fog up to this is inactive where none above it is within the padding
+    padding: int = 2  # voxels
+    sharp: bool = False
+    half: bool = False
+    device: str = "cpu"
+    save: tuple[int, ...] = ()
 
 
-def blank(values: torch.Tensor, active: torch.Tensor) -> torch.Tensor:
-    """`values` (X, Y, Z[, 3]) with 0 where nothing is active, as simulators save them."""
-    return values * (active if values.ndim == 3 else active[..., None])
+def fogs(job: Job, size: float, **fields: torch.Tensor) -> list:
+    """Fog volumes, active within the job's padding of where they exceed its threshold."""
+    return [fog(v, n, dilated(v > job.threshold, job.padding), size, job.half) for n, v in fields.items()]
 
 
-def fog(values: torch.Tensor, name: str, voxel_size: float, half: bool):
-    """A fog volume, active two voxels beyond where `values` (X, Y, Z) exceeds THRESHOLD."""
-    active = dilated(values > THRESHOLD, 2)
-    return grid(blank(values, active), name, active, voxel_size=voxel_size, grid_class="fog volume", half=half)
-
-
-def smoke_grids(solver: SmokeSolver, half: bool) -> list:
-    """Density, temperature and velocity of the solver's state; velocity reaches two voxels beyond the density."""
+def smoke_grids(job: Job, solver: SmokeSolver, *names: str, staggered: bool = True, **more: torch.Tensor) -> list:
+    """The named fields, more fog, and the velocity, which reaches two voxels beyond the density."""
     size = solver.settings.voxel_size
-    near = dilated(solver.density > THRESHOLD, 4)
-    velocity = solver.velocity.permute(1, 2, 3, 0)
-    properties = {"voxel_size": size, "grid_class": "staggered", "half": half, "metadata": CREATOR | STAGGERED}
-    return [
-        fog(solver.density, "density", size, half),
-        fog(solver.temperature, "temperature", size, half),
-        grid(blank(velocity, near), "velocity", near, **properties),
-    ]
+    near = dilated(solver.fields["density"] > job.threshold, 2 * job.padding)
+    velocity = solver.velocity if staggered else to_centres(solver.velocity)
+    grids = fogs(job, size, **{name: solver.fields[name] for name in names}, **more)
+    return [*grids, vectors(velocity, "velocity", near, size, job.half, staggered)]
 
 
-def fill_tiles(tree: Tree, distance: np.ndarray) -> None:
-    """Gives each tile the value of `distance` (X, Y, Z) at its corner: inside the surface, minus the background."""
-    upper_origins = tree.root.child_origins
-    lower_origins = child_origins(upper_origins, tree.upper.child, UPPER_LOG2, 128)
-    nodes = ((tree.upper, upper_origins, UPPER_LOG2, 128), (tree.lower, lower_origins, LOWER_LOG2, 8))
-    for level, origins, log2dim, edge in nodes:
-        corners = child_origins(origins, ~level.child, log2dim, edge)
-        covered = (corners < distance.shape).all(axis=1)
-        tiles = ~unpack(level.child)
-        tiles[tiles] = covered
-        level.values[tiles] = distance[tuple(corners[covered].T)]
+def liquid_grids(job: Job, solver: LiquidSolver) -> list:
+    """The surface, and the velocity within twice its band; the last voxels of the axes are the tank's walls."""
+    size, inside = solver.settings.voxel_size, (..., *(slice(-1),) * 3)
+    distance, velocity = solver.fields["distance"][inside], to_centres(solver.velocity)[inside]
+    surface = level_set_grid(distance.clamp(-HALF_BAND, HALF_BAND) * size, "surface", HALF_BAND, size, job.half)
+    near = distance.abs() < solver.settings.reach
+    return [surface, vectors(velocity, "velocity", near, size, job.half, staggered=False)]
 
 
-def write(path: Path, grids: list) -> None:
-    """Write the grids as one .vdb file."""
-    write_vdb(str(path), grids, compression="blosc")
-
-
-def make_smoke(args: argparse.Namespace) -> None:
-    """smoke_0001.vdb and on, one per frame, from the first frame of a plume."""
-    solver = SmokeSolver(SmokeSettings(resolution=args.resolution or 128, seed=args.seed), args.device)
-    for frame in tqdm(range(1, args.frames + 1), desc="smoke", unit="frame"):
+def make_sequence(job: Job, solver: SmokeSolver, frames: int, grids_of: Callable) -> None:
+    """KIND_0001.vdb and on, one per frame."""
+    for frame in tqdm(range(1, (job.frames or frames) + 1), desc=job.kind, unit="frame"):
         solver.step()
-        write(args.output / f"smoke_{frame:04d}.vdb", smoke_grids(solver, args.half))
+        if not job.save or frame in job.save:
+            write(job.output / f"{job.kind}_{frame:04d}.vdb", grids_of(job, solver))
 
 
-def make_cloud(args: argparse.Namespace) -> None:
+def settings_of(job: Job, kind: type[SmokeSettings], resolution: int) -> SmokeSettings:
+    """The job's settings of a fluid."""
+    sharp = {"rim": 40.0, "turbulence": 0.5} if job.sharp else {}
+    return kind(resolution=job.resolution or resolution, seed=job.seed, **sharp)
+
+
+def make_smoke(job: Job) -> None:
+    """A plume, from its first frame."""
+    solver = SmokeSolver(settings_of(job, SmokeSettings, 128), job.device)
+    make_sequence(job, solver, 72, lambda *at: smoke_grids(*at, "density", "temperature"))
+
+
+def make_fire(job: Job) -> None:
+    """A torch."""
+    solver = FireSolver(settings_of(job, FireSettings, 96), job.device)
+    make_sequence(job, solver, 48, lambda *at: smoke_grids(*at, *solver.FIELDS[:3], flame=solver.flame))
+
+
+def make_blast(job: Job) -> None:
+    """A burst."""
+    solver = BlastSolver(settings_of(job, BlastSettings, 96), job.device)
+    make_sequence(job, solver, 36, lambda *at: smoke_grids(*at, "density", "temperature", flame=solver.flame))
+
+
+def make_dust(job: Job) -> None:
+    """A front along the floor."""
+    solver = DustSolver(settings_of(job, DustSettings, 128), job.device)
+    make_sequence(job, solver, 48, lambda *at: smoke_grids(*at, "density", staggered=False))
+
+
+def make_liquid(job: Job) -> None:
+    """A tank."""
+    solver = LiquidSolver(settings_of(job, LiquidSettings, 96), job.device)
+    make_sequence(job, solver, 48, liquid_grids)
+
+
+def make_cloud(job: Job) -> None:
     """cloud.vdb."""
-    resolution = args.resolution or 256
-    density = cloud(resolution, args.seed)
-    write(args.output / "cloud.vdb", [fog(density, "density", WIDTH / resolution, args.half)])
+    resolution = job.resolution or 256
+    density = cloud(resolution, job.seed, job.sharp)
+    write(job.output / "cloud.vdb", fogs(job, WIDTH / resolution, density=density))
 
 
-def make_levelset(args: argparse.Namespace) -> None:
+def make_levelset(job: Job) -> None:
     """levelset.vdb: active in the narrow band, inactive at plus or minus the background outside it."""
-    resolution = args.resolution or 256
-    size = WIDTH / resolution
-    distance = level_set(resolution, args.seed)
-    background = HALF_BAND * size
-    properties = {"voxel_size": size, "background": background, "grid_class": "level set", "half": args.half}
-    surface = grid(distance, "surface", distance.abs() < background, **properties)
-    fill_tiles(surface.tree, distance.numpy())
-    write(args.output / "levelset.vdb", [surface])
+    resolution = job.resolution or 256
+    distance = level_set(resolution, job.seed)
+    surface = level_set_grid(distance, "surface", HALF_BAND, WIDTH / resolution, job.half)
+    write(job.output / "levelset.vdb", [surface])
 
 
-MAKERS = {"smoke": make_smoke, "cloud": make_cloud, "levelset": make_levelset}
+def solids_of(job: Job) -> Iterator[tuple[str, torch.Tensor, int]]:
+    """Name, distance in voxels and half-width of the band of every solid."""
+    for number, (name, (solid, half_band)) in enumerate(tqdm(SOLIDS.items(), desc=job.kind, unit="shape")):
+        yield name, solid(job.resolution or 128, 100 * job.seed + number), half_band
 
 
-def parse_arguments() -> argparse.Namespace:
+def make_shapes(job: Job) -> None:
+    """shapes_NAME.vdb, one level set each."""
+    size = WIDTH / (job.resolution or 128)
+    for name, distance, half_band in solids_of(job):
+        surface = level_set_grid(distance.clamp(-half_band, half_band) * size, "surface", half_band, size, job.half)
+        write(job.output / f"shapes_{name}.vdb", [surface])
+
+
+def make_filled(job: Job) -> None:
+    """filled_NAME.vdb, the same solids full of fog."""
+    for name, distance, _ in solids_of(job):
+        density = filled(distance, job.seed, job.sharp)
+        write(job.output / f"filled_{name}.vdb", fogs(job, WIDTH / (job.resolution or 128), density=density))
+
+
+MAKERS = {
+    "smoke": make_smoke,
+    "fire": make_fire,
+    "blast": make_blast,
+    "dust": make_dust,
+    "cloud": make_cloud,
+    "levelset": make_levelset,
+    "shapes": make_shapes,
+    "filled": make_filled,
+    "liquid": make_liquid,
+}
+
+
+def jobs_of(job: Job) -> list[Job]:
+    """The jobs that a job of kind `all` or `corpus` stands for."""
+    if job.kind == "all":
+        return [replace(job, kind=kind) for kind in MAKERS]
+    if job.kind == "corpus":
+        recipe = tomllib.loads(RECIPE.read_text())["files"]
+        return [Job(**{**entry, "output": job.output / entry["output"]}, device=job.device) for entry in recipe]
+    return [job]
+
+
+def parse_arguments() -> Job:
     parser = argparse.ArgumentParser(description="Make volumes to train and test with.")
-    parser.add_argument("kind", choices=[*MAKERS, "all"])
+    parser.add_argument("kind", choices=[*MAKERS, "all", "corpus"])
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the .vdb files")
-    parser.add_argument("--resolution", type=int, help="voxels across (default: 128 for smoke, else 256)")
-    parser.add_argument("--frames", type=int, default=72, help="frames of smoke, 24 per second")
+    parser.add_argument("--resolution", type=int, default=0, help="voxels across (default: 96 to 256, by kind)")
+    parser.add_argument("--frames", type=int, default=0, help="frames, 24 per second (default: 36 to 72, by kind)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threshold", type=float, default=Job.threshold, help="fog up to this is inactive")
+    parser.add_argument("--padding", type=int, default=Job.padding, help="active voxels around it")
+    parser.add_argument("--sharp", action="store_true", help="hard edges; hardly any random force")
     parser.add_argument("--half", action="store_true", help="save as half float")
-    parser.add_argument("--device", default="cpu", help="where the smoke is simulated: cpu or cuda")
-    return parser.parse_args()
+    parser.add_argument("--device", default="cpu", help="where fluids are simulated: cpu or cuda")
+    return Job(**vars(parser.parse_args()))
 
 
 def main() -> None:
-    args = parse_arguments()
-    args.output.mkdir(parents=True, exist_ok=True)
-    kinds = MAKERS if args.kind == "all" else [args.kind]
-    for kind in tqdm(kinds, desc="kinds", disable=len(kinds) == 1):
-        MAKERS[kind](args)
+    for job in jobs_of(parse_arguments()):
+        MAKERS[job.kind](job)
 
 
 if __name__ == "__main__":

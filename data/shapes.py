@@ -55,8 +55,11 @@ def billows(points: torch.Tensor, spacing: float, octaves: int, random: torch.Ge
     return total / (2 - 0.5 ** (octaves - 1))
 
 
-def cloud(resolution: int, seed: int) -> torch.Tensor:
-    """(X, Y, Z) float32 density, 0 to about 1, of a cumulus with eroded edges; `resolution` voxels wide."""
+def cloud(resolution: int, seed: int, sharp: bool = False) -> torch.Tensor:
+    """(X, Y, Z) float32 density, 0 to about 1, of a cumulus with eroded edges; `resolution` voxels wide.
+
+    sharp: the edges are a few voxels wide and more eroded.
+    """
     random = generator(seed)
     shape = (resolution, round(resolution * CLOUD_HEIGHT), resolution)
     warp = torch.stack([fractal(shape, resolution / 8, 4, random) for _ in range(3)], dim=-1)
@@ -68,8 +71,8 @@ def cloud(resolution: int, seed: int) -> torch.Tensor:
     distance = torch.maximum(distance, base) / resolution
     depth = -distance + 0.13 * (billows(points, resolution / 7, 4, random) - 0.45)
     wisps = 1 + 0.35 * fractal(shape, resolution / 12, 5, random, gain=0.7)
-    eroded = depth - 0.012 * (1 - wisps).clamp(min=0)
-    return (eroded / 0.05).clamp(0, 1) ** 1.5 * (0.6 * wisps + 0.4).clamp(min=0.05)
+    eroded = depth - (0.05 if sharp else 0.012) * (1 - wisps).clamp(min=0)
+    return (eroded / (2 / resolution if sharp else 0.05)).clamp(0, 1) ** 1.5 * (0.6 * wisps + 0.4).clamp(min=0.05)
 
 
 # ---- level set

@@ -3,7 +3,7 @@
 
 Letters: X, Y, Z voxels per axis, y is up. Densities and temperatures are (X, Y, Z) float32 at voxel centres.
 A velocity is (3, X, Y, Z) float32 in world units per second; component a lies on the lower face of the voxel
-along axis a, as OpenVDB's staggered class wants it. The floor is a wall, all other sides are open.
+along axis a, as OpenVDB's staggered class wants it. The floor is a wall, all other sides are open, but those of a tank.
 """
 
 import math
@@ -33,7 +33,9 @@ class SmokeSettings:
     turbulence: float = 3.5  # acceleration by the random force
     emission: float = 2.0  # density gained at the emitter, per second
     emitter_radius: float = 0.42
+    rim: float = 3.0  # how fast the emitter fades out, 1 / emitter_radius
     cells_per_step: float = 3.0  # a step moves nothing further than this, voxels
+    tank: bool = False  # whether the four sides are walls
 
     @property
     def voxel_size(self) -> float:
@@ -78,16 +80,19 @@ class PressureSolver:
 
     Fast diagonalisation, Lynch, Rice and Thomas, "Direct solution of partial difference equations by tensor product
     methods" (1964). Pressure is zero outside the open sides, and in the last voxel of every axis, which closes
-    the grid without a face N; the floor has no pressure gradient.
+    the grid without a face N; at the floor, and at the sides of a tank, it has no gradient.
     """
 
-    def __init__(self, shape: tuple[int, int, int], device):
+    def __init__(self, shape: tuple[int, int, int], device, tank: bool = False):
         self.vectors, values = [], []
+        self.tank = tank
         for axis, size in enumerate(shape):
             matrix = 2 * torch.eye(size - 1, dtype=torch.float64)
             matrix -= torch.diag(torch.ones(size - 2), 1) + torch.diag(torch.ones(size - 2), -1)
-            if axis == UP:
+            if axis == UP or tank:
                 matrix[0, 0] = 1
+            if axis != UP and tank:
+                matrix[-1, -1] = 1
             eigenvalues, eigenvectors = torch.linalg.eigh(matrix)
             self.vectors.append(eigenvectors.float().to(device))
             values.append(eigenvalues)
@@ -99,15 +104,22 @@ class PressureSolver:
         spectrum = _along_axes(divergence, [v.T for v in self.vectors])
         return -_along_axes(spectrum * self.inverse, self.vectors)
 
-    def project(self, velocity: torch.Tensor) -> torch.Tensor:
-        """The velocity less the gradient of its pressure, in place; nothing flows through the floor."""
+    def project(self, velocity: torch.Tensor, outflow: torch.Tensor | float = 0) -> torch.Tensor:
+        """The velocity less the gradient of its pressure, in place: its divergence is then `outflow`, which is like
+        `divergence` gives it; nothing flows through walls."""
         velocity[UP, :, 0] = 0
-        inner = F.pad(self.pressure(divergence(velocity)), (0, 1) * 3)
+        for axis in (0, 2) if self.tank else ():
+            velocity[axis].narrow(axis, 0, 1).zero_()
+            velocity[axis].narrow(axis, -1, 1).zero_()
+        inner = F.pad(self.pressure(divergence(velocity) - outflow), (0, 1) * 3)
         for axis in range(3):
             before = torch.zeros_like(inner.narrow(axis, 0, 1))
-            if axis == UP:
+            if axis == UP or self.tank:
                 before = inner.narrow(axis, 0, 1)
-            velocity[axis] -= torch.diff(inner, dim=axis, prepend=before)
+            slope = torch.diff(inner, dim=axis, prepend=before)
+            if axis != UP and self.tank:
+                slope.narrow(axis, -1, 1).zero_()
+            velocity[axis] -= slope
         return velocity
 
 
@@ -173,15 +185,19 @@ class Advection:
 
 
 class SmokeSolver:
-    """A plume above a noisy emitter. `step` advances one frame; density, temperature and velocity are the state."""
+    """A plume above a noisy emitter. `step` advances one frame; `fields` (X, Y, Z) by name and velocity are the state.
+
+    Other fluids have other fields, and an `_emit`, `_pull` or `_move` of their own.
+    """
+
+    FIELDS = ("density", "temperature")
 
     def __init__(self, settings: SmokeSettings, device: torch.device | str = "cpu"):
         shape, size = settings.shape, settings.resolution
         self.settings, self.device = settings, device
-        self.density = torch.zeros(shape, device=device)
-        self.temperature = torch.zeros(shape, device=device)
+        self.fields = {name: torch.zeros(shape, device=device) for name in self.FIELDS}
         self.velocity = torch.zeros(3, *shape, device=device)
-        self.pressure = PressureSolver(shape, device)
+        self.pressure = PressureSolver(shape, device, settings.tank)
         self.advection = Advection(shape, device)
         self.force = RandomField(shape, [size / n for n in (4, 8, 16, 32)], 0.6, 3, settings.seed, device)
         self.flicker = RandomField(shape, [size / n for n in (10, 20, 40)], 0.25, 1, settings.seed + 1, device)
@@ -207,32 +223,46 @@ class SmokeSolver:
 
     def _substep(self, dt: float) -> None:
         s = self.settings
-        self._emit(dt)
+        outflow = self._emit(dt)
         self._accelerate(dt)
-        self.velocity = self.pressure.project(self.velocity)
+        self.velocity = self.pressure.project(self.velocity, outflow)
         displacement = self.advection.trace(to_centres(self.velocity), dt / s.voxel_size)
-        smoke = torch.stack([self.density, self.temperature])
-        smoke = self.advection.move(smoke, displacement, "zeros").clamp_(min=0)
-        self.density = smoke[0] * math.exp(-s.dissipation * dt)
-        self.temperature = smoke[1] * math.exp(-s.cooling * dt)
+        self._move(displacement, dt)
         for axis in range(3):
             at_face = (displacement + torch.stack([_shift(d, axis, -1) for d in displacement])) / 2
             self.velocity[axis] = self.advection.move(self.velocity[axis : axis + 1], at_face, "border")[0]
 
-    def _emit(self, dt: float) -> None:
-        """Heat and fill the emitter, whose rim and strength flicker."""
+    def _move(self, displacement: torch.Tensor, dt: float) -> None:
+        """Carry the fields along; density disperses, temperature falls."""
+        losses = {"density": self.settings.dissipation, "temperature": self.settings.cooling}
+        moved = self.advection.move(torch.stack([*self.fields.values()]), displacement, "zeros").clamp_(min=0)
+        for name, values in zip(self.FIELDS, moved, strict=True):
+            self.fields[name] = values * math.exp(-losses.get(name, 0.0) * dt)
+
+    def _emit(self, dt: float) -> torch.Tensor | float:
+        """Heat and fill the emitter, whose rim and strength flicker; the outflow is that nothing expands."""
+        strength, noise = self._flickering(dt)
+        self.fields["temperature"] = torch.maximum(self.fields["temperature"], strength)
+        self.fields["density"] += strength * (1 + 0.5 * noise).clamp_(min=0) * (self.settings.emission * dt)
+        return 0
+
+    def _flickering(self, dt: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """(X, Y, Z) strength of the emitter, 0 to 1, and the noise in it."""
         noise = self.flicker.advance(dt)[0]
-        strength = ((1.15 + 0.45 * noise - self.distance) * 3).clamp_(0, 1)
-        self.temperature = torch.maximum(self.temperature, strength)
-        self.density += strength * (1 + 0.5 * noise).clamp_(min=0) * (self.settings.emission * dt)
+        return ((1.15 + 0.45 * noise - self.distance) * self.settings.rim).clamp_(0, 1), noise
+
+    def _pull(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(X, Y, Z) share of the random force, and upward acceleration."""
+        s, density = self.settings, self.fields["density"]
+        return (density * 4).clamp(max=1), s.buoyancy * self.fields["temperature"] - s.weight * density
 
     def _accelerate(self, dt: float) -> None:
         """Buoyancy, vorticity confinement and, inside the smoke, a random force; from centres to faces."""
         s = self.settings
-        centred = to_centres(self.velocity)
-        force = vorticity_confinement(centred, s.voxel_size) * s.confinement
-        force += self.force.advance(dt) * (s.turbulence * (self.density * 4).clamp(max=1))
-        force[UP] += s.buoyancy * self.temperature - s.weight * self.density
+        share, lift = self._pull()
+        force = vorticity_confinement(to_centres(self.velocity), s.voxel_size) * s.confinement
+        force += self.force.advance(dt) * (s.turbulence * share)
+        force[UP] += lift
         for axis in range(3):
             self.velocity[axis] += (force[axis] + _shift(force[axis], axis, -1)) * (dt / 2)
 

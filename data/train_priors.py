@@ -1,14 +1,17 @@
 """Trains the predictors that come with the package, by the recipe in configs/priors.toml.
 
-python data/train_priors.py --real DIR --generated DIR [-o neuralvdb/values/lattice/priors.npz] [--families fog]
+python data/train_priors.py --real DIR --generated DIR --work DIR [-o neuralvdb/values/lattice/priors.npz]
+    [--families fog,fog-mean] [--plot data/results/training.png]
 
-Needs neuralvdb (installed), torch and tqdm, and about an hour on one CPU core. Families that are not named keep what
-the output file holds.
+Needs neuralvdb (installed), torch, matplotlib and tqdm, and about an hour on one CPU core. Families that are not named
+keep what the output file holds. What is done is kept in --work: the same command goes on from there.
 """
 
 import argparse
 from pathlib import Path
 
+import matplotlib
+import numpy as np
 import tomllib
 import torch
 from tqdm import tqdm
@@ -16,8 +19,23 @@ from tqdm import tqdm
 from neuralvdb.fit.prior import fields_of, train_prior
 from neuralvdb.values.lattice import priors
 
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
 ROOT = Path(__file__).resolve().parent.parent
 NETWORKS = 18  # of a family
+SMOOTH = 100  # steps in a point of the plot
+
+
+def plot(curves: dict[str, list[np.ndarray]], path: Path) -> None:
+    """Draws the mean bits of each round's networks against steps, by family."""
+    figure, axes = pyplot.subplots(figsize=(8, 4))
+    for name, bits in curves.items():
+        mean = np.mean(bits, axis=0)
+        axes.plot(np.arange(0, len(mean), SMOOTH), mean.reshape(-1, SMOOTH).mean(1), label=name)
+    axes.set(xlabel="steps", ylabel="bits an example", yscale="log")
+    axes.legend()
+    figure.savefig(path, dpi=100, bbox_inches="tight")
 
 
 def main() -> None:
@@ -25,26 +43,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--real", type=Path, required=True, help="folder of the recipe's real files")
     parser.add_argument("--generated", type=Path, required=True, help="folder of its generated files")
+    parser.add_argument("--work", type=Path, required=True, help="folder in which finished networks are kept")
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "neuralvdb/values/lattice/priors.npz")
     parser.add_argument("--families", default=",".join(priors.FAMILIES))
+    parser.add_argument("--plot", type=Path, help="picture of bits against steps")
     args = parser.parse_args()
     torch.set_num_threads(1)  # sums in one order, so that the same recipe gives the same weights
     recipe = tomllib.loads((ROOT / "configs/priors.toml").read_text())
-    paths = [args.real / name for name in recipe["real"]] + [args.generated / name for name in recipe["generated"]]
-    wanted = args.families.split(",")
+    wanted, curves = args.families.split(","), {}
     trained = {family: priors.load(family) for family in priors.FAMILIES if family not in wanted}
     for family in wanted:
         task = recipe["families"][family]
+        paths = [args.real / name for name in recipe["real"]]
+        paths += [args.generated / name for name in recipe["generated"][task["generated"]]]
         fields = [f for f in fields_of(paths, task["fields"]) if f.name not in task["without"]]
-        settings = {
-            "companded": task["companded"],
-            "steps": task["steps"],
-            "rounds": recipe["rounds"],
-            "seed": recipe["seed"],
-        }
+        settings = {name: task[name] for name in ("companded", "pruned", "steps")}
+        settings |= {name: recipe[name] for name in ("rounds", "seed")}
+        folder = args.work / family
+        folder.mkdir(parents=True, exist_ok=True)
         with tqdm(total=NETWORKS * recipe["rounds"], desc=family, unit="network") as bar:
-            trained[family] = train_prior(fields, task["lattice"], **settings, progress=lambda _: bar.update())
+
+            def done(name: str, bits: np.ndarray, family: str = family, bar: tqdm = bar) -> None:
+                curves.setdefault(f"{family}, {name.partition(',')[0]}", []).append(bits)
+                bar.update()
+
+            trained[family] = train_prior(fields, task["lattice"], **settings, folder=folder, progress=done)
     priors.save(args.output, {family: trained[family] for family in priors.FAMILIES})
+    if args.plot:
+        plot(curves, args.plot)
 
 
 if __name__ == "__main__":

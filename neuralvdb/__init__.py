@@ -16,7 +16,7 @@ from neuralvdb.settings import Settings
 
 __version__ = "0.1.0"
 
-_API = ("compress", "decompress", "diff", "info", "verify")
+_API = ("compress", "decompress", "diff", "info", "train", "verify")
 
 __all__ = ["Settings", "__version__", "errors", *_API]
 

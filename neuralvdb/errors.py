@@ -10,7 +10,8 @@ NeuralVdbError              1   base; by itself only for what should never happe
 ├── PromiseBroken           8   decoded data is not what the archive promises; nothing was kept
 ├── OutOfMemory             9   more memory is needed than there is or than the file can deserve
 ├── NoSuchGrid             11   a grid asked for by name is not in the file
-└── NoSuchDevice           12   a GPU asked for is not there or cannot be used
+├── MissingPriors          12   an archive needs priors that neither it nor --priors brings
+└── NoSuchDevice           13   a GPU asked for is not there or cannot be used
 
 `nvdb` also ends with 0 (done), 10 (`diff` and `verify` found differences) and
 130 (interrupted).
@@ -79,10 +80,16 @@ class NoSuchGrid(NeuralVdbError):
     exit_code = 11
 
 
+class MissingPriors(NeuralVdbError):
+    """An archive names priors that are not there."""
+
+    exit_code = 12
+
+
 class NoSuchDevice(NeuralVdbError):
     """A GPU asked for is not there or cannot be used."""
 
-    exit_code = 12
+    exit_code = 13
 
 
 DIFFERENT = 10

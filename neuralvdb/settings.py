@@ -42,6 +42,31 @@ class Preset:
     levelset: float = 0.0
 
 
+@dataclass(frozen=True)
+class Effort:
+    """How hard networks are fitted to a grid. examples: residuals that a network is fitted to, at most; turns: of what
+    makes its outputs; hidden: of its other layers; bytes: what a network's residuals must take for it to be worth a
+    try."""
+
+    examples: int
+    turns: int
+    hidden: int
+    bytes: int
+
+
+EFFORTS = (
+    Effort(0, 0, 0, 0),
+    Effort(2000, 1, 0, 3000),
+    Effort(2000, 2, 0, 2000),
+    Effort(4000, 2, 0, 1500),
+    Effort(8000, 2, 0, 600),
+    Effort(16000, 3, 0, 200),
+    Effort(32000, 3, 0, 60),
+    Effort(32000, 3, 1, 60),
+    Effort(32000, 3, 2, 60),
+    Effort(1 << 16, 3, 3, 60),
+)
+
 _KINDS = {"fog": ("step", "knee"), "flame": ("step", "knee"), "velocity": ("rel_error",), "levelset": ("voxels",)}
 _SHIPPED = Path(__file__).with_name("configs") / "presets.toml"
 
@@ -105,7 +130,10 @@ class Settings:
     quality; the last one that names a grid holds. Without either every bit is kept. box: decompress only what lies in
     it, in each grid's own index space. lod: decompress to voxels 2**lod times as long, at most MAX_LOD. topology:
     exact, or pruned to what the bounds make necessary. topology_only: decompress to masks of what is active. device:
-    where lossy values are decoded: cpu, cuda for all GPUs, cuda:0 for one, auto for GPUs where there are some.
+    where lossy values are decoded: cpu, cuda for all GPUs, cuda:0 for one, auto for GPUs where there are some. effort:
+    0 to 9, how long compress fits networks to a grid, whose changes are kept where they save bytes. priors: a file of
+    networks to use in place of those shipped, or to read archives with that need it; embed_priors: archives carry the
+    networks that they need.
     """
 
     grids: tuple[str, ...] = ()
@@ -121,6 +149,13 @@ class Settings:
     topology: str = "exact"
     topology_only: bool = False
     device: str = "auto"
+    effort: int = 3
+    priors: str = ""
+    embed_priors: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.effort < len(EFFORTS):
+            raise UsageError(f"there is no effort {self.effort}; there are 0 to {len(EFFORTS) - 1}")
 
     @property
     def preset(self) -> Preset:

@@ -34,7 +34,7 @@ def predict(
     share: torch.Tensor | None = None,
     implementation: str = "auto",
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Predictions (n,) int64 in lattice units and scale classes (n,) uint8, below 64, of points.
+    """Predictions (n,) int64 in lattice units, within +-2^30, and scale classes (n,) uint8, below 64, of points.
 
     values: (R, 512) int32, within +-2^28; active: (R, 512) uint8, 0 or 1; targets: (n,) int32, row * 512 + place, of
     rows below B; network: packed with stencil.columns(); step: of the residuals, in lattice units. On the mean lattice

@@ -44,38 +44,45 @@ def _scaled(x, e, TOP: tl.constexpr):
 
 
 @triton.jit
-def _inside(b_at, b_edges, AXIS: tl.constexpr, MIRROR: tl.constexpr):
-    """Coordinates within a brick, -8 to 15, brought back into the box."""
-    b_at = tl.where((b_at < 0) & ((b_edges >> AXIS) & 1 != 0), 0, b_at)
-    return tl.where((b_at > 7) & ((b_edges >> (3 + AXIS)) & 1 != 0), 14 - b_at if MIRROR else 7, b_at)
+def _inside(b_at, b_edges, along, AXIS: tl.constexpr, MIRROR: tl.constexpr):
+    """Coordinates within a brick, -8 to 15, brought back into the box; along: the axis of the pass."""
+    if MIRROR:
+        b_below = tl.where(along == AXIS, 0, -b_at)
+        b_beyond = tl.where(along < AXIS, 12, 14) - b_at
+    else:
+        b_below, b_beyond = 0, 7
+    b_low, b_high = (b_edges >> AXIS) & 1 != 0, (b_edges >> (3 + AXIS)) & 1 != 0
+    return tl.where((b_at < 0) & b_low, b_below, tl.where((b_at > 7) & b_high, b_beyond, b_at))
 
 
 @triton.jit
-def _places(p_neighbours, p_edges, p_offsets, b_targets, m_n, o_k, POINTS: tl.constexpr, MIRROR: tl.constexpr):
+def _places(p_neighbours, p_edges, p_offsets, b_targets, m_n, o_k, axis, POINTS: tl.constexpr, MIRROR: tl.constexpr):
     """row * 512 + place, (M, 64) int64, of the stencil's points, and which there are."""
     b_row = (b_targets >> 9).to(tl.int64)
     b_edges = tl.load(p_edges + b_row, mask=m_n, other=0).to(tl.int32)[:, None]
     b_x = ((b_targets >> 6) & 7)[:, None] + tl.load(p_offsets + o_k)[None, :]
     b_y = ((b_targets >> 3) & 7)[:, None] + tl.load(p_offsets + 64 + o_k)[None, :]
     b_z = (b_targets & 7)[:, None] + tl.load(p_offsets + 128 + o_k)[None, :]
-    b_x, b_y, b_z = _inside(b_x, b_edges, 0, MIRROR), _inside(b_y, b_edges, 1, MIRROR), _inside(b_z, b_edges, 2, MIRROR)
+    b_x = _inside(b_x, b_edges, axis, 0, MIRROR)
+    b_y = _inside(b_y, b_edges, axis, 1, MIRROR)
+    b_z = _inside(b_z, b_edges, axis, 2, MIRROR)
     b_cell = ((b_x >> 3) * 3 + (b_y >> 3)) * 3 + (b_z >> 3) + 13
     m_p = m_n[:, None] & (o_k[None, :] < POINTS)
     b_rows = tl.load(p_neighbours + b_row[:, None] * 27 + b_cell, mask=m_p, other=0)
     return b_rows.to(tl.int64) * 512 + (((b_x & 7) << 6) + ((b_y & 7) << 3) + (b_z & 7)), m_p
 
 
-@triton.jit(do_not_specialize=["n", "step", "log_step"])
+@triton.jit(do_not_specialize=["n", "axis", "step", "log_step"])
 def _predict(
     p_values, p_active, p_gaps, p_known, p_share, p_neighbours, p_edges, p_offsets, p_targets,
-    p_w1, p_b1, p_w2, p_b2, p_w3, p_b3, p_shifts, p_predictions, p_classes, n, step, log_step,
+    p_w1, p_b1, p_w2, p_b2, p_w3, p_b3, p_shifts, p_predictions, p_classes, n, axis, step, log_step,
     KNOWN: tl.constexpr, POINTS: tl.constexpr, MEAN: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     o_n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     o_k = tl.arange(0, 64)
     m_n = o_n < n
     b_targets = tl.load(p_targets + o_n, mask=m_n, other=0)
-    b_at, m_p = _places(p_neighbours, p_edges, p_offsets, b_targets, m_n, o_k, POINTS, not MEAN)
+    b_at, m_p = _places(p_neighbours, p_edges, p_offsets, b_targets, m_n, o_k, axis, POINTS, not MEAN)
     m_known = o_k[None, :] < KNOWN
     m_first = m_p & m_known if MEAN else m_p
     b_v = tl.load(p_values + b_at, mask=m_first, other=0)
@@ -110,7 +117,8 @@ def _predict(
         b_x = tl.where(o_k[None, :] == POINTS + 3, b_share[:, None], b_x)
     out0, out1 = layers(b_x.to(tl.int8), (b_on * 16).to(tl.int8), p_w1, p_b1, p_w2, p_b2, p_w3, p_b3, p_shifts)
     b_offset = tl.minimum(tl.maximum(out0, -(1 << 13)), 1 << 13).to(tl.int64)
-    tl.store(p_predictions + o_n, b_base.to(tl.int64) + ((b_offset << b_e.to(tl.int64)) >> 8), mask=m_n)
+    b_found = b_base.to(tl.int64) + ((b_offset << b_e.to(tl.int64)) >> 8)
+    tl.store(p_predictions + o_n, tl.minimum(tl.maximum(b_found, -(1 << 30)), 1 << 30), mask=m_n)
     b_class = tl.minimum(tl.maximum(((b_scale + out1) >> 2) + 16, 0), 63)
     tl.store(p_classes + o_n, b_class.to(tl.uint8), mask=m_n)
 
@@ -134,7 +142,7 @@ def predict(
     if n:
         _predict[(triton.cdiv(n, BLOCK),)](
             values, active, gaps, known, share, around.neighbours, around.edges, offsets_on(stencil, values.device),
-            targets, *weights(network), predictions, classes, n, step, _log2_of(step),
+            targets, *weights(network), predictions, classes, n, stencil.axis, step, _log2_of(step),
             stencil.known, stencil.points, stencil.mean, BLOCK, num_warps=WARPS,
         )  # fmt: skip
     return predictions, classes

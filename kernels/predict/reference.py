@@ -1,12 +1,15 @@
 """The definition, in plain torch: one step after the other, everything in 64 bits.
 
-1. The stencil's points are fetched from the bricks around: a coordinate below the box's first point is clamped to it,
-   one beyond its last is mirrored there (mean lattice: clamped). Only bricks at the box's edge need either.
+1. The stencil's points are fetched from the bricks around. Coordinates beyond the box are clamped to it (mean lattice)
+   or mirrored so that they are never ones yet to be coded (sample lattice): above the box at its last point, along axes
+   after that of the pass at the last even one; below it at the first one, but along the axis itself clamped to it. Only
+   bricks at the box's edge need either.
 2. `base` is what to expect without a network: on the sample lattice the cubic interpolation of the four nearest points
    along the axis, on the mean lattice half the slope between the cells before and behind.
 3. Block floating point: with sigma the mean of |point - base| over active points, at least step / 4, all values are
    divided by 2^e, e = floor(log2 sigma), and clipped to +-127/16. So one network serves every scale.
-4. The network gives an offset in 1/256 of 2^e, and what to add to the scale's log2 in 1/16.
+4. The network gives an offset in 1/256 of 2^e, and what to add to the scale's log2 in 1/16. Predictions are clamped to
+   +-2^30.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from neuralvdb.kernels.predict.stencil import PLACES, Stencil, offsets_on
 if TYPE_CHECKING:
     from neuralvdb.kernels.predict import Around
 
-ONE, TOP, SHARES, CLASSES = 16, 127, 32, 64
+ONE, TOP, SHARES, CLASSES, MOST = 16, 127, 32, 64, 1 << 30
 
 
 def predict(
@@ -65,7 +68,7 @@ def predict(
     out = forward(inputs, network).long()
     offset = out[:, 0].clamp(-(1 << 13), 1 << 13)
     classes = (((scale + out[:, 1]) >> 2) + 16).clamp(0, CLASSES - 1)
-    return base + ((offset << exponent) >> 8), classes.to(torch.uint8)
+    return (base + ((offset << exponent) >> 8)).clamp(-MOST, MOST), classes.to(torch.uint8)
 
 
 def places(around: Around, targets: torch.Tensor, stencil: Stencil) -> torch.Tensor:
@@ -76,9 +79,12 @@ def places(around: Around, targets: torch.Tensor, stencil: Stencil) -> torch.Ten
     cell, inside = 0, 0
     for axis, shift in enumerate((6, 3, 0)):
         at = (place >> shift & 7)[:, None] + offsets[axis]
-        at = torch.where((at < 0) & (edges >> axis & 1 != 0), 0, at)
-        beyond = (at > 7) & (edges >> 3 + axis & 1 != 0)
-        at = torch.where(beyond, torch.full_like(at, 7) if stencil.mean else 14 - at, at)
+        below, beyond = (at < 0) & (edges >> axis & 1 != 0), (at > 7) & (edges >> 3 + axis & 1 != 0)
+        if stencil.mean:
+            at = torch.where(below, 0, torch.where(beyond, 7, at))
+        else:
+            first, last = 0 if axis == stencil.axis else -at, 6 if axis > stencil.axis else 7
+            at = torch.where(below, first, torch.where(beyond, 2 * last - at, at))
         cell, inside = 3 * cell + (at >> 3) + 1, 8 * inside + (at & 7)
     return around.neighbours[row[:, None], cell].long() * 512 + inside
 

@@ -1,10 +1,11 @@
-"""The one door: compress, decompress, info, verify, diff."""
+"""The one door: compress, decompress, info, verify, diff, train."""
 
 from neuralvdb.api.compress import CompressReport, compress
 from neuralvdb.api.decompress import DecompressReport, decompress
 from neuralvdb.api.diff import DiffReport, diff
 from neuralvdb.api.info import FileInfo, info
 from neuralvdb.api.tensors import GridTensors
+from neuralvdb.api.train import TrainReport, train
 from neuralvdb.api.verify import VerifyReport, verify
 
 __all__ = [
@@ -13,10 +14,12 @@ __all__ = [
     "DiffReport",
     "FileInfo",
     "GridTensors",
+    "TrainReport",
     "VerifyReport",
     "compress",
     "decompress",
     "diff",
     "info",
+    "train",
     "verify",
 ]

@@ -10,7 +10,7 @@ from pathlib import Path
 from neuralvdb.api.files import new_file
 from neuralvdb.api.source import select
 from neuralvdb.archive import ArchiveWriter
-from neuralvdb.codec.decode import FrameReader, decode_grids
+from neuralvdb.codec.decode import FrameReader, decode_grids, library_for
 from neuralvdb.codec.encode import encode_frame
 from neuralvdb.errors import OutputError, UsageError
 from neuralvdb.settings import Settings
@@ -85,7 +85,7 @@ def _compress(
         raise OutputError(f"{target}: cannot be written: {error.strerror}") from error
     if settings.verify:
         return_memory()
-        _verify(target, settings.threads, progress)
+        _verify(target, settings, progress)
     left_out = [entry.name for i, entry in enumerate(reader.entries) if i not in set(selected)]
     with FrameReader(target) as frame:
         found = {grid.name: frame.promise(i) for i, grid in enumerate(table.grids)}
@@ -94,8 +94,9 @@ def _compress(
     return left_out, [grid.name for grid in table.grids], promises, pruned
 
 
-def _verify(target: str, threads: int, progress: Progress) -> None:
-    with FrameReader(target) as frame:
+def _verify(target: str, settings: Settings, progress: Progress) -> None:
+    with FrameReader(target, library=library_for(settings)) as frame:
         heads = frame.table.grids
-        for head, _ in zip(heads, decode_grids(frame, list(range(len(heads))), threads=threads), strict=True):
+        grids = decode_grids(frame, list(range(len(heads))), threads=settings.threads)
+        for head, _ in zip(heads, grids, strict=True):
             progress(head.source_size)

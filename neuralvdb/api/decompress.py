@@ -13,7 +13,7 @@ from neuralvdb import devices
 from neuralvdb.api.files import new_file
 from neuralvdb.api.source import select
 from neuralvdb.api.tensors import GridTensors, tensors
-from neuralvdb.codec.decode import FrameReader, decode_grids
+from neuralvdb.codec.decode import FrameReader, decode_grids, library_for
 from neuralvdb.codec.frame import count
 from neuralvdb.codec.partial import plan
 from neuralvdb.errors import UsageError
@@ -92,7 +92,8 @@ def _decompress(
     """Names of the grids written, their parts, notes, and the device."""
     set_threads(settings.threads)
     box, lod = settings.box, settings.lod
-    with FrameReader(source, devices=devices.resolve(settings.device)) as frame:
+    places = devices.resolve(settings.device)
+    with FrameReader(source, library=library_for(settings), devices=places) as frame:
         heads = frame.table.grids
         selected, notes = plan(frame, select(heads, settings.grids, source), box, lod)
         for line in notes:
@@ -124,7 +125,8 @@ def _decompress_masks(
 ) -> tuple[list[str], dict[str, GridPart], list[str], str]:
     """The same, of the masks of grids that travel as arrays."""
     set_threads(settings.threads)
-    with FrameReader(source, devices=devices.resolve(settings.device)) as frame:
+    places = devices.resolve(settings.device)
+    with FrameReader(source, library=library_for(settings), devices=places) as frame:
         heads = frame.table.grids
         chosen = select(heads, settings.grids, source)
         selected = [i for i in chosen if heads[frame.source(i)].storage is Storage.TREE]

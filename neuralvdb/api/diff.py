@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from neuralvdb.api.source import Volume, select
+from neuralvdb.codec.decode import library_for
+from neuralvdb.settings import Settings
 from neuralvdb.volume import Tree, VolumeGrid, describe_metadata, describe_transform
 from neuralvdb.volume.grid import LEAF_SLOTS, LOWER_SLOTS, display_name, unpack
 from neuralvdb.volume.lookup import active_bricks, bricks_at
@@ -57,13 +59,16 @@ def diff(
     second: str | os.PathLike[str],
     *,
     grids: tuple[str, ...] = (),
+    priors: str = "",
     progress: Callable[[int], None] = lambda _: None,
 ) -> DiffReport:
-    """Compares two files, each a .vdb or an archive. `progress` is called with 1 after each grid.
+    """Compares two files, each a .vdb or an archive. `progress` is called with 1 after each grid; priors: as
+    in Settings.
 
-    Raises InputError, DamagedFile, Unsupported, NoSuchGrid.
+    Raises InputError, DamagedFile, Unsupported, NoSuchGrid, MissingPriors.
     """
-    a, b = Volume(first), Volume(second)
+    library = library_for(Settings(priors=priors))
+    a, b = Volume(first, library), Volume(second, library)
     chosen = select(a.grids, grids, a.path), select(b.grids, grids, b.path)
     names = [[v.grids[i].unique_name for i in c] for v, c in zip((a, b), chosen, strict=True)]
     changes = [] if a.metadata == b.metadata else ["file-level metadata differs"]

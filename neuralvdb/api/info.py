@@ -13,10 +13,10 @@ from neuralvdb.volume.grid import display_name
 
 @dataclass
 class GridInfo:
-    """One grid. voxel_size in world units; promise: what is promised of values that are not lossless, and the lattice
-    that holds them; pruned: voxels whose active state changed, None where the topology is exact; bytes: kind of data ->
-    bytes on disk; None where unknown without reading values or for types that
-    this OpenVDB does not know."""
+    """One grid. voxel_size in world units; promise: what is promised of values that are not lossless, the lattice that
+    holds them, and the priors of its networks; pruned: voxels whose active state changed, None where the topology is
+    exact; bytes: kind of data -> bytes on disk; None where unknown without reading values or for types that this
+    OpenVDB does not know."""
 
     name: str
     type: str
@@ -42,7 +42,8 @@ class GridInfo:
 
 @dataclass
 class FileInfo:
-    """A file. size and source_size (archives only) in bytes; overhead: bytes that belong to no grid."""
+    """A file. size and source_size (archives only) in bytes; overhead: bytes that belong to no grid; missing_priors:
+    the name of priors that decoding needs and that are neither shipped nor carried."""
 
     path: str
     kind: str
@@ -51,6 +52,7 @@ class FileInfo:
     metadata: dict[str, tuple[str, str]]
     source_size: int | None = None
     overhead: int = 0
+    missing_priors: str | None = None
     grids: list[GridInfo] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, object]:
@@ -100,8 +102,10 @@ def _archive_info(path: str) -> FileInfo:
                 size[_KINDS[kind]] = size.get(_KINDS[kind], 0) + count
             described = _described(head.metadata, head.transform) if head.metadata else _UNDESCRIBED
             grid = _grid(head.name, head.grid_type, head.half, head.parent, counts, size, described)
-            promise = frame.promise(index)
-            grid.promise = None if promise is None else promise.described()
+            coded = frame.head(index)
+            if coded is not None:
+                grid.promise = {**coded.promise.described(), "priors": coded.library.hex(), "refined": coded.refined}
+                found.missing_priors = found.missing_priors or frame.missing(coded.library)
             grid.pruned = head.pruned
             found.grids.append(grid)
     return found

@@ -9,6 +9,7 @@ from typing import Protocol
 from neuralvdb.archive.container import MAGIC
 from neuralvdb.codec.decode import FrameReader
 from neuralvdb.errors import InputError, NoSuchGrid
+from neuralvdb.values.lattice.priors import Library
 from neuralvdb.volume import VdbReader, VolumeGrid
 from neuralvdb.volume.grid import display_name
 
@@ -32,10 +33,12 @@ def is_archive(path: str) -> bool:
 class Volume:
     """The grids of a .vdb file or of an archive's first frame, read on demand."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], library: Library | None = None) -> None:
         self.path = os.fspath(path)
         self.archived = is_archive(self.path)
-        self._reader: FrameReader | VdbReader = FrameReader(self.path) if self.archived else VdbReader(self.path)
+        self._reader: FrameReader | VdbReader = (
+            FrameReader(self.path, library=library) if self.archived else VdbReader(self.path)
+        )
 
     @property
     def metadata(self) -> bytes:

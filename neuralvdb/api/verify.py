@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from neuralvdb import devices
 from neuralvdb.codec import cover
 from neuralvdb.codec.bounds import kept
-from neuralvdb.codec.decode import FrameReader, decode_grids
+from neuralvdb.codec.decode import FrameReader, decode_grids, library_for
 from neuralvdb.codec.frame import content_hash
+from neuralvdb.settings import Settings
 from neuralvdb.volume import VdbReader, VolumeGrid
 
 
@@ -36,13 +37,16 @@ def verify(
     *,
     threads: int = 1,
     device: str = "auto",
+    priors: str = "",
     progress: Callable[[int], None] = lambda _: None,
 ) -> VerifyReport:
     """Checks every checksum, decodes every grid, and compares with the .vdb file `original` where given.
 
-    device: as Settings has it. Raises InputError, DamagedFile, Unsupported, PromiseBroken, OutOfMemory, NoSuchDevice.
+    device, priors: as in Settings. Raises InputError, DamagedFile, Unsupported, PromiseBroken, OutOfMemory,
+    NoSuchDevice, MissingPriors.
     """
-    with FrameReader(path, devices=devices.resolve(device)) as frame:
+    library = library_for(Settings(priors=priors))
+    with FrameReader(path, library=library, devices=devices.resolve(device)) as frame:
         for section in frame.archive.sections:
             frame.archive.read(section)
         heads = frame.table.grids

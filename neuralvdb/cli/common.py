@@ -51,19 +51,29 @@ def add_grids(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--grids", type=_names, default=(), metavar="A,B", help="only these grids (default: all)")
 
 
-def add_output(parser: argparse.ArgumentParser, suffix: str) -> None:
-    """Options of commands that write files."""
+def add_priors(parser: argparse.ArgumentParser) -> None:
+    """The option that names networks other than those shipped."""
+    parser.add_argument("--priors", metavar="FILE", default="", help="networks from nvdb train, where they are needed")
+
+
+def add_inputs(parser: argparse.ArgumentParser) -> None:
+    """Options that name inputs."""
     parser.add_argument(
         "inputs", nargs="+", metavar="IN", help="files, or patterns like smoke.####.vdb, %%04d, $F4, <frame>, 1-100x5#"
     )
+    parser.add_argument(
+        "--frames", metavar="RANGE", help="frames of a pattern, such as 1-10 or 1-100x5 (default: all on disk)"
+    )
+
+
+def add_output(parser: argparse.ArgumentParser, suffix: str) -> None:
+    """Options of commands that write files."""
+    add_inputs(parser)
     parser.add_argument(
         "-o",
         "--output",
         metavar="OUT|DIR",
         help=f"output file, pattern or folder (default: beside the input, {suffix})",
-    )
-    parser.add_argument(
-        "--frames", metavar="RANGE", help="frames of a pattern, such as 1-10 or 1-100x5 (default: all on disk)"
     )
     parser.add_argument("--force", action="store_true", help="overwrite existing files")
 
@@ -123,7 +133,7 @@ def file_size(path: str) -> int:
 def settings_of(args: argparse.Namespace) -> Settings:
     """Settings from the options a command has."""
     names = ("grids", "threads", "force", "verify", "compression", "quality", "presets_file", "bounds")
-    names += ("box", "lod", "topology", "topology_only", "device")
+    names += ("box", "lod", "topology", "topology_only", "device", "effort", "priors", "embed_priors")
     chosen = {name: getattr(args, name) for name in names if hasattr(args, name)}
     return Settings(**{name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()})
 

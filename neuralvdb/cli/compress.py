@@ -11,7 +11,7 @@ from pathlib import Path
 from neuralvdb.cli import common
 from neuralvdb.cli.output import Progress, print_note, promise_text, size_text, topology_text
 from neuralvdb.errors import UsageError
-from neuralvdb.settings import ARCHIVE_SUFFIX, Bound, presets
+from neuralvdb.settings import ARCHIVE_SUFFIX, EFFORTS, Bound, Settings, presets
 
 HELP = "make .vdb files small"
 
@@ -30,6 +30,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="exact",
         help="pruned: active voxels within the maximum error of the background may go (default: exact)",
     )
+    parser.add_argument(
+        "--effort",
+        type=int,
+        choices=range(len(EFFORTS)),
+        default=Settings().effort,
+        metavar="0..9",
+        help=f"how long networks are fitted to each grid, kept where that saves bytes (default: {Settings().effort})",
+    )
+    common.add_priors(parser)
+    parser.add_argument("--embed-priors", action="store_true", help="archives carry the networks they need (~80 kB)")
     parser.add_argument("--no-verify", dest="verify", action="store_false", help="do not decode what was written")
     common.add_grids(parser)
     common.add_common(parser)

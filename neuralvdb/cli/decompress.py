@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     common.add_device(parser)
     common.add_grids(parser)
+    common.add_priors(parser)
     common.add_common(parser)
 
 

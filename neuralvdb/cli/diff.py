@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("first", metavar="A")
     parser.add_argument("second", metavar="B")
     common.add_grids(parser)
+    common.add_priors(parser)
     common.add_common(parser)
 
 
@@ -34,7 +35,7 @@ def _one(first: str, second: str, args: argparse.Namespace) -> dict:
         for path in (first, second)
     )
     bar = Progress(0, Path(first).name, shown=not (args.quiet or args.json), unit="grid")
-    job = lambda: diff(first, second, grids=args.grids, progress=bar).as_dict()  # noqa: E731
+    job = lambda: diff(first, second, grids=args.grids, priors=args.priors, progress=bar).as_dict()  # noqa: E731
     return common.isolated(f"{first} or {second}", memory)(job)
 
 

@@ -59,6 +59,8 @@ def text(result: dict, args: argparse.Namespace) -> str:
         promises = {grid["name"]: grid["promise"] for grid in result["grids"] if grid["promise"]}
         pruned = {grid["name"]: grid["pruned"] for grid in result["grids"] if grid["pruned"] is not None}
         lines.append(f"{promise_text(promises)}; {topology_text(pruned)}" if promises else promise_text(promises))
+    if result["missing_priors"]:
+        lines.append(f"needs the priors {result['missing_priors']}; decompress it with --priors FILE")
     if args.verbose:
         lines += _details("file", result["metadata"])
         for grid in result["grids"]:

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import neuralvdb
 from neuralvdb import errors
-from neuralvdb.cli import compress, decompress, diff, info, output, verify
+from neuralvdb.cli import compress, decompress, diff, info, output, train, verify
 
 COMMANDS: dict[str, ModuleType] = {
     "compress": compress,
@@ -19,6 +19,7 @@ COMMANDS: dict[str, ModuleType] = {
     "info": info,
     "verify": verify,
     "diff": diff,
+    "train": train,
 }
 _EPILOG = """exit codes:
   0  done                          7  output cannot be written (disk full, no permission)
@@ -26,8 +27,9 @@ _EPILOG = """exit codes:
   2  wrong arguments               9  out of memory
   3  input cannot be read         10  verify, diff: there are differences
   4  input is damaged             11  no such grid
-  5  input needs a newer version  12  no such device
-  6  output exists already       130  interrupted"""
+  5  input needs a newer version  12  priors are missing; give them with --priors
+  6  output exists already        13  no such device
+                                 130  interrupted"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

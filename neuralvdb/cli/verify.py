@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
     parser.add_argument("archive", metavar="ARCHIVE")
     parser.add_argument("original", metavar="VDB", nargs="?", help="the .vdb file it was made from")
+    common.add_priors(parser)
     common.add_device(parser)
     common.add_common(parser)
 
@@ -31,7 +32,7 @@ def _one(path: str, args: argparse.Namespace) -> dict:
     if args.original:
         memory += common.MEMORY_PER_BYTE * common.file_size(args.original)
     bar = Progress(0, Path(path).name, shown=not (args.quiet or args.json))
-    options = {"threads": args.threads, "device": args.device, "progress": bar}
+    options = {"threads": args.threads, "device": args.device, "priors": args.priors, "progress": bar}
     job = lambda: verify(path, args.original, **options).as_dict()  # noqa: E731
     return common.isolated(args.original or path, memory)(job)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,11 +16,14 @@ from neuralvdb import topology, values
 from neuralvdb.archive import NO_GRID, ArchiveReader, FieldReader, Section, take_array
 from neuralvdb.codec.frame import Frame, GridHead, content_hash
 from neuralvdb.codec.prune import pruned, pruned_leaves
-from neuralvdb.errors import DamagedFile, OutOfMemory, PromiseBroken
-from neuralvdb.settings import Box
+from neuralvdb.errors import DamagedFile, InputError, MissingPriors, OutOfMemory, PromiseBroken
+from neuralvdb.settings import Box, Settings
 from neuralvdb.topology import Topology
+from neuralvdb.values.lattice import priors
+from neuralvdb.values.lattice.priors import Library
+from neuralvdb.values.library import find_library, library_in, read_library
 from neuralvdb.values.lossless import by_component
-from neuralvdb.values.promise import Promise, promise_of
+from neuralvdb.values.promise import Head, Promise, head_of
 from neuralvdb.values.reader import Reader
 from neuralvdb.volume import Storage, Tree, VolumeGrid, describe_metadata
 from neuralvdb.volume.grid import TREE_TYPES
@@ -32,11 +37,14 @@ _KNOWN = {
     ("TOPO", 0, 1),
     ("TOPO", 1, 1),
     ("TOPO", 2, 1),
+    ("TOPO", 3, 1),
     ("VALS", 0, 1),
     ("VALS", 1, 1),
     ("TILE", 0, 1),
     ("BLOB", 0, 1),
+    ("PRIO", 0, 1),
 }
+_OF_FRAMES = ("FRAM", "PRIO")
 
 
 class _Tiles(Mapping[int, bytes]):
@@ -61,11 +69,21 @@ class _Tiles(Mapping[int, bytes]):
 
 
 class FrameReader:
-    """One frame of an archive: its table at once, its grids on demand. devices: where lossy values are decoded, such as
-    "cuda:0", none for the CPU. Raises what ArchiveReader raises."""
+    """One frame of an archive: its table at once, its grids on demand. Raises what ArchiveReader raises.
 
-    def __init__(self, path: str | os.PathLike[str], frame: int = 0, *, devices: tuple[str, ...] = ()) -> None:
-        self.devices = devices
+    library: priors that it may need beside those shipped and those that it carries. devices: where lossy values are
+    decoded, such as "cuda:0", none for the CPU.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        frame: int = 0,
+        library: Library | None = None,
+        *,
+        devices: tuple[str, ...] = (),
+    ) -> None:
+        self._library, self._lock, self.devices = library, threading.Lock(), devices
         self.archive = ArchiveReader(path, lambda *what: what in _KNOWN)
         self.path = self.archive.path
         try:
@@ -82,7 +100,7 @@ class FrameReader:
         self._tiles: dict[int, dict[int, Section]] = defaultdict(dict)
         for section in self.archive.sections:
             tile = section.kind == "TILE"
-            if (section.kind == "FRAM") != (section.grid == NO_GRID) or (section.part and not tile):
+            if (section.kind in _OF_FRAMES) != (section.grid == NO_GRID) or (section.part and not tile):
                 raise DamagedFile(
                     f"{self.path}: section {section.kind} cannot be part {section.part} of grid {section.grid}"
                 )
@@ -95,6 +113,8 @@ class FrameReader:
         try:
             return self._sections[kind, grid]
         except KeyError:
+            if {section.kind for section in self.archive.sections} == {"PRIO"}:
+                raise InputError(f"{self.path}: holds priors and no volumes; name it with --priors") from None
             what = "its table" if grid == NO_GRID else f"section {kind} of grid '{self.table.grids[grid].name}'"
             raise DamagedFile(f"{self.path}: {what} is missing; the archive is damaged, get another copy") from None
 
@@ -213,10 +233,34 @@ class FrameReader:
 
     def promise(self, index: int) -> Promise | None:
         """What is promised of a grid, None where every bit is. Raises DamagedFile."""
+        head = self.head(index)
+        return None if head is None else head.promise
+
+    def head(self, index: int) -> Head | None:
+        """How the values of a grid are coded, None where every bit is kept. Raises DamagedFile."""
         section = self._sections.get(("VALS", index))
         if section is None or section.codec == 0:
             return None
-        return promise_of(self.archive.read(section), self._where(self.table.grids[index], "values"))
+        return head_of(self.archive.read(section), self._where(self.table.grids[index], "values"))
+
+    def library_of(self, identity: bytes, where: str) -> Library:
+        """The priors of that identity. Raises MissingPriors, DamagedFile."""
+        if identity == priors.shipped().identity:
+            return priors.shipped()
+        with self._lock:
+            return find_library(identity, where, (self._library, self._carried))
+
+    def missing(self, identity: bytes) -> str | None:
+        """The name of the priors of that identity if they are not there. Raises DamagedFile."""
+        try:
+            self.library_of(identity, self.path)
+        except MissingPriors:
+            return identity.hex()
+        return None
+
+    @functools.cached_property
+    def _carried(self) -> Library | None:
+        return library_in(self.archive)
 
     def _read_tree(
         self, grid: VolumeGrid, head: GridHead, index: int, box: Box | None, lod: int, threads: int
@@ -251,7 +295,8 @@ class FrameReader:
         section, where = self._section("VALS", index), self._where(head, "values")
         tiles = _Tiles(self.archive, self._tiles.get(index, {}), where)
         place = (self.topology(index, threads), *TREE_TYPES[head.grid_type], section.raw_size, where)
-        return Reader(self.archive.read(section), tiles, *place, box=box, threads=threads, devices=self.devices)
+        options = {"threads": threads, "library_of": self.library_of, "devices": self.devices}
+        return Reader(self.archive.read(section), tiles, *place, box=box, **options)
 
     def _check(self, grid: VolumeGrid, head: GridHead) -> None:
         if content_hash(grid) != head.content:
@@ -276,6 +321,11 @@ class FrameReader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def library_for(settings: Settings) -> Library | None:
+    """The priors of settings.priors, None where there are none. Raises InputError, DamagedFile, Unsupported."""
+    return read_library(settings.priors) if settings.priors else None
 
 
 def decode_grids(

@@ -12,14 +12,21 @@ from neuralvdb import topology, values
 from neuralvdb.archive import ENTRY_SIZE, ArchiveWriter, FieldWriter, put_array
 from neuralvdb.codec.bounds import promise_for
 from neuralvdb.codec.cover import Cover, changed, cover_of
+from neuralvdb.codec.decode import library_for
 from neuralvdb.codec.frame import Frame, GridHead, head_of
 from neuralvdb.codec.prune import pruned
-from neuralvdb.codec.search import Coded, family_of, to_psnr
+from neuralvdb.codec.search import family_of, psnr, to_psnr
 from neuralvdb.codec.shapes import Role, Shapes
-from neuralvdb.settings import Settings
+from neuralvdb.settings import EFFORTS, Effort, Settings
 from neuralvdb.topology import Topology
 from neuralvdb.values import lossy
+from neuralvdb.values.lattice import priors
+from neuralvdb.values.lattice.priors import Library
+from neuralvdb.values.lattice.tables import dead_zones
+from neuralvdb.values.library import put_library
+from neuralvdb.values.lossless import by_component
 from neuralvdb.values.promise import Promise
+from neuralvdb.values.promise import head_of as head_of_values
 from neuralvdb.volume import Storage, Tree, VdbReader, VolumeGrid
 
 Progress = Callable[[int], None]
@@ -27,10 +34,12 @@ Progress = Callable[[int], None]
 
 @dataclass
 class _Coded:
-    """A grid ready to be written: its head and its sections as (kind, part, codec, payload, raw size)."""
+    """A grid ready to be written: its head, its sections as (kind, part, codec, payload, raw size), and the families
+    whose priors it needs."""
 
     head: GridHead
     sections: list[tuple[str, int, int, bytes, int]]
+    families: frozenset[str]
 
 
 def encode_frame(
@@ -54,17 +63,22 @@ def encode_frame(
         source.size,
         complete=len(selected) == len(source.entries),
     )
-    for index, coded in enumerate(_encoded(source, selected, settings)):
+    library = library_for(settings) or priors.shipped()
+    families: set[str] = set()
+    for index, coded in enumerate(_encoded(source, selected, settings, library)):
         for kind, part, codec, payload, raw_size in coded.sections:
             writer.add(kind, payload, raw_size=raw_size, codec=codec, frame=frame, grid=index, part=part)
         table.grids.append(coded.head)
+        families |= coded.families
         progress(coded.head.source_size)
+    if settings.embed_priors and families:
+        put_library(writer, library.only(families))
     payload, raw_size = table.pack()
     writer.add("FRAM", payload, raw_size=raw_size, frame=frame)
     return table
 
 
-def _encoded(source: VdbReader, selected: list[int], settings: Settings) -> Iterator[_Coded]:
+def _encoded(source: VdbReader, selected: list[int], settings: Settings, library: Library) -> Iterator[_Coded]:
     """Coded grids in order; reading runs ahead of coding by settings.threads grids."""
     threads = settings.threads
     inner = replace(settings, threads=threads if len(selected) == 1 else 1)
@@ -77,7 +91,7 @@ def _encoded(source: VdbReader, selected: list[int], settings: Settings) -> Iter
             grid = source.read(number)
             cover = cover_of(grid, settings)
             role = shapes.place(index, grid.tree if cover is None else cover.tree)
-            waiting.append(pool.submit(_encode, grid, cover, size, index, role, inner))
+            waiting.append(pool.submit(_encode, grid, cover, size, index, role, inner, library))
             if len(waiting) > threads:
                 yield waiting.pop(0).result()
         while waiting:
@@ -85,12 +99,19 @@ def _encoded(source: VdbReader, selected: list[int], settings: Settings) -> Iter
 
 
 def _encode(
-    grid: VolumeGrid, cover: Cover | None, source_size: int, index: int, role: Role, settings: Settings
+    grid: VolumeGrid,
+    cover: Cover | None,
+    source_size: int,
+    index: int,
+    role: Role,
+    settings: Settings,
+    library: Library,
 ) -> _Coded:
-    head = {"topology_of": role.owner}
+    head, families = {"topology_of": role.owner}, frozenset()
     if grid.tree is not None:
         tree = grid.tree if cover is None else cover.tree
-        coded = encode_values(grid, settings) if cover is None else encode_cover(cover, settings)
+        coded = encode_values(grid, settings, library) if cover is None else encode_cover(cover, settings, library)
+        families = coded.families
         sections = [
             ("VALS", 0, coded.codec, coded.payload, values.raw_size(tree)),
             *(("TILE", part, 0, payload, 0) for part, payload in coded.tiles.items()),
@@ -107,17 +128,19 @@ def _encode(
         out = FieldWriter()
         put_array(out, np.frombuffer(grid.blob, np.uint8))
         sections = [("BLOB", 0, 0, out.getvalue(), len(grid.blob))]
-    return _Coded(replace(head_of(grid, source_size, index), **head), sections)
+    return _Coded(replace(head_of(grid, source_size, index), **head), sections, families)
 
 
 @dataclass
 class CodedValues:
-    """Values of a tree. codec and payload of VALS; tiles: payloads of TILE by part; tree: as they decode."""
+    """Values of a tree. codec and payload of VALS; tiles: payloads of TILE by part; tree: as they decode; families:
+    those whose priors decoding needs."""
 
     codec: int
     payload: bytes
     tiles: dict[int, bytes]
     tree: Tree
+    families: frozenset[str] = frozenset()
 
     @property
     def size(self) -> int:
@@ -125,25 +148,52 @@ class CodedValues:
         return len(self.payload) + sum(len(tile) + ENTRY_SIZE for tile in self.tiles.values())
 
 
-def encode_values(grid: VolumeGrid, settings: Settings) -> CodedValues:
-    """The values of a tree: under a bound if one is asked for and that is smaller than every bit."""
+def encode_values(grid: VolumeGrid, settings: Settings, library: Library | None = None) -> CodedValues:
+    """The values of a tree: under a bound if one is asked for and that is smaller than every bit.
+
+    library: of networks (default: those shipped).
+    """
     assert grid.tree is not None
     exact = CodedValues(0, values.encode(grid.tree), {}, grid.tree)
     promise = promise_for(grid, settings)
-    found = None if promise is None else _lossy(grid.tree, family_of(grid.tree, promise), settings.threads)
-    if found is not None:
-        coded = CodedValues(1, *found)
-        if coded.size < exact.size:
-            return coded
-    return exact
+    coded = None if promise is None else _lossy(grid.tree, promise, settings, library or priors.shipped())
+    return coded if coded is not None and coded.size < exact.size else exact
 
 
-def encode_cover(cover: Cover, settings: Settings) -> CodedValues:
+def encode_cover(cover: Cover, settings: Settings, library: Library | None = None) -> CodedValues:
     """The values of a cover, and the tree pruned to them."""
-    promise = family_of(cover.tree, cover.promise)
-    payload, tiles, tree = lossy.encode(cover.tree, promise, threads=settings.threads)
-    return CodedValues(1, payload, tiles, pruned(tree))
+    coded = _lossy(cover.tree, cover.promise, settings, library or priors.shipped())
+    assert coded is not None  # which only a PSNR can prevent
+    return replace(coded, tree=pruned(coded.tree))
 
 
-def _lossy(tree: Tree, promise: Promise, threads: int) -> Coded | None:
-    return to_psnr(tree, promise, threads) if promise.psnr else lossy.encode(tree, promise, threads=threads)
+def _lossy(tree: Tree, promise: Promise, settings: Settings, library: Library) -> CodedValues | None:
+    """The values under a promise, by networks that are refined to them if that is smaller; None where none is kept."""
+    promise, plain = family_of(tree, promise, library), None
+    if promise.psnr:
+        promise, plain = to_psnr(tree, promise, library, settings.threads) or (promise, None)
+        if plain is None:
+            return None
+    options = {"library": library, "threads": settings.threads}
+    if settings.effort:
+        return _refined(tree, promise, EFFORTS[settings.effort], options)
+    plain = plain or lossy.encode(tree, promise, **options)
+    return CodedValues(1, *plain, frozenset({promise.family}))
+
+
+def _refined(tree: Tree, promise: Promise, effort: Effort, options: dict) -> CodedValues:
+    """The values by the networks of options["library"], refined to them if that is smaller and keeps the promise."""
+    from neuralvdb.fit.examples import Sampler  # only encoders that fit networks need it
+    from neuralvdb.fit.refine import refine
+
+    library: Library = options["library"]
+    sampler = Sampler(len(tree.leaf), by_component(tree.leaf).shape[2], effort.examples)
+    plain = CodedValues(1, *lossy.encode(tree, promise, watch=sampler, **options), frozenset({promise.family}))
+    dead = dead_zones(promise.family, library.freq) * (promise.step > 0)
+    found = refine(promise.family, library, head_of_values(plain.payload, "").rows, sampler, dead, effort)
+    if not found:
+        return plain
+    families = plain.families | {change.donor for change in found.values()}
+    refined = CodedValues(1, *lossy.encode(tree, promise, refinement=found, **options), families)
+    keeps = not promise.psnr or psnr(tree, refined.tree) >= promise.psnr
+    return refined if keeps and refined.size < plain.size else plain

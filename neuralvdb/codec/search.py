@@ -8,6 +8,7 @@ import numpy as np
 
 from neuralvdb.values import lossy
 from neuralvdb.values.lattice import priors
+from neuralvdb.values.lattice.priors import Library
 from neuralvdb.values.promise import Promise
 from neuralvdb.volume.grid import Tree, unpack
 
@@ -17,26 +18,26 @@ _TRIES = 10
 Coded = tuple[bytes, dict[int, bytes], Tree]  # what lossy.encode() gives
 
 
-def family_of(tree: Tree, promise: Promise) -> Promise:
+def family_of(tree: Tree, promise: Promise, library: Library) -> Promise:
     """The promise with the family whose networks code a sample of the tree in the fewest bits."""
     if promise.step:
         return promise  # there is one family of mean lattices
     others = [replace(promise, family=family) for family in priors.SAMPLE_FAMILIES if family != promise.family]
-    return min([promise, *others], key=lambda p: lossy.sample_size(tree, p))
+    return min([promise, *others], key=lambda p: lossy.sample_size(tree, p, library))
 
 
-def to_psnr(tree: Tree, promise: Promise, threads: int) -> Coded | None:
-    """What the coarsest steps give that were found to keep the PSNR promised; None where none was.
+def to_psnr(tree: Tree, promise: Promise, library: Library, threads: int) -> tuple[Promise, Coded] | None:
+    """The coarsest steps that were found to keep the PSNR promised, and what they give; None where none was.
 
     The PSNR is taken to fall with the logarithm of the step as between the last two tries (secant method).
     """
     best, tries, factor = None, [], 1.0
     for _ in range(_TRIES):
         tried = replace(promise, step=promise.step * factor, bound=promise.bound * factor)
-        coded = lossy.encode(tree, tried, threads=threads)
+        coded = lossy.encode(tree, tried, library=library, threads=threads)
         tries.append((float(np.log(factor)), psnr(tree, coded[2]) - promise.psnr))
         if tries[-1][1] >= 0 and (best is None or factor > best[0]):
-            best = factor, coded
+            best = factor, (tried, coded)
         if 0 <= tries[-1][1] <= _CLOSE:
             break
         factor = float(np.exp(_next(tries)))

@@ -1,4 +1,4 @@
-"""More to learn from one volume: its axes permuted, and the surroundings of its points mirrored."""
+"""More to learn from one volume: its axes permuted, the surroundings of its points mirrored, its mask a cover."""
 
 from __future__ import annotations
 
@@ -26,6 +26,20 @@ def transposed(tree: Tree, axes: tuple[int, int, int]) -> Tree:
             origins = child_origins(origins, level.child, log2dim, edge)
             wanted = child_origins(wanted, new.child, log2dim, edge)
     return Tree(turned, *levels)
+
+
+def covered(tree: Tree, bound: float) -> Tree:
+    """The tree as it is coded where its topology is pruned: every voxel active in leaves with an active value further
+    than `bound` from the background, no other leaves; `tree` itself if there are none."""
+    far = np.abs(tree.leaf.values - tree.root.background) > bound
+    stays = (far & unpack(tree.leaf.active)).any(1)
+    if not stays.any():
+        return tree
+    child = unpack(tree.lower.child)
+    child[child] = stays
+    lower = Level(np.packbits(child, axis=1, bitorder="little"), tree.lower.active, tree.lower.values)
+    leaf = Level(None, np.full_like(tree.leaf.active[stays], 255), tree.leaf.values[stays])
+    return Tree(tree.root, tree.upper, lower, leaf)
 
 
 def _turned(level: Level, log2dim: int, axes: tuple[int, int, int], node: np.ndarray) -> Level:

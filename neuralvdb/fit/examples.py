@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ from neuralvdb.values.lattice.network import CLASSES, HIDDEN, OUTPUTS, Network
 from neuralvdb.values.lattice.predict import FINEST, MeanPredictor, Predictor
 from neuralvdb.values.lattice.residual import Record
 from neuralvdb.values.lattice.steps import STEPS
+from neuralvdb.values.promise import Promise
 from neuralvdb.volume import Tree
 
 Key = tuple[int, int, int]
@@ -53,14 +55,20 @@ class SampleTask:
         predictor = Predictor(networks)
         for part in domain.domains(tree):
             exact, decoded = sample.levels_of(tree, part, component, lattice)
-
-            def predict(level, row, place, k, axis, phase, exact=exact):
-                key, step = (min(k, FINEST - 1), axis, phase), STEPS[k]
-                seen = partial(context.context, level, axis=axis, phase=phase, step=step)
-                watch(key, step, row, place, lambda r, p: seen(r, p), lambda r, p: exact[k][r, p])
-                return predictor(level, row, place, k, axis, phase)
-
+            predict = SampleTask.watched(predictor, exact, watch)
             sample.encode(exact, decoded, predict, [out] * OCTAVES)
+
+    @staticmethod
+    def watched(predictor: Callable, exact: Callable[..., np.ndarray], watch: Watch) -> Callable:
+        """A predictor that shows `watch` every phase; exact: as sample.levels_of() gives it."""
+
+        def predict(level, row, place, k, axis, phase):
+            key, step = (min(k, FINEST - 1), axis, phase), STEPS[k]
+            seen = partial(context.context, level, axis=axis, phase=phase, step=step)
+            watch(key, step, row, place, seen, partial(exact, k))
+            return predictor(level, row, place, k, axis, phase)
+
+        return predict
 
 
 class MeanTask:
@@ -76,17 +84,22 @@ class MeanTask:
         """Codes a component to `out`; `watch` is shown every phase."""
         predictor = MeanPredictor(networks)
         for part in domain.domains(tree):
-            exact, floors = mean.floors_of(tree, part, component, lattice)
+            true, floors = mean.floors_of(tree, part, component, lattice)
+            predict = MeanTask.watched(predictor, true, watch)
+            mean.last(mean.encode(true, floors, lattice, predict, _DEAD, [out] * OCTAVES))
 
-            def predict(level, gaps, share, row, place, j, phase, exact=exact, floors=floors):
-                axis, step = AXES[j % 3], mean.STEPS[j]
-                gaps_of = mean.true_gaps(exact[j], floors[j + 1], axis, lattice)
-                key = (min(j // 3, FINEST - 1), axis, phase)
-                seen = partial(mean_context.context, level, gaps, share, axis=axis, phase=phase, step=step)
-                watch(key, step, row, place, lambda r, p: seen(r, p), lambda r, p: gaps_of[r, p])
-                return predictor(level, gaps, share, row, place, j, phase)
+    @staticmethod
+    def watched(predictor: Callable, true: mean.TrueMeans, watch: Watch) -> Callable:
+        """A predictor that shows `watch` every phase."""
 
-            mean.encode(exact, floors, lattice, predict, _DEAD, [out] * OCTAVES)
+        def predict(level, gaps, share, row, place, j, phase):
+            axis, step = AXES[j % 3], mean.STEPS[j]
+            key = (min(j // 3, FINEST - 1), axis, phase)
+            seen = partial(mean_context.context, level, gaps, share, axis=axis, phase=phase, step=step)
+            watch(key, step, row, place, seen, partial(true.gaps, j))
+            return predictor(level, gaps, share, row, place, j, phase)
+
+        return predict
 
 
 Task = type[SampleTask] | type[MeanTask]
@@ -113,11 +126,7 @@ def collect(
         if not len(row):
             return
         pick = np.sort(rng.permutation(len(row))[:limit])
-        context_of = seen(row[pick], place[pick])
-        around = np.exp2(context_of.exponent)
-        wanted = (target(row[pick], place[pick]) - context_of.base) / around
-        parts = (wanted, around / step, context_of.scale / 16)
-        found.setdefault(key, []).append(Examples(context_of.inputs, *(part.astype(np.float32) for part in parts)))
+        found.setdefault(key, []).append(_examples(step, row[pick], place[pick], seen, target))
 
     task.code(tree, component, lattice, watch, networks, _Nowhere())
     return found
@@ -132,10 +141,51 @@ def count(
     counts += record.counts
 
 
+class Sampler:
+    """What an encoding under a promise meets (lossy.encode calls it): some `limit` examples of each network, spread
+    evenly over the tree's `leaves` and `components`, and how many there were."""
+
+    def __init__(self, leaves: int, components: int, limit: int) -> None:
+        self._share, self._rng = limit / (leaves * components), np.random.default_rng(0)
+        self._found: dict[Key, list[Examples]] = {}
+        self.counts: dict[Key, int] = {}
+
+    def __call__(self, promise: Promise, part: domain.Domain, predictor: Callable, exact: object) -> Callable:
+        """A predictor that is watched, if there are to be examples."""
+        if not self._share:
+            return predictor
+        some = math.ceil(self._share * len(part.leaves))
+
+        def watch(key: Key, step: int, row: np.ndarray, place: np.ndarray, seen: Callable, target: Callable) -> None:
+            self.counts[key] = self.counts.get(key, 0) + len(row)
+            if len(row):
+                pick = np.sort(self._rng.permutation(len(row))[:some])
+                self._found.setdefault(key, []).append(_examples(step, row[pick], place[pick], seen, target))
+
+        task = MeanTask if promise.step else SampleTask
+        return task.watched(predictor, exact, watch)
+
+    def examples(self) -> dict[Key, Examples]:
+        """Those found, by network."""
+        return {key: joined(parts) for key, parts in sorted(self._found.items())}
+
+
+def _examples(step: int, row: np.ndarray, place: np.ndarray, seen: Callable, target: Callable) -> Examples:
+    """Examples of some points; arguments as Watch has them."""
+    context_of = seen(row, place)
+    around = np.exp2(context_of.exponent)
+    wanted = (target(row, place) - context_of.base) / around
+    parts = (wanted, around / step, context_of.scale / 16)
+    return Examples(context_of.inputs, *(part.astype(np.float32) for part in parts))
+
+
 class _Nowhere:
     """A record that forgets."""
 
     def put(self, *_: object) -> None:
+        """Nothing."""
+
+    def end(self) -> None:
         """Nothing."""
 
 

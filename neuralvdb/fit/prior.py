@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
+import torch
 
-from neuralvdb.fit.augment import mirrors, transposed
+from neuralvdb.fit.augment import covered, mirrors, transposed
 from neuralvdb.fit.examples import (
     Examples,
     Key,
@@ -22,7 +25,7 @@ from neuralvdb.fit.examples import (
     untrained,
 )
 from neuralvdb.fit.tables import fit_tables
-from neuralvdb.fit.train import to_integers, train
+from neuralvdb.fit.train import Predictor, to_integers, train
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.compand import knee_of
 from neuralvdb.values.lattice.domain import Lattice
@@ -101,33 +104,55 @@ def train_prior(
     lattice: str,
     *,
     companded: float,
+    pruned: float,
     steps: int,
     rounds: int,
     seed: int,
-    progress: Callable[[str], None] = lambda _: None,
+    folder: Path | None = None,
+    progress: Callable[[str, np.ndarray], None] = lambda *_: None,
 ) -> priors.Prior:
-    """A prior for "sample" or "mean" lattices fitted to `fields`. companded: share of the lattices that are; steps: of
-    each network in the last round, half of it before. `progress` is told of each network."""
+    """A prior for "sample" or "mean" lattices fitted to `fields`.
+
+    companded: share of the lattices that are; pruned: share of the other trees that are seen as pruned ones are coded;
+    steps: of each network in the last round, half of it before. In `folder` finished networks are kept, and those that
+    are there are not trained again. `progress` is told of each network, and the bits an example took at each step.
+    """
     task, make_lattice = TASKS[lattice]
 
     def draw(item: Field, rng: np.random.Generator) -> tuple[Tree, int, Lattice]:
         tree = transposed(item.tree, tuple(rng.permutation(3)))
-        return tree, item.component, make_lattice(item, rng.random() < companded, rng)
+        found = make_lattice(item, rng.random() < companded, rng)
+        if not found.knee and rng.random() < pruned:
+            tree = covered(tree, found.unit * UNITS_PER_ERROR)
+        return tree, item.component, found
 
     networks, models = untrained(task), {}
     for turn in range(rounds):
         rng = np.random.default_rng([seed, turn])
         for key, parts in sorted(_examples(fields, task, draw, networks, rng).items()):
             times = steps if turn == rounds - 1 else steps // 2
-            ways = mirrors(task, *key[1:])
-            models[key] = train(joined(parts), ways, steps=times, seed=seed, start=models.get(key))
-            progress(f"round {turn + 1}, level {key[0]} axis {key[1]} phase {key[2]}")
+            name = f"round {turn + 1}, level {key[0]} axis {key[1]} phase {key[2]}"
+            job = partial(train, joined(parts), mirrors(task, *key[1:]), steps=times, seed=seed, start=models.get(key))
+            models[key], bits = kept(folder and folder / f"{name}.pt", job)
+            progress(name, bits)
         networks = networks | {key: to_integers(model) for key, model in models.items()}
     counts, rng = np.zeros((CLASSES, CLASSES), np.int64), np.random.default_rng([seed, rounds])
     for item in fields:
         for _ in range(4):
             count(task, *draw(item, rng), networks, counts)
     return priors.make(networks, fit_tables(counts))
+
+
+def kept(path: Path | None, job: Callable[[], tuple[Predictor, np.ndarray]]) -> tuple[Predictor, np.ndarray]:
+    """What `job` gives, from `path` if it is there, else put there."""
+    if path is None or not path.exists():
+        model, bits = job()
+        if path is not None:
+            part = path.with_suffix(".part")
+            torch.save((model, bits), part)
+            part.rename(path)
+        return model, bits
+    return torch.load(path, weights_only=False)
 
 
 def _examples(

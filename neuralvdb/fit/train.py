@@ -55,21 +55,25 @@ def train(
     steps: int,
     seed: int,
     batch: int = 2048,
+    rate: float = 6e-3,
     start: Predictor | None = None,
-) -> Predictor:
-    """A predictor fitted to the examples by Adam under a one-cycle schedule; mirrors: as in augment.py."""
+) -> tuple[Predictor, np.ndarray]:
+    """A predictor fitted to the examples by Adam under a one-cycle schedule up to `rate`, and the bits (steps,) float32
+    that an example of each step took; mirrors: as in augment.py."""
     torch.manual_seed(seed)
     data = [torch.from_numpy(a) for a in (examples.inputs, examples.target, examples.ratio, examples.scale)]
     model = start or Predictor(examples.inputs.shape[1])
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 6e-3, total_steps=steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps)
     ways = [(torch.from_numpy(order), torch.from_numpy(factors)) for order, factors in mirrors]
+    history = np.empty(steps, np.float32)
     for turn in range(steps):
         pick = torch.randint(0, len(data[0]), (batch,))
         x, target, ratio, scale = (d[pick] for d in data)
         order, factors = ways[turn % len(ways)]
         x = x[:, order].float() * factors[:-1]
         loss = bits(model, x / _ONE, target * factors[-1], ratio, scale).mean()
+        history[turn] = loss.item()
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -78,6 +82,26 @@ def train(
         with torch.no_grad():
             for layer, limit in ((model.first, 1), (model.second, 1), (model.last, 1), (model.linear, 0.5)):
                 layer.weight.clamp_(-_RANGE * limit, _RANGE * limit)
+    return model, history
+
+
+def to_floats(net: Network) -> Predictor:
+    """The predictor that to_integers() would make an integer network of."""
+    model, shifts = Predictor(net.w1.shape[1]), net.shifts.astype(np.float64)
+    units = np.array([4, 0])  # as in to_integers()
+    last, line = (2.0 ** (shifts[i : i + OUTPUTS] + units) for i in (2, 4))
+    parts = (
+        (model.first.weight, net.w1 / 2.0 ** shifts[0]),
+        (model.first.bias, net.b1 / 2.0 ** shifts[0] / _ONE),
+        (model.second.weight, net.w2 / 2.0 ** shifts[1]),
+        (model.second.bias, net.b2 / 2.0 ** shifts[1] / _ONE),
+        (model.last.weight, net.w3 / last[:, None]),
+        (model.last.bias, net.b3 / last / _ONE),
+        (model.linear.weight, net.linear / line[:, None]),
+    )
+    with torch.no_grad():
+        for parameter, values in parts:
+            parameter.copy_(torch.from_numpy(np.ascontiguousarray(values)))
     return model
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from neuralvdb.topology import lossless, neural
+from neuralvdb.topology import box, lossless, neural
 from neuralvdb.topology.like import differing, resembles
 from neuralvdb.topology.masks import Topology
 from neuralvdb.topology.neural import Base
@@ -11,8 +11,11 @@ __all__ = ["Base", "Topology", "decode", "differing", "encode", "resembles"]
 
 
 def encode(topology: Topology, base: Base | None = None, *, threads: int = 1) -> tuple[int, bytes]:
-    """Codec and payload of a TOPO section: the smallest of plain masks (0), networks (1) and, where there is a `base`,
-    networks that see it (2)."""
+    """Codec and payload of a TOPO section: a box (3) if it is one, else the smallest of plain masks (0), networks (1)
+    and, where there is a `base`, networks that see it (2)."""
+    boxed = box.encode(topology)
+    if boxed is not None:
+        return 3, boxed
     found = [lossless.encode(topology), neural.encode(topology, threads=threads)]
     if base is not None:
         found.append(neural.encode(topology, base, threads=threads))
@@ -34,4 +37,6 @@ def decode(
     """
     if codec == 0:
         return lossless.decode(payload, declared, where)
+    if codec == 3:
+        return box.decode(payload, declared, where)
     return neural.decode(payload, declared, where, base_of if codec == 2 else None, threads=threads)

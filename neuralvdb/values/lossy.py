@@ -2,77 +2,105 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
 import numpy as np
 
 from neuralvdb.archive import FieldWriter, put_array
 from neuralvdb.archive.rans import Tables
 from neuralvdb.values import tiles
 from neuralvdb.values.lattice import domain, levels, mean, priors, sample, tables
+from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.predict import MeanPredictor, Predictor
+from neuralvdb.values.lattice.priors import Key, Library
+from neuralvdb.values.lattice.refinement import Refinement, networks
 from neuralvdb.values.lattice.residual import Record
 from neuralvdb.values.lossless import by_component, put_shell
 from neuralvdb.values.promise import Promise, put_head
-from neuralvdb.volume.grid import Level, Tree, unpack
+from neuralvdb.volume import return_memory
+from neuralvdb.volume.grid import Level, Tree
 
-_ROWS = 256  # leaves that are compared at a time
 _SAMPLE = 64  # leaves that a family is tried on
 
 Domain = tuple[list[list[Record]], bytes]  # records by component and octave, and exceptions
+Watch = Callable[..., Callable]  # (promise, domain, predictor, exact values or true means) -> predictor
 
 
 def encode(
-    tree: Tree, promise: Promise, *, threads: int = 1, implementation: str = "native"
+    tree: Tree,
+    promise: Promise,
+    *,
+    library: Library | None = None,
+    refinement: Refinement | None = None,
+    watch: Watch = lambda promise, part, predictor, *_: predictor,
+    threads: int = 1,
+    implementation: str = "native",
 ) -> tuple[bytes, dict[int, bytes], Tree]:
-    """The payload of a VALS section, those of TILE sections by their number, and the tree as it decodes."""
-    values = by_component(tree.leaf).copy()
+    """The payload of a VALS section, those of TILE sections by their number, and the tree as it decodes.
+
+    library: of networks (default: those shipped), refinement: of those of the promise's family; watch: what may see
+    every phase on the way. Raises ValueError where a refinement's sums might not be exact.
+    """
+    library, refinement = library or priors.shipped(), refinement or {}
+    nets = networks(promise.family, library, refinement)
+    coder = _Coder(promise, nets, library.freq, watch, {"threads": threads, "implementation": implementation})
+    values = np.empty_like(by_component(tree.leaf))
     coded: list[Domain] = []
     counts = np.zeros_like(Record().counts)
     for part in domain.domains(tree):
         records = [[Record() for _ in range(levels.OCTAVES)] for _ in range(values.shape[2])]
         for component, streams in enumerate(records):
-            level = _encode(tree, part, component, promise, streams, threads, implementation)
-            store(values, part, component, level, promise)
+            found = coder.encode(tree, part, component, streams)
+            return_memory()
+            store(found, tree, part, component, promise, values)
+            del found
             counts += sum(stream.counts for stream in streams)
         coded.append((records, _exceptions(tree, part, values, promise)))
-    rows = tables.chosen(counts, promise.family)
+    rows = tables.chosen(counts, promise.family, library.freq)
     out = FieldWriter()
-    put_head(out, promise, rows)
+    put_head(out, promise, rows, library, refinement)
     put_shell(out, tree)
     leaf = Level(None, tree.leaf.active, values.reshape(tree.leaf.values.shape))
     decoded = Tree(tree.root, tree.upper, tree.lower, leaf)
-    return out.getvalue(), _sections(coded, tables.tables_of(rows), threads), decoded
+    return out.getvalue(), _sections(coded, tables.tables_of(rows, library.freq), threads), decoded
 
 
-def sample_size(tree: Tree, promise: Promise) -> int:
+def sample_size(tree: Tree, promise: Promise, library: Library) -> int:
     """Bytes, nearly, that a few neighbouring leaves take: what tells which family of networks suits a tree."""
     part = domain.sample(tree, _SAMPLE)
+    coder = _Coder(promise, library.families[promise.family].networks, library.freq)
     streams = [Record() for _ in range(levels.OCTAVES)]
     for component in range(by_component(tree.leaf).shape[2]):
-        _encode(tree, part, component, promise, streams, 1, "native")
-    freq = tables.tables_of(tables.chosen(sum(stream.counts for stream in streams), promise.family))
+        coder.encode(tree, part, component, streams)
+    counts = sum(stream.counts for stream in streams)
+    freq = tables.tables_of(tables.chosen(counts, promise.family, library.freq), library.freq)
     return sum(stream.written(freq).size for stream in streams)
 
 
-def _encode(
-    tree: Tree,
-    part: domain.Domain,
-    component: int,
-    promise: Promise,
-    records: list[Record],
-    threads: int,
-    implementation: str,
-) -> levels.Level:
-    """A component of a domain to the records of its octaves; gives its voxels as they decode."""
-    networks, lattice = priors.load(promise.family).networks, promise.lattice
-    options = {"threads": threads, "implementation": implementation}
-    if promise.step:
-        exact, floors = mean.floors_of(tree, part, component, lattice)
-        predictor, dead = MeanPredictor(networks, **options), tables.dead_zones(promise.family)
-        mean.encode(exact, floors, lattice, predictor, dead, records, implementation)
-        return floors[0].linear
-    exact, decoded = sample.levels_of(tree, part, component, lattice)
-    sample.encode(exact, decoded, Predictor(networks, **options), records)
-    return decoded[0]
+@dataclass
+class _Coder:
+    """Codes components of domains under a promise. options: of predictors; the rest as in encode()."""
+
+    promise: Promise
+    networks: dict[Key, Network]
+    freq: np.ndarray
+    watch: Watch = lambda promise, part, predictor, *_: predictor
+    options: dict[str, object] = field(default_factory=lambda: {"threads": 1, "implementation": "native"})
+
+    def encode(self, tree: Tree, part: domain.Domain, component: int, records: list[Record]) -> np.ndarray:
+        """A component of a domain to the records of its octaves; gives its leaves' (B, 512) lattice values, decoded."""
+        lattice = self.promise.lattice
+        if self.promise.step:
+            true, floors = mean.floors_of(tree, part, component, lattice)
+            predictor = self.watch(self.promise, part, MeanPredictor(self.networks, **self.options), true)
+            dead = tables.dead_zones(self.promise.family, self.freq)
+            coded = mean.encode(true, floors, lattice, predictor, dead, records, self.options["implementation"])
+            return mean.last(coded).means
+        exact, decoded = sample.levels_of(tree, part, component, lattice)
+        predictor = self.watch(self.promise, part, Predictor(self.networks, **self.options), exact)
+        sample.encode(exact, decoded, predictor, records)
+        return decoded[0].values
 
 
 def _sections(coded: list[Domain], freq: Tables, threads: int) -> dict[int, bytes]:
@@ -86,28 +114,29 @@ def _sections(coded: list[Domain], freq: Tables, threads: int) -> dict[int, byte
     return found
 
 
-def store(values: np.ndarray, part: domain.Domain, component: int, level: levels.Level, promise: Promise) -> None:
-    """Decoded lattice values to the active voxels of a domain's leaves."""
-    bricks = len(part.leaves)
-    on = level.coded[:bricks] != 0
-    target = values[part.leaves, :, component]
-    target[on] = promise.values(level.values[:bricks], values.dtype)[on]
-    values[part.leaves, :, component] = target
+def store(
+    found: np.ndarray, tree: Tree, part: domain.Domain, component: int, promise: Promise, values: np.ndarray
+) -> None:
+    """Puts the values of a domain's leaves into `values` (N, 512, C): where active, those of lattice values `found`,
+    elsewhere the tree's."""
+    leaves = domain.Leaves.of(tree, part, component)
+    for some in levels.pieces(len(leaves), levels.ROWS):
+        decoded = promise.values(found[some], values.dtype)
+        values[part.leaves[some], :, component] = np.where(leaves.on(some), decoded, leaves.rows(some))
 
 
 def _exceptions(tree: Tree, part: domain.Domain, values: np.ndarray, promise: Promise) -> bytes:
     """Every active value of a domain for which the promise does not hold, put into `values`, too."""
     out = FieldWriter()
-    on = unpack(tree.leaf.active[part.leaves])
     for component in range(values.shape[2]):
+        leaves = domain.Leaves.of(tree, part, component)
         place, exact = [], []
-        for start in range(0, len(on), _ROWS):
-            leaves = part.leaves[start : start + _ROWS]
-            x, y = by_component(tree.leaf)[leaves, :, component], values[leaves, :, component]
-            off = on[start : start + _ROWS] & ~promise.kept(x, y)
-            place.append(np.flatnonzero(off) + start * off.shape[1])
+        for some in levels.pieces(len(leaves), levels.ROWS):
+            x, y = leaves.rows(some), values[part.leaves[some], :, component]
+            off = leaves.on(some) & ~promise.kept(x, y)
+            place.append(np.flatnonzero(off) + some.start * off.shape[1])
             exact.append(x[off])
-            values[leaves, :, component] = np.where(off, x, y)
+            values[part.leaves[some], :, component] = np.where(off, x, y)
         numbers = np.concatenate(place)
         out.put_varint(len(numbers))
         if len(numbers):

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
-from neuralvdb.archive.rans import Tables
 from neuralvdb.values.lattice import mean, priors, tables
 from neuralvdb.values.lattice.compand import knee_of
 from neuralvdb.values.lattice.domain import Lattice
 from neuralvdb.values.lattice.levels import LIMIT
 from neuralvdb.values.lattice.network import CLASSES
+from neuralvdb.values.lattice.priors import Library
+from neuralvdb.values.lattice.refinement import Refinement
+from neuralvdb.values.lattice.refinement import put as put_refinement
 from neuralvdb.values.lattice.steps import UNITS_PER_ERROR
 
 _NUMBERS = struct.Struct("<5d")  # bound, ratio, step, knee, psnr
@@ -80,32 +82,45 @@ class Promise:
         return bool(lattice and numbers and self.knee <= self.step * 1e5)
 
 
-def put_head(out: FieldWriter, promise: Promise, rows: np.ndarray) -> None:
-    """Appends a promise and the rows of tables (64,) uint8."""
-    out.put("u8", priors.FAMILIES.index(promise.family), promise.half + 2 * promise.positive)
+@dataclass(frozen=True)
+class Head:
+    """The beginning of a payload. library: identity of the priors it needs; rows: (64,) uint8 of their tables."""
+
+    promise: Promise
+    library: bytes
+    rows: np.ndarray
+    refined: bool
+
+
+def put_head(out: FieldWriter, promise: Promise, rows: np.ndarray, library: Library, refinement: Refinement) -> None:
+    """Appends a promise, the rows of tables (64,) uint8, and how the networks of a library are refined."""
+    flags = promise.half + 2 * promise.positive + 4 * bool(refinement)
+    out.put("u8", priors.FAMILIES.index(promise.family), flags)
     numbers = _NUMBERS.pack(promise.bound, promise.ratio, promise.step, promise.knee, promise.psnr)
-    out.put_bytes(priors.identity(promise.family) + numbers)
+    out.put_bytes(library.identity + numbers)
     put_array(out, rows - tables.own(promise.family))
+    if refinement:
+        put_refinement(out, promise.family, library, refinement)
 
 
-def take_head(source: FieldReader) -> tuple[Promise, Tables]:
-    """The promise and the tables that stand at the beginning of a payload. Raises DamagedFile."""
+def take_head(source: FieldReader) -> Head:
+    """The beginning of a payload, up to the refinement. Raises DamagedFile."""
     family, flags = source.take("u8"), source.take("u8")
-    if family >= len(priors.FAMILIES) or flags > 3:
+    if family >= len(priors.FAMILIES) or flags > 7:
         raise source.damaged("a family of predictors that does not exist")
     name, head = priors.FAMILIES[family], bytes(source.take_bytes())
-    if len(head) != 8 + _NUMBERS.size or head[:8] != priors.identity(name):
+    if len(head) != 8 + _NUMBERS.size:
         raise source.damaged("it needs predictors that this version does not have")
     bound, *numbers = _NUMBERS.unpack(head[8:])
     promise = Promise(bound, name, bool(flags & 1), *numbers, bool(flags & 2))
     if not promise.valid():
         raise source.damaged("it promises what makes no sense")
     rows = take_array(source, np.dtype(np.uint8), CLASSES) + tables.own(name)
-    if (rows >= len(priors.all_tables())).any():
+    if (rows >= len(priors.FAMILIES) * CLASSES).any():
         raise source.damaged("a table that does not exist")
-    return promise, tables.tables_of(rows)
+    return Head(promise, head[:8], rows, bool(flags & 4))
 
 
-def promise_of(payload: bytes, where: str) -> Promise:
-    """The promise of a payload. Raises DamagedFile."""
-    return take_head(FieldReader(payload, where))[0]
+def head_of(payload: bytes, where: str) -> Head:
+    """The head of a payload. Raises DamagedFile."""
+    return take_head(FieldReader(payload, where))

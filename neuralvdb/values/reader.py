@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,12 +11,16 @@ import numpy as np
 from neuralvdb.archive import FieldReader, take_array
 from neuralvdb.settings import Box
 from neuralvdb.topology import Topology
-from neuralvdb.values.lattice import domain, levels, mean, priors, sample
+from neuralvdb.values.lattice import domain, levels, mean, refinement, sample, tables
+from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.predict import MeanPredictor, Predictor
+from neuralvdb.values.lattice.priors import Key, Library
+from neuralvdb.values.library import find_library
 from neuralvdb.values.lossless import by_component, take_shell
 from neuralvdb.values.lossy import store
-from neuralvdb.values.promise import take_head
+from neuralvdb.values.promise import Head, take_head
 from neuralvdb.values.tiles import TileReader
+from neuralvdb.volume import return_memory
 from neuralvdb.volume.grid import LEAF_SLOTS, Tree, leaf_origins, unpack
 from neuralvdb.volume.partial import sampled, touched
 
@@ -26,12 +30,16 @@ if TYPE_CHECKING:
     from neuralvdb.values.device.reader import DeviceDecoder
 
 
+Cells = tuple[np.ndarray, np.ndarray, np.ndarray]  # table, values (R, 512) and coded (B, 512) as in levels.Level
+
+
 class Reader:
     """The values of a grid; `tree` has everything but the active values of leaves.
 
     sections: TILE payloads by their number, read on access. box: only the domains that meet it are read and decoded,
-    and `tree` has no other leaves. devices: to decode on, such as "cuda:0", none for the CPU by `implementation`.
-    Raises DamagedFile where payloads break the format or the values do not take `declared` bytes.
+    and `tree` has no other leaves. library_of: as find_library(). devices: to decode on, such as "cuda:0", none for the
+    CPU by `implementation`. Raises DamagedFile where payloads break the format or the values do not take `declared`
+    bytes, and MissingPriors.
     """
 
     def __init__(
@@ -46,11 +54,15 @@ class Reader:
         *,
         box: Box | None = None,
         threads: int = 1,
+        library_of: Callable[[bytes, str], Library] = find_library,
         implementation: str = "native",
         devices: Sequence[str] = (),
     ) -> None:
         source = FieldReader(payload, where)
-        self.promise, self._tables = take_head(source)
+        head = take_head(source)
+        found, self.promise = library_of(head.library, where), head.promise
+        self._networks = _networks(source, where, head, found)
+        self._tables = tables.tables_of(head.rows, found.freq)
         origins = topology.leaf_origins()
         self._groups = dict(enumerate(domain.groups(origins)))
         if any(section >= levels.OCTAVES * len(self._groups) for section in sections):
@@ -64,8 +76,7 @@ class Reader:
         if devices:
             return
         kind = MeanPredictor if self.promise.step else Predictor
-        networks = priors.load(self.promise.family).networks
-        self._predictor = kind(networks, threads=threads, implementation=implementation)
+        self._predictor = kind(self._networks, threads=threads, implementation=implementation)
 
     def voxels(self) -> Tree:
         """The tree with all values."""
@@ -75,7 +86,10 @@ class Reader:
             return self.tree
         for part, streams in self._domains():
             for component in range(self._components):
-                store(values, part, component, self._decode(part, component, streams, 0), self.promise)
+                _, found, _ = self._decode(part, component, streams, 0)
+                return_memory()
+                store(found, self.tree, part, component, self.promise, values)
+                del found
             for component, (leaf, voxel, exact) in enumerate(self._exceptions(part, streams)):
                 values[part.leaves[leaf], voxel, component] = exact
         return self.tree
@@ -102,7 +116,7 @@ class Reader:
         origins = leaf_origins(self.tree)
         for part, streams, component, level in self._decoded(lod):
             place = origins[part.leaves] // levels.EDGE - part.low
-            found, on = _cells_of(level, place, lod)
+            found, on = _cells_of(*level, place, lod)
             kept = values[part.leaves, :, component]
             values[part.leaves, :, component] = np.where(on, self.promise.values(found, values.dtype), kept)
             active[part.leaves] = on
@@ -115,10 +129,10 @@ class Reader:
                     values[part.leaves[leaf[first]], cell[first], c] = exact[first]
         return values, active
 
-    def _decoded(self, lod: int) -> Iterator[tuple[domain.Domain, TileReader, int, levels.Level]]:
+    def _decoded(self, lod: int) -> Iterator[tuple[domain.Domain, TileReader, int, Cells]]:
         """Cells of 2**lod voxels of every domain and component; the last component of a domain comes last."""
         if self._devices:
-            yield from self._on_devices().levels(list(self._domains()), lod)
+            yield from self._on_devices().cells(list(self._domains()), lod)
             return
         for part, streams in self._domains():
             for component in range(self._components):
@@ -128,7 +142,7 @@ class Reader:
         from neuralvdb.values.device.reader import DeviceDecoder
 
         options = {"implementation": self._implementation} if self._implementation != "native" else {}
-        place = self.promise, self._tables, self._components, self._devices
+        place = self.promise, self._networks, self._tables, self._components, self._devices
         return DeviceDecoder(self.tree, *place, **options)
 
     def _keep(self, near: np.ndarray) -> np.ndarray:
@@ -146,20 +160,20 @@ class Reader:
         for number, part in zip(self._groups, parts, strict=True):
             yield part, TileReader(self._sections, number, self._components, self._tables, self._where, self._threads)
 
-    def _decode(self, part: domain.Domain, component: int, streams: TileReader, lod: int) -> levels.Level:
+    def _decode(self, part: domain.Domain, component: int, streams: TileReader, lod: int) -> Cells:
         """Cells of 2**lod voxels of a domain."""
         source = streams.component(component)
         lattice = self.promise.lattice
         if self.promise.step:
             floors = mean.blank(self.tree, part, component, lattice)
-            mean.decode(floors, lattice, self._predictor, source, lod, self._implementation)
-            level = floors[3 * lod].linear
+            cells = mean.last(mean.decode(floors, lattice, self._predictor, source, lod, self._implementation))
+            found = cells.floor.table, cells.means, cells.coded
         else:
             decoded = sample.blank(self.tree, part, component, lattice)
             sample.decode(decoded, self._predictor, source, lod)
-            level = decoded[lod]
+            found = decoded[lod].table, decoded[lod].values, decoded[lod].coded
         source.finish()
-        return level
+        return found
 
     def _exceptions(self, part: domain.Domain, streams: TileReader) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Of each component, numbers in the domain of the leaves, voxels in them, and the exact values."""
@@ -180,14 +194,27 @@ class Reader:
         return found
 
 
-def _cells_of(level: levels.Level, place: np.ndarray, lod: int) -> tuple[np.ndarray, np.ndarray]:
+def _networks(source: FieldReader, where: str, head: Head, found: Library) -> dict[Key, Network]:
+    """The networks of a grid, refined where a refinement follows its head."""
+    if head.promise.family not in found.families:
+        raise source.damaged("it carries priors without those of its family")
+    if head.refined:
+        return refinement.take(source, where, head.promise.family, found)
+    return found.families[head.promise.family].networks
+
+
+def _cells_of(
+    table: np.ndarray, values: np.ndarray, coded: np.ndarray, place: np.ndarray, lod: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Lattice values and coded (B, M) of the cells of leaves at `place` (B, 3), in leaves from the box's corner."""
     edge = levels.EDGE >> lod
-    rows = level.table[tuple((place >> lod).T)]
+    rows = table[tuple((place >> lod).T)]
     inside = np.stack(np.unravel_index(np.arange(edge**3), (edge,) * 3), 1)
     at = (place % (1 << lod) * edge)[:, None] + inside
     index = at[..., 0] * levels.EDGE**2 + at[..., 1] * levels.EDGE + at[..., 2]
-    return level.values[rows[:, None], index], level.coded[rows[:, None], index] != 0
+    on, real = np.zeros(index.shape, bool), rows < len(coded)
+    on[real] = coded[rows[real][:, None], index[real]] != 0
+    return values[rows[:, None], index], on
 
 
 def _cell_of(voxel: np.ndarray, lod: int) -> tuple[np.ndarray, np.ndarray]:

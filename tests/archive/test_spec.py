@@ -1,6 +1,7 @@
 """SPEC.md and the code say the same: a reader made from the text alone gives the same tables and arrays."""
 
 import ast
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 import neuralvdb
 from neuralvdb.codec.decode import FrameReader
 from neuralvdb.volume import Level, Root, Storage, Tree, VdbReader, VolumeGrid, from_dense, write_vdb
-from neuralvdb.volume.grid import TREE_TYPES
+from neuralvdb.volume.grid import TREE_TYPES, unpack
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = sorted((ROOT / "data" / "sample").glob("*.vdb"))
@@ -158,6 +159,23 @@ def test_similar_topologies_decode_by_the_specification(spec_reader, bits_equal,
     check(spec_reader, bits_equal, tmp_path / "made.vdb", tmp_path / "made.neuralvdb")
     sections = spec_reader.read_sections((tmp_path / "made.neuralvdb").read_bytes())
     assert {s.codec for s in sections if s.kind == "TOPO"} >= {1, 2}
+
+
+def test_a_box_decodes_by_the_specification(spec_reader, bits_equal, tmp_path):
+    """It lies in two upper nodes, and one of its leaves is a tile."""
+    shape = (30, 140, 33)
+    grid = from_dense(np.ones(shape, "f4"), name="box", active=np.ones(shape, bool), origin=(-5, 3, 4080))
+    lower, leaf = grid.tree.lower, grid.tree.leaf
+    full = int(np.flatnonzero(leaf.active.all(1))[0])
+    node, slot = (place[full] for place in np.nonzero(unpack(lower.child)))
+    for mask in (lower.child, lower.active):
+        mask[node, slot // 8] ^= 1 << slot % 8
+    lower.values[node, slot] = 1
+    rest = replace(leaf, active=np.delete(leaf.active, full, 0), values=np.delete(leaf.values, full, 0))
+    write_vdb(tmp_path / "made.vdb", [replace(grid, tree=replace(grid.tree, leaf=rest))])
+    check(spec_reader, bits_equal, tmp_path / "made.vdb", tmp_path / "made.neuralvdb")
+    sections = spec_reader.read_sections((tmp_path / "made.neuralvdb").read_bytes())
+    assert {s.codec for s in sections if s.kind == "TOPO"} == {3}
 
 
 HALVES = np.arange(1 << 16, dtype=np.uint16)

@@ -76,14 +76,14 @@ def main() -> None:
     part, tiles = max(reader._domains(), key=lambda item: len(item[0].leaves))
     cpu, lattice = torch.device("cpu"), promise.lattice
     batch = load(reader.tree, [part], cpu, "reference")
-    levels, networks = sample.levels_of(batch), Networks(promise.family, reader._tables, cpu)
+    levels, networks = sample.levels_of(batch), Networks(reader._networks, reader._tables, cpu, mean=False)
     decoders = {o: tiles.decoder(o, 0) for o in range(OCTAVES) if tiles.begins(o)}
     found = level_arrays(levels, batch.known(0, lattice), batch.coded) | stream_arrays(decoders)
     found["slots"] = networks.slots
     for key in [(k, *pair) for k in range(3) for pair in sample.PASSES]:
         found |= {f"{key}.{field.name}": getattr(networks[key], field.name) for field in fields(Packed)}
-    native = reader._decode(part, 0, tiles, 0)
-    found["expected"] = torch.from_numpy(native.values[: native.bricks])
+    _, values, coded = reader._decode(part, 0, tiles, 0)
+    found["expected"] = torch.from_numpy(values[: len(coded)])
     np.savez_compressed(args.output, **{name: tensor.numpy() for name, tensor in found.items()})
     print(f"{args.output}: {int(batch.coded.sum())} active voxels of {len(decoded.leaf)} leaves")
 

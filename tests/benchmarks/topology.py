@@ -117,7 +117,9 @@ def average(name: str, rows: list[Row]) -> str:
     """A line about some rows."""
     if not rows:
         return f"- {name}: none"
-    return f"- {name}: {np.mean([row.share for row in rows]):.3f} of zstd -19 on average over {len(rows)}"
+    together = sum(row.size for row in rows) / sum(row.zstd for row in rows)
+    mean = np.mean([row.share for row in rows])
+    return f"- {name}: {mean:.3f} of zstd -19 on average over {len(rows)}, {together:.3f} of all their bytes"
 
 
 def summary(rows: list[Row], files: list[Path], runs: int) -> list[str]:

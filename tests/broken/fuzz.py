@@ -38,7 +38,7 @@ from seeds import OPTIONS, Seed, archive_seeds, vdb_seeds
 from tqdm import tqdm
 
 SECONDS, BYTES = 5.0, 1 << 30
-_EXPLAINED = {0, 4, 5, 8, 9}  # done, damaged, unsupported, promise broken, out of memory
+_EXPLAINED = {0, 4, 5, 8, 9, 12}  # done, damaged, unsupported, promise broken, out of memory, priors missing
 _DIFFERENT = 10
 _PARTS = [options for options in OPTIONS if options]
 _FORK = multiprocessing.get_context("fork")

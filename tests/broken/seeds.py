@@ -20,7 +20,18 @@ from neuralvdb.volume import Storage, VdbReader, VolumeGrid, from_dense, write_v
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("NEURALVDB_TEST_DATA", ROOT.parent / "shared" / "data"))
 # Modules that take streams.
-_TAKERS = ("topology.root", "topology.lossless", "values.lossless", "values.reader", "codec.frame", "codec.decode")
+_TAKERS = (
+    "values.library",
+    "values.lattice.refinement",
+    "topology.root",
+    "topology.lossless",
+    "topology.box",
+    "values.lossless",
+    "values.reader",
+    "values.promise",
+    "codec.frame",
+    "codec.decode",
+)
 
 # Options of `nvdb decompress`, and what they mean.
 OPTIONS = {
@@ -58,7 +69,9 @@ def archive_seeds(folder: Path) -> list[Seed]:
         if path.stem in _LOSSY
     ]
     pruned = Settings(bounds=(Bound(0.02, relative=True),), topology="pruned")
-    return [*lossless, *lossy, _archive_seed(folder / "made_alike.vdb", folder, pruned)]
+    refined = Settings(bounds=(Bound(0.001, relative=True),), effort=6, embed_priors=True)
+    more = [_archive_seed(folder / "made_alike.vdb", folder, settings) for settings in (pruned, refined)]
+    return [*lossless, *lossy, *more]
 
 
 def vdb_seeds(folder: Path) -> list[Seed]:
@@ -143,6 +156,7 @@ def _vdb_seed(path: Path) -> Seed:
 def _archive_seed(path: Path, folder: Path, settings: Settings = Settings()) -> Seed:
     name = path.stem + (" lossy" if settings.bounds else f" {settings.quality}" if settings.quality else "")
     name += " pruned" if settings.topology == "pruned" else ""
+    name += " refined" if settings.embed_priors else ""
     archive, back = folder / f"{name}.neuralvdb", folder / f"{name}.back.vdb"
     compress(path, archive, replace(settings, threads=1))
     decoded: dict[tuple[str, ...], bytes | None] = dict.fromkeys(OPTIONS)

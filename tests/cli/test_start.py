@@ -55,6 +55,11 @@ def test_info_loads_no_torch(modules, request, what):
     assert not found & {*HEAVY, "neuralvdb.kernels", "neuralvdb.fit"}
 
 
+def test_fitting_loads_no_torch(modules, small, tmp_path):
+    found = modules(MAIN, "compress", small, "-o", tmp_path / "x", "--rel-error", "1%", "--effort", "9")
+    assert not found & {*HEAVY}
+
+
 def test_the_trap_works(modules):
     with pytest.raises(AssertionError, match="torch was imported"):
         modules("import torch")

@@ -24,6 +24,14 @@ PROMISES = {
 PLACES = [(0, 0, 0), (300, 2, 1), (600, 0, 0), (1060, 1, 2)]  # of clusters, in different domains
 
 
+@pytest.fixture(scope="module", autouse=True)
+def several_domains():
+    """A domain holds no more leaves than a cluster has."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(domain, "LEAVES", 8)
+        yield
+
+
 @pytest.fixture(scope="module", params=PROMISES)
 def coded(request):
     """Promise, grid, payload, sections: four clusters with holes and a NaN."""

@@ -26,8 +26,7 @@ def level(seed: int, largest: int, shape=(2, 3, 2)) -> Level:
         table,
         values.astype(np.int32),
         active.astype(np.uint8),
-        active.astype(np.uint8),
-        rows - 2,
+        active[: rows - 2].astype(np.uint8),
     )
 
 
@@ -128,14 +127,14 @@ def test_sample_lattice(device, packed, implementation, largest, axis, phase):
 def test_mean_lattice(device, packed, implementation, largest, axis, phase):
     at, gaps = level(axis + 3 * phase, largest), level(9, largest)
     share = np.random.default_rng(3).integers(0, 33, at.values.shape).astype(np.uint8)
-    row, place = mean_context.targets(at, at.coded != 0, phase)
+    row, place = mean_context.targets(at.coded, phase)
     row, place = row[::3], place[::3]
     net = priors.load("fog-mean").networks[1, axis, phase]
     expected = network.predict(
         net,
         mean_context.context(
             at,
-            Level(at.low, at.table, gaps.values, gaps.active, at.coded, at.bricks),
+            Level(at.low, at.table, gaps.values, gaps.active, at.coded),
             share,
             row,
             place,

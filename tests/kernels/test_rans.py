@@ -33,6 +33,7 @@ def streams(rng: np.random.Generator, freq: Tables, sizes: list[list[int]]) -> t
             scale = 2.0 ** np.maximum(classes / 4 - 4, -3) * rng.choice([1, 1, 1, 30], n)
             residuals = np.rint(rng.laplace(0, 1, n) * scale).astype(np.int64).clip(-(1 << 22), 1 << 22)
             record.put(residuals, classes)
+            record.end()
             mine.append((residuals, classes))
         batches.append(mine)
         payloads.append(record.written(freq).finish())

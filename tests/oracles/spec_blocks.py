@@ -39,6 +39,9 @@ class Cursor:
     def u32(self) -> int:
         return int.from_bytes(self.raw(4), "little")
 
+    def i32(self) -> int:
+        return int.from_bytes(self.raw(4), "little", signed=True)
+
     def varint(self) -> int:
         value = 0
         for position in range(10):

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import xxhash
 from spec_blocks import Cursor, require, unzstd, widened  # noqa: F401 - widened is for tests
-from spec_topology import read_masks
+from spec_topology import read_box, read_masks
 
 MAGIC = b"\x89neuralvdb\r\n\x1a\n"
 FRAME_SECTION = 0xFFFFFFFF
-KNOWN = {(kind, 0, 1) for kind in ("FRAM", "TOPO", "VALS", "BLOB")} | {("TOPO", 1, 1), ("TOPO", 2, 1)}
+KNOWN = {(kind, 0, 1) for kind in ("FRAM", "TOPO", "VALS", "BLOB")} | {("TOPO", codec, 1) for codec in (1, 2, 3)}
 TREE, SERIAL, RAW, INSTANCE = range(4)
 COMPONENTS = {  # grid type -> (bytes of a component, components)
     "Tree_float_5_4_3": (4, 1),
@@ -188,16 +188,21 @@ def read_base(found: dict, number: int, base: int, of: int) -> dict[str, np.ndar
 
 def read_topology(section: Section, base_of) -> dict[str, np.ndarray]:
     cursor = Cursor(section.payload)
+    arrays = read_box(cursor) if section.codec == 3 else read_root(cursor)
+    if section.codec == 0:
+        read_plain_masks(cursor, arrays)
+    elif section.codec < 3:
+        read_masks(cursor, arrays, base_of if section.codec == 2 else None)
+    cursor.end()
+    require(section.raw_size == sum(array.nbytes for array in arrays.values()), "size of the topology in memory")
+    return arrays
+
+
+def read_root(cursor: Cursor) -> dict[str, np.ndarray]:
     uppers, tiles = cursor.u32(), cursor.u32()
     arrays = {"child origins": cursor.stream("<i4", 3 * uppers).reshape(uppers, 3)}
     arrays["tile origins"] = cursor.stream("<i4", 3 * tiles).reshape(tiles, 3)
     arrays["tile active"] = cursor.stream("u1", tiles)
-    if section.codec == 0:
-        read_plain_masks(cursor, arrays)
-    else:
-        read_masks(cursor, arrays, base_of if section.codec == 2 else None)
-    cursor.end()
-    require(section.raw_size == sum(array.nbytes for array in arrays.values()), "size of the topology in memory")
     return arrays
 
 

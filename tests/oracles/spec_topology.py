@@ -1,4 +1,4 @@
-"""TOPO, codec 1, as SPEC.md has it: one cell after the other, states in dictionaries. For spec_reader.py."""
+"""TOPO, codecs 1 to 3, as SPEC.md has it: one cell after the other, states in dictionaries. For spec_reader.py."""
 
 from __future__ import annotations
 
@@ -263,3 +263,32 @@ def children(masks: np.ndarray, origins: list[tuple], edge: int, voxels: int) ->
             at = slot // edge**2, slot // edge % edge, slot % edge
             found.append(tuple(o + voxels * a for o, a in zip(origin, at, strict=True)))
     return found
+
+
+def read_box(cursor: Cursor) -> dict[str, np.ndarray]:
+    """Codec 3, one voxel and one node after the other."""
+    low = [cursor.i32() for _ in range(3)]
+    high = [a + cursor.varint() for a in low]
+    bricks = list(itertools.product(*(range(a // 8, b // 8 + 1) for a, b in zip(low, high, strict=True))))
+    stream = cursor.stream("uint8", -(-len(bricks) // 8))
+    leaves = [brick for i, brick in enumerate(bricks) if stream[i // 8] >> i % 8 & 1]
+    tiles = set(bricks) - set(leaves)
+    origins = sorted({tuple(x // 512 * 4096 for x in brick) for brick in bricks})
+    none = np.zeros((0, 3), np.int32)
+    arrays = {"child origins": np.array(origins, np.int32), "tile origins": none, "tile active": np.zeros(0, np.uint8)}
+    places = {"upper": {tuple(x // 16 for x in brick) for brick in bricks}, "lower": set(leaves)}
+    for level, there in places.items():
+        edge, voxels = EDGES[level]
+        for kind, cells_there in (("child", there), ("active", tiles if level == "lower" else set())):
+            masks = np.zeros((len(origins), edge**3), np.uint8)
+            for mask, origin in zip(masks, origins, strict=True):
+                for slot, at in enumerate(itertools.product(range(edge), repeat=3)):
+                    mask[slot] = tuple(o // voxels + a for o, a in zip(origin, at, strict=True)) in cells_there
+            arrays[f"{level} {kind}"] = np.packbits(masks, axis=1, bitorder="little")
+        origins = children(arrays[f"{level} child"], origins, edge, voxels)
+    inside = lambda at: all(a <= x <= b for a, x, b in zip(low, at, high, strict=True))  # noqa: E731
+    for tile in tiles:
+        require(inside([8 * x for x in tile]) and inside([8 * x + 7 for x in tile]), "a tile reaches out of the box")
+    bits = [[inside([o + s for o, s in zip(leaf, step, strict=True)]) for step in cells(0)] for leaf in origins]
+    arrays["leaf active"] = np.packbits(np.array(bits, bool).reshape(-1, 512), axis=1, bitorder="little")
+    return arrays

@@ -10,14 +10,32 @@ import pytest
 
 import neuralvdb
 
+tomllib = pytest.importorskip("tomllib")  # Python 3.11
 pytestmark = pytest.mark.skipif(find_spec("torch") is None, reason="torch is absent; data/generate.py needs it")
 
+SOLIDS = ["knot", "vessel", "gear", "machined", "blocks", "drops", "sponge", "julia", "terrain", "eroded", "broken"]
 KINDS = {
     "smoke": (("--resolution", "24", "--frames", "2"), {"smoke_0001.vdb", "smoke_0002.vdb"}),
+    "fire": (("--resolution", "24", "--frames", "2", "--sharp"), {"fire_0001.vdb", "fire_0002.vdb"}),
+    "blast": (("--resolution", "24", "--frames", "2"), {"blast_0001.vdb", "blast_0002.vdb"}),
+    "dust": (("--resolution", "24", "--frames", "1", "--padding", "0", "--threshold", "0.03"), {"dust_0001.vdb"}),
     "cloud": (("--resolution", "32"), {"cloud.vdb"}),
     "levelset": (("--resolution", "32"), {"levelset.vdb"}),
+    "shapes": (("--resolution", "24", "--half"), {f"shapes_{name}.vdb" for name in SOLIDS}),
+    "filled": (("--resolution", "24", "--sharp"), {f"filled_{name}.vdb" for name in SOLIDS}),
+    "liquid": (("--resolution", "24", "--frames", "2"), {"liquid_0001.vdb", "liquid_0002.vdb"}),
 }
-GRIDS = {"smoke": ["density", "temperature", "velocity"], "cloud": ["density"], "levelset": ["surface"]}
+GRIDS = {
+    "smoke": ["density", "temperature", "velocity"],
+    "fire": ["density", "temperature", "fuel", "flame", "velocity"],
+    "blast": ["density", "temperature", "flame", "velocity"],
+    "dust": ["density", "velocity"],
+    "cloud": ["density"],
+    "levelset": ["surface"],
+    "shapes": ["surface"],
+    "filled": ["density"],
+    "liquid": ["surface", "velocity"],
+}
 
 
 def generate(root: Path, kind: str, folder: Path, *more: str) -> dict[str, bytes]:
@@ -37,7 +55,25 @@ def test_files_are_deterministic_and_load(root, tmp_path, kind):
         grids = neuralvdb.info(tmp_path / "a" / name).grids
         assert [grid.name for grid in grids] == GRIDS[kind]
         assert all(grid.active_voxels for grid in grids)
+    for name in sorted(first)[:2]:
         neuralvdb.compress(tmp_path / "a" / name, tmp_path / f"{name}.neuralvdb")
+
+
+def made_by(entry: dict) -> set[str]:
+    """The files, relative to the corpus, of an entry of configs/corpus.toml."""
+    kind = entry["kind"]
+    names = [f"{kind}_{frame:04d}" for frame in entry.get("save", ())]
+    names = names or ([f"{kind}_{name}" for name in SOLIDS] if kind in ("shapes", "filled") else [kind])
+    return {str(Path(entry["output"]) / f"{name}.vdb") for name in names}
+
+
+@pytest.mark.parametrize("recipe", ["priors.toml", "topology.toml"])
+def test_what_is_trained_on_is_in_the_corpus(root, recipe):
+    corpus = tomllib.loads((root / "configs/corpus.toml").read_text())["files"]
+    made = set().union(*map(made_by, corpus))
+    assert sum(map(len, map(made_by, corpus))) == len(made), "two entries write one file"
+    named = tomllib.loads((root / "configs" / recipe).read_text())["generated"]
+    assert set(named if isinstance(named, list) else [name for some in named.values() for name in some]) <= made
 
 
 def test_another_seed_is_another_cloud(root, tmp_path):

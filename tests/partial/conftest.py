@@ -4,15 +4,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from neuralvdb.archive import ArchiveWriter
 from neuralvdb.codec.decode import FrameReader
+from neuralvdb.values.lattice import domain
 from neuralvdb.volume import Level, Root, VolumeGrid, from_dense
 from neuralvdb.volume.lookup import bricks_at
 
@@ -52,6 +54,13 @@ def make_odd() -> Callable[[str, Path], Path]:
         return path
 
     return make
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sparse() -> Iterator[None]:
+    """The two blobs of a rod are domains of their own."""
+    with mock.patch.object(domain, "SPARSE", 2):
+        yield
 
 
 @pytest.fixture(scope="session")

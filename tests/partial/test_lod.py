@@ -102,9 +102,8 @@ def test_a_mean_lattice_gives_its_own_floors(rod, lod, knee):
     for number, part in enumerate(domain.domains(tree)):
         floors = mean.blank(reader.tree, part, 0, lattice)
         streams = TileReader(sections, number, 1, tables, "test", 1).component(0)
-        mean.decode(floors, lattice, predictor, streams)
-        found = reader.promise.values(floors[3 * lod].means, dtype)
-        coded = floors[3 * lod].level.coded[: floors[3 * lod].level.bricks] != 0
+        cells = list(mean.decode(floors, lattice, predictor, streams))[-1 - 3 * lod]
+        found, coded = reader.promise.values(cells.means, dtype), cells.coded != 0
         on = active[part.leaves]
         assert on.sum() == coded.sum()
         ours = values[part.leaves, :, 0][on]

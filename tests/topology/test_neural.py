@@ -36,7 +36,8 @@ def test_real_files_come_back(real_vdb):
         payload = neural.encode(one, threads=2)
         assert_same(one, neural.decode(payload, one.nbytes, "x", threads=2))
         codec, smaller = topology.encode(one)
-        assert len(smaller) == min(len(payload), len(lossless.encode(one)))
+        others = min(len(payload), len(lossless.encode(one)))
+        assert len(smaller) < others if codec == 3 else len(smaller) == others
         assert_same(one, topology.decode(codec, smaller, one.nbytes, "x"))
 
 

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from neuralvdb.topology import Topology
 from neuralvdb.values import lossless, lossy
-from neuralvdb.values.lattice import compand, context, domain, network, priors, sample
+from neuralvdb.values.lattice import compand, context, domain, levels, network, priors, sample
 from neuralvdb.values.lattice.predict import Predictor
+from neuralvdb.values.lattice.residual import Record
 from neuralvdb.values.reader import Reader
 from neuralvdb.volume import from_dense, leaf_origins
 from neuralvdb.volume.grid import TREE_TYPES, unpack
@@ -157,7 +158,7 @@ def two_ends(length: int, factor: float = 1.0):
 def test_several_domains_are_independent_boxes():
     trees = []
     for factor in (1.0, 2.0):
-        grid = two_ends(1300, factor)
+        grid = two_ends(8000, factor)
         near, far = domain.domains(grid.tree)
         assert_kept(grid, lossy.Promise(0.01, "fog", False))
         trees.append(lossy.encode(grid.tree, lossy.Promise(0.01, "fog", False))[2].leaf.values)
@@ -173,28 +174,28 @@ def test_few_leaves_share_a_domain():
 
 
 def test_scattered_leaves_share_a_domain_where_that_is_no_waste_of_space():
-    """Two leaves at the ends of a cube of 1024 stay apart; leaves in a quarter of its cubes of 256 join."""
-    ends = domain.groups(np.array([[0, 0, 0], [1016, 1016, 1016]]))
-    assert [(tuple(g.corner), g.edge) for g in ends] == [((0, 0, 0), 256), ((768, 768, 768), 256)]
-    plane = np.stack(np.unravel_index(np.arange(16), (1, 4, 4)), 1) * 256
-    (joined,) = domain.groups(plane)
-    assert (joined.edge, len(joined.leaves)) == (1024, 16)
-    assert {group.edge for group in domain.groups(plane[:15])} == {512}
+    """Two leaves at the ends of a cube of 1024 stay apart; leaves in an eighth of the blocks of a box do not."""
+    assert len(domain.groups(np.array([[0, 0, 0], [1016, 1016, 1016]]))) == 2
+    line = np.stack(np.unravel_index(np.arange(64), (1, 1, 64)), 1) * 128
+    some = np.r_[0:4, 60:64]
+    (joined,) = domain.groups(line[some])
+    assert len(joined.leaves) == 8
+    assert [len(group.leaves) for group in domain.groups(line[some[1:]])] == [3, 4]
 
 
-def test_many_leaves_are_cut_into_cubes(monkeypatch):
-    monkeypatch.setattr(domain, "_FEW", 20)
-    active = np.random.default_rng(3).random((300, 300, 20)) < 0.001
+def test_many_leaves_are_cut_between_blocks(monkeypatch):
+    monkeypatch.setattr(domain, "LEAVES", 20)
+    active = np.random.default_rng(3).random((500, 300, 20)) < 0.001
     grid = grid_of(np.ones(active.shape, np.float32), active)
     origins = leaf_origins(grid.tree)
     found = domain.groups(origins)
-    assert {group.edge for group in found} == {256}
     assert sorted(np.concatenate([group.leaves for group in found])) == list(range(len(origins)))
-    assert len({tuple(group.corner) for group in found}) == len(found) > 3
-    assert [tuple(g.corner) for g in found] == sorted(tuple(g.corner) for g in found)
+    assert len(found) > 6
     for group in found:
-        inside = origins[group.leaves] - group.corner
-        assert ((inside >= 0) & (inside < group.edge)).all()
+        inside = origins[group.leaves]
+        assert len(inside) <= 20 or (np.ptp(inside // 128, axis=0) == 0).all()
+        assert ((inside >= group.low) & (inside < group.high)).all()
+        assert (np.diff(group.leaves) > 0).all()
     assert_kept(grid, lossy.Promise(0.01, "fog", False))
 
 
@@ -265,16 +266,40 @@ def test_a_mean_lattice_stores_what_is_not_finite():
 
 
 def test_points_beyond_a_domain_are_never_ones_yet_to_be_decoded(monkeypatch):
-    """Where domains meet, the last plane is predicted from what is known: a ramp that goes on costs little there."""
-    monkeypatch.setattr(domain, "_FEW", 0)
+    """Eight domains that meet in a corner; what is not decoded yet has a value that nothing else has."""
+    monkeypatch.setattr(domain, "LEAVES", 1)
+    unknown = 1 << 28
+    grid = grid_of(blob(24, 12), np.ones((24, 24, 24), bool), origin=(116, 116, 116))
+    predictor = Predictor(priors.load("fog").networks)
+    seen = []
+
+    def watched(level, row, place, k, axis, phase):
+        values, _ = context.gather(level, row, place, context.offsets(axis, phase), axis)
+        assert (values != unknown).all()
+        seen.append(len(row))
+        return predictor(level, row, place, k, axis, phase)
+
+    parts = list(domain.domains(grid.tree))
+    assert len(parts) == 8
+    for part in parts:
+        exact, decoded = sample.levels_of(grid.tree, part, 0, domain.Lattice(0.01))
+        for level in decoded:
+            level.values[np.nonzero(level.coded)] = unknown
+        sample.encode(exact, decoded, watched, [Record()] * levels.OCTAVES)
+    assert sum(seen) > 0.9 * 24**3
+
+
+def test_a_ramp_that_goes_on_beyond_a_domain_costs_little_there(monkeypatch):
+    monkeypatch.setattr(domain, "LEAVES", 20)
     ramp = np.broadcast_to(np.arange(300, dtype=np.float32)[:, None, None], (300, 8, 8)).copy()
     grid = grid_of(ramp, np.ones(ramp.shape, bool), origin=(0, 0, 0))
-    part, _ = domain.domains(grid.tree)
+    part, _, _ = domain.domains(grid.tree)
     exact, decoded = sample.levels_of(grid.tree, part, 0, domain.Lattice(1 / 16))
-    for level, values in zip(decoded, exact, strict=True):
-        level.values[:] = np.rint(values)
+    for k, level in enumerate(decoded):
+        at = np.nonzero(level.coded)
+        level.values[at] = np.rint(exact(k, *at))
     row, place = context.targets(decoded[0], 0, 0)
     seen = context.context(decoded[0], row, place, 0, 0, 16)
     last = decoded[0].cells[row, 0] * 8 + place // 64 == 255
     assert last.any()
-    assert np.abs(seen.base - exact[0][row, place])[last].max() <= 2 * 16
+    assert np.abs(seen.base - exact(0, row, place))[last].max() <= 2 * 16

@@ -1,7 +1,5 @@
 """The mean lattice: fast path = definition, decoding undoes encoding, means survive."""
 
-import operator
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -39,8 +37,8 @@ LATTICES = {
 }
 
 
-def floors_of(share: float, lattice: domain.Lattice = LATTICES["linear"]) -> tuple[list[means.Floor], list[np.ndarray]]:
-    """Floors as a decoder begins with them, and exact means of every floor, of a block with random holes."""
+def floors_of(share: float, lattice: domain.Lattice = LATTICES["linear"]) -> tuple[list[means.Floor], means.TrueMeans]:
+    """Floors as a decoder begins with them, and true means of every floor, of a block with random holes."""
     rng = np.random.default_rng(0)
     active = rng.random((40, 30, 50)) < share
     active[3, 4, 5] = True
@@ -48,15 +46,30 @@ def floors_of(share: float, lattice: domain.Lattice = LATTICES["linear"]) -> tup
     values = values**4 if lattice.positive else values
     grid = from_dense(values, name="g", active=active, origin=(-20, 7, 100))
     (part,) = domain.domains(grid.tree)
-    exact, floors = mean.floors_of(grid.tree, part, 0, lattice)
-    return floors, exact
+    true, floors = mean.floors_of(grid.tree, part, 0, lattice)
+    return floors, true
 
 
-def coded(floors, exact, lattice, networks, threads: int = 1, implementation: str = "native") -> bytes:
+def exact_means(floors: list[means.Floor], true: means.TrueMeans) -> list[np.ndarray]:
+    """The true means of every floor's coded cells, voxels first."""
+    return [true.means(j, *np.nonzero(floors[j].counts)) for j in reversed(range(len(floors)))][::-1]
+
+
+def voxels_of(floor: means.Floor, row: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """(3, n) coordinates of cells of a floor, in cells from the box's corner."""
+    corner = np.zeros((floor.bricks, 3), int)
+    at = np.argwhere(floor.table < floor.bricks)
+    corner[floor.table[tuple(at.T)]] = 8 * at
+    return corner[row].T + np.array(np.unravel_index(place, (8, 8, 8)))
+
+
+def coded(floors, true, lattice, networks, threads: int = 1, implementation: str = "native"):
+    """Bytes, and every floor as it decodes, voxels first."""
     record = Record()
     predictor = MeanPredictor(networks, threads=threads, implementation=implementation)
-    mean.encode(exact, floors, lattice, predictor, np.full(CLASSES, 0.1), [record] * levels.OCTAVES, implementation)
-    return record.written(FLAT).finish()
+    dead, out = np.full(CLASSES, 0.1), [record] * levels.OCTAVES
+    found = list(mean.encode(true, floors, lattice, predictor, dead, out, implementation))
+    return record.written(FLAT).finish(), found[::-1]
 
 
 @pytest.mark.parametrize("lattice", LATTICES.values(), ids=LATTICES)
@@ -64,62 +77,88 @@ def coded(floors, exact, lattice, networks, threads: int = 1, implementation: st
 def test_native_reference_and_threads_give_the_same_bytes(share, lattice):
     networks = random_networks(1)
     options = ({"threads": 1}, {"threads": 2}, {"implementation": "reference"})
-    assert len({coded(*floors_of(share, lattice), lattice, networks, **o) for o in options}) == 1
+    assert len({coded(*floors_of(share, lattice), lattice, networks, **o)[0] for o in options}) == 1
 
 
 @pytest.mark.parametrize("lattice", LATTICES.values(), ids=LATTICES)
 @pytest.mark.parametrize("share", [0.001, 0.3, 1.0])
 def test_decoding_gives_what_the_encoder_saw(share, lattice):
-    floors, exact = floors_of(share, lattice)
-    payload = coded(floors, exact, lattice, random_networks(2))
+    payload, floors = coded(*floors_of(share, lattice), lattice, random_networks(2))
+    assert len(floors) == means.FLOORS + 1
     for implementation in ("native", "reference"):
         again, _ = floors_of(share, lattice)
         coder = Decoder(payload, FLAT, "test")
         predictor = MeanPredictor(random_networks(2), implementation=implementation)
-        mean.decode(again, lattice, predictor, lambda _, coder=coder: coder, 0, implementation)
+        found = list(mean.decode(again, lattice, predictor, lambda _, coder=coder: coder, 0, implementation))[::-1]
         coder.finish()
-        for name in ("means", "level.values"):
-            for ours, theirs in zip(again, floors, strict=True):
-                get = operator.attrgetter(name)
-                np.testing.assert_array_equal(get(ours), get(theirs))
+        for ours, theirs in zip(found, floors, strict=True):
+            np.testing.assert_array_equal(ours.means, theirs.means)
+            values = (cells.level(lattice.knee, i).values for cells, i in ((ours, "native"), (theirs, "reference")))
+            np.testing.assert_array_equal(*values)
 
 
 @pytest.mark.parametrize("name", ["linear", "companded", "positive"])
 def test_means_of_large_cells_are_kept_better_than_voxels(name):
     lattice = LATTICES[name]
-    floors, true = floors_of(1.0, lattice)
-    coded(floors, true, lattice, random_networks(3))
-    decoded = means.true_means(floors, floors[0].means.astype(float))
-    error = [np.abs(t - d)[f.level.coded != 0].mean() for t, d, f in zip(true, decoded, floors, strict=True)]
+    true = exact_means(*floors_of(1.0, lattice))
+    _, floors = coded(*floors_of(1.0, lattice), lattice, random_networks(3))
+    sums = [floors[0].means.astype(float)]
+    for j, cells in enumerate(floors[1:]):
+        sums.append(sum(means.halves(sums[-1], cells.floor.pairs, means.AXES[j % 3])))
+    error = []
+    for wanted, total, cells in zip(true, sums, floors, strict=True):
+        at = np.nonzero(cells.coded)
+        error.append(np.abs(wanted - total[at] / cells.coded[at]).mean())
     assert error[0] > 10
     assert error[9] < error[0] / 8
 
 
 @pytest.mark.parametrize("lattice", LATTICES.values(), ids=LATTICES)
 def test_halves_have_the_mean_of_their_cell(lattice):
-    floors, exact = floors_of(0.5, lattice)
-    coded(floors, exact, lattice, random_networks(4))
-    for j, floor in enumerate(floors[1:]):
-        first, second = means.halves(
-            (floors[j].means * floors[j].counts.astype(np.int64)), floor.pairs, means.AXES[j % 3]
-        )
-        lost = floor.means * floor.counts.astype(np.int64) - (first + second)
-        on = floor.level.coded != 0
+    _, floors = coded(*floors_of(0.5, lattice), lattice, random_networks(4))
+    for j, cells in enumerate(floors[1:]):
+        below, above = (c.means * c.floor.counts.astype(np.int64) for c in (floors[j], cells))
+        lost = above - sum(means.halves(below, cells.floor.pairs, means.AXES[j % 3]))
+        counts = cells.floor.counts
+        on = counts > 0
         assert (lost[on] >= 0).all()
-        assert (lost[on] < floor.counts[on]).all()  # rounding, below one lattice unit a voxel
+        assert (lost[on] < counts[on]).all()  # rounding, below one lattice unit a voxel
+
+
+@pytest.mark.parametrize("lattice", LATTICES.values(), ids=LATTICES)
+def test_true_means_are_those_of_the_voxels(lattice):
+    """Against sums over a dense box."""
+    floors, true = floors_of(0.5, lattice)
+    rows, places = np.nonzero(floors[0].counts)
+    dense = np.zeros(np.array(floors[0].table.shape) * 8)
+    at = tuple(voxels_of(floors[0], rows, places))
+    dense[at] = true.means(0, rows, places)
+    floors, true = floors_of(0.5, lattice)
+    on = np.zeros(dense.shape)
+    on[at] = 1
+    sums, counts = [dense], [on]
+    for j in range(means.FLOORS):
+        for parts in (sums, counts):
+            lines = np.moveaxis(parts[-1], means.AXES[j % 3], 0)
+            parts.append(np.moveaxis(lines[::2] + lines[1::2], 0, means.AXES[j % 3]))
+    for j in reversed(range(means.FLOORS + 1)):
+        floor = floors[j]
+        at = np.nonzero(floor.counts[: floor.bricks])
+        cells = tuple(voxels_of(floor, *at))
+        np.testing.assert_array_equal(floor.counts[at], counts[j][cells])
+        assert np.abs(true.means(j, *at) - sums[j][cells] / counts[j][cells]).max() <= 1e-6 * np.abs(dense).max()
 
 
 def test_positive_stays_positive():
     lattice = LATTICES["positive"]
-    floors, exact = floors_of(0.5, lattice)
-    coded(floors, exact, lattice, random_networks(5))
-    assert min(floor.means.min() for floor in floors) == 0
+    _, floors = coded(*floors_of(0.5, lattice), lattice, random_networks(5))
+    assert min(cells.means.min() for cells in floors) == 0
 
 
 def test_a_floor_counts_every_coded_voxel_once():
     floors, _ = floors_of(0.3)
-    total = int((floors[0].level.coded != 0).sum())
-    assert [int(f.counts[: f.level.bricks].sum()) for f in floors] == [total] * (means.FLOORS + 1)
+    total = int(np.count_nonzero(floors[0].counts))
+    assert [int(f.counts[: f.bricks].sum()) for f in floors] == [total] * (means.FLOORS + 1)
 
 
 @given(st.integers(-(1 << 27), 1 << 27), st.integers(0, 10**6))

@@ -1,4 +1,4 @@
-"""A family's networks and a file's tables on a device."""
+"""A grid's networks and tables on a device."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import torch
 from neuralvdb.archive.rans import Tables
 from neuralvdb.kernels.network import Packed, pack
 from neuralvdb.kernels.predict import Stencil
-from neuralvdb.values.lattice import priors
+from neuralvdb.values.lattice.network import Network
+from neuralvdb.values.lattice.priors import Key
 
 
 class Networks:
     """slots: (64, 4096) int32, as neuralvdb.kernels.rans takes them; networks by (level, axis, phase)."""
 
-    def __init__(self, family: str, tables: Tables, device: torch.device) -> None:
-        mean = family.endswith("-mean")
+    def __init__(self, networks: dict[Key, Network], tables: Tables, device: torch.device, *, mean: bool) -> None:
         self.slots = torch.from_numpy(tables.slots.view(np.int32)).to(device)
-        self._packed: dict[tuple[int, int, int], Packed] = {}
-        for key, net in priors.load(family).networks.items():
+        self._packed: dict[Key, Packed] = {}
+        for key, net in networks.items():
             parts = (net.w1, net.b1, net.w2, net.b2, net.w3, net.b3, net.linear, net.shifts)
             columns = Stencil(*key[1:], mean).columns()
             self._packed[key] = pack(*map(torch.from_numpy, parts), columns).to(device)
 
-    def __getitem__(self, key: tuple[int, int, int]) -> Packed:
+    def __getitem__(self, key: Key) -> Packed:
         return self._packed[key]

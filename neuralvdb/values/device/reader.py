@@ -18,7 +18,9 @@ from neuralvdb.values.device.boxes import Boxes
 from neuralvdb.values.device.networks import Networks
 from neuralvdb.values.device.streams import Streams
 from neuralvdb.values.lattice.domain import Domain
-from neuralvdb.values.lattice.levels import OCTAVES, Level
+from neuralvdb.values.lattice.levels import OCTAVES
+from neuralvdb.values.lattice.network import Network
+from neuralvdb.values.lattice.priors import Key
 from neuralvdb.values.lossless import by_component
 from neuralvdb.values.promise import Promise
 from neuralvdb.values.tiles import TileReader
@@ -28,6 +30,7 @@ LEAF = 48 << 10  # bytes of device memory that a leaf takes while it is decoded
 _ONE_AT_A_TIME = threading.Lock()  # grids that are decoded by several threads share the devices' memory
 
 Part = tuple[Domain, TileReader]
+Cells = tuple[np.ndarray, np.ndarray, np.ndarray]  # table, values (R, 512) and coded (B, 512) as in levels.Level
 Decoded = tuple[Batch, list, int, torch.Tensor]  # batch, its levels or floors, component, lattice values
 
 
@@ -37,6 +40,7 @@ class DeviceDecoder:
 
     tree: Tree
     promise: Promise
+    networks: dict[Key, Network]
     tables: Tables
     components: int
     devices: Sequence[str]
@@ -56,23 +60,20 @@ class DeviceDecoder:
             found[leaves, :, component] = mixed.to(found.device)
         return found
 
-    def levels(self, parts: Sequence[Part], lod: int) -> Iterator[tuple[Domain, TileReader, int, Level]]:
+    def cells(self, parts: Sequence[Part], lod: int) -> Iterator[tuple[Domain, TileReader, int, Cells]]:
         """Domain, streams, component, and cells of 2**lod voxels, which share rows; the last component comes last."""
         tiles = {id(part): reader for part, reader in parts}
         for batch, tower, component, decoded in self._decoded(parts, lod):
             boxes, coded = self._cells(batch, tower, lod)
-            values, coded = decoded.cpu().numpy(), coded.cpu().numpy()
+            values, coded = decoded.cpu().numpy(), coded[: boxes.bricks].cpu().numpy()
             tables = np.split(boxes.table.cpu().numpy(), np.cumsum(boxes.sizes.prod(1))[:-1])
             for part, table, size in zip(batch.parts, tables, boxes.sizes, strict=True):
-                level = Level(part.low >> lod, table.reshape(size), values, coded, coded, boxes.bricks)
-                yield part, tiles[id(part)], component, level
+                yield part, tiles[id(part)], component, (table.reshape(size), values, coded)
 
     def _decoded(self, parts: Sequence[Part], lod: int) -> Iterator[Decoded]:
         """Lattice values (R, 512) of every batch and component."""
         with _ONE_AT_A_TIME, ThreadPoolExecutor(len(self.devices)) as pool:
-            networks = {
-                device: Networks(self.promise.family, self.tables, torch.device(device)) for device in self.devices
-            }
+            networks = {device: self._networks(torch.device(device)) for device in self.devices}
             todo = list(_batches(parts, min(map(_room, self.devices))))
             dealt = [(todo[i :: len(self.devices)], device) for i, device in enumerate(self.devices)]
             jobs = [self._on_device(some, networks[device], device, lod) for some, device in dealt]
@@ -81,6 +82,9 @@ class DeviceDecoder:
                 jobs = [job for job, future in waiting if future.result() is not None]
                 for _, future in waiting:
                     yield from future.result() or ()
+
+    def _networks(self, device: torch.device) -> Networks:
+        return Networks(self.networks, self.tables, device, mean=self.promise.step > 0)
 
     def _on_device(self, todo: list[list[Part]], networks: Networks, device: str, lod: int) -> Iterator[list[Decoded]]:
         while todo:

@@ -6,13 +6,10 @@ negative values mirrored. A knee of 0 is no companding at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 _OCTAVES = 62  # beyond, integers of 64 bits would not hold the value
 _WHOLE_OCTAVES = 31
-_ROWS = 256  # bricks that are converted at a time
 
 
 def knee_of(ratio: float) -> int:
@@ -55,11 +52,3 @@ def expand(c: np.ndarray, knee: int) -> np.ndarray:
     size = np.abs(c.astype(np.int64))
     octave = np.clip(size // knee - 1, 0, _OCTAVES)
     return np.sign(c) * np.ldexp((size - knee * octave).astype(np.float64), octave)
-
-
-def by_rows(convert: Callable[[np.ndarray], np.ndarray], source: np.ndarray, dtype: type) -> np.ndarray:
-    """`convert` on _ROWS rows of `source` at a time, so that what it takes of memory stays small."""
-    found = np.empty(source.shape, dtype)
-    for start in range(0, len(source), _ROWS):
-        found[start : start + _ROWS] = convert(source[start : start + _ROWS])
-    return found

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuralvdb.values.lattice.levels import EDGE, Level
+from neuralvdb.values.lattice.levels import EDGE, ROWS, Level, pieces
 
 KNOWN = 36  # points of the stencil; phase 1 adds the 6 nearest points of phase 0
 FACES = 6
@@ -37,15 +37,24 @@ class Context:
 
 
 def targets(level: Level, axis: int, phase: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (n,) and places in the row (n,) of the points of a phase, in order of rows and places."""
+    """Rows (n,) int32 and places in the row (n,) int16 of the points of a phase, in order of rows and places."""
     place = np.stack(np.unravel_index(np.arange(EDGE**3), (EDGE,) * 3), 1)
     keep = place[:, axis] % 2 == 1
     for other in range(axis + 1, 3):
         keep &= place[:, other] % 2 == 0
     halves = place // np.where(np.arange(3) < axis, 1, 2)  # a brick begins at an even multiple of everything
     keep &= halves.sum(1) % 2 == phase
-    row, index = np.nonzero(level.coded[: level.bricks, keep])
-    return row, np.nonzero(keep)[0][index]
+    return points(level.coded, keep)
+
+
+def points(there: np.ndarray, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (n,) int32 and places (n,) int16 of the points of `there` (B, 512) at the places `keep` (512,) bool."""
+    places, rows, found = np.nonzero(keep)[0].astype(np.int16), [np.zeros(0, np.int32)], [np.zeros(0, np.int16)]
+    for some in pieces(len(there), ROWS):
+        row, index = np.nonzero(there[some][:, keep])
+        rows.append((row + some.start).astype(np.int32))
+        found.append(places[index])
+    return np.concatenate(rows), np.concatenate(found)
 
 
 def offsets(axis: int, phase: int) -> np.ndarray:
@@ -69,18 +78,20 @@ def offsets(axis: int, phase: int) -> np.ndarray:
 
 
 def gather(
-    level: Level, row: np.ndarray, place: np.ndarray, offset: np.ndarray, *, mirror: bool = False
+    level: Level, row: np.ndarray, place: np.ndarray, offset: np.ndarray, axis: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Values (n, m) int64 and active (n, m) int64 of the points at `offset` (m, 3) from points of bricks.
 
-    Coordinates are clamped to the box, those above it mirrored if told so: an even point stays an even one, which is
-    known where the last one of the box, an odd one, is not.
+    Coordinates beyond the box are clamped to it, but of points of a pass along `axis` mirrored so that they are never
+    ones yet to be coded: above it at the last one, along later axes at the last even one, below it at 0 except along
+    the axis itself.
     """
     inside = np.stack(np.unravel_index(place, (EDGE,) * 3), 1)
     point = (level.cells[row] * EDGE + inside)[:, None] + offset
     last = np.array(level.table.shape) * EDGE - 1
-    if mirror:
-        point = np.where(point > last, 2 * last - point, point)
+    if axis is not None:
+        point = np.where(point > last, 2 * (last - (np.arange(3) > axis)) - point, point)
+        point = np.where((point < 0) & (np.arange(3) != axis), -point, point)
     point = np.clip(point, 0, last)
     rows = level.table[tuple(np.moveaxis(point // EDGE, 2, 0))]
     x, y, z = np.moveaxis(point % EDGE, 2, 0)
@@ -90,7 +101,7 @@ def gather(
 
 def context(level: Level, row: np.ndarray, place: np.ndarray, axis: int, phase: int, step: int) -> Context:
     """Context of points; step: of the level's residuals, in lattice units."""
-    values, active = gather(level, row, place, offsets(axis, phase), mirror=True)
+    values, active = gather(level, row, place, offsets(axis, phase), axis)
     base = (9 * (values[:, 13] + values[:, 22]) - values[:, 4] - values[:, 31] + 8) >> 4
     delta = values - base[:, None]
     known = slice(0, KNOWN)

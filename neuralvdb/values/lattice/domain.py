@@ -7,15 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuralvdb.values.lattice.compand import by_rows, compand, expand
+from neuralvdb.values.lattice.compand import compand, expand
 from neuralvdb.values.lattice.levels import EDGE, LIMIT
 from neuralvdb.volume.grid import LOWER_LOG2, UPPER_LOG2, Tree, child_origins, leaf_origins, unpack
 from neuralvdb.volume.lookup import constants_at, distinct, find
 
-DOMAIN = 256  # edge in voxels; up to four times as long where leaves are few and scattered
-_BLOCK = 128  # domains keep to the lines of lower nodes
-_FEW = 4096  # leaves of a domain whose edge is longer than DOMAIN, at most,
-_SCATTERED = 4  # and one in so many cubes of DOMAIN in it holds some, at least
+LEAVES = 49152  # of a domain, at most, unless it is one block
+_BLOCK = 128  # domains are cut on the lines of lower nodes,
+SPARSE = 8  # until one in so many blocks of their box holds leaves
 
 
 @dataclass
@@ -33,32 +32,41 @@ class Domain:
 
 @dataclass(frozen=True)
 class Group:
-    """The leaves of a domain, (B,) int64, and its cube: corner (3,) int64 and edge in voxels."""
+    """The leaves of a domain, (B,) int64, and between which planes it was cut: low and high (3,) int64, in voxels."""
 
     leaves: np.ndarray
-    corner: np.ndarray
-    edge: int
+    low: np.ndarray
+    high: np.ndarray
 
 
 def groups(origins: np.ndarray) -> list[Group]:
-    """How leaves at `origins` (N, 3), in voxels, are cut into domains, in the order of their corners."""
-    if not len(origins):
-        return []
-    start = origins.min(0).astype(np.int64) // _BLOCK * _BLOCK
-    cell = (origins - start) // DOMAIN
-    corner, size = np.empty_like(cell), np.empty(len(cell), np.int64)
-    left = np.arange(len(cell))
-    for shift in (2, 1, 0):
-        at = cell[left] >> shift
-        number, used = distinct(at)[1], distinct(cell[left])[0]
-        joined = (np.bincount(number) <= _FEW) & (_SCATTERED * np.bincount(number[used]) >= 1 << 3 * shift)
-        done = joined[number] | (shift == 0)
-        corner[left[done]], size[left[done]] = at[done] << shift, DOMAIN << shift
-        left = left[~done]
-    first, number = distinct(corner)
-    parts = np.split(np.argsort(number, kind="stable"), np.cumsum(np.bincount(number))[:-1])
-    ordered = np.lexsort(corner[first].T[::-1])
-    return [Group(parts[i], start + corner[first[i]] * DOMAIN, int(size[first[i]])) for i in ordered]
+    """How leaves at `origins` (N, 3), in voxels, are cut into domains: always across the longest edge, where the larger
+    part has the fewest leaves."""
+    far = np.full(3, 1 << 40)
+    waiting = [Group(np.arange(len(origins)), -far, far)] if len(origins) else []
+    found, blocks = [], origins.astype(np.int64) // _BLOCK
+    while waiting:
+        group = waiting.pop()
+        place = blocks[group.leaves]
+        edges = np.ptp(place, axis=0) + 1
+        if edges.max() == 1 or _fits(place, edges):
+            found.append(group)
+            continue
+        axis = int(edges.argmax())
+        along = place[:, axis] - place[:, axis].min()
+        before = np.cumsum(np.bincount(along))[:-1]
+        cut = int(np.maximum(before, len(along) - before).argmin())
+        plane = (place[:, axis].min() + cut + 1) * _BLOCK
+        low, high = group.low.copy(), group.high.copy()
+        low[axis] = high[axis] = plane
+        waiting.append(Group(group.leaves[along > cut], low, group.high))
+        waiting.append(Group(group.leaves[along <= cut], group.low, high))
+    return found
+
+
+def _fits(place: np.ndarray, edges: np.ndarray) -> bool:
+    """Whether leaves in blocks `place` (B, 3) may be one domain, a box of `edges` blocks."""
+    return len(place) <= LEAVES and np.prod(edges, dtype=float) <= SPARSE * len(distinct(place)[0])
 
 
 def domains(tree: Tree, of: list[Group] | None = None) -> Iterator[Domain]:
@@ -78,13 +86,13 @@ def sample(tree: Tree, most: int) -> Domain:
     leaves = leaves[max(0, (len(leaves) - most) // 2) :][:most]
     corner = nodes[leaves[0]] * _BLOCK
     lowers = child_origins(tree.root.child_origins, tree.upper.child, UPPER_LOG2, _BLOCK)
-    return _domain(tree, Group(leaves, corner, _BLOCK), origins[leaves], lowers)
+    return _domain(tree, Group(leaves, corner, corner + _BLOCK), origins[leaves], lowers)
 
 
 def _domain(tree: Tree, group: Group, origins: np.ndarray, lowers: np.ndarray) -> Domain:
-    """The box reaches at least a brick beyond the leaves but not out of the cube, and keeps to lower nodes' lines."""
-    low = np.maximum((origins.min(0) - EDGE) // _BLOCK * _BLOCK, group.corner)
-    high = np.minimum(-(-(origins.max(0) + 2 * EDGE) // _BLOCK) * _BLOCK, group.corner + group.edge)
+    """The box reaches at least a brick beyond the leaves but not beyond a cut, and keeps to lower nodes' lines."""
+    low = np.maximum((origins.min(0) - EDGE) // _BLOCK * _BLOCK, group.low)
+    high = np.minimum(-(-(origins.max(0) + 2 * EDGE) // _BLOCK) * _BLOCK, group.high)
     shape = (high - low) // _BLOCK
     blocks = np.stack(np.unravel_index(np.arange(shape.prod()), shape), 1) * _BLOCK + low
     table, constants, active = _constants(tree, blocks.astype(np.int32), lowers)
@@ -125,42 +133,47 @@ class Lattice:
 
     def exact(self, values: np.ndarray) -> np.ndarray:
         """float64 lattice values, not rounded."""
-        return by_rows(lambda some: compand(some.astype(np.float64) / self.unit, self.knee), values, np.float64)
+        return compand(values.astype(np.float64) / self.unit, self.knee)
 
     def nearest(self, values: np.ndarray) -> np.ndarray:
         """int32 lattice values, clamped to plus or minus LIMIT; NaN becomes 0."""
-
-        def rounded(some: np.ndarray) -> np.ndarray:
-            with np.errstate(invalid="ignore", over="ignore"):
-                whole = np.rint(self.exact(some))
-            return np.nan_to_num(np.clip(whole, -LIMIT, LIMIT), nan=0.0)
-
-        return by_rows(rounded, values, np.int32)
+        with np.errstate(invalid="ignore", over="ignore"):
+            whole = np.rint(self.exact(values))
+        return np.nan_to_num(np.clip(whole, -LIMIT, LIMIT), nan=0.0).astype(np.int32)
 
     def values(self, lattice: np.ndarray) -> np.ndarray:
         """float64 values of lattice values."""
-        return by_rows(lambda some: expand(some, self.knee) * self.unit, lattice, np.float64)
+        return expand(lattice, self.knee) * self.unit
 
 
-def rows_of(tree: Tree, domain: Domain, component: int, lattice: Lattice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lattice values (R, 512) int32, active and coded (R, 512) uint8 of a domain's rows, in one component."""
-    shape = (len(domain.constants), EDGE**3)
-    constants = np.broadcast_to(lattice.nearest(domain.constants[:, component, None]), shape)
-    return np.concatenate([lattice.nearest(_leaves(tree, domain, component)), constants]), *masks_of(tree, domain)
+@dataclass(frozen=True)
+class Leaves:
+    """One component of the leaves of a domain."""
 
+    values: np.ndarray  # (N, 512) of all leaves of the tree
+    active: np.ndarray  # (N, 64) uint8
+    numbers: np.ndarray  # (B,) int64: those of the domain
+    constants: np.ndarray  # (K,)
+    constants_active: np.ndarray  # (K,) bool
 
-def masks_of(tree: Tree, domain: Domain) -> tuple[np.ndarray, np.ndarray]:
-    """Active and coded (R, 512) uint8 of a domain's rows."""
-    on = unpack(tree.leaf.active[domain.leaves])
-    shape = (len(domain.constants), EDGE**3)
-    active = np.concatenate([on, np.broadcast_to(domain.constants_active[:, None], shape)]).astype(np.uint8)
-    return active, np.concatenate([on, np.zeros(shape, bool)]).astype(np.uint8)
+    @classmethod
+    def of(cls, tree: Tree, domain: Domain, component: int) -> Leaves:
+        """Those of a domain of a tree."""
+        values = tree.leaf.values.reshape(len(tree.leaf), EDGE**3, -1)[:, :, component]
+        constants = domain.constants[:, component]
+        return cls(values, tree.leaf.active, domain.leaves, constants, domain.constants_active)
 
+    def __len__(self) -> int:
+        return len(self.numbers)
 
-def exact_of(tree: Tree, domain: Domain, component: int, lattice: Lattice) -> np.ndarray:
-    """Lattice values (B, 512) float64 of a domain's leaves, not rounded."""
-    return lattice.exact(_leaves(tree, domain, component))
+    def on(self, rows: slice | np.ndarray) -> np.ndarray:
+        """Active (n, 512) bool of some of them."""
+        return unpack(self.active[self.numbers[rows]])
 
+    def rows(self, rows: slice | np.ndarray) -> np.ndarray:
+        """Values (n, 512) of some of them."""
+        return self.values[self.numbers[rows]]
 
-def _leaves(tree: Tree, domain: Domain, component: int) -> np.ndarray:
-    return tree.leaf.values.reshape(len(tree.leaf), EDGE**3, -1)[domain.leaves, :, component]
+    def points(self, row: np.ndarray, place: np.ndarray) -> np.ndarray:
+        """Values (n,) of some of their voxels."""
+        return self.values[self.numbers[row], place]

@@ -10,6 +10,7 @@ box nothing is known and coordinates are brought back into it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,20 +21,26 @@ LEVELS = 5  # strides 1, 2, 4, 8, 16
 OCTAVES = 4  # of both lattices: what points or cells 8, 4, 2 and 1 voxels apart need, each on top of those before
 EDGE = 8
 LIMIT = 1 << 27  # lattice values are clamped to plus or minus this
+ROWS = 256  # bricks, and
+POINTS = 1 << 16  # points that are worked on at a time, so that what that takes of memory stays small
 
 
 @dataclass
 class Level:
     """One level. low: (3,) int64, first brick of the box; table: (X, Y, Z) int32, row of each cell; values: (R, 512)
-    int32; active, coded: (R, 512) uint8, whether a point is active, and whether it is active in a leaf. Rows
-    from `bricks` on hold nothing to be coded."""
+    int32; active: (R, 512) uint8, whether a point is active; coded: (B, 512), not 0 where it is active in a
+    leaf, which in rows from `bricks` B on none is."""
 
     low: np.ndarray
     table: np.ndarray
     values: np.ndarray
     active: np.ndarray
     coded: np.ndarray
-    bricks: int
+
+    @property
+    def bricks(self) -> int:
+        """B."""
+        return len(self.coded)
 
     @property
     def cells(self) -> np.ndarray:
@@ -45,11 +52,14 @@ class Level:
         return cells
 
 
-def build(
-    low: np.ndarray, table: np.ndarray, values: np.ndarray, active: np.ndarray, coded: np.ndarray, bricks: int
-) -> list[Level]:
-    """All levels over level 0 given as in Level; low and the box must be multiples of 16 bricks."""
-    levels = [Level(low, table, values, active, coded, bricks)]
+def pieces(count: int, most: int) -> Iterator[slice]:
+    """`count` things in slices of at most so many."""
+    return (slice(start, min(start + most, count)) for start in range(0, count, most))
+
+
+def build(base: Level) -> list[Level]:
+    """All levels over level 0, whose low and box must be multiples of 16 bricks."""
+    levels = [base]
     while len(levels) < LEVELS:
         levels.append(_halved(levels[-1]))
     return levels
@@ -59,31 +69,43 @@ def _halved(fine: Level) -> Level:
     """The level of every second point along each axis."""
     shape = tuple(n // 2 for n in fine.table.shape)
     eight = fine.table.reshape(shape[0], 2, shape[1], 2, shape[2], 2).transpose(0, 2, 4, 1, 3, 5).reshape(-1, 8)
-    even_coded = fine.coded.reshape(-1, EDGE, EDGE, EDGE)[:, ::2, ::2, ::2].any((1, 2, 3))
+    even_coded = np.zeros(len(fine.values), bool)
+    even_coded[: fine.bricks] = fine.coded.reshape(-1, EDGE, EDGE, EDGE)[:, ::2, ::2, ::2].any((1, 2, 3))
     needed = even_coded[eight].any(1)
     others, which = distinct(eight[~needed])
     table = np.empty(len(eight), np.int32)
     table[needed] = np.arange(needed.sum())
     table[~needed] = needed.sum() + which
     rows = np.concatenate([eight[needed], eight[~needed][others]])
-    arrays = (_every_second(points, rows) for points in (fine.values, fine.active, fine.coded))
-    return Level(fine.low // 2, table.reshape(shape), *arrays, int(needed.sum()))
+    values, active = (_every_second(points, rows) for points in (fine.values, fine.active))
+    coded = _every_second(fine.coded, rows[: needed.sum()])
+    return Level(fine.low // 2, table.reshape(shape), values, active, coded)
 
 
 def _every_second(points: np.ndarray, eight: np.ndarray) -> np.ndarray:
-    """(R, 512): the even points of each group of eight bricks (R, 8) of `points` (rows, 512)."""
+    """(R, 512): the even points of each group of eight bricks (R, 8) of `points` (rows, 512), 0 beyond the rows."""
     half = points.reshape(-1, EDGE, EDGE, EDGE)[:, ::2, ::2, ::2]
-    parts = half[eight].reshape(-1, 2, 2, 2, 4, 4, 4).transpose(0, 1, 4, 2, 5, 3, 6)
-    return np.ascontiguousarray(parts).reshape(-1, EDGE**3)
+    found = np.zeros((len(eight), 2, 4, 2, 4, 2, 4), points.dtype)
+    for i, octant in enumerate(np.ndindex(2, 2, 2)):
+        there = eight[:, i] < len(half)
+        found[there, octant[0], :, octant[1], :, octant[2]] = half[eight[there, i]]
+    return found.reshape(-1, EDGE**3)
 
 
 def refine(coarse: Level, fine: Level) -> None:
     """Copies the points of `coarse` to the even points of `fine`."""
     cells = fine.cells
     parent = coarse.table[tuple((cells // 2).T)]
-    octant = cells % 2 * 4
-    inside = np.stack(np.meshgrid(*[np.arange(4)] * 3, indexing="ij"), -1).reshape(-1, 3)
-    at = octant[:, None] + inside
-    source = coarse.values[parent[:, None], at[..., 0] * 64 + at[..., 1] * 8 + at[..., 2]]
-    target = inside * 2
-    fine.values[np.arange(fine.bricks)[:, None], target[:, 0] * 64 + target[:, 1] * 8 + target[:, 2]] = source
+    octants = coarse.values.reshape(-1, 2, 4, 2, 4, 2, 4)
+    even = fine.values.reshape(-1, EDGE, EDGE, EDGE)[:, ::2, ::2, ::2]
+    for x, y, z in np.ndindex(2, 2, 2):
+        rows = np.nonzero((cells % 2 == (x, y, z)).all(1))[0]
+        even[rows] = octants[parent[rows], x, :, y, :, z]
+
+
+def voxels(coarse: Level, k: int, fine: Level, row: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and places (n,) on level 0, `fine`, of points (n,) of level k, `coarse`."""
+    inside = np.stack(np.unravel_index(place, (EDGE,) * 3), 1)
+    point = (coarse.cells[row] * EDGE + inside) << k
+    x, y, z = (point % EDGE).T
+    return fine.table[tuple((point // EDGE).T)], x * 64 + y * 8 + z

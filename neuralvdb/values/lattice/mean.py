@@ -7,79 +7,86 @@ floor to floor, a little faster than those of an orthonormal transform would. No
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from neuralvdb.archive.rans import Decoder
 from neuralvdb.values.lattice import residual
-from neuralvdb.values.lattice.compand import by_rows, compand, compand_whole, expand_whole
-from neuralvdb.values.lattice.domain import Domain, Lattice, exact_of, masks_of
-from neuralvdb.values.lattice.levels import LIMIT, Level
-from neuralvdb.values.lattice.mean_context import targets
-from neuralvdb.values.lattice.means import AXES, FLOORS, TOP, Floor, halves, shares, split, tower, true_means
+from neuralvdb.values.lattice.compand import compand, expand_whole
+from neuralvdb.values.lattice.domain import Domain, Lattice, Leaves
+from neuralvdb.values.lattice.levels import POINTS, pieces
+from neuralvdb.values.lattice.mean_context import in_phase, targets
+from neuralvdb.values.lattice.means import (
+    AXES,
+    FLOORS,
+    TOP,
+    Cells,
+    Floor,
+    TrueMeans,
+    blank_means,
+    shares,
+    split,
+    tower,
+)
 from neuralvdb.values.lattice.residual import Record
 from neuralvdb.volume.grid import Tree
 
 STEPS = (1024, 676, 446, 294, 194, 128, 84, 56, 37, 24, 16, 11)  # of the differences between halves on floors 0 to 11
 ROOT_CLASS = 44
 
-# (level, differences, share, row, place, floor, phase) -> predictions (n,) int64, classes (n,) uint8
+# (level, differences, share, row, place, floor, phase) -> predictions (n,) int32, classes (n,) uint8
 Predict = Callable[..., tuple[np.ndarray, np.ndarray]]
-# (predictions, classes, floor, row, place) -> residuals (n,) int64
-Residuals = Callable[..., np.ndarray]
+# (predictions, classes, floor, row, place) -> differences (n,) int32
+Differences = Callable[..., np.ndarray]
 
 
-def floors_of(tree: Tree, part: Domain, component: int, lattice: Lattice) -> tuple[list[np.ndarray], list[Floor]]:
-    """True means (R, 512) float32 of every floor, not companded, and the floors as a decoder begins with them."""
-    floors = blank(tree, part, component, lattice)
-    exact = exact_of(tree, part, component, Lattice(lattice.unit))
-    exact = np.nan_to_num(exact, nan=0.0, posinf=LIMIT, neginf=-LIMIT).clip(-LIMIT, LIMIT)
-    true = np.zeros(floors[0].counts.shape, np.float32)
-    true[: len(exact)] = exact
-    return true_means(floors, true), floors
+def floors_of(tree: Tree, part: Domain, component: int, lattice: Lattice) -> tuple[TrueMeans, list[Floor]]:
+    """The true means of every floor, and the floors as a decoder begins with them."""
+    leaves = Leaves.of(tree, part, component)
+    floors = tower(leaves, part, lattice)
+    return TrueMeans(leaves, floors, lattice), floors
 
 
 def blank(tree: Tree, part: Domain, component: int, lattice: Lattice) -> list[Floor]:
-    """The floors as a decoder begins with them: what is coded is 0."""
-    active, coded = masks_of(tree, part)
-    values = np.zeros(active.shape, np.int32)
-    values[len(part.leaves) :] = Lattice(lattice.unit).nearest(part.constants[:, component, None])
-    return tower(Level(part.low, part.table, values, active, coded, len(part.leaves)), lattice.knee)
+    """The floors as a decoder begins with them."""
+    return tower(Leaves.of(tree, part, component), part, lattice)
 
 
 def encode(
-    exact: list[np.ndarray],
+    true: TrueMeans,
     floors: list[Floor],
     lattice: Lattice,
     predict: Predict,
     dead: np.ndarray,
     out: Sequence[Record],
     implementation: str = "native",
-) -> None:
-    """Appends one component to the records of its octaves and leaves its decoded means on floor 0.
+) -> Iterator[Cells]:
+    """Appends one component to the records of its octaves and gives floor after floor as it decodes, down to floor 0.
 
-    exact: means (R, 512) float32 of every floor; floors: as a decoder begins with them; dead: (64,) float64, by how
-    much residuals of each class are rounded towards zero; implementation: of splitting.
+    floors: as a decoder begins with them, forgotten one by one; dead: (64,) float64, by how much residuals of each
+    class are rounded towards zero; implementation: of splitting.
     """
-    at = _root(floors[FLOORS])
-    whole = np.rint(compand(exact[FLOORS][at], lattice.knee) / STEPS[-1]).astype(np.int64)
+    top = floors[FLOORS]
+    at = _root(top)
+    whole = np.rint(compand(true.means(FLOORS, *at), lattice.knee) / STEPS[-1]).astype(np.int64)
     out[0].put(np.diff(whole, prepend=0), np.full(len(whole), ROOT_CLASS, np.uint8))
-    _set_root(floors[FLOORS], at, whole, lattice)
-    gaps: dict[int, np.ndarray] = {}
+    out[0].end()
 
-    def residuals(
-        predictions: np.ndarray, classes: np.ndarray, j: int, row: np.ndarray, place: np.ndarray
-    ) -> np.ndarray:
-        if j not in gaps:
-            gaps.clear()
-            gaps[j] = true_gaps(exact[j], floors[j + 1], AXES[j % 3], lattice)
-        error = (gaps[j][row, place] - predictions) / STEPS[j]
-        q = np.sign(error) * np.floor(np.abs(error) + 0.5 - dead[classes]).clip(0, residual.MAX_RESIDUAL)
-        out[octave(j)].put(q.astype(np.int64), classes)
-        return q.astype(np.int64)
+    def differences(predictions: np.ndarray, classes: np.ndarray, j: int, *at: np.ndarray) -> np.ndarray:
+        found = np.empty_like(predictions)
+        for some in pieces(len(found), POINTS):
+            error = (true.gaps(j, *(a[some] for a in at)) - predictions[some]) / STEPS[j]
+            q = np.sign(error) * np.floor(np.abs(error) + 0.5 - dead[classes[some]]).clip(0, residual.MAX_RESIDUAL)
+            out[octave(j)].put(q.astype(np.int64), classes[some])
+            found[some] = _difference(predictions[some], q.astype(np.int64), j)
+        out[octave(j)].end()
+        return found
 
-    _descend(floors, lattice, predict, residuals, implementation)
+    above = _top(top, at, whole, lattice)
+    return _descend(floors, above, lattice, predict, differences, implementation)
 
 
 def decode(
@@ -89,19 +96,24 @@ def decode(
     source: Callable[[int], Decoder],
     lod: int = 0,
     implementation: str = "native",
-) -> None:
-    """Takes one component from the decoders of its octaves down to floor 3 lod, the opposite of encode().
+) -> Iterator[Cells]:
+    """Takes one component from the decoders of its octaves and gives floor after floor, down to floor 3 lod.
 
-    Raises DamagedFile.
+    floors: forgotten one by one. Raises DamagedFile.
     """
-    at = _root(floors[FLOORS])
+    top = floors[FLOORS]
+    at = _root(top)
     steps = residual.take(source(0), np.full(len(at[0]), ROOT_CLASS, np.uint8))
-    _set_root(floors[FLOORS], at, np.cumsum(steps), lattice)
+    whole = np.cumsum(steps, dtype=np.int64)
 
-    def residuals(_: np.ndarray, classes: np.ndarray, j: int, *__: np.ndarray) -> np.ndarray:
-        return residual.take(source(octave(j)), classes)
+    def differences(predictions: np.ndarray, classes: np.ndarray, j: int, *_: np.ndarray) -> np.ndarray:
+        found = residual.take(source(octave(j)), classes)
+        for some in pieces(len(found), POINTS):
+            found[some] = _difference(predictions[some], found[some].astype(np.int64), j)
+        return found
 
-    _descend(floors, lattice, predict, residuals, implementation, 3 * lod)
+    above = _top(top, at, whole, lattice)
+    return _descend(floors, above, lattice, predict, differences, implementation, 3 * lod)
 
 
 def octave(j: int) -> int:
@@ -109,42 +121,66 @@ def octave(j: int) -> int:
     return (FLOORS - 1 - j) // 3
 
 
+def last(floors: Iterator[Cells]) -> Cells:
+    """The last floor that comes."""
+    (found,) = deque(floors, maxlen=1)
+    return found
+
+
+def _difference(predictions: np.ndarray, q: np.ndarray, j: int) -> np.ndarray:
+    return np.clip(predictions + q * STEPS[j], -TOP, TOP)
+
+
 def _descend(
     floors: list[Floor],
+    above: Cells,
     lattice: Lattice,
     predict: Predict,
-    residuals: Residuals,
+    differences: Differences,
     implementation: str,
     end: int = 0,
-) -> None:
-    for j in reversed(range(end, FLOORS)):
-        coarse, axis = floors[j + 1], AXES[j % 3]
-        share, both = shares(coarse, floors[j], axis, implementation)
-        level = coarse.level
-        gaps = Level(
-            level.low, level.table, np.zeros_like(level.values), np.zeros_like(level.active), level.coded, level.bricks
-        )
-        for phase in (0, 1):
-            at = targets(level, both, phase)
-            predictions, classes = predict(level, gaps, share, *at, j, phase)
-            found = predictions + residuals(predictions, classes, j, *at) * STEPS[j]
-            gaps.values[at] = np.clip(found, -TOP, TOP)
-            gaps.active[at] = 1
-        split(coarse, floors[j], axis, gaps.values, lattice, implementation)
+) -> Iterator[Cells]:
+    yield above
+    while len(floors) > end + 1:
+        fine = floors[-2]
+        gaps = _gaps(above, fine, lattice, predict, differences, len(floors) - 2, implementation)
+        floors.pop()
+        means = split(above, fine, AXES[(len(floors) - 1) % 3], gaps, lattice, implementation)
+        del gaps
+        above = Cells(fine, means)
+        yield above
 
 
-def true_gaps(fine: np.ndarray, coarse: Floor, axis: int, lattice: Lattice) -> np.ndarray:
-    """(R, 512) float32: companded mean of the first half less that of the second; fine: true means (R', 512)."""
-    companded = by_rows(lambda some: compand(some, lattice.knee), fine, fine.dtype)
-    first, second = halves(companded, coarse.pairs, axis)
-    return first - second
+def _gaps(
+    above: Cells,
+    fine: Floor,
+    lattice: Lattice,
+    predict: Predict,
+    differences: Differences,
+    j: int,
+    implementation: str,
+) -> np.ndarray:
+    """(R, 512) int32: the differences of the halves of a floor's cells, both of which are coded."""
+    share, both = shares(above.floor, fine, AXES[j % 3], implementation)
+    level = above.level(lattice.knee, implementation)
+    gaps = replace(level, values=np.zeros_like(level.values), active=both)
+    for phase in (0, 1):
+        at = targets(both[: above.floor.bricks], phase)
+        if phase == 1:
+            both[:, in_phase(1)] = 0  # what is left are those that are known
+        predictions, classes = predict(level, gaps, share, *at, j, phase)
+        found = differences(predictions, classes, j, *at)
+        for some in pieces(len(found), POINTS):
+            gaps.values[tuple(a[some] for a in at)] = found[some]
+    return gaps.values
 
 
 def _root(floor: Floor) -> tuple[np.ndarray, np.ndarray]:
-    return np.nonzero(floor.level.coded[: floor.level.bricks])
+    return np.nonzero(floor.counts[: floor.bricks])
 
 
-def _set_root(floor: Floor, at: tuple[np.ndarray, np.ndarray], whole: np.ndarray, lattice: Lattice) -> None:
+def _top(floor: Floor, at: tuple[np.ndarray, np.ndarray], whole: np.ndarray, lattice: Lattice) -> Cells:
     companded = np.clip(whole * STEPS[-1], 0 if lattice.positive else -TOP, TOP)
-    floor.means[at] = np.clip(expand_whole(companded, lattice.knee), -TOP, TOP)
-    floor.level.values[at] = compand_whole(floor.means[at], lattice.knee)
+    means = blank_means(floor)
+    means[at] = np.clip(expand_whole(companded, lattice.knee), -TOP, TOP)
+    return Cells(floor, means)

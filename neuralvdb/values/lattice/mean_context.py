@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from neuralvdb.values.lattice.context import FACES, ONE, TOP, Context, bit_length, gather, log2
+from neuralvdb.values.lattice.context import FACES, ONE, TOP, Context, bit_length, gather, log2, points
 from neuralvdb.values.lattice.levels import EDGE, Level
 from neuralvdb.values.lattice.means import SHARES
 
@@ -22,12 +22,15 @@ def inputs_of(phase: int) -> int:
     return 2 * (KNOWN + FACES * phase) + SCALES
 
 
-def targets(level: Level, split: np.ndarray, phase: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (n,) and places (n,) of a phase's cells, in order; split: (R, 512) bool, whether both halves hold voxels."""
-    place = np.stack(np.unravel_index(np.arange(EDGE**3), (EDGE,) * 3), 1)
-    keep = place.sum(1) % 2 == phase
-    row, index = np.nonzero(split[: level.bricks, keep])
-    return row, np.nonzero(keep)[0][index]
+def targets(split: np.ndarray, phase: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (n,) int32 and places (n,) int16 of a phase's cells, in order; split: (B, 512) uint8, whether both halves
+    hold voxels."""
+    return points(split, in_phase(phase))
+
+
+def in_phase(phase: int) -> np.ndarray:
+    """(512,) bool: the places of a phase."""
+    return np.indices((EDGE,) * 3).sum(0).reshape(-1) % 2 == phase
 
 
 def offsets(axis: int) -> tuple[np.ndarray, np.ndarray]:

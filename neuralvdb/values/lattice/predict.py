@@ -36,7 +36,7 @@ class Predictor(_Networks):
     def __call__(
         self, level: Level, row: np.ndarray, place: np.ndarray, k: int, axis: int, phase: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Predictions (n,) int64 in lattice units and classes (n,) uint8 of points of level k."""
+        """Predictions (n,) int32 in lattice units and classes (n,) uint8 of points of level k."""
         return self._phase(level, row, place, (min(k, FINEST - 1), axis, phase), STEPS[k])
 
     def _reference(
@@ -47,14 +47,14 @@ class Predictor(_Networks):
     def _native(
         self, level: Level, row: np.ndarray, place: np.ndarray, key: tuple[int, int, int], step: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        predictions, classes = np.empty(len(row), np.int64), np.empty(len(row), np.uint8)
+        predictions, classes = np.empty(len(row), np.int32), np.empty(len(row), np.uint8)
         _lattice.predict(
             level.table,
             level.cells.astype(np.int32),
             level.values,
             level.active,
-            row.astype(np.int32),
-            place.astype(np.int16),
+            row,
+            place,
             *key[1:],
             step,
             self._prepared[key],
@@ -71,7 +71,7 @@ class MeanPredictor(_Networks):
     def __call__(
         self, level: Level, gaps: Level, share: np.ndarray, row: np.ndarray, place: np.ndarray, j: int, phase: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Predicted differences (n,) int64 in lattice units and classes (n,) uint8 of cells to be split to floor j."""
+        """Predicted differences (n,) int32 in lattice units and classes (n,) uint8 of cells to be split to floor j."""
         key = (min(j // 3, FINEST - 1), AXES[j % 3], phase)
         return self._phase(level, gaps, share, row, place, key, mean.STEPS[j])
 
@@ -80,7 +80,7 @@ class MeanPredictor(_Networks):
         return network.predict(self._networks[key], seen)
 
     def _native(self, level, gaps, share, row, place, key, step) -> tuple[np.ndarray, np.ndarray]:
-        predictions, classes = np.empty(len(row), np.int64), np.empty(len(row), np.uint8)
+        predictions, classes = np.empty(len(row), np.int32), np.empty(len(row), np.uint8)
         _lattice.predict_mean(
             level.table,
             level.cells.astype(np.int32),
@@ -89,8 +89,8 @@ class MeanPredictor(_Networks):
             gaps.values,
             gaps.active,
             share,
-            row.astype(np.int32),
-            place.astype(np.int16),
+            row,
+            place,
             *key[1:],
             step,
             self._prepared[key],

@@ -1,4 +1,4 @@
-"""The trained predictors that come with the package: networks and tables of each family of fields."""
+"""Trained predictors: networks and tables of each family of fields; those that come with the package."""
 
 from __future__ import annotations
 
@@ -16,70 +16,95 @@ from neuralvdb.values.lattice.predict import FINEST
 FAMILIES = ("fog", "velocity", "levelset", "fog-mean")  # -mean: for the mean lattice
 SAMPLE_FAMILIES = tuple(family for family in FAMILIES if not family.endswith("-mean"))
 _FILE = Path(__file__).with_name("priors.npz")
-_PARTS = tuple(Network.__dataclass_fields__)
+PARTS = tuple(Network.__dataclass_fields__)
+Key = tuple[int, int, int]  # (level, axis, phase)
 
 
 @dataclass(frozen=True)
 class Prior:
     """A family's networks by (level, axis, phase), its tables, and 8 bytes that tell them from any others."""
 
-    networks: dict[tuple[int, int, int], Network]
+    networks: dict[Key, Network]
     tables: Tables
     identity: bytes
 
 
+@dataclass(frozen=True)
+class Library:
+    """Priors that go together. families: by name, one archive may not need all; digests: of every one of FAMILIES, 8
+    bytes each; freq: the frequencies of all families, in order, (families x classes, 64) uint16: rows that a file may
+    choose from."""
+
+    families: dict[str, Prior]
+    digests: tuple[bytes, ...]
+    freq: np.ndarray
+
+    @functools.cached_property
+    def identity(self) -> bytes:
+        """8 bytes that tell it from any other library."""
+        return xxhash.xxh3_64_digest(b"".join(self.digests) + self.freq.tobytes())
+
+    def only(self, families: set[str]) -> Library:
+        """The same, without the networks of other families."""
+        return Library({name: self.families[name] for name in FAMILIES if name in families}, self.digests, self.freq)
+
+
 @functools.cache
-def load(family: str) -> Prior:
-    """The prior of one of FAMILIES."""
+def shipped() -> Library:
+    """The priors that come with the package."""
     with np.load(_FILE, allow_pickle=False) as arrays:
-        return _unpack({name: arrays[f"{family}.{name}"] for name in _names()})
+        found = {family: {name: arrays[f"{family}.{name}"] for name in names()} for family in FAMILIES}
+    return library({family: unpack(parts) for family, parts in found.items()})
 
 
-@functools.cache
-def all_tables() -> np.ndarray:
-    """The frequencies of all families, in order, (families x classes, 64) uint16: rows that a file may choose from."""
-    return np.concatenate([load(family).tables.freq for family in FAMILIES])
+def library(families: dict[str, Prior]) -> Library:
+    """The library of a prior for each of FAMILIES."""
+    freq = np.concatenate([families[family].tables.freq for family in FAMILIES])
+    return Library(families, tuple(families[family].identity for family in FAMILIES), freq)
 
 
-@functools.cache
-def identity(family: str) -> bytes:
-    """8 bytes that tell a family's networks and everybody's tables from any others."""
-    return xxhash.xxh3_64_digest(load(family).identity + all_tables().tobytes())
+def load(family: str) -> Prior:
+    """The shipped prior of one of FAMILIES."""
+    return shipped().families[family]
 
 
 def save(path: Path, priors: dict[str, Prior]) -> None:
     """Writes priors of all families to a file that load() can read."""
-    arrays = {f"{family}.{name}": a for family, prior in priors.items() for name, a in _pack(prior).items()}
+    arrays = {f"{family}.{name}": a for family, prior in priors.items() for name, a in pack(prior).items()}
     np.savez_compressed(path, **arrays)
 
 
-def make(networks: dict[tuple[int, int, int], Network], tables: Tables) -> Prior:
+def make(networks: dict[Key, Network], tables: Tables) -> Prior:
     """A prior with its identity."""
-    return _unpack(_pack(Prior(networks, tables, b"")))
+    return unpack(pack(Prior(networks, tables, b"")))
 
 
-def _names() -> list[str]:
-    return ["tables"] + [f"{phase}.{part}" for phase in (0, 1) for part in _PARTS]
-
-
-def _keys(phase: int) -> list[tuple[int, int, int]]:
+def keys_of(phase: int) -> list[Key]:
+    """The networks of a phase, in order."""
     return [(k, axis, phase) for k in range(FINEST) for axis in range(3)]
 
 
-def _pack(prior: Prior) -> dict[str, np.ndarray]:
+def names() -> list[str]:
+    """Of the arrays that a prior is, in order."""
+    return ["tables"] + [f"{phase}.{part}" for phase in (0, 1) for part in PARTS]
+
+
+def pack(prior: Prior) -> dict[str, np.ndarray]:
+    """The arrays of a prior by name: tables, and the parts of the networks of each phase together."""
     found = {"tables": prior.tables.freq}
     for phase in (0, 1):
-        for part in _PARTS:
-            found[f"{phase}.{part}"] = np.stack([getattr(prior.networks[key], part) for key in _keys(phase)])
+        for part in PARTS:
+            found[f"{phase}.{part}"] = np.stack([getattr(prior.networks[key], part) for key in keys_of(phase)])
     return found
 
 
-def _unpack(arrays: dict[str, np.ndarray]) -> Prior:
+def unpack(arrays: dict[str, np.ndarray]) -> Prior:
+    """The prior of such arrays, with its identity. Raises ValueError on frequencies that are none."""
     networks = {}
     for phase in (0, 1):
-        for i, key in enumerate(_keys(phase)):
-            networks[key] = Network(*(arrays[f"{phase}.{part}"][i] for part in _PARTS))
+        for i, key in enumerate(keys_of(phase)):
+            networks[key] = Network(*(arrays[f"{phase}.{part}"][i] for part in PARTS))
     state = xxhash.xxh3_64()
-    for name in _names():
+    for name in names():
         state.update(np.ascontiguousarray(arrays[name]).tobytes())
     return Prior(networks, Tables(arrays["tables"]), state.digest())

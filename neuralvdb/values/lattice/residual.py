@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from neuralvdb.archive.rans import MAX_WIDTH, Decoder, Encoder, Tables
+from neuralvdb.values.lattice.levels import POINTS, pieces
 from neuralvdb.values.lattice.network import CLASSES
 
 ESCAPE = 63
@@ -28,32 +29,55 @@ class Record:
 
     def __init__(self) -> None:
         self.counts = np.zeros((CLASSES, ESCAPE + 1), np.int64)  # of symbols by class
-        self._batches: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._batches: list[list[tuple[np.ndarray, np.ndarray]]] = [[]]
 
     def put(self, residuals: np.ndarray, classes: np.ndarray) -> None:
-        """Appends residuals (n,) int64, within MAX_RESIDUAL, with their classes (n,) uint8."""
-        symbols = np.minimum(_folded(residuals, classes), ESCAPE).astype(np.uint8)
-        pairs = classes.astype(np.int64) * (ESCAPE + 1) + symbols
+        """Adds residuals (n,) int64, within MAX_RESIDUAL, with their classes (n,) uint8, to the last batch."""
+        if not len(residuals):
+            return
+        pairs = classes.astype(np.int64) * (ESCAPE + 1) + _symbols(residuals, classes)
         self.counts += np.bincount(pairs, minlength=self.counts.size).reshape(self.counts.shape)
-        small = len(residuals) == 0 or np.abs(residuals).max() < 1 << 15
-        self._batches.append((residuals.astype(np.int16 if small else np.int32), classes, symbols))
+        kind = np.min_scalar_type(-1 - int(np.abs(residuals).max()))
+        self._batches[-1].append((residuals.astype(kind), classes.copy()))
+
+    def end(self) -> None:
+        """Ends a batch."""
+        self._batches.append([])
 
     def written(self, tables: Tables) -> Encoder:
-        """An encoder with all of them."""
+        """An encoder with all batches that have ended, which are forgotten."""
         out = Encoder(tables)
-        for kept, classes, symbols in self._batches:
-            residuals = kept.astype(np.int32)
-            symbols = np.where(tables.freq[classes, symbols] > 0, symbols, np.uint8(ESCAPE))
-            out.put(classes, symbols)
-            width = raw_bits(classes)
-            some = width > 0
-            out.put_bits((residuals[some] & ((1 << width[some].astype(np.int32)) - 1)).astype(np.uint32), width[some])
-            rare = symbols == ESCAPE
-            escaped = _folded(residuals[rare].astype(np.int64), classes[rare]) + 1
-            sizes = np.frexp(escaped.astype(np.float64))[1].astype(np.uint8)
-            out.put_bits(sizes.astype(np.uint32), np.full(len(sizes), _WIDTH_BITS, np.uint8))
-            out.put_bits(escaped.astype(np.uint32), sizes)
+        self._batches.pop()
+        while self._batches:
+            parts = self._batches.pop(0)
+            if parts:
+                _write(out, tables, *(np.concatenate(part) for part in zip(*parts, strict=True)))
         return out
+
+
+def _write(out: Encoder, tables: Tables, residuals: np.ndarray, classes: np.ndarray) -> None:
+    """Appends a batch: all symbols, all low bits, all sizes of escaped values, all escaped values."""
+    parts: list[tuple[np.ndarray, ...]] = []
+    for some in pieces(len(residuals), POINTS):
+        q, c = residuals[some].astype(np.int32), classes[some]
+        symbols = _symbols(q, c)
+        symbols = np.where(tables.freq[c, symbols] > 0, symbols, np.uint8(ESCAPE))
+        width = raw_bits(c)
+        low = width > 0
+        bits = (q[low] & ((1 << width[low].astype(np.int32)) - 1)).astype(np.uint32)
+        rare = symbols == ESCAPE
+        parts.append((symbols, bits, width[low], (_folded(q[rare].astype(np.int64), c[rare]) + 1).astype(np.uint32)))
+    symbols, bits, width, escaped = (np.concatenate(part) for part in zip(*parts, strict=True))
+    sizes = np.frexp(escaped.astype(np.float64))[1].astype(np.uint8)
+    out.put(classes, symbols)
+    out.put_bits(bits, width)
+    out.put_bits(sizes.astype(np.uint32), np.full(len(sizes), _WIDTH_BITS, np.uint8))
+    out.put_bits(escaped, sizes)
+
+
+def _symbols(residuals: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """(n,) uint8, whatever is too large escaped."""
+    return np.minimum(_folded(residuals, classes), ESCAPE).astype(np.uint8)
 
 
 def _folded(residuals: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -62,13 +86,20 @@ def _folded(residuals: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
 
 def take(source: Decoder, classes: np.ndarray) -> np.ndarray:
-    """The residuals (n,) int64 of a batch of a Record. Raises DamagedFile."""
+    """The residuals (n,) int32 of a batch of a Record. Raises DamagedFile."""
     symbols = source.take(classes)
-    width = raw_bits(classes)
-    low = source.take_bits(width).astype(np.int64)
-    folded = symbols.astype(np.int64)
-    escaped = symbols == ESCAPE
-    sizes = source.take_bits(np.full(int(escaped.sum()), _WIDTH_BITS, np.uint8)).astype(np.uint8)
-    folded[escaped] = source.take_bits(np.minimum(sizes, MAX_WIDTH)).astype(np.int64) - 1
-    high = np.where(folded & 1, -(folded + 1) // 2, folded // 2)
-    return (high << width) + low
+    found = np.empty(len(symbols), np.int32)
+    for some in pieces(len(symbols), POINTS):
+        found[some] = source.take_bits(raw_bits(classes[some]))
+    rare = np.nonzero(symbols == ESCAPE)[0]
+    sizes = source.take_bits(np.full(len(rare), _WIDTH_BITS, np.uint8)).astype(np.uint8)
+    escaped = source.take_bits(np.minimum(sizes, MAX_WIDTH)).astype(np.int64) - 1
+    for some in pieces(len(symbols), POINTS):
+        found[some] += (_unfolded(symbols[some].astype(np.int64)) << raw_bits(classes[some])).astype(np.int32)
+    low = found[rare] & ((1 << raw_bits(classes[rare]).astype(np.int32)) - 1)
+    found[rare] = (_unfolded(escaped) << raw_bits(classes[rare])) + low
+    return found
+
+
+def _unfolded(folded: np.ndarray) -> np.ndarray:
+    return np.where(folded & 1, -(folded + 1) // 2, folded // 2)

@@ -14,8 +14,8 @@ import numpy as np
 from neuralvdb.archive.rans import Decoder
 from neuralvdb.values.lattice import residual
 from neuralvdb.values.lattice.context import targets
-from neuralvdb.values.lattice.domain import Domain, Lattice, exact_of, rows_of
-from neuralvdb.values.lattice.levels import LEVELS, LIMIT, Level, build, refine
+from neuralvdb.values.lattice.domain import Domain, Lattice, Leaves
+from neuralvdb.values.lattice.levels import EDGE, LEVELS, LIMIT, POINTS, ROWS, Level, build, pieces, refine, voxels
 from neuralvdb.values.lattice.predict import Predictor
 from neuralvdb.values.lattice.residual import Record
 from neuralvdb.values.lattice.steps import STEPS
@@ -24,40 +24,54 @@ from neuralvdb.volume.grid import Tree
 ROOT_CLASS = 40  # 64 steps: nothing is known about the coarsest points but their neighbour in order
 
 
-def levels_of(tree: Tree, part: Domain, component: int, lattice: Lattice) -> tuple[list[np.ndarray], list[Level]]:
-    """Exact lattice values (bricks, 512) float64 of each level, and the levels as a decoder begins with."""
-    decoded = blank(tree, part, component, lattice)
-    base = decoded[0]
-    exact = np.concatenate([exact_of(tree, part, component, lattice), base.values[base.bricks :].astype(np.float64)])
-    true = build(base.low, base.table, exact, base.active, base.coded, base.bricks)
-    return [level.values for level in true], decoded
+Exact = Callable[[int, np.ndarray, np.ndarray], np.ndarray]  # (level, rows, places) -> (n,) float64
+
+
+def levels_of(tree: Tree, part: Domain, component: int, lattice: Lattice) -> tuple[Exact, list[Level]]:
+    """What gives the exact lattice values of points of a level, and the levels as a decoder begins with."""
+    leaves, decoded = Leaves.of(tree, part, component), blank(tree, part, component, lattice)
+
+    def exact(k: int, row: np.ndarray, place: np.ndarray) -> np.ndarray:
+        at = (row, place) if k == 0 else voxels(decoded[k], k, decoded[0], row, place)
+        return lattice.exact(leaves.points(*at))
+
+    return exact, decoded
 
 
 def blank(tree: Tree, part: Domain, component: int, lattice: Lattice) -> list[Level]:
     """The levels as a decoder begins with: what is coded is 0."""
-    values, active, coded = rows_of(tree, part, component, lattice)
-    values = np.where(coded != 0, 0, values).astype(np.int32)
-    return build(part.low, part.table, values, active, coded, len(part.leaves))
+    leaves = Leaves.of(tree, part, component)
+    count = len(leaves)
+    values = np.empty((count + len(leaves.constants), EDGE**3), np.int32)
+    active = np.empty(values.shape, np.uint8)
+    for some in pieces(count, ROWS):
+        active[some] = on = leaves.on(some)
+        values[some] = np.where(on, 0, lattice.nearest(leaves.rows(some)))
+    values[count:] = lattice.nearest(leaves.constants)[:, None]
+    active[count:] = leaves.constants_active[:, None]
+    return build(Level(part.low, part.table, values, active, active[:count]))
 
 
-def encode(exact: list[np.ndarray], decoded: list[Level], predictor: Predictor, out: Sequence[Record]) -> None:
+def encode(exact: Exact, decoded: list[Level], predictor: Predictor, out: Sequence[Record]) -> None:
     """Appends one component to the records of its octaves and leaves its decoded values in decoded[0].
 
-    exact: for each level (bricks, 512) float64, values in lattice units. decoded: the levels, as the decoder will
-    begin with them: values known only of points that are not coded.
+    decoded: the levels, as the decoder will begin with them: values known only of points that are not coded.
     """
     top = LEVELS - 1
     at = _root(decoded[top])
-    whole = np.rint(_finite(exact[top][at]) / STEPS[top]).astype(np.int64)
+    whole = np.rint(_finite(exact(top, *at)) / STEPS[top]).astype(np.int64)
     out[0].put(np.diff(whole, prepend=0), np.full(len(whole), ROOT_CLASS, np.uint8))
+    out[0].end()
     decoded[top].values[at] = whole * STEPS[top]
     for k, axis, phase in _order(decoded):
-        at = targets(decoded[k], axis, phase)
-        predictions, classes = predictor(decoded[k], *at, k, axis, phase)
-        error = (_finite(exact[k][at]) - predictions) / STEPS[k]
-        q = np.clip(np.rint(error), -residual.MAX_RESIDUAL, residual.MAX_RESIDUAL).astype(np.int64)
-        out[octave(k)].put(q, classes)
-        decoded[k].values[at] = _clamped(predictions + q * STEPS[k])
+        row, place = targets(decoded[k], axis, phase)
+        predictions, classes = predictor(decoded[k], row, place, k, axis, phase)
+        for some in pieces(len(row), POINTS):
+            error = (_finite(exact(k, row[some], place[some])) - predictions[some]) / STEPS[k]
+            q = np.clip(np.rint(error), -residual.MAX_RESIDUAL, residual.MAX_RESIDUAL).astype(np.int64)
+            out[octave(k)].put(q, classes[some])
+            decoded[k].values[row[some], place[some]] = _clamped(predictions[some] + q * STEPS[k])
+        out[octave(k)].end()
 
 
 def decode(decoded: list[Level], predictor: Predictor, source: Callable[[int], Decoder], lod: int = 0) -> None:
@@ -68,11 +82,14 @@ def decode(decoded: list[Level], predictor: Predictor, source: Callable[[int], D
     top = LEVELS - 1
     at = _root(decoded[top])
     steps = residual.take(source(0), np.full(len(at[0]), ROOT_CLASS, np.uint8))
-    decoded[top].values[at] = _clamped(np.cumsum(steps) * STEPS[top])
+    decoded[top].values[at] = _clamped(np.cumsum(steps, dtype=np.int64) * STEPS[top])
     for k, axis, phase in _order(decoded, lod):
-        at = targets(decoded[k], axis, phase)
-        predictions, classes = predictor(decoded[k], *at, k, axis, phase)
-        decoded[k].values[at] = _clamped(predictions + residual.take(source(octave(k)), classes) * STEPS[k])
+        row, place = targets(decoded[k], axis, phase)
+        predictions, classes = predictor(decoded[k], row, place, k, axis, phase)
+        q = residual.take(source(octave(k)), classes)
+        for some in pieces(len(row), POINTS):
+            found = predictions[some] + q[some].astype(np.int64) * STEPS[k]
+            decoded[k].values[row[some], place[some]] = _clamped(found)
 
 
 def octave(k: int) -> int:
@@ -90,7 +107,7 @@ def _order(decoded: list[Level], lod: int = 0) -> Iterator[tuple[int, int, int]]
 
 
 def _root(level: Level) -> tuple[np.ndarray, np.ndarray]:
-    return np.nonzero(level.coded[: level.bricks])
+    return np.nonzero(level.coded)
 
 
 def _finite(values: np.ndarray) -> np.ndarray:

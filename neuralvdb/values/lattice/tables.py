@@ -21,9 +21,8 @@ def own(family: str) -> np.ndarray:
     return (priors.FAMILIES.index(family) * CLASSES + np.arange(CLASSES)).astype(np.uint8)
 
 
-def chosen(counts: np.ndarray, family: str) -> np.ndarray:
-    """(64,) uint8: the best row of each class for counts (64, 64) of symbols by class."""
-    freq = priors.all_tables()
+def chosen(counts: np.ndarray, family: str, freq: np.ndarray) -> np.ndarray:
+    """(64,) uint8: the best row of freq (priors.Library) for each class; counts: (64, 64) of symbols by class."""
     symbols = np.arange(ESCAPE + 1)
     bits = code_lengths(freq)
     escaped = bits[:, ESCAPE:] + ((5 + np.frexp(symbols + 1.0)[1].astype(np.int64)) << 20)
@@ -33,17 +32,17 @@ def chosen(counts: np.ndarray, family: str) -> np.ndarray:
     return np.where(cost[every, rows] + _WORTH < cost[every, mine], rows, mine).astype(np.uint8)
 
 
-def dead_zones(family: str) -> np.ndarray:
+def dead_zones(family: str, freq: np.ndarray) -> np.ndarray:
     """(64,) float64: by how much residuals of each class are best rounded towards zero on the mean lattice.
 
     Rounding that minimises squared error + lambda bits moves the threshold between 0 and 1 by half of lambda times the
     bits that a 1 costs more; lambda is two thirds of what theory has for many bits, 2 ln 2 / 12 (measured best).
     """
-    bits = code_lengths(priors.load(family).tables.freq) / 2**20
+    bits = code_lengths(freq[own(family)]) / 2**20
     more = (bits[:, 1] + bits[:, 2]) / 2 - bits[:, 0]
     return np.where(raw_bits(np.arange(CLASSES, dtype=np.uint8)) > 0, 0.0, 0.04 * more).clip(0, 0.45)
 
 
-def tables_of(rows: np.ndarray) -> Tables:
+def tables_of(rows: np.ndarray, freq: np.ndarray) -> Tables:
     """The tables that rows (64,) uint8 stand for."""
-    return Tables(priors.all_tables()[rows])
+    return Tables(freq[rows])

@@ -23,11 +23,12 @@ struct Halves {
 };
 
 // Share of each cell's coded voxels that its first half has, in 1/32, and whether both halves have some.
-inline void shares(const int64_t* pairs, const int32_t* counts, int64_t rows, int axis, uint8_t* share, uint8_t* both) {
+template<typename BelowT>
+inline void shares(const int32_t* pairs, const BelowT* counts, int64_t rows, int axis, uint8_t* share, uint8_t* both) {
     const Halves halves(axis);
     for (int64_t row = 0; row < rows; ++row) {
         for (int cell = 0; cell < 512; ++cell) {
-            const int32_t* below = counts + 512 * pairs[2 * row + halves.side(cell)] + halves.first(cell);
+            const BelowT* below = counts + 512 * int64_t(pairs[2 * row + halves.side(cell)]) + halves.first(cell);
             const int32_t first = below[0], second = below[halves.stride];
             share[512 * row + cell] = uint8_t(first + second ? kShareOne * first / (first + second) : 0);
             both[512 * row + cell] = first && second;
@@ -82,21 +83,18 @@ inline int64_t largerHalf(int64_t total, int64_t middle, int64_t gap, int64_t mo
     return std::clamp(large + floorDiv(total - most * large - least * out(low), most), -top, top);
 }
 
-// Means of the floor below, companded in `below`, from those of `rows` bricks and the differences of their cells' halves.
-inline void split(const int64_t* pairs, const int32_t* counts, const uint8_t* coded, int64_t below_bricks,
-    const int32_t* means, const int32_t* middles, const int32_t* gaps, int64_t rows, int axis, const Compand& compand,
-    bool positive, int64_t top, int32_t* below_means, int32_t* below)
+// Means of the floor below from those of `rows` bricks and the differences of their cells' halves.
+template<typename BelowT>
+inline void split(const int32_t* pairs, const BelowT* counts, const int32_t* means, const int32_t* gaps, int64_t rows,
+    int axis, const Compand& compand, bool positive, int64_t top, int32_t* below)
 {
     const Halves halves(axis);
     auto put = [&](int64_t at, int64_t value) {
-        if (!coded[at]) return;
-        below_means[at] = int32_t(std::clamp(value, -top, top));
-        below[at] = int32_t(compand.in(below_means[at]));
+        if (counts[at]) below[at] = int32_t(std::clamp(value, -top, top));
     };
     for (int64_t row = 0; row < rows; ++row) {
         for (int cell = 0; cell < 512; ++cell) {
             const int64_t brick = pairs[2 * row + halves.side(cell)], from = 512 * row + cell;
-            if (brick >= below_bricks) continue;
             const int64_t at = 512 * brick + halves.first(cell), mean = means[from];
             const int64_t first = counts[at], second = counts[at + halves.stride];
             int64_t a = mean, b = mean;
@@ -104,7 +102,7 @@ inline void split(const int64_t* pairs, const int32_t* counts, const uint8_t* co
                 const int64_t total = (first + second) * mean, gap = gaps[from];
                 const bool swapped = gap < 0;
                 const int64_t most = swapped ? second : first, least = swapped ? first : second;
-                a = largerHalf(total, middles[from], swapped ? -gap : gap, most, least, compand, positive, top);
+                a = largerHalf(total, compand.in(mean), swapped ? -gap : gap, most, least, compand, positive, top);
                 b = floorDiv(total - most * a, least);
                 if (swapped) std::swap(a, b);
             }

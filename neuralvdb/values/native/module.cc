@@ -39,7 +39,7 @@ using Values = In<int32_t, nb::shape<-1, 512>>;
 using Flags = In<uint8_t, nb::shape<-1, 512>>;
 using Rows = In<int32_t, nb::ndim<1>>;
 using Places = In<int16_t, nb::ndim<1>>;
-using Predictions = nb::ndarray<int64_t, nb::ndim<1>, nb::c_contig>;
+using Predictions = nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig>;
 using Classes = nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig>;
 
 LevelView toLevel(const Table& table, const Cells& cells, const Values& values, const Flags& active) {
@@ -79,22 +79,35 @@ void predictMean(Table table, Cells cells, Values values, Flags active, Values g
     });
 }
 
-using Pairs = In<int64_t, nb::shape<-1, 2>>;
+using Pairs = In<int32_t, nb::shape<-1, 2>>;
+using Halves8 = In<uint8_t, nb::shape<-1, 512>>;
+using Halves16 = In<uint16_t, nb::shape<-1, 512>>;
 using NewFlags = nb::ndarray<uint8_t, nb::shape<-1, 512>, nb::c_contig>;
 using NewValues = nb::ndarray<int32_t, nb::shape<-1, 512>, nb::c_contig>;
 
-void sharesOf(Pairs pairs, Values counts, int axis, NewFlags share, NewFlags both) {
+template<typename CountsT>
+void sharesOf(Pairs pairs, CountsT counts, int axis, NewFlags share, NewFlags both) {
     if (share.shape(0) != pairs.shape(0) || both.shape(0) != pairs.shape(0)) throw nb::value_error("shares");
+    nb::gil_scoped_release release;
     shares(pairs.data(), counts.data(), int64_t(pairs.shape(0)), axis, share.data(), both.data());
 }
 
-void splitInto(Pairs pairs, Values counts, Flags coded, int64_t bricks, Values means, Values middles, Values gaps, int axis,
-    int64_t knee, bool positive, int64_t top, NewValues below_means, NewValues below)
+template<typename CountsT>
+void splitInto(Pairs pairs, CountsT counts, Values means, Values gaps, int axis, int64_t knee, bool positive, int64_t top,
+    NewValues below)
 {
     const size_t rows = means.shape(0);
-    if (pairs.shape(0) < rows || gaps.shape(0) < rows || middles.shape(0) != rows || knee < 0) throw nb::value_error("means");
-    split(pairs.data(), counts.data(), coded.data(), bricks, means.data(), middles.data(), gaps.data(), int64_t(rows), axis,
-        {knee}, positive, top, below_means.data(), below.data());
+    const bool fits = pairs.shape(0) >= rows && gaps.shape(0) >= rows && counts.shape(0) == below.shape(0);
+    if (!fits || knee < 0) throw nb::value_error("means");
+    nb::gil_scoped_release release;
+    split(pairs.data(), counts.data(), means.data(), gaps.data(), int64_t(rows), axis, {knee}, positive, top, below.data());
+}
+
+void compandInto(Values means, int64_t knee, NewValues to) {
+    if (means.shape(0) != to.shape(0) || knee < 0) throw nb::value_error("means");
+    nb::gil_scoped_release release;
+    const Compand compand{knee};
+    std::transform(means.data(), means.data() + means.size(), to.data(), [&](int32_t x) { return int32_t(compand.in(x)); });
 }
 
 } // namespace
@@ -103,6 +116,9 @@ void splitInto(Pairs pairs, Values counts, Flags coded, int64_t bricks, Values m
 NB_MODULE(_lattice, m) {
     m.def("predict", &nvdb::predict);
     m.def("predict_mean", &nvdb::predictMean);
-    m.def("shares", &nvdb::sharesOf);
-    m.def("split", &nvdb::splitInto);
+    m.def("shares", &nvdb::sharesOf<nvdb::Halves8>);
+    m.def("shares", &nvdb::sharesOf<nvdb::Halves16>);
+    m.def("split", &nvdb::splitInto<nvdb::Halves8>);
+    m.def("split", &nvdb::splitInto<nvdb::Halves16>);
+    m.def("compand", &nvdb::compandInto);
 }

@@ -16,10 +16,11 @@ namespace nvdb {
 constexpr int kEdge = 8, kKnown = 36, kFaces = 6, kScales = 3;
 constexpr int kOne = 16, kTop = 127;
 constexpr int kFirst = 48, kSecond = 32, kOutputs = 2;
+constexpr int64_t kMaxPrediction = int64_t(1) << 30;
 constexpr int kBlock = 16; // points that go through the network together
 constexpr int kMeanKnown = 45, kMeanScales = 4, kShares = 32;
 constexpr int kMaxInputs = 2 * (kMeanKnown + kFaces) + kMeanScales;
-constexpr int kPad = 3, kPadded = kEdge + 2 * kPad;
+constexpr int kNoAxis = 3, kPad = 3, kPadded = kEdge + 2 * kPad;
 
 typedef float Lanes __attribute__((vector_size(4 * kBlock)));
 typedef int32_t IntLanes __attribute__((vector_size(4 * kBlock)));
@@ -40,18 +41,19 @@ struct Net {
 };
 
 // A brick with its surroundings, `reach` points to either side of each axis, coordinates clamped to the
-// level's box, those above it mirrored if told so.
+// level's box, those of points of a pass along `axis` mirrored first (values/lattice/context.py).
 class Neighbourhood {
 public:
     explicit Neighbourhood(const std::array<int, 3>& reach): reach_(reach) {}
 
-    void load(const LevelView& level, int64_t brick, bool mirror = false) {
-        for (int axis = 0; axis < 3; ++axis) {
-            const int64_t first = level.cells[3 * brick + axis] * int64_t(kEdge) - kPad;
-            const int64_t last = level.shape[axis] * kEdge - 1;
+    void load(const LevelView& level, int64_t brick, int axis = kNoAxis) {
+        for (int a = 0; a < 3; ++a) {
+            const int64_t first = level.cells[3 * brick + a] * int64_t(kEdge) - kPad;
+            const int64_t last = level.shape[a] * kEdge - 1, turn = last - (a > axis);
             for (int i = 0; i < kPadded; ++i) {
-                const int64_t at = first + i, inside = at > last && mirror ? 2 * last - at : at;
-                at_[axis][i] = std::clamp<int64_t>(inside, 0, last);
+                int64_t at = first + i;
+                if (axis != kNoAxis) at = at > last ? 2 * turn - at : at < 0 && a != axis ? -at : at;
+                at_[a][i] = std::clamp<int64_t>(at, 0, last);
             }
         }
         for (int i = kPad - reach_[0]; i < kPad + kEdge + reach_[0]; ++i)
@@ -302,7 +304,7 @@ NVDB_CLONES inline void forward(const Net& net, const float* inputs, int32_t* ou
 // Fills `seen` point by point with gather(point, place in a Neighbourhood, lane), turns it into inputs with
 // look(inputs), and these into predictions.
 template<typename GatherT, typename LookT>
-inline void predictBlocks(const Net& net, const int16_t* places, size_t first, size_t last, int64_t* predictions,
+inline void predictBlocks(const Net& net, const int16_t* places, size_t first, size_t last, int32_t* predictions,
     uint8_t* classes, Seen& seen, GatherT gather, LookT look)
 {
     alignas(64) float inputs[kMaxInputs * kBlock] = {};
@@ -317,7 +319,8 @@ inline void predictBlocks(const Net& net, const int16_t* places, size_t first, s
         forward(net, inputs, out);
         for (int lane = 0; lane < count; ++lane) {
             const int64_t offset = std::clamp(out[lane], -(1 << 13), 1 << 13);
-            predictions[i + lane] = seen.base[lane] + ((offset << seen.exponent[lane]) >> 8);
+            const int64_t found = seen.base[lane] + ((offset << seen.exponent[lane]) >> 8);
+            predictions[i + lane] = int32_t(std::clamp<int64_t>(found, -kMaxPrediction, kMaxPrediction));
             classes[i + lane] = uint8_t(std::clamp<int64_t>(((seen.scale[lane] + out[kBlock + lane]) >> 2) + 16, 0, 63));
         }
     }
@@ -325,7 +328,7 @@ inline void predictBlocks(const Net& net, const int16_t* places, size_t first, s
 
 // Predictions and classes of points `first` to `last`, which must be sorted by row.
 inline void predictRange(const LevelView& level, const Net& net, const int32_t* rows, const int16_t* places, size_t first,
-    size_t last, int axis, int phase, int64_t step, int64_t* predictions, uint8_t* classes)
+    size_t last, int axis, int phase, int64_t step, int32_t* predictions, uint8_t* classes)
 {
     const auto offsets = stencil(axis, phase);
     const int count = int(offsets.size());
@@ -337,7 +340,7 @@ inline void predictRange(const LevelView& level, const Net& net, const int32_t* 
     int64_t loaded = -1;
     predictBlocks(net, places, first, last, predictions, classes, *seen,
         [&](size_t point, int from, int lane) {
-            if (rows[point] != loaded) near->load(level, loaded = rows[point], /*mirror=*/true);
+            if (rows[point] != loaded) near->load(level, loaded = rows[point], axis);
             for (int i = 0; i < count; ++i) {
                 at(seen->values[i])[lane] = near->value(from + offsets[i]);
                 at(seen->active[i])[lane] = near->active(from + offsets[i]);
@@ -349,7 +352,7 @@ inline void predictRange(const LevelView& level, const Net& net, const int32_t* 
 // The same for cells of the mean lattice; `gaps` has the differences known so far.
 inline void predictMeanRange(const LevelView& level, const LevelView& gaps, const uint8_t* share, const Net& net,
     const int32_t* rows, const int16_t* places, size_t first, size_t last, int axis, int phase, int64_t step,
-    int64_t* predictions, uint8_t* classes)
+    int32_t* predictions, uint8_t* classes)
 {
     const int stride[3] = {kPadded * kPadded, kPadded, 1};
     const int units[3] = {stride[axis], stride[axis == 0 ? 1 : 0], stride[axis == 2 ? 1 : 2]};

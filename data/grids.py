@@ -1,0 +1,68 @@
+"""VDB grids from the tensors that the scripts of this folder make."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from neuralvdb.volume import Tree, from_dense, write_vdb
+from neuralvdb.volume.grid import LOWER_LOG2, UPPER_LOG2, child_origins, unpack
+
+CREATOR = {"creator": "neuralvdb data/generate.py"}
+STAGGERED = {"vector_type": "contravariant relative"}
+
+
+def dilated(mask: torch.Tensor, voxels: int) -> torch.Tensor:
+    """(X, Y, Z) bool: the mask, grown by a cube that reaches `voxels` to every side."""
+    return F.max_pool3d(mask[None, None].float(), 2 * voxels + 1, 1, voxels)[0, 0] > 0
+
+
+def grid(values: torch.Tensor, name: str, active: torch.Tensor, **properties):
+    """A grid of `values` (X, Y, Z[, 3]) float32, background 0 unless told; values[0, 0, 0] is voxel (0, 0, 0)."""
+    properties = {"background": 0.0, "origin": (0, 0, 0), "metadata": CREATOR} | properties
+    return from_dense(values.cpu().numpy().astype(np.float32), name=name, active=active.cpu().numpy(), **properties)
+
+
+def blank(values: torch.Tensor, active: torch.Tensor) -> torch.Tensor:
+    """`values` (X, Y, Z[, 3]) with 0 where nothing is active, as simulators save them."""
+    return values * (active if values.ndim == 3 else active[..., None])
+
+
+def fog(values: torch.Tensor, name: str, active: torch.Tensor, voxel_size: float, half: bool):
+    """A fog volume of `values` (X, Y, Z) where `active`."""
+    return grid(blank(values, active), name, active, voxel_size=voxel_size, grid_class="fog volume", half=half)
+
+
+def vectors(values: torch.Tensor, name: str, active: torch.Tensor, voxel_size: float, half: bool, staggered: bool):
+    """A vector grid of `values` (3, X, Y, Z) where `active`: on the lower faces of voxels, or at their centres."""
+    kind = {"grid_class": "staggered", "metadata": CREATOR | STAGGERED} if staggered else {}
+    return grid(blank(values.permute(1, 2, 3, 0), active), name, active, voxel_size=voxel_size, half=half, **kind)
+
+
+def level_set_grid(distance: torch.Tensor, name: str, half_band: float, voxel_size: float, half: bool):
+    """A level set of `distance` (X, Y, Z), world units, clamped to `half_band` voxels: active where it is less."""
+    background = half_band * voxel_size
+    properties = {"voxel_size": voxel_size, "background": background, "grid_class": "level set", "half": half}
+    surface = grid(distance, name, distance.abs() < background, **properties)
+    fill_tiles(surface.tree, distance.cpu().numpy())
+    return surface
+
+
+def fill_tiles(tree: Tree, distance: np.ndarray) -> None:
+    """Gives each tile the value of `distance` (X, Y, Z) at its corner: inside the surface, minus the background."""
+    upper_origins = tree.root.child_origins
+    lower_origins = child_origins(upper_origins, tree.upper.child, UPPER_LOG2, 128)
+    nodes = ((tree.upper, upper_origins, UPPER_LOG2, 128), (tree.lower, lower_origins, LOWER_LOG2, 8))
+    for level, origins, log2dim, edge in nodes:
+        corners = child_origins(origins, ~level.child, log2dim, edge)
+        covered = (corners < distance.shape).all(axis=1)
+        tiles = ~unpack(level.child)
+        tiles[tiles] = covered
+        level.values[tiles] = distance[tuple(corners[covered].T)]
+
+
+def write(path: Path, grids: list) -> None:
+    """Write the grids as one .vdb file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_vdb(str(path), grids, compression="blosc")

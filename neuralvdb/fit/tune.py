@@ -1,0 +1,93 @@
+"""Priors tuned to files: every family that they have fields for, from what it was before."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from neuralvdb.fit.examples import Examples, Key, collect, count, joined
+from neuralvdb.fit.prior import TASKS, Field, fields_of
+from neuralvdb.fit.tables import fit_tables
+from neuralvdb.fit.train import Predictor, bits, to_floats, to_integers, train
+from neuralvdb.values.lattice import priors
+from neuralvdb.values.lattice.network import CLASSES
+from neuralvdb.values.lattice.priors import FAMILIES, Library, Prior
+
+COMPANDED = {"fog": 0.3, "velocity": 0.0, "levelset": 0.0, "fog-mean": 0.8}  # share of the lattices trained for
+NETWORKS = 18  # of a family
+_CASES, _DRAWS, _POINTS = 48, 3, 4000  # fields under lattices; lattices for a field, at most; examples of a phase
+_RATE = 2e-3
+_BELIEF = 2  # counts that a frequency of the tables before is worth
+_TESTED = 8  # one example in so many only judges
+_SEED = 0
+
+Progress = Callable[[str], None]
+
+
+def tune(
+    paths: Sequence[str | os.PathLike[str]], library: Library, *, steps: int, progress: Progress = lambda _: None
+) -> tuple[Library, dict[str, int]]:
+    """The library, tuned to .vdb files, and how many fields of each family there were. `progress` is told of every
+    network. Raises InputError, DamagedFile."""
+    torch.set_num_threads(1)  # sums in one order, so that the same files give the same weights
+    found, used = {}, {}
+    for family in FAMILIES:
+        fields = fields_of(paths, family.removesuffix("-mean"))
+        found[family] = library.families[family]
+        if fields:
+            used[family] = len(fields)
+            found[family] = _tuned(family, library.families[family], fields, steps, progress)
+        else:
+            for _ in range(NETWORKS):
+                progress(family)
+    return priors.library(found), used
+
+
+def _tuned(family: str, prior: Prior, fields: list[Field], steps: int, progress: Progress) -> Prior:
+    task, make_lattice = TASKS["mean" if family.endswith("-mean") else "sample"]
+    rng = np.random.default_rng(_SEED)
+    fields = fields[:: max(1, len(fields) // _CASES)]
+    drawn = [
+        (item.tree, item.component, make_lattice(item, rng.random() < COMPANDED[family], rng))
+        for item in fields
+        for _ in range(max(1, min(_DRAWS, _CASES // len(fields))))
+    ]
+    examples: dict[Key, list[Examples]] = {}
+    for case in drawn:
+        for key, parts in collect(task, *case, prior.networks, rng, _POINTS).items():
+            examples.setdefault(key, []).extend(parts)
+    networks = dict(prior.networks)
+    for key in networks:
+        if key in examples:
+            networks[key] = _better(to_floats(networks[key]), joined(examples[key]), steps)
+        progress(family)
+    counts = prior.tables.freq.astype(np.int64) * _BELIEF
+    for case in drawn:
+        count(task, *case, networks, counts)
+    return priors.make(networks, fit_tables(counts.reshape(CLASSES, -1)))
+
+
+def _better(before: Predictor, examples: Examples, steps: int):
+    """The network after training, or before if that is better for examples that were not trained on."""
+    tested = np.arange(len(examples.target)) % _TESTED == 0
+    mine, test = (
+        Examples(*(getattr(examples, name)[which] for name in Examples.__dataclass_fields__))
+        for which in (~tested, tested)
+    )
+    old = to_integers(before)
+    if not len(mine.target):
+        return old
+    inputs = examples.inputs.shape[1]
+    ways = [(np.arange(inputs), np.ones(inputs + 1, np.float32))]
+    cost = _cost(before, test)
+    after = train(mine, ways, steps=steps, seed=_SEED, rate=_RATE, start=before)
+    return to_integers(after) if _cost(after, test) < cost else old
+
+
+def _cost(model: Predictor, examples: Examples) -> float:
+    data = (examples.inputs / np.float32(16), examples.target, examples.ratio, examples.scale)
+    with torch.no_grad():
+        return float(bits(model, *(torch.from_numpy(a) for a in data)).sum())

@@ -1,0 +1,119 @@
+"""Networks refined to a grid: which they begin with, and how they differ from those (layout in archive/SPEC.md).
+
+A network changes in four groups: its first and its second layer, and what makes each of its two outputs, the last layer
+and the linear path. A change is a number of quanta, coded like a residual of the class that suits the group; a bias,
+being the weight of an input of 1.0, changes in quanta 16 times as large.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
+from neuralvdb.archive.rans import Decoder
+from neuralvdb.values.lattice import network, priors, residual
+from neuralvdb.values.lattice.context import ONE
+from neuralvdb.values.lattice.network import Network
+from neuralvdb.values.lattice.priors import Key, Library
+
+FIRST, SECOND, OFFSET, SCALE = GROUPS = range(4)
+QUANTA = (1, 4, 16, 64)
+KEYS = (*priors.keys_of(0), *priors.keys_of(1))
+_CLASS_BITS = 6
+_BYTE = np.dtype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What becomes of a network. donor: the family whose network it begins with; quanta: which of QUANTA, and classes:
+    that of the residuals, of every group that changes; steps: (n,) int64, weights, then biases, in quanta (of the last
+    layer and the linear path: weights, bias, weights)."""
+
+    donor: str
+    classes: dict[int, int]
+    quanta: dict[int, int]
+    steps: dict[int, np.ndarray]
+
+
+Refinement = dict[Key, Change]
+
+
+def changed(net: Network, change: Change) -> Network:
+    """The network after a change. Raises ValueError where its sums might not be exact."""
+    wide = Network(*(getattr(net, part).astype(np.int64) for part in priors.PARTS))
+    for group, steps in change.steps.items():
+        at = 0
+        for array, unit in _arrays(wide, group):
+            array += steps[at : at + array.size].reshape(array.shape) * (unit * QUANTA[change.quanta[group]])
+            at += array.size
+    network.check(wide)
+    return Network(*(getattr(wide, part).astype(getattr(net, part).dtype) for part in priors.PARTS))
+
+
+def networks(family: str, library: Library, refinement: Refinement) -> dict[Key, Network]:
+    """The networks of a family, refined. Raises ValueError as changed() does."""
+    found = library.families[family].networks
+    return found | {
+        key: changed(library.families[change.donor].networks[key], change) for key, change in refinement.items()
+    }
+
+
+def sizes(net: Network) -> list[int]:
+    """How many weights and biases each group has."""
+    return [sum(array.size for array, _ in _arrays(net, group)) for group in GROUPS]
+
+
+def flat(net: Network, group: int) -> np.ndarray:
+    """(n,) float64 weights of a group in the order of its steps, biases in units that are worth ONE."""
+    return np.concatenate([array.reshape(-1) / float(unit) for array, unit in _arrays(net, group)])
+
+
+def put(out: FieldWriter, family: str, library: Library, refinement: Refinement) -> None:
+    """Appends a refinement."""
+    head = np.zeros((len(KEYS), 1 + len(GROUPS)), np.uint8)
+    record = residual.Record()
+    for row, key in zip(head, KEYS, strict=True):
+        if key not in refinement:
+            continue
+        change = refinement[key]
+        row[0] = (priors.FAMILIES.index(change.donor) - priors.FAMILIES.index(family)) % 256
+        for group in sorted(change.steps):
+            row[1 + group] = change.classes[group] | change.quanta[group] << _CLASS_BITS
+            record.put(change.steps[group], np.full(len(change.steps[group]), change.classes[group], np.uint8))
+            record.end()
+    put_array(out, head.reshape(-1))
+    out.put_bytes(record.written(library.families[family].tables).finish())
+
+
+def take(source: FieldReader, where: str, family: str, library: Library) -> dict[Key, Network]:
+    """The networks of a family as put() has refined them. Raises DamagedFile."""
+    head = take_array(source, _BYTE, len(KEYS) * (1 + len(GROUPS))).reshape(len(KEYS), -1)
+    decoder = Decoder(source.take_bytes(), library.families[family].tables, where)
+    found = dict(library.families[family].networks)
+    for row, key in zip(head.tolist(), KEYS, strict=True):
+        donor = (row[0] + priors.FAMILIES.index(family)) % 256
+        name = priors.FAMILIES[donor] if donor < len(priors.FAMILIES) else ""
+        if name not in library.families or name.endswith("-mean") != family.endswith("-mean"):
+            raise source.damaged("a network begins with one that is not there")
+        net = library.families[name].networks[key]
+        codes = {group: code for group, code in zip(GROUPS, row[1:], strict=True) if code}
+        classes = {group: code & (1 << _CLASS_BITS) - 1 for group, code in codes.items()}
+        steps = {g: residual.take(decoder, np.full(sizes(net)[g], c, np.uint8)) for g, c in classes.items()}
+        quanta = {group: code >> _CLASS_BITS for group, code in codes.items()}
+        try:
+            found[key] = changed(net, Change(name, classes, quanta, steps))
+        except ValueError as error:
+            raise source.damaged(str(error)) from error
+    decoder.finish()
+    return found
+
+
+def _arrays(net: Network, group: int) -> list[tuple[np.ndarray, int]]:
+    """Views of a group's weights and biases, in the order of its steps, and how much a quantum of each is."""
+    if group in (FIRST, SECOND):
+        weights, biases = ((net.w1, net.b1), (net.w2, net.b2))[group]
+        return [(weights, 1), (biases, ONE)]
+    row = group - OFFSET
+    return [(net.w3[row], 1), (net.b3[row : row + 1], ONE), (net.linear[row], 1)]

@@ -1,0 +1,107 @@
+"""`nvdb train`, --priors, --embed-priors and --effort from the command line."""
+
+import numpy as np
+import pytest
+
+import neuralvdb
+from neuralvdb.volume import from_dense, write_vdb
+
+
+@pytest.fixture(scope="session")
+def fog(tmp_path_factory):
+    """A .vdb file of a fog of 28,000 voxels."""
+    x, y, z = np.indices((30, 31, 30)) / 6
+    noise = np.random.default_rng(0).normal(0, 0.05, x.shape)
+    values = (3 + np.sin(x) * np.cos(y) + np.sin(z) + noise).astype(np.float32)
+    path = tmp_path_factory.mktemp("fog") / "fog.vdb"
+    write_vdb(path, [from_dense(values, name="density", active=np.ones(values.shape, bool))])
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained(fog):
+    """What `nvdb train` makes of it in a few steps."""
+    path = fog.with_name("my.priors")
+    report = neuralvdb.train([fog], path, steps=20)
+    assert report.fields == {"fog": 1, "fog-mean": 1}
+    return path
+
+
+def test_training_gives_priors_that_archives_name(run, run_json, fog, tmp_path):
+    said = run("train", fog, "-o", "my.priors", "--steps", "3").stdout
+    (report,) = run_json("train", fog, "-o", "again.priors", "--steps", "3")["results"]
+    assert report["priors"] in said
+    assert (tmp_path / "my.priors").read_bytes() == (tmp_path / "again.priors").read_bytes()
+    run("train", fog, "-o", "my.priors", code=6)
+    run("compress", fog, "-o", "a.neuralvdb", "--rel-error", "1%", "--priors", "my.priors")
+    error = run("decompress", "a.neuralvdb", code=12).stderr
+    assert error.count("\n") == 1
+    assert report["priors"] in error
+    assert "--priors" in error
+    assert not (tmp_path / "a.vdb").exists()
+    assert report["priors"] in run("info", "a.neuralvdb").stdout
+    run("verify", "a.neuralvdb", code=12)
+    run("verify", "a.neuralvdb", fog, "--priors", "my.priors")
+    run("diff", "a.neuralvdb", fog, "--priors", "my.priors", code=10)
+    run("decompress", "a.neuralvdb", "--priors", "my.priors")
+
+
+def test_trained_priors_code_their_own_file_in_less(run_json, fog, trained):
+    sizes = []
+    for options in ((), ("--priors", trained)):
+        (report,) = run_json("compress", fog, "-o", "a", "--force", "--rel-error", "1%", *options)["results"]
+        sizes.append(report["archive_size"])
+    assert sizes[1] < sizes[0]
+
+
+def test_embedded_priors_need_no_file(run, fog, trained, tmp_path):
+    run("compress", fog, "-o", "a.neuralvdb", "--rel-error", "1%", "--priors", trained, "--embed-priors")
+    run("verify", "a.neuralvdb", fog)
+    run("decompress", "a.neuralvdb")
+    assert "needs the priors" not in run("info", "a.neuralvdb").stdout
+
+
+def test_training_needs_something_to_learn_from(run, tmp_path):
+    write_vdb(
+        tmp_path / "tiny.vdb", [from_dense(np.ones((4, 4, 4), np.float32), name="a", active=np.ones((4,) * 3, bool))]
+    )
+    assert "no grid to learn from" in run("train", "tiny.vdb", "-o", "x", code=3).stderr
+    run("train", "tiny.vdb", "-o", "x", "--steps", "0", code=2)
+    run("train", "missing.vdb", "-o", "x", code=3)
+    (tmp_path / "bad.vdb").write_bytes(b"no vdb at all")
+    run("train", "bad.vdb", "-o", "x", code=4)
+    assert not (tmp_path / "x").exists()
+
+
+def test_training_without_torch_says_what_to_install(monkeypatch, fog, tmp_path):
+    monkeypatch.setitem(__import__("sys").modules, "neuralvdb.fit.tune", None)
+    with pytest.raises(neuralvdb.errors.Unsupported, match="pip install torch"):
+        neuralvdb.train([fog], tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("priors", ["missing", "fog.vdb", "cut"])
+def test_files_that_are_no_priors(run, fog, trained, tmp_path, priors):
+    (tmp_path / "fog.vdb").write_bytes(fog.read_bytes())
+    (tmp_path / "cut").write_bytes(trained.read_bytes()[:5000])
+    code = 3 if priors == "missing" else 4
+    error = run("compress", fog, "-o", "a", "--rel-error", "1%", "--priors", priors, code=code).stderr
+    assert error.startswith(f"nvdb: {priors}: ")
+    assert not (tmp_path / "a").exists()
+
+
+def test_priors_are_no_volume(run, trained):
+    assert "--priors" in run("decompress", trained, code=3).stderr
+
+
+def test_no_effort_is_larger_than_none(run_json, sample):
+    sizes = []
+    for effort in ((), ("--effort", "0"), ("--effort", "4")):
+        (report,) = run_json("compress", sample, "-o", "a", "--force", "--rel-error", "0.2%", *effort)["results"]
+        sizes.append(report["archive_size"])
+    assert sizes[0] <= sizes[1]
+    assert sizes[2] <= sizes[1]
+
+
+def test_there_are_ten_efforts(run, sample):
+    assert "effort" in run("compress", sample, "-o", "a", "--effort", "10", code=2).stderr

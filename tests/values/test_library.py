@@ -1,0 +1,187 @@
+"""Priors of one's own: files of them, archives that name or carry them, and damaged ones."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from neuralvdb.api import compress, decompress, diff, info, verify
+from neuralvdb.archive import ArchiveReader, ArchiveWriter, FieldReader, FieldWriter
+from neuralvdb.errors import DamagedFile, InputError, MissingPriors
+from neuralvdb.settings import Bound, Settings
+from neuralvdb.values import library, lossy
+from neuralvdb.values.lattice import priors, refinement
+from neuralvdb.values.promise import Promise, take_head
+from neuralvdb.volume import VdbReader, from_dense, write_vdb
+
+RELATIVE = (Bound(0.01, relative=True),)
+
+
+def other(weight: int = 1, bias: int = 0, shift: int = 0) -> priors.Library:
+    """The shipped priors with a few other numbers in one network of fog."""
+    shipped = priors.shipped()
+    net = shipped.families["fog"].networks[0, 0, 0]
+    changed = replace(
+        net,
+        w1=np.where(np.arange(net.w1.size).reshape(net.w1.shape) == 7, weight, net.w1).astype(np.int8),
+        b2=net.b2 + np.int32(bias),
+        shifts=net.shifts + np.int8(shift),
+    )
+    networks = shipped.families["fog"].networks | {(0, 0, 0): changed}
+    return priors.library(shipped.families | {"fog": priors.make(networks, shipped.families["fog"].tables)})
+
+
+@pytest.fixture
+def mine(tmp_path) -> Path:
+    """A file of priors."""
+    library.write_library(tmp_path / "my.priors", other(bias=40))
+    return tmp_path / "my.priors"
+
+
+@pytest.fixture(scope="session")
+def fog(tmp_path_factory) -> Path:
+    """A .vdb file of a small fog."""
+    x, y, z = np.indices((40, 40, 40)) / 9
+    values = (2 + np.sin(x) * np.cos(y) + np.sin(z)).astype(np.float32)
+    path = tmp_path_factory.mktemp("fog") / "fog.vdb"
+    write_vdb(path, [from_dense(values, name="density", active=values > 1)])
+    return path
+
+
+def payload_of(path: Path) -> tuple[bytes, int]:
+    with ArchiveReader(path, lambda *_: True) as archive:
+        (section,) = [s for s in archive.sections if s.kind == "PRIO"]
+        return archive.read(section), section.raw_size
+
+
+def test_a_file_gives_the_priors_that_were_written(mine):
+    written, found = other(bias=40), library.read_library(mine)
+    assert found.identity == written.identity != priors.shipped().identity
+    assert found.families.keys() == written.families.keys()
+    for family, prior in found.families.items():
+        for name, array in priors.pack(prior).items():
+            assert array.dtype == priors.pack(written.families[family])[name].dtype
+            assert np.array_equal(array, priors.pack(written.families[family])[name])
+
+
+def test_archives_name_priors_and_fail_without(fog, mine, tmp_path):
+    archive, back = tmp_path / "a.neuralvdb", tmp_path / "back.vdb"
+    compress(fog, archive, Settings(bounds=RELATIVE, priors=str(mine)))
+    identity = library.read_library(mine).identity.hex()
+    for work in (lambda: decompress(archive, back), lambda: verify(archive), lambda: diff(archive, fog)):
+        with pytest.raises(MissingPriors, match=f"{identity}.*--priors"):
+            work()
+    assert not back.exists()
+    assert info(archive).missing_priors == identity
+    assert info(archive).grids[0].promise["priors"] == identity
+    decompress(archive, back, Settings(priors=str(mine)))
+    assert verify(archive, fog, priors=str(mine)).differences == []
+    assert diff(archive, back, priors=str(mine)).same
+
+
+def test_the_wrong_priors_are_as_none(fog, mine, tmp_path):
+    archive = tmp_path / "a.neuralvdb"
+    compress(fog, archive, Settings(bounds=RELATIVE, priors=str(mine)))
+    library.write_library(tmp_path / "others", other(bias=41))
+    with pytest.raises(MissingPriors):
+        decompress(archive, tmp_path / "back.vdb", Settings(priors=str(tmp_path / "others")))
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_an_archive_carries_the_families_it_needs(fog, mine, tmp_path, own):
+    settings = Settings(bounds=RELATIVE, priors=str(mine) if own else "", embed_priors=True)
+    archive, plain = tmp_path / "a.neuralvdb", tmp_path / "plain.neuralvdb"
+    compress(fog, archive, settings)
+    compress(fog, plain, replace(settings, embed_priors=False))
+    found = library.read_library(archive)
+    assert set(found.families) == {"fog"}
+    assert found.identity == (library.read_library(mine) if own else priors.shipped()).identity
+    assert info(archive).missing_priors is None
+    decompress(archive, tmp_path / "back.vdb")
+    decompress(plain, tmp_path / "plain.vdb", Settings(priors=settings.priors))
+    assert (tmp_path / "back.vdb").read_bytes() == (tmp_path / "plain.vdb").read_bytes()
+
+
+def test_an_archive_without_lossy_grids_carries_none(fog, mine, tmp_path):
+    for name, embed in (("a", False), ("b", True)):
+        compress(fog, tmp_path / name, Settings(priors=str(mine), embed_priors=embed))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    decompress(tmp_path / "a", tmp_path / "back.vdb")
+
+
+def test_files_without_priors_and_priors_without_frames_are_told(fog, mine, tmp_path):
+    archive = tmp_path / "a.neuralvdb"
+    compress(fog, archive)
+    with pytest.raises(InputError, match="no priors"):
+        library.read_library(archive)
+    with pytest.raises(InputError, match="holds priors"):
+        info(mine)
+    with pytest.raises(DamagedFile):
+        library.read_library(fog)
+
+
+def test_every_truncation_and_any_flipped_bit_is_damage(mine):
+    payload, _ = payload_of(mine)
+    rng = np.random.default_rng(0)
+    for size in rng.integers(0, len(payload), 40):
+        with pytest.raises(DamagedFile):
+            library._unpack(payload[:size], "test")
+    for bit in rng.integers(0, 8 * len(payload), 150):
+        flipped = bytearray(payload)
+        flipped[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(DamagedFile):
+            library._unpack(bytes(flipped), "test")
+
+
+@pytest.mark.parametrize("fault", [{"weight": -128}, {"bias": 1 << 24}, {"shift": 30}, {"shift": -40}], ids=str)
+def test_networks_that_might_not_be_exact_are_refused(fault):
+    payload, _ = library._pack(other(**fault))
+    with pytest.raises(DamagedFile, match="network"):
+        library._unpack(payload, "test")
+
+
+def test_priors_without_the_family_that_is_needed_are_damage(fog, tmp_path):
+    tree = next(iter(VdbReader(fog))).tree
+    payload = lossy.encode(tree, Promise(0.01, "fog", False))[0]
+    from neuralvdb.values.reader import _networks
+
+    source = FieldReader(payload, "test")
+    head = take_head(source)
+    with pytest.raises(DamagedFile, match="without those"):
+        _networks(source, "test", head, priors.shipped().only({"velocity"}))
+
+
+def test_the_specification_reads_the_same_priors(mine, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "oracles"))
+    import spec_priors
+    from spec_blocks import Cursor
+
+    theirs, ours = spec_priors.Priors(*payload_of(mine)), library.read_library(mine)
+    assert theirs.name == ours.identity
+    number = priors.FAMILIES.index("fog")
+    net = ours.families["fog"].networks[1, 2, 0]
+    expected = np.concatenate([getattr(net, part).reshape(-1) for part in priors.PARTS])
+    assert np.array_equal(spec_priors.flat(theirs.networks[number][0, 1, 2]), expected)
+    rng, changes = np.random.default_rng(1), {}
+    for key, donor, quantum, code in (((0, 0, 1), "velocity", 0, 2), ((2, 1, 0), "fog", 1, 24)):
+        start = [refinement.flat(ours.families[donor].networks[key], group) for group in refinement.GROUPS]
+        steps = {g: -np.sign(s).astype(np.int64) * (rng.random(len(s)) < 0.2) for g, s in enumerate(start)}
+        steps = {g: s * (np.abs(start[g]) >= 4) for g, s in steps.items()}
+        same = dict.fromkeys(refinement.GROUPS, quantum)
+        changes[key] = refinement.Change(donor, dict.fromkeys(refinement.GROUPS, code), same, steps)
+    out = FieldWriter()
+    refinement.put(out, "fog", ours, changes)
+    found = spec_priors.refined(Cursor(out.getvalue()), number, theirs)
+    for (level, axis, phase), net in refinement.networks("fog", ours, changes).items():
+        numbers = np.concatenate([getattr(net, part).reshape(-1) for part in priors.PARTS])
+        assert np.array_equal(spec_priors.flat(found[phase, level, axis]), numbers)
+
+
+def test_a_carried_section_is_bound_by_its_frame(tmp_path):
+    with open(tmp_path / "x", "wb") as stream:
+        writer = ArchiveWriter(stream)
+        writer.add("PRIO", b"nonsense", raw_size=8, grid=0)
+        writer.close()
+    with pytest.raises(DamagedFile, match="cannot be part"):
+        info(tmp_path / "x")

@@ -1,0 +1,238 @@
+"""Refined networks: what is stored is what was coded with, they pay, and hostile ones are refused."""
+
+import numpy as np
+import pytest
+
+from neuralvdb.archive import FieldReader, FieldWriter
+from neuralvdb.archive.rans import Encoder
+from neuralvdb.codec import encode
+from neuralvdb.codec.encode import encode_values
+from neuralvdb.errors import DamagedFile, UsageError
+from neuralvdb.fit import descend, loss
+from neuralvdb.fit.examples import Examples
+from neuralvdb.fit.loss import Loss
+from neuralvdb.settings import Bound, Effort, Settings
+from neuralvdb.topology import Topology
+from neuralvdb.values import lossless, lossy
+from neuralvdb.values.lattice import network, priors, refinement, residual
+from neuralvdb.values.lattice.refinement import FIRST, GROUPS, KEYS, OFFSET, QUANTA, SCALE, Change
+from neuralvdb.values.promise import Promise, head_of
+from neuralvdb.values.reader import Reader
+from neuralvdb.volume import VdbReader, from_dense
+from neuralvdb.volume.grid import TREE_TYPES
+
+FOG, MEANS = Promise(0.01, "fog", False), Promise(np.inf, "fog-mean", False, step=0.05)
+
+
+def odd(size: int = 72):
+    """A fog that no network was trained on: smooth, but every other voxel along z is thinner."""
+    x, y, z = np.indices((size, size, size)) / 8
+    values = 2 + np.sin(x) * np.cos(y) + 0.3 * np.sin(z + x) + 0.3 * (np.indices((size,) * 3)[2] % 2)
+    noise = np.random.default_rng(3).normal(0, 0.02, values.shape)
+    return from_dense((values + noise).astype(np.float32), name="odd", active=np.ones(values.shape, bool))
+
+
+def some_change(donor: str, seed: int = 0, groups=GROUPS) -> refinement.Refinement:
+    """Small changes of the groups of two networks."""
+    rng, found = np.random.default_rng(seed), {}
+    for key in (KEYS[0], KEYS[12]):
+        net = priors.load(donor).networks[key]
+        sizes = refinement.sizes(net)
+        signs = [np.sign(refinement.flat(net, g)).astype(np.int64) for g in GROUPS]
+        steps = {g: -signs[g] * rng.integers(0, 2, sizes[g]) * (rng.random(sizes[g]) < 0.1) for g in groups}
+        found[key] = Change(donor, dict.fromkeys(groups, 3), dict.fromkeys(groups, 0), steps)
+    return found
+
+
+def decoded(grid, payload: bytes, sections: dict[int, bytes], **options):
+    shape = (Topology.of(grid.tree), *TREE_TYPES[grid.grid_type], lossless.raw_size(grid.tree), "test")
+    return Reader(payload, sections, *shape, **options).voxels()
+
+
+@pytest.mark.parametrize("options", [{}, {"implementation": "reference"}], ids=str)
+@pytest.mark.parametrize(("promise", "donor"), [(FOG, "fog"), (FOG, "velocity"), (MEANS, "fog-mean")])
+def test_what_is_read_is_what_was_coded_with(promise, donor, options):
+    grid = odd(24)
+    changes = some_change(donor)
+    payload, sections, expected = lossy.encode(grid.tree, promise, refinement=changes, **options)
+    plain = lossy.encode(grid.tree, promise)[1]
+    assert head_of(payload, "test").refined
+    assert sections != plain
+    assert decoded(grid, payload, sections, **options).leaf.values.tobytes() == expected.leaf.values.tobytes()
+
+
+@pytest.mark.parametrize("family", priors.FAMILIES)
+def test_a_refinement_is_read_as_it_was_written(family):
+    out, library, changes = FieldWriter(), priors.shipped(), some_change(family, 1)
+    refinement.put(out, family, library, changes)
+    source = FieldReader(out.getvalue(), "test")
+    found, expected = refinement.take(source, "test", family, library), refinement.networks(family, library, changes)
+    source.finish()
+    assert found.keys() == expected.keys()
+    for key, net in found.items():
+        for part in priors.PARTS:
+            assert getattr(net, part).dtype == getattr(expected[key], part).dtype
+            assert getattr(net, part).tobytes() == getattr(expected[key], part).tobytes()
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_groups_are_all_weights_once(group):
+    net = priors.load("fog").networks[0, 0, 1]
+    step = np.arange(refinement.sizes(net)[group]) == 5
+    new = refinement.changed(
+        net, Change("fog", {group: 0}, {group: 0}, {group: -np.sign(refinement.flat(net, group)).astype(int) * step})
+    )
+    differing = sum(int((getattr(new, p) != getattr(net, p)).sum()) for p in priors.PARTS)
+    assert differing == 1
+    assert sum(refinement.sizes(net)) == sum(getattr(net, p).size for p in priors.PARTS) - 6
+
+
+def test_weights_that_might_not_be_exact_are_refused():
+    library, out = priors.shipped(), FieldWriter()
+    size = refinement.sizes(library.families["fog"].networks[KEYS[0]])[OFFSET]
+    for steps, quantum in ((np.full(size, 3), 3), (np.eye(1, size, 32, dtype=np.int64)[0] << 20, 1)):
+        changes = {KEYS[0]: Change("fog", {OFFSET: 20}, {OFFSET: quantum}, {OFFSET: steps})}
+        with pytest.raises(ValueError, match="too large"):
+            refinement.networks("fog", library, changes)
+        out = FieldWriter()
+        refinement.put(out, "fog", library, changes)
+        with pytest.raises(DamagedFile, match="too large"):
+            refinement.take(FieldReader(out.getvalue(), "test"), "test", "fog", library)
+
+
+@pytest.mark.parametrize(("family", "donor"), [("fog", "fog-mean"), ("fog-mean", "fog"), ("fog", "none")])
+def test_networks_begin_only_with_ones_of_their_lattice(family, donor, monkeypatch):
+    out, change = FieldWriter(), {KEYS[0]: Change(donor, {}, {}, {})}
+    monkeypatch.setattr(priors, "FAMILIES", (*priors.FAMILIES, "none"))
+    refinement.put(out, family, priors.shipped(), change)
+    monkeypatch.undo()
+    with pytest.raises(DamagedFile, match="not there"):
+        refinement.take(FieldReader(out.getvalue(), "test"), "test", family, priors.shipped())
+
+
+def test_prices_are_what_the_coder_takes():
+    tables = priors.load("fog").tables
+    prices = descend.costs(tables)
+    rng = np.random.default_rng(0)
+    for c in (0, 3, 9, 24, 40):
+        steps = rng.integers(-60, 61, 4000) * (rng.random(4000) < 0.2)
+        record = residual.Record()
+        record.put(steps, np.full(4000, c, np.uint8))
+        encoder: Encoder = record.written(tables)
+        assert abs(prices[c, steps + descend.MOST].sum() / 8 - encoder.size) < 2
+
+
+def examples(count: int = 3000) -> Examples:
+    rng = np.random.default_rng(5)
+    inputs = rng.integers(-127, 128, (count, 75)).astype(np.int16)
+    scale = (rng.integers(-40, 60, count) / 16).astype(np.float32)
+    ratio = np.exp2(rng.integers(-1, 3, count)).astype(np.float32)
+    return Examples(inputs, rng.normal(0, 0.7, count).astype(np.float32), ratio, scale)
+
+
+def test_the_loss_counts_the_bits_of_the_tables():
+    tables, some = priors.load("fog").tables, examples()
+    out = np.random.default_rng(6).integers(-200, 200, (len(some.target), 2)).astype(np.float64)
+    found = Loss(tables, np.zeros(network.CLASSES)).bits(out, some)
+    q = np.rint((some.target.astype(np.float64) - out[:, 0] / 256) * some.ratio).astype(np.int64)
+    classes = network.class_of((some.scale * 16).astype(np.int64) + out[:, 1].astype(np.int64)).astype(np.uint8)
+    record = residual.Record()
+    record.put(q, classes)
+    assert abs(found.sum() / 8 - record.written(tables).size) < 2
+
+
+def smooth(out: np.ndarray, some: Examples) -> np.ndarray:
+    """(n,) bits of the smooth cost."""
+    _, size, log_width, _ = loss._residuals(out, some)
+    return -np.log2(np.maximum(loss._mixture(size, np.exp2(log_width))[0], 1e-9))
+
+
+@pytest.mark.parametrize("column", [0, 1])
+def test_slopes_and_curvatures_are_those_of_the_smooth_cost(column):
+    """Slopes by differences; and minimising the quadratic of a point hardly ever makes that point dearer."""
+    some, out = examples(), np.random.default_rng(8).normal(0, 20, (3000, 2))
+    slope, curve = Loss(priors.load("fog").tables, np.zeros(network.CLASSES)).expand(out, some)
+    assert (curve >= 0).all()
+    step = np.zeros_like(out)
+    step[:, column] = 1e-3
+    before, above, below = smooth(out, some), smooth(out + step, some), smooth(out - step, some)
+    inside = before < 25  # there the probability is not clipped
+    near = np.abs((above - below) / 2e-3 - slope[:, column]) < 1e-3 * (1 + np.abs(slope[:, column]))
+    assert near[inside].mean() > 0.99
+    step[:, column] = -slope[:, column] / np.maximum(curve[:, column], 1e-12)
+    after = smooth(out + step, some)
+    assert (after <= before + 0.02)[inside].mean() > 0.97
+    assert after.sum() < 0.9 * before.sum()
+
+
+def test_descent_finds_the_minimum_of_a_small_quadratic():
+    rng = np.random.default_rng(7)
+    root = rng.normal(0, 1, (3, 5))
+    curvature, slope = root @ root.T + np.eye(3), rng.normal(0, 20, 3)
+    shape = descend.Quadratic(slope, curvature, np.full(3, -9.0), np.full(3, 9.0), 0.5)
+    prices = descend.costs(priors.load("fog").tables)
+    value, steps, code = descend.solve(shape, prices, 0, np.zeros(3, np.int64), 8)
+    every = np.stack(np.meshgrid(*[np.arange(-9, 10)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    total = every @ slope + 0.5 * ((every @ curvature) * every).sum(1) + 0.5 * np.count_nonzero(every, axis=1)
+    total += prices[code, every + descend.MOST].sum(1)
+    assert code == 8
+    assert value == pytest.approx(total[(every == steps).all(1)][0])
+    assert value < np.quantile(total, 0.001)
+    assert descend.solve(shape, prices, 2, np.zeros(3, np.int64))[1].tolist() == [0, 0, 0]  # 16 is out of bounds
+
+
+RELATIVE = (Bound(0.01, relative=True),)
+
+
+@pytest.mark.parametrize("settings", [{"bounds": RELATIVE}, {"quality": "master"}], ids=["1%", "master"])
+def test_refinement_pays_on_what_no_network_knows(settings):
+    grid = odd()
+    sizes = [encode_values(grid, Settings(threads=1, effort=effort, **settings)).size for effort in (0, 3, 5)]
+    assert sizes[1] < 0.99 * sizes[0]
+    assert sizes[2] <= sizes[0]
+
+
+def test_all_layers_can_change(monkeypatch):
+    grid, seen = odd(), []
+    monkeypatch.setattr(lossy, "encode", lambda *a, real=lossy.encode, **k: seen.append(k) or real(*a, **k))
+    monkeypatch.setattr(encode, "EFFORTS", (None, Effort(3000, 1, 1, 60)))
+    encode_values(grid, Settings(threads=1, effort=1, bounds=RELATIVE))
+    groups = {group for change in seen[-1]["refinement"].values() for group in change.steps}
+    assert groups == set(GROUPS)
+
+
+@pytest.mark.parametrize("name", ["smoke", "cloud", "levelset"])
+@pytest.mark.parametrize("settings", [{"bounds": RELATIVE}, {"quality": "production"}], ids=["1%", "production"])
+def test_the_default_effort_is_never_larger(sample, name, settings):
+    for grid in VdbReader(sample.with_name(f"{name}.vdb")):
+        plain = encode_values(grid, Settings(threads=1, effort=0, **settings))
+        assert encode_values(grid, Settings(threads=1, **settings)).size <= plain.size
+
+
+def test_a_psnr_is_kept_by_refined_networks():
+    from neuralvdb.codec.search import psnr
+
+    grid = odd(48)
+    coded = encode_values(grid, Settings(threads=1, effort=5, bounds=(Bound(40.0, relative=False, decibels=True),)))
+    assert psnr(grid.tree, coded.tree) >= 40
+
+
+def test_fitting_gives_the_same_bytes_again_and_on_more_threads():
+    grid = odd(64)
+    first, again, threaded = (
+        encode_values(grid, Settings(threads=threads, effort=3, bounds=RELATIVE)) for threads in (1, 1, 2)
+    )
+    assert head_of(first.payload, "test").refined
+    assert first.payload == again.payload == threaded.payload
+    assert first.tiles == again.tiles == threaded.tiles
+
+
+def test_there_is_no_effort_10():
+    with pytest.raises(UsageError, match="effort"):
+        Settings(effort=10)
+
+
+def test_constants_of_the_format():
+    assert (FIRST, SCALE) == (0, 3)
+    assert QUANTA == (1, 4, 16, 64)
+    assert len(KEYS) == len(set(KEYS)) == 18
