@@ -187,7 +187,7 @@ def _refined(tree: Tree, promise: Promise, effort: Effort, options: dict) -> Cod
     from neuralvdb.fit.refine import refine
 
     library: Library = options["library"]
-    sampler = Sampler(len(tree.leaf), by_component(tree.leaf).shape[2], effort.examples)
+    sampler = Sampler(len(tree.leaf), by_component(tree.leaf).shape[2], effort.examples, effort.levels)
     plain = CodedValues(1, *lossy.encode(tree, promise, watch=sampler, **options), frozenset({promise.family}))
     dead = dead_zones(promise.family, library.freq) * (promise.step > 0)
     found = refine(promise.family, library, head_of_values(plain.payload, "").rows, sampler, dead, effort)
