@@ -84,6 +84,6 @@ def _better(before: Network, examples: Examples, ways: list, cost: Loss, steps: 
     )
     if not len(mine.target):
         return before
-    after = to_integers(train(mine, ways, steps=steps, seed=_SEED, rate=_RATE, start=to_floats(before)))
+    after = to_integers(train(mine, ways, steps=steps, seed=_SEED, rate=_RATE, start=to_floats(before))[0])
     was, now = (cost.bits(forward(net, test.inputs).astype(np.float64), test).sum() for net in (before, after))
     return after if now < was else before

@@ -118,6 +118,7 @@ def test_prices_are_what_the_coder_takes():
         steps = rng.integers(-60, 61, 4000) * (rng.random(4000) < 0.2)
         record = residual.Record()
         record.put(steps, np.full(4000, c, np.uint8))
+        record.end()
         encoder: Encoder = record.written(tables)
         assert abs(prices[c, steps + descend.MOST].sum() / 8 - encoder.size) < 2
 
@@ -138,6 +139,7 @@ def test_the_loss_counts_the_bits_of_the_tables():
     classes = network.class_of((some.scale * 16).astype(np.int64) + out[:, 1].astype(np.int64)).astype(np.uint8)
     record = residual.Record()
     record.put(q, classes)
+    record.end()
     assert abs(found.sum() / 8 - record.written(tables).size) < 2
 
 
