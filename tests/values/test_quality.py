@@ -5,9 +5,10 @@ import pytest
 
 from neuralvdb.codec.bounds import kept, promise_for
 from neuralvdb.codec.encode import encode_values
-from neuralvdb.codec.search import family_of, psnr
+from neuralvdb.codec.search import networks_of, psnr
 from neuralvdb.errors import UsageError
 from neuralvdb.settings import Bound, Preset, Settings, presets
+from neuralvdb.values.lattice import priors
 from neuralvdb.values.promise import Promise
 from neuralvdb.volume import from_dense
 
@@ -86,9 +87,12 @@ def test_the_family_is_chosen_by_coding():
     radius = np.sqrt(((np.indices((64, 64, 64)) - 31.5) ** 2).sum(0))
     distance = (radius - 24).astype(np.float32)
     surface = from_dense(distance, name="s", active=np.abs(distance) < 3, grid_class="unknown")
-    assert family_of(surface.tree, Promise(0.001, "velocity", False)).family != "velocity"
-    wrong = Promise(0.001, "fog", False)
-    assert family_of(surface.tree, wrong).family == family_of(surface.tree, Promise(0.001, "levelset", False)).family
+    families = [
+        networks_of(surface.tree, Promise(0.001, family, False), [priors.shipped()])[0].family
+        for family in ("velocity", "fog", "levelset")
+    ]
+    assert families[0] != "velocity"
+    assert families[1] == families[2]
 
 
 def test_presets_of_ones_own(tmp_path):
