@@ -36,7 +36,7 @@ def train(
     sources: Sequence[str | os.PathLike[str]],
     target: str | os.PathLike[str],
     *,
-    steps: int = 1500,
+    steps: int = 800,
     force: bool = False,
     progress: Callable[[int], None] = lambda _: None,
     run: Runner = lambda job, *args: job(*args),

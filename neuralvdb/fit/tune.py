@@ -22,7 +22,7 @@ from neuralvdb.values.lattice.priors import FAMILIES, Library, Prior
 COMPANDED = {"fog": 0.3, "velocity": 0.0, "levelset": 0.0, "fog-mean": 0.8}  # share of the lattices trained for
 NETWORKS = 18  # of a family
 _CASES, _POINTS = 48, 6000  # fields under lattices, at most twice as many; examples of a phase from each
-_RATE = 8e-3
+_RATE = 2e-3
 _BELIEF = 2  # counts that a frequency of the tables before is worth
 _TESTED = 8  # one example in so many only judges
 _SEED = 0
