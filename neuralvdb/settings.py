@@ -44,10 +44,11 @@ class Preset:
 
 @dataclass(frozen=True)
 class Effort:
-    """How hard networks are fitted to a grid. examples: residuals that a network is fitted to, at most; turns: of what
-    makes its outputs; hidden: of its other layers; bytes: what a network's residuals must take for it to be worth a
-    try."""
+    """How hard networks are fitted to a grid. levels: how many of the finest have theirs fitted; examples: residuals
+    that a network is fitted to, at most; turns: of what makes its outputs; hidden: of its other layers; bytes: what a
+    network's residuals must take for it to be worth a try."""
 
+    levels: int
     examples: int
     turns: int
     hidden: int
@@ -55,16 +56,16 @@ class Effort:
 
 
 EFFORTS = (
-    Effort(0, 0, 0, 0),
-    Effort(2000, 1, 0, 3000),
-    Effort(2000, 2, 0, 2000),
-    Effort(4000, 2, 0, 1500),
-    Effort(8000, 2, 0, 600),
-    Effort(16000, 3, 0, 200),
-    Effort(32000, 3, 0, 60),
-    Effort(32000, 3, 1, 60),
-    Effort(32000, 3, 2, 60),
-    Effort(1 << 16, 3, 3, 60),
+    Effort(0, 0, 0, 0, 0),
+    Effort(1, 1500, 1, 0, 3000),
+    Effort(1, 2500, 2, 0, 2500),
+    Effort(2, 4000, 2, 0, 1500),
+    Effort(3, 8000, 2, 0, 600),
+    Effort(3, 16000, 3, 0, 200),
+    Effort(3, 32000, 3, 0, 60),
+    Effort(3, 32000, 3, 1, 60),
+    Effort(3, 32000, 3, 2, 60),
+    Effort(3, 1 << 16, 3, 3, 60),
 )
 
 _KINDS = {"fog": ("step", "knee"), "flame": ("step", "knee"), "velocity": ("rel_error",), "levelset": ("voxels",)}
@@ -149,7 +150,7 @@ class Settings:
     topology: str = "exact"
     topology_only: bool = False
     device: str = "auto"
-    effort: int = 3
+    effort: int = 2
     priors: str = ""
     embed_priors: bool = False
 

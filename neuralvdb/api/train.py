@@ -36,7 +36,7 @@ def train(
     sources: Sequence[str | os.PathLike[str]],
     target: str | os.PathLike[str],
     *,
-    steps: int = 400,
+    steps: int = 800,
     force: bool = False,
     progress: Callable[[int], None] = lambda _: None,
     run: Runner = lambda job, *args: job(*args),
@@ -61,7 +61,7 @@ def _train(sources: list[str], target: str, steps: int, progress: Callable[[int]
     try:
         from neuralvdb.fit.tune import tune
     except ModuleNotFoundError as error:
-        raise Unsupported("training needs PyTorch; install it: pip install torch") from error
+        raise Unsupported("training needs PyTorch; install it: pip install torch, or neuralvdb[train]") from error
     tuned, fields = tune(sources, priors.shipped(), steps=steps, progress=lambda _: progress(1))
     if not fields:
         raise InputError(f"{sources[0]}: has no grid to learn from; 2000 active voxels of float or vec3 are needed")

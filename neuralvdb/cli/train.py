@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", metavar="OUT", required=True, help="file of priors to write, such as my.priors"
     )
     parser.add_argument("--force", action="store_true", help="overwrite an existing file")
-    parser.add_argument("--steps", type=int, default=400, metavar="N", help="of each network (default: 400)")
+    parser.add_argument("--steps", type=int, default=800, metavar="N", help="of each network (default: 800)")
     common.add_common(parser)
 
 

@@ -15,7 +15,7 @@ from neuralvdb.codec.cover import Cover, changed, cover_of
 from neuralvdb.codec.decode import library_for
 from neuralvdb.codec.frame import Frame, GridHead, head_of
 from neuralvdb.codec.prune import pruned
-from neuralvdb.codec.search import family_of, psnr, to_psnr
+from neuralvdb.codec.search import networks_of, psnr, to_psnr
 from neuralvdb.codec.shapes import Role, Shapes
 from neuralvdb.settings import EFFORTS, Effort, Settings
 from neuralvdb.topology import Topology
@@ -169,7 +169,8 @@ def encode_cover(cover: Cover, settings: Settings, library: Library | None = Non
 
 def _lossy(tree: Tree, promise: Promise, settings: Settings, library: Library) -> CodedValues | None:
     """The values under a promise, by networks that are refined to them if that is smaller; None where none is kept."""
-    promise, plain = family_of(tree, promise, library), None
+    others = [] if settings.embed_priors or library is priors.shipped() else [priors.shipped()]
+    (promise, library), plain = networks_of(tree, promise, [library, *others]), None
     if promise.psnr:
         promise, plain = to_psnr(tree, promise, library, settings.threads) or (promise, None)
         if plain is None:
@@ -187,7 +188,7 @@ def _refined(tree: Tree, promise: Promise, effort: Effort, options: dict) -> Cod
     from neuralvdb.fit.refine import refine
 
     library: Library = options["library"]
-    sampler = Sampler(len(tree.leaf), by_component(tree.leaf).shape[2], effort.examples)
+    sampler = Sampler(len(tree.leaf), by_component(tree.leaf).shape[2], effort.examples, effort.levels)
     plain = CodedValues(1, *lossy.encode(tree, promise, watch=sampler, **options), frozenset({promise.family}))
     dead = dead_zones(promise.family, library.freq) * (promise.step > 0)
     found = refine(promise.family, library, head_of_values(plain.payload, "").rows, sampler, dead, effort)

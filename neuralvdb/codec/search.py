@@ -18,12 +18,13 @@ _TRIES = 10
 Coded = tuple[bytes, dict[int, bytes], Tree]  # what lossy.encode() gives
 
 
-def family_of(tree: Tree, promise: Promise, library: Library) -> Promise:
-    """The promise with the family whose networks code a sample of the tree in the fewest bits."""
-    if promise.step:
-        return promise  # there is one family of mean lattices
-    others = [replace(promise, family=family) for family in priors.SAMPLE_FAMILIES if family != promise.family]
-    return min([promise, *others], key=lambda p: lossy.sample_size(tree, p, library))
+def networks_of(tree: Tree, promise: Promise, libraries: list[Library]) -> tuple[Promise, Library]:
+    """The promise with the family, and the library, whose networks code a sample of the tree in the fewest bits."""
+    families = [promise.family]  # there is one family of mean lattices
+    if not promise.step:
+        families += [family for family in priors.SAMPLE_FAMILIES if family != promise.family]
+    tried = [(replace(promise, family=family), library) for library in libraries for family in families]
+    return tried[0] if len(tried) == 1 else min(tried, key=lambda pair: lossy.sample_size(tree, *pair))
 
 
 def to_psnr(tree: Tree, promise: Promise, library: Library, threads: int) -> tuple[Promise, Coded] | None:

@@ -1,1 +1,1 @@
-"""Training of predictors; needed by encoders only."""
+"""Training of predictors (PyTorch) and fitting them to what they code (NumPy); needed by encoders only."""

@@ -142,23 +142,22 @@ def count(
 
 
 class Sampler:
-    """What an encoding under a promise meets (lossy.encode calls it): some `limit` examples of each network, spread
-    evenly over the tree's `leaves` and `components`, and how many there were."""
+    """What an encoding under a promise meets (lossy.encode calls it): some `limit` examples of each network of the
+    finest `levels`, spread evenly over the tree's `leaves` and `components`, and how many there were."""
 
-    def __init__(self, leaves: int, components: int, limit: int) -> None:
+    def __init__(self, leaves: int, components: int, limit: int, levels: int) -> None:
+        self._levels = levels
         self._share, self._rng = limit / (leaves * components), np.random.default_rng(0)
         self._found: dict[Key, list[Examples]] = {}
         self.counts: dict[Key, int] = {}
 
     def __call__(self, promise: Promise, part: domain.Domain, predictor: Callable, exact: object) -> Callable:
-        """A predictor that is watched, if there are to be examples."""
-        if not self._share:
-            return predictor
+        """A predictor that is watched."""
         some = math.ceil(self._share * len(part.leaves))
 
         def watch(key: Key, step: int, row: np.ndarray, place: np.ndarray, seen: Callable, target: Callable) -> None:
             self.counts[key] = self.counts.get(key, 0) + len(row)
-            if len(row):
+            if len(row) and key[0] < self._levels:
                 pick = np.sort(self._rng.permutation(len(row))[:some])
                 self._found.setdefault(key, []).append(_examples(step, row[pick], place[pick], seen, target))
 

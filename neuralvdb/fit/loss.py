@@ -13,6 +13,7 @@ from neuralvdb.archive.rans import Tables, code_lengths
 from neuralvdb.fit.examples import Examples
 from neuralvdb.values.lattice.network import CLASSES, class_of
 from neuralvdb.values.lattice.residual import ESCAPE, raw_bits
+from neuralvdb.values.lattice.tables import BIT
 
 _TAIL, _WIDER = 0.12, 3.0  # share and width of the second distribution
 _LN2 = np.log(2)
@@ -44,7 +45,8 @@ class Loss:
         self.shifts = np.where(saved > _WORTH, _SHIFTS[best], 0.0)
 
     def bits(self, out: np.ndarray, examples: Examples) -> np.ndarray:
-        """(n,) bits that the tables take for residuals; out: (n, 2) outputs of a network."""
+        """(n,) bits that the tables take for residuals, and, where they are rounded towards zero, what their error is
+        worth in bits; out: (n, 2) outputs of a network."""
         residual, size, _, _ = _residuals(out, examples)
         classes = _classes(out, examples)
         steps = np.sign(residual) * np.floor(size + 0.5 - self._dead[classes])
@@ -54,7 +56,8 @@ class Loss:
         small = np.minimum(symbol, ESCAPE)
         escapes = (small == ESCAPE) | (self._freq[classes, small] == 0)
         escaped = self._lengths[classes, ESCAPE] + 5 + np.frexp(symbol + 1.0)[1]
-        return np.where(escapes, escaped, self._lengths[classes, small]) + width
+        found = np.where(escapes, escaped, self._lengths[classes, small]) + width
+        return found + (size - np.abs(steps)) ** 2 / BIT if self._dead.any() else found
 
     def expand(self, out: np.ndarray, examples: Examples) -> tuple[np.ndarray, np.ndarray]:
         """Slopes and curvatures (n, 2) of the smooth cost by the outputs (n, 2)."""

@@ -8,17 +8,20 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from neuralvdb.fit.augment import mirrors, transposed
 from neuralvdb.fit.examples import Examples, Key, collect, count, joined
+from neuralvdb.fit.loss import Loss
 from neuralvdb.fit.prior import TASKS, Field, fields_of
 from neuralvdb.fit.tables import fit_tables
-from neuralvdb.fit.train import Predictor, bits, to_floats, to_integers, train
+from neuralvdb.fit.train import to_floats, to_integers, train
+from neuralvdb.topology.network import forward
 from neuralvdb.values.lattice import priors
-from neuralvdb.values.lattice.network import CLASSES
+from neuralvdb.values.lattice.network import CLASSES, Network
 from neuralvdb.values.lattice.priors import FAMILIES, Library, Prior
 
 COMPANDED = {"fog": 0.3, "velocity": 0.0, "levelset": 0.0, "fog-mean": 0.8}  # share of the lattices trained for
 NETWORKS = 18  # of a family
-_CASES, _DRAWS, _POINTS = 48, 3, 4000  # fields under lattices; lattices for a field, at most; examples of a phase
+_CASES, _POINTS = 48, 6000  # fields under lattices, at most twice as many; examples of a phase from each
 _RATE = 2e-3
 _BELIEF = 2  # counts that a frequency of the tables before is worth
 _TESTED = 8  # one example in so many only judges
@@ -50,44 +53,37 @@ def _tuned(family: str, prior: Prior, fields: list[Field], steps: int, progress:
     task, make_lattice = TASKS["mean" if family.endswith("-mean") else "sample"]
     rng = np.random.default_rng(_SEED)
     fields = fields[:: max(1, len(fields) // _CASES)]
-    drawn = [
-        (item.tree, item.component, make_lattice(item, rng.random() < COMPANDED[family], rng))
-        for item in fields
-        for _ in range(max(1, min(_DRAWS, _CASES // len(fields))))
-    ]
+
+    def drawn(item: Field) -> tuple:
+        tree = transposed(item.tree, tuple(rng.permutation(3)))
+        return tree, item.component, make_lattice(item, rng.random() < COMPANDED[family], rng)
+
+    cases = [drawn(item) for item in fields for _ in range(max(1, _CASES // len(fields)))]
     examples: dict[Key, list[Examples]] = {}
-    for case in drawn:
+    for case in cases:
         for key, parts in collect(task, *case, prior.networks, rng, _POINTS).items():
             examples.setdefault(key, []).extend(parts)
-    networks = dict(prior.networks)
+    networks, cost = dict(prior.networks), Loss(prior.tables, np.zeros(CLASSES))
     for key in networks:
         if key in examples:
-            networks[key] = _better(to_floats(networks[key]), joined(examples[key]), steps)
+            some = joined(examples[key])
+            networks[key] = _better(networks[key], some, mirrors(task, *key[1:]), cost, steps)
         progress(family)
     counts = prior.tables.freq.astype(np.int64) * _BELIEF
-    for case in drawn:
+    for case in cases:
         count(task, *case, networks, counts)
-    return priors.make(networks, fit_tables(counts.reshape(CLASSES, -1)))
+    return priors.make(networks, fit_tables(counts))
 
 
-def _better(before: Predictor, examples: Examples, steps: int):
+def _better(before: Network, examples: Examples, ways: list, cost: Loss, steps: int) -> Network:
     """The network after training, or before if that is better for examples that were not trained on."""
     tested = np.arange(len(examples.target)) % _TESTED == 0
     mine, test = (
         Examples(*(getattr(examples, name)[which] for name in Examples.__dataclass_fields__))
         for which in (~tested, tested)
     )
-    old = to_integers(before)
     if not len(mine.target):
-        return old
-    inputs = examples.inputs.shape[1]
-    ways = [(np.arange(inputs), np.ones(inputs + 1, np.float32))]
-    cost = _cost(before, test)
-    after = train(mine, ways, steps=steps, seed=_SEED, rate=_RATE, start=before)
-    return to_integers(after) if _cost(after, test) < cost else old
-
-
-def _cost(model: Predictor, examples: Examples) -> float:
-    data = (examples.inputs / np.float32(16), examples.target, examples.ratio, examples.scale)
-    with torch.no_grad():
-        return float(bits(model, *(torch.from_numpy(a) for a in data)).sum())
+        return before
+    after = to_integers(train(mine, ways, steps=steps, seed=_SEED, rate=_RATE, start=to_floats(before))[0])
+    was, now = (cost.bits(forward(net, test.inputs).astype(np.float64), test).sum() for net in (before, after))
+    return after if now < was else before

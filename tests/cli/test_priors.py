@@ -28,8 +28,8 @@ def trained(fog):
 
 
 def test_training_gives_priors_that_archives_name(run, run_json, fog, tmp_path):
-    said = run("train", fog, "-o", "my.priors", "--steps", "3").stdout
-    (report,) = run_json("train", fog, "-o", "again.priors", "--steps", "3")["results"]
+    said = run("train", fog, "-o", "my.priors", "--steps", "25").stdout
+    (report,) = run_json("train", fog, "-o", "again.priors", "--steps", "25")["results"]
     assert report["priors"] in said
     assert (tmp_path / "my.priors").read_bytes() == (tmp_path / "again.priors").read_bytes()
     run("train", fog, "-o", "my.priors", code=6)

@@ -14,7 +14,7 @@ from neuralvdb.errors import DamagedFile, Unsupported
 from neuralvdb.settings import Bound, Box
 from neuralvdb.topology import Topology
 from neuralvdb.values import lossless, lossy
-from neuralvdb.values.lattice import domain, mean, priors
+from neuralvdb.values.lattice import domain, mean, priors, tables
 from neuralvdb.values.lattice.predict import MeanPredictor
 from neuralvdb.values.promise import take_head
 from neuralvdb.values.reader import Reader
@@ -98,10 +98,11 @@ def test_a_mean_lattice_gives_its_own_floors(rod, lod, knee):
     reader = Reader(*place)
     values, active = reader.cells(lod)
     lattice, predictor = reader.promise.lattice, MeanPredictor(priors.load("fog-mean").networks)
-    _, tables = take_head(FieldReader(payload, "test"))
+    rows = take_head(FieldReader(payload, "test")).rows
+    row_tables = tables.tables_of(rows, priors.shipped().freq)
     for number, part in enumerate(domain.domains(tree)):
         floors = mean.blank(reader.tree, part, 0, lattice)
-        streams = TileReader(sections, number, 1, tables, "test", 1).component(0)
+        streams = TileReader(sections, number, 1, row_tables, "test", 1).component(0)
         cells = list(mean.decode(floors, lattice, predictor, streams))[-1 - 3 * lod]
         found, coded = reader.promise.values(cells.means, dtype), cells.coded != 0
         on = active[part.leaves]

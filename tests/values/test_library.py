@@ -18,23 +18,23 @@ from neuralvdb.volume import VdbReader, from_dense, write_vdb
 RELATIVE = (Bound(0.01, relative=True),)
 
 
-def other(weight: int = 1, bias: int = 0, shift: int = 0) -> priors.Library:
-    """The shipped priors with a few other numbers in one network of fog."""
+def other(family: str = "velocity", weight: int = 1, bias: int = 0, shift: int = 0) -> priors.Library:
+    """The shipped priors with a few other numbers in one network."""
     shipped = priors.shipped()
-    net = shipped.families["fog"].networks[0, 0, 0]
+    net = shipped.families[family].networks[0, 0, 0]
     changed = replace(
         net,
         w1=np.where(np.arange(net.w1.size).reshape(net.w1.shape) == 7, weight, net.w1).astype(np.int8),
         b2=net.b2 + np.int32(bias),
         shifts=net.shifts + np.int8(shift),
     )
-    networks = shipped.families["fog"].networks | {(0, 0, 0): changed}
-    return priors.library(shipped.families | {"fog": priors.make(networks, shipped.families["fog"].tables)})
+    networks = shipped.families[family].networks | {(0, 0, 0): changed}
+    return priors.library(shipped.families | {family: priors.make(networks, shipped.families[family].tables)})
 
 
 @pytest.fixture
 def mine(tmp_path) -> Path:
-    """A file of priors."""
+    """A file of priors that code fog like those shipped."""
     library.write_library(tmp_path / "my.priors", other(bias=40))
     return tmp_path / "my.priors"
 
@@ -108,6 +108,14 @@ def test_an_archive_without_lossy_grids_carries_none(fog, mine, tmp_path):
         compress(fog, tmp_path / name, Settings(priors=str(mine), embed_priors=embed))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     decompress(tmp_path / "a", tmp_path / "back.vdb")
+
+
+def test_grids_that_the_shipped_priors_code_in_less_do_not_need_ones_own(fog, tmp_path):
+    worse = other("fog", bias=1 << 20)
+    library.write_library(tmp_path / "worse", worse)
+    compress(fog, tmp_path / "a", Settings(bounds=RELATIVE, priors=str(tmp_path / "worse")))
+    compress(fog, tmp_path / "b", Settings(bounds=RELATIVE))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_files_without_priors_and_priors_without_frames_are_told(fog, mine, tmp_path):

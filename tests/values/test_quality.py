@@ -5,7 +5,7 @@ import pytest
 
 from neuralvdb.codec.bounds import kept, promise_for
 from neuralvdb.codec.encode import encode_values
-from neuralvdb.codec.search import family_of, psnr
+from neuralvdb.codec.search import networks_of, psnr
 from neuralvdb.errors import UsageError
 from neuralvdb.settings import Bound, Preset, Settings, presets
 from neuralvdb.values.lattice import priors
@@ -87,11 +87,12 @@ def test_the_family_is_chosen_by_coding():
     radius = np.sqrt(((np.indices((64, 64, 64)) - 31.5) ** 2).sum(0))
     distance = (radius - 24).astype(np.float32)
     surface = from_dense(distance, name="s", active=np.abs(distance) < 3, grid_class="unknown")
-    found = {
-        family: family_of(surface.tree, Promise(0.001, family, False), priors.shipped()).family
-        for family in priors.SAMPLE_FAMILIES
-    }
-    assert found["velocity"] != "velocity" and len(set(found.values())) == 1
+    families = [
+        networks_of(surface.tree, Promise(0.001, family, False), [priors.shipped()])[0].family
+        for family in ("velocity", "fog", "levelset")
+    ]
+    assert families[0] != "velocity"
+    assert families[1] == families[2]
 
 
 def test_presets_of_ones_own(tmp_path):

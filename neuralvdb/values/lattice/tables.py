@@ -13,6 +13,7 @@ from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.network import CLASSES
 from neuralvdb.values.lattice.residual import ESCAPE, raw_bits
 
+BIT = 0.08  # squared error, in steps, that a bit is worth on the mean lattice
 _WORTH = 16 << 20  # bits that another row must save, in 2^-20
 
 
@@ -40,7 +41,7 @@ def dead_zones(family: str, freq: np.ndarray) -> np.ndarray:
     """
     bits = code_lengths(freq[own(family)]) / 2**20
     more = (bits[:, 1] + bits[:, 2]) / 2 - bits[:, 0]
-    return np.where(raw_bits(np.arange(CLASSES, dtype=np.uint8)) > 0, 0.0, 0.04 * more).clip(0, 0.45)
+    return np.where(raw_bits(np.arange(CLASSES, dtype=np.uint8)) > 0, 0.0, BIT / 2 * more).clip(0, 0.45)
 
 
 def tables_of(rows: np.ndarray, freq: np.ndarray) -> Tables:
