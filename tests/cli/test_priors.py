@@ -9,8 +9,8 @@ from neuralvdb.volume import from_dense, write_vdb
 
 @pytest.fixture(scope="session")
 def fog(tmp_path_factory):
-    """A .vdb file of a fog of 28,000 voxels."""
-    x, y, z = np.indices((30, 31, 30)) / 6
+    """A .vdb file of a fog of 9,000 voxels."""
+    x, y, z = np.indices((20, 22, 21)) / 6
     noise = np.random.default_rng(0).normal(0, 0.05, x.shape)
     values = (3 + np.sin(x) * np.cos(y) + np.sin(z) + noise).astype(np.float32)
     path = tmp_path_factory.mktemp("fog") / "fog.vdb"
@@ -27,11 +27,9 @@ def trained(fog):
     return path
 
 
-def test_training_gives_priors_that_archives_name(run, run_json, fog, tmp_path):
-    said = run("train", fog, "-o", "my.priors", "--steps", "25").stdout
-    (report,) = run_json("train", fog, "-o", "again.priors", "--steps", "25")["results"]
-    assert report["priors"] in said
-    assert (tmp_path / "my.priors").read_bytes() == (tmp_path / "again.priors").read_bytes()
+def test_training_gives_priors_that_archives_name(run, run_json, fog, trained, tmp_path):
+    (report,) = run_json("train", fog, "-o", "my.priors", "--steps", "20")["results"]
+    assert (tmp_path / "my.priors").read_bytes() == trained.read_bytes()
     run("train", fog, "-o", "my.priors", code=6)
     run("compress", fog, "-o", "a.neuralvdb", "--rel-error", "1%", "--priors", "my.priors")
     error = run("decompress", "a.neuralvdb", code=12).stderr
