@@ -18,6 +18,7 @@ from neuralvdb.values.lattice.tables import BIT
 _TAIL, _WIDER = 0.12, 3.0  # share and width of the second distribution
 _LN2 = np.log(2)
 _RARE = 1e-9
+_FAR = 1 << 22  # steps
 _SHIFTS = np.arange(-12, 13) / 4  # of log2 widths, tried
 _WORTH = 16.0  # bits that another width must save
 
@@ -76,7 +77,8 @@ class Loss:
 def _residuals(out: np.ndarray, examples: Examples) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Residuals in steps, their sizes, log2 of the width that the network says, and steps per unit of out[0]."""
     ratio = examples.ratio.astype(np.float64)
-    residual = examples.target * ratio - out[:, 0] * (ratio / 256)
+    target = np.clip(np.nan_to_num(examples.target * ratio), -_FAR, _FAR)  # of infinities nothing is learned
+    residual = target - out[:, 0] * (ratio / 256)
     log_width = np.clip(examples.scale + out[:, 1] / 16, -5, 14)
     return residual, np.abs(residual), log_width, ratio / 256
 

@@ -38,8 +38,10 @@ KEYS = {
         "metadata": dict,
         "source_size": (int, type(None)),
         "overhead": int,
+        "missing_priors": (str, type(None)),
         "grids": list,
     },
+    "train": {"sources": list, "target": str, "priors": str, "fields": dict, "size": int, "seconds": float},
 }
 GRID_KEYS = {
     "diff": {"name", "same", "topology_equal", "active_voxels", "max_error", "rmse", "psnr", "changes"},
@@ -64,7 +66,7 @@ GRID_KEYS = {
 
 
 @pytest.fixture
-def commands(small, archive):
+def commands(small, archive, sample):
     """Arguments of a run that ends well, by command."""
     return {
         "compress": ("compress", small, "-o", "new.neuralvdb"),
@@ -72,6 +74,7 @@ def commands(small, archive):
         "info": ("info", small),
         "verify": ("verify", archive, small),
         "diff": ("diff", small, archive),
+        "train": ("train", sample.with_name("cloud.vdb"), "-o", "my.priors", "--steps", "1"),
     }
 
 
@@ -95,7 +98,8 @@ def test_quiet_prints_nothing(run, commands, command):
 
 @pytest.mark.parametrize("command", KEYS)
 def test_text_is_on_stdout_and_stderr_is_silent(run, commands, command):
-    for verbosity in ((), ("-v", "--force") if command.endswith("compress") else ("-v",)):
+    writes = command.endswith("compress") or command == "train"
+    for verbosity in ((), ("-v", "--force") if writes else ("-v",)):
         done = run(*commands[command], *verbosity)
         assert done.stdout
         assert done.stderr == ""
@@ -104,7 +108,7 @@ def test_text_is_on_stdout_and_stderr_is_silent(run, commands, command):
 @pytest.mark.parametrize("command", KEYS)
 def test_quiet_does_not_silence_json_or_errors(run, run_json, commands, command):
     assert run_json(*commands[command], "-q")["results"]
-    done = run(command, "absent", *(["b"] if command == "diff" else []), "-q", code=3)
+    done = run(command, "absent", *{"diff": ["b"], "train": ["-o", "b"]}.get(command, []), "-q", code=3)
     assert done.stdout == ""
     assert done.stderr.startswith("nvdb: absent: cannot be read")
 
