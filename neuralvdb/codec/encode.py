@@ -17,6 +17,7 @@ from neuralvdb.codec.frame import Frame, GridHead, head_of
 from neuralvdb.codec.prune import pruned
 from neuralvdb.codec.search import networks_of, psnr, to_psnr
 from neuralvdb.codec.shapes import Role, Shapes
+from neuralvdb.errors import InputError
 from neuralvdb.settings import EFFORTS, Effort, Settings
 from neuralvdb.topology import Topology
 from neuralvdb.values import lossy
@@ -53,7 +54,7 @@ def encode_frame(
     """Writes the selected grids of `source` as frame number `frame` and gives its table.
 
     At most settings.threads grids are in memory beside the one being read. `progress` is called with bytes of
-    the source as they are done. Raises DamagedFile and OutputError.
+    the source as they are done. Raises DamagedFile, InputError and OutputError.
     """
     table = Frame(
         source.version,
@@ -64,6 +65,8 @@ def encode_frame(
         complete=len(selected) == len(source.entries),
     )
     library = library_for(settings) or priors.shipped()
+    if len(library.families) < len(priors.FAMILIES):
+        raise InputError(f"{settings.priors}: carries priors of some families only; give the file that they came from")
     families: set[str] = set()
     for index, coded in enumerate(_encoded(source, selected, settings, library)):
         for kind, part, codec, payload, raw_size in coded.sections:

@@ -118,6 +118,12 @@ def test_grids_that_the_shipped_priors_code_in_less_do_not_need_ones_own(fog, tm
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_what_an_archive_carries_is_for_reading(fog, tmp_path):
+    compress(fog, tmp_path / "a", Settings(bounds=RELATIVE, embed_priors=True))
+    with pytest.raises(InputError, match="some families only"):
+        compress(fog, tmp_path / "b", Settings(bounds=RELATIVE, priors=str(tmp_path / "a")))
+
+
 def test_files_without_priors_and_priors_without_frames_are_told(fog, mine, tmp_path):
     archive = tmp_path / "a.neuralvdb"
     compress(fog, archive)
