@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from types import ModuleType
+
 import torch
 
 IMPLEMENTATIONS = ("auto", "reference", "triton")
 
 
-def chosen(implementation: str, tensor: torch.Tensor) -> str:
-    """ "reference" or "triton"; auto: triton where `tensor` is on a GPU. Raises ValueError on any other name."""
+def chosen(operation: str, implementation: str, tensor: torch.Tensor) -> ModuleType:
+    """The module of an operation's package that runs it: that of "reference" or "triton"; auto: triton where `tensor`
+    is on a GPU. Raises ValueError on any other name."""
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(f"implementation {implementation!r} does not exist; {', '.join(IMPLEMENTATIONS)} do")
     if implementation == "auto":
-        return "triton" if tensor.is_cuda else "reference"
-    return implementation
+        implementation = "triton" if tensor.is_cuda else "reference"
+    return import_module(f"{operation}.{'gpu' if implementation == 'triton' else 'reference'}")
 
 
 def checked(name: str, tensor: torch.Tensor, dtype: torch.dtype, *shape: int | None) -> None:

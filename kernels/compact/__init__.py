@@ -20,10 +20,4 @@ def compact(
     """
     checked("flags", flags, torch.uint8, None, 512)
     checked("passes", passes, torch.uint8, 512)
-    if chosen(implementation, flags) == "reference":
-        from neuralvdb.kernels.compact import reference
-
-        return reference.compact(flags, passes, count)
-    from neuralvdb.kernels.compact import gpu
-
-    return gpu.compact(flags, passes, count)
+    return chosen(__name__, implementation, flags).compact(flags, passes, count)

@@ -20,10 +20,4 @@ def neighbours(
     checked("table", table, torch.int32, None)
     checked("boxes", boxes, torch.int64, None, 4)
     checked("cells", cells, torch.int32, None, 4)
-    if chosen(implementation, table) == "reference":
-        from neuralvdb.kernels.neighbours import reference
-
-        return reference.neighbours(table, boxes, cells)
-    from neuralvdb.kernels.neighbours import gpu
-
-    return gpu.neighbours(table, boxes, cells)
+    return chosen(__name__, implementation, table).neighbours(table, boxes, cells)

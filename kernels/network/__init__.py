@@ -16,10 +16,4 @@ def forward(inputs: torch.Tensor, network: Packed, *, implementation: str = "aut
     Raises ValueError on other shapes or types.
     """
     checked("inputs", inputs, torch.int8, None, INPUTS)
-    if chosen(implementation, inputs) == "reference":
-        from neuralvdb.kernels.network import reference
-
-        return reference.forward(inputs, network)
-    from neuralvdb.kernels.network import gpu
-
-    return gpu.forward(inputs, network)
+    return chosen(__name__, implementation, inputs).forward(inputs, network)

@@ -50,13 +50,9 @@ def predict(
     if stencil.mean and stencil.phase:
         checked("gaps", _there("gaps", gaps), torch.int32, rows, 512)
         checked("known", _there("known", known), torch.uint8, rows, 512)
-    if chosen(implementation, values) == "reference":
-        from neuralvdb.kernels.predict import reference
-
-        return reference.predict(values, active, around, targets, stencil, network, step, gaps, known, share)
-    from neuralvdb.kernels.predict import gpu
-
-    return gpu.predict(values, active, around, targets, stencil, network, step, gaps, known, share)
+    return chosen(__name__, implementation, values).predict(
+        values, active, around, targets, stencil, network, step, gaps, known, share
+    )
 
 
 def _there(name: str, tensor: torch.Tensor | None) -> torch.Tensor:

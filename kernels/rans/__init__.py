@@ -63,10 +63,4 @@ def decode(
     checked("slots", slots, torch.int32, None, TOTAL)
     checked("classes", classes, torch.uint8, None)
     checked("starts", starts, torch.int64, None)
-    if chosen(implementation, classes) == "reference":
-        from neuralvdb.kernels.rans import reference
-
-        return reference.decode(slots, classes, starts, segments)
-    from neuralvdb.kernels.rans import gpu
-
-    return gpu.decode(slots, classes, starts, segments)
+    return chosen(__name__, implementation, classes).decode(slots, classes, starts, segments)

@@ -58,10 +58,6 @@ def reconstruct(
     checked("values", values.view(-1), torch.int32, None)
     if known is not None:
         checked("known", known.view(-1), torch.uint8, values.numel())
-    if chosen(implementation, symbols) == "reference":
-        from neuralvdb.kernels.reconstruct import reference
-
-        return reference.reconstruct(symbols, classes, predictions, targets, starts, bits, step, values, known)
-    from neuralvdb.kernels.reconstruct import gpu
-
-    return gpu.reconstruct(symbols, classes, predictions, targets, starts, bits, step, values, known)
+    return chosen(__name__, implementation, symbols).reconstruct(
+        symbols, classes, predictions, targets, starts, bits, step, values, known
+    )

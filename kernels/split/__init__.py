@@ -36,8 +36,6 @@ def split(
     for name, tensor in (("counts", counts), ("fine_means", fine_means), ("fine_values", fine_values)):
         checked(name, tensor, torch.int32, fine, 512)
     checked("pairs", pairs, torch.int64, None, 2)
-    if chosen(implementation, means) == "reference":
-        from neuralvdb.kernels.split import reference as found
-    else:
-        from neuralvdb.kernels.split import gpu as found
-    found.split(means, values, gaps, pairs, counts, axis, knee, positive, fine_means, fine_values)
+    chosen(__name__, implementation, means).split(
+        means, values, gaps, pairs, counts, axis, knee, positive, fine_means, fine_values
+    )

@@ -19,6 +19,7 @@ from neuralvdb.topology import Topology, differing
 from neuralvdb.values.promise import Promise
 from neuralvdb.volume import Level, Tree, VolumeGrid
 from neuralvdb.volume.grid import popcount, unpack
+from neuralvdb.volume.partial import without_leaves
 
 _WORTHWHILE = 0.9  # what is coded of a tree that is pruned must be at most so much of its active voxels
 
@@ -52,14 +53,9 @@ def covered(tree: Tree, promise: Promise) -> Tree:
     leaf, ground = tree.leaf, tree.root.background
     plain = (unpack(leaf.active) | _equal(leaf.values, ground)).all(1)
     stays = ~plain | _needed(tree, promise).any(1)
-    child = unpack(tree.lower.child)
-    gone = child.copy()
-    gone[child] = ~stays
-    lower = tree.lower.values.copy()
-    lower[gone] = ground
-    kept = Level(np.packbits(child & ~gone, axis=1, bitorder="little"), tree.lower.active, lower)
+    lower = without_leaves(tree.lower, stays, ground)
     masks = np.where(plain[:, None], np.uint8(255), leaf.active)
-    return replace(tree, lower=kept, leaf=Level(None, masks[stays], leaf.values[stays]))
+    return replace(tree, lower=lower, leaf=Level(None, masks[stays], leaf.values[stays]))
 
 
 def changed(original: Tree, pruned: Tree) -> int:

@@ -8,6 +8,7 @@ from neuralvdb.fit.examples import Task
 from neuralvdb.values.lattice import context, mean_context
 from neuralvdb.volume.grid import LEAF_LOG2, LOWER_LOG2, UPPER_LOG2, Level, Root, Tree, child_origins, unpack
 from neuralvdb.volume.lookup import find
+from neuralvdb.volume.partial import without_leaves
 
 _EDGES = (4096, 128, 8)  # of upper, lower and leaf nodes, in voxels
 
@@ -35,9 +36,7 @@ def covered(tree: Tree, bound: float) -> Tree:
     stays = (far & unpack(tree.leaf.active)).any(1)
     if not stays.any():
         return tree
-    child = unpack(tree.lower.child)
-    child[child] = stays
-    lower = Level(np.packbits(child, axis=1, bitorder="little"), tree.lower.active, tree.lower.values)
+    lower = without_leaves(tree.lower, stays, tree.root.background)
     leaf = Level(None, np.full_like(tree.leaf.active[stays], 255), tree.leaf.values[stays])
     return Tree(tree.root, tree.upper, lower, leaf)
 

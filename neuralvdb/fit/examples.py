@@ -35,6 +35,10 @@ class Examples:
     ratio: np.ndarray
     scale: np.ndarray
 
+    def some(self, which: slice | np.ndarray) -> Examples:
+        """Those that an index picks."""
+        return Examples(*(getattr(self, name)[which] for name in Examples.__dataclass_fields__))
+
 
 def joined(parts: list[Examples]) -> Examples:
     """All examples of one phase together."""

@@ -76,11 +76,7 @@ def _changed(own: _Fit, family: str, library: Library, key: Key, effort: Effort)
 
 def _first(examples: Examples, most: int) -> Examples:
     """Some of the examples, evenly, at most so many."""
-    return _every(examples, max(1, math.ceil(len(examples.target) / most)))
-
-
-def _every(examples: Examples, stride: int) -> Examples:
-    return Examples(*(getattr(examples, name)[::stride] for name in Examples.__dataclass_fields__))
+    return examples.some(slice(None, None, max(1, math.ceil(len(examples.target) / most))))
 
 
 def _donor(family: str, library: Library, key: Key, own: _Fit) -> tuple[str, Network]:

@@ -78,10 +78,7 @@ def _tuned(family: str, prior: Prior, fields: list[Field], steps: int, progress:
 def _better(before: Network, examples: Examples, ways: list, cost: Loss, steps: int) -> Network:
     """The network after training, or before if that is better for examples that were not trained on."""
     tested = np.arange(len(examples.target)) % _TESTED == 0
-    mine, test = (
-        Examples(*(getattr(examples, name)[which] for name in Examples.__dataclass_fields__))
-        for which in (~tested, tested)
-    )
+    mine, test = examples.some(~tested), examples.some(tested)
     if not len(mine.target):
         return before
     after = to_integers(train(mine, ways, steps=steps, seed=_SEED, rate=_RATE, start=to_floats(before))[0])

@@ -21,14 +21,14 @@ _BYTE = np.dtype(np.uint8)
 
 def encode(topology: Topology) -> bytes | None:
     """The payload of a TOPO section, None where it is no such box."""
-    low, high = _extent(topology)
-    leaves = topology.leaf_origins() >> LEAF_LOG2
+    leaves = topology.leaf_origins()
+    low, high = _extent(topology, leaves.astype(np.int64))
     first = low >> LEAF_LOG2
     shape = [int(n) for n in (high >> LEAF_LOG2) - first + 1]
     if not len(leaves) or prod(shape) != len(leaves) + popcount(topology.lower_active):
         return None
     is_leaf = np.zeros(shape, np.uint8)
-    is_leaf[tuple((leaves - first).T)] = 1
+    is_leaf[tuple(((leaves >> LEAF_LOG2) - first).T)] = 1
     made = _built(low, high, is_leaf)
     if any(not np.array_equal(a, b) for a, b in zip(_arrays(made), _arrays(topology), strict=True)):
         return None
@@ -85,11 +85,13 @@ def _built(low: np.ndarray, high: np.ndarray, is_leaf: np.ndarray) -> Topology:
     return Topology(origins, *none, *map(_packed, masks))
 
 
-def _extent(topology: Topology) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest (3,) int64 active voxels of leaves and lower nodes' tiles, if what is active is a box."""
+def _extent(topology: Topology, leaves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest (3,) int64 active voxels of leaves and lower nodes' tiles, if what is active is a box.
+
+    leaves: (N, 3) int64 origins.
+    """
     lowers = child_origins(topology.child_origins, topology.upper_child, UPPER_LOG2, 1 << _BLOCK_LOG2)
     tiles = child_origins(lowers, topology.lower_active, LOWER_LOG2, _LEAF).astype(np.int64)
-    leaves = topology.leaf_origins().astype(np.int64)
     corners = [(tiles, tiles + _LEAF - 1)]
     for axis in range(3 if len(leaves) else 0):
         for end in (leaves[:, axis].min(), leaves[:, axis].max()):
