@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import fuzz
 import hostile
 
-ARCHIVES, VDB = 2500, 300  # runs
+ARCHIVES, VDB = 4000, 300  # runs
 
 
 @pytest.mark.parametrize(("kind", "runs"), [("archives", ARCHIVES), ("vdb", VDB)])

@@ -56,7 +56,7 @@ def make_odd() -> Callable[[str, Path], Path]:
     return make
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def sparse() -> Iterator[None]:
     """The two blobs of a rod are domains of their own."""
     with mock.patch.object(domain, "SPARSE", 2):

@@ -173,9 +173,8 @@ def test_few_leaves_share_a_domain():
     assert_kept(grid, lossy.Promise(0.01, "fog", False))
 
 
-def test_scattered_leaves_share_a_domain_where_that_is_no_waste_of_space(monkeypatch):
+def test_scattered_leaves_share_a_domain_where_that_is_no_waste_of_space():
     """Two leaves at the ends of a cube of 1024 stay apart; leaves in an eighth of the blocks of a box do not."""
-    monkeypatch.setattr(domain, "SPARSE", 8)
     assert len(domain.groups(np.array([[0, 0, 0], [1016, 1016, 1016]]))) == 2
     line = np.stack(np.unravel_index(np.arange(64), (1, 1, 64)), 1) * 128
     some = np.r_[0:4, 60:64]

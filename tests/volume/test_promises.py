@@ -10,8 +10,8 @@ from neuralvdb.api import compress, decompress, info
 from neuralvdb.settings import Bound, Settings
 
 SETTINGS = {
-    "max error": Settings(bounds=(Bound(0.01, relative=True),), effort=0),
-    "tolerance": Settings(bounds=(Bound(0.001, relative=True, ratio=0.05),), effort=0),
+    "max error": Settings(bounds=(Bound(0.01, relative=True),)),
+    "tolerance": Settings(bounds=(Bound(0.001, relative=True, ratio=0.05),)),
     "quality": Settings(quality="production"),
 }
 
