@@ -6,4 +6,4 @@ cd "$(dirname "$0")/.."
 need_packages $BUILD_PACKAGES $TEST_PACKAGES
 need_neuralvdb "[test]"
 need_blender
-exec .venv/bin/python -P -m pytest "$@"
+exec .venv/bin/python -P -m pytest -n auto --dist loadfile "$@"
