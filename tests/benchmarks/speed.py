@@ -3,14 +3,14 @@
     python -P tests/benchmarks/speed.py FILE... [-o data/results/speed.md] [--runs 3]
 
 Of each file the grids with a million active leaf voxels or more. Every measurement is a fork of a process that has
-imported everything and loaded nothing.
+imported everything and loaded nothing; where memory is measured, it has coded a small grid before, so that what
+libraries take for themselves is there already (Linux only: /proc/self/clear_refs).
 """
 
 import argparse
 import functools
 import os
 import pickle
-import resource
 import sys
 import tempfile
 import time
@@ -27,7 +27,7 @@ from neuralvdb.topology import Topology
 from neuralvdb.values import lossy, raw_size
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.reader import Reader
-from neuralvdb.volume import VdbReader, VolumeGrid
+from neuralvdb.volume import VdbReader, VolumeGrid, return_memory
 from neuralvdb.volume.grid import unpack
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # -P leaves it out
@@ -42,18 +42,21 @@ RULES = f"""\
 - Volumes of {LEAST:,} active leaf voxels or more; speeds in millions of those per second, best of the runs.
 - "{BOUND:.1%}": that share of the active range is the maximum error. "production": the preset.
 - SZ3, SPERR and ZFP code the dense bounding box, which they are given as an array.
-- Peak memory: of a fresh process, less what it has before it loads its input (the grid or the array, which therefore
-  counts), in MiB and as a multiple of the leaves' values as float32.
+- Peak memory: of a process that has coded a small grid, less what it has before it loads its input (the grid or the
+  array, which therefore counts), in MiB and as a multiple of the leaves' values as float32.
 """
 
-Coder = tuple[Callable[[], object], Callable[[object], bytes], Callable[[bytes], object]]  # load, encode, decode
+SMALL = Path(__file__).resolve().parents[2] / "data/sample/cloud.vdb"
+
+# load (the volume, or else something small), encode, decode
+Coder = tuple[Callable[[bool], object], Callable[[object], bytes], Callable[[bytes], object]]
 
 
 def ours(path: Path, index: int, settings: Settings) -> Coder:
     """The lossy codec under `settings`; what is passed on holds the topology, as an archive does."""
 
-    def load() -> VolumeGrid:
-        return VdbReader(path).read(index)
+    def load(small: bool) -> VolumeGrid:
+        return VdbReader(SMALL).read(0) if small else VdbReader(path).read(index)
 
     def encode(grid: VolumeGrid) -> bytes:
         payload, sections, _ = lossy.encode(grid.tree, promise_for(grid, settings), threads=settings.threads)
@@ -77,7 +80,7 @@ def theirs(array: Path, bound: float, peer: peers.ArrayPeer) -> Coder:
         code, shape = pickle.loads(coded)
         return peer.decode(code, np.empty(shape, np.float32))
 
-    return lambda: np.load(array), encode, decode
+    return lambda small: np.load(array)[: 16 if small else None].copy(), encode, decode
 
 
 def coders(path: Path, index: int, fog: bool, array: Path, bound: float) -> dict[str, Coder]:
@@ -103,17 +106,14 @@ def save_dense(path: Path, name: str, array: Path) -> float:
     return BOUND * rates.span(volume)
 
 
-def in_child(job: Callable[[], object]) -> tuple[object, int]:
-    """What `job` gives in a fork, and the bytes that it adds to the fork's peak memory."""
+def in_child(job: Callable[[], object]) -> object:
+    """What `job` gives in a fork."""
     receive, send = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            result = job()
-            peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
             with os.fdopen(send, "wb") as pipe:
-                pickle.dump((result, peak), pipe)
+                pickle.dump(job(), pipe)
         except Exception:
             traceback.print_exc()
         os._exit(0)
@@ -122,6 +122,26 @@ def in_child(job: Callable[[], object]) -> tuple[object, int]:
         answer = pickle.load(pipe)
     os.waitpid(child, 0)
     return answer
+
+
+def peak(first: Callable[[], object], job: Callable[[], object]) -> int:
+    """Bytes that `job` adds to the peak memory of a fork that has done `first`."""
+
+    def measured() -> int:
+        first()
+        return_memory()
+        Path("/proc/self/clear_refs").write_text("5")  # the peak is what there is now
+        before = memory("VmRSS")
+        job()
+        return memory("VmHWM") - before
+
+    return in_child(measured)
+
+
+def memory(name: str) -> int:
+    """Bytes in a line of the process's status."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+    return 1024 * int(line.split()[1])
 
 
 def fastest(runs: int, job: Callable[[], object]) -> float:
@@ -140,14 +160,16 @@ def measure(coder: Coder, runs: int, folder: Path) -> tuple[float, float, int, i
     place = folder / "coded"
 
     def time_both() -> tuple[float, float]:
-        source = load()
+        source = load(False)
         place.write_bytes(encode(source))
         return fastest(runs, lambda: encode(source)), fastest(runs, lambda: decode(place.read_bytes()))
 
-    (encode_s, decode_s), _ = in_child(time_both)
-    _, encode_peak = in_child(lambda: len(encode(load())))
-    _, decode_peak = in_child(lambda: decode(place.read_bytes()) is None)
-    return encode_s, decode_s, encode_peak, decode_peak
+    def small() -> None:
+        decode(encode(load(True)))
+
+    times = in_child(time_both)
+    peaks = (peak(small, job) for job in (lambda: encode(load(False)), lambda: decode(place.read_bytes())))
+    return *times, *peaks
 
 
 def large(path: Path) -> list[tuple[int, str, int, int, bool]]:
@@ -178,14 +200,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         array = Path(folder) / "dense.npy"
         for path in args.files:
-            for index, name, voxels, values, fog in in_child(functools.partial(large, path))[0]:
-                bound, _ = in_child(functools.partial(save_dense, path, name, array))
+            for index, name, voxels, values, fog in in_child(functools.partial(large, path)):
+                bound = in_child(functools.partial(save_dense, path, name, array))
                 jobs = coders(path, index, fog, array, bound)
                 for coder, parts in tqdm(jobs.items(), desc=f"{path.stem} {name}", unit="coder", leave=False):
                     encode_s, decode_s, *peaks = measure(parts, args.runs, Path(folder))
-                    memory = [f"{peak / 2**20:.0f} ({peak / (4 * values):.1f}x)" for peak in peaks]
+                    memories = [f"{found / 2**20:.0f} ({found / (4 * values):.1f}x)" for found in peaks]
                     speeds = [voxels / seconds / 1e6 for seconds in (encode_s, decode_s)]
-                    body.append([f"{path.parent.name}/{path.stem} {name}", voxels, coder, *speeds, *memory])
+                    body.append([f"{path.parent.name}/{path.stem} {name}", voxels, coder, *speeds, *memories])
     head = ["volume", "voxels", "coder", "encode, M/s", "decode, M/s", "peak, encode", "peak, decode"]
     cores = f"{len(os.sched_getaffinity(0))} cores (load average {busy:.1f} before), best of {args.runs}"
     title = "# Speed and memory of value codecs\n\n`python -P tests/benchmarks/speed.py FILE...` on"

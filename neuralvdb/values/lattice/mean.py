@@ -32,7 +32,7 @@ from neuralvdb.values.lattice.means import (
     tower,
 )
 from neuralvdb.values.lattice.residual import Record
-from neuralvdb.volume.grid import Tree
+from neuralvdb.volume import Tree, return_memory
 
 STEPS = (1024, 676, 446, 294, 194, 128, 84, 56, 37, 24, 16, 11)  # of the differences between halves on floors 0 to 11
 ROOT_CLASS = 44
@@ -145,6 +145,7 @@ def _descend(
         fine = floors[-2]
         gaps = _gaps(above, fine, lattice, predict, differences, len(floors) - 2, implementation)
         floors.pop()
+        return_memory()
         means = split(above, fine, AXES[(len(floors) - 1) % 3], gaps, lattice, implementation)
         del gaps
         above = Cells(fine, means)
