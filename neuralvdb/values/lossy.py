@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from neuralvdb.archive import FieldWriter, put_array
+from neuralvdb.archive import FieldWriter
 from neuralvdb.archive.rans import Tables
-from neuralvdb.values import tiles
+from neuralvdb.values import exceptions, tiles
 from neuralvdb.values.lattice import domain, levels, mean, priors, sample, tables
 from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.predict import MeanPredictor, Predictor
@@ -19,7 +19,7 @@ from neuralvdb.values.lattice.residual import Record
 from neuralvdb.values.lossless import by_component, put_shell
 from neuralvdb.values.promise import Promise, put_head
 from neuralvdb.volume import return_memory
-from neuralvdb.volume.grid import Level, Tree
+from neuralvdb.volume.grid import LEAF_SLOTS, Level, Tree
 
 _SAMPLE = 64  # leaves that a family is tried on
 
@@ -126,20 +126,17 @@ def store(
 
 
 def _exceptions(tree: Tree, part: domain.Domain, values: np.ndarray, promise: Promise) -> bytes:
-    """Every active value of a domain for which the promise does not hold, put into `values`, too."""
+    """Every active value of a domain for which the promise does not hold, set right in `values`, too."""
     out = FieldWriter()
     for component in range(values.shape[2]):
         leaves = domain.Leaves.of(tree, part, component)
-        place, exact = [], []
+        found = [np.zeros(0, np.int64)]
         for some in levels.pieces(len(leaves), levels.ROWS):
             x, y = leaves.rows(some), values[part.leaves[some], :, component]
             off = leaves.on(some) & ~promise.kept(x, y)
-            place.append(np.flatnonzero(off) + some.start * off.shape[1])
-            exact.append(x[off])
-            values[part.leaves[some], :, component] = np.where(off, x, y)
-        numbers = np.concatenate(place)
-        out.put_varint(len(numbers))
-        if len(numbers):
-            put_array(out, np.diff(numbers, prepend=0).astype(np.uint64))
-            put_array(out, np.concatenate(exact))
+            found.append(np.flatnonzero(off) + some.start * off.shape[1])
+        place = np.concatenate(found)
+        row, voxel = np.divmod(place, LEAF_SLOTS)
+        at = part.leaves[row], voxel, component
+        values[at] = exceptions.put(out, promise, place, leaves.points(row, voxel), values[at])
     return out.getvalue()

@@ -18,6 +18,7 @@ from neuralvdb.values.lattice.refinement import Refinement
 from neuralvdb.values.lattice.refinement import put as put_refinement
 from neuralvdb.values.lattice.steps import UNITS_PER_ERROR
 
+_LESS = 1 - 2.0**-13  # of a bound is used, so that values half way between two that are decoded keep to it when rounded
 _NUMBERS = struct.Struct("<5d")  # bound, ratio, step, knee, psnr
 
 
@@ -44,7 +45,7 @@ class Promise:
     def lattice(self) -> Lattice:
         """The lattice that keeps it."""
         if not self.step:
-            return Lattice(self.bound / UNITS_PER_ERROR, knee_of(self.ratio))
+            return Lattice(self.bound / UNITS_PER_ERROR * _LESS, knee_of(self.ratio))
         unit = self.step / mean.STEPS[0]
         return Lattice(unit, int(np.ceil(self.knee / unit)), self.positive)
 

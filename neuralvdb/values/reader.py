@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neuralvdb.archive import FieldReader, take_array
+from neuralvdb.archive import FieldReader
 from neuralvdb.settings import Box
 from neuralvdb.topology import Topology
+from neuralvdb.values import exceptions
+from neuralvdb.values.exceptions import Exceptions
 from neuralvdb.values.lattice import domain, levels, mean, refinement, sample, tables
 from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.predict import MeanPredictor, Predictor
@@ -21,7 +23,7 @@ from neuralvdb.values.lossy import store
 from neuralvdb.values.promise import Head, take_head
 from neuralvdb.values.tiles import TileReader
 from neuralvdb.volume import return_memory
-from neuralvdb.volume.grid import LEAF_SLOTS, Tree, leaf_origins, unpack
+from neuralvdb.volume.grid import Tree, leaf_origins, unpack
 from neuralvdb.volume.partial import sampled, touched
 
 if TYPE_CHECKING:
@@ -90,8 +92,9 @@ class Reader:
                 return_memory()
                 store(found, self.tree, part, component, self.promise, values)
                 del found
-            for component, (leaf, voxel, exact) in enumerate(self._exceptions(part, streams)):
-                values[part.leaves[leaf], voxel, component] = exact
+            for component, found in enumerate(self._exceptions(part, streams)):
+                at = part.leaves[found.leaf], found.voxel, component
+                values[at] = found.values(values[at])
         return self.tree
 
     def tensor(self) -> torch.Tensor:
@@ -101,9 +104,10 @@ class Reader:
         parts = list(self._domains())
         values = self._on_devices().values(parts)
         for part, streams in parts:
-            for component, (leaf, voxel, exact) in enumerate(self._exceptions(part, streams)):
-                place = (from_numpy(a).to(values.device) for a in (part.leaves[leaf], voxel))
-                values[(*place, component)] = from_numpy(exact.copy()).to(values.device)
+            for component, found in enumerate(self._exceptions(part, streams)):
+                place = (from_numpy(a).to(values.device) for a in (part.leaves[found.leaf], found.voxel))
+                at = (*place, component)
+                values[at] = from_numpy(found.values(values[at].cpu().numpy())).to(values.device)
         return values
 
     def cells(self, lod: int) -> tuple[np.ndarray, np.ndarray]:
@@ -122,11 +126,13 @@ class Reader:
             active[part.leaves] = on
             if component < self._components - 1:
                 continue
-            exceptions = self._exceptions(part, streams)
+            missed = self._exceptions(part, streams)
             if not self.promise.step:
-                for c, (leaf, voxel, exact) in enumerate(exceptions):
-                    cell, first = _cell_of(voxel, lod)
-                    values[part.leaves[leaf[first]], cell[first], c] = exact[first]
+                for c, found in enumerate(missed):
+                    cell, first = _cell_of(found.voxel, lod)
+                    leaf = part.leaves[found.leaf]
+                    exact = found.values(values[leaf, cell, c])
+                    values[leaf[first], cell[first], c] = exact[first]
         return values, active
 
     def _decoded(self, lod: int) -> Iterator[tuple[domain.Domain, TileReader, int, Cells]]:
@@ -175,21 +181,11 @@ class Reader:
         source.finish()
         return found
 
-    def _exceptions(self, part: domain.Domain, streams: TileReader) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Of each component, numbers in the domain of the leaves, voxels in them, and the exact values."""
+    def _exceptions(self, part: domain.Domain, streams: TileReader) -> list[Exceptions]:
+        """Those of each component; their leaves are numbers in the domain."""
         source, dtype = streams.exceptions, self.tree.leaf.values.dtype
         on = unpack(self.tree.leaf.active[part.leaves]).reshape(-1)
-        found = []
-        for _ in range(self._components):
-            count = source.take_varint()
-            if count > len(on):
-                raise source.damaged(f"{count} exceptions among {len(on)} voxels")
-            place = np.cumsum(take_array(source, np.dtype("<u8"), count)) if count else np.zeros(0, np.uint64)
-            exact = take_array(source, dtype, count) if count else np.zeros(0, dtype)
-            place = place.astype(np.int64)
-            if count and (place[-1] >= len(on) or (np.diff(place, prepend=-1) <= 0).any() or not on[place].all()):
-                raise source.damaged("an exception stands where no active voxel is")
-            found.append((*np.divmod(place, LEAF_SLOTS), exact))
+        found = [exceptions.take(source, self.promise, on, dtype) for _ in range(self._components)]
         source.finish()
         return found
 

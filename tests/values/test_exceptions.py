@@ -1,0 +1,63 @@
+"""What a lattice misses: halves beside the right one cost a place, anything else its bits too."""
+
+import numpy as np
+import pytest
+
+from neuralvdb.archive import FieldReader, FieldWriter
+from neuralvdb.errors import DamagedFile
+from neuralvdb.topology import Topology
+from neuralvdb.values import exceptions, lossy, raw_size
+from neuralvdb.values.promise import Promise
+from neuralvdb.values.reader import Reader
+from neuralvdb.volume import from_dense
+
+BOUND = 0.00317  # is no multiple of the spacing of halves
+
+
+def listed(half: bool, true: np.ndarray, decoded: np.ndarray) -> tuple[bytes, np.ndarray]:
+    """Exceptions at every second voxel as bytes, and what they are said to become."""
+    out, place = FieldWriter(), 2 * np.arange(len(true), dtype=np.int64)
+    found = exceptions.put(out, Promise(BOUND, "fog", half), place, true, decoded)
+    return out.getvalue(), found
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_there_and_back(half):
+    halves = np.linspace(1, 4, 900).astype(np.float16)
+    true, rng = halves.astype(np.float32), np.random.default_rng(0)
+    near = np.abs(halves.view(np.uint16).astype(int) + rng.integers(-6, 7, len(true))).astype(np.uint16)
+    decoded = near.view(np.float16).astype(np.float32)
+    decoded[::100], true[50] = 100, np.nan
+    data, found = listed(half, true, decoded)
+    promise, on = Promise(BOUND, "fog", half), np.ones(2 * len(true), bool)
+    taken = exceptions.take(FieldReader(data, "test"), promise, on, np.dtype(np.float32))
+    place = taken.leaf * 512 + taken.voxel
+    assert sorted(place) == list(range(0, 2 * len(true), 2))
+    np.testing.assert_array_equal(taken.values(decoded[place // 2]), found[place // 2])
+    assert (promise.kept(true, found) | np.isnan(true)).all()
+    assert (taken.up > 100 and taken.down > 100) if half else taken.up == taken.down == 0
+
+
+def test_a_moved_half_takes_no_value():
+    true = np.linspace(1, 2, 600).astype(np.float16).astype(np.float32)
+    decoded = np.nextafter(true.astype(np.float16), np.float16(9)).astype(np.float32)
+    assert len(listed(True, true, decoded)[0]) < len(listed(False, true, decoded)[0]) / 3
+
+
+def test_no_place_is_believed_that_is_not_active():
+    true = np.full(3, 1.0, np.float32)
+    data, _ = listed(True, true, true + np.float32(2.0**-8))
+    for on in (np.zeros(9, bool), np.ones(4, bool)):
+        with pytest.raises(DamagedFile, match="exception"):
+            exceptions.take(FieldReader(data, "test"), Promise(BOUND, "fog", True), on, true.dtype)
+
+
+def test_rough_halves_keep_the_bound():
+    values = (1 + 3 * np.random.default_rng(1).random((16, 16, 16))).astype(np.float16).astype(np.float32)
+    tree = from_dense(values, name="g", active=np.ones(values.shape, bool)).tree
+    promise = Promise(BOUND, "fog", True)
+    payload, sections, coded = lossy.encode(tree, promise)
+    shape = Topology.of(tree), values.dtype, 1, raw_size(tree), "test"
+    decoded = Reader(payload, sections, *shape).voxels().leaf.values
+    assert promise.kept(tree.leaf.values, decoded).all()
+    np.testing.assert_array_equal(decoded, coded.leaf.values)
