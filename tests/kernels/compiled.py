@@ -67,6 +67,19 @@ TYPES = {
     "p_pairs": "*i64",
     "p_fine_means": "*i32",
     "p_fine_values": "*i32",
+    "p_target": "*fp32",
+    "p_ratio": "*fp32",
+    "p_scale": "*fp32",
+    "p_orders": "*i32",
+    "p_factors": "*fp32",
+    "p_places": "*i64",
+    "p_picks": "*i32",
+    "p_weights": "*fp32",
+    "p_slopes": "*fp32",
+    "p_bits": "*fp32",
+    "p_rates": "*fp32",
+    "p_averages": "*fp32",
+    "p_squares": "*fp32",
 }
 SAMPLE = {"KNOWN": 36, "MEAN": False, "p_gaps": None, "p_known": None, "p_share": None, "BLOCK": 32, "num_warps": 8}
 MEAN = {"KNOWN": 45, "MEAN": True, "BLOCK": 32, "num_warps": 8}
@@ -82,6 +95,8 @@ KERNELS = {
         {"SHIFT": shift, "COMPANDED": companded, "POSITIVE": True, "BLOCK": 256, "p_counts": "*i32"}
         for shift, companded in ((6, True), (0, False))
     ],
+    ("fit", "_slopes"): [{"p_inputs": "*i16", "SIZE": 8192, "BLOCK": 32, "CHUNK": 32, "num_warps": 8}],
+    ("fit", "_update"): [{"SIZE": 8192, "num_warps": 16}],
     ("network", "_forward"): [{"BLOCK": 64}],
     ("neighbours", "_neighbours"): [{"BLOCK": 64}],
     ("predict", "_predict"): [

@@ -1,0 +1,112 @@
+"""Networks trained by the kernels go the way of the reference; what they never touch stays as it was."""
+
+import numpy as np
+import pytest
+import torch
+
+from neuralvdb.kernels.fit import INPUTS, SIZE, Examples, Learners, fit, layers
+from neuralvdb.kernels.fit.reference import gradient
+
+WIDTHS, COUNTS = [75, 106, 128], [500, 20, 300]
+BATCH, STEPS = 70, 20  # not a whole number of slices
+RATES = [(2e-3 * (1 + t % 3), 0.95 - 0.005 * t) for t in range(STEPS)]
+
+
+def learners(device: str, steps: int = 0) -> Learners:
+    """Random networks, those after some steps with running means."""
+    torch.manual_seed(1)
+    weights, means, squares = (torch.zeros((len(WIDTHS), SIZE)) for _ in range(3))
+    for k, width in enumerate(WIDTHS):
+        net = layers(weights[k], width)
+        for part in net.all():
+            part.uniform_(-1, 1).mul_(part.shape[-1] ** -0.5)
+        net.w1[:5] = 2 * torch.randn(5, width).clamp(-1, 1)  # activations beyond the ceiling, weights at the limit
+        net.linear[0, 0] = 1.2  # beyond its limit
+        if steps:
+            used = slice(0, sum(part.numel() for part in net.all()))
+            means[k, used].normal_(0, 0.01)
+            squares[k, used].uniform_(1e-5, 1e-3)
+    return Learners(*(part.to(device) for part in (weights, means, squares)), steps)
+
+
+@pytest.fixture(scope="module")
+def seen(device) -> Examples:
+    """Targets that follow from the inputs, seen in two ways."""
+    rng, found, count = np.random.default_rng(2), [], len(WIDTHS)
+    orders, factors = np.zeros((count, 2, INPUTS), np.int32), np.zeros((count, 2, INPUTS + 1), np.float32)
+    for k, (width, n) in enumerate(zip(WIDTHS, COUNTS, strict=True)):
+        inputs = rng.integers(-127, 128, (n, width))
+        target = inputs[:, :5].sum(1) / 50 + rng.normal(0, 0.1, n)
+        found.append((inputs.reshape(-1), target, 2 ** rng.uniform(-3, 3, n), rng.uniform(-3, 4, n)))
+        orders[k, :, :width] = np.arange(width), rng.permutation(width)
+        factors[k, :, :width] = rng.choice([-1, 1], (2, width))
+        factors[k, :, -1] = 1, -1
+    sizes = np.multiply(WIDTHS, COUNTS)
+    places = np.stack([WIDTHS, np.cumsum(COUNTS) - COUNTS, np.cumsum(sizes) - sizes], 1)
+    inputs, *parts = (np.concatenate(part).astype(np.float32) for part in zip(*found, strict=True))
+    arrays = (inputs.astype(np.int16), *parts, orders, factors, places)
+    return Examples(*(torch.from_numpy(array).to(device) for array in arrays))
+
+
+@pytest.fixture(scope="module")
+def picks(device) -> torch.Tensor:
+    torch.manual_seed(3)
+    return torch.stack([torch.randint(0, n, (STEPS, BATCH)) for n in COUNTS], 1).to(torch.int32).to(device)
+
+
+def trained(start: Learners, seen: Examples, picks: torch.Tensor, implementation: str) -> tuple[Learners, torch.Tensor]:
+    """In two calls."""
+    bits = []
+    for some in (slice(0, 7), slice(7, len(picks))):
+        bits.append(fit(start, seen, picks[some].contiguous(), RATES[some], implementation=implementation))
+    return start, torch.cat(bits)
+
+
+def test_trajectories_are_those_of_the_reference(device, seen, picks):
+    """In the middle of a training, so that no running mean is near 0 and Adam makes no large steps of rounding."""
+    expected, wanted = trained(learners(device, 100), seen, picks, "reference")
+    found, bits = trained(learners(device, 100), seen, picks, "triton")
+    before = learners(device, 100).weights
+    assert found.steps == expected.steps == 100 + STEPS
+    assert (expected.weights - before).abs().max() > 0.01
+    for name in ("weights", "means", "squares"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(bits, wanted, rtol=1e-5, atol=1e-5)
+    for k, width in enumerate(WIDTHS):
+        net = layers(found.weights[k], width)
+        assert max(net.w1.abs().max(), net.w2.abs().max(), net.w3.abs().max()) == 2
+        assert net.linear.abs().max() <= 1
+        assert not found.weights[k, sum(part.numel() for part in net.all()) :].any()
+
+
+def test_trainings_from_the_start_learn_the_same(device, seen, picks):
+    expected, wanted = trained(learners(device), seen, picks[:8], "reference")
+    found, bits = trained(learners(device), seen, picks[:8], "triton")
+    assert (wanted[-2:].mean(0) < wanted[:2].mean(0)).all()
+    torch.testing.assert_close(bits, wanted, rtol=1e-3, atol=0)
+    off = (found.weights - expected.weights).abs()
+    assert off.quantile(0.99) < 1e-4
+
+
+def test_gradients_are_those_of_the_reference(device, seen, picks):
+    """A first step leaves a tenth of the gradient in the running means."""
+    for step in (0, 1):
+        start = learners(device)
+        start.steps = step
+        expected = [gradient(start, seen, k, step, picks[0, k].long()) for k in range(len(WIDTHS))]
+        bits = fit(start, seen, picks[:1].contiguous(), [(0.0, 0.9)], implementation="triton")
+        for k, (loss, slopes) in enumerate(expected):
+            assert slopes.abs().max() > 0.01
+            torch.testing.assert_close(bits[0, k], loss, rtol=1e-5, atol=0)
+            torch.testing.assert_close(start.means[k, : len(slopes)] * 10, slopes, rtol=1e-3, atol=1e-6)
+            assert not start.means[k, len(slopes) :].any()
+
+
+def test_what_does_not_fit_is_said(device, seen, picks):
+    start = learners(device)
+    with pytest.raises(ValueError, match="picks"):
+        fit(start, seen, picks, RATES[:3])
+    with pytest.raises(ValueError, match="weights"):
+        Learners(start.weights[:, :100].contiguous(), start.means, start.squares)
+    with pytest.raises(ValueError, match="129 inputs"):
+        layers(start.weights[0], 129)
