@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import torch
+from torch.nn.functional import pad
 
 INPUTS, FIRST, SECOND, OUTPUTS = 128, 48, 32, 2  # the most inputs; hidden values; outputs
 SIZE = 8192  # floats of a row
@@ -43,3 +44,9 @@ def layers(row: torch.Tensor, inputs: int) -> Layers:
     sizes = [torch.Size(shape).numel() for shape in shapes]
     parts = row[: count(inputs)].split([*sizes, 1])
     return Layers(*(part.view(shape) for part, shape in zip(parts, (*shapes, (1,)), strict=True)))
+
+
+def row(net: Layers) -> torch.Tensor:
+    """The row (8192,) of a network."""
+    flat = torch.cat([part.flatten() for part in net.all()])
+    return pad(flat, (0, SIZE - len(flat)))

@@ -1,137 +1,156 @@
-"""Trains the predictor of one phase on the bits it costs (torch), and turns it into integers."""
+"""Trains predictors on the bits they cost, and turns them into integers; neuralvdb.kernels.fit is what trains."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 
-from neuralvdb.fit.examples import Examples
-from neuralvdb.values.lattice.network import HIDDEN, OUTPUTS, Network
+from neuralvdb.errors import OutOfMemory
+from neuralvdb.fit.examples import Examples, Key
+from neuralvdb.kernels import fit
+from neuralvdb.kernels.fit import FIRST, INPUTS, ONE, OUTPUTS, SECOND, Layers, Learners, layers, row
+from neuralvdb.values.lattice.network import Network
 
-_ONE = 16.0  # an input or activation of 1.0, in integers
-_RANGE = 2.0  # float weights are kept within this; the linear path within half of it
-_CEILING = 255 / _ONE
-
-
-class Predictor(nn.Module):
-    """The float twin of values.lattice.network; its outputs are an offset in units of 2**exponent and a log2."""
-
-    def __init__(self, inputs: int) -> None:
-        super().__init__()
-        first, second = HIDDEN
-        self.first, self.second = nn.Linear(inputs, first), nn.Linear(first, second)
-        self.last, self.linear = nn.Linear(second, OUTPUTS), nn.Linear(inputs, OUTPUTS, bias=False)
-        for layer in (self.last, self.linear):
-            nn.init.zeros_(layer.weight)
-        nn.init.zeros_(self.last.bias)
-        self.tail = nn.Parameter(torch.tensor([-2.0]))  # share of the wide component of the residual's distribution
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(n, 2) outputs of inputs (n, i), both as floats."""
-        h = torch.relu(self.first(x)).clamp(max=_CEILING)
-        h = torch.relu(self.second(h)).clamp(max=_CEILING)
-        return self.last(h) + self.linear(x)
+_TAIL = -2.0  # of a share, before the sigmoid, to begin with
+_STEPS = 64  # for which examples are drawn at a time
 
 
-def bits(
-    model: Predictor, x: torch.Tensor, target: torch.Tensor, ratio: torch.Tensor, scale: torch.Tensor
-) -> torch.Tensor:
-    """(n,) ideal code lengths: a discretised mixture of two logistic distributions, the second three times as wide."""
-    out = model(x)
-    residual = (target - out[:, 0]) * ratio
-    log_b = (scale + out[:, 1]).clamp(-5, 14)
-    share = torch.sigmoid(model.tail)
-    p = (1 - share) * _cell(residual, torch.exp2(log_b)) + share * _cell(residual, torch.exp2(log_b) * 3)
-    return -torch.log2(p.clamp_min(1e-9))
+@dataclass(frozen=True)
+class Job:
+    """A network to train: its examples, ways to mirror them as in augment.py, and what it starts from, if not from
+    random weights."""
+
+    examples: Examples
+    ways: list[tuple[np.ndarray, np.ndarray]]
+    start: Layers | None = None
 
 
 def train(
-    examples: Examples,
-    mirrors: list[tuple[np.ndarray, np.ndarray]],
-    *,
-    steps: int,
-    seed: int,
-    batch: int = 2048,
-    rate: float = 6e-3,
-    start: Predictor | None = None,
-) -> tuple[Predictor, np.ndarray]:
-    """A predictor fitted to the examples by Adam under a one-cycle schedule up to `rate`, and the bits (steps,) float32
-    that an example of each step took; mirrors: as in augment.py."""
-    torch.manual_seed(seed)
-    data = [torch.from_numpy(a) for a in (examples.inputs, examples.target, examples.ratio, examples.scale)]
-    model = start or Predictor(examples.inputs.shape[1])
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps)
-    ways = [(torch.from_numpy(order), torch.from_numpy(factors)) for order, factors in mirrors]
-    history = np.empty(steps, np.float32)
-    for turn in range(steps):
-        pick = torch.randint(0, len(data[0]), (batch,))
-        x, target, ratio, scale = (d[pick] for d in data)
-        order, factors = ways[turn % len(ways)]
-        x = x[:, order].float() * factors[:-1]
-        loss = bits(model, x / _ONE, target * factors[-1], ratio, scale).mean()
-        history[turn] = loss.item()
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        with torch.no_grad():
-            for layer, limit in ((model.first, 1), (model.second, 1), (model.last, 1), (model.linear, 0.5)):
-                layer.weight.clamp_(-_RANGE * limit, _RANGE * limit)
-    return model, history
+    jobs: dict[Key, Job], *, steps: int, seed: int, rate: float = 6e-3, device: str = "cpu"
+) -> Iterator[tuple[Key, Layers, np.ndarray]]:
+    """Networks fitted to their examples, and the bits (steps,) float32 that an example of each step took; on the CPU
+    one after the other, on a GPU all at once. Raises OutOfMemory where that does not fit."""
+    groups = [[key] for key in jobs] if device == "cpu" else [list(jobs)] * bool(jobs)
+    for group in groups:
+        try:
+            found = together([jobs[key] for key in group], steps=steps, seed=seed, rate=rate, device=device)
+        except torch.OutOfMemoryError:
+            raise OutOfMemory(f"{device}: {len(group)} networks and their examples do not fit; use --device cpu") from None
+        for key, (net, bits) in zip(group, found, strict=True):
+            yield key, net, bits
 
 
-def to_floats(net: Network) -> Predictor:
-    """The predictor that to_integers() would make an integer network of."""
-    model, shifts = Predictor(net.w1.shape[1]), net.shifts.astype(np.float64)
-    units = np.array([4, 0])  # as in to_integers()
-    last, line = (2.0 ** (shifts[i : i + OUTPUTS] + units) for i in (2, 4))
+def together(
+    jobs: list[Job], *, steps: int, seed: int, batch: int = 2048, rate: float = 6e-3, device: str = "cpu"
+) -> list[tuple[Layers, np.ndarray]]:
+    """Networks fitted by Adam under a one-cycle schedule up to `rate`, and bits (steps,); the same ones whatever they
+    are trained beside, because each draws its examples on the CPU from the seed alone."""
+    rows, draws = [], []
+    for job in jobs:
+        torch.manual_seed(seed)
+        rows.append(row(job.start or _random(job.examples.inputs.shape[1])))
+        draws.append(torch.Generator())
+        draws[-1].set_state(torch.get_rng_state())
+    weights, examples, bits = torch.stack(rows).to(device), _on(device, jobs), []
+    learners = Learners(weights, torch.zeros_like(weights), torch.zeros_like(weights))
+    rates = _rates(steps, rate)
+    for some in (rates[i : i + _STEPS] for i in range(0, steps, _STEPS)):
+        picks = [
+            torch.randint(0, len(job.examples.target), (len(some), batch), generator=draw)
+            for job, draw in zip(jobs, draws, strict=True)
+        ]
+        bits.append(fit.fit(learners, examples, torch.stack(picks, 1).to(torch.int32).to(device), some))
+    history = torch.cat(bits).T.contiguous().cpu().numpy()
+    widths = [job.examples.inputs.shape[1] for job in jobs]
+    return [(layers(*pair), mine) for *pair, mine in zip(learners.weights.cpu(), widths, history, strict=True)]
+
+
+def to_floats(net: Network) -> Layers:
+    """The network that to_integers() would make an integer network of."""
+    shifts = 2.0 ** net.shifts.astype(np.float64)
+    last, line = (shifts[i : i + OUTPUTS] * (16, 1) for i in (2, 4))  # units as in to_integers()
     parts = (
-        (model.first.weight, net.w1 / 2.0 ** shifts[0]),
-        (model.first.bias, net.b1 / 2.0 ** shifts[0] / _ONE),
-        (model.second.weight, net.w2 / 2.0 ** shifts[1]),
-        (model.second.bias, net.b2 / 2.0 ** shifts[1] / _ONE),
-        (model.last.weight, net.w3 / last[:, None]),
-        (model.last.bias, net.b3 / last / _ONE),
-        (model.linear.weight, net.linear / line[:, None]),
+        net.w1 / shifts[0],
+        net.linear / line[:, None],
+        net.w2 / shifts[1],
+        net.w3 / last[:, None],
+        net.b1 / shifts[0] / ONE,
+        net.b2 / shifts[1] / ONE,
+        net.b3 / last / ONE,
+        np.array([_TAIL]),
     )
-    with torch.no_grad():
-        for parameter, values in parts:
-            parameter.copy_(torch.from_numpy(np.ascontiguousarray(values)))
-    return model
+    return Layers(*(torch.from_numpy(part).float() for part in parts))
 
 
-def to_integers(model: Predictor) -> Network:
+def to_integers(net: Layers) -> Network:
     """The integer network nearest to a trained one."""
-    w1, b1, s1 = _rounded(model.first.weight, model.first.bias, _ONE)
-    w2, b2, s2 = _rounded(model.second.weight, model.second.bias, _ONE)
+    w1, b1, s1 = _rounded(net.w1, net.b1, ONE)
+    w2, b2, s2 = _rounded(net.w2, net.b2, ONE)
     last, line = [], []
-    for row, unit in ((0, 4), (1, 0)):  # offsets come in 1/256, logarithms in 1/16
-        last.append(_rounded(model.last.weight[row : row + 1], model.last.bias[row : row + 1], _ONE, unit))
-        line.append(_rounded(model.linear.weight[row : row + 1], torch.zeros(1), _ONE, unit))
+    for i, unit in ((0, 4), (1, 0)):  # offsets come in 1/256, logarithms in 1/16
+        last.append(_rounded(net.w3[i : i + 1], net.b3[i : i + 1], ONE, unit))
+        line.append(_rounded(net.linear[i : i + 1], torch.zeros(1), ONE, unit))
     join = lambda parts, i: np.concatenate([part[i] for part in parts])  # noqa: E731
     shifts = np.array([s1, s2, *(part[2] for part in last), *(part[2] for part in line)], np.int8)
     return Network(w1, b1, w2, b2, join(last, 0), join(last, 1), join(line, 0), shifts)
 
 
+def _random(inputs: int) -> Layers:
+    """A network that adds nothing to the interpolation, its hidden layers as PyTorch begins them; what begins at 0 is
+    drawn too, so that a seed gives what it always gave."""
+    shapes = ((inputs, FIRST), (FIRST, SECOND), (SECOND, OUTPUTS), (inputs, OUTPUTS))
+    first, second, last, line = (nn.Linear(*shape, bias=i < 3) for i, shape in enumerate(shapes))
+    zeros = (torch.zeros_like(part) for part in (line.weight, last.weight, last.bias))
+    linear, w3, b3 = zeros
+    parts = first.weight, linear, second.weight, w3, first.bias, second.bias, b3, torch.tensor([_TAIL])
+    return Layers(*(part.detach() for part in parts))
+
+
+def _rates(steps: int, rate: float) -> list[tuple[float, float]]:
+    """Step size and first beta of each step: Smith's one cycle, as PyTorch has it."""
+    optimiser = torch.optim.Adam([nn.Parameter(torch.zeros(1))], lr=1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps)
+    found = []
+    for _ in range(steps):
+        group = optimiser.param_groups[0]
+        found.append((group["lr"], group["betas"][0]))
+        optimiser.step()
+        schedule.step()
+    return found
+
+
+def _on(device: str, jobs: list[Job]) -> fit.Examples:
+    """All examples, laid out for the kernel."""
+    parts = [
+        torch.cat([torch.from_numpy(getattr(job.examples, name)).flatten() for job in jobs]).to(device)
+        for name in Examples.__dataclass_fields__
+    ]
+    count, ways = len(jobs), len(jobs[0].ways)
+    orders, factors = np.zeros((count, ways, INPUTS), np.int32), np.zeros((count, ways, INPUTS + 1), np.float32)
+    places, number, value = [], 0, 0
+    for k, job in enumerate(jobs):
+        n, width = job.examples.inputs.shape
+        for way, (order, factor) in enumerate(job.ways):
+            orders[k, way, :width], factors[k, way, :width], factors[k, way, -1] = order, factor[:-1], factor[-1]
+        places.append((width, number, value))
+        number, value = number + n, value + n * width
+    rest = (orders, factors, np.array(places, np.int64))
+    return fit.Examples(*parts, *(torch.from_numpy(part).to(device) for part in rest))
+
+
 def _rounded(weight: torch.Tensor, bias: torch.Tensor, one: float, unit: int = 0) -> tuple[np.ndarray, np.ndarray, int]:
     """Weights int8, biases int32 and the shift of a layer whose results are wanted times 2**unit."""
-    largest = float(weight.detach().abs().max())
+    largest = float(weight.abs().max())
     power = min(12, math.floor(math.log2(127 / largest))) if largest else 12
     power = max(power, unit)
     scaled = torch.round(weight * 2**power).clamp(-127, 127)
     return (
-        scaled.detach().numpy().astype(np.int8),
-        torch.round(bias * one * 2**power).detach().numpy().astype(np.int32),
+        scaled.numpy().astype(np.int8),
+        torch.round(bias * one * 2**power).numpy().astype(np.int32),
         power - unit,
     )
-
-
-def _cell(residual: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Probability of the unit cell around a residual under a logistic distribution of scale b."""
-    r = residual.abs()
-    return torch.sigmoid((0.5 - r) / b) - torch.sigmoid((-0.5 - r) / b)
