@@ -10,7 +10,20 @@ from neuralvdb.kernels.choice import checked, chosen
 from neuralvdb.kernels.fit.layout import FIRST, INPUTS, OUTPUTS, SECOND, SIZE, Layers, layers, row
 from neuralvdb.kernels.fit.reference import ONE
 
-__all__ = ["FIRST", "INPUTS", "ONE", "OUTPUTS", "SECOND", "SIZE", "Examples", "Layers", "Learners", "fit", "layers", "row"]
+__all__ = [
+    "FIRST",
+    "INPUTS",
+    "ONE",
+    "OUTPUTS",
+    "SECOND",
+    "SIZE",
+    "Examples",
+    "Layers",
+    "Learners",
+    "fit",
+    "layers",
+    "row",
+]
 
 
 @dataclass

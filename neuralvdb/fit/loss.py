@@ -1,8 +1,8 @@
 """What residuals cost: by the tables that code them, and as a smooth function of a network's outputs (NumPy).
 
-The smooth cost is nearly that of fit.train.bits: residuals follow a mixture of two logistic distributions; which class
-stands for which width is found out first. Its curvatures are those of quadratics that lie above it or nearly so
-(majorisation, de Leeuw 1977), so that minimising them never leads too far.
+The smooth cost is nearly that of kernels/fit/reference.py: residuals follow a mixture of two logistic distributions;
+which class stands for which width is found out first. Its curvatures are those of quadratics that lie above it or
+nearly so (majorisation, de Leeuw 1977), so that minimising them never leads too far.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,8 @@ from neuralvdb.fit.examples import (
     untrained,
 )
 from neuralvdb.fit.tables import fit_tables
-from neuralvdb.fit.train import Predictor, to_integers, train
+from neuralvdb.fit.train import Job, Trained, to_integers, train
+from neuralvdb.kernels.fit import Layers
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.compand import knee_of
 from neuralvdb.values.lattice.domain import Lattice
@@ -108,14 +109,16 @@ def train_prior(
     steps: int,
     rounds: int,
     seed: int,
+    device: str = "cpu",
     folder: Path | None = None,
     progress: Callable[[str, np.ndarray], None] = lambda *_: None,
 ) -> priors.Prior:
     """A prior for "sample" or "mean" lattices fitted to `fields`.
 
     companded: share of the lattices that are; pruned: share of the other trees that are seen as pruned ones are coded;
-    steps: of each network in the last round, half of it before. In `folder` finished networks are kept, and those that
-    are there are not trained again. `progress` is told of each network, and the bits an example took at each step.
+    steps: of each network in the last round, half of it before; device: as in train(). In `folder` finished networks are
+    kept, and those that are there are not trained again. `progress` is told of each network, and the bits an example
+    took at each step. Raises OutOfMemory.
     """
     task, make_lattice = TASKS[lattice]
 
@@ -129,11 +132,15 @@ def train_prior(
     networks, models = untrained(task), {}
     for turn in range(rounds):
         rng = np.random.default_rng([seed, turn])
-        for key, parts in sorted(_examples(fields, task, draw, networks, rng).items()):
-            times = steps if turn == rounds - 1 else steps // 2
-            name = f"round {turn + 1}, level {key[0]} axis {key[1]} phase {key[2]}"
-            job = partial(train, joined(parts), mirrors(task, *key[1:]), steps=times, seed=seed, start=models.get(key))
-            models[key], bits = kept(folder and folder / f"{name}.pt", job)
+        jobs = {
+            key: Job(examples, mirrors(task, *key[1:]), models.get(key))
+            for key, examples in _examples(fields, task, draw, networks, rng).items()
+        }
+        times = steps if turn == rounds - 1 else steps // 2
+        for key, name, model, bits in _trained(
+            jobs, turn, folder, partial(train, steps=times, seed=seed, device=device)
+        ):
+            models[key] = model
             progress(name, bits)
         networks = networks | {key: to_integers(model) for key, model in models.items()}
     counts, rng = np.zeros((CLASSES, CLASSES), np.int64), np.random.default_rng([seed, rounds])
@@ -143,21 +150,26 @@ def train_prior(
     return priors.make(networks, fit_tables(counts))
 
 
-def kept(path: Path | None, job: Callable[[], tuple[Predictor, np.ndarray]]) -> tuple[Predictor, np.ndarray]:
-    """What `job` gives, from `path` if it is there, else put there."""
-    if path is None or not path.exists():
-        model, bits = job()
-        if path is not None:
-            part = path.with_suffix(".part")
+def _trained(
+    jobs: dict[Key, Job], turn: int, folder: Path | None, learn: Callable[[dict[Key, Job]], Iterable[Trained]]
+) -> Iterator[tuple[Key, str, Layers, np.ndarray]]:
+    """What `learn` gives, and the name of each network, from `folder` if it is there, else put there."""
+    names = {key: f"round {turn + 1}, level {key[0]} axis {key[1]} phase {key[2]}" for key in jobs}
+    paths = {key: folder / f"{name}.pt" for key, name in names.items()} if folder else {}
+    there = {key: path for key, path in paths.items() if path.exists()}
+    for key, path in there.items():
+        yield key, names[key], *torch.load(path, weights_only=False)
+    for key, model, bits in learn({key: job for key, job in jobs.items() if key not in there}):
+        if folder:
+            part = paths[key].with_suffix(".part")
             torch.save((model, bits), part)
-            part.rename(path)
-        return model, bits
-    return torch.load(path, weights_only=False)
+            part.rename(paths[key])
+        yield key, names[key], model, bits
 
 
 def _examples(
     fields: list[Field], task: Task, draw: Callable[..., tuple], networks: Networks, rng: np.random.Generator
-) -> dict[Key, list[Examples]]:
+) -> dict[Key, Examples]:
     found: dict[Key, list[Examples]] = {}
     for item in fields:
         large = item.voxels > _LARGE
@@ -165,7 +177,7 @@ def _examples(
             parts = collect(task, *draw(item, rng), networks, rng, _POINTS[large])
             for key, examples in parts.items():
                 found.setdefault(key, []).extend(examples)
-    return found
+    return {key: joined(found.pop(key)) for key in sorted(found)}
 
 
 def _between(rng: np.random.Generator, limits: tuple[float, float]) -> float:

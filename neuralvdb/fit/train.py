@@ -16,6 +16,7 @@ from neuralvdb.kernels import fit
 from neuralvdb.kernels.fit import FIRST, INPUTS, ONE, OUTPUTS, SECOND, Layers, Learners, layers, row
 from neuralvdb.values.lattice.network import Network
 
+Trained = tuple[Key, Layers, np.ndarray]  # key, network, bits of each step
 _TAIL = -2.0  # of a share, before the sigmoid, to begin with
 _STEPS = 64  # for which examples are drawn at a time
 
@@ -30,9 +31,7 @@ class Job:
     start: Layers | None = None
 
 
-def train(
-    jobs: dict[Key, Job], *, steps: int, seed: int, rate: float = 6e-3, device: str = "cpu"
-) -> Iterator[tuple[Key, Layers, np.ndarray]]:
+def train(jobs: dict[Key, Job], *, steps: int, seed: int, rate: float = 6e-3, device: str = "cpu") -> Iterator[Trained]:
     """Networks fitted to their examples, and the bits (steps,) float32 that an example of each step took; on the CPU
     one after the other, on a GPU all at once. Raises OutOfMemory where that does not fit."""
     groups = [[key] for key in jobs] if device == "cpu" else [list(jobs)] * bool(jobs)
@@ -40,7 +39,9 @@ def train(
         try:
             found = together([jobs[key] for key in group], steps=steps, seed=seed, rate=rate, device=device)
         except torch.OutOfMemoryError:
-            raise OutOfMemory(f"{device}: {len(group)} networks and their examples do not fit; use --device cpu") from None
+            raise OutOfMemory(
+                f"{device}: {len(group)} networks and their examples do not fit; use --device cpu"
+            ) from None
         for key, (net, bits) in zip(group, found, strict=True):
             yield key, net, bits
 
@@ -67,7 +68,8 @@ def together(
         bits.append(fit.fit(learners, examples, torch.stack(picks, 1).to(torch.int32).to(device), some))
     history = torch.cat(bits).T.contiguous().cpu().numpy()
     widths = [job.examples.inputs.shape[1] for job in jobs]
-    return [(layers(*pair), mine) for *pair, mine in zip(learners.weights.cpu(), widths, history, strict=True)]
+    nets = [layers(mine.clone(), width) for mine, width in zip(learners.weights.cpu(), widths, strict=True)]
+    return list(zip(nets, history, strict=True))
 
 
 def to_floats(net: Network) -> Layers:

@@ -13,7 +13,7 @@ from neuralvdb.fit.examples import Examples, Key, collect, count, joined
 from neuralvdb.fit.loss import Loss
 from neuralvdb.fit.prior import TASKS, Field, fields_of
 from neuralvdb.fit.tables import fit_tables
-from neuralvdb.fit.train import to_floats, to_integers, train
+from neuralvdb.fit.train import Job, to_floats, to_integers, train
 from neuralvdb.topology.network import forward
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.network import CLASSES, Network
@@ -31,10 +31,15 @@ Progress = Callable[[str], None]
 
 
 def tune(
-    paths: Sequence[str | os.PathLike[str]], library: Library, *, steps: int, progress: Progress = lambda _: None
+    paths: Sequence[str | os.PathLike[str]],
+    library: Library,
+    *,
+    steps: int,
+    device: str = "cpu",
+    progress: Progress = lambda _: None,
 ) -> tuple[Library, dict[str, int]]:
-    """The library, tuned to .vdb files, and how many fields of each family there were. `progress` is told of every
-    network. Raises InputError, DamagedFile."""
+    """The library, tuned to .vdb files, and how many fields of each family there were. device: as in
+    train(). `progress` is told of every network. Raises InputError, DamagedFile, OutOfMemory."""
     torch.set_num_threads(1)  # sums in one order, so that the same files give the same weights
     found, used = {}, {}
     for family in FAMILIES:
@@ -42,14 +47,14 @@ def tune(
         found[family] = library.families[family]
         if fields:
             used[family] = len(fields)
-            found[family] = _tuned(family, library.families[family], fields, steps, progress)
+            found[family] = _tuned(family, library.families[family], fields, steps, device, progress)
         else:
             for _ in range(NETWORKS):
                 progress(family)
     return priors.library(found), used
 
 
-def _tuned(family: str, prior: Prior, fields: list[Field], steps: int, progress: Progress) -> Prior:
+def _tuned(family: str, prior: Prior, fields: list[Field], steps: int, device: str, progress: Progress) -> Prior:
     task, make_lattice = TASKS["mean" if family.endswith("-mean") else "sample"]
     rng = np.random.default_rng(_SEED)
     fields = fields[:: max(1, len(fields) // _CASES)]
@@ -64,10 +69,15 @@ def _tuned(family: str, prior: Prior, fields: list[Field], steps: int, progress:
         for key, parts in collect(task, *case, prior.networks, rng, _POINTS).items():
             examples.setdefault(key, []).extend(parts)
     networks, cost = dict(prior.networks), Loss(prior.tables, np.zeros(CLASSES))
-    for key in networks:
-        if key in examples:
-            some = joined(examples[key])
-            networks[key] = _better(networks[key], some, mirrors(task, *key[1:]), cost, steps)
+    jobs, tests = {}, {}
+    for key in sorted(examples):
+        mine, tests[key] = _parted(joined(examples.pop(key)))
+        if len(mine.target):
+            jobs[key] = Job(mine, mirrors(task, *key[1:]), to_floats(networks[key]))
+    for key, model, _ in train(jobs, steps=steps, seed=_SEED, rate=_RATE, device=device):
+        networks[key] = _better(networks[key], to_integers(model), tests[key], cost)
+        progress(family)
+    for _ in networks.keys() - jobs.keys():
         progress(family)
     counts = prior.tables.freq.astype(np.int64) * _BELIEF
     for case in cases:
@@ -75,12 +85,13 @@ def _tuned(family: str, prior: Prior, fields: list[Field], steps: int, progress:
     return priors.make(networks, fit_tables(counts))
 
 
-def _better(before: Network, examples: Examples, ways: list, cost: Loss, steps: int) -> Network:
-    """The network after training, or before if that is better for examples that were not trained on."""
+def _parted(examples: Examples) -> tuple[Examples, Examples]:
+    """Those to train on, and those that only judge."""
     tested = np.arange(len(examples.target)) % _TESTED == 0
-    mine, test = examples.some(~tested), examples.some(tested)
-    if not len(mine.target):
-        return before
-    after = to_integers(train(mine, ways, steps=steps, seed=_SEED, rate=_RATE, start=to_floats(before))[0])
+    return examples.some(~tested), examples.some(tested)
+
+
+def _better(before: Network, after: Network, test: Examples, cost: Loss) -> Network:
+    """The network that takes fewer bits for examples that were not trained on."""
     was, now = (cost.bits(forward(net, test.inputs).astype(np.float64), test).sum() for net in (before, after))
     return after if now < was else before
