@@ -1,9 +1,10 @@
 """Trains the predictors that come with the package, by the recipe in configs/priors.toml.
 
 python data/train_priors.py --real DIR --generated DIR --work DIR [-o neuralvdb/values/lattice/priors.npz]
-    [--families fog,fog-mean] [--plot data/results/training.png]
+    [--families fog,fog-mean] [--device auto|cpu|cuda[:N]] [--plot data/results/training.png]
 
-Needs neuralvdb (installed), torch, matplotlib and tqdm, and about an hour on one CPU core. Families that are not named
+Needs neuralvdb (installed), torch, matplotlib and tqdm, and about an hour on one CPU core. A GPU trains all networks of
+a family at once, to slightly other weights; those that come with the package are a CPU's. Families that are not named
 keep what the output file holds. What is done is kept in --work: the same command goes on from there.
 """
 
@@ -16,6 +17,7 @@ import tomllib
 import torch
 from tqdm import tqdm
 
+from neuralvdb import devices
 from neuralvdb.fit.prior import fields_of, train_prior
 from neuralvdb.values.lattice import priors
 
@@ -46,8 +48,10 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder in which finished networks are kept")
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "neuralvdb/values/lattice/priors.npz")
     parser.add_argument("--families", default=",".join(priors.FAMILIES))
+    parser.add_argument("--device", default="auto", metavar="auto|cpu|cuda[:N]", help="where networks are trained")
     parser.add_argument("--plot", type=Path, help="picture of bits against steps")
     args = parser.parse_args()
+    device = (*devices.resolve(args.device), "cpu")[0]
     torch.set_num_threads(1)  # sums in one order, so that the same recipe gives the same weights
     recipe = tomllib.loads((ROOT / "configs/priors.toml").read_text())
     wanted, curves = args.families.split(","), {}
@@ -67,7 +71,9 @@ def main() -> None:
                 curves.setdefault(f"{family}, {name.partition(',')[0]}", []).append(bits)
                 bar.update()
 
-            trained[family] = train_prior(fields, task["lattice"], **settings, folder=folder, progress=done)
+            trained[family] = train_prior(
+                fields, task["lattice"], **settings, device=device, folder=folder, progress=done
+            )
     priors.save(args.output, {family: trained[family] for family in priors.FAMILIES})
     if args.plot:
         plot(curves, args.plot)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from neuralvdb import devices
 from neuralvdb.api.files import new_file
 from neuralvdb.errors import InputError, Unsupported, UsageError
 from neuralvdb.values.lattice import priors
@@ -19,13 +20,14 @@ Runner = Callable[..., object]
 @dataclass
 class TrainReport:
     """What train() did. priors: the name by which archives ask for them; fields: components of grids that each family
-    was tuned to; size in bytes."""
+    was tuned to; size in bytes; device: where."""
 
     sources: list[str]
     target: str
     priors: str
     fields: dict[str, int]
     size: int
+    device: str
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -37,33 +39,39 @@ def train(
     target: str | os.PathLike[str],
     *,
     steps: int = 800,
+    device: str = "auto",
     force: bool = False,
     progress: Callable[[int], None] = lambda _: None,
     run: Runner = lambda job, *args: job(*args),
 ) -> TrainReport:
     """Tunes the shipped priors to .vdb files and writes them to `target`, for Settings.priors.
 
-    steps: of each network. `progress` is called with 1 for each of NETWORKS networks; `run` as in compress(). The same
-    files give the same priors with the same build of PyTorch. Raises InputError, DamagedFile, OutputExists,
-    OutputError, UsageError, and Unsupported where PyTorch is not installed; then `target` is as before.
+    steps: of each network; device: as in Settings, the first of several GPUs. `progress` is called with 1 for each of
+    NETWORKS networks; `run` as in compress(). The same files give the same priors with the same build of PyTorch on the
+    same device. Raises InputError, DamagedFile, OutputExists, OutputError, OutOfMemory, NoSuchDevice, UsageError, and
+    Unsupported where PyTorch is not installed; then `target` is as before.
     """
     if steps < 1:
         raise UsageError(f"{steps} steps train nothing; give 1 or more")
     names = [os.fspath(source) for source in sources]
     with new_file(Path(target), force=force) as temporary:
-        name, fields = run(_train, names, temporary, steps, progress)
+        name, fields, place = run(_train, names, temporary, steps, device, progress)
         size = os.path.getsize(temporary)
-    return TrainReport(names, os.fspath(target), name, fields, size)
+    return TrainReport(names, os.fspath(target), name, fields, size, place)
 
 
-def _train(sources: list[str], target: str, steps: int, progress: Callable[[int], None]) -> tuple[str, dict[str, int]]:
-    """The name of the priors written, and fields of each family."""
+def _train(
+    sources: list[str], target: str, steps: int, device: str, progress: Callable[[int], None]
+) -> tuple[str, dict[str, int], str]:
+    """The name of the priors written, fields of each family, and the device."""
+    places = devices.resolve(device)[:1]
     try:
         from neuralvdb.fit.tune import tune
     except ModuleNotFoundError as error:
         raise Unsupported("training needs PyTorch; install it: pip install torch, or neuralvdb[train]") from error
-    tuned, fields = tune(sources, priors.shipped(), steps=steps, progress=lambda _: progress(1))
+    place, tell = (*places, "cpu")[0], lambda _: progress(1)
+    tuned, fields = tune(sources, priors.shipped(), steps=steps, device=place, progress=tell)
     if not fields:
         raise InputError(f"{sources[0]}: has no grid to learn from; 2000 active voxels of float or vec3 are needed")
     write_library(target, tuned)
-    return tuned.identity.hex(), fields
+    return tuned.identity.hex(), fields, devices.described(places)

@@ -21,6 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="overwrite an existing file")
     parser.add_argument("--steps", type=int, default=800, metavar="N", help="of each network (default: 800)")
+    common.add_device(
+        parser, "where networks are trained; cuda: the first GPU; auto: a GPU where there is one (default)"
+    )
     common.add_common(parser)
 
 
@@ -35,9 +38,11 @@ def _one(inputs: list[str], target: Path, args: argparse.Namespace) -> dict:
 
     began = time.perf_counter()
     bar = Progress(NETWORKS, target.name, shown=not (args.quiet or args.json), unit="network")
-    memory = _TORCH_MEMORY + sum(common.MEMORY_PER_BYTE * common.file_size(path) for path in inputs)
+    memory = _TORCH_MEMORY + common.device_memory(args.device)
+    memory += sum(common.MEMORY_PER_BYTE * common.file_size(path) for path in inputs)
     run = common.isolated(inputs[0] if len(inputs) == 1 else f"{inputs[0]} or another input", memory)
-    report = train(inputs, target, steps=args.steps, force=args.force, progress=bar, run=run)
+    options = {"steps": args.steps, "device": args.device, "force": args.force}
+    report = train(inputs, target, **options, progress=bar, run=run)
     return {**report.as_dict(), "seconds": round(time.perf_counter() - began, 3)}
 
 
@@ -45,4 +50,5 @@ def text(result: dict, _: argparse.Namespace) -> str:
     """The summary line."""
     fields = ", ".join(f"{count} fields for {family}" for family, count in result["fields"].items())
     what = f"{len(result['sources'])} files -> {result['target']}  {size_text(result['size'])}  {fields}"
-    return f"{what}  {result['seconds']:.2f} s\npriors {result['priors']}; compress with --priors {result['target']}"
+    what += f"  {result['seconds']:.2f} s on {result['device']}"
+    return f"{what}\npriors {result['priors']}; compress with --priors {result['target']}"

@@ -116,9 +116,9 @@ def train_prior(
     """A prior for "sample" or "mean" lattices fitted to `fields`.
 
     companded: share of the lattices that are; pruned: share of the other trees that are seen as pruned ones are coded;
-    steps: of each network in the last round, half of it before; device: as in train(). In `folder` finished networks are
-    kept, and those that are there are not trained again. `progress` is told of each network, and the bits an example
-    took at each step. Raises OutOfMemory.
+    steps: of each network in the last round, half of it before; device: as in train(). In `folder` finished networks
+    are kept, and those that are there are not trained again. `progress` is told of each network, and the bits an
+    example took at each step. Raises OutOfMemory.
     """
     task, make_lattice = TASKS[lattice]
 

@@ -57,7 +57,7 @@ def together(
         rows.append(row(job.start or _random(job.examples.inputs.shape[1])))
         draws.append(torch.Generator())
         draws[-1].set_state(torch.get_rng_state())
-    weights, examples, bits = torch.stack(rows).to(device), _on(device, jobs), []
+    weights, examples, bits = torch.stack(rows).to(device), laid_out(jobs, device), []
     learners = Learners(weights, torch.zeros_like(weights), torch.zeros_like(weights))
     rates = _rates(steps, rate)
     for some in (rates[i : i + _STEPS] for i in range(0, steps, _STEPS)):
@@ -70,6 +70,25 @@ def together(
     widths = [job.examples.inputs.shape[1] for job in jobs]
     nets = [layers(mine.clone(), width) for mine, width in zip(learners.weights.cpu(), widths, strict=True)]
     return list(zip(nets, history, strict=True))
+
+
+def laid_out(jobs: list[Job], device: str) -> fit.Examples:
+    """Examples of all jobs as the kernel takes them."""
+    parts = [
+        torch.cat([torch.from_numpy(getattr(job.examples, name)).flatten() for job in jobs]).to(device)
+        for name in Examples.__dataclass_fields__
+    ]
+    count, ways = len(jobs), len(jobs[0].ways)
+    orders, factors = np.zeros((count, ways, INPUTS), np.int32), np.zeros((count, ways, INPUTS + 1), np.float32)
+    places, number, value = [], 0, 0
+    for k, job in enumerate(jobs):
+        n, width = job.examples.inputs.shape
+        for way, (order, factor) in enumerate(job.ways):
+            orders[k, way, :width], factors[k, way, :width], factors[k, way, -1] = order, factor[:-1], factor[-1]
+        places.append((width, number, value))
+        number, value = number + n, value + n * width
+    rest = (orders, factors, np.array(places, np.int64))
+    return fit.Examples(*parts, *(torch.from_numpy(part).to(device) for part in rest))
 
 
 def to_floats(net: Network) -> Layers:
@@ -124,25 +143,6 @@ def _rates(steps: int, rate: float) -> list[tuple[float, float]]:
         optimiser.step()
         schedule.step()
     return found
-
-
-def _on(device: str, jobs: list[Job]) -> fit.Examples:
-    """All examples, laid out for the kernel."""
-    parts = [
-        torch.cat([torch.from_numpy(getattr(job.examples, name)).flatten() for job in jobs]).to(device)
-        for name in Examples.__dataclass_fields__
-    ]
-    count, ways = len(jobs), len(jobs[0].ways)
-    orders, factors = np.zeros((count, ways, INPUTS), np.int32), np.zeros((count, ways, INPUTS + 1), np.float32)
-    places, number, value = [], 0, 0
-    for k, job in enumerate(jobs):
-        n, width = job.examples.inputs.shape
-        for way, (order, factor) in enumerate(job.ways):
-            orders[k, way, :width], factors[k, way, :width], factors[k, way, -1] = order, factor[:-1], factor[-1]
-        places.append((width, number, value))
-        number, value = number + n, value + n * width
-    rest = (orders, factors, np.array(places, np.int64))
-    return fit.Examples(*parts, *(torch.from_numpy(part).to(device) for part in rest))
 
 
 def _rounded(weight: torch.Tensor, bias: torch.Tensor, one: float, unit: int = 0) -> tuple[np.ndarray, np.ndarray, int]:

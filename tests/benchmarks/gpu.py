@@ -1,8 +1,7 @@
 """The kernels on a GPU: right first, then how fast. Needs torch and triton, a checkout, and no OpenVDB.
 
-    python -P tests/benchmarks/gpu_bricks.py data/sample/smoke.vdb density bricks.npz     # where the package is
-    installed python tests/benchmarks/gpu.py bricks.npz [-o data/results]                           # on the machine
-    with the GPU
+    python -P tests/benchmarks/gpu_bricks.py data/sample/smoke.vdb density bricks.npz  # where the package is installed
+    python tests/benchmarks/gpu.py bricks.npz [-o data/results]                        # on the machine with the GPU
 
 Every kernel is compared with its reference on fresh random input, and the whole decoder with what the CPU decoded,
 before anything is timed. Without a GPU only that is done, interpreted, and said.
@@ -26,6 +25,7 @@ import neuralvdb  # noqa: E402
 
 neuralvdb.__path__.append(str(ROOT))  # kernels/ is neuralvdb.kernels
 
+from neuralvdb.kernels.fit import Examples, Learners, fit  # noqa: E402
 from neuralvdb.kernels.network import Packed, forward  # noqa: E402
 from neuralvdb.kernels.predict import Around, Stencil, predict  # noqa: E402
 from neuralvdb.kernels.rans import Segments, decode  # noqa: E402
@@ -160,6 +160,37 @@ def random_checks(device: str, n: int) -> None:
         raise SystemExit("a kernel differs from its reference: no figures")
 
 
+class Fitting:
+    """Networks in training on a device, with the examples that gpu_bricks.py wrote."""
+
+    def __init__(self, path: Path, device: str) -> None:
+        with np.load(path) as file:
+            arrays = {name[4:]: torch.from_numpy(file[name]).to(device) for name in file.files if name[:4] == "fit."}
+        self._weights, self._device = arrays.pop("weights"), device
+        self._examples = Examples(**arrays)
+        self.networks = len(self._weights)
+        ends = [*self._examples.places[1:, 1].tolist(), len(self._examples.target)]
+        self._counts = [end - begin for begin, end in zip(self._examples.places[:, 1].tolist(), ends, strict=True)]
+
+    def picks(self, steps: int, batch: int) -> torch.Tensor:
+        """(T, K, B) int32, random."""
+        found = torch.stack([torch.randint(0, count, (steps, batch)) for count in self._counts], 1)
+        return found.to(torch.int32).to(self._device)
+
+    def fitted(self, picks: torch.Tensor, implementation: str = "auto") -> tuple[torch.Tensor, torch.Tensor]:
+        """Bits (T, K) of the steps, and weights after them."""
+        nets = Learners(self._weights.clone(), *(torch.zeros_like(self._weights) for _ in range(2)))
+        bits = fit(nets, self._examples, picks, [(1e-3, 0.9)] * len(picks), implementation=implementation)
+        return bits, nets.weights
+
+    def check(self, steps: int, batch: int) -> None:
+        """Ends the program where the kernel's way is not that of the reference, within float tolerance."""
+        picks = self.picks(steps, batch)
+        (expected, weights), (bits, mine) = (self.fitted(picks, name) for name in ("reference", "triton"))
+        if not torch.allclose(bits, expected, rtol=1e-3) or (mine - weights).abs().quantile(0.99) > 1e-4:
+            raise SystemExit("networks that a kernel fits differ from those of its reference: no figures")
+
+
 def seconds(job: Callable[[], object], runs: int = 5) -> float:
     """Of the fastest run, after two that are not counted."""
     times = []
@@ -184,6 +215,14 @@ def figures(path: Path, device: str) -> list[str]:
     moved = n * (4 + 9) + sum(array.numel() * array.element_size() for array in place[:2])
     share = f", {moved / rate / took:.0%} of the bandwidth" if rate else ""
     lines += [f"predict: {n:,} points in {took * 1e3:.3f} ms, {n / took / 1e6:,.0f} M/s, {moved:,} bytes{share}", ""]
+    fitting, batch, steps = Fitting(path, device), 2048, 100
+    fitting.check(20, batch)
+    picks = fitting.picks(steps, batch)
+    took = seconds(lambda: fitting.fitted(picks)) / steps
+    lines += [
+        f"fit: {fitting.networks} networks, {batch} examples each: {took * 1e3:.3f} ms, {1 / took:,.0f} steps/s",
+        "",
+    ]
     lines += ["| active voxels | copies | decode, ms | M voxels/s |", "| ---: | ---: | ---: | ---: |"]
     for millions in MILLIONS:
         try:
@@ -207,6 +246,7 @@ def main() -> None:
     args = parser.parse_args()
     if not torch.cuda.is_available():
         random_checks("cpu", 100)
+        Fitting(args.bricks, "cpu").check(2, 40)
         Bricks(args.bricks, "cpu").check("reference")
         print("no GPU here, so no figures: kernels agree with references, interpreted; these decode what the CPU does")
         return

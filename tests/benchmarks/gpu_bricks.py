@@ -1,4 +1,5 @@
-"""Writes the largest domain of a grid, its streams and what they decode to as one .npz, for tests/benchmarks/gpu.py.
+"""Writes the largest domain of a grid, its streams and what they decode to as one .npz, for tests/benchmarks/gpu.py;
+and examples to fit its networks to.
 
 python -P tests/benchmarks/gpu_bricks.py FILE.vdb GRID OUT.npz [--rel-error 0.01]
 """
@@ -13,6 +14,10 @@ import torch
 
 from neuralvdb.archive.rans import Decoder
 from neuralvdb.codec.bounds import promise_for
+from neuralvdb.fit.augment import mirrors
+from neuralvdb.fit.examples import SampleTask, collect, joined
+from neuralvdb.fit.train import Job, laid_out, to_floats
+from neuralvdb.kernels.fit import row
 from neuralvdb.kernels.network import Packed
 from neuralvdb.settings import Bound, Settings
 from neuralvdb.topology import Topology
@@ -22,10 +27,14 @@ from neuralvdb.values.device.batch import load
 from neuralvdb.values.device.boxes import flat
 from neuralvdb.values.device.networks import Networks
 from neuralvdb.values.device.streams import Streams
+from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.levels import OCTAVES
+from neuralvdb.values.promise import Promise
 from neuralvdb.values.reader import Reader
-from neuralvdb.volume import VdbReader
+from neuralvdb.volume import Tree, VdbReader
 from neuralvdb.volume.grid import TREE_TYPES
+
+EXAMPLES = 4096  # of a network in a domain, at most
 
 
 def level_arrays(levels: list[sample.Level], values: torch.Tensor, coded: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -59,6 +68,16 @@ def stream_arrays(decoders: dict[int, Decoder]) -> dict[str, torch.Tensor]:
     return found
 
 
+def fit_arrays(tree: Tree, promise: Promise) -> dict[str, torch.Tensor]:
+    """Examples of the tree's networks and the weights of these, as kernels/fit takes them."""
+    networks, rng = priors.load(promise.family).networks, np.random.default_rng(0)
+    found = collect(SampleTask, tree, 0, promise.lattice, networks, rng, EXAMPLES)
+    jobs = {key: Job(joined(found[key]), mirrors(SampleTask, *key[1:]), to_floats(networks[key])) for key in found}
+    laid = laid_out(list(jobs.values()), "cpu")
+    arrays = {f"fit.{field.name}": getattr(laid, field.name) for field in fields(laid)}
+    return arrays | {"fit.weights": torch.stack([row(job.start) for job in jobs.values()])}
+
+
 def main() -> None:
     """Encodes and writes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -79,6 +98,7 @@ def main() -> None:
     levels, networks = sample.levels_of(batch), Networks(reader._networks, reader._tables, cpu, mean=False)
     decoders = {o: tiles.decoder(o, 0) for o in range(OCTAVES) if tiles.begins(o)}
     found = level_arrays(levels, batch.known(0, lattice), batch.coded) | stream_arrays(decoders)
+    found |= fit_arrays(grid.tree, promise)
     found["slots"] = networks.slots
     for key in [(k, *pair) for k in range(3) for pair in sample.PASSES]:
         found |= {f"{key}.{field.name}": getattr(networks[key], field.name) for field in fields(Packed)}

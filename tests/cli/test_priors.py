@@ -22,13 +22,14 @@ def fog(tmp_path_factory):
 def trained(fog):
     """What `nvdb train` makes of it in a few steps."""
     path = fog.with_name("my.priors")
-    report = neuralvdb.train([fog], path, steps=20)
+    report = neuralvdb.train([fog], path, steps=20, device="cpu")
     assert report.fields == {"fog": 1, "fog-mean": 1}
     return path
 
 
 def test_training_gives_priors_that_archives_name(run, run_json, fog, trained, tmp_path):
-    (report,) = run_json("train", fog, "-o", "my.priors", "--steps", "20")["results"]
+    (report,) = run_json("train", fog, "-o", "my.priors", "--steps", "20", "--device", "cpu")["results"]
+    assert report["device"] == "cpu"
     assert (tmp_path / "my.priors").read_bytes() == trained.read_bytes()
     run("train", fog, "-o", "my.priors", code=6)
     run("compress", fog, "-o", "a.neuralvdb", "--rel-error", "1%", "--priors", "my.priors")
