@@ -87,11 +87,13 @@ def _slopes(
     o_h, o_g = tl.arange(0, 64), tl.arange(0, 32)
     m_h = o_h < 48
     b_sums = tl.zeros((BLOCK, 64), tl.float32)
-    for begin in range(0, inputs, CHUNK):
+    begin = 0
+    while begin < inputs:
         o_c = begin + tl.arange(0, CHUNK)
         m_w = (o_c < inputs)[:, None] & (o_h < 50)[None, :]
         b_w = tl.load(p_w + o_h[None, :] * inputs + o_c[:, None], mask=m_w, other=0)
         b_sums = tl.dot(_inputs(p_x, p_order, p_factor, o_c), b_w, b_sums, input_precision="ieee")
+        begin += CHUNK
     b_line0 = tl.sum(tl.where((o_h == 48)[None, :], b_sums, 0), 1)
     b_line1 = tl.sum(tl.where((o_h == 49)[None, :], b_sums, 0), 1)
     b_b1 = tl.load(p_w2 + 1600 + o_h, mask=m_h, other=0)[None, :]
@@ -121,11 +123,13 @@ def _slopes(
     b_dh = tl.where(m_1, tl.dot(b_dh, tl.trans(b_w2), input_precision="ieee"), 0)
     tl.store(p_d2 + 1600 + o_h, tl.sum(b_dh, 0), mask=m_h)
     b_dh = tl.where((o_h == 48)[None, :], b_d0, tl.where((o_h == 49)[None, :], b_d1, b_dh))
-    for begin in range(0, inputs, CHUNK):
+    begin = 0
+    while begin < inputs:
         o_c = begin + tl.arange(0, CHUNK)
         m_w = (o_c < inputs)[:, None] & (o_h < 50)[None, :]
         b_dw = tl.dot(tl.trans(_inputs(p_x, p_order, p_factor, o_c)), b_dh, input_precision="ieee")
         tl.store(p_d + o_h[None, :] * inputs + o_c[:, None], b_dw, mask=m_w)
+        begin += CHUNK
 
 
 @triton.jit(do_not_specialize=["slices"])
@@ -135,8 +139,10 @@ def _update(p_places, p_slopes, p_rates, p_weights, p_averages, p_squares, slice
     o_p = tl.arange(0, SIZE)
     m_p = o_p < 50 * inputs + 1683
     b_d = tl.zeros((SIZE,), tl.float32)
-    for i_s in range(0, slices):
+    i_s = 0
+    while i_s < slices:
         b_d += tl.load(p_slopes + (i_k * slices + i_s) * SIZE + o_p, mask=m_p, other=0)
+        i_s += 1
     norm = tl.sqrt(tl.sum(b_d * b_d, 0)) + 1e-6
     b_d = b_d * tl.where(norm <= 1, 1, 1 / norm)
     o_row = i_k * SIZE + o_p
