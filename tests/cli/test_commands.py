@@ -44,7 +44,15 @@ KEYS = {
         "missing_priors": (str, type(None)),
         "grids": list,
     },
-    "train": {"sources": list, "target": str, "priors": str, "fields": dict, "size": int, "seconds": float},
+    "train": {
+        "sources": list,
+        "target": str,
+        "priors": str,
+        "fields": dict,
+        "size": int,
+        "seconds": float,
+        "device": str,
+    },
 }
 GRID_KEYS = {
     "diff": {"name", "same", "topology_equal", "active_voxels", "max_error", "rmse", "psnr", "changes"},
