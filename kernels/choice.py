@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
-from types import ModuleType
 
 import torch
 
 IMPLEMENTATIONS = ("auto", "reference", "triton")
 
 
-def chosen(operation: str, implementation: str, tensor: torch.Tensor) -> ModuleType:
-    """The module of an operation's package that runs it: that of "reference" or "triton"; auto: triton where `tensor`
-    is on a GPU. Raises ValueError on any other name."""
+def chosen(operation: str, name: str, implementation: str, tensor: torch.Tensor) -> Callable:
+    """The function of this name that runs an operation on the device of `tensor`: that of "reference" or "triton";
+    auto: triton where `tensor` is on a GPU. Raises ValueError on any other implementation."""
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(f"implementation {implementation!r} does not exist; {', '.join(IMPLEMENTATIONS)} do")
     if implementation == "auto":
         implementation = "triton" if tensor.is_cuda else "reference"
-    return import_module(f"{operation}.{'gpu' if implementation == 'triton' else 'reference'}")
+    module = import_module(f"{operation}.{'gpu' if implementation == 'triton' else 'reference'}")
+
+    def run(*args: object) -> object:
+        with torch.cuda.device_of(tensor):  # Triton launches on the current device, wherever the arguments are
+            return getattr(module, name)(*args)
+
+    return run
 
 
 def checked(name: str, tensor: torch.Tensor, dtype: torch.dtype, *shape: int | None) -> None:

@@ -20,4 +20,4 @@ def compact(
     """
     checked("flags", flags, torch.uint8, None, 512)
     checked("passes", passes, torch.uint8, 512)
-    return chosen(__name__, implementation, flags).compact(flags, passes, count)
+    return chosen(__name__, "compact", implementation, flags)(flags, passes, count)

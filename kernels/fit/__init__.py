@@ -83,6 +83,6 @@ def fit(
     """
     checked("picks", picks, torch.int32, len(rates), len(learners.weights), None)
     checked("places", examples.places, torch.int64, len(learners.weights), 3)
-    found = chosen(__name__, implementation, picks).fit(learners, examples, picks, rates)
+    found = chosen(__name__, "fit", implementation, picks)(learners, examples, picks, rates)
     learners.steps += len(rates)
     return found

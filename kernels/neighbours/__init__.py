@@ -20,4 +20,4 @@ def neighbours(
     checked("table", table, torch.int32, None)
     checked("boxes", boxes, torch.int64, None, 4)
     checked("cells", cells, torch.int32, None, 4)
-    return chosen(__name__, implementation, table).neighbours(table, boxes, cells)
+    return chosen(__name__, "neighbours", implementation, table)(table, boxes, cells)

@@ -16,4 +16,4 @@ def forward(inputs: torch.Tensor, network: Packed, *, implementation: str = "aut
     Raises ValueError on other shapes or types.
     """
     checked("inputs", inputs, torch.int8, None, INPUTS)
-    return chosen(__name__, implementation, inputs).forward(inputs, network)
+    return chosen(__name__, "forward", implementation, inputs)(inputs, network)

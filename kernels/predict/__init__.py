@@ -50,7 +50,7 @@ def predict(
     if stencil.mean and stencil.phase:
         checked("gaps", _there("gaps", gaps), torch.int32, rows, 512)
         checked("known", _there("known", known), torch.uint8, rows, 512)
-    return chosen(__name__, implementation, values).predict(
+    return chosen(__name__, "predict", implementation, values)(
         values, active, around, targets, stencil, network, step, gaps, known, share
     )
 

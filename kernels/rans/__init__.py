@@ -63,4 +63,4 @@ def decode(
     checked("slots", slots, torch.int32, None, TOTAL)
     checked("classes", classes, torch.uint8, None)
     checked("starts", starts, torch.int64, None)
-    return chosen(__name__, implementation, classes).decode(slots, classes, starts, segments)
+    return chosen(__name__, "decode", implementation, classes)(slots, classes, starts, segments)

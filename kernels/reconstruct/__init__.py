@@ -58,6 +58,6 @@ def reconstruct(
     checked("values", values.view(-1), torch.int32, None)
     if known is not None:
         checked("known", known.view(-1), torch.uint8, values.numel())
-    return chosen(__name__, implementation, symbols).reconstruct(
+    return chosen(__name__, "reconstruct", implementation, symbols)(
         symbols, classes, predictions, targets, starts, bits, step, values, known
     )

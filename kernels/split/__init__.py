@@ -36,6 +36,6 @@ def split(
     for name, tensor in (("counts", counts), ("fine_means", fine_means), ("fine_values", fine_values)):
         checked(name, tensor, torch.int32, fine, 512)
     checked("pairs", pairs, torch.int64, None, 2)
-    chosen(__name__, implementation, means).split(
+    chosen(__name__, "split", implementation, means)(
         means, values, gaps, pairs, counts, axis, knee, positive, fine_means, fine_values
     )
