@@ -124,10 +124,9 @@ def to_integers(net: Layers) -> Network:
 def _random(inputs: int) -> Layers:
     """A network that adds nothing to the interpolation, its hidden layers as PyTorch begins them; what begins at 0 is
     drawn too, so that a seed gives what it always gave."""
-    shapes = ((inputs, FIRST), (FIRST, SECOND), (SECOND, OUTPUTS), (inputs, OUTPUTS))
-    first, second, last, line = (nn.Linear(*shape, bias=i < 3) for i, shape in enumerate(shapes))
-    zeros = (torch.zeros_like(part) for part in (line.weight, last.weight, last.bias))
-    linear, w3, b3 = zeros
+    first, second, last = nn.Linear(inputs, FIRST), nn.Linear(FIRST, SECOND), nn.Linear(SECOND, OUTPUTS)
+    path = nn.Linear(inputs, OUTPUTS, bias=False)
+    linear, w3, b3 = (torch.zeros_like(part) for part in (path.weight, last.weight, last.bias))
     parts = first.weight, linear, second.weight, w3, first.bias, second.bias, b3, torch.tensor([_TAIL])
     return Layers(*(part.detach() for part in parts))
 
