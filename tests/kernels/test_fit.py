@@ -110,3 +110,15 @@ def test_what_does_not_fit_is_said(device, seen, picks):
         Learners(start.weights[:, :100].contiguous(), start.means, start.squares)
     with pytest.raises(ValueError, match="129 inputs"):
         layers(start.weights[0], 129)
+
+
+@pytest.mark.parametrize("implementation", ["reference", "triton"])
+def test_hidden_layers_of_zeros_stay_so(device, seen, picks, implementation):
+    """Their slopes are 0, so a network of nothing but a linear path and biases trains as one."""
+    start = learners(device)
+    start.weights.zero_()
+    fit(start, seen, picks[:3].contiguous(), RATES[:3], implementation=implementation)
+    for row, width in zip(start.weights, WIDTHS, strict=True):
+        net = layers(row, width)
+        assert not any(part.any() for part in (net.w1, net.w2, net.w3, net.b1, net.b2))
+        assert all(part.all() for part in (net.linear, net.b3, net.tail))
