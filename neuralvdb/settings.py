@@ -46,19 +46,21 @@ class Preset:
 class Effort:
     """How hard networks are fitted to a grid. levels: how many of the finest have theirs fitted; examples: residuals
     that a network is fitted to, at most; turns: of what makes its outputs; hidden: of its other layers; bytes: what a
-    network's residuals must take for it to be worth a try."""
+    network's residuals must take for it to be worth a try; share: of the residuals' bytes
+    that changes must seem to save for coding with them to be worth a try."""
 
     levels: int
     examples: int
     turns: int
     hidden: int
     bytes: int
+    share: float = 0.0
 
 
 EFFORTS = (
     Effort(0, 0, 0, 0, 0),
-    Effort(1, 1500, 1, 0, 3000),
-    Effort(1, 2500, 2, 0, 2500),
+    Effort(1, 1500, 1, 0, 3000, 0.007),
+    Effort(1, 2500, 2, 0, 2500, 0.007),
     Effort(2, 4000, 2, 0, 1500),
     Effort(3, 8000, 2, 0, 600),
     Effort(3, 16000, 3, 0, 200),

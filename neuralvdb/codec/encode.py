@@ -31,6 +31,7 @@ from neuralvdb.values.promise import head_of as head_of_values
 from neuralvdb.volume import Storage, Tree, VdbReader, VolumeGrid
 
 Progress = Callable[[int], None]
+_FITTED = 2.0  # times the bytes that every bit takes: more than fitting makes up for
 
 
 @dataclass
@@ -159,7 +160,9 @@ def encode_values(grid: VolumeGrid, settings: Settings, library: Library | None 
     assert grid.tree is not None
     exact = CodedValues(0, values.encode(grid.tree), {}, grid.tree)
     promise = promise_for(grid, settings)
-    coded = None if promise is None else _lossy(grid.tree, promise, settings, library or priors.shipped())
+    coded = None
+    if promise is not None:
+        coded = _lossy(grid.tree, promise, settings, library or priors.shipped(), hopeless=_FITTED * exact.size)
     return coded if coded is not None and coded.size < exact.size else exact
 
 
@@ -170,8 +173,13 @@ def encode_cover(cover: Cover, settings: Settings, library: Library | None = Non
     return replace(coded, tree=pruned(coded.tree))
 
 
-def _lossy(tree: Tree, promise: Promise, settings: Settings, library: Library) -> CodedValues | None:
-    """The values under a promise, by networks that are refined to them if that is smaller; None where none is kept."""
+def _lossy(
+    tree: Tree, promise: Promise, settings: Settings, library: Library, *, hopeless: float = np.inf
+) -> CodedValues | None:
+    """The values under a promise, by networks that are refined to them if that is smaller; None where none is kept.
+
+    hopeless: bytes from which on it is not worth trying.
+    """
     others = [] if settings.embed_priors or library is priors.shipped() else [priors.shipped()]
     (promise, library), plain = networks_of(tree, promise, [library, *others]), None
     if promise.psnr:
@@ -180,19 +188,24 @@ def _lossy(tree: Tree, promise: Promise, settings: Settings, library: Library) -
             return None
     options = {"library": library, "threads": settings.threads}
     if settings.effort:
-        return _refined(tree, promise, EFFORTS[settings.effort], options)
+        return _refined(tree, promise, EFFORTS[settings.effort], options, hopeless)
     plain = plain or lossy.encode(tree, promise, **options)
     return CodedValues(1, *plain, frozenset({promise.family}))
 
 
-def _refined(tree: Tree, promise: Promise, effort: Effort, options: dict) -> CodedValues:
-    """The values by the networks of options["library"], refined to them if that is smaller and keeps the promise."""
+def _refined(tree: Tree, promise: Promise, effort: Effort, options: dict, hopeless: float) -> CodedValues:
+    """The values by the networks of options["library"], refined to them if that is smaller and keeps the promise.
+
+    hopeless: as in _lossy().
+    """
     from neuralvdb.fit.examples import Sampler  # only encoders that fit networks need it
     from neuralvdb.fit.refine import refine
 
     library: Library = options["library"]
     sampler = Sampler(len(tree.leaf), by_component(tree.leaf).shape[2], effort.examples, effort.levels)
     plain = CodedValues(1, *lossy.encode(tree, promise, watch=sampler, **options), frozenset({promise.family}))
+    if plain.size >= hopeless:
+        return plain
     dead = dead_zones(promise.family, library.freq) * (promise.step > 0)
     found = refine(promise.family, library, head_of_values(plain.payload, "").rows, sampler, dead, effort)
     if not found:

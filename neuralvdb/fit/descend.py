@@ -73,12 +73,13 @@ def _descend(
     """Steps from `begin`, where the slope is that given, one coordinate after the other."""
     slope, steps, cost = slope.copy(), begin.tolist(), price.tolist()
     bends, lows, highs = np.diag(curvature).tolist(), low.tolist(), high.tolist()
+    rise = 2 * (min(*cost[:MOST], *cost[MOST + 1 :]) - cost[MOST])  # twice what leaving 0 takes, at least
     for _ in range(_SWEEPS):
         moved = False
         for j, bend in enumerate(bends):
-            if bend <= 0:
-                continue
             at, fall = steps[j], float(slope[j])
+            if bend <= 0 or (at == 0 and fall * fall <= bend * rise):
+                continue
             k = round(min(max(at - fall / bend, -MOST), MOST))
             best, least = at, -1e-9
             for candidate in (0, k, k - 1 if k > 0 else k + 1):

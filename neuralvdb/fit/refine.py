@@ -27,6 +27,7 @@ from neuralvdb.values.lattice.tables import tables_of
 _TRIED = (1, 2)  # of QUANTA
 _HIDDEN_QUANTUM = 1
 _HEAD = 64.0  # bits that a changed network takes beside its changes, about
+_LITTLE = 32.0  # bits that a turn must save for another one
 _CHANCE = 2 / math.log(2)  # bits that a chosen number seems to save on the sample it is fitted to (Akaike has half)
 _DAMPING = 1.01
 _FEW = 512
@@ -52,17 +53,21 @@ def refine(
     }
     cost.fit_shifts([(fit.out, fit.examples, fit.weight) for fit in few.values()])
     found: Refinement = {}
+    saved = 0.0
     for key, rough in few.items():
         if rough.best < 8 * effort.bytes:
             continue
         fit = _Fit(family, networks[key], _first(examples[key], effort.examples), rough.count, cost, prices)
-        if change := _changed(fit, family, library, key, effort):
-            found[key] = change
-    return found
+        before = fit.best
+        fit = _changed(fit, family, library, key, effort)
+        if fit.best + _HEAD < before:
+            found[key] = fit.kept
+            saved += before - fit.best - _HEAD
+    return found if saved > effort.share * sum(rough.best for rough in few.values()) else {}
 
 
-def _changed(own: _Fit, family: str, library: Library, key: Key, effort: Effort) -> Change | None:
-    """The change that was found to pay for a network, None where none was."""
+def _changed(own: _Fit, family: str, library: Library, key: Key, effort: Effort) -> _Fit:
+    """A network after the changes that were found to pay, from its own or a donor's on."""
     before = own.best
     donor, net = _donor(family, library, key, own)
     fit = own if donor == family else _Fit(donor, net, own.examples, own.count, own.loss, own.table)
@@ -70,8 +75,11 @@ def _changed(own: _Fit, family: str, library: Library, key: Key, effort: Effort)
         if turn:
             fit.turn_hidden()
         for _ in range(1 if turn else effort.turns):
+            last = fit.best
             fit.turn_outputs()
-    return fit.kept if fit.best + _HEAD < before else None
+            if fit.best + _LITTLE > last:
+                break
+    return fit
 
 
 def _first(examples: Examples, most: int) -> Examples:
@@ -126,7 +134,8 @@ class _Fit:
             scale[-self.inputs.shape[1] :] = self.scales[4 + row]
             every = np.arange(features.shape[1])
             shape = self._quadratic(features, scale, slope[:, row], curve[:, row], group, every)
-            tried = [(*descend.solve(shape, self.table, q, self._steps_in(group, q)), q) for q in _TRIED]
+            quanta = (self.codes[group][1],) if group in self.codes else _TRIED
+            tried = [(*descend.solve(shape, self.table, q, self._steps_in(group, q)), q) for q in quanta]
             _, self.steps[group], code, quantum = min(tried, key=lambda found: found[0])
             self.codes[group] = code, quantum
         self._run_outputs()
@@ -190,10 +199,11 @@ class _Fit:
     ) -> Quadratic:
         """What weights `place` of a group cost. features: (n, P) whole numbers, scale: (P,) what they are worth; slope,
         curve: (n,) by the sum of them all."""
-        slopes, unit = _whole(slope)
+        slopes, unit = _whole(slope, 20)
         first = (slopes @ features) * (unit * self.weight) * scale
-        curves, unit = _whole(curve)
-        second = (features.T @ (features * curves[:, None])) * (unit * self.weight) * np.outer(scale, scale)
+        roots, unit = _whole(np.sqrt(curve), 10)
+        some = features * roots[:, None]
+        second = (some.T @ some) * (unit * unit * self.weight) * np.outer(scale, scale)  # of one array: half the work
         second[np.diag_indices(len(second))] *= _DAMPING
         now, start = self._change(group)[place], self.start[group][place]
         limit = np.full(len(place), 127.0)
@@ -276,11 +286,11 @@ def _biases(group: int, units: tuple[int, int], size: int) -> np.ndarray:
     return found
 
 
-def _whole(values: np.ndarray) -> tuple[np.ndarray, float]:
-    """Whole numbers below 2**20 in size, and the unit in which they are `values` (n,), outliers cut."""
+def _whole(values: np.ndarray, bits: int) -> tuple[np.ndarray, float]:
+    """Whole numbers of at most 2**bits in size, and the unit in which they are `values` (n,), outliers cut."""
     size = np.abs(values)
     top = min(float(size.max()), _OUTLIER * float(size.mean()))
     if not top:
         return values, 1.0
-    unit = 2.0 ** (math.ceil(math.log2(top)) - 20)
+    unit = 2.0 ** (math.ceil(math.log2(top)) - bits)
     return np.rint(np.clip(values, -top, top) / unit), unit
