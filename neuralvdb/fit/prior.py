@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from neuralvdb.archive.rans import Tables
 from neuralvdb.fit.augment import covered, mirrors, transposed
 from neuralvdb.fit.examples import (
     Examples,
@@ -25,7 +26,7 @@ from neuralvdb.fit.examples import (
     untrained,
 )
 from neuralvdb.fit.tables import fit_tables
-from neuralvdb.fit.train import Predictor, to_integers, train
+from neuralvdb.fit.train import Predictor, to_floats, to_integers, train
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.compand import knee_of
 from neuralvdb.values.lattice.domain import Lattice
@@ -108,13 +109,15 @@ def train_prior(
     steps: int,
     rounds: int,
     seed: int,
+    linear: Tables | None = None,
     folder: Path | None = None,
     progress: Callable[[str, np.ndarray], None] = lambda *_: None,
 ) -> priors.Prior:
     """A prior for "sample" or "mean" lattices fitted to `fields`.
 
     companded: share of the lattices that are; pruned: share of the other trees that are seen as pruned ones are coded;
-    steps: of each network in the last round, half of it before. In `folder` finished networks are kept, and those that
+    steps: of each network in the last round, half of it before; linear: where they are given, the networks have no
+    hidden layers, and the prior these tables. In `folder` finished networks are kept, and those that
     are there are not trained again. `progress` is told of each network, and the bits an example took at each step.
     """
     task, make_lattice = TASKS[lattice]
@@ -132,10 +135,13 @@ def train_prior(
         for key, parts in sorted(_examples(fields, task, draw, networks, rng).items()):
             times = steps if turn == rounds - 1 else steps // 2
             name = f"round {turn + 1}, level {key[0]} axis {key[1]} phase {key[2]}"
-            job = partial(train, joined(parts), mirrors(task, *key[1:]), steps=times, seed=seed, start=models.get(key))
+            start = models.get(key) or (linear and to_floats(networks[key]))  # hidden layers of zeros learn nothing
+            job = partial(train, joined(parts), mirrors(task, *key[1:]), steps=times, seed=seed, start=start)
             models[key], bits = kept(folder and folder / f"{name}.pt", job)
             progress(name, bits)
         networks = networks | {key: to_integers(model) for key, model in models.items()}
+    if linear:
+        return priors.make(networks, linear)
     counts, rng = np.zeros((CLASSES, CLASSES), np.int64), np.random.default_rng([seed, rounds])
     for item in fields:
         for _ in range(4):

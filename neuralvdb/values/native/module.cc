@@ -21,9 +21,10 @@ std::vector<float> floats(const nb::handle& array) {
 }
 
 Net toNet(const nb::tuple& from) {
-    Net net{0, floats(from[0]), floats(from[1]), floats(from[2]), floats(from[3]), floats(from[4]), floats(from[5]),
+    Net net{0, false, floats(from[0]), floats(from[1]), floats(from[2]), floats(from[3]), floats(from[4]), floats(from[5]),
         floats(from[6]), {}};
     net.inputs = int(net.linear.size() / kOutputs);
+    net.hidden = std::any_of(net.w3.begin(), net.w3.end(), [](float weight) { return weight != 0; });
     const auto shifts = nb::cast<std::vector<int>>(from[7]);
     const bool fits = net.inputs <= kMaxInputs && net.w1.size() == size_t(kFirst) * net.inputs && net.b1.size() == kFirst &&
         net.w2.size() == kSecond * kFirst && net.b2.size() == kSecond && net.w3.size() == kOutputs * kSecond &&

@@ -33,9 +33,10 @@ struct LevelView {
     const uint8_t* active;
 };
 
-// Weights as floats, row by row.
+// Weights as floats, row by row. hidden: whether any output comes by way of the hidden layers.
 struct Net {
     int inputs;
+    bool hidden;
     std::vector<float> w1, b1, w2, b2, w3, b3, linear;
     int shifts[6];
 };
@@ -290,9 +291,11 @@ inline void layer(const std::vector<float>& weights, const std::vector<float>& b
 NVDB_CLONES inline void forward(const Net& net, const float* inputs, int32_t* out) {
     Lanes h1[kFirst], h2[kSecond], last[kOutputs], line[kOutputs];
     const Lanes* x = reinterpret_cast<const Lanes*>(inputs);
-    layer(net.w1, net.b1, kFirst, net.inputs, net.shifts[0], x, h1);
-    layer(net.w2, net.b2, kSecond, kFirst, net.shifts[1], h1, h2);
-    product<kOutputs>(net.w3.data(), net.b3.data(), h2, kSecond, last);
+    if (net.hidden) {
+        layer(net.w1, net.b1, kFirst, net.inputs, net.shifts[0], x, h1);
+        layer(net.w2, net.b2, kSecond, kFirst, net.shifts[1], h1, h2);
+    }
+    product<kOutputs>(net.w3.data(), net.b3.data(), h2, net.hidden ? kSecond : 0, last);
     product<kOutputs>(net.linear.data(), nullptr, x, net.inputs, line);
     for (int r = 0; r < kOutputs; ++r) {
         const IntLanes sum = (__builtin_convertvector(last[r], IntLanes) >> net.shifts[2 + r]) +
