@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="overwrite an existing file")
     parser.add_argument("--steps", type=int, default=800, metavar="N", help="of each network (default: 800)")
+    parser.add_argument("--fast", action="store_true", help="tune the networks of compress --fast")
     common.add_common(parser)
 
 
@@ -37,7 +38,7 @@ def _one(inputs: list[str], target: Path, args: argparse.Namespace) -> dict:
     bar = Progress(NETWORKS, target.name, shown=not (args.quiet or args.json), unit="network")
     memory = _TORCH_MEMORY + sum(common.MEMORY_PER_BYTE * common.file_size(path) for path in inputs)
     run = common.isolated(inputs[0] if len(inputs) == 1 else f"{inputs[0]} or another input", memory)
-    report = train(inputs, target, steps=args.steps, force=args.force, progress=bar, run=run)
+    report = train(inputs, target, steps=args.steps, fast=args.fast, force=args.force, progress=bar, run=run)
     return {**report.as_dict(), "seconds": round(time.perf_counter() - began, 3)}
 
 

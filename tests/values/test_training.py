@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from neuralvdb.fit import prior
+from neuralvdb.values.lattice import priors
 from neuralvdb.volume import from_dense, write_vdb
 
 SETTINGS = {"companded": 0.3, "pruned": 0.3, "steps": 24, "rounds": 2, "seed": 0}
@@ -29,3 +30,14 @@ def test_it_learns_and_goes_on(fields, lattice, tmp_path):
     second = prior.train_prior(fields, lattice, **SETTINGS, folder=tmp_path, progress=again.__setitem__)
     assert second.identity == first.identity
     assert all(np.array_equal(seen[name], again[name]) for name in seen)
+
+
+@pytest.mark.parametrize("lattice", ["sample", "mean"])
+def test_networks_without_hidden_layers_stay_so_and_learn(fields, lattice):
+    seen, tables = {}, priors.load("fog").tables
+    found = prior.train_prior(fields, lattice, **SETTINGS, linear=tables, progress=seen.__setitem__)
+    hidden = ("w1", "b1", "w2", "b2", "w3")
+    assert not any(getattr(net, part).any() for net in found.networks.values() for part in hidden)
+    assert all(net.linear.any() for net in found.networks.values())
+    assert np.array_equal(found.tables.freq, tables.freq)
+    assert np.mean([bits[:4].mean() for bits in seen.values()]) > np.mean([bits[-4:].mean() for bits in seen.values()])

@@ -80,6 +80,11 @@ def fast() -> Library:
     return library(found)
 
 
+def known(identity: bytes) -> Library | None:
+    """The library of that identity if it comes with the package."""
+    return next((found for found in (shipped(), fast()) if found.identity == identity), None)
+
+
 def library(families: dict[str, Prior]) -> Library:
     """The library of a prior for each of FAMILIES."""
     freq = np.concatenate([families[family].tables.freq for family in FAMILIES])

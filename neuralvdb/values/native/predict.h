@@ -2,6 +2,8 @@
 // Same integers, point for point; see those modules for what is computed and why.
 #pragma once
 
+#include "network.h"
+
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -15,16 +17,10 @@ namespace nvdb {
 
 constexpr int kEdge = 8, kKnown = 36, kFaces = 6, kScales = 3;
 constexpr int kOne = 16, kTop = 127;
-constexpr int kFirst = 48, kSecond = 32, kOutputs = 2;
 constexpr int64_t kMaxPrediction = int64_t(1) << 30;
-constexpr int kBlock = 16; // points that go through the network together
 constexpr int kMeanKnown = 45, kMeanScales = 4, kShares = 32;
 constexpr int kMaxInputs = 2 * (kMeanKnown + kFaces) + kMeanScales;
 constexpr int kNoAxis = 3, kPad = 3, kPadded = kEdge + 2 * kPad;
-
-typedef float Lanes __attribute__((vector_size(4 * kBlock)));
-typedef int32_t IntLanes __attribute__((vector_size(4 * kBlock)));
-typedef double DoubleLanes __attribute__((vector_size(8 * kBlock)));
 
 struct LevelView {
     const int32_t* table;
@@ -32,14 +28,6 @@ struct LevelView {
     const int32_t* cells;
     const int32_t* values;
     const uint8_t* active;
-};
-
-// Weights as floats, row by row. hidden: whether any output comes by way of the hidden layers.
-struct Net {
-    int inputs;
-    bool hidden;
-    std::vector<float> w1, b1, w2, b2, w3, b3, linear;
-    int shifts[6];
 };
 
 // Points of a level within reach of a brick along an axis, from kPad before it: all or, of a step of 2, even ones only.
@@ -126,12 +114,6 @@ struct Seen {
     IntLanes base, exponent, scale;
 };
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define NVDB_CLONES __attribute__((target_clones("avx512f", "arch=haswell", "avx2", "default"), flatten))
-#else
-#define NVDB_CLONES
-#endif
-
 inline int32_t* at(IntLanes& lanes) { return reinterpret_cast<int32_t*>(&lanes); }
 
 // Which lattice a block is of: how many points of its stencil count for its scale, and how many inputs are no points.
@@ -144,8 +126,6 @@ struct Mean {
 
 // Magnitudes below which sums over a stencil stay within 32 bits.
 constexpr int32_t kNarrow = 1 << 24;
-
-#define NVDB_LANES inline __attribute__((always_inline))
 
 NVDB_LANES void clamped(IntLanes& x, int32_t low, int32_t high) {
     x = x < low ? IntLanes{} + low : x;
@@ -250,45 +230,6 @@ inline void lookWide(Seen& seen, int lane, int count, int64_t step, int64_t log_
     put(2 * count + 1, (log2x16(std::abs(about) + step) - log_step) >> 1, 0, kTop);
     put(2 * count + 2, (about * kOne) >> exponent, -4 * kOne, 4 * kOne);
     if (mean) put(2 * count + 3, seen.share[lane] - kShares / 2, -kTop, kTop);
-}
-
-// to[row] = sum over i of weights[row][i] * from[i] + bias[row], for kBlock points at once.
-template<int Rows>
-inline void product(const float* weights, const float* bias, const Lanes* from, int count, Lanes* to) {
-    Lanes sum[Rows];
-    for (int r = 0; r < Rows; ++r) sum[r] = Lanes{} + (bias ? bias[r] : 0.0f);
-    for (int i = 0; i < count; ++i)
-        for (int r = 0; r < Rows; ++r) sum[r] += weights[r * count + i] * from[i];
-    for (int r = 0; r < Rows; ++r) to[r] = sum[r];
-}
-
-inline void layer(const std::vector<float>& weights, const std::vector<float>& bias, int rows, int count, int shift,
-    const Lanes* from, Lanes* to)
-{
-    for (int row = 0; row < rows; row += 8) {
-        product<8>(&weights[size_t(row) * count], &bias[row], from, count, to + row);
-        for (int r = row; r < row + 8; ++r) {
-            IntLanes whole = __builtin_convertvector(to[r], IntLanes) >> shift;
-            whole = whole < 0 ? IntLanes{} : whole;
-            whole = whole > 255 ? IntLanes{} + 255 : whole;
-            to[r] = __builtin_convertvector(whole, Lanes);
-        }
-    }
-}
-
-// out[0] and out[1] of values/lattice/network.py for kBlock points.
-NVDB_LANES void forward(const Net& net, const Lanes* x, IntLanes* out) {
-    Lanes h1[kFirst], h2[kSecond], last[kOutputs], line[kOutputs];
-    if (net.hidden) {
-        layer(net.w1, net.b1, kFirst, net.inputs, net.shifts[0], x, h1);
-        layer(net.w2, net.b2, kSecond, kFirst, net.shifts[1], h1, h2);
-    }
-    product<kOutputs>(net.w3.data(), net.b3.data(), h2, net.hidden ? kSecond : 0, last);
-    product<kOutputs>(net.linear.data(), nullptr, x, net.inputs, line);
-    for (int r = 0; r < kOutputs; ++r) {
-        out[r] = (__builtin_convertvector(last[r], IntLanes) >> net.shifts[2 + r]) +
-            (__builtin_convertvector(line[r], IntLanes) >> net.shifts[4 + r]);
-    }
 }
 
 // Predictions and classes of a block.
