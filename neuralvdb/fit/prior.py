@@ -26,7 +26,7 @@ from neuralvdb.fit.examples import (
     untrained,
 )
 from neuralvdb.fit.tables import fit_tables
-from neuralvdb.fit.train import Predictor, to_floats, to_integers, train
+from neuralvdb.fit.train import Predictor, to_integers, train, without_hidden
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.compand import knee_of
 from neuralvdb.values.lattice.domain import Lattice
@@ -43,7 +43,8 @@ MEAN_STEPS, KNEES, KNEE_STEPS = (10**-2.7, 10**-0.7), (0.002, 0.05), (0.2, 5.0)
 _SMALLEST = 2000  # active voxels of a field worth learning from
 _LARGEST_RANGE = 1e5  # beyond, values mark the outside rather than measure anything
 _LARGE = 100_000  # active voxels from which on a field is large
-_POINTS, _DRAWS = (6000, 12000), (4, 6)  # examples of a phase from small and from large fields, and how many times
+# Examples of a phase from small and from large fields, how many times, and how many where there are no hidden layers.
+_POINTS, _DRAWS, _LINEAR_DRAWS = (6000, 12000), (4, 6), (1, 2)
 
 
 @dataclass(frozen=True)
@@ -132,10 +133,11 @@ def train_prior(
     networks, models = untrained(task), {}
     for turn in range(rounds):
         rng = np.random.default_rng([seed, turn])
-        for key, parts in sorted(_examples(fields, task, draw, networks, rng).items()):
+        draws = _LINEAR_DRAWS if linear else _DRAWS
+        for key, parts in sorted(_examples(fields, task, draw, draws, networks, rng).items()):
             times = steps if turn == rounds - 1 else steps // 2
             name = f"round {turn + 1}, level {key[0]} axis {key[1]} phase {key[2]}"
-            start = models.get(key) or (linear and to_floats(networks[key]))  # hidden layers of zeros learn nothing
+            start = models.get(key) or (linear and without_hidden(task.inputs_of(key[2])))
             job = partial(train, joined(parts), mirrors(task, *key[1:]), steps=times, seed=seed, start=start)
             models[key], bits = kept(folder and folder / f"{name}.pt", job)
             progress(name, bits)
@@ -162,12 +164,17 @@ def kept(path: Path | None, job: Callable[[], tuple[Predictor, np.ndarray]]) -> 
 
 
 def _examples(
-    fields: list[Field], task: Task, draw: Callable[..., tuple], networks: Networks, rng: np.random.Generator
+    fields: list[Field],
+    task: Task,
+    draw: Callable[..., tuple],
+    draws: tuple[int, int],
+    networks: Networks,
+    rng: np.random.Generator,
 ) -> dict[Key, list[Examples]]:
     found: dict[Key, list[Examples]] = {}
     for item in fields:
         large = item.voxels > _LARGE
-        for _ in range(_DRAWS[large]):
+        for _ in range(draws[large]):
             parts = collect(task, *draw(item, rng), networks, rng, _POINTS[large])
             for key, examples in parts.items():
                 found.setdefault(key, []).extend(examples)

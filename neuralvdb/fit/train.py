@@ -85,6 +85,16 @@ def train(
     return model, history
 
 
+def without_hidden(inputs: int) -> Predictor:
+    """A predictor whose hidden layers are zeros and stay so: only its linear path and its last biases learn."""
+    model = Predictor(inputs)
+    with torch.no_grad():
+        for parameter in (*model.first.parameters(), *model.second.parameters()):
+            parameter.zero_().requires_grad_(False)
+    model.last.weight.requires_grad_(False)
+    return model
+
+
 def to_floats(net: Network) -> Predictor:
     """The predictor that to_integers() would make an integer network of."""
     model, shifts = Predictor(net.w1.shape[1]), net.shifts.astype(np.float64)
