@@ -55,6 +55,16 @@ LIBRARIES = (priors.shipped, priors.fast)
 SAMPLE = tuple(family for family in priors.FAMILIES if not family.endswith("-mean"))
 
 
+@pytest.mark.parametrize("bricks", [0, 1, 300])
+@pytest.mark.parametrize("share", [0, 0.3, 1])
+def test_native_points_are_the_definitions(bricks, share):
+    rng = np.random.default_rng(bricks)
+    there, keep = (rng.random((bricks, 512)) < share).astype(np.uint8), rng.random(512) < 0.3
+    for fast, slow in zip(*(context.points(there, keep, i) for i in ("native", "reference")), strict=True):
+        assert fast.dtype == slow.dtype
+        np.testing.assert_array_equal(fast, slow)
+
+
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("family", SAMPLE)
 @pytest.mark.parametrize("largest", [1000, 1 << 28])
