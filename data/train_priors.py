@@ -57,7 +57,8 @@ def main() -> None:
     for family in wanted:
         task = recipe["families"][family]
         paths = [args.real / name for name in recipe["real"]]
-        paths += [args.generated / name for name in recipe["generated"][task["generated"]]]
+        without = recipe["fast"]["without"] if args.fast else []
+        paths += [args.generated / name for name in recipe["generated"][task["generated"]] if name not in without]
         fields = [f for f in fields_of(paths, task["fields"]) if f.name not in task["without"]]
         settings = {name: task[name] for name in ("companded", "pruned", "steps")}
         settings |= {name: recipe[name] for name in ("rounds", "seed")}
