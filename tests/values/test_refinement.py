@@ -216,10 +216,10 @@ def test_the_default_effort_is_never_larger(sample, name, settings):
 def test_fast_networks_are_fitted_without_hidden_layers(settings, monkeypatch):
     seen = []
     monkeypatch.setattr(lossy, "encode", lambda *a, real=lossy.encode, **k: seen.append(k) or real(*a, **k))
-    plain, fitted = (encode_values(odd(), Settings(threads=1, fast=True, effort=e, **settings)) for e in (None, 3))
+    plain, fitted = (encode_values(odd(48), Settings(threads=1, fast=True, effort=e, **settings)) for e in (None, 3))
     assert fitted.size < plain.size
     assert [k["library"] is priors.fast() for k in seen] == [True] * 3
-    assert {group for change in seen[-1]["refinement"].values() for group in change.steps} == {OFFSET, SCALE}
+    assert {group for change in seen[-1]["refinement"].values() for group in change.steps} <= {OFFSET, SCALE}
     head = head_of(fitted.payload, "test")
     assert head.refined
     nets = refinement.networks(head.promise.family, priors.fast(), seen[-1]["refinement"])
