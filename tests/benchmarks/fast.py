@@ -29,14 +29,14 @@ from rate_tables import table
 
 RULES = """\
 Values of all grids of a file by the networks with hidden layers and, after the arrow, by those without (`--fast`):
-bytes of VALS and TILE, seconds of CPU for coding and decoding, the best of three runs on one thread. Nothing is fitted.
+bytes of VALS and TILE, seconds of CPU for coding and decoding, the best of two runs on one thread. Nothing is fitted.
 """
 MODES = {
     "1 %": Settings(bounds=(Bound(0.01, relative=True),)),
     "0.3 %": Settings(bounds=(Bound(0.003, relative=True),)),
     "production": Settings(quality="production"),
 }
-RUNS = 3
+RUNS = 2
 
 
 def fastest(job: Callable[[], object]) -> tuple[float, object]:

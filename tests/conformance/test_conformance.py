@@ -28,13 +28,13 @@ TABLE = {
     "means, cut": ("eda65488898e49c6", "6f17615e51e96756"),
     "means, companded": ("6d9fca7302b65e71", "d0bf058d6bce11bf"),
     "means, bounded": ("6363a2f2dc6fbc47", "8b0dd32db1cec52b"),
-    "fog, fast": ("fa8d1e147be66ba5", "3db21864d5ced124"),
-    "level set, fast": ("8bf43d93adbfe70f", "79a25ef4ab2ca034"),
-    "velocity, fast": ("a11d8733d06bb1f5", "9b91106b1c2e59bc"),
+    "fog, fast": ("037c9a45e2b25fb4", "17ae8d14dbe86bf7"),
+    "level set, fast": ("29d131ab65a67a8d", "9f54cfb165ea4aa0"),
+    "velocity, fast": ("7077f7b97faa39d9", "0875c7ecf93653d3"),
     "means, fast": ("aefe44c3f2ab0058", "ca2ef3a893305670"),
     "fog, a part": ("5fd92ff91c7f50f5", "3d78cdf969bddffe"),
     "means, a part": ("6ad9390fe690aead", "f9687469a1c2d347"),
-    "fog, fast, a part": ("b1ba5f4619e102b5", "5b3718d3968f8279"),
+    "fog, fast, a part": ("6f7de9c4ff8b926a", "0931160386c715cb"),
     "means, fast, a part": ("448e30984e20a9a5", "cfca83b302a90628"),
 }
 
