@@ -1,11 +1,12 @@
 """Trains the predictors that come with the package, by the recipe in configs/priors.toml.
 
 python data/train_priors.py --real DIR --generated DIR --work DIR [-o neuralvdb/values/lattice/priors.npz]
-    [--families fog,fog-mean] [--device auto|cpu|cuda[:N]] [--plot data/results/training.png]
+    [--families fog,fog-mean] [--fast] [--device auto|cpu|cuda[:N]] [--plot data/results/training.png]
 
-Needs neuralvdb (installed), torch, matplotlib and tqdm, and about an hour on one CPU core. A GPU trains all networks of
-a family at once, to slightly other weights; those that come with the package are a CPU's. Families that are not named
-keep what the output file holds. What is done is kept in --work: the same command goes on from there.
+Needs neuralvdb (installed), torch, matplotlib and tqdm, and about an hour on one CPU core. With --fast the networks
+without hidden layers are trained, else those with them. A GPU trains all networks of a family at once, to slightly
+other weights; those that come with the package are a CPU's. What is not named stays as it is in the package. What is
+done is kept in --work: the same command goes on from there.
 """
 
 import argparse
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder in which finished networks are kept")
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "neuralvdb/values/lattice/priors.npz")
     parser.add_argument("--families", default=",".join(priors.FAMILIES))
+    parser.add_argument("--fast", action="store_true", help="train the networks without hidden layers")
     parser.add_argument("--device", default="auto", metavar="auto|cpu|cuda[:N]", help="where networks are trained")
     parser.add_argument("--plot", type=Path, help="picture of bits against steps")
     args = parser.parse_args()
@@ -55,15 +57,18 @@ def main() -> None:
     torch.set_num_threads(1)  # sums in one order, so that the same recipe gives the same weights
     recipe = tomllib.loads((ROOT / "configs/priors.toml").read_text())
     wanted, curves = args.families.split(","), {}
-    trained = {family: priors.load(family) for family in priors.FAMILIES if family not in wanted}
+    full, fast = (dict(library.families) for library in (priors.shipped(), priors.fast()))
     for family in wanted:
         task = recipe["families"][family]
         paths = [args.real / name for name in recipe["real"]]
-        paths += [args.generated / name for name in recipe["generated"][task["generated"]]]
+        without = recipe["fast"]["without"] if args.fast else []
+        paths += [args.generated / name for name in recipe["generated"][task["generated"]] if name not in without]
         fields = [f for f in fields_of(paths, task["fields"]) if f.name not in task["without"]]
         settings = {name: task[name] for name in ("companded", "pruned", "steps")}
         settings |= {name: recipe[name] for name in ("rounds", "seed")}
-        folder = args.work / family
+        if args.fast:
+            settings |= {"steps": recipe["fast"]["steps"], "linear": full[family].tables}
+        folder = args.work / (f"fast.{family}" if args.fast else family)
         folder.mkdir(parents=True, exist_ok=True)
         with tqdm(total=NETWORKS * recipe["rounds"], desc=family, unit="network") as bar:
 
@@ -71,10 +76,10 @@ def main() -> None:
                 curves.setdefault(f"{family}, {name.partition(',')[0]}", []).append(bits)
                 bar.update()
 
-            trained[family] = train_prior(
+            (fast if args.fast else full)[family] = train_prior(
                 fields, task["lattice"], **settings, device=device, folder=folder, progress=done
             )
-    priors.save(args.output, {family: trained[family] for family in priors.FAMILIES})
+    priors.save(args.output, full, fast)
     if args.plot:
         plot(curves, args.plot)
 

@@ -69,6 +69,7 @@ EFFORTS = (
     Effort(3, 32000, 3, 2, 60),
     Effort(3, 1 << 16, 3, 3, 60),
 )
+DEFAULT_EFFORT = 2
 
 _KINDS = {"fog": ("step", "knee"), "flame": ("step", "knee"), "velocity": ("rel_error",), "levelset": ("voxels",)}
 _SHIPPED = Path(__file__).with_name("configs") / "presets.toml"
@@ -134,9 +135,10 @@ class Settings:
     it, in each grid's own index space. lod: decompress to voxels 2**lod times as long, at most MAX_LOD. topology:
     exact, or pruned to what the bounds make necessary. topology_only: decompress to masks of what is active. device:
     where lossy values are decoded: cpu, cuda for all GPUs, cuda:0 for one, auto for GPUs where there are some. effort:
-    0 to 9, how long compress fits networks to a grid, whose changes are kept where they save bytes. priors: a file of
-    networks to use in place of those shipped, or to read archives with that need it; embed_priors: archives carry the
-    networks that they need.
+    0 to 9, how long compress fits networks to a grid, whose changes are kept where they save bytes; None for
+    DEFAULT_EFFORT, or 0 where fast. fast: compress with networks that have no hidden layers, which takes less time both
+    ways and some bytes more. priors: a file of networks to use in place of those shipped, or to read archives with that
+    need it; embed_priors: archives carry the networks that they need.
     """
 
     grids: tuple[str, ...] = ()
@@ -152,13 +154,19 @@ class Settings:
     topology: str = "exact"
     topology_only: bool = False
     device: str = "auto"
-    effort: int = 2
+    effort: int | None = None
+    fast: bool = False
     priors: str = ""
     embed_priors: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.effort < len(EFFORTS):
+        if self.effort is not None and not 0 <= self.effort < len(EFFORTS):
             raise UsageError(f"there is no effort {self.effort}; there are 0 to {len(EFFORTS) - 1}")
+
+    @property
+    def fitting(self) -> Effort:
+        """That of `effort`."""
+        return EFFORTS[(0 if self.fast else DEFAULT_EFFORT) if self.effort is None else self.effort]
 
     @property
     def preset(self) -> Preset:

@@ -22,8 +22,8 @@ Runner = Callable[..., object]
 
 @dataclass
 class CompressReport:
-    """What compress() did. Sizes in bytes; left_out: grids the user did not select; promises: what is
-    promised of grids that are not lossless; pruned: voxels whose active state changed, of grids whose topology is
+    """What compress() did. Sizes in bytes; left_out: grids the user did not select; promises: what is promised of grids
+    that are not lossless, and by which networks; pruned: voxels whose active state changed, of grids whose topology is
     pruned; verified: whether the archive was decoded and compared."""
 
     source: str
@@ -87,9 +87,9 @@ def _compress(
         return_memory()
         _verify(target, settings, progress)
     left_out = [entry.name for i, entry in enumerate(reader.entries) if i not in set(selected)]
-    with FrameReader(target) as frame:
-        found = {grid.name: frame.promise(i) for i, grid in enumerate(table.grids)}
-    promises = {name: promise.described() for name, promise in found.items() if promise is not None}
+    with FrameReader(target, library=library_for(settings)) as frame:
+        found = {grid.name: frame.described(i) for i, grid in enumerate(table.grids)}
+    promises = {name: promise for name, promise in found.items() if promise is not None}
     pruned = {grid.name: grid.pruned for grid in table.grids if grid.pruned is not None}
     return left_out, [grid.name for grid in table.grids], promises, pruned
 

@@ -14,9 +14,9 @@ from neuralvdb.volume.grid import display_name
 @dataclass
 class GridInfo:
     """One grid. voxel_size in world units; promise: what is promised of values that are not lossless, the lattice that
-    holds them, and the priors of its networks; pruned: voxels whose active state changed, None where the topology is
-    exact; bytes: kind of data -> bytes on disk; None where unknown without reading values or for types that this
-    OpenVDB does not know."""
+    holds them, the priors of its networks and whether they are fast ones; pruned: voxels whose active state changed,
+    None where the topology is exact; bytes: kind of data -> bytes on disk; None where unknown without reading values or
+    for types that this OpenVDB does not know."""
 
     name: str
     type: str
@@ -102,10 +102,9 @@ def _archive_info(path: str) -> FileInfo:
                 size[_KINDS[kind]] = size.get(_KINDS[kind], 0) + count
             described = _described(head.metadata, head.transform) if head.metadata else _UNDESCRIBED
             grid = _grid(head.name, head.grid_type, head.half, head.parent, counts, size, described)
-            coded = frame.head(index)
-            if coded is not None:
-                grid.promise = {**coded.promise.described(), "priors": coded.library.hex(), "refined": coded.refined}
-                found.missing_priors = found.missing_priors or frame.missing(coded.library)
+            grid.promise = frame.described(index)
+            if grid.promise is not None and grid.promise["fast"] is None:
+                found.missing_priors = found.missing_priors or grid.promise["priors"]
             grid.pruned = head.pruned
             found.grids.append(grid)
     return found

@@ -272,9 +272,8 @@ def _layout(counts: np.ndarray, freq: np.ndarray) -> tuple[int, int]:
 
 
 def _code_length(counts: np.ndarray, freq: np.ndarray) -> int:
-    """Bits that the symbols need."""
-    pairs = zip(counts.ravel().tolist(), code_lengths(freq).ravel().tolist(), strict=True)
-    return sum(count * bits for count, bits in pairs) >> 20
+    """Bits that fewer than 2^39 symbols need."""
+    return int((counts * code_lengths(freq)).sum()) >> 20
 
 
 def code_lengths(freq: np.ndarray) -> np.ndarray:

@@ -131,7 +131,7 @@ def file_size(path: str) -> int:
 def settings_of(args: argparse.Namespace) -> Settings:
     """Settings from the options a command has."""
     names = ("grids", "threads", "force", "verify", "compression", "quality", "presets_file", "bounds")
-    names += ("box", "lod", "topology", "topology_only", "device", "effort", "priors", "embed_priors")
+    names += ("box", "lod", "topology", "topology_only", "device", "effort", "fast", "priors", "embed_priors")
     chosen = {name: getattr(args, name) for name in names if hasattr(args, name)}
     return Settings(**{name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()})
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from neuralvdb.cli import common
 from neuralvdb.cli.output import Progress, print_note, promise_text, size_text, topology_text
 from neuralvdb.errors import UsageError
-from neuralvdb.settings import ARCHIVE_SUFFIX, EFFORTS, Bound, Settings, presets
+from neuralvdb.settings import ARCHIVE_SUFFIX, DEFAULT_EFFORT, EFFORTS, Bound, presets
 
 HELP = "make .vdb files small"
 
@@ -34,9 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--effort",
         type=int,
         choices=range(len(EFFORTS)),
-        default=Settings().effort,
         metavar="0..9",
-        help=f"how long networks are fitted to each grid, kept where that saves bytes (default: {Settings().effort})",
+        help="how long networks are fitted to each grid, kept where that saves bytes"
+        f" (default: {DEFAULT_EFFORT}, with --fast 0)",
+    )
+    parser.add_argument(
+        "--fast", action="store_true", help="networks without hidden layers: less time both ways, some bytes more"
     )
     common.add_priors(parser)
     parser.add_argument("--embed-priors", action="store_true", help="archives carry the networks they need (~80 kB)")

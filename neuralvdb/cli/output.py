@@ -44,10 +44,13 @@ def voxel_size_text(size: tuple[float, float, float] | None) -> str:
 
 
 def promise_text(promises: dict[str, dict]) -> str:
-    """`lossless`, or what is promised of the first grids that are not, and by which lattice."""
+    """`lossless`, or what is promised of the first grids that are not, by which lattice, and if by fast networks."""
     if not promises:
         return "lossless"
-    shown = [f"{name}: {_error_text(promise)}, {promise['lattice']} lattice" for name, promise in promises.items()]
+    shown = [
+        f"{name}: {_error_text(promise)}, {promise['lattice']} lattice" + ", fast" * bool(promise["fast"])
+        for name, promise in promises.items()
+    ]
     return "; ".join(shown[:3]) + ("; ..." if len(shown) > 3 else "")
 
 

@@ -243,20 +243,27 @@ class FrameReader:
             return None
         return head_of(self.archive.read(section), self._where(self.table.grids[index], "values"))
 
+    def described(self, index: int) -> dict[str, object] | None:
+        """What is promised of a grid and by which networks, for people and JSON; None where every bit is kept.
+
+        fast: whether the networks have no hidden layers, None where they are not there. Raises DamagedFile.
+        """
+        coded = self.head(index)
+        if coded is None:
+            return None
+        try:
+            fast = self.library_of(coded.library, self.path).fast
+        except MissingPriors:
+            fast = None
+        networks = {"priors": coded.library.hex(), "refined": coded.refined, "fast": fast}
+        return {**coded.promise.described(), **networks}
+
     def library_of(self, identity: bytes, where: str) -> Library:
         """The priors of that identity. Raises MissingPriors, DamagedFile."""
-        if identity == priors.shipped().identity:
-            return priors.shipped()
+        if (shipped := priors.known(identity)) is not None:
+            return shipped
         with self._lock:
             return find_library(identity, where, (self._library, self._carried))
-
-    def missing(self, identity: bytes) -> str | None:
-        """The name of the priors of that identity if they are not there. Raises DamagedFile."""
-        try:
-            self.library_of(identity, self.path)
-        except MissingPriors:
-            return identity.hex()
-        return None
 
     @functools.cached_property
     def _carried(self) -> Library | None:

@@ -18,7 +18,7 @@ from neuralvdb.codec.prune import pruned
 from neuralvdb.codec.search import networks_of, psnr, to_psnr
 from neuralvdb.codec.shapes import Role, Shapes
 from neuralvdb.errors import InputError
-from neuralvdb.settings import EFFORTS, Effort, Settings
+from neuralvdb.settings import Effort, Settings
 from neuralvdb.topology import Topology
 from neuralvdb.values import lossy
 from neuralvdb.values.lattice import priors
@@ -65,9 +65,11 @@ def encode_frame(
         source.size,
         complete=len(selected) == len(source.entries),
     )
-    library = library_for(settings) or priors.shipped()
+    library = library_for(settings) or _shipped(settings)
     if len(library.families) < len(priors.FAMILIES):
         raise InputError(f"{settings.priors}: carries priors of some families only; give the file that they came from")
+    if settings.fast and not library.fast:
+        raise InputError(f"{settings.priors}: its networks have hidden layers; tune fast ones with `nvdb train --fast`")
     families: set[str] = set()
     for index, coded in enumerate(_encoded(source, selected, settings, library)):
         for kind, part, codec, payload, raw_size in coded.sections:
@@ -162,15 +164,19 @@ def encode_values(grid: VolumeGrid, settings: Settings, library: Library | None 
     promise = promise_for(grid, settings)
     coded = None
     if promise is not None:
-        coded = _lossy(grid.tree, promise, settings, library or priors.shipped(), hopeless=_FITTED * exact.size)
+        coded = _lossy(grid.tree, promise, settings, library or _shipped(settings), hopeless=_FITTED * exact.size)
     return coded if coded is not None and coded.size < exact.size else exact
 
 
 def encode_cover(cover: Cover, settings: Settings, library: Library | None = None) -> CodedValues:
     """The values of a cover, and the tree pruned to them."""
-    coded = _lossy(cover.tree, cover.promise, settings, library or priors.shipped())
+    coded = _lossy(cover.tree, cover.promise, settings, library or _shipped(settings))
     assert coded is not None  # which only a PSNR can prevent
     return replace(coded, tree=pruned(coded.tree))
+
+
+def _shipped(settings: Settings) -> Library:
+    return priors.fast() if settings.fast else priors.shipped()
 
 
 def _lossy(
@@ -180,15 +186,16 @@ def _lossy(
 
     hopeless: bytes from which on it is not worth trying.
     """
-    others = [] if settings.embed_priors or library is priors.shipped() else [priors.shipped()]
+    shipped = _shipped(settings)
+    others = [] if settings.embed_priors or library is shipped else [shipped]
     (promise, library), plain = networks_of(tree, promise, [library, *others]), None
     if promise.psnr:
         promise, plain = to_psnr(tree, promise, library, settings.threads) or (promise, None)
         if plain is None:
             return None
     options = {"library": library, "threads": settings.threads}
-    if settings.effort:
-        return _refined(tree, promise, EFFORTS[settings.effort], options, hopeless)
+    if settings.fitting.turns:
+        return _refined(tree, promise, settings.fitting, options, hopeless)
     plain = plain or lossy.encode(tree, promise, **options)
     return CodedValues(1, *plain, frozenset({promise.family}))
 

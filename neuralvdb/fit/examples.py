@@ -9,10 +9,10 @@ from functools import partial
 
 import numpy as np
 
-from neuralvdb.values.lattice import context, domain, mean, mean_context, sample
+from neuralvdb.values.lattice import context, domain, mean, mean_context, network, sample
 from neuralvdb.values.lattice.levels import OCTAVES
 from neuralvdb.values.lattice.means import AXES
-from neuralvdb.values.lattice.network import CLASSES, HIDDEN, OUTPUTS, Network
+from neuralvdb.values.lattice.network import CLASSES, OUTPUTS, Network
 from neuralvdb.values.lattice.predict import FINEST, MeanPredictor, Predictor
 from neuralvdb.values.lattice.residual import Record
 from neuralvdb.values.lattice.steps import STEPS
@@ -193,8 +193,5 @@ class _Nowhere:
 
 
 def _zeros(inputs: int) -> Network:
-    first, second = HIDDEN
-    shapes = ((first, inputs), (first,), (second, first), (second,), (OUTPUTS, second), (OUTPUTS,), (OUTPUTS, inputs))
-    return Network(
-        *(np.zeros(shape, np.int32 if len(shape) == 1 else np.int8) for shape in shapes), np.zeros(6, np.int8)
-    )
+    path, shifts = np.zeros((OUTPUTS, inputs), np.int8), np.zeros(3 * OUTPUTS, np.int8)
+    return network.linear(np.zeros(OUTPUTS, np.int32), path, shifts)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from neuralvdb.archive.rans import Tables
 from neuralvdb.fit.augment import covered, mirrors, transposed
 from neuralvdb.fit.examples import (
     Examples,
@@ -25,7 +26,7 @@ from neuralvdb.fit.examples import (
     untrained,
 )
 from neuralvdb.fit.tables import fit_tables
-from neuralvdb.fit.train import Job, Trained, to_integers, train
+from neuralvdb.fit.train import Job, Trained, to_integers, train, without_hidden
 from neuralvdb.kernels.fit import Layers
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.compand import knee_of
@@ -43,7 +44,8 @@ MEAN_STEPS, KNEES, KNEE_STEPS = (10**-2.7, 10**-0.7), (0.002, 0.05), (0.2, 5.0)
 _SMALLEST = 2000  # active voxels of a field worth learning from
 _LARGEST_RANGE = 1e5  # beyond, values mark the outside rather than measure anything
 _LARGE = 100_000  # active voxels from which on a field is large
-_POINTS, _DRAWS = (6000, 12000), (4, 6)  # examples of a phase from small and from large fields, and how many times
+# Examples of a phase from small and from large fields, how many times, and how many where there are no hidden layers.
+_POINTS, _DRAWS, _LINEAR_DRAWS = (6000, 12000), (4, 6), (1, 2)
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ def train_prior(
     steps: int,
     rounds: int,
     seed: int,
+    linear: Tables | None = None,
     device: str = "cpu",
     folder: Path | None = None,
     progress: Callable[[str, np.ndarray], None] = lambda *_: None,
@@ -116,9 +119,10 @@ def train_prior(
     """A prior for "sample" or "mean" lattices fitted to `fields`.
 
     companded: share of the lattices that are; pruned: share of the other trees that are seen as pruned ones are coded;
-    steps: of each network in the last round, half of it before; device: as in train(). In `folder` finished networks
-    are kept, and those that are there are not trained again. `progress` is told of each network, and the bits an
-    example took at each step. Raises OutOfMemory.
+    steps: of each network in the last round, half of it before; linear: where they are given, the networks have no
+    hidden layers, and the prior these tables; device: as in train(). In `folder` finished networks are kept, and those
+    that are there are not trained again. `progress` is told of each network, and the bits an example took at each step.
+    Raises OutOfMemory.
     """
     task, make_lattice = TASKS[lattice]
 
@@ -132,9 +136,14 @@ def train_prior(
     networks, models = untrained(task), {}
     for turn in range(rounds):
         rng = np.random.default_rng([seed, turn])
+        draws = _LINEAR_DRAWS if linear else _DRAWS
         jobs = {
-            key: Job(examples, mirrors(task, *key[1:]), models.get(key))
-            for key, examples in _examples(fields, task, draw, networks, rng).items()
+            key: Job(
+                examples,
+                mirrors(task, *key[1:]),
+                models.get(key) or (linear and without_hidden(task.inputs_of(key[2]))),
+            )
+            for key, examples in _examples(fields, task, draw, draws, networks, rng).items()
         }
         times = steps if turn == rounds - 1 else steps // 2
         for key, name, model, bits in _trained(
@@ -143,6 +152,8 @@ def train_prior(
             models[key] = model
             progress(name, bits)
         networks = networks | {key: to_integers(model) for key, model in models.items()}
+    if linear:
+        return priors.make(networks, linear)
     counts, rng = np.zeros((CLASSES, CLASSES), np.int64), np.random.default_rng([seed, rounds])
     for item in fields:
         for _ in range(4):
@@ -168,12 +179,17 @@ def _trained(
 
 
 def _examples(
-    fields: list[Field], task: Task, draw: Callable[..., tuple], networks: Networks, rng: np.random.Generator
+    fields: list[Field],
+    task: Task,
+    draw: Callable[..., tuple],
+    draws: tuple[int, int],
+    networks: Networks,
+    rng: np.random.Generator,
 ) -> dict[Key, Examples]:
     found: dict[Key, list[Examples]] = {}
     for item in fields:
         large = item.voxels > _LARGE
-        for _ in range(_DRAWS[large]):
+        for _ in range(draws[large]):
             parts = collect(task, *draw(item, rng), networks, rng, _POINTS[large])
             for key, examples in parts.items():
                 found.setdefault(key, []).extend(examples)

@@ -13,7 +13,7 @@ from torch import nn
 from neuralvdb.errors import OutOfMemory
 from neuralvdb.fit.examples import Examples, Key
 from neuralvdb.kernels import fit
-from neuralvdb.kernels.fit import FIRST, INPUTS, ONE, OUTPUTS, SECOND, Layers, Learners, layers, row
+from neuralvdb.kernels.fit import FIRST, INPUTS, ONE, OUTPUTS, SECOND, SIZE, Layers, Learners, layers, row
 from neuralvdb.values.lattice.network import Network
 
 Trained = tuple[Key, Layers, np.ndarray]  # key, network, bits of each step
@@ -89,6 +89,13 @@ def laid_out(jobs: list[Job], device: str) -> fit.Examples:
         number, value = number + n, value + n * width
     rest = (orders, factors, np.array(places, np.int64))
     return fit.Examples(*parts, *(torch.from_numpy(part).to(device) for part in rest))
+
+
+def without_hidden(inputs: int) -> Layers:
+    """A network of zeros, of which only the linear path and the last biases learn: no slope reaches other layers."""
+    net = layers(torch.zeros(SIZE), inputs)
+    net.tail.fill_(_TAIL)
+    return net
 
 
 def to_floats(net: Network) -> Layers:

@@ -54,8 +54,8 @@ def library_in(archive: ArchiveReader) -> Library | None:
 
 
 def find_library(identity: bytes, where: str, others: Iterable[Library | None] = ()) -> Library:
-    """The library of that identity: the shipped one or one of `others`. Raises MissingPriors, naming `where`."""
-    for candidate in (priors.shipped(), *others):
+    """The library of that identity: a shipped one or one of `others`. Raises MissingPriors, naming `where`."""
+    for candidate in (priors.known(identity), *others):
         if candidate is not None and candidate.identity == identity:
             return candidate
     raise MissingPriors(f"{where}: needs the priors {identity.hex()}; give the file that has them with --priors")

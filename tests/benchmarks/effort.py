@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from neuralvdb import Settings, compress
-from neuralvdb.settings import EFFORTS, Bound
+from neuralvdb.settings import DEFAULT_EFFORT, EFFORTS, Bound
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # -P leaves it out
 
@@ -61,8 +61,7 @@ def main() -> None:
             for mode, settings in MODES.items():
                 rows.append(row(path.name, mode, measure(path, settings, efforts, Path(folder))))
                 print(rows[-1], file=sys.stderr, flush=True)
-    default = Settings().effort
-    names = [f"effort {e}" + (" (default)" if e == default else "") for e in efforts[1:]]
+    names = [f"effort {e}" + (" (default)" if e == DEFAULT_EFFORT else "") for e in efforts[1:]]
     assert max(efforts) < len(EFFORTS)
     text = "# Effort\n\n" + RULES + "\n" + table(["file", "errors", "bytes", "time", *names], rows) + "\n"
     print(text)

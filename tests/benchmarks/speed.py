@@ -9,6 +9,7 @@ libraries take for themselves is there already (Linux only: /proc/self/clear_ref
 
 import argparse
 import functools
+import itertools
 import os
 import pickle
 import sys
@@ -40,7 +41,7 @@ BOUND = 0.003  # of the active range, maximum error of all but the presets
 LEAST = 1_000_000  # active leaf voxels
 RULES = f"""\
 - Volumes of {LEAST:,} active leaf voxels or more; speeds in millions of those per second, best of the runs.
-- "{BOUND:.1%}": that share of the active range is the maximum error. "production": the preset.
+- "{BOUND:.1%}": that share of the active range is the maximum error. "production": the preset. "fast": --fast.
 - SZ3, SPERR and ZFP code the dense bounding box, which they are given as an array.
 - Peak memory: of a process that has coded a small grid, less what it has before it loads its input (the grid or the
   array, which therefore counts), in MiB and as a multiple of the leaves' values as float32.
@@ -59,7 +60,9 @@ def ours(path: Path, index: int, settings: Settings) -> Coder:
         return VdbReader(SMALL).read(0) if small else VdbReader(path).read(index)
 
     def encode(grid: VolumeGrid) -> bytes:
-        payload, sections, _ = lossy.encode(grid.tree, promise_for(grid, settings), threads=settings.threads)
+        library = priors.fast() if settings.fast else priors.shipped()
+        promise = promise_for(grid, settings)
+        payload, sections, _ = lossy.encode(grid.tree, promise, library=library, threads=settings.threads)
         values = grid.tree.leaf.values
         shape = (Topology.of(grid.tree), values.dtype, values[0, 0].size, raw_size(grid.tree))
         return pickle.dumps((payload, sections, *shape))
@@ -86,13 +89,13 @@ def theirs(array: Path, bound: float, peer: peers.ArrayPeer) -> Coder:
 def coders(path: Path, index: int, fog: bool, array: Path, bound: float) -> dict[str, Coder]:
     """What is measured of a grid, by name."""
     found = {}
-    for threads in (1, 2):
-        suffix = f"{threads} thread{'s' * (threads > 1)}"
-        relative = Settings(bounds=(Bound(BOUND, relative=True),), threads=threads)
-        found[f"neuralvdb {BOUND:.1%}, {suffix}"] = ours(path, index, relative)
+    for threads, fast in itertools.product((1, 2), (False, True)):
+        suffix = ", fast" * fast + f", {threads} thread{'s' * (threads > 1)}"
+        relative = Settings(bounds=(Bound(BOUND, relative=True),), threads=threads, fast=fast)
+        found[f"neuralvdb {BOUND:.1%}{suffix}"] = ours(path, index, relative)
         if fog:
-            production = Settings(quality="production", threads=threads)
-            found[f"neuralvdb production, {suffix}"] = ours(path, index, production)
+            production = Settings(quality="production", threads=threads, fast=fast)
+            found[f"neuralvdb production{suffix}"] = ours(path, index, production)
     for peer in peers.array_peers(fog=False):
         if peer.name in ("SZ3", "SPERR", "ZFP"):
             found[f"{peer.name} {BOUND:.1%}, 1 thread"] = theirs(array, bound, peer)
@@ -194,8 +197,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     args = parser.parse_args()
     busy = os.getloadavg()[0]
-    for family in priors.FAMILIES:
-        priors.load(family)
+    priors.shipped(), priors.fast()
     body = []
     with tempfile.TemporaryDirectory() as folder:
         array = Path(folder) / "dense.npy"

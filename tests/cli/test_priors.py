@@ -1,4 +1,4 @@
-"""`nvdb train`, --priors, --embed-priors and --effort from the command line."""
+"""`nvdb train`, --priors, --embed-priors, --fast and --effort from the command line."""
 
 import numpy as np
 import pytest
@@ -58,6 +58,49 @@ def test_embedded_priors_need_no_file(run, fog, trained, tmp_path):
     run("verify", "a.neuralvdb", fog)
     run("decompress", "a.neuralvdb")
     assert "needs the priors" not in run("info", "a.neuralvdb").stdout
+
+
+@pytest.fixture(scope="session")
+def fast(fog):
+    """What `nvdb train --fast` makes of the fog."""
+    path = fog.with_name("fast.priors")
+    neuralvdb.train([fog], path, steps=20, fast=True)
+    return path
+
+
+def test_the_fast_profile_is_told(run, run_json, fog, tmp_path):
+    run("compress", fog, "-o", "full.neuralvdb", "--rel-error", "1%", "--effort", "0")
+    summary = run("compress", fog, "-o", "fast.neuralvdb", "--rel-error", "1%", "--fast").stdout
+    assert "sample lattice, fast" in summary
+    assert "sample lattice, fast" in run("info", "fast.neuralvdb").stdout
+    assert "fast" not in run("info", "full.neuralvdb").stdout.replace("fast.neuralvdb", "")
+    for name, fast in (("fast", True), ("full", False)):
+        (report,) = run_json("info", f"{name}.neuralvdb")["results"]
+        assert report["grids"][0]["promise"]["fast"] is fast
+        run("verify", f"{name}.neuralvdb", fog)
+    run("compress", fog, "-o", "again.neuralvdb", "--rel-error", "1%", "--fast", "--effort", "0")
+    assert (tmp_path / "again.neuralvdb").read_bytes() == (tmp_path / "fast.neuralvdb").read_bytes()
+
+
+def test_fast_networks_are_tuned_and_carried(run, run_json, fog, fast):
+    sizes = []
+    for options in ((), ("--priors", fast)):
+        options = ("--rel-error", "1%", "--fast", *options)
+        (report,) = run_json("compress", fog, "-o", "a", "--force", *options)["results"]
+        sizes.append(report["archive_size"])
+    assert sizes[1] < sizes[0]
+    assert report["promises"]["density"]["fast"]
+    run("verify", "a", code=12)
+    run("verify", "a", fog, "--priors", fast)
+    run("compress", fog, "-o", "b", "--rel-error", "1%", "--fast", "--priors", fast, "--embed-priors")
+    run("verify", "b", fog)
+    assert "fast" in run("info", "b").stdout
+
+
+def test_priors_that_are_not_fast_are_refused(run, fog, trained, tmp_path):
+    error = run("compress", fog, "-o", "a", "--rel-error", "1%", "--fast", "--priors", trained, code=3).stderr
+    assert "nvdb train --fast" in error
+    assert not (tmp_path / "a").exists()
 
 
 def test_training_needs_something_to_learn_from(run, tmp_path):

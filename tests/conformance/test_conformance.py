@@ -10,7 +10,7 @@ import xxhash
 
 from neuralvdb.topology import Topology
 from neuralvdb.values import lossless, lossy
-from neuralvdb.values.lattice import domain, levels
+from neuralvdb.values.lattice import domain, levels, priors
 from neuralvdb.values.promise import Promise
 from neuralvdb.values.reader import Reader
 from neuralvdb.volume import from_dense
@@ -28,8 +28,14 @@ TABLE = {
     "means, cut": ("eda65488898e49c6", "6f17615e51e96756"),
     "means, companded": ("6d9fca7302b65e71", "d0bf058d6bce11bf"),
     "means, bounded": ("6363a2f2dc6fbc47", "8b0dd32db1cec52b"),
+    "fog, fast": ("037c9a45e2b25fb4", "17ae8d14dbe86bf7"),
+    "level set, fast": ("29d131ab65a67a8d", "9f54cfb165ea4aa0"),
+    "velocity, fast": ("7077f7b97faa39d9", "0875c7ecf93653d3"),
+    "means, fast": ("aefe44c3f2ab0058", "ca2ef3a893305670"),
     "fog, a part": ("5fd92ff91c7f50f5", "3d78cdf969bddffe"),
     "means, a part": ("6ad9390fe690aead", "f9687469a1c2d347"),
+    "fog, fast, a part": ("6f7de9c4ff8b926a", "0931160386c715cb"),
+    "means, fast, a part": ("448e30984e20a9a5", "cfca83b302a90628"),
 }
 
 
@@ -55,7 +61,13 @@ def cases() -> dict[str, Promise]:
         "means, cut": Promise(np.inf, "fog-mean", False, step=0.01),
         "means, companded": Promise(np.inf, "fog-mean", False, step=0.01, knee=0.02, positive=True),
         "means, bounded": Promise(0.02, "fog-mean", False, step=0.01, knee=0.02),
+        "fog, fast": Promise(0.002, "fog", False),
+        "level set, fast": Promise(0.002, "levelset", False),
+        "velocity, fast": Promise(0.002, "velocity", False),
+        "means, fast": Promise(np.inf, "fog-mean", False, step=0.01, knee=0.02, positive=True),
         "fog, a part": Promise(0.002, "fog", False),
+        "fog, fast, a part": Promise(0.002, "fog", False),
+        "means, fast, a part": Promise(np.inf, "fog-mean", False, step=0.01, knee=0.02),
         "means, a part": Promise(np.inf, "fog-mean", False, step=0.01, knee=0.02),
     }
 
@@ -79,12 +91,13 @@ KERNEL_CASES = cases() if device() != "cpu" else [name for name in cases() if na
 def test_the_table_holds(name, options, monkeypatch):
     if name.endswith("cut"):
         monkeypatch.setattr(domain, "LEAVES", 20)
-    values, active = field(3 if name == "velocity" else 1)
+    values, active = field(3 if name.startswith("velocity") else 1)
     if name.endswith("a part"):
         values, active = values[8:20, 6:16, 10:20], active[8:20, 6:16, 10:20]
     grid = from_dense(values, name="g", active=active, origin=(-13, 100, 7))
-    promise = cases()[name]
-    payload, sections, _ = lossy.encode(grid.tree, promise, **(options if options in ENCODERS else {}))
+    library = priors.fast() if ", fast" in name else priors.shipped()
+    encoding = options if options in ENCODERS else {}
+    payload, sections, _ = lossy.encode(grid.tree, cases()[name], library=library, **encoding)
     shape = (Topology.of(grid.tree), *TREE_TYPES[grid.grid_type], lossless.raw_size(grid.tree), "test")
     tree = Reader(payload, sections, *shape, **options).voxels()
     coded = b"".join(sections[number] for number in sorted(sections))

@@ -10,6 +10,7 @@ import pytest
 import neuralvdb
 from neuralvdb import Settings
 from neuralvdb.archive import ArchiveReader
+from neuralvdb.settings import Bound
 from neuralvdb.volume import from_dense, write_vdb
 
 SAMPLES = sorted((Path(__file__).resolve().parents[2] / "data" / "sample").glob("*.vdb"))
@@ -57,6 +58,13 @@ def test_one_thread_is_two_threads(source, tmp_path):
     assert one == again
     assert one == two
     assert one == five
+
+
+def test_fast_networks_give_the_same_bytes_on_two_threads(source, tmp_path):
+    options = {"fast": True, "bounds": (Bound(0.01, relative=True),)}
+    one, again, two = (compressed(source, tmp_path / f"{i}", n, **options) for i, n in enumerate((1, 1, 2)))
+    assert one == again
+    assert one == two
 
 
 def test_verifying_changes_no_byte(source, tmp_path):

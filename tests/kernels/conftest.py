@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from neuralvdb.kernels.network import Packed, pack
-from neuralvdb.values.lattice import priors
+from neuralvdb.values.lattice.network import Network
 
 
 @pytest.fixture(scope="session")
@@ -32,10 +32,9 @@ def poisoned(monkeypatch) -> None:
 
 @pytest.fixture
 def packed(device):
-    """Packs a network that comes with the package: packed(family, key, columns)."""
+    """Packs a network: packed(net, columns)."""
 
-    def make(family: str, key: tuple[int, int, int], columns: list[int]) -> Packed:
-        net = priors.load(family).networks[key]
+    def make(net: Network, columns: list[int]) -> Packed:
         parts = (net.w1, net.b1, net.w2, net.b2, net.w3, net.b3, net.linear, net.shifts)
         return pack(*(torch.from_numpy(part) for part in parts), columns).to(device)
 

@@ -11,6 +11,7 @@ from neuralvdb.values.lattice import context, mean_context, network, priors
 from neuralvdb.values.lattice.levels import Level
 
 IMPLEMENTATIONS = ("reference", "triton")
+LIBRARIES = (priors.shipped, priors.fast)
 PHASES = [(axis, phase) for axis in range(3) for phase in (0, 1)]
 
 
@@ -45,15 +46,16 @@ def flat(row: np.ndarray, place: np.ndarray, device: str) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("n", [0, 1, 63, 64, 130])
-def test_networks(device, packed, implementation, n):
+def test_networks(device, packed, implementation, library, n):
     rng = np.random.default_rng(n)
-    key, columns = (0, 1, 1), Stencil(1, 1).columns()
+    net, columns = library().families["levelset"].networks[0, 1, 1], Stencil(1, 1).columns()
     x = rng.integers(-127, 128, (n, len(columns))).astype(np.int16)
     inputs = torch.zeros((n, INPUTS), dtype=torch.int8, device=device)
     inputs[:, columns] = torch.from_numpy(x.astype(np.int8)).to(device)
-    found = forward(inputs, packed("levelset", key, columns), implementation=implementation)
-    np.testing.assert_array_equal(found.cpu(), network.forward(priors.load("levelset").networks[key], x))
+    found = forward(inputs, packed(net, columns), implementation=implementation)
+    np.testing.assert_array_equal(found.cpu(), network.forward(net, x))
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
@@ -100,12 +102,13 @@ def test_stencils_are_the_definitions(mean, axis, phase):
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("largest", [1000, 1 << 28])
 @pytest.mark.parametrize("axis,phase", PHASES)
-def test_sample_lattice(device, packed, implementation, largest, axis, phase):
+def test_sample_lattice(device, packed, implementation, library, largest, axis, phase):
     at = level(axis + 3 * phase, largest)
     row, place = context.targets(at, axis, phase)
-    net = priors.load("fog").networks[2, axis, phase]
+    net = library().families["fog"].networks[2, axis, phase]
     expected = network.predict(net, context.context(at, row, place, axis, phase, 11))
     stencil = Stencil(axis, phase)
     found = predict(
@@ -113,7 +116,7 @@ def test_sample_lattice(device, packed, implementation, largest, axis, phase):
         around_of(at, device, implementation),
         flat(row, place, device),
         stencil,
-        packed("fog", (2, axis, phase), stencil.columns()),
+        packed(net, stencil.columns()),
         11,
         implementation=implementation,
     )
@@ -122,14 +125,15 @@ def test_sample_lattice(device, packed, implementation, largest, axis, phase):
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("largest", [1000, 1 << 28])
 @pytest.mark.parametrize("axis,phase", PHASES)
-def test_mean_lattice(device, packed, implementation, largest, axis, phase):
+def test_mean_lattice(device, packed, implementation, library, largest, axis, phase):
     at, gaps = level(axis + 3 * phase, largest), level(9, largest)
     share = np.random.default_rng(3).integers(0, 33, at.values.shape).astype(np.uint8)
     row, place = mean_context.targets(at.coded, phase)
     row, place = row[::3], place[::3]
-    net = priors.load("fog-mean").networks[1, axis, phase]
+    net = library().families["fog-mean"].networks[1, axis, phase]
     expected = network.predict(
         net,
         mean_context.context(
@@ -151,7 +155,7 @@ def test_mean_lattice(device, packed, implementation, largest, axis, phase):
         around_of(at, device, implementation),
         flat(row, place, device),
         stencil,
-        packed("fog-mean", (1, axis, phase), stencil.columns()),
+        packed(net, stencil.columns()),
         37,
         gaps=gap,
         known=known,

@@ -51,16 +51,28 @@ def assert_kept(grid, promise: lossy.Promise, **options) -> tuple[bytes, ...]:
     return payload, *(bytes([number]) + section for number, section in sections.items())
 
 
+LIBRARIES = (priors.shipped, priors.fast)
 SAMPLE = tuple(family for family in priors.FAMILIES if not family.endswith("-mean"))
 
 
+@pytest.mark.parametrize("bricks", [0, 1, 300])
+@pytest.mark.parametrize("share", [0, 0.3, 1])
+def test_native_points_are_the_definitions(bricks, share):
+    rng = np.random.default_rng(bricks)
+    there, keep = (rng.random((bricks, 512)) < share).astype(np.uint8), rng.random(512) < 0.3
+    for fast, slow in zip(*(context.points(there, keep, i) for i in ("native", "reference")), strict=True):
+        assert fast.dtype == slow.dtype
+        np.testing.assert_array_equal(fast, slow)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("family", SAMPLE)
 @pytest.mark.parametrize("largest", [1000, 1 << 28])
 @pytest.mark.parametrize("axis,phase", [(a, p) for a in range(3) for p in (0, 1)])
-def test_native_predictions_are_the_definitions(family, axis, phase, largest):
+def test_native_predictions_are_the_definitions(library, family, axis, phase, largest):
     grid = grid_of(blob(40, 1), np.random.default_rng(2).random((40, 40, 40)) < 0.9)
     (part,) = domain.domains(grid.tree)
-    networks = priors.load(family).networks
+    networks = library().families[family].networks
     for k, level in enumerate(sample.levels_of(grid.tree, part, 0, domain.Lattice(0.01))[1][:4]):
         level.values[:] = np.random.default_rng(k).integers(-largest, largest, level.values.shape, dtype=np.int32)
         at = context.targets(level, axis, phase)
@@ -72,9 +84,10 @@ def test_native_predictions_are_the_definitions(family, axis, phase, largest):
             np.testing.assert_array_equal(fast, slow)
 
 
+@pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("family", priors.FAMILIES)
-def test_no_sum_of_a_network_reaches_the_limit_of_float32(family):
-    for net in priors.load(family).networks.values():
+def test_no_sum_of_a_network_reaches_the_limit_of_float32(library, family):
+    for net in library().families[family].networks.values():
         for weights, bias, largest in ((net.w1, net.b1, 127), (net.w2, net.b2, 255), (net.w3, net.b3, 255)):
             sums = np.abs(weights.astype(np.int64)).sum(1) * largest + np.abs(bias.astype(np.int64))
             assert sums.max() < 1 << 24

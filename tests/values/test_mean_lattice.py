@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from neuralvdb.archive.rans import TOTAL, Decoder, Tables
 from neuralvdb.values.lattice import compand, domain, levels, mean, mean_context, means
-from neuralvdb.values.lattice.network import CLASSES, HIDDEN, OUTPUTS, Network
+from neuralvdb.values.lattice.network import CLASSES, HIDDEN, OUTPUTS, Network, linear
 from neuralvdb.values.lattice.predict import MeanPredictor
 from neuralvdb.values.lattice.residual import Record
 from neuralvdb.volume import from_dense
@@ -74,8 +74,11 @@ def coded(floors, true, lattice, networks, threads: int = 1, implementation: str
 
 @pytest.mark.parametrize("lattice", LATTICES.values(), ids=LATTICES)
 @pytest.mark.parametrize("share", [0.001, 0.3, 1.0])
-def test_native_reference_and_threads_give_the_same_bytes(share, lattice):
+@pytest.mark.parametrize("hidden", [True, False])
+def test_native_reference_and_threads_give_the_same_bytes(hidden, share, lattice):
     networks = random_networks(1)
+    if not hidden:
+        networks = {key: linear(net.b3, net.linear, net.shifts) for key, net in networks.items()}
     options = ({"threads": 1}, {"threads": 2}, {"implementation": "reference"})
     assert len({coded(*floors_of(share, lattice), lattice, networks, **o)[0] for o in options}) == 1
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from neuralvdb import settings as choices
 from neuralvdb.archive import FieldReader, FieldWriter
 from neuralvdb.archive.rans import Encoder
-from neuralvdb.codec import encode
 from neuralvdb.codec.encode import encode_values
 from neuralvdb.errors import DamagedFile, UsageError
 from neuralvdb.fit import descend, loss
@@ -198,7 +198,7 @@ def test_refinement_pays_on_what_no_network_knows(settings):
 def test_all_layers_can_change(monkeypatch):
     grid, seen = odd(), []
     monkeypatch.setattr(lossy, "encode", lambda *a, real=lossy.encode, **k: seen.append(k) or real(*a, **k))
-    monkeypatch.setattr(encode, "EFFORTS", (None, Effort(3, 3000, 1, 1, 60)))
+    monkeypatch.setattr(choices, "EFFORTS", (None, Effort(3, 3000, 1, 1, 60)))
     encode_values(grid, Settings(threads=1, effort=1, bounds=RELATIVE))
     groups = {group for change in seen[-1]["refinement"].values() for group in change.steps}
     assert groups == set(GROUPS)
@@ -210,6 +210,20 @@ def test_the_default_effort_is_never_larger(sample, name, settings):
     for grid in VdbReader(sample.with_name(f"{name}.vdb")):
         plain = encode_values(grid, Settings(threads=1, effort=0, **settings))
         assert encode_values(grid, Settings(threads=1, **settings)).size <= plain.size
+
+
+@pytest.mark.parametrize("settings", [{"bounds": RELATIVE}, {"quality": "master"}], ids=["1%", "master"])
+def test_fast_networks_are_fitted_without_hidden_layers(settings, monkeypatch):
+    seen = []
+    monkeypatch.setattr(lossy, "encode", lambda *a, real=lossy.encode, **k: seen.append(k) or real(*a, **k))
+    plain, fitted = (encode_values(odd(48), Settings(threads=1, fast=True, effort=e, **settings)) for e in (None, 3))
+    assert fitted.size < plain.size
+    assert [k["library"] is priors.fast() for k in seen] == [True] * 3
+    assert {group for change in seen[-1]["refinement"].values() for group in change.steps} <= {OFFSET, SCALE}
+    head = head_of(fitted.payload, "test")
+    assert head.refined
+    nets = refinement.networks(head.promise.family, priors.fast(), seen[-1]["refinement"])
+    assert all(network.is_linear(net) for net in nets.values())
 
 
 def test_a_psnr_is_kept_by_refined_networks():

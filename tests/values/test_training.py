@@ -73,3 +73,14 @@ def test_floats_become_the_same_integers_again(family):
         again = to_integers(to_floats(net))
         for field in dataclasses.fields(net):
             np.testing.assert_array_equal(getattr(again, field.name), getattr(net, field.name))
+
+
+@pytest.mark.parametrize("lattice", ["sample", "mean"])
+def test_networks_without_hidden_layers_stay_so_and_learn(fields, lattice):
+    seen, tables = {}, priors.load("fog").tables
+    found = prior.train_prior(fields, lattice, **SETTINGS, linear=tables, progress=seen.__setitem__)
+    hidden = ("w1", "b1", "w2", "b2", "w3")
+    assert not any(getattr(net, part).any() for net in found.networks.values() for part in hidden)
+    assert all(net.linear.any() for net in found.networks.values())
+    assert np.array_equal(found.tables.freq, tables.freq)
+    assert np.mean([bits[:4].mean() for bits in seen.values()]) > np.mean([bits[-4:].mean() for bits in seen.values()])

@@ -13,6 +13,7 @@ SETTINGS = {
     "max error": Settings(bounds=(Bound(0.01, relative=True),)),
     "tolerance": Settings(bounds=(Bound(0.001, relative=True, ratio=0.05),)),
     "quality": Settings(quality="production"),
+    "fast": Settings(bounds=(Bound(0.01, relative=True),), fast=True),
 }
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neuralvdb.values import _lattice
 from neuralvdb.values.lattice.levels import EDGE, ROWS, Level, pieces
 
 KNOWN = 36  # points of the stencil; phase 1 adds the 6 nearest points of phase 0
@@ -47,9 +48,15 @@ def targets(level: Level, axis: int, phase: int) -> tuple[np.ndarray, np.ndarray
     return points(level.coded, keep)
 
 
-def points(there: np.ndarray, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (n,) int32 and places (n,) int16 of the points of `there` (B, 512) at the places `keep` (512,) bool."""
-    places, rows, found = np.nonzero(keep)[0].astype(np.int16), [np.zeros(0, np.int32)], [np.zeros(0, np.int16)]
+def points(there: np.ndarray, keep: np.ndarray, implementation: str = "native") -> tuple[np.ndarray, np.ndarray]:
+    """Rows (n,) int32 and places (n,) int16 of the points of `there` (B, 512) uint8 at places `keep` (512,) bool."""
+    places = np.nonzero(keep)[0].astype(np.int16)
+    if implementation == "native":
+        count = _lattice.count(there, places)
+        at = np.empty(count, np.int32), np.empty(count, np.int16)
+        _lattice.points(there, places, *at)
+        return at
+    rows, found = [np.zeros(0, np.int32)], [np.zeros(0, np.int16)]
     for some in pieces(len(there), ROWS):
         row, index = np.nonzero(there[some][:, keep])
         rows.append((row + some.start).astype(np.int32))

@@ -4,6 +4,8 @@
     h2  = clip((W2 h1 + b2) >> s2, 0, 255)            32 units
     out = ((W3 h2 + b3) >> s3) + ((L x) >> sl)        2 values, each with shifts of its own
 
+A network without hidden layers has zeros for all their numbers, so that out = (b3 >> s3) + ((L x) >> sl).
+
 x are the inputs of lattice.context (within +-127), weights lie within +-127 and biases within 2**23 (check()), so no
 sum reaches 2**24 and float32 products are exact. out[0] is the offset added to base, in 1/256 of 2**exponent; out[1] is
 added to the scale's log2, in 1/16. The sums are those of topology.network; together they are the definition.
@@ -24,6 +26,19 @@ _CLASS_OF_ONE_STEP = 16  # four classes to an octave
 _MAX_OFFSET = 1 << 13
 MAX_PREDICTION = 1 << 30
 _MAX_WEIGHT, _MAX_BIAS, _MAX_SHIFT = 127, 1 << 23, 24
+
+
+def linear(b3: np.ndarray, path: np.ndarray, shifts: np.ndarray) -> Network:
+    """A network without hidden layers. b3: (2,) int32; path: (2, i) int8, the linear one; shifts: (6,) int8."""
+    (first, second), inputs = HIDDEN, path.shape[1]
+    weights = [np.zeros(shape, np.int8) for shape in ((first, inputs), (second, first), (OUTPUTS, second))]
+    biases = [np.zeros(size, np.int32) for size in HIDDEN]
+    return Network(weights[0], biases[0], weights[1], biases[1], weights[2], b3, path, shifts)
+
+
+def is_linear(net: Network) -> bool:
+    """Whether nothing of what it gives comes by way of its hidden layers."""
+    return not net.w3.any()
 
 
 def check(net: Network) -> None:

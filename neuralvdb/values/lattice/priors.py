@@ -10,6 +10,7 @@ import numpy as np
 import xxhash
 
 from neuralvdb.archive.rans import Tables
+from neuralvdb.values.lattice import network
 from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.predict import FINEST
 
@@ -17,6 +18,7 @@ FAMILIES = ("fog", "velocity", "levelset", "fog-mean")  # -mean: for the mean la
 SAMPLE_FAMILIES = tuple(family for family in FAMILIES if not family.endswith("-mean"))
 _FILE = Path(__file__).with_name("priors.npz")
 PARTS = tuple(Network.__dataclass_fields__)
+_LINEAR = ("b3", "linear", "shifts")  # what a network without hidden layers has
 Key = tuple[int, int, int]  # (level, axis, phase)
 
 
@@ -44,6 +46,11 @@ class Library:
         """8 bytes that tell it from any other library."""
         return xxhash.xxh3_64_digest(b"".join(self.digests) + self.freq.tobytes())
 
+    @functools.cached_property
+    def fast(self) -> bool:
+        """Whether no network has hidden layers."""
+        return all(network.is_linear(net) for prior in self.families.values() for net in prior.networks.values())
+
     def only(self, families: set[str]) -> Library:
         """The same, without the networks of other families."""
         return Library({name: self.families[name] for name in FAMILIES if name in families}, self.digests, self.freq)
@@ -57,6 +64,27 @@ def shipped() -> Library:
     return library({family: unpack(parts) for family, parts in found.items()})
 
 
+@functools.cache
+def fast() -> Library:
+    """Those of them whose networks have no hidden layers; the tables are those of shipped()."""
+    found = {}
+    with np.load(_FILE, allow_pickle=False) as arrays:
+        for family in FAMILIES:
+            parts = {phase: [arrays[f"fast.{family}.{phase}.{part}"] for part in _LINEAR] for phase in (0, 1)}
+            networks = {
+                key: network.linear(*(array[i] for array in parts[phase]))
+                for phase in (0, 1)
+                for i, key in enumerate(keys_of(phase))
+            }
+            found[family] = make(networks, load(family).tables)
+    return library(found)
+
+
+def known(identity: bytes) -> Library | None:
+    """The library of that identity if it comes with the package."""
+    return next((found for found in (shipped(), fast()) if found.identity == identity), None)
+
+
 def library(families: dict[str, Prior]) -> Library:
     """The library of a prior for each of FAMILIES."""
     freq = np.concatenate([families[family].tables.freq for family in FAMILIES])
@@ -68,9 +96,12 @@ def load(family: str) -> Prior:
     return shipped().families[family]
 
 
-def save(path: Path, priors: dict[str, Prior]) -> None:
-    """Writes priors of all families to a file that load() can read."""
+def save(path: Path, priors: dict[str, Prior], linear: dict[str, Prior]) -> None:
+    """Writes priors of all families, and those without hidden layers, to a file that shipped() and fast() can read."""
     arrays = {f"{family}.{name}": a for family, prior in priors.items() for name, a in pack(prior).items()}
+    for family, prior in linear.items():
+        parts = pack(prior)
+        arrays |= {f"fast.{family}.{n}.{part}": parts[f"{n}.{part}"] for n in (0, 1) for part in _LINEAR}
     np.savez_compressed(path, **arrays)
 
 

@@ -21,9 +21,10 @@ std::vector<float> floats(const nb::handle& array) {
 }
 
 Net toNet(const nb::tuple& from) {
-    Net net{0, floats(from[0]), floats(from[1]), floats(from[2]), floats(from[3]), floats(from[4]), floats(from[5]),
+    Net net{0, false, floats(from[0]), floats(from[1]), floats(from[2]), floats(from[3]), floats(from[4]), floats(from[5]),
         floats(from[6]), {}};
     net.inputs = int(net.linear.size() / kOutputs);
+    net.hidden = std::any_of(net.w3.begin(), net.w3.end(), [](float weight) { return weight != 0; });
     const auto shifts = nb::cast<std::vector<int>>(from[7]);
     const bool fits = net.inputs <= kMaxInputs && net.w1.size() == size_t(kFirst) * net.inputs && net.b1.size() == kFirst &&
         net.w2.size() == kSecond * kFirst && net.b2.size() == kSecond && net.w3.size() == kOutputs * kSecond &&
@@ -39,6 +40,8 @@ using Values = In<int32_t, nb::shape<-1, 512>>;
 using Flags = In<uint8_t, nb::shape<-1, 512>>;
 using Rows = In<int32_t, nb::ndim<1>>;
 using Places = In<int16_t, nb::ndim<1>>;
+using NewRows = nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig>;
+using NewPlaces = nb::ndarray<int16_t, nb::ndim<1>, nb::c_contig>;
 using Predictions = nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig>;
 using Classes = nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig>;
 
@@ -79,6 +82,31 @@ void predictMean(Table table, Cells cells, Values values, Flags active, Values g
     });
 }
 
+// How many of the places of each brick are there.
+size_t countPoints(Flags there, Places places) {
+    nb::gil_scoped_release release;
+    size_t found = 0;
+    for (size_t row = 0; row < there.shape(0); ++row)
+        for (size_t i = 0; i < places.shape(0); ++i) found += there.data()[512 * row + size_t(places.data()[i] & 511)] != 0;
+    return found;
+}
+
+// Which they are.
+void points(Flags there, Places places, NewRows rows, NewPlaces found) {
+    if (rows.shape(0) != found.shape(0) || rows.shape(0) != countPoints(there, places)) throw nb::value_error("points");
+    nb::gil_scoped_release release;
+    int32_t* row_at = rows.data();
+    int16_t* place_at = found.data();
+    for (size_t row = 0; row < there.shape(0); ++row) {
+        for (size_t i = 0; i < places.shape(0); ++i) {
+            const int16_t place = places.data()[i];
+            if (!there.data()[512 * row + size_t(place & 511)]) continue;
+            *row_at++ = int32_t(row);
+            *place_at++ = place;
+        }
+    }
+}
+
 using Pairs = In<int32_t, nb::shape<-1, 2>>;
 using Halves8 = In<uint8_t, nb::shape<-1, 512>>;
 using Halves16 = In<uint16_t, nb::shape<-1, 512>>;
@@ -116,6 +144,8 @@ void compandInto(Values means, int64_t knee, NewValues to) {
 NB_MODULE(_lattice, m) {
     m.def("predict", &nvdb::predict);
     m.def("predict_mean", &nvdb::predictMean);
+    m.def("count", &nvdb::countPoints);
+    m.def("points", &nvdb::points);
     m.def("shares", &nvdb::sharesOf<nvdb::Halves8>);
     m.def("shares", &nvdb::sharesOf<nvdb::Halves16>);
     m.def("split", &nvdb::splitInto<nvdb::Halves8>);

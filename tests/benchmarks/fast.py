@@ -1,0 +1,92 @@
+"""What networks without hidden layers (--fast) cost in bytes and save in time, as a Markdown table.
+
+    OMP_NUM_THREADS=1 python -P tests/benchmarks/fast.py FILE... [-o data/results/fast.md]
+
+Both kinds of networks code every lossy grid of a file in turn, on one thread, so that what else the machine does tells
+on both alike.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tqdm import tqdm
+
+from neuralvdb.codec.bounds import promise_for
+from neuralvdb.codec.search import networks_of
+from neuralvdb.settings import Bound, Settings
+from neuralvdb.topology import Topology
+from neuralvdb.values import lossy, raw_size
+from neuralvdb.values.lattice import priors
+from neuralvdb.values.reader import Reader
+from neuralvdb.volume import Tree, VdbReader
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # -P leaves it out
+
+from rate_tables import table
+
+RULES = """\
+Values of all grids of a file by the networks with hidden layers and, after the arrow, by those without (`--fast`):
+bytes of VALS and TILE, seconds of CPU for coding and decoding, the best of two runs on one thread. Nothing is fitted.
+"""
+MODES = {
+    "1 %": Settings(bounds=(Bound(0.01, relative=True),)),
+    "0.3 %": Settings(bounds=(Bound(0.003, relative=True),)),
+    "production": Settings(quality="production"),
+}
+RUNS = 2
+
+
+def fastest(job: Callable[[], object]) -> tuple[float, object]:
+    """Seconds of CPU of the fastest run, and what it gives."""
+    times, result = [], None
+    for _ in range(RUNS):
+        began = time.process_time()
+        result = job()
+        times.append(time.process_time() - began)
+    return min(times), result
+
+
+def measure(tree: Tree, promise: lossy.Promise, library: priors.Library) -> list[float]:
+    """Bytes, and seconds of coding and decoding."""
+    promise, library = networks_of(tree, promise, [library])
+    coding, (payload, sections, _) = fastest(lambda: lossy.encode(tree, promise, library=library))
+    values = tree.leaf.values
+    shape = (Topology.of(tree), values.dtype, values[0, 0].size, raw_size(tree), "values")
+    decoding, _ = fastest(lambda: Reader(payload, sections, *shape).voxels())
+    return [len(payload) + sum(map(len, sections.values())), coding, decoding]
+
+
+def row(path: Path, mode: str) -> list[str]:
+    """A row of the table; no cells where no grid is lossy."""
+    sums = {library: [0.0] * 3 for library in (priors.shipped, priors.fast)}
+    for grid in VdbReader(path):
+        promise = None if grid.tree is None or not len(grid.tree.leaf) else promise_for(grid, MODES[mode])
+        if promise is not None:
+            for library, total in sums.items():
+                sums[library] = [a + b for a, b in zip(total, measure(grid.tree, promise, library()), strict=True)]
+    full, fast = sums.values()
+    if not full[0]:
+        return []
+    times = [f"{a:.2f} -> {b:.2f} ({a / b:.2f}x)" for a, b in zip(full[1:], fast[1:], strict=True)]
+    return [path.stem, mode, f"{full[0]:.0f} -> {fast[0]:.0f} ({fast[0] / full[0] - 1:+.0%})", *times]
+
+
+def main() -> None:
+    """Measures the files named and writes the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("-o", "--output", type=Path)
+    args = parser.parse_args()
+    jobs = [(path, mode) for path in args.files for mode in MODES]
+    rows = [found for job in tqdm(jobs, unit="row") if (found := row(*job))]
+    text = f"# Fast networks\n\n{RULES}\n{table(['file', 'errors', 'bytes', 'coding, s', 'decoding, s'], rows)}\n"
+    print(text)
+    if args.output:
+        args.output.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
