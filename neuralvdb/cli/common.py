@@ -32,12 +32,12 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    """The option that says where values are decoded."""
+    """The option that says where grids are decoded."""
     parser.add_argument(
         "--device",
         default=Settings().device,
         metavar="auto|cpu|cuda[:N]",
-        help="where lossy values are decoded; cuda: all GPUs; auto: GPUs where there are some (default)",
+        help="where topologies and lossy values are decoded; cuda: all GPUs; auto: GPUs where there are some (default)",
     )
 
 

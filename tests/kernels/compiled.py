@@ -67,9 +67,18 @@ TYPES = {
     "p_pairs": "*i64",
     "p_fine_means": "*i32",
     "p_fine_values": "*i32",
+    "p_above": "*i8",
+    "p_reference": "*i8",
+    "p_near": "*i32",
+    "p_points": "*i32",
+    "p_parents": "*i32",
+    "p_before": "*i64",
+    "p_second": "*u8",
 }
 SAMPLE = {"KNOWN": 36, "MEAN": False, "p_gaps": None, "p_known": None, "p_share": None, "BLOCK": 32, "num_warps": 8}
 MEAN = {"KNOWN": 45, "MEAN": True, "BLOCK": 32, "num_warps": 8}
+MASKS = {"p_states": "*i8", "BLOCK": 32, "num_warps": 8}
+STATES = {"p_states": "*i8", "BLOCK": 512}
 # (module, kernel): variants, each what is known when it is compiled
 KERNELS = {
     ("compact", "_count"): [{"COUNT": 6}],
@@ -82,6 +91,9 @@ KERNELS = {
         {"SHIFT": shift, "COMPANDED": companded, "POSITIVE": True, "BLOCK": 256, "p_counts": "*i32"}
         for shift, companded in ((6, True), (0, False))
     ],
+    ("masks", "_classify"): [MASKS, MASKS | {"p_reference": None}],
+    ("masks", "_narrow"): [{"BLOCK": 512}],
+    ("masks", "_store"): [STATES, STATES | {"p_before": None, "p_second": None}],
     ("network", "_forward"): [{"BLOCK": 64}],
     ("neighbours", "_neighbours"): [{"BLOCK": 64}],
     ("predict", "_predict"): [
