@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -49,6 +50,15 @@ def described(devices: tuple[str, ...]) -> str:
     import torch
 
     return ", ".join(f"{device} ({torch.cuda.get_device_name(device)})" for device in devices)
+
+
+def current(device: str) -> AbstractContextManager[object]:
+    """While it lasts, kernels are launched on `device`: Triton asks torch for it, not the tensors."""
+    if device == "cpu":
+        return nullcontext()
+    import torch
+
+    return torch.cuda.device(device)
 
 
 def _missing() -> list[str]:

@@ -10,7 +10,7 @@ import torch
 
 from neuralvdb.archive.device import segments_of
 from neuralvdb.archive.rans import Decoder
-from neuralvdb.devices import ONE_AT_A_TIME
+from neuralvdb.devices import ONE_AT_A_TIME, current
 from neuralvdb.errors import OutOfMemory
 from neuralvdb.kernels.masks import Level, Phase, decode, points_of
 from neuralvdb.kernels.masks.reference import cells
@@ -39,7 +39,7 @@ class DeviceCoder:
     ) -> np.ndarray:
         """The mask (B, 512) bool, as coder.code_mask() has it. Raises DamagedFile, OutOfMemory."""
         try:
-            with ONE_AT_A_TIME:
+            with ONE_AT_A_TIME, current(self._device):
                 mask = self._mask(where, families, reference, ignore).cpu().numpy()
         except torch.OutOfMemoryError:
             count = len(where.coords)

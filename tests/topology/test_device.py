@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
+from neuralvdb.archive import FieldWriter  # noqa: E402
+from neuralvdb.archive.rans import Encoder  # noqa: E402
 from neuralvdb.errors import DamagedFile  # noqa: E402
-from neuralvdb.topology import Topology, neural  # noqa: E402
+from neuralvdb.topology import Topology, neural, priors  # noqa: E402
+from neuralvdb.topology.root import put_root  # noqa: E402
 from neuralvdb.volume import VdbReader  # noqa: E402
 
 # On a machine without a GPU the kernels' reference; tests/kernels has the kernels themselves, interpreted.
@@ -56,6 +59,17 @@ def outcome(payload: bytes, declared: int, **options: str) -> object:
         return [mask.tobytes() for mask in neural.decode(payload, declared, "x", **options).masks]
     except DamagedFile as error:
         return str(error)
+
+
+def test_a_stream_without_symbols_is_damaged(sample):
+    one, out = Topology.of(VdbReader(sample).read(0).tree), FieldWriter()
+    put_root(out, one)
+    out.put_bytes(priors.load().identity)
+    out.put("u8", 0)
+    out.put_bytes(Encoder(priors.load().tables).finish())
+    found = outcome(out.getvalue(), one.nbytes, **WHERE)
+    assert found == outcome(out.getvalue(), one.nbytes)
+    assert "missing" in found
 
 
 @given(st.data())

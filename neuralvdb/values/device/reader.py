@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from neuralvdb.archive.rans import Tables
-from neuralvdb.devices import ONE_AT_A_TIME
+from neuralvdb.devices import ONE_AT_A_TIME, current
 from neuralvdb.errors import OutOfMemory
 from neuralvdb.values.device import mean, sample
 from neuralvdb.values.device.batch import Batch, expanded, load
@@ -89,7 +89,9 @@ class DeviceDecoder:
         while todo:
             some = todo.pop(0)
             try:
-                yield self._batch(some, networks, device, lod)
+                with current(device):
+                    found = self._batch(some, networks, device, lod)
+                yield found
             except torch.OutOfMemoryError:
                 if len(some) == 1:
                     size = len(some[0][0].leaves)
