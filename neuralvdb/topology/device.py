@@ -1,4 +1,7 @@
-"""Masks decoded on a GPU by neuralvdb.kernels: the twin of coder.code_mask(). Needs torch and triton."""
+"""Masks decoded on a GPU by neuralvdb.kernels: the twin of coder.code_mask(). Needs torch and triton.
+
+Which bricks are next to each other is still found on the CPU, 0.7 us for each.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,8 @@ from neuralvdb.topology import priors
 from neuralvdb.topology.bricks import EMPTY, FULL, LEVELS, Place, pyramid
 from neuralvdb.topology.context import ORDER, Family, inputs_of, octants, offsets
 
+BRICKS = (1 << 25) - 3  # more have no numbers of 32 bits for their cells
+
 
 class DeviceCoder:
     """Decodes one mask after the other from `coder`, which nothing was taken from. implementation: of kernels."""
@@ -38,11 +43,13 @@ class DeviceCoder:
         ignore: bool = False,
     ) -> np.ndarray:
         """The mask (B, 512) bool, as coder.code_mask() has it. Raises DamagedFile, OutOfMemory."""
+        count = len(where.coords)
         try:
+            if count > BRICKS:
+                raise torch.OutOfMemoryError
             with ONE_AT_A_TIME, current(self._device):
                 mask = self._mask(where, families, reference, ignore).cpu().numpy()
         except torch.OutOfMemoryError:
-            count = len(where.coords)
             raise OutOfMemory(f"{self._device}: masks of {count} bricks do not fit; use --device cpu") from None
         self._coder.taken(0, dry=self._dry(), ended=None)
         return mask & ~reference if reference is not None and ignore else mask

@@ -10,6 +10,7 @@ import torch
 
 import neuralvdb
 from neuralvdb import Settings, devices
+from neuralvdb.archive import rans
 from neuralvdb.archive.device import segments_of
 from neuralvdb.archive.rans import Decoder, Encoder
 from neuralvdb.errors import OutOfMemory
@@ -61,7 +62,8 @@ def cells_of(parents: np.ndarray, k: int, octant: int) -> tuple[np.ndarray, np.n
         (OTHERS, 2, 7, 0),
     ],
 )
-def test_phases(device, implementation, family, k, number, count):
+def test_phases(device, implementation, family, k, number, count, monkeypatch):
+    monkeypatch.setattr(rans, "_SEGMENT", 8)  # bytes
     rng, prior = np.random.default_rng(count), priors.load()
     view, octant = view_of(rng, k, family), ORDER[number]
     parents = np.sort(rng.permutation((ROWS - 2) * view.above.shape[1])[:count])
@@ -83,6 +85,7 @@ def test_phases(device, implementation, family, k, number, count):
     decode(level, given, phase, slots_on(device), segments, implementation=implementation)
     np.testing.assert_array_equal(level.states.cpu(), expected)
     assert segments.ended().all()
+    assert len(segments.stream) > 1 or count < 64
 
 
 def test_other_shapes_are_refused(device):
@@ -143,12 +146,14 @@ def test_archives(decoded_by_kernels, tmp_path):
     assert len(decoded_by_kernels) > before
 
 
-def test_what_does_not_fit_is_one_clear_error(device, monkeypatch):
-    def none(*_):
-        raise torch.OutOfMemoryError
+def no_memory(*_):
+    raise torch.OutOfMemoryError
 
+
+@pytest.mark.parametrize(("name", "limit"), [("Level", no_memory), ("BRICKS", 63)])
+def test_what_does_not_fit_is_one_clear_error(device, monkeypatch, name, limit):
     one = Topology.of(ball(11, 4.2).tree)
     payload = neural.encode(one)
-    monkeypatch.setattr(on_device, "Level", none)
+    monkeypatch.setattr(on_device, name, limit)
     with pytest.raises(OutOfMemory, match="--device cpu"):
         neural.decode(payload, one.nbytes, "x", device=device)
