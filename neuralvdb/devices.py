@@ -1,9 +1,10 @@
-"""Where values are decoded: which GPUs a name stands for. Loads torch only where a GPU seems to be there or is asked
+"""Where grids are decoded: which GPUs a name stands for. Loads torch only where a GPU seems to be there or is asked
 for."""
 
 from __future__ import annotations
 
 import re
+import threading
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from neuralvdb.errors import NoSuchDevice, UsageError
 
 DRIVERS = ("/dev/nvidiactl", "/proc/driver/nvidia/version", "/dev/dxg")
 MEMORY = 32 << 30  # bytes that the libraries and the driver of a GPU map, beyond what data takes
+ONE_AT_A_TIME = threading.Lock()  # for what several threads decode: it shares the devices' memory
 _CAPABILITY = (8, 0)  # the oldest that the kernels are compiled for
 
 

@@ -22,9 +22,9 @@ _TOTAL, _LOW, _MASK = 1 << 12, 1 << 16, (1 << 32) - 1
 
 def decode(slots: torch.Tensor, classes: torch.Tensor, starts: torch.Tensor, segments: Segments) -> torch.Tensor:
     """Symbols (n,) uint8; arguments as in the package."""
-    found = torch.zeros(len(classes), dtype=torch.uint8)
-    table, kinds, words = slots.cpu(), classes.tolist(), segments.words.tolist()
-    bounds, states = starts.tolist(), segments.states.cpu()
+    found = [0] * len(classes)
+    table, kinds, words = slots.cpu().numpy(), classes.tolist(), segments.words.tolist()
+    bounds, states = starts.tolist(), segments.states.tolist()
     at, seen = segments.at.tolist(), segments.seen.tolist()
     shapes = zip(
         *(getattr(segments, name).tolist() for name in ("stream", "number", "count", "lanes", "end")), strict=True
@@ -32,15 +32,15 @@ def decode(slots: torch.Tensor, classes: torch.Tensor, starts: torch.Tensor, seg
     for g, (stream, number, count, lanes, end) in enumerate(shapes):
         first, n = bounds[stream], bounds[stream + 1] - bounds[stream]
         for i in range(first + number * n // count, first + (number + 1) * n // count):
-            x = int(states[g, seen[g] % lanes]) & _MASK
+            x = states[g][seen[g] % lanes] & _MASK
             slot = int(table[kinds[i], x % _TOTAL]) & _MASK
             found[i] = slot & 255
             x = ((slot >> 8) % _TOTAL + 1) * (x // _TOTAL) + (slot >> 20)
             if x < _LOW:
                 x = x << 16 | ((words[at[g]] & 0xFFFF) if at[g] < end else 0)
                 at[g] += 1
-            states[g, seen[g] % lanes] = x - (x >> 31 << 32)
+            states[g][seen[g] % lanes] = x - (x >> 31 << 32)
             seen[g] += 1
-    for name, moved in (("states", states), ("at", torch.tensor(at)), ("seen", torch.tensor(seen))):
-        getattr(segments, name).copy_(moved)
-    return found.to(classes.device)
+    for tensor, moved in ((segments.states, states), (segments.at, at), (segments.seen, seen)):
+        tensor.copy_(torch.tensor(moved, dtype=tensor.dtype).view_as(tensor))
+    return torch.tensor(found, dtype=torch.uint8, device=classes.device)

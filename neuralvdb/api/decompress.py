@@ -37,7 +37,8 @@ class GridPart:
 @dataclass
 class DecompressReport:
     """What decompress() did. Sizes in bytes; parts: of every grid where a box or a level of detail was asked for;
-    notes: one line on each grid that was left out or not cut as others are; device: where lossy values were decoded."""
+    notes: one line on each grid that was left out or not cut as others are; device: where topologies and lossy
+    values were decoded."""
 
     source: str
     target: str

@@ -41,9 +41,10 @@ class GridTensors:
 def tensors(source: str | os.PathLike[str], settings: Settings = Settings()) -> dict[str, GridTensors]:
     """The grids of the archive `source` that are float, double or vec3 trees, by name; settings.grids selects some.
 
-    Lossy values are decoded where they stay; lossless ones are decoded by the CPU. Streams are checked, but the hash
-    of a grid's content, which decompress() to a file also compares, is not. Raises InputError, DamagedFile,
-    Unsupported, NoSuchGrid, NoSuchDevice, OutOfMemory, PromiseBroken, and UsageError where settings ask for a part.
+    Lossy values, and topologies that networks code, are decoded on the device; the rest is decoded by the CPU. Streams
+    are checked, but the hash of a grid's content, which decompress() to a file also compares, is not. Raises
+    InputError, DamagedFile, Unsupported, NoSuchGrid, NoSuchDevice, OutOfMemory, PromiseBroken, and UsageError where
+    settings ask for a part.
     """
     from torch import from_numpy
 

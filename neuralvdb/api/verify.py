@@ -18,7 +18,7 @@ from neuralvdb.volume import VdbReader, VolumeGrid
 @dataclass
 class VerifyReport:
     """grids: how many decoded to what was stored; differences: one line each, against the original if given; device:
-    where lossy values were decoded."""
+    where topologies and lossy values were decoded."""
 
     path: str
     original: str | None

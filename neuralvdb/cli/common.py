@@ -33,9 +33,9 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 
 def add_device(
     parser: argparse.ArgumentParser,
-    text: str = "where lossy values are decoded; cuda: all GPUs; auto: GPUs where there are some (default)",
+    text: str = "where grids are decoded; cuda: all GPUs; auto: GPUs where there are some (default)",
 ) -> None:
-    """The option that says where values are decoded, or what `text` says."""
+    """The option that says where grids are decoded, or what `text` says."""
     parser.add_argument("--device", default=Settings().device, metavar="auto|cpu|cuda[:N]", help=text)
 
 

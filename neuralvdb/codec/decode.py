@@ -71,8 +71,8 @@ class _Tiles(Mapping[int, bytes]):
 class FrameReader:
     """One frame of an archive: its table at once, its grids on demand. Raises what ArchiveReader raises.
 
-    library: priors that it may need beside those shipped and those that it carries. devices: where lossy values are
-    decoded, such as "cuda:0", none for the CPU.
+    library: priors that it may need beside those shipped and those that it carries. devices: where lossy values and, on
+    the first, topologies are decoded, such as "cuda:0", none for the CPU.
     """
 
     def __init__(
@@ -229,7 +229,8 @@ class FrameReader:
         self, section: Section, where: str, base_of: Callable[[int], Topology] | None = None, threads: int = 1
     ) -> Topology:
         payload = self.archive.read(section)
-        return topology.decode(section.codec, payload, section.raw_size, where, base_of, threads=threads)
+        options = {"threads": threads, "device": self.devices[0] if self.devices else None}
+        return topology.decode(section.codec, payload, section.raw_size, where, base_of, **options)
 
     def promise(self, index: int) -> Promise | None:
         """What is promised of a grid, None where every bit is. Raises DamagedFile."""

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as cross_entrop
 from neuralvdb.archive.rans import TOTAL, Tables
 from neuralvdb.topology import priors
 from neuralvdb.topology.bricks import FINDS
+from neuralvdb.topology.coder import code_mask
 from neuralvdb.topology.context import FAMILIES, Family, View, inputs, inputs_of
 from neuralvdb.topology.like import resembles
 from neuralvdb.topology.masks import Topology
@@ -159,7 +161,8 @@ def examples_of(cases: Iterable[Case], rng: np.random.Generator, turns: int, lim
             axes, mirrored = list(rng.permutation(3)), list(rng.random(3) < 0.5)
             recorder = _Recorder(rng, limit, found)
             one, other = (t and turned(t, axes, mirrored) for t in (topology, base))
-            walk(one, has_tiles(topology), recorder.classify, recorder.step, FINDS["native"], base=other)
+            code = partial(code_mask, recorder.classify, recorder.step)
+            walk(one, has_tiles(topology), code, FINDS["native"], base=other)
     names = tuple(Examples.__dataclass_fields__)
     return {
         key: Examples(*(np.concatenate([getattr(p, n) for p in parts]) for n in names)) for key, parts in found.items()

@@ -30,13 +30,15 @@ def decode(
     base_of: Callable[[int], Topology] | None = None,
     *,
     threads: int = 1,
+    device: str | None = None,
 ) -> Topology:
     """The topology in the payload of a codec. base_of gives the topology of the grid of a number, for codec 2.
 
-    Raises DamagedFile where it breaks the format or takes more than `declared` bytes.
+    device: where networks decode, such as "cuda:0", None for the CPU. Raises DamagedFile where it breaks the format or
+    takes more than `declared` bytes, OutOfMemory where it does not fit on the device.
     """
     if codec == 0:
         return lossless.decode(payload, declared, where)
     if codec == 3:
         return box.decode(payload, declared, where)
-    return neural.decode(payload, declared, where, base_of if codec == 2 else None, threads=threads)
+    return neural.decode(payload, declared, where, base_of if codec == 2 else None, threads=threads, device=device)

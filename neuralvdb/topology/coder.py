@@ -12,6 +12,7 @@ from neuralvdb.topology.context import ORDER, Family, View, octants
 
 Classify = Callable[[View, Family, int, np.ndarray, np.ndarray], np.ndarray]
 Step = Callable[[np.ndarray, np.ndarray | None], np.ndarray]  # (classes, bits if known) -> bits
+Code = Callable[..., np.ndarray]  # (where, families, truth, reference, ignore=) -> mask, as code_mask() has it
 
 
 def put(coder: Encoder) -> Step:
@@ -31,10 +32,10 @@ def take(coder: Decoder) -> Step:
 
 
 def code_mask(
-    where: Place,
-    families: tuple[Family, ...],
     classify: Classify,
     step: Step,
+    where: Place,
+    families: tuple[Family, ...],
     truth: np.ndarray | None,
     reference: np.ndarray | None = None,
     *,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from neuralvdb.archive import FieldReader, FieldWriter
 from neuralvdb.archive.rans import Decoder, Encoder
 from neuralvdb.topology import priors
 from neuralvdb.topology.bricks import FINDS
 from neuralvdb.topology.classify import Classifier
-from neuralvdb.topology.coder import put, take
+from neuralvdb.topology.coder import code_mask, put, take
 from neuralvdb.topology.masks import Topology
 from neuralvdb.topology.root import put_root, take_root
 from neuralvdb.topology.walk import walk
@@ -29,7 +30,8 @@ def encode(topology: Topology, base: Base | None = None, *, threads: int = 1, im
         out.put_varint(base[0])
     coder = Encoder(prior.tables)
     classify = Classifier(prior.networks, threads=threads, implementation=implementation)
-    walk(topology, tiles, classify, put(coder), FINDS[implementation], base=base and base[1])
+    code = partial(code_mask, classify, put(coder))
+    walk(topology, tiles, code, FINDS[implementation], base=base and base[1])
     out.put_bytes(coder.finish(threads))
     return out.getvalue()
 
@@ -41,11 +43,13 @@ def decode(
     base_of: Callable[[int], Topology] | None = None,
     *,
     threads: int = 1,
+    device: str | None = None,
     implementation: str = "native",
 ) -> Topology:
     """The topology in `payload`; of codec 2 if `base_of`, which gives the topology of the grid of a number, is there.
 
-    Raises DamagedFile where it breaks the format or takes more than `declared` bytes, and what base_of() raises.
+    device: where masks are decoded, such as "cuda:0", None for the CPU. Raises DamagedFile where it breaks the format
+    or takes more than `declared` bytes, OutOfMemory where it does not fit on the device, and what base_of() raises.
     """
     prior = priors.load()
     source = FieldReader(payload, where)
@@ -64,10 +68,18 @@ def decode(
         if size > declared:
             raise source.damaged(f"masks need {size} bytes but {declared} are declared")
 
-    classify = Classifier(prior.networks, threads=threads, implementation=implementation)
+    if device is None:
+        classify = Classifier(prior.networks, threads=threads, implementation=implementation)
+        code, finish = partial(code_mask, classify, take(coder)), coder.finish
+    else:
+        from neuralvdb.topology.device import DeviceCoder
+
+        options = {} if implementation == "native" else {"implementation": implementation}
+        masks = DeviceCoder(coder, device, **options)
+        code, finish = masks.code_mask, masks.finish
     tiles = bool(flags & 1), bool(flags & 2)
-    topology = walk(root, tiles, classify, take(coder), FINDS[implementation], fits=fits, base=base)
-    coder.finish()
+    topology = walk(root, tiles, code, FINDS[implementation], fits=fits, base=base)
+    finish()
     return topology
 
 

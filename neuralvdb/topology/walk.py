@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuralvdb.topology.bricks import Find, brick_coords, from_bricks, place, to_bricks
-from neuralvdb.topology.coder import Classify, Step, code_mask
+from neuralvdb.topology.coder import Code
 from neuralvdb.topology.context import CELLS, NODES, OTHERS, TILES, VOXELS, Family
 from neuralvdb.topology.masks import Topology
 from neuralvdb.volume.grid import LOWER_LOG2, UPPER_LOG2, child_origins, popcount, unpack
@@ -22,18 +22,18 @@ Known = tuple[np.ndarray, np.ndarray] | None  # child and active masks
 def walk(
     topology: Topology,
     tiles: tuple[bool, bool],
-    classify: Classify,
-    step: Step,
+    code: Code,
     find: Find,
     *,
     fits: Check | None = None,
     base: Topology | None = None,
 ) -> Topology:
-    """Codes all masks of a topology and gives it. With `fits`, which is told how many lower nodes and leaves there
-    are, only its root is known. tiles: whether upper and lower nodes have active tiles; base: what it resembles."""
+    """Codes all masks of a topology, each by `code`, and gives it. With `fits`, which is told how many lower nodes and
+    leaves there are, only its root is known. tiles: whether upper and lower nodes have active tiles; base: what it
+    resembles."""
     known = topology if fits is None else None
     like = None if base is None else _Base(base, find)
-    tree = _Walk(classify, step, find)
+    tree = _Walk(code, find)
     tree.tiles.add(topology.tile_origins, topology.tile_active[:, None] > 0, 4096, 4096)
     uppers = topology.child_origins
     upper = tree.nodes(
@@ -93,8 +93,8 @@ class _Tiles:
 class _Walk:
     """Goes down a tree; remembers the active tiles that it has met."""
 
-    def __init__(self, classify: Classify, step: Step, find: Find) -> None:
-        self._classify, self._step, self._find = classify, step, find
+    def __init__(self, code: Code, find: Find) -> None:
+        self._code, self._find = code, find
         self.tiles = _Tiles(find)
 
     def nodes(
@@ -129,7 +129,7 @@ class _Walk:
         ignore = families is _TILE
         if reference is not None and not ignore:
             families = _OTHER
-        mask = code_mask(where, families, self._classify, self._step, *bricks, ignore=ignore)
+        mask = self._code(where, families, *bricks, ignore=ignore)
         return np.packbits(from_bricks(mask, edge), axis=1, bitorder="little")
 
 

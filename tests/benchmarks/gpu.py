@@ -3,8 +3,8 @@
     python -P tests/benchmarks/gpu_bricks.py data/sample/smoke.vdb density bricks.npz  # where the package is installed
     python tests/benchmarks/gpu.py bricks.npz [-o data/results]                        # on the machine with the GPU
 
-Every kernel is compared with its reference on fresh random input, and the whole decoder with what the CPU decoded,
-before anything is timed. Without a GPU only that is done, interpreted, and said.
+Every kernel is compared with its reference on fresh random input, and the whole decoders of values and of leaf masks
+with what the CPU decoded, before anything is timed. Without a GPU only that is done, interpreted, and said.
 """
 
 import argparse
@@ -26,6 +26,8 @@ import neuralvdb  # noqa: E402
 neuralvdb.__path__.append(str(ROOT))  # kernels/ is neuralvdb.kernels
 
 from neuralvdb.kernels.fit import Examples, Learners, fit  # noqa: E402
+from neuralvdb.kernels.masks import Level, Phase  # noqa: E402
+from neuralvdb.kernels.masks import decode as decode_masks  # noqa: E402
 from neuralvdb.kernels.network import Packed, forward  # noqa: E402
 from neuralvdb.kernels.predict import Around, Stencil, predict  # noqa: E402
 from neuralvdb.kernels.rans import Segments, decode  # noqa: E402
@@ -38,6 +40,7 @@ BANDWIDTH = {"H100": 3.35e12, "H200": 4.8e12, "A100": 2.0e12, "L40": 0.86e12, "4
 PASSES = [(axis, phase) for axis in range(3) for phase in (0, 1)]
 STEPS = (16, 11, 8, 6, 4)
 TOP = 1 << 28
+OCTANTS = (0, 7, 3, 4, 5, 2, 6, 1)  # of phases
 
 
 class Bricks:
@@ -134,6 +137,54 @@ class Bricks:
         copy = torch.arange(self.copies, dtype=torch.int32, device=self._device) * (rows * 512)
         starts = torch.arange(self.copies + 1, device=self._device) * len(array)
         return (array + copy[:, None]).reshape(-1), starts
+
+
+class Masks:
+    """Leaf masks as gpu_bricks.py wrote them, `copies` times side by side in one stream."""
+
+    def __init__(self, path: Path, device: str, copies: int) -> None:
+        with np.load(path) as file:
+            names = [name for name in file.files if name.startswith(("m.", f"m{copies}."))]
+            arrays = {name: torch.from_numpy(file[name]).to(device) for name in names}
+        self.leaves = copies * len(arrays["m.near"])
+        bricks, row = len(arrays["m.near"]), torch.arange(copies, dtype=torch.int32, device=device)[:, None, None]
+        near = arrays["m.near"] + bricks * torch.where(arrays["m.near"] < bricks, row, copies - 1)
+        self.near, self._slots = near.reshape(-1, 27), arrays["m.slots"]
+        octants = arrays["m.octants"].repeat(copies)
+        self._bricks = [torch.nonzero(octants == o)[:, 0].to(torch.int32) for o in OCTANTS]
+        bits = arrays["m.expected"][:, :, None] >> torch.arange(8, dtype=torch.uint8, device=device) & 1
+        self._expected = bits.reshape(-1, 512) != 0
+        self._phases = {(k, p): self._phase(arrays, k, p) for k in range(4) for p in range(8)}
+        self._segments = {name: arrays[f"m{copies}.{name}"] for name in Segments.__dataclass_fields__}
+
+    def decoded(self, implementation: str = "auto") -> tuple[torch.Tensor, Segments]:
+        """States (leaves + 2, 512) int8 and where the stream ends."""
+        segments = Segments(**{name: tensor.clone() for name, tensor in self._segments.items()})
+        above = torch.zeros((self.leaves + 2, 1), dtype=torch.int8, device=self.near.device)
+        above[-2], above[-1] = -1, 1
+        for k in (3, 2, 1, 0):
+            n, states = 8 >> k, above.clone()
+            if k < 3:
+                wide = above.view(-1, n // 2, 1, n // 2, 1, n // 2, 1).expand(-1, n // 2, 2, n // 2, 2, n // 2, 2)
+                states = wide.reshape(-1, n**3).contiguous()
+                parents = torch.nonzero(above[:-2].reshape(-1) == 0)[:, 0].to(torch.int32)
+            level = Level(states, above, None, self.near)
+            for p in range(8):
+                cells = self._bricks[p] if k == 3 else parents
+                decode_masks(level, cells, self._phases[k, p], self._slots, segments, implementation=implementation)
+            above = states
+        return above, segments
+
+    def check(self, implementation: str = "auto") -> None:
+        """Ends the program where masks are not what was encoded."""
+        states, segments = self.decoded(implementation)
+        found = states[:-2].view(-1, *self._expected.shape) > 0
+        if not torch.equal(found, self._expected.expand_as(found)) or not segments.ended().all():
+            raise SystemExit(f"wrong masks from {implementation}: no figures")
+
+    def _phase(self, arrays: dict[str, torch.Tensor], k: int, p: int) -> Phase:
+        network = Packed(*(arrays[f"m.{k}.{p}.{name}"] for name in Packed.__dataclass_fields__))
+        return Phase(OCTANTS[p], arrays[f"m.{k}.{p}.points"], network)
 
 
 def random_checks(device: str, n: int) -> None:
@@ -235,6 +286,19 @@ def figures(path: Path, device: str) -> list[str]:
             continue
         speed = bricks.voxels / took / 1e6
         lines.append(f"| {bricks.voxels:,} | {bricks.copies} | {took * 1e3:.2f} | {speed:,.0f} |")
+    return [*lines, "", *mask_figures(path, device)]
+
+
+def mask_figures(path: Path, device: str) -> list[str]:
+    """Lines about decoding leaf masks."""
+    lines = ["| leaves | masks, ms | M bits/s |", "| ---: | ---: | ---: |"]
+    with np.load(path) as file:
+        copies = file["m.copies"].tolist()
+    for count in copies:
+        masks = Masks(path, device, count)
+        masks.check()
+        took = seconds(masks.decoded)
+        lines.append(f"| {masks.leaves:,} | {took * 1e3:.2f} | {masks.leaves * 512 / took / 1e6:,.0f} |")
     return lines
 
 
@@ -248,6 +312,7 @@ def main() -> None:
         random_checks("cpu", 100)
         Fitting(args.bricks, "cpu").check(2, 40)
         Bricks(args.bricks, "cpu").check("reference")
+        Masks(args.bricks, "cpu", 1).check("reference")
         print("no GPU here, so no figures: kernels agree with references, interpreted; these decode what the CPU does")
         return
     random_checks("cuda", 100_000)

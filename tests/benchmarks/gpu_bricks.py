@@ -1,5 +1,5 @@
-"""Writes the largest domain of a grid, its streams and what they decode to as one .npz, for tests/benchmarks/gpu.py;
-and examples to fit its networks to.
+"""Writes the largest domain of a grid, its leaf masks, their streams and what they decode to as one .npz, for
+tests/benchmarks/gpu.py; and examples to fit its networks to.
 
 python -P tests/benchmarks/gpu_bricks.py FILE.vdb GRID OUT.npz [--rel-error 0.01]
 """
@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from neuralvdb.archive.rans import Decoder
+from neuralvdb.archive.device import segments_of
+from neuralvdb.archive.rans import Decoder, Encoder
 from neuralvdb.codec.bounds import promise_for
 from neuralvdb.fit.augment import mirrors
 from neuralvdb.fit.examples import SampleTask, collect, joined
@@ -21,6 +22,12 @@ from neuralvdb.kernels.fit import row
 from neuralvdb.kernels.network import Packed
 from neuralvdb.settings import Bound, Settings
 from neuralvdb.topology import Topology
+from neuralvdb.topology import priors as classifiers
+from neuralvdb.topology.bricks import FINDS, LEVELS, place
+from neuralvdb.topology.classify import Classifier
+from neuralvdb.topology.coder import code_mask, put
+from neuralvdb.topology.context import CELLS, ORDER, VOXELS, octants
+from neuralvdb.topology.device import phase_on, slots_on
 from neuralvdb.values import lossless, lossy
 from neuralvdb.values.device import sample
 from neuralvdb.values.device.batch import load
@@ -32,8 +39,10 @@ from neuralvdb.values.lattice.levels import OCTAVES
 from neuralvdb.values.promise import Promise
 from neuralvdb.values.reader import Reader
 from neuralvdb.volume import Tree, VdbReader
-from neuralvdb.volume.grid import TREE_TYPES
+from neuralvdb.volume.grid import TREE_TYPES, unpack
 
+COPIES = (1, 10, 100)  # of the leaf masks, side by side in one stream
+FAMILIES = (VOXELS, CELLS, CELLS, CELLS)
 EXAMPLES = 4096  # of a network in a domain, at most
 
 
@@ -78,6 +87,33 @@ def fit_arrays(tree: Tree, promise: Promise) -> dict[str, torch.Tensor]:
     return arrays | {"fit.weights": torch.stack([row(job.start) for job in jobs.values()])}
 
 
+def mask_arrays(topology: Topology) -> dict[str, torch.Tensor]:
+    """The leaf masks: where bricks are, the phases of each level, and a stream for each number of COPIES."""
+    coords = topology.leaf_origins() // 8
+    where = place(coords, None, FINDS["native"])
+    arrays = {"near": where.near, "octants": octants(coords), "expected": topology.leaf_active}
+    found = {f"m.{name}": torch.from_numpy(array) for name, array in arrays.items()}
+    found["m.slots"], found["m.copies"] = slots_on("cpu"), torch.tensor(COPIES)
+    for k, number in [(k, number) for k in range(LEVELS) for number in range(len(ORDER))]:
+        phase = phase_on(FAMILIES[k], number, k, "cpu")
+        found[f"m.{k}.{number}.points"] = phase.points
+        found |= {f"m.{k}.{number}.{field.name}": getattr(phase.network, field.name) for field in fields(Packed)}
+    for copies in COPIES:
+        segments, _ = segments_of([_encoded(topology, coords, copies)], [0], "cpu")
+        found |= {f"m{copies}.{name}": tensor for name, tensor in vars(segments).items()}
+    return found
+
+
+def _encoded(topology: Topology, coords: np.ndarray, copies: int) -> Decoder:
+    """The stream of the leaf masks `copies` times, an even number of bricks apart along x."""
+    prior, step = classifiers.load(), np.array([2 * (np.ptp(coords[:, 0]) + 4), 0, 0])
+    many = np.concatenate([coords + step * i for i in range(copies)]).astype(np.int32)
+    coder = Encoder(prior.tables)
+    truth = unpack(np.tile(topology.leaf_active, (copies, 1)))
+    code_mask(Classifier(prior.networks), put(coder), place(many, None, FINDS["native"]), FAMILIES, truth)
+    return Decoder(coder.finish(), prior.tables, "masks")
+
+
 def main() -> None:
     """Encodes and writes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -102,6 +138,7 @@ def main() -> None:
     found["slots"] = networks.slots
     for key in [(k, *pair) for k in range(3) for pair in sample.PASSES]:
         found |= {f"{key}.{field.name}": getattr(networks[key], field.name) for field in fields(Packed)}
+    found |= mask_arrays(Topology.of(grid.tree))
     _, values, coded = reader._decode(part, 0, tiles, 0)
     found["expected"] = torch.from_numpy(values[: len(coded)])
     np.savez_compressed(args.output, **{name: tensor.numpy() for name, tensor in found.items()})

@@ -80,9 +80,18 @@ TYPES = {
     "p_rates": "*fp32",
     "p_averages": "*fp32",
     "p_squares": "*fp32",
+    "p_above": "*i8",
+    "p_reference": "*i8",
+    "p_near": "*i32",
+    "p_points": "*i32",
+    "p_parents": "*i32",
+    "p_before": "*i64",
+    "p_second": "*u8",
 }
 SAMPLE = {"KNOWN": 36, "MEAN": False, "p_gaps": None, "p_known": None, "p_share": None, "BLOCK": 32, "num_warps": 8}
 MEAN = {"KNOWN": 45, "MEAN": True, "BLOCK": 32, "num_warps": 8}
+MASKS = {"p_states": "*i8", "BLOCK": 32, "num_warps": 8}
+STATES = {"p_states": "*i8", "BLOCK": 512}
 # (module, kernel): variants, each what is known when it is compiled
 KERNELS = {
     ("compact", "_count"): [{"COUNT": 6}],
@@ -97,6 +106,9 @@ KERNELS = {
     ],
     ("fit", "_slopes"): [{"p_inputs": "*i16", "SIZE": 8192, "BLOCK": 32, "CHUNK": 32, "num_warps": 8}],
     ("fit", "_update"): [{"SIZE": 8192, "num_warps": 16}],
+    ("masks", "_classify"): [MASKS, MASKS | {"p_reference": None}],
+    ("masks", "_narrow"): [{"BLOCK": 512}],
+    ("masks", "_store"): [STATES, STATES | {"p_before": None, "p_second": None}],
     ("network", "_forward"): [{"BLOCK": 64}],
     ("neighbours", "_neighbours"): [{"BLOCK": 64}],
     ("predict", "_predict"): [

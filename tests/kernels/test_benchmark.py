@@ -31,12 +31,13 @@ def test_without_a_gpu_there_are_no_figures(bricks):
     assert done.stdout.startswith("no GPU here, so no figures")
 
 
-def test_wrong_values_end_it(bricks, tmp_path):
+@pytest.mark.parametrize(("name", "words"), [("expected", "wrong values"), ("m.expected", "wrong masks")])
+def test_wrong_values_end_it(bricks, tmp_path, name, words):
     with np.load(bricks) as file:
         arrays = dict(file)
-    arrays["expected"][0, 0] += 1
+    arrays[name][0, 0] += 1
     np.savez(tmp_path / "wrong.npz", **arrays)
     done = ran(BENCHMARKS / "gpu.py", tmp_path / "wrong.npz")
     assert done.returncode != 0
-    assert "wrong values" in done.stderr
+    assert words in done.stderr
     assert done.stdout == ""

@@ -9,6 +9,7 @@ import neuralvdb
 from neuralvdb import Settings, devices
 from neuralvdb.errors import NoSuchDevice, UsageError
 from neuralvdb.settings import Bound
+from neuralvdb.topology import device as masks
 from neuralvdb.values.device import reader
 from neuralvdb.volume import VdbReader, from_dense, leaf_origins, write_vdb
 
@@ -48,7 +49,8 @@ def test_tensors_on_the_cpu(files):
 def test_tensors_decoded_by_kernels(files, device, monkeypatch):
     found = (f"{device}:0",) if device == "cuda" else ("cpu",)
     monkeypatch.setattr(devices, "resolve", lambda _: found)
-    monkeypatch.setattr(reader, "DeviceDecoder", functools.partial(reader.DeviceDecoder, implementation="reference"))
+    for module, name in ((reader, "DeviceDecoder"), (masks, "DeviceCoder")):
+        monkeypatch.setattr(module, name, functools.partial(getattr(module, name), implementation="reference"))
     tensors = neuralvdb.decompress(files[0], device="cuda")
     assert {grid.values.device.type for grid in tensors.values()} == {device}
     assert_equal(tensors, files[1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 
 from neuralvdb.archive.rans import Tables
+from neuralvdb.devices import ONE_AT_A_TIME
 from neuralvdb.errors import OutOfMemory
 from neuralvdb.values.device import mean, sample
 from neuralvdb.values.device.batch import Batch, expanded, load
@@ -27,7 +27,6 @@ from neuralvdb.values.tiles import TileReader
 from neuralvdb.volume.grid import Tree
 
 LEAF = 48 << 10  # bytes of device memory that a leaf takes while it is decoded
-_ONE_AT_A_TIME = threading.Lock()  # grids that are decoded by several threads share the devices' memory
 
 Part = tuple[Domain, TileReader]
 Cells = tuple[np.ndarray, np.ndarray, np.ndarray]  # table, values (R, 512) and coded (B, 512) as in levels.Level
@@ -72,7 +71,7 @@ class DeviceDecoder:
 
     def _decoded(self, parts: Sequence[Part], lod: int) -> Iterator[Decoded]:
         """Lattice values (R, 512) of every batch and component."""
-        with _ONE_AT_A_TIME, ThreadPoolExecutor(len(self.devices)) as pool:
+        with ONE_AT_A_TIME, ThreadPoolExecutor(len(self.devices)) as pool:
             networks = {device: self._networks(torch.device(device)) for device in self.devices}
             todo = list(_batches(parts, min(map(_room, self.devices))))
             dealt = [(todo[i :: len(self.devices)], device) for i, device in enumerate(self.devices)]

@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from neuralvdb.archive.device import segments_of
 from neuralvdb.archive.rans import Decoder
-from neuralvdb.kernels.rans import LANES, Segments
+from neuralvdb.kernels.rans import Segments
 from neuralvdb.kernels.reconstruct import RawBits
 
 
@@ -24,7 +25,7 @@ class Streams:
         self._decoders = [parts[o] for parts in decoders for o in sorted(parts)]
         streams = [d for d, parts in enumerate(decoders) for _ in parts]
         self._first = np.cumsum([0, *map(len, decoders)])
-        self._segments, self._owner = _segments(self._decoders, streams, device)
+        self._segments, self._owner = segments_of(self._decoders, streams, device)
         self._bits = _bits(self._decoders, device)
         self._now: tuple[torch.Tensor, torch.Tensor, Segments, RawBits] | None = None
         self._octave = -1
@@ -67,29 +68,6 @@ class Streams:
             for name in ("states", "at", "seen"):
                 getattr(self._segments, name)[some] = getattr(segments, name)
             self._bits.at[which] = bits.at
-
-
-def _segments(decoders: list[Decoder], streams: list[int], device: str | torch.device) -> tuple[Segments, np.ndarray]:
-    """All segments, and which decoder each belongs to."""
-    layouts = [decoder.layout for decoder in decoders]
-    counts = [len(layout.states) for layout in layouts]
-    owner = np.repeat(np.arange(len(layouts)), counts)
-    states = np.full((len(owner), LANES), 1 << 16, np.uint32)
-    for i, layout in enumerate(layouts):
-        states[owner == i, : layout.states.shape[1]] = layout.states
-    before = np.repeat(np.cumsum([0, *(len(layout.words) for layout in layouts)])[:-1], counts)
-    parts = {
-        "stream": np.array(streams, np.int32)[owner],
-        "number": np.concatenate([np.zeros(0, np.int32), *(np.arange(count, dtype=np.int32) for count in counts)]),
-        "count": np.array(counts, np.int32)[owner],
-        "lanes": np.array([layout.states.shape[1] for layout in layouts], np.int32)[owner],
-        "states": states.view(np.int32),
-        "words": np.concatenate([layout.words for layout in layouts]).view(np.int16),
-        "at": before + np.concatenate([layout.at for layout in layouts]),
-        "end": before + np.concatenate([layout.ends for layout in layouts]),
-        "seen": np.zeros(len(owner), np.int64),
-    }
-    return Segments(**{name: torch.from_numpy(array).to(device) for name, array in parts.items()}), owner
 
 
 def _bits(decoders: list[Decoder], device: str | torch.device) -> RawBits:

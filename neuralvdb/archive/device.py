@@ -1,0 +1,39 @@
+"""Payloads of rANS on a device, as neuralvdb.kernels.rans takes them. The one module of this layer that needs torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from neuralvdb.archive.rans import LOW, Decoder
+from neuralvdb.kernels.rans import LANES, Segments
+
+
+def segments_of(
+    decoders: Sequence[Decoder], streams: Sequence[int], device: torch.device | str
+) -> tuple[Segments, np.ndarray]:
+    """All segments of decoders that nothing was taken from, one after the other, and which decoder each belongs to.
+
+    streams: the one that each decoder is of.
+    """
+    layouts = [decoder.layout for decoder in decoders]
+    counts = [len(layout.states) for layout in layouts]
+    owner = np.repeat(np.arange(len(layouts)), counts)
+    states = np.full((len(owner), LANES), LOW, np.uint32)
+    for i, layout in enumerate(layouts):
+        states[owner == i, : layout.states.shape[1]] = layout.states
+    before = np.repeat(np.cumsum([0, *(len(layout.words) for layout in layouts)])[:-1], counts)
+    parts = {
+        "stream": np.array(streams, np.int32)[owner],
+        "number": np.concatenate([np.zeros(0, np.int32), *(np.arange(count, dtype=np.int32) for count in counts)]),
+        "count": np.array(counts, np.int32)[owner],
+        "lanes": np.array([layout.states.shape[1] for layout in layouts], np.int32)[owner],
+        "states": states.view(np.int32),
+        "words": np.concatenate([layout.words for layout in layouts]).view(np.int16),
+        "at": before + np.concatenate([layout.at for layout in layouts]),
+        "end": before + np.concatenate([layout.ends for layout in layouts]),
+        "seen": np.zeros(len(owner), np.int64),
+    }
+    return Segments(**{name: torch.from_numpy(array).to(device) for name, array in parts.items()}), owner

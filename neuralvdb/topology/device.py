@@ -1,0 +1,126 @@
+"""Masks decoded on a GPU by neuralvdb.kernels: the twin of coder.code_mask(). Needs torch and triton.
+
+Which bricks are next to each other is still found on the CPU, 0.7 us for each.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from neuralvdb.archive.device import segments_of
+from neuralvdb.archive.rans import Decoder
+from neuralvdb.devices import ONE_AT_A_TIME
+from neuralvdb.errors import OutOfMemory
+from neuralvdb.kernels.masks import Level, Phase, decode, points_of
+from neuralvdb.kernels.masks.reference import cells
+from neuralvdb.kernels.network import Packed, pack
+from neuralvdb.topology import priors
+from neuralvdb.topology.bricks import EMPTY, FULL, LEVELS, Place, pyramid
+from neuralvdb.topology.context import ORDER, Family, inputs_of, octants, offsets
+
+BRICKS = (1 << 25) - 3  # more have no numbers of 32 bits for their cells
+
+
+class DeviceCoder:
+    """Decodes one mask after the other from `coder`, which nothing was taken from. implementation: of kernels."""
+
+    def __init__(self, coder: Decoder, device: str, implementation: str = "triton") -> None:
+        self._coder, self._device, self._implementation = coder, device, implementation
+        self._segments, _ = segments_of([coder], [0], device)
+        self._slots = slots_on(device)
+
+    def code_mask(
+        self,
+        where: Place,
+        families: tuple[Family, ...],
+        _: None,
+        reference: np.ndarray | None = None,
+        *,
+        ignore: bool = False,
+    ) -> np.ndarray:
+        """The mask (B, 512) bool, as coder.code_mask() has it. Raises DamagedFile, OutOfMemory."""
+        count = len(where.coords)
+        try:
+            if count > BRICKS:
+                raise torch.OutOfMemoryError
+            with ONE_AT_A_TIME:
+                mask = self._mask(where, families, reference, ignore).cpu().numpy()
+        except torch.OutOfMemoryError:
+            raise OutOfMemory(f"{self._device}: masks of {count} bricks do not fit; use --device cpu") from None
+        self._coder.taken(0, dry=self._dry(), ended=None)
+        return mask & ~reference if reference is not None and ignore else mask
+
+    def finish(self) -> None:
+        """Raises DamagedFile unless everything was taken."""
+        self._coder.taken(0, dry=self._dry(), ended=self._segments.ended().cpu().numpy())
+
+    def _dry(self) -> np.ndarray:
+        return (self._segments.at > self._segments.end).cpu().numpy()
+
+    def _mask(
+        self, where: Place, families: tuple[Family, ...], reference: np.ndarray | None, ignore: bool
+    ) -> torch.Tensor:
+        bricks = len(where.coords)
+        near = torch.from_numpy(where.near).to(self._device)
+        other = [None] * LEVELS if reference is None else [self._to(states) for states in pyramid(reference)]
+        above = torch.zeros((bricks + 2, 1), dtype=torch.int8, device=self._device)
+        above[bricks + EMPTY], above[bricks + FULL] = -1, 1
+        for k in reversed(range(LEVELS)):
+            states = above.clone() if k == LEVELS - 1 else _halved(above)
+            level = Level(states, above, other[k], near)
+            for number, parents in self._phases(where, above, k):
+                if ignore:
+                    parents = parents[level.reference[cells(level, parents, ORDER[number])] < 1]
+                if len(parents) and not len(self._segments.stream):
+                    self._coder.take(np.zeros(len(parents), np.uint8))  # raises: there are none
+                phase = phase_on(families[k], number, k, self._device)
+                decode(level, parents, phase, self._slots, self._segments, implementation=self._implementation)
+            above = states
+        return above[:bricks] > 0
+
+    def _phases(self, where: Place, above: torch.Tensor, k: int) -> Iterator[tuple[int, torch.Tensor]]:
+        """Phase, and parents (n,) int32 of its cells: at level 3 the bricks, else mixed cells above."""
+        if k == LEVELS - 1:
+            octant = octants(where.coords)
+            for number, o in enumerate(ORDER):
+                yield number, self._to(np.flatnonzero(octant == o).astype(np.int32))
+            return
+        parents = torch.nonzero(above[:-2].reshape(-1) == 0)[:, 0].to(torch.int32)
+        for number in range(len(ORDER)):
+            yield number, parents
+
+    def _to(self, array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(array).to(self._device)
+
+
+@functools.cache
+def slots_on(device: str) -> torch.Tensor:
+    """The tables' slots (64, 4096) int32 on a device, as neuralvdb.kernels.rans takes them."""
+    return torch.from_numpy(priors.load().tables.slots.view(np.int32)).to(device)
+
+
+@functools.cache
+def phase_on(family: Family, number: int, k: int, device: str) -> Phase:
+    """A phase of level k on a device."""
+    parts = [part.tolist() for part in offsets(family, number)]
+    points = points_of(*parts, [k == level for level in family.levels]).to(device)
+    return Phase(ORDER[number], points, _network(family, number, device))
+
+
+@functools.cache
+def _network(family: Family, number: int, device: str) -> Packed:
+    net = priors.load().networks[family.name, number]
+    parts = (net.w1, net.b1, net.w2, net.b2, net.w3, net.b3, net.linear, net.shifts)
+    columns = range(inputs_of(family, number))
+    return pack(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts), columns).to(device)
+
+
+def _halved(states: torch.Tensor) -> torch.Tensor:
+    """bricks.halved()."""
+    rows, n = len(states), round(states.shape[1] ** (1 / 3))
+    wide = states.view(rows, n, 1, n, 1, n, 1).expand(rows, n, 2, n, 2, n, 2)
+    return wide.reshape(rows, 8 * n**3).contiguous()

@@ -1,0 +1,159 @@
+"""Phases of masks: the package's NumPy definition = the reference = the kernels, at every level and family; whole
+topologies and archives decoded by kernels are those of the CPU."""
+
+import functools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import neuralvdb
+from neuralvdb import Settings, devices
+from neuralvdb.archive import rans
+from neuralvdb.archive.device import segments_of
+from neuralvdb.archive.rans import Decoder, Encoder
+from neuralvdb.errors import OutOfMemory
+from neuralvdb.kernels.masks import Level, decode
+from neuralvdb.topology import Topology, context, network, neural, priors
+from neuralvdb.topology import device as on_device
+from neuralvdb.topology.context import CELLS, NODES, ORDER, OTHERS, TILES, VOXELS, Family, View
+from neuralvdb.topology.device import phase_on, slots_on
+from neuralvdb.volume import VdbReader, VolumeGrid, from_dense, write_vdb
+
+IMPLEMENTATIONS = ("reference", "triton")
+ROWS = 7
+
+
+def states(rng: np.random.Generator, cells: int) -> np.ndarray:
+    return rng.integers(-1, 2, (ROWS, cells), dtype=np.int8)
+
+
+def view_of(rng: np.random.Generator, k: int, family: Family) -> View:
+    """Seven bricks of random states, five of them with random neighbours."""
+    cells = 8 ** (3 - k)
+    other = states(rng, cells) if family.reference else None
+    near = rng.integers(0, ROWS, (ROWS - 2, 27), dtype=np.int32)
+    return View(k, states(rng, cells), states(rng, max(1, cells // 8)), other, near)
+
+
+def cells_of(parents: np.ndarray, k: int, octant: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and places of the cells of an octant, from their parents, row * m^3 + place."""
+    n, m = 8 >> k, max(1, 4 >> k)
+    row, *at = np.unravel_index(parents, (ROWS, m, m, m))
+    odd = (octant >> 2, octant >> 1 & 1, octant & 1)
+    at = at if n == 1 else [2 * a + o for a, o in zip(at, odd, strict=True)]
+    return row, np.ravel_multi_index(at, (n, n, n))
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize(
+    ("family", "k", "number", "count"),
+    [
+        (VOXELS, 0, 0, 33),
+        (VOXELS, 0, 7, 131),
+        (CELLS, 1, 3, 32),
+        (CELLS, 2, 6, 5),
+        (CELLS, 3, 7, 4),
+        (NODES, 0, 1, 65),
+        (NODES, 3, 2, 1),
+        (TILES, 1, 4, 31),
+        (OTHERS, 0, 5, 70),
+        (OTHERS, 2, 7, 0),
+    ],
+)
+def test_phases(device, implementation, family, k, number, count, monkeypatch):
+    monkeypatch.setattr(rans, "_SEGMENT", 8)  # bytes
+    rng, prior = np.random.default_rng(count), priors.load()
+    view, octant = view_of(rng, k, family), ORDER[number]
+    parents = np.sort(rng.permutation((ROWS - 2) * view.above.shape[1])[:count])
+    row, cell = cells_of(parents, k, octant)
+    classes = network.classes(
+        prior.networks[family.name, number], context.inputs(view, family, number, row.astype(np.int64), cell)
+    )
+    some, every = (rng.integers(0, 2, count, dtype=np.uint8) for _ in range(2))
+    coder, expected = Encoder(prior.tables), view.states.copy()
+    coder.put(classes[:, 0], some)
+    if k:
+        coder.put(classes[some > 0, 1], every[some > 0])
+    expected[row, cell] = np.where(some > 0, every if k else 1, -1)
+    arrays = (view.states, view.above, view.reference, view.near)
+    level = Level(*(a if a is None else torch.from_numpy(a).to(device) for a in arrays))
+    segments, _ = segments_of([Decoder(coder.finish(), prior.tables, "test")], [0], device)
+    given = torch.from_numpy(parents.astype(np.int32)).to(device)
+    phase = phase_on(family, number, k, device)
+    decode(level, given, phase, slots_on(device), segments, implementation=implementation)
+    np.testing.assert_array_equal(level.states.cpu(), expected)
+    assert segments.ended().all()
+    assert len(segments.stream) > 1 or count < 64
+
+
+def test_other_shapes_are_refused(device):
+    level = Level(*(torch.zeros((9, n), dtype=torch.int8) for n in (64, 8)), None, torch.zeros((7, 27)).int())
+    phase, parents = phase_on(CELLS, 0, 1, "cpu"), torch.zeros(3, dtype=torch.int32)
+    with pytest.raises(ValueError, match="parents"):
+        decode(level, parents.long(), phase, slots_on("cpu"), None)
+    with pytest.raises(ValueError, match="above"):
+        replace(level, above=level.states)
+    with pytest.raises(ValueError, match="points"):
+        replace(phase, points=phase.points[:3])
+
+
+def ball(size: int, radius: float) -> VolumeGrid:
+    at = np.indices((size, size - 3, size - 6)) - 5.3
+    found = (radius - np.sqrt((at**2).sum(0))).clip(0).astype(np.float32)
+    return from_dense(found, name="density", active=found > 0, background=0)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_a_topology_with_tiles_and_a_base(device, implementation):
+    """Few leaves, a tile, and another topology that it resembles: all families."""
+    one = Topology.of(ball(11, 4.2).tree)
+    active = np.zeros_like(one.lower_active)
+    active[0, 40] = 3
+    tiled = replace(one, lower_active=active & ~one.lower_child)
+    options = {"device": device} | ({} if implementation == "triton" else {"implementation": implementation})
+    found = neural.decode(neural.encode(tiled, (0, one)), tiled.nbytes, "x", {0: one}.__getitem__, **options)
+    for name, array in vars(tiled).items():
+        np.testing.assert_array_equal(getattr(found, name), array, name)
+
+
+@pytest.fixture
+def decoded_by_kernels(device, monkeypatch) -> list[str]:
+    """Devices are there; where each topology is decoded is noted. The reference stands in where there is no GPU."""
+    found, options = [], {} if device == "cuda" else {"implementation": "reference"}
+    make = functools.partial(on_device.DeviceCoder, **options)
+    monkeypatch.setattr(devices, "resolve", lambda _: (f"{device}:0",) if device == "cuda" else ("cpu",))
+    monkeypatch.setattr(devices, "described", ", ".join)
+    monkeypatch.setattr(on_device, "DeviceCoder", lambda coder, where: found.append(where) or make(coder, where))
+    return found
+
+
+def test_archives(decoded_by_kernels, tmp_path):
+    """Two grids, the second one's topology from the first: to a file, to tensors, to masks, and verified."""
+    one = ball(23, 9)
+    two = replace(ball(23, 9.2), unique_name=b"other")
+    write_vdb(tmp_path / "a.vdb", [one, two])
+    neuralvdb.compress(tmp_path / "a.vdb", tmp_path / "a.neuralvdb", Settings(verify=False))
+    neuralvdb.decompress(tmp_path / "a.neuralvdb", tmp_path / "b.vdb", device="cuda")
+    assert len(decoded_by_kernels) >= 2
+    assert neuralvdb.diff(tmp_path / "a.vdb", tmp_path / "b.vdb").same
+    tensors = neuralvdb.decompress(tmp_path / "a.neuralvdb", device="cuda")
+    for grid in VdbReader(tmp_path / "a.vdb"):
+        np.testing.assert_array_equal(tensors[grid.name].masks.cpu(), grid.tree.leaf.active)
+    before = len(decoded_by_kernels)
+    assert neuralvdb.verify(tmp_path / "a.neuralvdb", device="cuda").differences == []
+    assert len(decoded_by_kernels) > before
+
+
+def no_memory(*_):
+    raise torch.OutOfMemoryError
+
+
+@pytest.mark.parametrize(("name", "limit"), [("Level", no_memory), ("BRICKS", 63)])
+def test_what_does_not_fit_is_one_clear_error(device, monkeypatch, name, limit):
+    one = Topology.of(ball(11, 4.2).tree)
+    payload = neural.encode(one)
+    monkeypatch.setattr(on_device, name, limit)
+    with pytest.raises(OutOfMemory, match="--device cpu"):
+        neural.decode(payload, one.nbytes, "x", device=device)
