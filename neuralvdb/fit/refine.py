@@ -27,7 +27,6 @@ from neuralvdb.values.lattice.tables import tables_of
 _TRIED = (1, 2)  # of QUANTA
 _HIDDEN_QUANTUM = 1
 _HEAD = 64.0  # bits that a changed network takes beside its changes, about
-_LITTLE = 32.0  # bits that a turn must save for another one
 _CHANCE = 2 / math.log(2)  # bits that a chosen number seems to save on the sample it is fitted to (Akaike has half)
 _DAMPING = 1.01
 _FEW = 512
@@ -75,10 +74,7 @@ def _changed(own: _Fit, family: str, library: Library, key: Key, effort: Effort)
         if turn:
             fit.turn_hidden()
         for _ in range(1 if turn else effort.turns):
-            last = fit.best
             fit.turn_outputs()
-            if fit.best + _LITTLE > last:
-                break
     return fit
 
 
