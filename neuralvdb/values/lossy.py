@@ -49,9 +49,9 @@ def encode(
     if devices:
         from neuralvdb.values.device.encoder import DeviceEncoder
 
-        own = library.families[promise.family].tables, tables.dead_zones(promise.family, library.freq)
+        dead = tables.dead_zones(promise.family, library.freq)
         options = {"implementation": implementation} if implementation != "native" else {}
-        encoder = DeviceEncoder(tree, promise, nets, *own, devices, **options)
+        encoder = DeviceEncoder(tree, promise, nets, dead, devices, **options)
     else:
         options = {"threads": threads, "implementation": implementation}
         encoder = _Encoder(tree, _Coder(promise, nets, library.freq, watch, options))

@@ -39,21 +39,21 @@ class _Coded:
 
 
 class DeviceEncoder:
-    """Codes a tree. networks: as refined; tables: those of the family, from which dead zones follow; devices: to deal
-    domains out to, such as "cuda:0"; "cpu" is for kernels that are interpreted."""
+    """Codes a tree. networks: as refined; dead: (64,) float64, by how much residuals of each class are rounded towards
+    zero on the mean lattice; devices: to deal domains out to, such as "cuda:0"; "cpu" is for kernels that are
+    interpreted."""
 
     def __init__(
         self,
         tree: Tree,
         promise: Promise,
         networks: dict[Key, Network],
-        tables: Tables,
         dead: np.ndarray,
         devices: Sequence[str],
         implementation: str = "triton",
     ) -> None:
         self._tree, self._promise, self._implementation, self._devices = tree, promise, implementation, devices
-        self._networks = {d: Networks(networks, tables, torch.device(d), mean=promise.step > 0) for d in devices}
+        self._networks = {d: Networks(networks, None, torch.device(d), mean=promise.step > 0) for d in devices}
         self._dead = {device: torch.from_numpy(dead).to(device) for device in devices}
         self._components = by_component(tree.leaf).shape[2]
         self._coded: list[_Coded] = []
