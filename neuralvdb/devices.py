@@ -1,4 +1,4 @@
-"""Where grids are decoded: which GPUs a name stands for. Loads torch only where a GPU seems to be there or is asked
+"""Where grids are coded: which GPUs a name stands for. Loads torch only where a GPU seems to be there or is asked
 for."""
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""rANS in Triton: a program, one warp, per segment; its lanes take a symbol each per turn.
+"""rANS in Triton: a program, one warp, per segment; its lanes take or put a symbol each per turn.
 
 Lanes whose state fell below 2^16 take words in the order of their symbols: a prefix sum over the warp says which.
+Encoders walk backwards and fill their words' room from its end.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import triton
 import triton.language as tl
 
 if TYPE_CHECKING:
-    from neuralvdb.kernels.rans import Segments
+    from neuralvdb.kernels.rans import Plan, Segments
 
 
 @triton.jit
@@ -65,3 +66,69 @@ def decode(slots: torch.Tensor, classes: torch.Tensor, starts: torch.Tensor, seg
             symbols, num_warps=1,
         )  # fmt: skip
     return symbols
+
+
+@triton.jit
+def _encode(
+    p_codes, p_classes, p_symbols, p_batches, p_begins, p_stream, p_number, p_count, p_lanes, p_end,
+    p_states, p_words, p_sizes,
+):  # fmt: skip
+    i_segment = tl.program_id(0).to(tl.int64)
+    p_begin = p_begins + tl.load(p_stream + i_segment)
+    first = tl.load(p_begin)
+    batch = tl.load(p_begin + 1)
+    number = tl.load(p_number + i_segment).to(tl.int64)
+    count = tl.load(p_count + i_segment).to(tl.int64)
+    lanes = tl.load(p_lanes + i_segment).to(tl.int64)
+    seen = tl.zeros((), tl.int64)
+    i_batch = first
+    while i_batch < batch:
+        n = tl.load(p_batches + i_batch * 2 + 1) - tl.load(p_batches + i_batch * 2)
+        seen += (number + 1) * n // count - number * n // count
+        i_batch += 1
+    last = tl.load(p_end + i_segment)
+    at = last
+    o_l = tl.arange(0, 32)
+    b_x = tl.full((32,), 65536, tl.uint32)
+    while batch > first:
+        batch -= 1
+        here = tl.load(p_batches + batch * 2)
+        n = tl.load(p_batches + batch * 2 + 1) - here
+        begin = here + number * n // count
+        end = here + (number + 1) * n // count
+        seen -= end - begin
+        low = begin - seen % lanes
+        here = low + (end - low + lanes - 1) // lanes * lanes
+        while here > low:
+            here -= lanes
+            o_i = here + o_l
+            m_i = (o_l < lanes) & (o_i >= begin) & (o_i < end)
+            b_class = tl.load(p_classes + o_i, mask=m_i, other=0).to(tl.int32)
+            b_symbol = tl.load(p_symbols + o_i, mask=m_i, other=0).to(tl.int32)
+            b_code = tl.load(p_codes + b_class * 64 + b_symbol, mask=m_i, other=0).to(tl.uint32, bitcast=True)
+            b_frequency = (b_code & 4095) + 1
+            m_full = m_i & ((b_x >> 20) >= b_frequency)
+            b_put = m_full.to(tl.int32)
+            at -= tl.sum(b_put, 0)
+            b_word = (b_x & 65535).to(tl.uint16).to(tl.int16, bitcast=True)
+            tl.store(p_words + at + tl.cumsum(b_put, 0) - b_put, b_word, mask=m_full)
+            b_y = tl.where(m_full, b_x >> 16, b_x)
+            b_next = b_y + (b_y // b_frequency) * (4096 - b_frequency) + (b_code >> 12)
+            b_x = tl.where(m_i, b_next, b_x)
+    tl.store(p_states + i_segment * 32 + o_l, b_x.to(tl.int32, bitcast=True))
+    tl.store(p_sizes + i_segment, last - at)
+
+
+def encode(
+    codes: torch.Tensor, classes: torch.Tensor, symbols: torch.Tensor, plan: Plan
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """States, room for all words, of which each segment has the last ones before its end, and how many those are."""
+    states = torch.empty((len(plan.stream), 32), dtype=torch.int32, device=classes.device)
+    words = torch.empty(len(classes), dtype=torch.int16, device=classes.device)
+    sizes = torch.empty(len(plan.stream), dtype=torch.int64, device=classes.device)
+    if len(plan.stream):
+        _encode[(len(plan.stream),)](
+            codes, classes, symbols, plan.batches, plan.begins, plan.stream, plan.number, plan.count, plan.lanes,
+            plan.ends, states, words, sizes, num_warps=1,
+        )  # fmt: skip
+    return states, words, sizes

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from neuralvdb import devices
 from neuralvdb.api.files import new_file
 from neuralvdb.api.source import select
 from neuralvdb.archive import ArchiveWriter
@@ -24,7 +25,7 @@ Runner = Callable[..., object]
 class CompressReport:
     """What compress() did. Sizes in bytes; left_out: grids the user did not select; promises: what is promised of grids
     that are not lossless, and by which networks; pruned: voxels whose active state changed, of grids whose topology is
-    pruned; verified: whether the archive was decoded and compared."""
+    pruned; device: where lossy values were coded; verified: whether the archive was decoded and compared."""
 
     source: str
     target: str
@@ -34,6 +35,7 @@ class CompressReport:
     left_out: list[str]
     promises: dict[str, dict[str, object]]
     pruned: dict[str, int]
+    device: str
     verified: bool
 
     @property
@@ -57,9 +59,9 @@ def compress(
     """Writes the .vdb file `source` to the archive `target`: every bit, or within settings.bounds.
 
     `progress` is called with bytes of the source as they are done (twice over with settings.verify).
-    `run` calls the job; `nvdb` passes one that does so in a child process. Raises InputError, DamagedFile,
-    Unsupported, NoSuchGrid, OutputExists, OutputError, PromiseBroken, OutOfMemory, UsageError where settings
-    contradict each other; then `target` is as before.
+    `run` calls the job; `nvdb` passes one that does so in a child process. Raises NoSuchDevice, InputError,
+    DamagedFile, Unsupported, NoSuchGrid, OutputExists, OutputError, PromiseBroken, OutOfMemory, UsageError where
+    settings contradict each other; then `target` is as before.
     """
     if settings.topology == "pruned" and not any(not bound.decibels for bound in settings.bounds):
         raise UsageError("topology is pruned to a maximum error; add --max-error, --rel-error or --tolerance")
@@ -71,31 +73,33 @@ def compress(
 
 def _compress(
     source: str, target: str, settings: Settings, progress: Progress
-) -> tuple[list[str], list[str], dict[str, dict[str, object]], dict[str, int]]:
-    """Names of the grids left out, of those archived, the promises, and voxels changed by pruning."""
+) -> tuple[list[str], list[str], dict[str, dict[str, object]], dict[str, int], str]:
+    """Names of the grids left out, of those archived, the promises, voxels changed by pruning, and the device."""
     set_threads(settings.threads)
+    lossy = settings.bounds or settings.quality
+    places = devices.resolve(settings.device) if lossy or settings.device != "auto" else ()
     reader = VdbReader(source)
     selected = select(reader.entries, settings.grids, source)
     try:
         with open(target, "r+b") as stream:
             writer = ArchiveWriter(stream)
-            table = encode_frame(writer, reader, selected, settings, progress)
+            table = encode_frame(writer, reader, selected, settings, progress, devices=places)
             writer.close()
     except OSError as error:
         raise OutputError(f"{target}: cannot be written: {error.strerror}") from error
     if settings.verify:
         return_memory()
-        _verify(target, settings, progress)
+        _verify(target, settings, places, progress)
     left_out = [entry.name for i, entry in enumerate(reader.entries) if i not in set(selected)]
     with FrameReader(target, library=library_for(settings)) as frame:
         found = {grid.name: frame.described(i) for i, grid in enumerate(table.grids)}
     promises = {name: promise for name, promise in found.items() if promise is not None}
     pruned = {grid.name: grid.pruned for grid in table.grids if grid.pruned is not None}
-    return left_out, [grid.name for grid in table.grids], promises, pruned
+    return left_out, [grid.name for grid in table.grids], promises, pruned, devices.described(places)
 
 
-def _verify(target: str, settings: Settings, progress: Progress) -> None:
-    with FrameReader(target, library=library_for(settings)) as frame:
+def _verify(target: str, settings: Settings, places: tuple[str, ...], progress: Progress) -> None:
+    with FrameReader(target, library=library_for(settings), devices=places) as frame:
         heads = frame.table.grids
         grids = decode_grids(frame, list(range(len(heads))), threads=settings.threads)
         for head, _ in zip(heads, grids, strict=True):

@@ -54,6 +54,11 @@ class Tables:
         return (np.cumsum(self.freq, axis=1) - self.freq).astype(np.uint16)
 
     @cached_property
+    def codes(self) -> np.ndarray:
+        """What coding a symbol needs, (K, A) uint32: frequency - 1, start << 12; means nothing where that is 0."""
+        return np.maximum(self.freq, 1).astype(np.uint32) - 1 | self.start.astype(np.uint32) << PROB_BITS
+
+    @cached_property
     def slots(self) -> np.ndarray:
         """What the low 12 bits of a state say, (K, 4096) uint32: symbol, frequency - 1 << 8, slot - start << 20."""
         classes, symbols = self.freq.shape
@@ -127,19 +132,27 @@ class Encoder:
 
     def finish(self, threads: int = 1) -> bytes:
         """All batches as bytes, the same for every number of threads."""
-        out = FieldWriter()
-        segments, lanes = _layout(self._counts, self._tables.freq)
-        out.put_varint(8 * segments + lanes.bit_length() - 1)
-        bits = self._engine.pack_bits(_joined(self._values, np.uint32), _joined(self._widths, np.uint8))
-        out.put_bytes(bits.tobytes())
-        if segments:
-            ends = np.cumsum([len(batch) for batch in self._classes], dtype=np.int64)
-            batches = _joined(self._classes, np.uint8), _joined(self._symbols, np.uint8), ends
-            states, sizes, words = self._engine.encode(self._tables.freq, *batches, segments, lanes, threads)
-            for size in sizes[:-1]:
-                out.put_varint(int(size))
-            out.put_bytes(states.astype("<u4").tobytes() + words.tobytes())
-        return out.getvalue()
+        segments, lanes = layout(int(self._counts.sum()), _code_length(self._counts, self._tables.freq))
+        bits = self._engine.pack_bits(_joined(self._values, np.uint32), _joined(self._widths, np.uint8)).tobytes()
+        if not segments:
+            return payload(bits, np.zeros((0, lanes), np.uint32), [], b"")
+        ends = np.cumsum([len(batch) for batch in self._classes], dtype=np.int64)
+        batches = _joined(self._classes, np.uint8), _joined(self._symbols, np.uint8), ends
+        states, sizes, words = self._engine.encode(self._tables.freq, *batches, segments, lanes, threads)
+        return payload(bits, states, sizes.tolist(), words.tobytes())
+
+
+def payload(bits: bytes, states: np.ndarray, sizes: list[int], words: bytes) -> bytes:
+    """What a Decoder takes: raw bits, states (S, L) uint32, how many words each segment has, and all words."""
+    out = FieldWriter()
+    segments, lanes = states.shape
+    out.put_varint(8 * segments + lanes.bit_length() - 1)
+    out.put_bytes(bits)
+    if segments:
+        for size in sizes[:-1]:
+            out.put_varint(size)
+        out.put_bytes(states.astype("<u4").tobytes() + words)
+    return out.getvalue()
 
 
 @dataclass(frozen=True)
@@ -262,11 +275,12 @@ def _padded(data: memoryview) -> np.ndarray:
     return np.frombuffer(bytes(data) + bytes(_PADDING), np.uint8)
 
 
-def _layout(counts: np.ndarray, freq: np.ndarray) -> tuple[int, int]:
-    """Segments and lanes whose states and sizes stay under 0.5 % of the payload; (0, 1) where no symbol is."""
-    if not counts.any():
+def layout(symbols: int, bits: int) -> tuple[int, int]:
+    """Segments and lanes whose states and sizes stay under 0.5 % of the payload of so many symbols, which need so many
+    bits; (0, 1) where no symbol is."""
+    if not symbols:
         return 0, 1
-    size = _code_length(counts, freq) >> 3
+    size = bits >> 3
     lanes = max([1, *(lanes for lanes in (2, 4, 8, 16, 32) if 200 * (4 * lanes + 8) <= size)])
     return min(MAX_SEGMENTS, max(1, size // _SEGMENT)), lanes
 

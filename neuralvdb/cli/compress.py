@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fast", action="store_true", help="networks without hidden layers: less time both ways, some bytes more"
     )
+    common.add_device(parser)
     common.add_priors(parser)
     parser.add_argument("--embed-priors", action="store_true", help="archives carry the networks they need (~80 kB)")
     parser.add_argument("--no-verify", dest="verify", action="store_false", help="do not decode what was written")
@@ -63,7 +64,8 @@ def _one(source: str, target: Path, args: argparse.Namespace) -> dict:
     total = common.file_size(source) * (1 + args.verify)
     bar = Progress(total, Path(source).name, shown=not (args.quiet or args.json))
     settings = common.settings_of(args)
-    report = compress(source, target, settings, progress=bar, run=common.isolated(source))
+    memory = common.MEMORY_PER_BYTE * common.file_size(source) + common.device_memory(args.device)
+    report = compress(source, target, settings, progress=bar, run=common.isolated(source, memory))
     if report.left_out and not args.quiet:
         print_note(f"{source}: left out as asked: {', '.join(report.left_out)}")
     return {**report.as_dict(), "seconds": round(time.perf_counter() - began, 3)}
@@ -75,7 +77,7 @@ def text(result: dict, _: argparse.Namespace) -> str:
     how = promise_text(result["promises"]) + (f"; {topology_text(result['pruned'])}" if result["promises"] else "")
     how += ", verified" if result["verified"] else ", not verified"
     names = f"{result['source']} -> {result['target']}"
-    return f"{names}  {sizes}  {len(result['grids'])} grids  {how}  {result['seconds']:.2f} s"
+    return f"{names}  {sizes}  {len(result['grids'])} grids  {how}  {result['seconds']:.2f} s on {result['device']}"
 
 
 def _bounds(*, relative: bool = False, decibels: bool = False) -> Callable[[str], tuple[Bound, ...]]:

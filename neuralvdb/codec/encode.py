@@ -51,11 +51,13 @@ def encode_frame(
     settings: Settings,
     progress: Progress,
     frame: int = 0,
+    devices: tuple[str, ...] = (),
 ) -> Frame:
     """Writes the selected grids of `source` as frame number `frame` and gives its table.
 
     At most settings.threads grids are in memory beside the one being read. `progress` is called with bytes of
-    the source as they are done. Raises DamagedFile, InputError and OutputError.
+    the source as they are done. devices: where lossy values are encoded, such as "cuda:0", none for the CPU. Raises
+    DamagedFile, InputError, OutputError and OutOfMemory.
     """
     table = Frame(
         source.version,
@@ -71,7 +73,7 @@ def encode_frame(
     if settings.fast and not library.fast:
         raise InputError(f"{settings.priors}: its networks have hidden layers; tune fast ones with `nvdb train --fast`")
     families: set[str] = set()
-    for index, coded in enumerate(_encoded(source, selected, settings, library)):
+    for index, coded in enumerate(_encoded(source, selected, settings, library, devices)):
         for kind, part, codec, payload, raw_size in coded.sections:
             writer.add(kind, payload, raw_size=raw_size, codec=codec, frame=frame, grid=index, part=part)
         table.grids.append(coded.head)
@@ -84,7 +86,9 @@ def encode_frame(
     return table
 
 
-def _encoded(source: VdbReader, selected: list[int], settings: Settings, library: Library) -> Iterator[_Coded]:
+def _encoded(
+    source: VdbReader, selected: list[int], settings: Settings, library: Library, devices: tuple[str, ...]
+) -> Iterator[_Coded]:
     """Coded grids in order; reading runs ahead of coding by settings.threads grids."""
     threads = settings.threads
     inner = replace(settings, threads=threads if len(selected) == 1 else 1)
@@ -97,7 +101,7 @@ def _encoded(source: VdbReader, selected: list[int], settings: Settings, library
             grid = source.read(number)
             cover = cover_of(grid, settings)
             role = shapes.place(index, grid.tree if cover is None else cover.tree)
-            waiting.append(pool.submit(_encode, grid, cover, size, index, role, inner, library))
+            waiting.append(pool.submit(_encode, grid, cover, size, index, role, inner, library, devices))
             if len(waiting) > threads:
                 yield waiting.pop(0).result()
         while waiting:
@@ -112,11 +116,13 @@ def _encode(
     role: Role,
     settings: Settings,
     library: Library,
+    devices: tuple[str, ...],
 ) -> _Coded:
     head, families = {"topology_of": role.owner}, frozenset()
     if grid.tree is not None:
         tree = grid.tree if cover is None else cover.tree
-        coded = encode_values(grid, settings, library) if cover is None else encode_cover(cover, settings, library)
+        how = settings, library, devices
+        coded = encode_values(grid, *how) if cover is None else encode_cover(cover, *how)
         families = coded.families
         sections = [
             ("VALS", 0, coded.codec, coded.payload, values.raw_size(tree)),
@@ -154,23 +160,28 @@ class CodedValues:
         return len(self.payload) + sum(len(tile) + ENTRY_SIZE for tile in self.tiles.values())
 
 
-def encode_values(grid: VolumeGrid, settings: Settings, library: Library | None = None) -> CodedValues:
+def encode_values(
+    grid: VolumeGrid, settings: Settings, library: Library | None = None, devices: tuple[str, ...] = ()
+) -> CodedValues:
     """The values of a tree: under a bound if one is asked for and that is smaller than every bit.
 
-    library: of networks (default: those shipped).
+    library: of networks (default: those shipped); devices: as encode_frame() has them.
     """
     assert grid.tree is not None
     exact = CodedValues(0, values.encode(grid.tree), {}, grid.tree)
     promise = promise_for(grid, settings)
     coded = None
     if promise is not None:
-        coded = _lossy(grid.tree, promise, settings, library or _shipped(settings), hopeless=_FITTED * exact.size)
+        how = settings, library or _shipped(settings), devices
+        coded = _lossy(grid.tree, promise, *how, hopeless=_FITTED * exact.size)
     return coded if coded is not None and coded.size < exact.size else exact
 
 
-def encode_cover(cover: Cover, settings: Settings, library: Library | None = None) -> CodedValues:
+def encode_cover(
+    cover: Cover, settings: Settings, library: Library | None = None, devices: tuple[str, ...] = ()
+) -> CodedValues:
     """The values of a cover, and the tree pruned to them."""
-    coded = _lossy(cover.tree, cover.promise, settings, library or _shipped(settings))
+    coded = _lossy(cover.tree, cover.promise, settings, library or _shipped(settings), devices)
     assert coded is not None  # which only a PSNR can prevent
     return replace(coded, tree=pruned(coded.tree))
 
@@ -180,7 +191,13 @@ def _shipped(settings: Settings) -> Library:
 
 
 def _lossy(
-    tree: Tree, promise: Promise, settings: Settings, library: Library, *, hopeless: float = np.inf
+    tree: Tree,
+    promise: Promise,
+    settings: Settings,
+    library: Library,
+    devices: tuple[str, ...],
+    *,
+    hopeless: float = np.inf,
 ) -> CodedValues | None:
     """The values under a promise, by networks that are refined to them if that is smaller; None where none is kept.
 
@@ -189,11 +206,11 @@ def _lossy(
     shipped = _shipped(settings)
     others = [] if settings.embed_priors or library is shipped else [shipped]
     (promise, library), plain = networks_of(tree, promise, [library, *others]), None
+    options = {"library": library, "threads": settings.threads, "devices": devices}
     if promise.psnr:
-        promise, plain = to_psnr(tree, promise, library, settings.threads) or (promise, None)
+        promise, plain = to_psnr(tree, promise, options) or (promise, None)
         if plain is None:
             return None
-    options = {"library": library, "threads": settings.threads}
     if settings.fitting.turns:
         return _refined(tree, promise, settings.fitting, options, hopeless)
     plain = plain or lossy.encode(tree, promise, **options)
@@ -210,7 +227,8 @@ def _refined(tree: Tree, promise: Promise, effort: Effort, options: dict, hopele
 
     library: Library = options["library"]
     sampler = Sampler(len(tree.leaf), by_component(tree.leaf).shape[2], effort.examples, effort.levels)
-    plain = CodedValues(1, *lossy.encode(tree, promise, watch=sampler, **options), frozenset({promise.family}))
+    watched = lossy.encode(tree, promise, watch=sampler, **options | {"devices": ()})  # which only the CPU can be
+    plain = CodedValues(1, *watched, frozenset({promise.family}))
     if plain.size >= hopeless:
         return plain
     dead = dead_zones(promise.family, library.freq) * (promise.step > 0)

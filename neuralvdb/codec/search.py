@@ -35,15 +35,16 @@ def networks_of(tree: Tree, promise: Promise, libraries: list[Library]) -> tuple
     return min(tried, key=size)
 
 
-def to_psnr(tree: Tree, promise: Promise, library: Library, threads: int) -> tuple[Promise, Coded] | None:
+def to_psnr(tree: Tree, promise: Promise, options: dict[str, object]) -> tuple[Promise, Coded] | None:
     """The coarsest steps that were found to keep the PSNR promised, and what they give; None where none was.
 
-    The PSNR is taken to fall with the logarithm of the step as between the last two tries (secant method).
+    The PSNR is taken to fall with the logarithm of the step as between the last two tries (secant method). options: of
+    lossy.encode().
     """
     best, tries, factor = None, [], 1.0
     for _ in range(_TRIES):
         tried = replace(promise, step=promise.step * factor, bound=promise.bound * factor)
-        coded = lossy.encode(tree, tried, library=library, threads=threads)
+        coded = lossy.encode(tree, tried, **options)
         tries.append((float(np.log(factor)), psnr(tree, coded[2]) - promise.psnr))
         if tries[-1][1] >= 0 and (best is None or factor > best[0]):
             best = factor, (tried, coded)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -36,34 +36,33 @@ def encode(
     watch: Watch = lambda promise, part, predictor, *_: predictor,
     threads: int = 1,
     implementation: str = "native",
+    devices: Sequence[str] = (),
 ) -> tuple[bytes, dict[int, bytes], Tree]:
     """The payload of a VALS section, those of TILE sections by their number, and the tree as it decodes.
 
     library: of networks (default: those shipped), refinement: of those of the promise's family; watch: what may see
-    every phase on the way. Raises ValueError where a refinement's sums might not be exact.
+    every phase on the way, on the CPU. devices: to encode on, such as "cuda:0", none for the CPU: the same bytes.
+    Raises ValueError where a refinement's sums might not be exact, OutOfMemory where a device has too little.
     """
     library, refinement = library or priors.shipped(), refinement or {}
     nets = networks(promise.family, library, refinement)
-    coder = _Coder(promise, nets, library.freq, watch, {"threads": threads, "implementation": implementation})
-    values = np.empty_like(by_component(tree.leaf))
-    coded: list[Domain] = []
-    counts = np.zeros_like(Record().counts)
-    for part in domain.domains(tree):
-        records = [[Record() for _ in range(levels.OCTAVES)] for _ in range(values.shape[2])]
-        for component, streams in enumerate(records):
-            found = coder.encode(tree, part, component, streams)
-            return_memory()
-            store(found, tree, part, component, promise, values)
-            del found
-            counts += sum(stream.counts for stream in streams)
-        coded.append((records, _exceptions(tree, part, values, promise)))
+    if devices:
+        from neuralvdb.values.device.encoder import DeviceEncoder
+
+        dead = tables.dead_zones(promise.family, library.freq)
+        options = {"implementation": implementation} if implementation != "native" else {}
+        encoder = DeviceEncoder(tree, promise, nets, dead, devices, **options)
+    else:
+        options = {"threads": threads, "implementation": implementation}
+        encoder = _Encoder(tree, _Coder(promise, nets, library.freq, watch, options))
+    values, counts = encoder.encode()
     rows = tables.chosen(counts, promise.family, library.freq)
     out = FieldWriter()
     put_head(out, promise, rows, library, refinement)
     put_shell(out, tree)
     leaf = Level(None, tree.leaf.active, values.reshape(tree.leaf.values.shape))
     decoded = Tree(tree.root, tree.upper, tree.lower, leaf)
-    return out.getvalue(), _sections(coded, tables.tables_of(rows, library.freq), threads), decoded
+    return out.getvalue(), encoder.sections(tables.tables_of(rows, library.freq)), decoded
 
 
 def sample_size(tree: Tree, promise: Promise, library: Library) -> int:
@@ -103,15 +102,39 @@ class _Coder:
         return decoded[0].values
 
 
-def _sections(coded: list[Domain], freq: Tables, threads: int) -> dict[int, bytes]:
-    """Payloads of TILE by number; `coded` is emptied."""
-    found: dict[int, bytes] = {}
-    for number in range(len(coded)):
-        records, exceptions = coded.pop(0)
-        coders = [[stream.written(freq) for stream in component] for component in records]
-        for octave, payload in tiles.pack(coders, exceptions, threads):
-            found[levels.OCTAVES * number + octave] = payload
-    return found
+class _Encoder:
+    """Codes a tree domain by domain."""
+
+    def __init__(self, tree: Tree, coder: _Coder) -> None:
+        self._tree, self._coder = tree, coder
+        self._coded: list[Domain] = []
+
+    def encode(self) -> tuple[np.ndarray, np.ndarray]:
+        """Values (N, 512, C) of all leaves as they decode, and how often each symbol of each class occurs, (64, 64)
+        int64."""
+        tree, promise = self._tree, self._coder.promise
+        values = np.empty_like(by_component(tree.leaf))
+        counts = np.zeros_like(Record().counts)
+        for part in domain.domains(tree):
+            records = [[Record() for _ in range(levels.OCTAVES)] for _ in range(values.shape[2])]
+            for component, streams in enumerate(records):
+                found = self._coder.encode(tree, part, component, streams)
+                return_memory()
+                store(found, tree, part, component, promise, values)
+                del found
+                counts += sum(stream.counts for stream in streams)
+            self._coded.append((records, _exceptions(tree, part, values, promise)))
+        return values, counts
+
+    def sections(self, freq: Tables) -> dict[int, bytes]:
+        """Payloads of TILE by number, once what was encoded has got its tables; it is forgotten."""
+        found: dict[int, bytes] = {}
+        for number in range(len(self._coded)):
+            records, missed = self._coded.pop(0)
+            coders = [[stream.written(freq) for stream in component] for component in records]
+            for octave, payload in tiles.pack(coders, missed, self._coder.options["threads"]):
+                found[levels.OCTAVES * number + octave] = payload
+        return found
 
 
 def store(

@@ -17,14 +17,27 @@ _SMALLEST = 1 << 13  # bytes of an octave that has a section of its own, which c
 
 def pack(coders: list[list[Encoder]], exceptions: bytes, threads: int) -> Iterator[tuple[int, bytes]]:
     """(octave it begins with, payload) of a domain's sections; coders: one per component and octave."""
-    begins = [o for o in range(OCTAVES) if o == 0 or sum(c[o].size for c in coders) >= _SMALLEST]
-    for begin, end in zip(begins, [*begins[1:], OCTAVES], strict=True):
-        out = FieldWriter()
+    for octaves in cut([sum(component[o].size for component in coders) for o in range(OCTAVES)]):
+        payloads = []
         for component in coders:
-            for o in range(begin + 1, end):
-                component[begin].extend(component[o])
-            out.put_bytes(component[begin].finish(threads))
-        yield begin, out.getvalue() + (exceptions if begin == 0 else b"")
+            for o in octaves[1:]:
+                component[octaves[0]].extend(component[o])
+            payloads.append(component[octaves[0]].finish(threads))
+        yield octaves[0], section(octaves, payloads, exceptions)
+
+
+def cut(sizes: list[int]) -> list[range]:
+    """The octaves of each section of a domain; sizes: bytes of each octave, of all components."""
+    begins = [o for o in range(OCTAVES) if o == 0 or sizes[o] >= _SMALLEST]
+    return [range(*ends) for ends in zip(begins, [*begins[1:], OCTAVES], strict=True)]
+
+
+def section(octaves: range, payloads: list[bytes], exceptions: bytes) -> bytes:
+    """The section of some octaves; payloads: of each component."""
+    out = FieldWriter()
+    for payload in payloads:
+        out.put_bytes(payload)
+    return out.getvalue() + (exceptions if octaves[0] == 0 else b"")
 
 
 class TileReader:

@@ -75,7 +75,7 @@ def test_the_implementations_agree_and_what_is_put_is_taken(stream):
 @pytest.mark.parametrize(("segments", "lanes"), [(s, 1 << k) for s in (1, 2, 3, 7) for k in range(6)])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_implementations_agree_for_every_layout(monkeypatch, segments, lanes, seed):
-    monkeypatch.setattr("neuralvdb.archive.rans._layout", lambda *_: (segments, lanes))
+    monkeypatch.setattr("neuralvdb.archive.rans.layout", lambda *_: (segments, lanes))
     tables = skewed(64, 64, seed)
     batches = [drawn(tables, n, n + seed) for n in (0, 1, 5, 1500, 0, 333, 64, 2)]
     data = encoded(tables, batches)
@@ -130,14 +130,14 @@ def test_overhead_is_under_half_a_percent(size, sharpest):
 
 @pytest.mark.parametrize("sharpest", [0.1, 3.0, 9.0])
 def test_code_length_is_ideal(monkeypatch, sharpest):
-    monkeypatch.setattr("neuralvdb.archive.rans._layout", lambda *_: (1, 8))
+    monkeypatch.setattr("neuralvdb.archive.rans.layout", lambda *_: (1, 8))
     tables = skewed(64, 64, 5, sharpest)
     batches = [drawn(tables, 3_000_000, 3)]
     assert len(encoded(tables, batches)) <= ideal_bytes(tables, batches) * 1.001 + 64
 
 
 def test_code_length_of_nearly_certain_symbols_is_ideal(monkeypatch):
-    monkeypatch.setattr("neuralvdb.archive.rans._layout", lambda *_: (1, 8))
+    monkeypatch.setattr("neuralvdb.archive.rans.layout", lambda *_: (1, 8))
     tables = Tables([[1, 4092, 1, 1, 1]])
     batches = [drawn(tables, 10_000_000, 3)]
     assert len(encoded(tables, batches)) <= ideal_bytes(tables, batches) * 1.001 + 64

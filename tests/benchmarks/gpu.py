@@ -3,8 +3,9 @@
     python -P tests/benchmarks/gpu_bricks.py data/sample/smoke.vdb density bricks.npz  # where the package is installed
     python tests/benchmarks/gpu.py bricks.npz [-o data/results]                        # on the machine with the GPU
 
-Every kernel is compared with its reference on fresh random input, and the whole decoders of values and of leaf masks
-with what the CPU decoded, before anything is timed. Without a GPU only that is done, interpreted, and said.
+Kernels are compared with their references on fresh random input, the whole decoders of values and of leaf masks with
+what the CPU decoded, and the whole encoder with the bytes that the CPU made, before anything is timed. Without a GPU
+only that is done, interpreted, and said.
 """
 
 import argparse
@@ -20,10 +21,12 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 import neuralvdb  # noqa: E402
 
 neuralvdb.__path__.append(str(ROOT))  # kernels/ is neuralvdb.kernels
+
+from gpu_encode import Encoder  # noqa: E402
 
 from neuralvdb.kernels.fit import Examples, Learners, fit  # noqa: E402
 from neuralvdb.kernels.masks import Level, Phase  # noqa: E402
@@ -48,22 +51,21 @@ class Bricks:
 
     def __init__(self, path: Path, device: str, copies: int = 1) -> None:
         with np.load(path) as file:
-            self._arrays = {name: torch.from_numpy(file[name]).to(device) for name in file.files}
+            self.arrays = {name: torch.from_numpy(file[name]).to(device) for name in file.files}
         self._device, self.copies = device, copies
-        self.expected = self._arrays["expected"]
-        self.voxels = copies * int(self._arrays["0.coded"].sum())
-        self.active = [self._tiled(f"{k}.active") for k in range(5)]
-        self.around = [Around(self._offset(f"{k}.neighbours", k), self._tiled(f"{k}.edges")) for k in range(4)]
+        self.expected = self.arrays["expected"]
+        self.voxels = copies * int(self.arrays["0.coded"].sum())
+        self.active = [self.tiled(f"{k}.active") for k in range(5)]
+        self.around = [Around(self._offset(f"{k}.neighbours", k), self.tiled(f"{k}.edges")) for k in range(4)]
         self.targets = [self._listed(f"{k}.targets.{p}", k) for k in range(4) for p in range(6)]
         self.root = self._listed("4.targets.0", 4)
-        self.slots = self._arrays["slots"]
+        self.slots = self.arrays["slots"]
         self._networks: dict[tuple[int, int, int], Packed] = {}
         for key in [(k, *a) for k in range(3) for a in PASSES]:
-            self._networks[key] = Packed(*(self._arrays[f"{key}.{name}"] for name in Packed.__dataclass_fields__))
+            self._networks[key] = Packed(*(self.arrays[f"{key}.{name}"] for name in Packed.__dataclass_fields__))
 
     def decoded(self, implementation: str = "auto") -> torch.Tensor:
         """(copies * R, 512) int32 of level 0."""
-        values = [self._tiled(f"{k}.values") for k in range(5)]
         streams, options = self._streams(), {"implementation": implementation}
         n = len(self.root[0])
         classes = torch.full((n,), 40, dtype=torch.uint8, device=self._device)
@@ -71,19 +73,32 @@ class Bricks:
         found, zeros = (torch.zeros(n, dtype=dtype, device=self._device) for dtype in (torch.int32, torch.int64))
         numbers = torch.arange(n, dtype=torch.int32, device=self._device)
         reconstruct(symbols, classes, zeros, numbers, self.root[1], streams[0][1], 1, found, **options)
-        sums = found.view(self.copies, -1).cumsum(1).reshape(-1)
-        values[4].view(-1)[self.root[0].long()] = (sums * STEPS[4]).clamp(-TOP, TOP).to(torch.int32)
+        values = self.values_from(found.view(self.copies, -1).cumsum(1).reshape(-1) * STEPS[4])
+
+        def code(k: int, targets: torch.Tensor, starts: torch.Tensor, *seen: torch.Tensor) -> None:
+            predictions, classes = seen
+            segments, bits = streams[max(3 - k, 0)]
+            symbols = decode(self.slots, classes, starts, segments, **options)
+            reconstruct(symbols, classes, predictions, targets, starts, bits, STEPS[k], values[k], **options)
+
+        self.descend(values, code, implementation)
+        return values[0]
+
+    def values_from(self, top: torch.Tensor) -> list[torch.Tensor]:
+        """Values (copies * R, 512) int32 of each level, of which the coarsest points (n,) are known."""
+        values = [self.tiled(f"{k}.values") for k in range(5)]
+        values[4].view(-1)[self.root[0].long()] = top.clamp(-TOP, TOP).to(torch.int32)
+        return values
+
+    def descend(self, values: list[torch.Tensor], code: Callable[..., None], implementation: str) -> None:
+        """Calls `code` with (level, targets, starts, predictions, classes) for every pass; it puts values in place."""
         for k in reversed(range(4)):
             self._refine(values, k)
             for p, (axis, phase) in enumerate(PASSES):
                 targets, starts = self.targets[6 * k + p]
                 net = self._networks[min(k, 2), axis, phase]
                 place = values[k], self.active[k], self.around[k], targets, Stencil(axis, phase), net, STEPS[k]
-                predictions, classes = predict(*place, **options)
-                segments, bits = streams[max(3 - k, 0)]
-                symbols = decode(self.slots, classes, starts, segments, **options)
-                reconstruct(symbols, classes, predictions, targets, starts, bits, STEPS[k], values[k], **options)
-        return values[0]
+                code(k, targets, starts, *predict(*place, implementation=implementation))
 
     def check(self, implementation: str = "auto") -> None:
         """Ends the program where what is decoded is not what the CPU decoded."""
@@ -94,11 +109,11 @@ class Bricks:
     def first_pass(self) -> tuple:
         """Arguments of predict for the pass of level 0 with most points."""
         targets, _ = self.targets[4]
-        place = self._tiled("0.values"), self.active[0], self.around[0], targets
+        place = self.tiled("0.values"), self.active[0], self.around[0], targets
         return *place, Stencil(2, 0), self._networks[0, 2, 0], STEPS[0]
 
     def _refine(self, values: list[torch.Tensor], k: int) -> None:
-        parent, octant = self._offset(f"{k}.parent", k + 1), self._tiled(f"{k}.octant")
+        parent, octant = self._offset(f"{k}.parent", k + 1), self.tiled(f"{k}.octant")
         bricks = len(parent) // self.copies
         eighths = values[k + 1].view(-1, 2, 4, 2, 4, 2, 4).permute(0, 1, 3, 5, 2, 4, 6).reshape(-1, 8, 4, 4, 4)
         fine = values[k].view(self.copies, -1, 8, 8, 8)[:, :bricks, ::2, ::2, ::2]
@@ -108,32 +123,32 @@ class Bricks:
         """Of each octave; payloads that go on are the same objects."""
         made: dict[int, tuple[Segments, RawBits]] = {}
         found = []
-        for payload in self._arrays["payloads"].tolist():
+        for payload in self.arrays["payloads"].tolist():
             if payload not in made:
-                own = {name: self._tiled(f"p{payload}.{name}") for name in ("number", "count", "lanes", "states")}
-                own |= {name: self._tiled(f"p{payload}.{name}").clone() for name in ("at", "end", "seen")}
+                own = {name: self.tiled(f"p{payload}.{name}") for name in ("number", "count", "lanes", "states")}
+                own |= {name: self.tiled(f"p{payload}.{name}").clone() for name in ("at", "end", "seen")}
                 each = len(own["number"]) // self.copies
                 stream = torch.arange(self.copies, dtype=torch.int32, device=self._device).repeat_interleave(each)
-                bits = (self._tiled(f"p{payload}.bits_{name}").clone() for name in ("at", "end"))
-                words = self._arrays["bits"]
-                made[payload] = Segments(stream=stream, words=self._arrays["words"], **own), RawBits(words, *bits)
+                bits = (self.tiled(f"p{payload}.bits_{name}").clone() for name in ("at", "end"))
+                words = self.arrays["bits"]
+                made[payload] = Segments(stream=stream, words=self.arrays["words"], **own), RawBits(words, *bits)
             found.append(made[payload])
         return found
 
-    def _tiled(self, name: str) -> torch.Tensor:
-        array = self._arrays[name]
+    def tiled(self, name: str) -> torch.Tensor:
+        array = self.arrays[name]
         return array.repeat(self.copies, *[1] * (array.ndim - 1))
 
     def _offset(self, name: str, k: int) -> torch.Tensor:
         """Row numbers of level k, those of each copy behind those of the one before."""
-        array = self._arrays[name]
-        copy = torch.arange(self.copies, dtype=torch.int32, device=self._device) * len(self._arrays[f"{k}.active"])
+        array = self.arrays[name]
+        copy = torch.arange(self.copies, dtype=torch.int32, device=self._device) * len(self.arrays[f"{k}.active"])
         return (array + copy.view(-1, *[1] * array.ndim)).reshape(-1, *array.shape[1:]).contiguous()
 
     def _listed(self, name: str, k: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Targets and where each copy begins."""
-        array = self._arrays[name]
-        rows = len(self._arrays[f"{k}.active"])
+        array = self.arrays[name]
+        rows = len(self.arrays[f"{k}.active"])
         copy = torch.arange(self.copies, dtype=torch.int32, device=self._device) * (rows * 512)
         starts = torch.arange(self.copies + 1, device=self._device) * len(array)
         return (array + copy[:, None]).reshape(-1), starts
@@ -255,7 +270,7 @@ def seconds(job: Callable[[], object], runs: int = 5) -> float:
 
 
 def figures(path: Path, device: str) -> list[str]:
-    """Lines of the report: predict alone, then whole decodes of more and more voxels."""
+    """Lines of the report: predict, the steps of encoding, then whole decodes and encodes of more and more voxels."""
     name = torch.cuda.get_device_name(device)
     rate = next((value for key, value in BANDWIDTH.items() if key in name), None)
     lines = [f"# Kernels on {name}", "", "`python tests/benchmarks/gpu.py bricks.npz`, best of 5, checked first.", ""]
@@ -274,18 +289,25 @@ def figures(path: Path, device: str) -> list[str]:
         f"fit: {fitting.networks} networks, {batch} examples each: {took * 1e3:.3f} ms, {1 / took:,.0f} steps/s",
         "",
     ]
-    lines += ["| active voxels | copies | decode, ms | M voxels/s |", "| ---: | ---: | ---: | ---: |"]
+    encoder = Encoder(Bricks(path, device, copies))
+    encoder.check()
+    lines += [f"encode, {line}" for line in encoder.figures(seconds)]
+    del encoder
+    heads = ("active voxels", "copies", "decode, ms", "M voxels/s", "encode, ms", "M voxels/s")
+    lines += ["", f"| {' | '.join(heads)} |", "| ---: | ---: | ---: | ---: | ---: | ---: |"]
     for millions in MILLIONS:
         try:
             bricks = Bricks(path, device, max(1, millions * 1_000_000 // one.voxels))
+            encoder = Encoder(bricks)
             bricks.check()
-            took = seconds(bricks.decoded)
+            encoder.check()
+            times = [seconds(job) for job in (bricks.decoded, encoder.encoded)]
         except torch.OutOfMemoryError:
-            lines.append(f"| {millions} M | out of memory | | |")
+            lines.append(f"| {millions} M | out of memory | | | | |")
             torch.cuda.empty_cache()
             continue
-        speed = bricks.voxels / took / 1e6
-        lines.append(f"| {bricks.voxels:,} | {bricks.copies} | {took * 1e3:.2f} | {speed:,.0f} |")
+        cells = " | ".join(f"{took * 1e3:.2f} | {bricks.voxels / took / 1e6:,.0f}" for took in times)
+        lines.append(f"| {bricks.voxels:,} | {bricks.copies} | {cells} |")
     return [*lines, "", *mask_figures(path, device)]
 
 
@@ -311,9 +333,11 @@ def main() -> None:
     if not torch.cuda.is_available():
         random_checks("cpu", 100)
         Fitting(args.bricks, "cpu").check(2, 40)
-        Bricks(args.bricks, "cpu").check("reference")
+        bricks = Bricks(args.bricks, "cpu")
+        bricks.check("reference")
+        Encoder(bricks).check("reference")
         Masks(args.bricks, "cpu", 1).check("reference")
-        print("no GPU here, so no figures: kernels agree with references, interpreted; these decode what the CPU does")
+        print("no GPU here, so no figures: kernels agree with references, interpreted; these code as the CPU does")
         return
     random_checks("cuda", 100_000)
     lines = figures(args.bricks, "cuda")

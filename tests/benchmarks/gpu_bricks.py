@@ -30,7 +30,8 @@ from neuralvdb.topology.context import CELLS, ORDER, VOXELS, octants
 from neuralvdb.topology.device import phase_on, slots_on
 from neuralvdb.values import lossless, lossy
 from neuralvdb.values.device import sample
-from neuralvdb.values.device.batch import load
+from neuralvdb.values.device.batch import exact as exact_values
+from neuralvdb.values.device.batch import finite, load
 from neuralvdb.values.device.boxes import flat
 from neuralvdb.values.device.networks import Networks
 from neuralvdb.values.device.streams import Streams
@@ -46,12 +47,17 @@ FAMILIES = (VOXELS, CELLS, CELLS, CELLS)
 EXAMPLES = 4096  # of a network in a domain, at most
 
 
-def level_arrays(levels: list[sample.Level], values: torch.Tensor, coded: torch.Tensor) -> dict[str, torch.Tensor]:
-    """All of the levels, by name; neighbours and edges of rows that are not coded are 0."""
+def level_arrays(
+    levels: list[sample.Level], values: torch.Tensor, exact: torch.Tensor, coded: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """All of the levels, by name, of values (R, 512) int32 before decoding and exact ones (R, 512) float64; neighbours
+    and edges of rows that are not coded are 0.
+    """
     found = {"0.coded": coded}
     for k, level in enumerate(levels):
-        values = sample.joined(values, level.rows) if k else values
-        found |= {f"{k}.active": level.active, f"{k}.values": values}
+        if k:
+            values, exact = (sample.joined(points, level.rows) for points in (values, exact))
+        found |= {f"{k}.active": level.active, f"{k}.values": values, f"{k}.exact": exact}
         rest = len(values) - level.boxes.bricks
         found[f"{k}.neighbours"] = torch.cat([level.around.neighbours, torch.zeros((rest, 27), dtype=torch.int32)])
         found[f"{k}.edges"] = torch.cat([level.around.edges, torch.zeros(rest, dtype=torch.uint8)])
@@ -133,9 +139,13 @@ def main() -> None:
     batch = load(reader.tree, [part], cpu, "reference")
     levels, networks = sample.levels_of(batch), Networks(reader._networks, reader._tables, cpu, mean=False)
     decoders = {o: tiles.decoder(o, 0) for o in range(OCTAVES) if tiles.begins(o)}
-    found = level_arrays(levels, batch.known(0, lattice), batch.coded) | stream_arrays(decoders)
+    exact = torch.zeros(batch.active.shape, dtype=torch.float64)
+    exact[: len(part.leaves)] = finite(exact_values(load(grid.tree, [part], cpu, "reference").leaves[..., 0], lattice))
+    found = level_arrays(levels, batch.known(0, lattice), exact, batch.coded) | stream_arrays(decoders)
     found |= fit_arrays(grid.tree, promise)
-    found["slots"] = networks.slots
+    tables = reader._tables
+    found |= {"slots": networks.slots, "codes": torch.from_numpy(tables.codes.view(np.int32))}
+    found["coded"] = torch.from_numpy(tables.freq > 0)
     for key in [(k, *pair) for k in range(3) for pair in sample.PASSES]:
         found |= {f"{key}.{field.name}": getattr(networks[key], field.name) for field in fields(Packed)}
     found |= mask_arrays(Topology.of(grid.tree))

@@ -16,6 +16,7 @@ KEYS = {
         "left_out": list,
         "promises": dict,
         "pruned": dict,
+        "device": str,
         "verified": bool,
         "ratio": float,
         "seconds": float,

@@ -168,11 +168,11 @@ def test_8_decoded_data_is_not_what_was_promised(run, forge, tmp_path, command):
 
 @pytest.mark.skipif(devices.seems_there(), reason="there is a GPU here")
 @pytest.mark.parametrize("device", ["cuda", "cuda:3"])
-@pytest.mark.parametrize("command", ["decompress", "verify", "train"])
-def test_13_no_such_device(run, archive, tmp_path, command, device):
+@pytest.mark.parametrize("command", ["compress", "decompress", "verify", "train"])
+def test_13_no_such_device(run, archive, small, tmp_path, command, device):
     """Never a silent fall-back to the CPU."""
     target = () if command == "verify" else ("-o", "x")
-    done = run(command, archive, *target, "--device", device, code=13)
+    done = run(command, small if command == "compress" else archive, *target, "--device", device, code=13)
     assert done.stderr.startswith(f"nvdb: --device {device}")
     assert "--device cpu" in done.stderr
     assert os.listdir(tmp_path) == []

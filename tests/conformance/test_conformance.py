@@ -77,15 +77,19 @@ def device() -> str:
     return "cuda:0" if torch.cuda.is_available() else "cpu"
 
 
-ENCODERS = [{}, {"threads": 2}, {"implementation": "reference"}]
-DECODERS = [*ENCODERS, {"implementation": "reference", "devices": [device()]}]
+OPTIONS = [
+    {},
+    {"threads": 2},
+    {"implementation": "reference"},
+    {"implementation": "reference", "devices": [device()]},
+]
 KERNELS = {"implementation": "triton", "devices": [device()]}
 KERNEL_CASES = cases() if device() != "cpu" else [name for name in cases() if name.endswith("a part")]
 
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [*((name, options) for name in cases() for options in DECODERS), *((name, KERNELS) for name in KERNEL_CASES)],
+    [*((name, options) for name in cases() for options in OPTIONS), *((name, KERNELS) for name in KERNEL_CASES)],
     ids=str,
 )
 def test_the_table_holds(name, options, monkeypatch):
@@ -96,14 +100,14 @@ def test_the_table_holds(name, options, monkeypatch):
         values, active = values[8:20, 6:16, 10:20], active[8:20, 6:16, 10:20]
     grid = from_dense(values, name="g", active=active, origin=(-13, 100, 7))
     library = priors.fast() if ", fast" in name else priors.shipped()
-    encoding = options if options in ENCODERS else {}
-    payload, sections, _ = lossy.encode(grid.tree, cases()[name], library=library, **encoding)
+    payload, sections, decoded = lossy.encode(grid.tree, cases()[name], library=library, **options)
     shape = (Topology.of(grid.tree), *TREE_TYPES[grid.grid_type], lossless.raw_size(grid.tree), "test")
     tree = Reader(payload, sections, *shape, **options).voxels()
     coded = b"".join(sections[number] for number in sorted(sections))
     assert (levels.OCTAVES in sections) == name.endswith("cut")
     found = tuple(xxhash.xxh3_64_hexdigest(data) for data in (coded, tree.leaf.values.tobytes()))
     assert found == TABLE[name]
+    assert decoded.leaf.values.tobytes() == tree.leaf.values.tobytes()
 
 
 def test_every_row_is_used():

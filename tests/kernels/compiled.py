@@ -87,6 +87,13 @@ TYPES = {
     "p_parents": "*i32",
     "p_before": "*i64",
     "p_second": "*u8",
+    "p_exact": "*fp64",
+    "p_dead": "*fp64",
+    "p_residuals": "*i32",
+    "p_raw": "*i32",
+    "p_codes": "*i32",
+    "p_batches": "*i64",
+    "p_begins": "*i64",
 }
 SAMPLE = {"KNOWN": 36, "MEAN": False, "p_gaps": None, "p_known": None, "p_share": None, "BLOCK": 32, "num_warps": 8}
 MEAN = {"KNOWN": 45, "MEAN": True, "BLOCK": 32, "num_warps": 8}
@@ -96,7 +103,13 @@ STATES = {"p_states": "*i8", "BLOCK": 512}
 KERNELS = {
     ("compact", "_count"): [{"COUNT": 6}],
     ("compact", "_list"): [{"COUNT": 6, "p_offsets": "*i64"}],
+    ("pack", "_pack"): [{"BLOCK": 512}],
+    ("quantise", "_quantise"): [
+        {"BLOCK": 512, "p_dead": None, "p_known": None},
+        {"BLOCK": 512, "p_exact": "*fp32"},
+    ],
     ("rans", "_decode"): [{"p_words": "*i16", "num_warps": 1}],
+    ("rans", "_encode"): [{"p_words": "*i16", "p_sizes": "*i64", "num_warps": 1}],
     ("reconstruct", "_measure"): [{"BLOCK": 512}],
     ("reconstruct", "_sizes"): [{"BLOCK": 512}],
     ("reconstruct", "_reconstruct"): [{"BLOCK": 512}, {"BLOCK": 512, "p_known": None}],

@@ -31,11 +31,13 @@ def test_without_a_gpu_there_are_no_figures(bricks):
     assert done.stdout.startswith("no GPU here, so no figures")
 
 
-@pytest.mark.parametrize(("name", "words"), [("expected", "wrong values"), ("m.expected", "wrong masks")])
-def test_wrong_values_end_it(bricks, tmp_path, name, words):
+@pytest.mark.parametrize(
+    ("name", "words"), [("expected", "wrong values"), ("m.expected", "wrong masks"), ("0.exact", "wrong bytes")]
+)
+def test_what_is_wrong_ends_it(bricks, tmp_path, name, words):
     with np.load(bricks) as file:
         arrays = dict(file)
-    arrays[name][0, 0] += 1
+    arrays[name][0] += 8
     np.savez(tmp_path / "wrong.npz", **arrays)
     done = ran(BENCHMARKS / "gpu.py", tmp_path / "wrong.npz")
     assert done.returncode != 0

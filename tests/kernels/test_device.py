@@ -1,4 +1,4 @@
-"""Grids of many domains decoded by kernels: the same values as the CPU's, whatever the batches, devices and parts."""
+"""Grids of many domains coded by kernels: the bytes and values of the CPU, whatever the batches, devices and parts."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from neuralvdb.errors import DamagedFile, OutOfMemory
 from neuralvdb.settings import Box
 from neuralvdb.topology import Topology
 from neuralvdb.values import lossless, lossy
-from neuralvdb.values.device import reader
+from neuralvdb.values.device import deal, encoder, reader
 from neuralvdb.values.lattice import domain
 from neuralvdb.values.promise import Promise
 from neuralvdb.values.reader import Reader
@@ -63,10 +63,42 @@ def test_the_grid_has_several_domains(coded):
     assert len(list(domain.domains(coded[1].tree))) > 2
 
 
+def encoded(coded, devices: list[str]) -> np.ndarray:
+    """The values as they decode, where the payload and the sections are those of the CPU."""
+    promise, grid, *expected = coded
+    *found, tree = lossy.encode(grid.tree, promise, implementation="reference", devices=devices)
+    assert found == expected
+    return tree.leaf.values
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_bytes_are_those_of_the_cpu(coded, device, count, monkeypatch):
+    if count > 1:
+        monkeypatch.setattr(deal, "_room", lambda _: 1)  # every domain is a batch
+    values = encoded(coded, [device] * count)
+    assert values.tobytes() == opened(coded).voxels().leaf.values.tobytes()
+
+
+def test_encoding_takes_smaller_batches_where_memory_is_scarce(coded, device, monkeypatch):
+    sizes, load = [], encoder.load
+
+    def scarce(tree, parts, *rest):
+        sizes.append(len(parts))
+        if len(parts) > 1:
+            raise torch.OutOfMemoryError
+        return load(tree, parts, *rest)
+
+    monkeypatch.setattr(encoder, "load", scarce)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    encoded(coded, [device])
+    assert sizes[0] > 1
+    assert sizes.count(1) == len(list(domain.domains(coded[1].tree)))
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_values_are_those_of_the_cpu(coded, device, count, monkeypatch):
     if count > 1:
-        monkeypatch.setattr(reader, "_room", lambda _: 1)  # every domain is a batch
+        monkeypatch.setattr(deal, "_room", lambda _: 1)  # every domain is a batch
     expected = opened(coded).voxels().leaf.values
     assert on_device(coded, device, count).voxels().leaf.values.tobytes() == expected.tobytes()
     tensor = on_device(coded, device, count).tensor()

@@ -1,4 +1,4 @@
-"""Some domains of a grid on a device: their boxes, masks and what is known of their values before decoding."""
+"""Some domains of a grid on a device: their boxes, masks and values, and what of these is known before decoding."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from neuralvdb.values.device.boxes import Boxes
 from neuralvdb.values.lattice.domain import Domain, Lattice
 from neuralvdb.values.lattice.levels import EDGE, LIMIT
 from neuralvdb.values.lossless import by_component
+from neuralvdb.values.promise import Promise
 from neuralvdb.volume.grid import Tree, leaf_origins
 
 SLOTS = EDGE**3
@@ -22,8 +23,7 @@ SLOTS = EDGE**3
 @dataclass
 class Batch:
     """boxes: those of level 0, rows are the leaves of all domains and then the constants; active, coded: (R, 512)
-    uint8; leaves: (B, 512, C), the grid's values, those to be coded 0; constants: (K, C); implementation: of
-    kernels."""
+    uint8; leaves: (B, 512, C), the tree's values; constants: (K, C); implementation: of kernels."""
 
     parts: Sequence[Domain]
     boxes: Boxes
@@ -53,7 +53,7 @@ class Batch:
 
 
 def load(tree: Tree, parts: Sequence[Domain], device: torch.device, implementation: str) -> Batch:
-    """A batch of domains of a tree whose active leaf values are 0."""
+    """A batch of domains of a tree; its active leaf values are 0 where they are to be decoded."""
     leaves = np.concatenate([part.leaves for part in parts])
     counts, constants = ([len(getattr(part, name)) for part in parts] for name in ("leaves", "constants"))
     row, other = np.cumsum([0, *counts]), len(leaves) + np.cumsum([0, *constants])
@@ -84,12 +84,33 @@ def unpacked(masks: torch.Tensor) -> torch.Tensor:
 
 def nearest(values: torch.Tensor, lattice: Lattice) -> torch.Tensor:
     """int32 lattice values as lattice.nearest() has them."""
-    x = values.double() / lattice.unit
-    if lattice.knee:
-        size = x.abs()
-        octave = torch.frexp(torch.where(x.isfinite(), size / lattice.knee, 0.0))[1].long().sub_(1).clamp_(min=0)
-        x = x.sign() * (lattice.knee * octave.double() + size * power(-(octave // 2)) * power(octave // 2 - octave))
-    return x.round_().nan_to_num_(nan=0.0, posinf=LIMIT, neginf=-LIMIT).clamp_(-LIMIT, LIMIT).to(torch.int32)
+    return finite(exact(values, lattice).round_()).to(torch.int32)
+
+
+def exact(values: torch.Tensor, lattice: Lattice) -> torch.Tensor:
+    """float64 lattice values as lattice.exact() has them."""
+    x = values.double()
+    return compand(x / like(lattice.unit, x), lattice.knee)
+
+
+def finite(values: torch.Tensor) -> torch.Tensor:
+    """Values within the lattice's limits, NaN 0; in place."""
+    return values.nan_to_num_(nan=0.0, posinf=LIMIT, neginf=-LIMIT).clamp_(-LIMIT, LIMIT)
+
+
+def compand(x: torch.Tensor, knee: int) -> torch.Tensor:
+    """Companded values of lattice values as compand.compand() has them, floats of the same type."""
+    if not knee:
+        return x
+    size, one = x.abs(), like(knee, x)
+    octave = torch.frexp(torch.where(x.isfinite(), size / one, 0.0))[1].long().sub_(1).clamp_(min=0)
+    shifted = size.double() * power(-(octave // 2)) * power(octave // 2 - octave)
+    return x.sign() * (one * octave.to(x.dtype) + shifted.to(x.dtype))
+
+
+def like(number: float, tensor: torch.Tensor) -> torch.Tensor:
+    """A number () of a tensor's type beside it: by numbers elsewhere, torch divides inexactly on a GPU."""
+    return torch.tensor(number, dtype=tensor.dtype, device=tensor.device)
 
 
 def expanded(lattice: Lattice, found: torch.Tensor) -> torch.Tensor:
@@ -100,6 +121,23 @@ def expanded(lattice: Lattice, found: torch.Tensor) -> torch.Tensor:
     octave = (size // lattice.knee - 1).clamp_(0, 62)
     size = (size - lattice.knee * octave).double() * power(octave)
     return found.sign().double() * size * lattice.unit
+
+
+def values_of(promise: Promise, found: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """The grid's values of lattice values as promise.values() has them."""
+    lattice = promise.lattice
+    values = (found.double() * lattice.unit if promise.step else expanded(lattice, found)).to(dtype)
+    return values.float().half().to(dtype) if promise.half else values
+
+
+def kept(promise: Promise, true: torch.Tensor, decoded: torch.Tensor) -> torch.Tensor:
+    """bool of the shape of the arrays: where the promise holds, as promise.kept() has it."""
+    x, y = true.double(), decoded.double()
+    error, size = (y - x).abs(), x.abs()
+    near = error.isfinite() & (error <= (promise.ratio * size).clamp(min=promise.bound))
+    if promise.step:
+        near &= size <= LIMIT * promise.lattice.unit
+    return near | (y == x)
 
 
 def power(exponent: torch.Tensor) -> torch.Tensor:

@@ -1,19 +1,22 @@
-"""The mean lattice on a device: the twin of lattice.mean.decode for all domains of a batch."""
+"""The mean lattice on a device: the twin of lattice.mean for all domains of a batch."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from neuralvdb.kernels.compand import companded, expanded
 from neuralvdb.kernels.predict import Around, Stencil, predict
+from neuralvdb.kernels.quantise import quantise
 from neuralvdb.kernels.rans import decode as symbols_of
 from neuralvdb.kernels.reconstruct import TOP, reconstruct
 from neuralvdb.kernels.split import split
-from neuralvdb.values.device.batch import SLOTS, Batch
+from neuralvdb.values.device.batch import SLOTS, Batch, compand, exact, finite, like
 from neuralvdb.values.device.boxes import Boxes, halved
 from neuralvdb.values.device.networks import Networks
+from neuralvdb.values.device.record import Record
 from neuralvdb.values.device.sample import listing, root
 from neuralvdb.values.device.streams import Streams
 from neuralvdb.values.lattice.domain import Lattice
@@ -21,6 +24,8 @@ from neuralvdb.values.lattice.levels import EDGE
 from neuralvdb.values.lattice.mean import ROOT_CLASS, STEPS, octave
 from neuralvdb.values.lattice.means import AXES, FLOORS, SHARES
 from neuralvdb.values.lattice.predict import FINEST
+
+Code = Callable[..., None]  # (floor, targets, starts, predictions, classes, gaps, known)
 
 
 @dataclass
@@ -65,30 +70,83 @@ def floors_of(batch: Batch) -> list[Floor]:
     return found
 
 
+def encode(
+    batch: Batch,
+    floors: list[Floor],
+    component: int,
+    lattice: Lattice,
+    networks: Networks,
+    dead: torch.Tensor,
+    record: Record,
+) -> torch.Tensor:
+    """Appends a component to a record and gives its means (R, 512) int32 of floor 0 as they decode.
+
+    dead: (64,) float64, by how much residuals of each class are rounded towards zero.
+    """
+    true = _TrueMeans(batch, floors, component, lattice)
+    targets, starts = floors[-1].top
+    top = true.companded(FLOORS).view(-1)[targets.long()]
+    whole = (top / like(STEPS[-1], top)).round_().to(torch.int32)
+    record.put_root(whole, starts, ROOT_CLASS)
+    wanted: dict[int, torch.Tensor] = {}
+
+    def code(j: int, targets: torch.Tensor, starts: torch.Tensor, *found: torch.Tensor) -> None:
+        predictions, classes, gaps, known = found
+        if j not in wanted:
+            wanted.clear()
+            wanted[j] = true.gaps(j)
+        place = wanted[j], predictions, classes, targets, STEPS[j], gaps
+        residuals = quantise(*place, dead=dead, known=known, implementation=batch.implementation)
+        record.put(residuals, classes, starts, octave(j))
+
+    return _descend(batch, floors, component, lattice, whole.long(), networks, code, 0)
+
+
 def decode(
     batch: Batch, floors: list[Floor], component: int, lattice: Lattice, networks: Networks, streams: Streams, lod: int
 ) -> torch.Tensor:
     """Means (R, 512) int32 of floor 3 lod. What is damaged shows in streams.finish()."""
-    means = _blank(batch, floors, component, lattice)
     targets, starts = floors[-1].top
-    sums = root(batch, networks, streams, len(targets), starts, ROOT_CLASS)
-    found = (sums * STEPS[-1]).clamp(0 if lattice.positive else -TOP, TOP)
-    means[-1].view(-1)[targets.long()] = expanded(found, lattice.knee).clamp(-TOP, TOP).to(torch.int32)
+    whole = root(batch, networks, streams, len(targets), starts, ROOT_CLASS)
+    options = {"implementation": batch.implementation}
+
+    def code(j: int, targets: torch.Tensor, starts: torch.Tensor, *found: torch.Tensor) -> None:
+        predictions, classes, gaps, known = found
+        segments, bits = streams.octave(octave(j))
+        symbols = symbols_of(networks.slots, classes, starts, segments, **options)
+        reconstruct(symbols, classes, predictions, targets, starts, bits, STEPS[j], gaps, known, **options)
+
+    return _descend(batch, floors, component, lattice, whole, networks, code, 3 * lod)
+
+
+def _descend(
+    batch: Batch,
+    floors: list[Floor],
+    component: int,
+    lattice: Lattice,
+    whole: torch.Tensor,
+    networks: Networks,
+    code: Code,
+    end: int,
+) -> torch.Tensor:
+    """Means of floor `end`, floor after floor; whole: (n,) int64, the companded means of the top in steps; code: puts
+    the differences of a phase in their place."""
+    means = _blank(batch, floors, component, lattice)
+    found = (whole * STEPS[-1]).clamp(0 if lattice.positive else -TOP, TOP)
+    means[-1].view(-1)[floors[-1].top[0].long()] = expanded(found, lattice.knee).clamp(-TOP, TOP).to(torch.int32)
     above = companded(means[-1], lattice.knee).to(torch.int32)
-    for j in reversed(range(3 * lod, FLOORS)):
-        gaps = _gaps(batch, floors[j + 1], above, j, networks, streams)
+    for j in reversed(range(end, FLOORS)):
+        gaps = _gaps(batch, floors[j + 1], above, j, networks, code)
         below = companded(means[j], lattice.knee).to(torch.int32)
         floor = floors[j + 1]
         places = means.pop(), above, gaps, floor.rows[: floor.boxes.bricks], floors[j].counts, AXES[j % 3]
         companding = lattice.knee, lattice.positive
         split(*places, *companding, means[j], below, implementation=batch.implementation)
         above = below
-    return means[3 * lod]
+    return means[end]
 
 
-def _gaps(
-    batch: Batch, floor: Floor, values: torch.Tensor, j: int, networks: Networks, streams: Streams
-) -> torch.Tensor:
+def _gaps(batch: Batch, floor: Floor, values: torch.Tensor, j: int, networks: Networks, code: Code) -> torch.Tensor:
     """(R, 512) int32: differences of the halves of a floor's cells; values: (R, 512) int32, companded means."""
     gaps, known = torch.zeros_like(values), torch.zeros_like(floor.active)
     axis, options = AXES[j % 3], {"implementation": batch.implementation}
@@ -99,10 +157,35 @@ def _gaps(
         net = networks[min(j // 3, FINEST - 1), axis, phase]
         places = values, floor.active, floor.around, targets, Stencil(axis, phase, mean=True), net, STEPS[j]
         predictions, classes = predict(*places, gaps=gaps, known=known, share=floor.share, **options)
-        segments, bits = streams.octave(octave(j))
-        symbols = symbols_of(networks.slots, classes, starts, segments, **options)
-        reconstruct(symbols, classes, predictions, targets, starts, bits, STEPS[j], gaps, known, **options)
+        code(j, targets, starts, predictions, classes, gaps, known)
     return gaps
+
+
+class _TrueMeans:
+    """The twin of lattice.means.TrueMeans: sums (R, 512) float32 of every floor; one is forgotten when a lower one is
+    asked for."""
+
+    def __init__(self, batch: Batch, floors: list[Floor], component: int, lattice: Lattice) -> None:
+        self._floors, self._knee = floors, lattice.knee
+        bricks = batch.boxes.bricks
+        true = finite(exact(batch.leaves[..., component], Lattice(lattice.unit))).float()
+        sums = true.new_zeros(batch.active.shape)
+        sums[:bricks] = true.masked_fill_(batch.coded[:bricks] == 0, 0.0)
+        self._sums = [sums]
+        for j, floor in enumerate(floors[1:]):
+            even, odd = halves(self._sums[-1], floor.rows, AXES[j % 3])
+            self._sums.append(even + odd)
+
+    def companded(self, j: int) -> torch.Tensor:
+        """(R, 512) float32: companded means of the cells of floor j that are coded."""
+        del self._sums[j + 1 :]
+        return compand(self._sums[j] / self._floors[j].counts.clamp(min=1).float(), self._knee)
+
+    def gaps(self, j: int) -> torch.Tensor:
+        """(R, 512) float32: of cells of floor j + 1, both of whose halves are coded, the companded mean of the first
+        half less that of the second."""
+        first, second = halves(self.companded(j), self._floors[j + 1].rows, AXES[j % 3])
+        return first - second
 
 
 def _blank(batch: Batch, floors: list[Floor], component: int, lattice: Lattice) -> list[torch.Tensor]:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from neuralvdb.archive.rans import Tables
-from neuralvdb.devices import ONE_AT_A_TIME
-from neuralvdb.errors import OutOfMemory
 from neuralvdb.values.device import mean, sample
-from neuralvdb.values.device.batch import Batch, expanded, load
+from neuralvdb.values.device.batch import Batch, load, values_of
 from neuralvdb.values.device.boxes import Boxes
+from neuralvdb.values.device.deal import deal
 from neuralvdb.values.device.networks import Networks
 from neuralvdb.values.device.streams import Streams
 from neuralvdb.values.lattice.domain import Domain
@@ -25,8 +23,6 @@ from neuralvdb.values.lossless import by_component
 from neuralvdb.values.promise import Promise
 from neuralvdb.values.tiles import TileReader
 from neuralvdb.volume.grid import Tree
-
-LEAF = 48 << 10  # bytes of device memory that a leaf takes while it is decoded
 
 Part = tuple[Domain, TileReader]
 Cells = tuple[np.ndarray, np.ndarray, np.ndarray]  # table, values (R, 512) and coded (B, 512) as in levels.Level
@@ -54,7 +50,7 @@ class DeviceDecoder:
         for batch, _, component, decoded in self._decoded(parts, 0):
             bricks = batch.boxes.bricks
             leaves = torch.from_numpy(np.concatenate([part.leaves for part in batch.parts])).to(found.device)
-            values = self._values(decoded[:bricks], found.dtype)
+            values = values_of(self.promise, decoded[:bricks], found.dtype)
             mixed = torch.where(batch.coded[:bricks] != 0, values, batch.leaves[..., component])
             found[leaves, :, component] = mixed.to(found.device)
         return found
@@ -71,31 +67,13 @@ class DeviceDecoder:
 
     def _decoded(self, parts: Sequence[Part], lod: int) -> Iterator[Decoded]:
         """Lattice values (R, 512) of every batch and component."""
-        with ONE_AT_A_TIME, ThreadPoolExecutor(len(self.devices)) as pool:
-            networks = {device: self._networks(torch.device(device)) for device in self.devices}
-            todo = list(_batches(parts, min(map(_room, self.devices))))
-            dealt = [(todo[i :: len(self.devices)], device) for i, device in enumerate(self.devices)]
-            jobs = [self._on_device(some, networks[device], device, lod) for some, device in dealt]
-            while jobs:
-                waiting = [(job, pool.submit(next, job, None)) for job in jobs]
-                jobs = [job for job, future in waiting if future.result() is not None]
-                for _, future in waiting:
-                    yield from future.result() or ()
+        networks = {device: self._networks(torch.device(device)) for device in self.devices}
+        work = lambda some, device: self._batch(some, networks[device], device, lod)  # noqa: E731
+        for found in deal(parts, lambda item: len(item[0].leaves), self.devices, work):
+            yield from found
 
     def _networks(self, device: torch.device) -> Networks:
         return Networks(self.networks, self.tables, device, mean=self.promise.step > 0)
-
-    def _on_device(self, todo: list[list[Part]], networks: Networks, device: str, lod: int) -> Iterator[list[Decoded]]:
-        while todo:
-            some = todo.pop(0)
-            try:
-                yield self._batch(some, networks, device, lod)
-            except torch.OutOfMemoryError:
-                if len(some) == 1:
-                    size = len(some[0][0].leaves)
-                    raise OutOfMemory(f"{device}: a domain of {size} leaves does not fit; use --device cpu") from None
-                torch.cuda.empty_cache()
-                todo[:0] = [some[: len(some) // 2], some[len(some) // 2 :]]
 
     def _batch(self, some: list[Part], networks: Networks, device: str, lod: int) -> list[Decoded]:
         batch = load(self.tree, [part for part, _ in some], torch.device(device), self.implementation)
@@ -118,34 +96,7 @@ class DeviceDecoder:
             coded = sample.joined(coded, level.rows)
         return tower[lod].boxes, coded
 
-    def _values(self, found: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        """As promise.values()."""
-        lattice = self.promise.lattice
-        values = (found.double() * lattice.unit if self.promise.step else expanded(lattice, found)).to(dtype)
-        return values.float().half().to(dtype) if self.promise.half else values
-
 
 def _decoders(tiles: TileReader, component: int, lod: int) -> dict[int, object]:
     """Decoders of a domain's payloads by the octave they begin with, as far as they are needed."""
     return {o: tiles.decoder(o, component) for o in range(OCTAVES - lod) if tiles.begins(o)}
-
-
-def _batches(parts: Sequence[Part], most: int) -> Iterator[list[Part]]:
-    """Domains in order, as many at a time as have `most` leaves, at least one."""
-    some: list[Part] = []
-    leaves = 0
-    for part in parts:
-        if some and leaves + len(part[0].leaves) > most:
-            yield some
-            some, leaves = [], 0
-        some.append(part)
-        leaves += len(part[0].leaves)
-    if some:
-        yield some
-
-
-def _room(device: str) -> int:
-    """Leaves that fit in what memory is free."""
-    if torch.device(device).type == "cpu":
-        return 1 << 16
-    return max(1, torch.cuda.mem_get_info(device)[0] * 7 // 10 // LEAF)

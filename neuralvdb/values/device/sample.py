@@ -1,7 +1,8 @@
-"""The sample lattice on a device: the twin of lattice.sample.decode for all domains of a batch."""
+"""The sample lattice on a device: the twin of lattice.sample for all domains of a batch."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,11 +10,13 @@ import torch
 
 from neuralvdb.kernels.compact import NONE, compact
 from neuralvdb.kernels.predict import Around, Stencil, predict
+from neuralvdb.kernels.quantise import quantise
 from neuralvdb.kernels.rans import decode as symbols_of
 from neuralvdb.kernels.reconstruct import TOP, reconstruct
-from neuralvdb.values.device.batch import SLOTS, Batch
+from neuralvdb.values.device.batch import SLOTS, Batch, exact, finite, like
 from neuralvdb.values.device.boxes import Boxes, flat, halved
 from neuralvdb.values.device.networks import Networks
+from neuralvdb.values.device.record import Record
 from neuralvdb.values.device.streams import Streams
 from neuralvdb.values.lattice.domain import Lattice
 from neuralvdb.values.lattice.levels import EDGE, LEVELS
@@ -22,6 +25,7 @@ from neuralvdb.values.lattice.sample import ROOT_CLASS, octave
 from neuralvdb.values.lattice.steps import STEPS
 
 PASSES = [(axis, phase) for axis in range(3) for phase in (0, 1)]
+Code = Callable[..., None]  # (level, targets, starts, predictions, classes)
 
 
 @dataclass
@@ -59,6 +63,29 @@ def levels_of(batch: Batch) -> list[Level]:
     return found
 
 
+def encode(
+    batch: Batch, levels: list[Level], component: int, lattice: Lattice, networks: Networks, record: Record
+) -> torch.Tensor:
+    """Appends a component to a record and gives its lattice values (R, 512) int32 as they decode."""
+    true = batch.leaves.new_zeros(batch.active.shape, dtype=torch.float64)
+    true[: batch.boxes.bricks] = finite(exact(batch.leaves[..., component], lattice))
+    values, wanted = [batch.known(component, lattice)], [true]
+    for level in levels[1:]:
+        values.append(joined(values[-1], level.rows))
+        wanted.append(joined(wanted[-1], level.rows))
+    targets, starts = levels[-1].batch(0)
+    top = wanted[-1].view(-1)[targets.long()]
+    whole = (top / like(STEPS[-1], top)).round_().to(torch.int32)
+    record.put_root(whole, starts, ROOT_CLASS)
+    values[-1].view(-1)[targets.long()] = whole * STEPS[-1]
+
+    def code(k: int, targets: torch.Tensor, starts: torch.Tensor, *found: torch.Tensor) -> None:
+        place = wanted[k], *found, targets, STEPS[k], values[k]
+        record.put(quantise(*place, implementation=batch.implementation), found[1], starts, octave(k))
+
+    return _descend(batch, levels, values, networks, code, 0)
+
+
 def decode(
     batch: Batch, levels: list[Level], component: int, lattice: Lattice, networks: Networks, streams: Streams, lod: int
 ) -> torch.Tensor:
@@ -69,17 +96,28 @@ def decode(
     targets, starts = levels[-1].batch(0)
     sums = root(batch, networks, streams, len(targets), starts, ROOT_CLASS)
     values[-1].view(-1)[targets.long()] = (sums * STEPS[-1]).clamp(-TOP, TOP).to(torch.int32)
+    options = {"implementation": batch.implementation}
+
+    def code(k: int, targets: torch.Tensor, starts: torch.Tensor, *found: torch.Tensor) -> None:
+        predictions, classes = found
+        segments, bits = streams.octave(octave(k))
+        symbols = symbols_of(networks.slots, classes, starts, segments, **options)
+        reconstruct(symbols, classes, predictions, targets, starts, bits, STEPS[k], values[k], **options)
+
+    return _descend(batch, levels, values, networks, code, lod)
+
+
+def _descend(
+    batch: Batch, levels: list[Level], values: list[torch.Tensor], networks: Networks, code: Code, lod: int
+) -> torch.Tensor:
+    """Values of level `lod`, pass after pass of all levels above it; code: puts the values of a pass in their place."""
     for k in reversed(range(lod, LEVELS - 1)):
         refine(levels[k + 1].boxes, values.pop(), levels[k].boxes, values[k])
         for number, (axis, phase) in enumerate(PASSES):
             targets, starts = levels[k].batch(number)
-            key, options = (min(k, FINEST - 1), axis, phase), {"implementation": batch.implementation}
-            stencil = Stencil(axis, phase)
-            places = values[k], levels[k].active, levels[k].around, targets, stencil, networks[key], STEPS[k]
-            predictions, classes = predict(*places, **options)
-            segments, bits = streams.octave(octave(k))
-            symbols = symbols_of(networks.slots, classes, starts, segments, **options)
-            reconstruct(symbols, classes, predictions, targets, starts, bits, STEPS[k], values[k], **options)
+            stencil, net = Stencil(axis, phase), networks[min(k, FINEST - 1), axis, phase]
+            places = values[k], levels[k].active, levels[k].around, targets, stencil, net, STEPS[k]
+            code(k, targets, starts, *predict(*places, implementation=batch.implementation))
     return values[lod]
 
 

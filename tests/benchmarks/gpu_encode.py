@@ -1,0 +1,141 @@
+"""Encoding for gpu.py, by kernels alone: residuals, symbols, words and raw bits of every copy of a domain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+
+from neuralvdb.kernels import fold
+from neuralvdb.kernels.pack import pack
+from neuralvdb.kernels.quantise import quantise
+from neuralvdb.kernels.rans import Plan, encode
+
+if TYPE_CHECKING:
+    from gpu import Bricks
+
+STEPS, ROOT_CLASS = (16, 11, 8, 6, 4), 40
+
+
+class Encoder:
+    """Encodes all copies of `bricks`; every payload of every copy is a stream. Batches are pass after pass, and in each
+    copy after copy."""
+
+    def __init__(self, bricks: Bricks) -> None:
+        self._bricks = bricks
+        arrays, copies, device = bricks.arrays, bricks.copies, bricks.expected.device
+        self._codes, self._coded = arrays["codes"], arrays["coded"]
+        counts = [len(bricks.root[0])] + [len(bricks.targets[6 * k + p][0]) for k in (3, 2, 1, 0) for p in range(6)]
+        self._payload = arrays["payloads"][torch.tensor([0] + [o for o in range(4) for _ in range(6)], device=device)]
+        self._passes, n = len(counts), torch.tensor(counts, device=device) // copies
+        self._starts = torch.cat([n.new_zeros(1), n.repeat_interleave(copies).cumsum(0)])
+        self._streams = int(self._payload[-1]) + 1
+        self._plan = self._planned(n)
+
+    def encoded(self, implementation: str = "auto") -> tuple[torch.Tensor, ...]:
+        """States (S, 32) int32, words (W,) int16, how many each segment has (S,) int64, raw bits (M,) int32."""
+        residuals, classes = self.residuals(implementation)
+        symbols = self.symbols(residuals, classes)
+        return *self.words(classes, symbols, implementation), self.bits(residuals, classes, symbols, implementation)
+
+    def residuals(self, implementation: str = "auto") -> tuple[torch.Tensor, torch.Tensor]:
+        """Residuals (n,) int32 and classes (n,) uint8 of all passes."""
+        bricks, options = self._bricks, {"implementation": implementation}
+        exact = [bricks.tiled(f"{k}.exact") for k in range(5)]
+        whole = (exact[4].view(-1)[bricks.root[0].long()] / STEPS[4]).round().to(torch.int32)  # a power of two
+        by_copy = whole.view(bricks.copies, -1)
+        found = [(torch.diff(by_copy, prepend=torch.zeros_like(by_copy[:, :1])).reshape(-1), ROOT_CLASS)]
+
+        def code(k: int, targets: torch.Tensor, _: torch.Tensor, *seen: torch.Tensor) -> None:
+            predictions, classes = seen
+            q = quantise(exact[k], predictions, classes, targets, STEPS[k], self._values[k], **options)
+            found.append((q, classes))
+
+        self._values = bricks.values_from(whole * STEPS[4])
+        bricks.descend(self._values, code, implementation)
+        classes = [kind if torch.is_tensor(kind) else torch.full_like(q, kind, dtype=torch.uint8) for q, kind in found]
+        return torch.cat([q for q, _ in found]), torch.cat(classes)
+
+    def symbols(self, residuals: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+        """(n,) uint8."""
+        return fold.symbols(residuals, classes, self._coded)
+
+    def words(self, classes: torch.Tensor, symbols: torch.Tensor, implementation: str = "auto") -> tuple:
+        """States, words and sizes of all segments."""
+        return encode(self._codes, classes, symbols, self._plan, implementation=implementation)
+
+    def bits(
+        self, residuals: torch.Tensor, classes: torch.Tensor, symbols: torch.Tensor, implementation: str = "auto"
+    ) -> torch.Tensor:
+        """Raw bits (M,) int32 of all streams, each from a word on."""
+        raw = fold.raw(residuals, classes, symbols, self._starts)
+        sizes = raw.sizes.view(self._passes, -1).T
+        total = sizes.new_zeros((len(sizes), self._streams)).index_add_(1, self._payload, sizes)
+        room = (total + 31) // 32
+        first = (room.reshape(-1).cumsum(0).view(room.shape) - room) * 32
+        inside = sizes.cumsum(1) - sizes - (total.cumsum(1) - total)[:, self._payload]
+        base = (first[:, self._payload] + inside).T.reshape(-1)
+        words = torch.zeros(int(room.sum()), dtype=torch.int32, device=residuals.device)
+        pack(raw.values, base[raw.batch] + raw.at, words, implementation=implementation)
+        return words
+
+    def check(self, implementation: str = "auto") -> None:
+        """Ends the program where what is encoded is not what the CPU encoded."""
+        states, words, _, bits = self.encoded(implementation)
+        arrays, copies = self._bricks.arrays, self._bricks.copies
+        wanted, theirs, raw = [], [], []
+        for i in range(self._streams):
+            at, end = (arrays[f"p{i}.{name}"] for name in ("at", "end"))
+            theirs.append(arrays["words"][int(at[0]) : int(end[-1])])
+            wanted.append(arrays[f"p{i}.states"])
+            own = slice(int(arrays[f"p{i}.bits_at"]) // 8, int(arrays[f"p{i}.bits_end"]) // 8)
+            data = arrays["bits"].view(torch.uint8)[own]
+            raw.append(torch.nn.functional.pad(data, (0, -len(data) % 4)))
+        same = [(states, torch.cat(wanted)), (words, torch.cat(theirs)), (bits.view(torch.uint8), torch.cat(raw))]
+        for mine, expected in same:
+            found = mine.reshape(copies, -1)
+            if found.shape[1] != expected.numel() or not torch.equal(found, expected.reshape(-1).expand_as(found)):
+                raise SystemExit(f"wrong bytes from {implementation}: no figures")
+
+    def figures(self, seconds: Callable[[Callable[[], object]], float]) -> list[str]:
+        """Lines on each step: time, and bytes that it must move."""
+        residuals, classes = self.residuals()
+        symbols = self.symbols(residuals, classes)
+        n, words = len(residuals), self.words(classes, symbols)[1]
+        steps = {
+            "predict and quantise": (self.residuals, n * (4 + 9 + 9 + 4 + 8 + 4 + 4)),
+            "fold": (lambda: self.symbols(residuals, classes), n * (4 + 1 + 1)),
+            "rans": (lambda: self.words(classes, symbols), n * 2 + 2 * words.numel()),
+            "raw bits": (lambda: self.bits(residuals, classes, symbols), n * 6),
+        }
+        found = []
+        for name, (job, moved) in steps.items():
+            took = seconds(job)
+            found.append(f"{name}: {took * 1e3:.3f} ms, {n / took / 1e6:,.0f} M/s, {moved:,} bytes")
+        return found
+
+    def _planned(self, n: torch.Tensor) -> Plan:
+        """n: (passes,) int64, points of each pass in one copy."""
+        copies, device = self._bricks.copies, n.device
+        bounds = torch.stack([self._starts[:-1], self._starts[1:]], 1).view(self._passes, copies, 2)
+        passes = torch.bincount(self._payload, minlength=self._streams)
+        parts = {name: [] for name in ("stream", "number", "count", "lanes", "sizes")}
+        for i in range(self._streams):
+            for name in ("number", "count", "lanes"):
+                parts[name].append(self._bricks.arrays[f"p{i}.{name}"])
+            count = len(parts["number"][-1])
+            parts["stream"].append(torch.full((count,), i, dtype=torch.int32, device=device))
+            cuts = n[self._payload == i, None] * torch.arange(count + 1, device=device) // max(count, 1)
+            parts["sizes"].append(cuts.sum(0).diff())
+        joined = {name: torch.cat(some).repeat(copies) for name, some in parts.items()}
+        copy = torch.arange(copies, dtype=torch.int32, device=device).repeat_interleave(len(joined["stream"]) // copies)
+        return Plan(
+            bounds.transpose(0, 1).reshape(-1, 2).contiguous(),
+            torch.cat([passes.new_zeros(1), passes.repeat(copies).cumsum(0)]),
+            joined["stream"] + copy * self._streams,
+            joined["number"],
+            joined["count"],
+            joined["lanes"],
+            joined["sizes"].cumsum(0),
+        )

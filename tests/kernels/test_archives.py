@@ -1,0 +1,50 @@
+"""compress() on a device writes the archives that it writes on the CPU, byte for byte, of real grids."""
+
+import functools
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import neuralvdb
+from neuralvdb import Settings, devices
+from neuralvdb.settings import Bound
+from neuralvdb.values.device import encoder, reader
+
+SAMPLES = Path(__file__).resolve().parents[2] / "data" / "sample"
+PSNR = Bound(40.0, relative=False, decibels=True)
+# fog and vectors, sample and mean lattice, companded too; a search for a PSNR; networks that are fitted; a level set
+CASES = {
+    "smoke": ("smoke", Settings(bounds=(Bound(0.02, relative=True),), effort=0)),
+    "tolerance": ("smoke", Settings(bounds=(Bound(0.01, relative=True, ratio=0.1),), effort=0)),
+    "quality": ("smoke", Settings(quality="production", effort=0)),
+    "psnr": ("cloud", Settings(bounds=(PSNR,), effort=0)),
+    "fitted": ("cloud", Settings(bounds=(Bound(0.01, relative=True),), effort=1)),
+    "level set": ("levelset", Settings(bounds=(Bound(0.1, relative=False),), effort=0)),
+}
+
+
+@pytest.fixture
+def on_device(device, monkeypatch):
+    """Devices are the GPUs, or the CPU with references of kernels; what was encoded there."""
+    found = (f"{device}:0",) if device == "cuda" else ("cpu",)
+    monkeypatch.setattr(devices, "resolve", lambda name: () if name == "cpu" else found)
+    monkeypatch.setattr(devices, "described", ", ".join)
+    seen = []
+    for module, name in ((encoder, "DeviceEncoder"), (reader, "DeviceDecoder")):
+        options = {"implementation": "reference"} if device == "cpu" else {}
+        kind = functools.partial(getattr(module, name), **options)
+        monkeypatch.setattr(module, name, lambda *a, kind=kind, name=name, **k: seen.append(name) or kind(*a, **k))
+    return seen
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_archives_are_those_of_the_cpu(on_device, tmp_path, case):
+    name, settings = CASES[case]
+    for device in ("cpu", "cuda"):
+        chosen = replace(settings, device=device, threads=1)
+        report = neuralvdb.compress(SAMPLES / f"{name}.vdb", tmp_path / device, chosen)
+        assert bool(on_device) == (device == "cuda")
+    assert report.promises
+    assert set(on_device) == {"DeviceEncoder", "DeviceDecoder"}
+    assert (tmp_path / "cuda").read_bytes() == (tmp_path / "cpu").read_bytes()
