@@ -136,9 +136,9 @@ class Settings:
     exact, or pruned to what the bounds make necessary. topology_only: decompress to masks of what is active. device:
     where lossy values are coded and topologies that networks code decoded: cpu, cuda for all GPUs, cuda:0 for one, auto
     for GPUs where there are some. effort: 0 to 9, how long compress fits networks to a grid, whose changes are kept
-    where they save bytes; None for DEFAULT_EFFORT, or 0 where fast. fast: compress with networks that have no hidden layers,
-    which takes less time both ways and some bytes more. priors: a file of networks to use in place of those shipped, or
-    to read archives with that need it; embed_priors: archives carry the networks that they need.
+    where they save bytes; None for DEFAULT_EFFORT, or 0 where fast. fast: compress with networks that have no hidden
+    layers, which takes less time both ways and some bytes more. priors: a file of networks to use in place of those
+    shipped, or to read archives with that need it; embed_priors: archives carry the networks that they need.
     """
 
     grids: tuple[str, ...] = ()
