@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fast", action="store_true", help="networks without hidden layers: less time both ways, some bytes more"
     )
-    common.add_device(parser)
+    common.add_device(parser, "where lossy values are coded; cuda: all GPUs; auto: GPUs where there are some (default)")
     common.add_priors(parser)
     parser.add_argument("--embed-priors", action="store_true", help="archives carry the networks they need (~80 kB)")
     parser.add_argument("--no-verify", dest="verify", action="store_false", help="do not decode what was written")
