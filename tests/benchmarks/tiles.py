@@ -1,11 +1,13 @@
 """What domains cost in size, and what they save a reader that wants a part.
 
-    python -P tests/benchmarks/tiles.py FILE GRID [-o data/results/tiles.md] [--factors 2,4] [--runs 3]
+    python -P tests/benchmarks/tiles.py FILE GRID --detailed FILE GRID [-o data/results/tiles.md] [--factors 3,4]
+        [--runs 3]
 
-The grid is made larger by trilinear interpolation, its mask by repetition. Sizes are of the values as an archive holds
-them, entries of the index included, against one domain for the whole grid, at the first factor; times of
-`nvdb decompress` with one thread at the second, seconds of the processor, the least of several runs. The box of one
-eighth goes from the lower corner of the active voxels to their middle.
+Sizes are of the values as an archive holds them, entries of the index included, against one domain for the whole grid;
+nothing is fitted. The first grid is made larger by trilinear interpolation, its mask by repetition, and is then smooth
+as hardly any volume is; the second has its own detail and is cut into parts far smaller than would be. Times of
+`nvdb decompress` with one thread are of the first at the second factor, seconds of the processor, the least of several
+runs. The box of one eighth goes from the lower corner of the active voxels to their middle.
 """
 
 import argparse
@@ -29,10 +31,11 @@ from neuralvdb.volume import VdbReader, VolumeGrid, from_dense, leaf_origins, wr
 from neuralvdb.volume.grid import unpack
 
 HOWS = {
-    "--quality production": Settings(quality="production"),
-    "--rel-error 1%": Settings(bounds=(Bound(0.01, relative=True),)),
-    "--rel-error 0.1%": Settings(bounds=(Bound(0.001, relative=True),)),
+    "--quality production": Settings(quality="production", effort=0),
+    "--rel-error 1%": Settings(bounds=(Bound(0.01, relative=True),), effort=0),
+    "--rel-error 0.1%": Settings(bounds=(Bound(0.001, relative=True),), effort=0),
 }
+LEAVES = 1200  # of a domain of the detailed grid
 HUGE = 1 << 40  # leaves: more than any grid here has
 
 
@@ -56,11 +59,12 @@ def enlarged(grid: VolumeGrid, factor: int) -> VolumeGrid:
     )
 
 
-def sizes(grid: VolumeGrid) -> list[tuple[str, int, int, int]]:
-    """Setting, domains, bytes, bytes as one domain."""
+def sizes(grid: VolumeGrid, leaves: int) -> list[tuple[str, int, int, int]]:
+    """Setting, domains of at most so many leaves, bytes, bytes as one domain."""
     rows = []
     for name, settings in HOWS.items():
-        cut = encode_values(grid, replace(settings, threads=1))
+        with mock.patch.object(domain, "LEAVES", leaves):
+            cut = encode_values(grid, replace(settings, threads=1))
         with mock.patch.object(domain, "LEAVES", HUGE):
             whole = encode_values(grid, replace(settings, threads=1))
         rows.append((name, len({part // 4 for part in cut.tiles}), cut.size, whole.size))
@@ -100,47 +104,70 @@ def partial_times(grid: VolumeGrid, settings: Settings, runs: int, folder: Path)
     return [(" ".join(chosen), seconds(runs, folder / "large.neuralvdb", *chosen)) for chosen in options]
 
 
-def report(path: Path, small: tuple, rows: list, large: tuple, times: list[tuple[str, float]]) -> str:
-    """The tables as Markdown."""
-    lines = [
-        "# Domains",
-        "",
-        f"`python -P tests/benchmarks/tiles.py` on {path.name}, made larger {small[0]} and {large[0]} times.",
-        "",
-        f"Values in bytes, {small[1]} active voxels:",
+def size_table(what: str, rows: list[tuple[str, int, int, int]]) -> list[str]:
+    """Lines about sizes."""
+    return [
+        f"Values of {what}, in bytes:",
         "",
         "| setting | domains | as one domain | in domains | more |",
         "| --- | ---: | ---: | ---: | ---: |",
         *(f"| `{name}` | {count} | {whole} | {cut} | {cut / whole - 1:.2%} |" for name, count, cut, whole in rows),
         "",
-        f"Seconds of the processor in `nvdb decompress --threads 1`, {large[1]} active voxels coded with",
+    ]
+
+
+def time_table(voxels: int, times: list[tuple[str, float]]) -> list[str]:
+    """Lines about times."""
+    return [
+        f"Seconds of the processor in `nvdb decompress --threads 1`, {voxels:,} active voxels coded with",
         "`--quality production`; the box is an eighth of the volume:",
         "",
         "| what | seconds | share |",
         "| --- | ---: | ---: |",
         *(f"| {f'`{what}`' if what else 'all'} | {took:.1f} | {took / times[0][1]:.3f} |" for what, took in times),
     ]
-    return "\n".join(lines) + "\n"
+
+
+def grid_of(path: str, name: str) -> VolumeGrid:
+    """The grid of that name in a file."""
+    (found,) = [grid for grid in VdbReader(path) if grid.name == name]
+    return found
+
+
+def voxels_of(grid: VolumeGrid) -> int:
+    """Active voxels of leaves."""
+    return int(np.bitwise_count(grid.tree.leaf.active).sum())
 
 
 def main() -> None:
     """Measures and writes the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("path", type=Path)
+    parser.add_argument("path")
     parser.add_argument("grid")
+    parser.add_argument("--detailed", nargs=2, required=True, metavar=("FILE", "GRID"))
     parser.add_argument("-o", "--output", type=Path)
-    parser.add_argument("--factors", default="2,4", help="how many times larger: for sizes, for times")
+    parser.add_argument("--factors", default="3,4", help="how many times larger: for sizes, for times")
     parser.add_argument("--runs", type=int, default=3)
     args = parser.parse_args()
-    (source,) = [grid for grid in VdbReader(args.path) if grid.name == args.grid]
-    first, second = map(int, args.factors.split(","))
-    grid = enlarged(source, first)
-    small, rows = (first, int(np.bitwise_count(grid.tree.leaf.active).sum())), sizes(grid)
-    grid = enlarged(source, second)
-    large = (second, int(np.bitwise_count(grid.tree.leaf.active).sum()))
+    name, (first, second) = Path(args.path).name, map(int, args.factors.split(","))
+    detailed = sizes(grid_of(*args.detailed), LEAVES)
+    small = enlarged(grid_of(args.path, args.grid), first)
+    rows = sizes(small, domain.LEAVES)
+    large = enlarged(grid_of(args.path, args.grid), second)
     with tempfile.TemporaryDirectory() as folder:
-        times = partial_times(grid, HOWS["--quality production"], args.runs, Path(folder))
-    text = report(args.path, small, rows, large, times)
+        times = partial_times(large, HOWS["--quality production"], args.runs, Path(folder))
+    lines = [
+        "# Domains",
+        "",
+        "`python -P tests/benchmarks/tiles.py`; nothing is fitted. Trilinear interpolation makes a volume that is smooth",
+        "as hardly any is, of which what lies at the faces of domains takes a large part. The other one has its own",
+        f"detail; its domains of at most {LEAVES} leaves stand for such of {domain.LEAVES}.",
+        "",
+        *size_table(f"{Path(args.detailed[0]).name}, {voxels_of(grid_of(*args.detailed)):,} active voxels", detailed),
+        *size_table(f"{name} {first} times as large, {voxels_of(small):,} active voxels", rows),
+        *time_table(voxels_of(large), times),
+    ]
+    text = "\n".join(lines) + "\n"
     print(text)
     if args.output:
         args.output.write_text(text)

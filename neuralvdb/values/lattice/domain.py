@@ -12,7 +12,7 @@ from neuralvdb.values.lattice.levels import EDGE, LIMIT
 from neuralvdb.volume.grid import LOWER_LOG2, UPPER_LOG2, Tree, child_origins, leaf_origins, unpack
 from neuralvdb.volume.lookup import constants_at, distinct, find
 
-LEAVES = 49152  # of a domain, at most, unless it is one block
+LEAVES = 16384  # of a domain, at most, unless it is one block
 _BLOCK = 128  # domains are cut on the lines of lower nodes,
 SPARSE = 8  # until one in so many blocks of their box holds leaves
 
