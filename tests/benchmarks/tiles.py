@@ -159,9 +159,9 @@ def main() -> None:
     lines = [
         "# Domains",
         "",
-        "`python -P tests/benchmarks/tiles.py`; nothing is fitted. Trilinear interpolation makes a volume that is smooth",
-        "as hardly any is, of which what lies at the faces of domains takes a large part. The other one has its own",
-        f"detail; its domains of at most {LEAVES} leaves stand for such of {domain.LEAVES}.",
+        "`python -P tests/benchmarks/tiles.py`; nothing is fitted. Trilinear interpolation makes a volume that is",
+        "smooth as hardly any is, of which what lies at the faces of domains takes a large part. The other one has its",
+        f"own detail; its domains of at most {LEAVES} leaves stand for such of {domain.LEAVES}.",
         "",
         *size_table(f"{Path(args.detailed[0]).name}, {voxels_of(grid_of(*args.detailed)):,} active voxels", detailed),
         *size_table(f"{name} {first} times as large, {voxels_of(small):,} active voxels", rows),
