@@ -27,7 +27,7 @@ _TAKERS = (
     "topology.lossless",
     "topology.box",
     "values.lossless",
-    "values.reader",
+    "values.exceptions",
     "values.promise",
     "codec.frame",
     "codec.decode",
