@@ -34,8 +34,6 @@ TABLE = {
     "means, fast": ("b215ca2dbcd49d16", "ca2ef3a893305670"),
     "fog, a part": ("e0a856b75e2433cf", "3d78cdf969bddffe"),
     "means, a part": ("6ad9390fe690aead", "f9687469a1c2d347"),
-    "fog, fast, a part": ("6f7de9c4ff8b926a", "0931160386c715cb"),
-    "means, fast, a part": ("8a7c3bf247673a06", "cfca83b302a90628"),
 }
 
 
@@ -66,8 +64,6 @@ def cases() -> dict[str, Promise]:
         "velocity, fast": Promise(0.002, "velocity", False),
         "means, fast": Promise(np.inf, "fog-mean", False, step=0.01, knee=0.02, positive=True),
         "fog, a part": Promise(0.002, "fog", False),
-        "fog, fast, a part": Promise(0.002, "fog", False),
-        "means, fast, a part": Promise(np.inf, "fog-mean", False, step=0.01, knee=0.02),
         "means, a part": Promise(np.inf, "fog-mean", False, step=0.01, knee=0.02),
     }
 

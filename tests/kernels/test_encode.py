@@ -131,7 +131,7 @@ def test_symbols_are_those_of_the_definition(device, n):
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize(
     "sizes",
-    [[[0, 0]], [[1], [0]], [[5, 0, 700], [64, 1, 33], [0, 0, 0]], [[100, 2000], [500, 400]]],
+    [[[0, 0]], [[1], [0]], [[5, 0, 300], [64, 1, 33], [0, 0, 0]], [[100, 2000], [500, 400]]],
     ids=["nothing", "one symbol", "three domains", "several segments"],
 )
 def test_records_become_the_same_sections(device, implementation, sizes, monkeypatch):
