@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from neuralvdb.errors import DamagedFile, NeuralVdbError, OutOfMemory
 
-_BASE_MEMORY = 768 << 20  # bytes: libraries, threads and working memory
+_BASE_MEMORY = 768 << 20  # bytes: libraries yet to be loaded, threads and working memory
 _INTERRUPTS = {signal.SIGINT, signal.SIGTERM}
 
 
@@ -53,7 +53,7 @@ def run_isolated(job: Callable[..., object], *args: object, path: str, memory: i
 
 
 def _run_child(send: int, job: Callable[..., object], args: tuple, path: str, memory: int) -> NoReturn:
-    limit = min(memory + _BASE_MEMORY, sys.maxsize)  # what a damaged file asks for may be more than a limit can be
+    limit = min(_taken() + memory + _BASE_MEMORY, sys.maxsize)  # what a damaged file asks for may be more than can be
     try:
         _mute_libraries()
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
@@ -71,6 +71,12 @@ def _run_child(send: int, job: Callable[..., object], args: tuple, path: str, me
         status = 0
     finally:
         os._exit(status)
+
+
+def _taken() -> int:
+    """Bytes of data that this process has already, as RLIMIT_DATA counts them."""
+    with open("/proc/self/statm") as counts:
+        return int(counts.read().split()[5]) * resource.getpagesize()
 
 
 def _mute_libraries() -> None:
