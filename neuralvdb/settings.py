@@ -46,8 +46,8 @@ class Preset:
 class Effort:
     """How hard networks are fitted to a grid. levels: how many of the finest have theirs fitted; examples: residuals
     that a network is fitted to, at most; turns: of what makes its outputs; hidden: of its other layers; bytes: what a
-    network's residuals must take for it to be worth a try; share: of the residuals' bytes
-    that changes must seem to save for coding with them to be worth a try."""
+    network's residuals must take for it to be worth a try; share: of the residuals' bytes that changes must seem to
+    save for coding with them to be worth a try."""
 
     levels: int
     examples: int

@@ -15,6 +15,7 @@ from neuralvdb.codec.decode import FrameReader, decode_grids, library_for
 from neuralvdb.codec.encode import encode_frame
 from neuralvdb.errors import OutputError, UsageError
 from neuralvdb.settings import Settings
+from neuralvdb.values.lattice.priors import Library
 from neuralvdb.volume import VdbReader, return_memory, set_threads
 
 Progress = Callable[[int], None]
@@ -80,26 +81,29 @@ def _compress(
     places = devices.resolve(settings.device) if lossy or settings.device != "auto" else ()
     reader = VdbReader(source)
     selected = select(reader.entries, settings.grids, source)
+    library = library_for(settings)
     try:
         with open(target, "r+b") as stream:
             writer = ArchiveWriter(stream)
-            table = encode_frame(writer, reader, selected, settings, progress, devices=places)
+            table = encode_frame(writer, reader, selected, settings, progress, library=library, devices=places)
             writer.close()
     except OSError as error:
         raise OutputError(f"{target}: cannot be written: {error.strerror}") from error
     if settings.verify:
         return_memory()
-        _verify(target, settings, places, progress)
+        _verify(target, settings, library, places, progress)
     left_out = [entry.name for i, entry in enumerate(reader.entries) if i not in set(selected)]
-    with FrameReader(target, library=library_for(settings)) as frame:
+    with FrameReader(target, library=library) as frame:
         found = {grid.name: frame.described(i) for i, grid in enumerate(table.grids)}
     promises = {name: promise for name, promise in found.items() if promise is not None}
     pruned = {grid.name: grid.pruned for grid in table.grids if grid.pruned is not None}
     return left_out, [grid.name for grid in table.grids], promises, pruned, devices.described(places)
 
 
-def _verify(target: str, settings: Settings, places: tuple[str, ...], progress: Progress) -> None:
-    with FrameReader(target, library=library_for(settings), devices=places) as frame:
+def _verify(
+    target: str, settings: Settings, library: Library | None, places: tuple[str, ...], progress: Progress
+) -> None:
+    with FrameReader(target, library=library, devices=places) as frame:
         heads = frame.table.grids
         grids = decode_grids(frame, list(range(len(heads))), threads=settings.threads)
         for head, _ in zip(heads, grids, strict=True):

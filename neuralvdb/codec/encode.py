@@ -12,7 +12,6 @@ from neuralvdb import topology, values
 from neuralvdb.archive import ENTRY_SIZE, ArchiveWriter, FieldWriter, put_array
 from neuralvdb.codec.bounds import promise_for
 from neuralvdb.codec.cover import Cover, changed, cover_of
-from neuralvdb.codec.decode import library_for
 from neuralvdb.codec.frame import Frame, GridHead, head_of
 from neuralvdb.codec.prune import pruned
 from neuralvdb.codec.search import networks_of, psnr, to_psnr
@@ -51,13 +50,14 @@ def encode_frame(
     settings: Settings,
     progress: Progress,
     frame: int = 0,
+    library: Library | None = None,
     devices: tuple[str, ...] = (),
 ) -> Frame:
     """Writes the selected grids of `source` as frame number `frame` and gives its table.
 
     At most settings.threads grids are in memory beside the one being read. `progress` is called with bytes of
-    the source as they are done. devices: where lossy values are encoded, such as "cuda:0", none for the CPU. Raises
-    DamagedFile, InputError, OutputError and OutOfMemory.
+    the source as they are done. library: the priors of settings.priors, None where there are none; devices: where lossy
+    values are encoded, such as "cuda:0", none for the CPU. Raises DamagedFile, InputError, OutputError and OutOfMemory.
     """
     table = Frame(
         source.version,
@@ -67,7 +67,7 @@ def encode_frame(
         source.size,
         complete=len(selected) == len(source.entries),
     )
-    library = library_for(settings) or _shipped(settings)
+    library = library or _shipped(settings)
     if len(library.families) < len(priors.FAMILIES):
         raise InputError(f"{settings.priors}: carries priors of some families only; give the file that they came from")
     if settings.fast and not library.fast:

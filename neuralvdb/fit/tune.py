@@ -38,8 +38,8 @@ def tune(
     device: str = "cpu",
     progress: Progress = lambda _: None,
 ) -> tuple[Library, dict[str, int]]:
-    """The library, tuned to .vdb files, and how many fields of each family there were. device: as in
-    train(). `progress` is told of every network. Raises InputError, DamagedFile, OutOfMemory."""
+    """The library, tuned to .vdb files, and how many fields of each family there were. device: as in train().
+    `progress` is told of every network. Raises InputError, DamagedFile, OutOfMemory."""
     torch.set_num_threads(1)  # sums in one order, so that the same files give the same weights
     found, used = {}, {}
     for family in FAMILIES:

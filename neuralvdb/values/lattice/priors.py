@@ -82,7 +82,7 @@ def fast() -> Library:
 
 def known(identity: bytes) -> Library | None:
     """The library of that identity if it comes with the package."""
-    return next((found for found in (shipped(), fast()) if found.identity == identity), None)
+    return next((found for found in (one() for one in (shipped, fast)) if found.identity == identity), None)
 
 
 def library(families: dict[str, Prior]) -> Library:
