@@ -1,8 +1,9 @@
 """Writes the volumes that this project makes for itself, as .vdb files.
 
 python data/generate.py KIND -o DIR [--resolution R] [--frames F] [--seed S] [--threshold T] [--padding P] [--sharp]
-                                    [--half] [--device cpu|cuda]
-KIND: smoke, fire, blast, dust, cloud, levelset, shapes, filled, liquid; all of these; or corpus: configs/corpus.toml
+                                    [--thin] [--half] [--device cpu|cuda]
+KIND: smoke, fire, blast, dust, cloud, storm, levelset, shapes, filled, liquid; all of these; or corpus, which is
+configs/corpus.toml
 """
 
 import argparse
@@ -22,7 +23,7 @@ from fluids import (
     LiquidSolver,
 )
 from grids import dilated, fog, level_set_grid, vectors, write
-from shapes import HALF_BAND, WIDTH, cloud, level_set
+from shapes import HALF_BAND, WIDTH, cloud, level_set, storm
 from solids import SOLIDS, filled
 from solver import SmokeSettings, SmokeSolver, to_centres
 from tqdm import tqdm
@@ -48,6 +49,7 @@ class Job:
     threshold: float = 1e-3  # fog up to this is inactive where none above it is within the padding
     padding: int = 2  # voxels
     sharp: bool = False
+    thin: bool = False
     half: bool = False
     device: str = "cpu"
     save: tuple[int, ...] = ()
@@ -87,7 +89,8 @@ def make_sequence(job: Job, solver: SmokeSolver, frames: int, grids_of: Callable
 def settings_of(job: Job, kind: type[SmokeSettings], resolution: int) -> SmokeSettings:
     """The job's settings of a fluid."""
     sharp = {"rim": 40.0, "turbulence": 0.5} if job.sharp else {}
-    return kind(resolution=job.resolution or resolution, seed=job.seed, **sharp)
+    thin = {"emission": 20.0, "dissipation": 2.0, "confinement": 1.8, "turbulence": 8.0} if job.thin else {}
+    return kind(resolution=job.resolution or resolution, seed=job.seed, **sharp, **thin)
 
 
 def make_smoke(job: Job) -> None:
@@ -127,6 +130,13 @@ def make_cloud(job: Job) -> None:
     write(job.output / "cloud.vdb", fogs(job, WIDTH / resolution, density=density))
 
 
+def make_storm(job: Job) -> None:
+    """storm.vdb."""
+    resolution = job.resolution or 160
+    density = storm(resolution, job.seed)
+    write(job.output / "storm.vdb", fogs(job, WIDTH / resolution, density=density))
+
+
 def make_levelset(job: Job) -> None:
     """levelset.vdb: active in the narrow band, inactive at plus or minus the background outside it."""
     resolution = job.resolution or 256
@@ -162,6 +172,7 @@ MAKERS = {
     "blast": make_blast,
     "dust": make_dust,
     "cloud": make_cloud,
+    "storm": make_storm,
     "levelset": make_levelset,
     "shapes": make_shapes,
     "filled": make_filled,
@@ -189,6 +200,7 @@ def parse_arguments() -> Job:
     parser.add_argument("--threshold", type=float, default=Job.threshold, help="fog up to this is inactive")
     parser.add_argument("--padding", type=int, default=Job.padding, help="active voxels around it")
     parser.add_argument("--sharp", action="store_true", help="hard edges; hardly any random force")
+    parser.add_argument("--thin", action="store_true", help="dense where it is emitted, ever thinner from there")
     parser.add_argument("--half", action="store_true", help="save as half float")
     parser.add_argument("--device", default="cpu", help="where fluids are simulated: cpu or cuda")
     return Job(**vars(parser.parse_args()))

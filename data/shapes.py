@@ -61,6 +61,28 @@ def cloud(resolution: int, seed: int, sharp: bool = False) -> torch.Tensor:
     sharp: the edges are a few voxels wide and more eroded.
     """
     random = generator(seed)
+    depth = cumulus_depth(resolution, 4, random)
+    wisps = 1 + 0.35 * fractal(tuple(depth.shape), resolution / 12, 5, random, gain=0.7)
+    eroded = depth - (0.05 if sharp else 0.012) * (1 - wisps).clamp(min=0)
+    return (eroded / (2 / resolution if sharp else 0.05)).clamp(0, 1) ** 1.5 * (0.6 * wisps + 0.4).clamp(min=0.05)
+
+
+def storm(resolution: int, seed: int) -> torch.Tensor:
+    """(X, Y, Z) float32 density, 0 to 1, of a cumulus of which only every so many voxels were kept.
+
+    A dense shell around an even core, patches of both torn, and detail finer than the voxels.
+    """
+    random = generator(seed)
+    depth = cumulus_depth(resolution, 6, random) * resolution
+    torn, mixed = (fractal(tuple(depth.shape), resolution / 16, 7, random, gain=0.75) for _ in range(2))
+    shell = (depth / 1.5 - 0.8 * torn.abs()).clamp(0, 1)
+    core = ((depth - 3 - 3 * torn) / 2).clamp(0, 1)
+    inside = 0.5 + 0.25 * (mixed.abs() - 1.3).clamp(min=0) * torn.sign()
+    return (shell * (1 - core) + inside * core).clamp(0, 1) * (depth > 0)
+
+
+def cumulus_depth(resolution: int, octaves: int, random: torch.Generator) -> torch.Tensor:
+    """(X, Y, Z) float32: how far inside a cumulus a voxel lies, in widths, negative outside; `octaves` of billows."""
     shape = (resolution, round(resolution * CLOUD_HEIGHT), resolution)
     warp = torch.stack([fractal(shape, resolution / 8, 4, random) for _ in range(3)], dim=-1)
     points = voxel_centres(shape) + warp * (resolution * 0.008)
@@ -69,10 +91,7 @@ def cloud(resolution: int, seed: int, sharp: bool = False) -> torch.Tensor:
         distance = smooth_union(distance, (points - sphere[:3]).norm(dim=-1) - sphere[3], 0.02 * resolution)
     base = 0.12 * resolution - points[..., 1] + 0.01 * resolution * fractal(shape, resolution / 6, 4, random)
     distance = torch.maximum(distance, base) / resolution
-    depth = -distance + 0.13 * (billows(points, resolution / 7, 4, random) - 0.45)
-    wisps = 1 + 0.35 * fractal(shape, resolution / 12, 5, random, gain=0.7)
-    eroded = depth - (0.05 if sharp else 0.012) * (1 - wisps).clamp(min=0)
-    return (eroded / (2 / resolution if sharp else 0.05)).clamp(0, 1) ** 1.5 * (0.6 * wisps + 0.4).clamp(min=0.05)
+    return -distance + 0.13 * (billows(points, resolution / 7, octaves, random) - 0.45)
 
 
 # ---- level set

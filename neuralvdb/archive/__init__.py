@@ -2,7 +2,7 @@
 
 from neuralvdb.archive.container import ENTRY_SIZE, NO_GRID, ArchiveReader, ArchiveWriter, Section
 from neuralvdb.archive.fields import FieldReader, FieldWriter
-from neuralvdb.archive.streams import put_array, take_array
+from neuralvdb.archive.streams import put_array, put_table, take_array
 
 __all__ = [
     "ENTRY_SIZE",
@@ -13,5 +13,6 @@ __all__ = [
     "FieldWriter",
     "Section",
     "put_array",
+    "put_table",
     "take_array",
 ]

@@ -15,7 +15,7 @@ from neuralvdb.archive.streams import zstd_decompress
 from neuralvdb.errors import DamagedFile, InputError, OutputError, Unsupported
 
 MAGIC = b"\x89neuralvdb\r\n\x1a\n"
-MAJOR, MINOR = 1, 0
+MAJOR, MINOR = 1, 1
 NO_GRID = 0xFFFFFFFF
 
 _HEADER = struct.Struct("<14sHHHIIQQ")  # then the checksum of these bytes and the stored index
@@ -24,11 +24,13 @@ _ENTRY = struct.Struct("<4sBBHHHIIIQQQ")
 ENTRY_SIZE = _ENTRY.size  # bytes that a section takes in the index, before that is compressed
 _MAX_SECTIONS = 1 << 20
 _INDEX_LEVEL = 19
+_REQUIRED, _SHARED = 1, 2  # flags of a section
 
 
 @dataclass(frozen=True)
 class Section:
-    """One entry of the index. raw_size: bytes of memory that decoding takes; offset and size: bytes in the file."""
+    """One entry of the index. raw_size: bytes of memory that decoding takes; offset and size: bytes in the file;
+    shared: these bytes are an earlier section's too and counted there."""
 
     kind: str
     required: bool
@@ -41,14 +43,16 @@ class Section:
     size: int
     raw_size: int
     checksum: int
+    shared: bool
 
 
 class ArchiveWriter:
-    """Writes sections to `stream` (seekable, at its start); close() adds header and index."""
+    """Writes sections to `stream` (seekable, at its start), equal payloads once; close() adds header and index."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self.sections: list[Section] = []
+        self._firsts: dict[tuple[int, int], tuple[int, bytes]] = {}  # (size, checksum): offset and hash
         self._write(b"\0" * _HEADER_SIZE)
         self._end = _HEADER_SIZE
 
@@ -67,11 +71,16 @@ class ArchiveWriter:
     ) -> Section:
         """Appends a section of four ASCII letters. Raises OutputError."""
         checksum = xxhash.xxh3_64_intdigest(payload)
+        here = self._end, xxhash.xxh3_128_digest(payload)
+        first = self._firsts.setdefault((len(payload), checksum), here)
+        shared = first is not here and first[1] == here[1]
+        offset = first[0] if shared else self._end
         section = Section(
-            kind, required, codec, version, frame, grid, part, self._end, len(payload), raw_size, checksum
+            kind, required, codec, version, frame, grid, part, offset, len(payload), raw_size, checksum, shared
         )
-        self._write(payload)
-        self._end += len(payload)
+        if not shared:
+            self._write(payload)
+            self._end += len(payload)
         self.sections.append(section)
         return section
 
@@ -80,7 +89,7 @@ class ArchiveWriter:
         entries = b"".join(
             _ENTRY.pack(
                 s.kind.encode(),
-                s.required,
+                _REQUIRED * s.required + _SHARED * s.shared,
                 0,
                 s.codec,
                 s.version,
@@ -182,18 +191,23 @@ class ArchiveReader:
         return self._unpack_index(entries, index_at)
 
     def _unpack_index(self, entries: bytes, end: int) -> list[Section]:
-        sections = []
-        offset = _HEADER_SIZE
+        sections, firsts = [], {}
+        free = _HEADER_SIZE
         for kind, flags, _, codec, version, _, frame, grid, part, size, raw_size, checksum in _ENTRY.iter_unpack(
             entries
         ):
-            name = kind.decode("ascii", "replace")
+            shared, what = bool(flags & _SHARED), (size, checksum)
+            if shared and what not in firsts:
+                raise self._damaged(f"section {len(sections)} shares the bytes of none before it")
+            offset = firsts.setdefault(what, free)
+            if not shared:
+                offset, free = free, free + size
+            name, required = kind.decode("ascii", "replace"), bool(flags & _REQUIRED)
             sections.append(
-                Section(name, bool(flags & 1), codec, version, frame, grid, part, offset, size, raw_size, checksum)
+                Section(name, required, codec, version, frame, grid, part, offset, size, raw_size, checksum, shared)
             )
-            offset += size
-        if offset != end:
-            raise self._damaged(f"its sections end at byte {offset}, its index begins at {end}")
+        if free != end:
+            raise self._damaged(f"its sections end at byte {free}, its index begins at {end}")
         return sections
 
     def _read_at(self, offset: int, size: int) -> bytes:

@@ -1,8 +1,8 @@
 """Lossless streams: one array each, compressed by whichever library codec makes it smallest.
 
 A stream is: codec (u8), raw length (varint), stored length (varint), bytes. Codecs: 0 as it is, 1 zstd,
-2 zstd of the array's byte planes (all first bytes, then all second ones, ...), 3 pcodec. Measured
-against blosc2 and others in data/results/lossless_codecs.md.
+2 zstd of the array's byte planes (all first bytes, then all second ones, ...), 3 pcodec, 4 zstd that knows the words of
+.vdb files (words.py), for tables of frames. Measured against blosc2 and others in data/results/lossless_codecs.md.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import zstandard
 from pcodec import ChunkConfig, standalone
 
 from neuralvdb.archive.fields import FieldReader, FieldWriter
+from neuralvdb.archive.words import WORDS
 
 SAMPLE = 1 << 14  # values; longer streams choose their codec on a piece of this length from their middle
 _LEVEL = 9
 _MASK_LEVEL, _MASK_SIZE = 19, 1 << 20  # for arrays of bytes up to this size
+_WORDS = zstandard.ZstdCompressionDict(WORDS, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
 
 
 class StreamCodec(IntEnum):
@@ -28,11 +30,20 @@ class StreamCodec(IntEnum):
     ZSTD = 1
     PLANES = 2
     PCODEC = 3
+    WORDS = 4
 
 
 def put_array(out: FieldWriter, array: np.ndarray) -> None:
     """Appends a stream of a one-dimensional array of integers or floats of 1, 2, 4 or 8 bytes."""
-    codec = _choose(array)
+    _put(out, array, _choose(array))
+
+
+def put_table(out: FieldWriter, table: bytes) -> None:
+    """Appends a stream of bytes that hold words of .vdb files."""
+    _put(out, np.frombuffer(table, np.uint8), StreamCodec.WORDS)
+
+
+def _put(out: FieldWriter, array: np.ndarray, codec: StreamCodec) -> None:
     data = _encode(codec, array)
     if len(data) >= array.nbytes:
         codec, data = StreamCodec.STORE, array.tobytes()
@@ -56,13 +67,13 @@ def take_array(source: FieldReader, dtype: np.dtype, count: int) -> np.ndarray:
         raise source.damaged(f"a stream does not decompress ({error})") from error
 
 
-def zstd_decompress(data: bytes | memoryview, size: int) -> bytes:
+def zstd_decompress(data: bytes | memoryview, size: int, words: zstandard.ZstdCompressionDict | None = None) -> bytes:
     """Exactly `size` bytes. Raises ValueError, before taking memory, where the frame declares any other size."""
     try:
         declared = zstandard.frame_content_size(data)
         if declared != size:
             raise ValueError(f"{declared} bytes are declared instead of {size}")
-        return zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False)
+        return zstandard.ZstdDecompressor(dict_data=words).decompress(data, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise ValueError(str(error)) from error
 
@@ -74,7 +85,8 @@ def _choose(array: np.ndarray) -> StreamCodec:
         return StreamCodec.ZSTD
     middle = max(0, (len(array) - SAMPLE) // 2)
     sample = array[middle : middle + SAMPLE]
-    return min((c for c in StreamCodec if c), key=lambda c: (len(_encode(c, sample)), c))
+    tried = StreamCodec.ZSTD, StreamCodec.PLANES, StreamCodec.PCODEC
+    return min(tried, key=lambda c: (len(_encode(c, sample)), c))
 
 
 def _encode(codec: StreamCodec, array: np.ndarray) -> bytes:
@@ -82,6 +94,8 @@ def _encode(codec: StreamCodec, array: np.ndarray) -> bytes:
         return array.tobytes()
     if codec is StreamCodec.PCODEC:
         return standalone.simple_compress(array, ChunkConfig())
+    if codec is StreamCodec.WORDS:
+        return zstandard.ZstdCompressor(level=_MASK_LEVEL, dict_data=_WORDS).compress(array.data)
     raw = array if codec is StreamCodec.ZSTD else _planes(array)
     level = _MASK_LEVEL if array.itemsize == 1 and array.nbytes <= _MASK_SIZE else _LEVEL
     return zstandard.ZstdCompressor(level=level).compress(raw.data)
@@ -106,6 +120,10 @@ def _decode_planes(data: memoryview, dtype: np.dtype, count: int) -> np.ndarray:
     return np.ascontiguousarray(planes.T).view(dtype).reshape(count)
 
 
+def _decode_words(data: memoryview, dtype: np.dtype, count: int) -> np.ndarray:
+    return np.frombuffer(zstd_decompress(data, count * dtype.itemsize, _WORDS), dtype, count)
+
+
 def _decode_pcodec(data: memoryview, dtype: np.dtype, count: int) -> np.ndarray:
     out = np.empty(count, dtype)
     try:
@@ -124,4 +142,5 @@ _DECODERS: dict[int, Callable[[memoryview, np.dtype, int], np.ndarray]] = {
     StreamCodec.ZSTD: _decode_zstd,
     StreamCodec.PLANES: _decode_planes,
     StreamCodec.PCODEC: _decode_pcodec,
+    StreamCodec.WORDS: _decode_words,
 }

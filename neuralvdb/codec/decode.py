@@ -34,13 +34,14 @@ if TYPE_CHECKING:
 
 _KNOWN = {
     ("FRAM", 0, 1),
+    ("FRAM", 0, 2),
     ("TOPO", 0, 1),
     ("TOPO", 1, 1),
     ("TOPO", 2, 1),
     ("TOPO", 3, 1),
     ("VALS", 0, 1),
     ("VALS", 1, 1),
-    ("TILE", 0, 1),
+    ("TILE", 0, 2),
     ("BLOB", 0, 1),
     ("PRIO", 0, 1),
 }
@@ -119,10 +120,10 @@ class FrameReader:
             raise DamagedFile(f"{self.path}: {what} is missing; the archive is damaged, get another copy") from None
 
     def sizes(self, grid: int) -> dict[str, int]:
-        """{section kind: stored bytes} of a grid; a shared topology counts for the grid that owns it."""
-        found = {kind: s.size for (kind, owner), s in self._sections.items() if owner == grid}
+        """{section kind: stored bytes} of a grid; what it shares with others counts for the first of them."""
+        found = {kind: s.size for (kind, owner), s in self._sections.items() if owner == grid and not s.shared}
         if grid in self._tiles:
-            found["TILE"] = sum(s.size for s in self._tiles[grid].values())
+            found["TILE"] = sum(s.size for s in self._tiles[grid].values() if not s.shared)
         return found
 
     def memory(self, grid: int) -> int:

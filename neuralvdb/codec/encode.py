@@ -30,6 +30,7 @@ from neuralvdb.values.promise import head_of as head_of_values
 from neuralvdb.volume import Storage, Tree, VdbReader, VolumeGrid
 
 Progress = Callable[[int], None]
+_VERSIONS = {"FRAM": 2, "TILE": 2}  # of sections, where they are not 1
 _FITTED = 2.0  # times the bytes that every bit takes: more than fitting makes up for
 
 
@@ -75,14 +76,17 @@ def encode_frame(
     families: set[str] = set()
     for index, coded in enumerate(_encoded(source, selected, settings, library, devices)):
         for kind, part, codec, payload, raw_size in coded.sections:
-            writer.add(kind, payload, raw_size=raw_size, codec=codec, frame=frame, grid=index, part=part)
+            version = _VERSIONS.get(kind, 1)
+            writer.add(
+                kind, payload, raw_size=raw_size, codec=codec, version=version, frame=frame, grid=index, part=part
+            )
         table.grids.append(coded.head)
         families |= coded.families
         progress(coded.head.source_size)
     if settings.embed_priors and families:
         put_library(writer, library.only(families))
     payload, raw_size = table.pack()
-    writer.add("FRAM", payload, raw_size=raw_size, frame=frame)
+    writer.add("FRAM", payload, raw_size=raw_size, version=_VERSIONS["FRAM"], frame=frame)
     return table
 
 

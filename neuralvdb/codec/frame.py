@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import xxhash
 
-from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
+from neuralvdb.archive import FieldReader, FieldWriter, put_table, take_array
 from neuralvdb.topology import Topology
 from neuralvdb.volume import Storage, VolumeGrid
 from neuralvdb.volume.grid import LEAF_SLOTS, LOWER_SLOTS, UPPER_SLOTS, display_name, popcount
@@ -71,10 +71,9 @@ class Frame:
         out.put("u32", len(self.grids))
         for grid in self.grids:
             _pack_grid(out, grid)
-        table = np.frombuffer(out.getvalue(), np.uint8)
-        payload = FieldWriter()
-        put_array(payload, table)
-        return payload.getvalue(), table.nbytes
+        table, payload = out.getvalue(), FieldWriter()
+        put_table(payload, table)
+        return payload.getvalue(), len(table)
 
     @classmethod
     def unpack(cls, payload: bytes, raw_size: int, where: str) -> Frame:

@@ -70,6 +70,28 @@ def test_sections_come_back(write):
         assert (archive.read(first), archive.read(second)) == (b"hello", b"")
 
 
+def test_equal_payloads_are_stored_once(write):
+    """Whatever else the sections are; those that are not equal stay apart."""
+    once = write(("FRAM", b"hello" * 9, {}), ("FRAM", b"jello" * 9, {"grid": 1}))
+    size = once.stat().st_size
+    path = write(*(("FRAM", word * 9, {"grid": i}) for i, word in enumerate((b"hello", b"jello", b"hello", b"jello"))))
+    assert path.stat().st_size < size + 45
+    with ArchiveReader(path, known) as archive:
+        assert [archive.read(s) for s in archive.sections] == [b"hello" * 9, b"jello" * 9] * 2
+        assert [s.shared for s in archive.sections] == [False, False, True, True]
+
+
+def test_a_section_that_shares_the_bytes_of_none_is_refused(write, reseal):
+    path = write(("FRAM", b"hello", {}))
+    data = path.read_bytes()
+    entry = bytearray(zstandard.decompress(data[57:]))
+    entry[4] |= 2
+    index = zstandard.compress(bytes(entry))
+    head = struct.pack("<14sHHHIIQQ", data[:14], 1, 1, 0, 1, len(index), 57, 57 + len(index))
+    path.write_bytes(reseal(head + bytes(8) + b"hello" + index))
+    refused_cheaply(path, DamagedFile, "section 0 shares the bytes of none before it")
+
+
 def test_a_newer_minor_version_is_read(damage):
     with ArchiveReader(damage(16, "<H", 9), known) as archive:
         assert archive.read(archive.sections[0]) == b"hello"
@@ -103,7 +125,9 @@ def test_an_optional_section_is_skipped_in_a_real_archive(made_archive, tmp_path
         writer = ArchiveWriter(stream)
         writer.add("NEWS", b"?", raw_size=1, required=False)
         for s in frame.archive.sections:
-            writer.add(s.kind, frame.archive.read(s), raw_size=s.raw_size, codec=s.codec, grid=s.grid)
+            writer.add(
+                s.kind, frame.archive.read(s), raw_size=s.raw_size, codec=s.codec, version=s.version, grid=s.grid
+            )
         writer.close()
         names = [grid.name for grid in frame.table.grids]
     with FrameReader(path) as again:
@@ -190,7 +214,7 @@ def test_a_lying_grid_is_refused_cheaply(made_archive, tmp_path, kind, error):
         writer = ArchiveWriter(stream)
         for s in frame.archive.sections:
             size = HUGE if s.kind == kind else s.raw_size
-            writer.add(s.kind, frame.archive.read(s), raw_size=size, codec=s.codec, grid=s.grid)
+            writer.add(s.kind, frame.archive.read(s), raw_size=size, codec=s.codec, version=s.version, grid=s.grid)
         writer.close()
     with FrameReader(path) as frame:
         refused_cheaply(0, error, "this machine has", frame.read)

@@ -1,4 +1,4 @@
-"""Golden bytes: this archive was written by version 1.0 and means this grid, for ever.
+"""Golden bytes: these archives were written by versions 1.0 and 1.1 and mean this grid, for ever.
 
 A test run never writes them. Where a change of format is meant, the version in the header changes too.
 """
@@ -20,11 +20,11 @@ from neuralvdb.topology import Topology, lossless
 from neuralvdb.volume import Level, Root, Storage, Tree, VolumeGrid
 
 CONTAINER = """
-896e657572616c7664620d0a1a0a010000000000020000004a000000390000000000000083000000000000007399e75515ef5e9668656c6c
-6f28b52ffd20600d0200a2c40d18c06b0eed8f6dbf2aceafafd48a1ddd5dd6fdab1011922653847b5a3141d2ebcfce94b7241153318d4359
-3f03feedc3dddb85c1c861bc02002091000066
+896e657572616c7664620d0a1a0a010001000000030000005b000000390000000000000094000000000000006ee442c55aaee4a768656c6c
+6f28b52ffd209095020062440f19b06b0e2d0c75bf86455f60048948358ee3719ea427144d6c0adf131ea7610ca27a476661bbc00108899a
+4bdaa489d2b81f08be1727fe3e145e9404090720703376a344baec9c7cc200e1180e100f
 """
-ARCHIVE = """
+ARCHIVE_1_0 = """
 896e657572616c7664620d0a1a0a01000000000005000000770000008c020000000000000303000000000000b1abc6f2f38ce11401000000
 01000000000c0c0000000000f0ffff00200000000c0c001000000000000000000000000101010180201428b52ffd60000f55000018000200
 0100faf7c1100180201428b52ffd60000f550000180008000100faf7c1100180041528b52ffd6000015d0000180010000200ef40610cd801
@@ -40,11 +40,28 @@ e1210103000000016110547265655f666c6f61745f355f345f3300046d657461036d617010cf5720
 00a15924e8a9619a5e84a6cb56414c5376084802e342bc7c6d0723e674ab66e6b37c7f5283424c4f42020d0aaa120654aec2e34b4652414d
 ffc0eac5999ee75ca0ff8a1220603b0759e465c5c0354ff2c92c137369bf2d945c4c6677a2498c3326d72e
 """
+ARCHIVE = """
+896e657572616c7664620d0a1a0a010001000000050000007a0000006f02000000000000e902000000000000d1f74d5d97793c0401000000
+01000000000c0c0000000000f0ffff00200000000c0c001000000000000000000000000101010180201428b52ffd60000f55000018000200
+0100faf7c1100180201428b52ffd60000f550000180008000100faf7c1100180041528b52ffd6000015d0000180010000200ef40610cd801
+80041328b52ffd6000014d00001080000100fb2ac00201401428b52ffd20405d000018001000020060c12460030000020200380000020200
+3d0001010000000000000000000000000000000001000404cdcccc3d0001010000000000000000000000000000000001000404cdcccc3d00
+01010301401928b52ffd20408500004000ffffffffff0f00020060b1065c0100000000000000000000000001000404cdcccc3d0000020200
+3800000202003d0001010000000000000000000000000000000001000404cdcccc3d00010100000000000000000000000000000000010004
+04cdcccc3d0001010301401928b52ffd20408500004000ffffffffff0f00020060b1065c0100000000000000000000000000000202003a00
+0a0a3031323334353637383904ea019e0128b52ffd20eaad04001407e0313233343536372d383961622d636465662d2d04e121010361046d
+657461036d617010cf572059ddd3bd3d038e2d28d04681ce4d0001038184808180020003611e31e16a07d1a67c6bad8307896bffad668501
+01690000e353667619ec664b49655fc9692165fb0001004d02000000000d005b0998f63ce3702c4160aa00c0ccc445dc326acaeeb5000637
+edb269857c282128b52ffd20f08d0300d404544f504f010000000100a15924e8a9619a5e84a6cb56414c5376084802e342bc7c6d0723e674
+ab66e6b37c7f5283424c4f42020d0aaa120654aec2e34b4652414d01ffa3ea8af24b76a54fb71c1220606d75b3cc3b2b28b856cccb6c96ec
+924bfb6d81e4c520bb93a6639c31b97701
+"""
 RECORD = "ff 3412 78563412 efcdab8967452301 feffffff ac02 03616263"
 
 same_zstd = pytest.mark.skipif(
     zstandard.ZSTD_VERSION != (1, 5, 7), reason="other versions of zstd may compress to other bytes, as good as these"
 )
+versions = pytest.mark.parametrize("archive", [ARCHIVE_1_0, ARCHIVE], ids=["1.0", "1.1"])
 
 
 def nodes(count: int, slots: int, **set_slots: int) -> dict[str, np.ndarray]:
@@ -111,6 +128,7 @@ def container() -> bytes:
     writer = ArchiveWriter(stream)
     writer.add("ABCD", b"hello", raw_size=258, codec=3, version=4, frame=5, grid=6, part=7, required=False)
     writer.add("FRAM", b"", raw_size=0)
+    writer.add("EFGH", b"hello", raw_size=5)
     writer.close()
     return stream.getvalue()
 
@@ -126,10 +144,11 @@ def test_archive_bytes(threads):
     assert encoded(threads).hex() == bytes.fromhex(ARCHIVE).hex()
 
 
-def test_the_golden_archive_decodes(tmp_path):
+@versions
+def test_the_golden_archive_decodes(tmp_path, archive):
     """Whatever the library versions: these bytes give this table and these grids."""
     path = tmp_path / "golden.neuralvdb"
-    path.write_bytes(bytes.fromhex(ARCHIVE))
+    path.write_bytes(bytes.fromhex(archive))
     with FrameReader(path) as frame:
         table = frame.table
         assert (table.version, table.library, table.source_size, table.complete) == (224, (10, 0), 4321, True)
@@ -164,9 +183,10 @@ def test_the_golden_archive_decodes(tmp_path):
                 assert level.active.tobytes() == expected.active.tobytes()
 
 
-def test_the_golden_archive_decodes_by_the_specification(tmp_path, spec_reader):
+@versions
+def test_the_golden_archive_decodes_by_the_specification(tmp_path, spec_reader, archive):
     path = tmp_path / "golden.neuralvdb"
-    path.write_bytes(bytes.fromhex(ARCHIVE))
+    path.write_bytes(bytes.fromhex(archive))
     (frame,) = spec_reader.read_archive(path)
     assert [grid.unique_name for grid in frame.grids] == [b"a", b"a\x1e1", b"i"]
     leaf = frame.grids[1].arrays["leaf values"].view("<f4").reshape(-1)

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pcodec import ChunkConfig, standalone
 
-from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
+from neuralvdb.archive import FieldReader, FieldWriter, put_array, put_table, take_array
 from neuralvdb.archive.streams import StreamCodec
+from neuralvdb.archive.words import WORDS
 from neuralvdb.errors import DamagedFile
 
 RNG = np.random.default_rng(0)
@@ -29,6 +30,7 @@ TAKEN = {  # which codec is taken for which array
 }
 DTYPES = ("u1", "<i4", "<u4", "<u8", "<f2", "<f4", "<f8")
 HUGE = 1 << 40
+KNOWN = zstandard.ZstdCompressionDict(WORDS, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
 
 
 def stream(codec: int, size: int, data: bytes) -> bytes:
@@ -73,7 +75,16 @@ def test_the_codec_named_is_taken_and_gives_the_array_back(name):
 
 
 def test_every_codec_is_taken():
-    assert {codec for codec, _ in TAKEN.values()} == set(StreamCodec)
+    assert {codec for codec, _ in TAKEN.values()} | {StreamCodec.WORDS} == set(StreamCodec)
+
+
+def test_a_table_takes_less_than_its_words():
+    """Names and types of a usual grid are known before."""
+    table = b"\x07density\x10Tree_float_5_4_3" + b"\5\0\0\0class\6\0\0\0string\x0a\0\0\0fog volume"
+    out = FieldWriter()
+    put_table(out, table)
+    assert out.getvalue()[0] == StreamCodec.WORDS and len(out.getvalue()) < len(table) / 2
+    assert take(out.getvalue(), "u1", len(table)).tobytes() == table
 
 
 @given(st.sampled_from(DTYPES), st.binary(max_size=600))
@@ -92,6 +103,7 @@ def test_every_codec_decodes_whatever_the_encoder_prefers(codec, dtype):
         StreamCodec.ZSTD: zstandard.compress(array.tobytes()),
         StreamCodec.PLANES: zstandard.compress(planes.tobytes()),
         StreamCodec.PCODEC: standalone.simple_compress(array, ChunkConfig()),
+        StreamCodec.WORDS: zstandard.ZstdCompressor(dict_data=KNOWN).compress(array.tobytes()),
     }
     assert take(stream(codec, 400, stored[codec]), dtype, 100).tolist() == array.tolist()
 
@@ -145,8 +157,8 @@ def test_pcodec_garbage_is_refused():
 
 
 def test_an_unknown_codec_is_refused():
-    with pytest.raises(DamagedFile, match="stream codec 4 does not exist"):
-        take(stream(4, 4, b"abcd"), "u1", 4)
+    with pytest.raises(DamagedFile, match="stream codec 5 does not exist"):
+        take(stream(5, 4, b"abcd"), "u1", 4)
 
 
 def test_too_few_stored_bytes_are_refused():

@@ -58,7 +58,7 @@ def join(rng: random.Random, parts: list[Part]) -> bytes:
         index = _bomb(rng)
     if 0.06 < lie < 0.08:
         index = damage(rng, index)[1]
-    body = b"".join(part.payload for part in parts)
+    body = b"".join(part.payload for part in parts if not part.section.shared)
     at = _HEADER.size + 8 + len(body)
     fields = [MAGIC, 1, 0, 0, len(parts), len(index), at, at + len(index)]
     if 0.08 < lie < 0.14:
@@ -71,7 +71,7 @@ def join(rng: random.Random, parts: list[Part]) -> bytes:
 def _pack(section: Section) -> bytes:
     s = section
     numbers = (s.frame, s.grid, s.part, s.size, s.raw_size, s.checksum)
-    return _ENTRY.pack(s.kind.encode("latin1"), s.required, 0, s.codec, s.version, 0, *numbers)
+    return _ENTRY.pack(s.kind.encode("latin1"), s.required + 2 * s.shared, 0, s.codec, s.version, 0, *numbers)
 
 
 def _with_payload(part: Part, payload: bytes, raw_size: int | None = None) -> Part:
@@ -80,6 +80,7 @@ def _with_payload(part: Part, payload: bytes, raw_size: int | None = None) -> Pa
         size=len(payload),
         checksum=xxhash.xxh3_64_intdigest(payload),
         raw_size=part.section.raw_size if raw_size is None else min(max(0, raw_size), (1 << 64) - 1),
+        shared=False,
     )
     return Part(section, payload)
 
@@ -178,6 +179,13 @@ def _part_number(rng: random.Random, parts: list[Part]) -> None:
     parts[i] = Part(replace(parts[i].section, part=number), parts[i].payload, parts[i].streams)
 
 
+def _share(rng: random.Random, parts: list[Part]) -> None:
+    """A section says that its bytes are those of another, before it or not."""
+    i, other = rng.randrange(len(parts)), rng.choice(parts).section
+    section = replace(parts[i].section, size=other.size, checksum=other.checksum, shared=True)
+    parts[i] = Part(section, b"")
+
+
 def _raw_size(rng: random.Random, parts: list[Part]) -> None:
     """The memory that decoding a section is said to take."""
     i = rng.randrange(len(parts))
@@ -228,5 +236,5 @@ def _varint(value: int) -> bytes:
 
 _MUTATIONS: tuple[Callable[[random.Random, list[Part]], None], ...] = (
     *(_payload, _stream_head, _stream_head, _array, _array, _array, _array),
-    *(_forged_blob, _zeros, _entry, _part_number, _raw_size, _list, _border),
+    *(_forged_blob, _zeros, _entry, _part_number, _share, _raw_size, _list, _border),
 )

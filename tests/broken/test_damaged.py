@@ -196,7 +196,14 @@ def _crafted(folder: Path, *sections: tuple[str, bytes, int, bool], whole: bytes
             source.write_bytes(whole)
             with FrameReader(source) as frame:
                 for s in frame.archive.sections:
-                    writer.add(s.kind, frame.archive.read(s), raw_size=s.raw_size, codec=s.codec, grid=s.grid)
+                    writer.add(
+                        s.kind,
+                        frame.archive.read(s),
+                        raw_size=s.raw_size,
+                        codec=s.codec,
+                        version=s.version,
+                        grid=s.grid,
+                    )
         for kind, payload, raw_size, required in sections:
             writer.add(kind, payload, raw_size=raw_size, required=required)
         writer.close()
@@ -244,7 +251,9 @@ def _replaced(folder: Path, archive: Path, kind: str, payload: bytes, raw_size: 
             if s.kind == kind:
                 writer.add(kind, payload, raw_size=raw_size, grid=s.grid)
             else:
-                writer.add(s.kind, frame.archive.read(s), raw_size=s.raw_size, codec=s.codec, grid=s.grid)
+                writer.add(
+                    s.kind, frame.archive.read(s), raw_size=s.raw_size, codec=s.codec, version=s.version, grid=s.grid
+                )
         writer.close()
     return target
 

@@ -89,7 +89,7 @@ def forge(archive: Path, tmp_path: Path) -> Callable[..., Path]:
             writer = ArchiveWriter(stream)
             for s in frame.archive.sections:
                 payload, raw_size = change(s.kind, frame.archive.read(s), s.raw_size)
-                writer.add(s.kind, payload, raw_size=raw_size, codec=s.codec, grid=s.grid)
+                writer.add(s.kind, payload, raw_size=raw_size, codec=s.codec, version=s.version, grid=s.grid)
             writer.close()
         return path
 

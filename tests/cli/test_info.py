@@ -108,3 +108,12 @@ def test_an_archive_says_how_much_smaller_it_is(run, sample, tmp_path):
     run("compress", sample, "-o", "a.neuralvdb")
     ratio = sample.stat().st_size / (tmp_path / "a.neuralvdb").stat().st_size
     assert f"3 grids, from 1.03 MB ({ratio:.2f}x)" in run("info", "a.neuralvdb").stdout
+
+
+def test_equal_grids_take_the_bytes_of_one(run, run_json, data):
+    """A Blender cache of grey smoke holds its colour three times."""
+    run("compress", data / "sequence-blender-24grids/fluid_data_0002.vdb", "-o", "a.neuralvdb", "--rel-error", "1%")
+    (result,) = run_json("info", "a.neuralvdb")["results"]
+    taken = {grid["name"]: sum(grid["bytes"].values()) for grid in result["grids"]}
+    assert taken["color_r"] > 1000 and taken["color_g"] == taken["color_b"] == 0
+    assert sum(taken.values()) + result["overhead"] == result["size"]

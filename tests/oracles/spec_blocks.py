@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import functools
+import runpy
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
+import xxhash
 import zstandard
 from pcodec import standalone
 
@@ -60,8 +64,8 @@ class Cursor:
         require(size == count * kind.itemsize, "a stream of another size")
         if codec == 3:
             return pcodec(stored, kind, count)
-        plain = stored if codec == 0 else unzstd(stored, size)
-        require(codec in (0, 1, 2) and len(plain) == size, "a stream of an unknown codec or size")
+        plain = stored if codec == 0 else unzstd(stored, size, words() if codec == 4 else None)
+        require(codec in (0, 1, 2, 4) and len(plain) == size, "a stream of an unknown codec or size")
         if codec == 2:
             plain = bytes(plain[plane * count + i] for i in range(count) for plane in range(kind.itemsize))
         return np.frombuffer(plain, kind)
@@ -80,9 +84,16 @@ class Cursor:
         require(self.at == len(self.data), "bytes are left over")
 
 
-def unzstd(data: bytes, size: int) -> bytes:
+def unzstd(data: bytes, size: int, dictionary: zstandard.ZstdCompressionDict | None = None) -> bytes:
     require(zstandard.frame_content_size(data) == size, "a zstd frame that states another size")
-    return zstandard.ZstdDecompressor().decompress(data)
+    return zstandard.ZstdDecompressor(dict_data=dictionary).decompress(data)
+
+
+def words() -> zstandard.ZstdCompressionDict:
+    """The dictionary of codec 4, which is data of the package."""
+    content = runpy.run_path(str(Path(find_spec("neuralvdb").origin).parent / "archive/words.py"))["WORDS"]
+    require(xxhash.xxh3_128_hexdigest(content) == "8971f43589062b2a3419882e01f19c0b", "other words")
+    return zstandard.ZstdCompressionDict(content, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
 
 
 def pcodec(data: bytes, dtype: np.dtype, count: int) -> np.ndarray:

@@ -17,6 +17,7 @@ from spec_topology import read_box, read_masks
 MAGIC = b"\x89neuralvdb\r\n\x1a\n"
 FRAME_SECTION = 0xFFFFFFFF
 KNOWN = {(kind, 0, 1) for kind in ("FRAM", "TOPO", "VALS", "BLOB")} | {("TOPO", codec, 1) for codec in (1, 2, 3)}
+KNOWN |= {("FRAM", 0, 2)}
 TREE, SERIAL, RAW, INSTANCE = range(4)
 COMPONENTS = {  # grid type -> (bytes of a component, components)
     "Tree_float_5_4_3": (4, 1),
@@ -87,17 +88,22 @@ def read_sections(data: bytes) -> list[Section]:
     require(total == len(data) and index_at + index_size == total and count <= 1 << 20, "sizes of the header")
     index = data[index_at:]
     require(checksum == xxhash.xxh3_64_intdigest(data[:44] + index), "checksum of the header")
-    entries, offset, sections = unzstd(index, 48 * count), 52, []
+    entries, free, sections, places = unzstd(index, 48 * count), 52, [], {}
     for i in range(count):
         kind, flags, zero, codec, version, also_zero, frame, grid, part, size, raw_size, checksum = struct.unpack_from(
             "<4sBBHHHIIIQQQ", entries, 48 * i
         )
         require(zero == also_zero == 0, "a field that should be 0")
+        if flags & 2:
+            require((size, checksum) in places, f"section {i} shares the bytes of none before it")
+            offset = places[size, checksum]
+        else:
+            offset, free = free, free + size
+            places.setdefault((size, checksum), offset)
         payload = data[offset : offset + size]
         require(xxhash.xxh3_64_intdigest(payload) == checksum, f"checksum of section {i}")
         sections.append(Section(kind.decode(), bool(flags & 1), codec, version, frame, grid, part, raw_size, payload))
-        offset += size
-    require(offset == index_at, "the sections do not end where the index begins")
+    require(free == index_at, "the sections do not end where the index begins")
     return sections
 
 

@@ -144,7 +144,7 @@ def forge(tmp_path: Path) -> Callable[..., Path]:
             writer = ArchiveWriter(stream)
             for section in frame.archive.sections:
                 for s, payload in change(section, frame.archive.read(section)):
-                    place = {"codec": s.codec, "grid": s.grid, "part": s.part}
+                    place = {"codec": s.codec, "version": s.version, "grid": s.grid, "part": s.part}
                     writer.add(s.kind, payload, raw_size=s.raw_size, **place)
             writer.close()
         return path

@@ -62,7 +62,9 @@ def test_a_base_that_is_missing_is_damage(archive, tmp_path, left_out):
         writer = ArchiveWriter(stream)
         for s in frame.archive.sections:
             if (s.kind, s.grid) != ("TOPO", left_out):
-                writer.add(s.kind, frame.archive.read(s), raw_size=s.raw_size, codec=s.codec, grid=s.grid)
+                writer.add(
+                    s.kind, frame.archive.read(s), raw_size=s.raw_size, codec=s.codec, version=s.version, grid=s.grid
+                )
         writer.close()
     with FrameReader(path) as frame, pytest.raises(DamagedFile, match=r"builds on|is missing"):
         frame.read(2)
