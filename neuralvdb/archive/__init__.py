@@ -2,7 +2,7 @@
 
 from neuralvdb.archive.container import ENTRY_SIZE, NO_GRID, ArchiveReader, ArchiveWriter, Section
 from neuralvdb.archive.fields import FieldReader, FieldWriter
-from neuralvdb.archive.streams import put_array, put_table, take_array
+from neuralvdb.archive.streams import put_array, put_table, take_array, take_table
 
 __all__ = [
     "ENTRY_SIZE",
@@ -15,4 +15,5 @@ __all__ = [
     "put_array",
     "put_table",
     "take_array",
+    "take_table",
 ]

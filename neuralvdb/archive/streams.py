@@ -2,7 +2,7 @@
 
 A stream is: codec (u8), raw length (varint), stored length (varint), bytes. Codecs: 0 as it is, 1 zstd,
 2 zstd of the array's byte planes (all first bytes, then all second ones, ...), 3 pcodec, 4 zstd that knows the words of
-.vdb files (words.py), for tables of frames. Measured against blosc2 and others in data/results/lossless_codecs.md.
+.vdb files (words.py), for tables. Measured against blosc2 and others in data/results/lossless_codecs.md.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def put_array(out: FieldWriter, array: np.ndarray) -> None:
 
 
 def put_table(out: FieldWriter, table: bytes) -> None:
-    """Appends a stream of bytes that hold words of .vdb files."""
+    """Appends a stream of bytes such as words.py has."""
     _put(out, np.frombuffer(table, np.uint8), StreamCodec.WORDS)
 
 
@@ -58,6 +58,19 @@ def take_array(source: FieldReader, dtype: np.dtype, count: int) -> np.ndarray:
     size = source.take_varint()
     if size != count * dtype.itemsize:
         raise source.damaged(f"a stream holds {size} bytes where {count} values of {dtype} belong")
+    return _taken(source, codec, dtype, count)
+
+
+def take_table(source: FieldReader, most: int) -> bytes:
+    """The bytes that put_table() wrote. Raises DamagedFile, before taking memory, where there are more than `most`."""
+    codec = source.take("u8")
+    size = source.take_varint()
+    if size > most:
+        raise source.damaged(f"a table of {size} bytes is declared")
+    return _taken(source, codec, np.dtype(np.uint8), size).tobytes()
+
+
+def _taken(source: FieldReader, codec: int, dtype: np.dtype, count: int) -> np.ndarray:
     data = source.take_bytes()
     if codec not in _DECODERS:
         raise source.damaged(f"stream codec {codec} does not exist")
@@ -94,11 +107,10 @@ def _encode(codec: StreamCodec, array: np.ndarray) -> bytes:
         return array.tobytes()
     if codec is StreamCodec.PCODEC:
         return standalone.simple_compress(array, ChunkConfig())
-    if codec is StreamCodec.WORDS:
-        return zstandard.ZstdCompressor(level=_MASK_LEVEL, dict_data=_WORDS).compress(array.data)
-    raw = array if codec is StreamCodec.ZSTD else _planes(array)
+    raw = _planes(array) if codec is StreamCodec.PLANES else array
     level = _MASK_LEVEL if array.itemsize == 1 and array.nbytes <= _MASK_SIZE else _LEVEL
-    return zstandard.ZstdCompressor(level=level).compress(raw.data)
+    words = _WORDS if codec is StreamCodec.WORDS else None
+    return zstandard.ZstdCompressor(level=level, dict_data=words).compress(raw.data)
 
 
 def _planes(array: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
-"""Words of .vdb files in the order in which tables of frames have them: a dictionary for zstd (stream codec 4).
+"""What tables of frames and of values are likely to hold: a dictionary for zstd (stream codec 4).
 
-What a table is likely to repeat at length comes last. The bytes are part of the format (SPEC.md): never to be changed.
+Of frames, words of .vdb files in their order; of values, those of a fog volume and of velocities without tiles. What is
+likely to be repeated at length comes last. The bytes are part of the format (SPEC.md): never to be changed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,13 @@ _CLASSES = "unknown", "staggered", "level set", "fog volume"
 _VECTORS = "contravariant relative", "contravariant absolute", "covariant", "covariant normalize", "invariant"
 _COMPRESSIONS = "none", "zip", "active values", "zip + active values", "blosc", "blosc + active values"
 _MAPS = "TranslationMap", "AffineMap", "ScaleMap", "ScaleTranslateMap", "UniformScaleMap", "UniformScaleTranslateMap"
+# Tables of values without their first 51 bytes, zeros left out: "+n" stands for n of them.
+_VALUES = (
+    "01401128b52ffd204045 +2 10 +2 01 +1 93 +1 16 +2 0202 +3 0202 +3 0202 +13 0101 +45 0101 +44 011a1128b52ffd201a45 +2"
+    " 10 +2 01 +1 20c002 +33",
+    "01401228b52ffd20404d +2 18c0 +2 01 +1 92c010 +2 0202 +7 0101 +21 0101 +20 01221128b52ffd202245 +2 10 +2 01 +1"
+    " 38c002 +15",
+)
 _BOX, _COUNT = struct.pack("<3i", 0, 0, 0), struct.pack("<q", 1 << 16)
 
 
@@ -47,8 +55,14 @@ def _grid(name: str, kind: str, compression: str, extra: bool, transform: str) -
     return b"".join(parts)
 
 
+def _unpacked(text: str) -> bytes:
+    parts = text.split()
+    return b"".join(bytes(int(part)) if part[0] == "+" else bytes.fromhex(part) for part in parts)
+
+
 WORDS = b"".join(
     [
+        *(_unpacked(text) for text in _VALUES),
         *(_text("name", name) for name in _NAMES.split()),
         *(_text("vector_type", value) for value in _VECTORS),
         *(_text("class", value) for value in _CLASSES),

@@ -30,7 +30,7 @@ from neuralvdb.values.promise import head_of as head_of_values
 from neuralvdb.volume import Storage, Tree, VdbReader, VolumeGrid
 
 Progress = Callable[[int], None]
-_VERSIONS = {"FRAM": 2, "TILE": 2}  # of sections, where they are not 1
+_VERSIONS = {("FRAM", 0): 2, ("VALS", 1): 2, ("TILE", 0): 2}  # of kinds and codecs, where they are not 1
 _FITTED = 2.0  # times the bytes that every bit takes: more than fitting makes up for
 
 
@@ -76,7 +76,7 @@ def encode_frame(
     families: set[str] = set()
     for index, coded in enumerate(_encoded(source, selected, settings, library, devices)):
         for kind, part, codec, payload, raw_size in coded.sections:
-            version = _VERSIONS.get(kind, 1)
+            version = _VERSIONS.get((kind, codec), 1)
             writer.add(
                 kind, payload, raw_size=raw_size, codec=codec, version=version, frame=frame, grid=index, part=part
             )
@@ -86,7 +86,7 @@ def encode_frame(
     if settings.embed_priors and families:
         put_library(writer, library.only(families))
     payload, raw_size = table.pack()
-    writer.add("FRAM", payload, raw_size=raw_size, version=_VERSIONS["FRAM"], frame=frame)
+    writer.add("FRAM", payload, raw_size=raw_size, version=_VERSIONS["FRAM", 0], frame=frame)
     return table
 
 

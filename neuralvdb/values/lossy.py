@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from neuralvdb.archive import FieldWriter
+from neuralvdb.archive import FieldWriter, put_table
 from neuralvdb.archive.rans import Tables
 from neuralvdb.values import exceptions, tiles
 from neuralvdb.values.lattice import domain, levels, mean, priors, sample, tables
@@ -57,9 +57,10 @@ def encode(
         encoder = _Encoder(tree, _Coder(promise, nets, library.freq, watch, options))
     values, counts = encoder.encode()
     rows = tables.chosen(counts, promise.family, library.freq)
-    out = FieldWriter()
-    put_head(out, promise, rows, library, refinement)
-    put_shell(out, tree)
+    table, out = FieldWriter(), FieldWriter()
+    put_head(table, promise, rows, library, refinement)
+    put_shell(table, tree)
+    put_table(out, table.getvalue())
     leaf = Level(None, tree.leaf.active, values.reshape(tree.leaf.values.shape))
     decoded = Tree(tree.root, tree.upper, tree.lower, leaf)
     return out.getvalue(), encoder.sections(tables.tables_of(rows, library.freq)), decoded

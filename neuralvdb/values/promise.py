@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
+from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array, take_table
 from neuralvdb.values.lattice import mean, priors, tables
 from neuralvdb.values.lattice.compand import knee_of
 from neuralvdb.values.lattice.domain import Lattice
@@ -19,6 +19,7 @@ from neuralvdb.values.lattice.refinement import put as put_refinement
 from neuralvdb.values.lattice.steps import UNITS_PER_ERROR
 
 _LESS = 1 - 2.0**-13  # of a bound is used, so that values half way between two that are decoded keep to it when rounded
+_MAX_TABLE = 1 << 28  # bytes
 _NUMBERS = struct.Struct("<5d")  # bound, ratio, step, knee, psnr
 
 
@@ -124,4 +125,12 @@ def take_head(source: FieldReader) -> Head:
 
 def head_of(payload: bytes, where: str) -> Head:
     """The head of a payload. Raises DamagedFile."""
-    return take_head(FieldReader(payload, where))
+    return take_head(opened(payload, where))
+
+
+def opened(payload: bytes, where: str) -> FieldReader:
+    """What a payload holds. Raises DamagedFile."""
+    outer = FieldReader(payload, where)
+    table = take_table(outer, _MAX_TABLE)
+    outer.finish()
+    return FieldReader(table, where)

@@ -67,7 +67,7 @@ CHANGES = {
     "exceptions too short": resized(0, -1),
     "part number of another kind": lambda s, p: [(replace(s, part=1) if s.kind == "TOPO" else s, p)],
     "values without domains": lambda s, p: [(s, p)] if s.kind != "TILE" else [],
-    "lossless values with domains": lambda s, p: [(replace(s, codec=0) if s.kind == "VALS" else s, p)],
+    "lossless values with domains": lambda s, p: [(replace(s, codec=0, version=1) if s.kind == "VALS" else s, p)],
     "domains of no grid": lambda s, p: [(s, p)] + ([(replace(s, grid=1), p)] if s.kind == "TILE" else []),
 }
 

@@ -8,7 +8,6 @@ import pytest
 
 import neuralvdb
 from neuralvdb import Settings
-from neuralvdb.archive import FieldReader
 from neuralvdb.codec.decode import FrameReader
 from neuralvdb.errors import DamagedFile, Unsupported
 from neuralvdb.settings import Bound, Box
@@ -16,7 +15,7 @@ from neuralvdb.topology import Topology
 from neuralvdb.values import lossless, lossy
 from neuralvdb.values.lattice import domain, mean, priors, tables
 from neuralvdb.values.lattice.predict import MeanPredictor
-from neuralvdb.values.promise import take_head
+from neuralvdb.values.promise import head_of
 from neuralvdb.values.reader import Reader
 from neuralvdb.values.tiles import TileReader
 from neuralvdb.volume import Storage, VdbReader, from_dense, write_vdb
@@ -98,7 +97,7 @@ def test_a_mean_lattice_gives_its_own_floors(rod, lod, knee):
     reader = Reader(*place)
     values, active = reader.cells(lod)
     lattice, predictor = reader.promise.lattice, MeanPredictor(priors.load("fog-mean").networks)
-    rows = take_head(FieldReader(payload, "test")).rows
+    rows = head_of(payload, "test").rows
     row_tables = tables.tables_of(rows, priors.shipped().freq)
     for number, part in enumerate(domain.domains(tree)):
         floors = mean.blank(reader.tree, part, 0, lattice)
