@@ -11,7 +11,7 @@ from typing import BinaryIO
 import xxhash
 import zstandard
 
-from neuralvdb.archive.streams import zstd_decompress
+from neuralvdb.archive.streams import KNOWN, zstd_decompress
 from neuralvdb.errors import DamagedFile, InputError, OutputError, Unsupported
 
 MAGIC = b"\x89neuralvdb\r\n\x1a\n"
@@ -103,7 +103,7 @@ class ArchiveWriter:
             )
             for s in self.sections
         )
-        index = zstandard.ZstdCompressor(level=_INDEX_LEVEL).compress(entries)
+        index = zstandard.ZstdCompressor(level=_INDEX_LEVEL, dict_data=KNOWN).compress(entries)
         self._write(index)
         total = self._end + len(index)
         head = _HEADER.pack(MAGIC, MAJOR, MINOR, 0, len(self.sections), len(index), self._end, total)
@@ -185,7 +185,7 @@ class ArchiveReader:
         if count > _MAX_SECTIONS:
             raise self._damaged(f"it declares {count} sections")
         try:
-            entries = zstd_decompress(index, count * ENTRY_SIZE)
+            entries = zstd_decompress(index, count * ENTRY_SIZE, KNOWN)
         except ValueError as error:
             raise self._damaged(f"its index does not decompress ({error})") from error
         return self._unpack_index(entries, index_at)

@@ -20,7 +20,7 @@ from neuralvdb.archive.words import WORDS
 SAMPLE = 1 << 14  # values; longer streams choose their codec on a piece of this length from their middle
 _LEVEL = 9
 _MASK_LEVEL, _MASK_SIZE = 19, 1 << 20  # for arrays of bytes up to this size
-_WORDS = zstandard.ZstdCompressionDict(WORDS, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+KNOWN = zstandard.ZstdCompressionDict(WORDS, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
 
 
 class StreamCodec(IntEnum):
@@ -80,13 +80,13 @@ def _taken(source: FieldReader, codec: int, dtype: np.dtype, count: int) -> np.n
         raise source.damaged(f"a stream does not decompress ({error})") from error
 
 
-def zstd_decompress(data: bytes | memoryview, size: int, words: zstandard.ZstdCompressionDict | None = None) -> bytes:
+def zstd_decompress(data: bytes | memoryview, size: int, known: zstandard.ZstdCompressionDict | None = None) -> bytes:
     """Exactly `size` bytes. Raises ValueError, before taking memory, where the frame declares any other size."""
     try:
         declared = zstandard.frame_content_size(data)
         if declared != size:
             raise ValueError(f"{declared} bytes are declared instead of {size}")
-        return zstandard.ZstdDecompressor(dict_data=words).decompress(data, allow_extra_data=False)
+        return zstandard.ZstdDecompressor(dict_data=known).decompress(data, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise ValueError(str(error)) from error
 
@@ -109,8 +109,8 @@ def _encode(codec: StreamCodec, array: np.ndarray) -> bytes:
         return standalone.simple_compress(array, ChunkConfig())
     raw = _planes(array) if codec is StreamCodec.PLANES else array
     level = _MASK_LEVEL if array.itemsize == 1 and array.nbytes <= _MASK_SIZE else _LEVEL
-    words = _WORDS if codec is StreamCodec.WORDS else None
-    return zstandard.ZstdCompressor(level=level, dict_data=words).compress(raw.data)
+    known = KNOWN if codec is StreamCodec.WORDS else None
+    return zstandard.ZstdCompressor(level=level, dict_data=known).compress(raw.data)
 
 
 def _planes(array: np.ndarray) -> np.ndarray:
@@ -133,7 +133,7 @@ def _decode_planes(data: memoryview, dtype: np.dtype, count: int) -> np.ndarray:
 
 
 def _decode_words(data: memoryview, dtype: np.dtype, count: int) -> np.ndarray:
-    return np.frombuffer(zstd_decompress(data, count * dtype.itemsize, _WORDS), dtype, count)
+    return np.frombuffer(zstd_decompress(data, count * dtype.itemsize, KNOWN), dtype, count)
 
 
 def _decode_pcodec(data: memoryview, dtype: np.dtype, count: int) -> np.ndarray:

@@ -1,7 +1,8 @@
-"""What tables of frames and of values are likely to hold: a dictionary for zstd (stream codec 4).
+"""What indexes, tables of frames and tables of values are likely to hold: a dictionary for zstd.
 
-Of frames, words of .vdb files in their order; of values, those of a fog volume and of velocities without tiles. What is
-likely to be repeated at length comes last. The bytes are part of the format (SPEC.md): never to be changed.
+Of indexes, sections of three grids; of values, those of a fog volume and of velocities without tiles; of frames, words
+of .vdb files in their order. What is likely to be repeated at length comes last. The bytes are part of the format
+(SPEC.md): never to be changed.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ _VALUES = (
     "01401228b52ffd20404d +2 18c0 +2 01 +1 92c010 +2 0202 +7 0101 +21 0101 +20 01221128b52ffd202245 +2 10 +2 01 +1"
     " 38c002 +15",
 )
+# Kinds and codecs of sections, and their versions.
+_SECTIONS = {("TOPO", 3): 1, ("VALS", 0): 1, ("TOPO", 2): 1, ("TOPO", 1): 1, ("VALS", 1): 2, ("TILE", 0): 2}
 _BOX, _COUNT = struct.pack("<3i", 0, 0, 0), struct.pack("<q", 1 << 16)
 
 
@@ -55,6 +58,11 @@ def _grid(name: str, kind: str, compression: str, extra: bool, transform: str) -
     return b"".join(parts)
 
 
+def _section(kind: str, codec: int, version: int, grid: int, part: int = 0) -> bytes:
+    """An entry of an index, sizes and checksum left out."""
+    return struct.pack("<4sBBHHHIIIQQQ", kind.encode(), 1, 0, codec, version, 0, 0, grid, part, 0, 0, 0)
+
+
 def _unpacked(text: str) -> bytes:
     parts = text.split()
     return b"".join(bytes(int(part)) if part[0] == "+" else bytes.fromhex(part) for part in parts)
@@ -63,6 +71,9 @@ def _unpacked(text: str) -> bytes:
 WORDS = b"".join(
     [
         *(_unpacked(text) for text in _VALUES),
+        *(_section(*which, _SECTIONS[which], grid) for grid in (2, 1, 0) for which in _SECTIONS),
+        *(_section("TILE", 0, 2, 0, part) for part in (1, 2, 3)),
+        _section("FRAM", 0, 2, 0xFFFFFFFF),
         *(_text("name", name) for name in _NAMES.split()),
         *(_text("vector_type", value) for value in _VECTORS),
         *(_text("class", value) for value in _CLASSES),

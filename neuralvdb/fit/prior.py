@@ -119,7 +119,7 @@ def train_prior(
     """A prior for "sample" or "mean" lattices fitted to `fields`.
 
     companded: share of the lattices that are; pruned: share of the other trees that are seen as pruned ones are coded;
-    steps: of each network in the last round, half of it before; linear: where they are given, the networks have no
+    steps: of each network in a round, half of it in the first; linear: where they are given, the networks have no
     hidden layers, and the prior these tables; device: as in train(). In `folder` finished networks are kept, and those
     that are there are not trained again. `progress` is told of each network, and the bits an example took at each step.
     Raises OutOfMemory.
@@ -145,7 +145,7 @@ def train_prior(
             )
             for key, examples in _examples(fields, task, draw, draws, networks, rng).items()
         }
-        times = steps if turn == rounds - 1 else steps // 2
+        times = steps if turn else steps // 2
         for key, name, model, bits in _trained(
             jobs, turn, folder, partial(train, steps=times, seed=seed, device=device)
         ):

@@ -92,7 +92,7 @@ def unzstd(data: bytes, size: int, dictionary: zstandard.ZstdCompressionDict | N
 def words() -> zstandard.ZstdCompressionDict:
     """The dictionary of codec 4, which is data of the package."""
     content = runpy.run_path(str(Path(find_spec("neuralvdb").origin).parent / "archive/words.py"))["WORDS"]
-    require(xxhash.xxh3_128_hexdigest(content) == "fcf3e96838d80c86e490e6e8ec53b721", "other words")
+    require(xxhash.xxh3_128_hexdigest(content) == "79e8ffdd1d77e61daffb27587db272c9", "other words")
     return zstandard.ZstdCompressionDict(content, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import xxhash
-from spec_blocks import Cursor, require, unzstd, widened  # noqa: F401 - widened is for tests
+from spec_blocks import Cursor, require, unzstd, widened, words  # noqa: F401 - widened is for tests
 from spec_topology import read_box, read_masks
 
 MAGIC = b"\x89neuralvdb\r\n\x1a\n"
@@ -88,7 +88,7 @@ def read_sections(data: bytes) -> list[Section]:
     require(total == len(data) and index_at + index_size == total and count <= 1 << 20, "sizes of the header")
     index = data[index_at:]
     require(checksum == xxhash.xxh3_64_intdigest(data[:44] + index), "checksum of the header")
-    entries, free, sections, places = unzstd(index, 48 * count), 52, [], {}
+    entries, free, sections, places = unzstd(index, 48 * count, words()), 52, [], {}
     for i in range(count):
         kind, flags, zero, codec, version, also_zero, frame, grid, part, size, raw_size, checksum = struct.unpack_from(
             "<4sBBHHHIIIQQQ", entries, 48 * i
