@@ -64,13 +64,12 @@ def main() -> None:
         without = recipe["fast"]["without"] if args.fast else []
         paths += [args.generated / name for name in recipe["generated"][task["generated"]] if name not in without]
         fields = [f for f in fields_of(paths, task["fields"]) if f.name not in task["without"]]
-        settings = {name: task[name] for name in ("companded", "pruned", "steps")}
-        settings |= {name: recipe[name] for name in ("rounds", "seed")}
+        settings = {name: task[name] for name in ("companded", "pruned", "steps", "rounds")} | {"seed": recipe["seed"]}
         if args.fast:
-            settings |= {"steps": recipe["fast"]["steps"], "linear": full[family].tables}
+            settings |= {name: recipe["fast"][name] for name in ("steps", "rounds")} | {"linear": full[family].tables}
         folder = args.work / (f"fast.{family}" if args.fast else family)
         folder.mkdir(parents=True, exist_ok=True)
-        with tqdm(total=NETWORKS * recipe["rounds"], desc=family, unit="network") as bar:
+        with tqdm(total=NETWORKS * settings["rounds"], desc=family, unit="network") as bar:
 
             def done(name: str, bits: np.ndarray, family: str = family, bar: tqdm = bar) -> None:
                 curves.setdefault(f"{family}, {name.partition(',')[0]}", []).append(bits)

@@ -59,7 +59,7 @@ class Bricks:
         self.around = [Around(self._offset(f"{k}.neighbours", k), self.tiled(f"{k}.edges")) for k in range(4)]
         self.targets = [self._listed(f"{k}.targets.{p}", k) for k in range(4) for p in range(6)]
         self.root = self._listed("4.targets.0", 4)
-        self.slots = self.arrays["slots"]
+        self.slots, self._payloads = self.arrays["slots"], self.arrays["payloads"].tolist()
         self._networks: dict[tuple[int, int, int], Packed] = {}
         for key in [(k, *a) for k in range(3) for a in PASSES]:
             self._networks[key] = Packed(*(self.arrays[f"{key}.{name}"] for name in Packed.__dataclass_fields__))
@@ -100,9 +100,10 @@ class Bricks:
                 place = values[k], self.active[k], self.around[k], targets, Stencil(axis, phase), net, STEPS[k]
                 code(k, targets, starts, *predict(*place, implementation=implementation))
 
-    def check(self, implementation: str = "auto") -> None:
-        """Ends the program where what is decoded is not what the CPU decoded."""
-        found = self.decoded(implementation).view(self.copies, -1, 512)[:, : len(self.expected)]
+    def check(self, implementation: str = "auto", decoded: torch.Tensor | None = None) -> None:
+        """Ends the program where what is decoded, here if it is not given, is not what the CPU decoded."""
+        values = self.decoded(implementation) if decoded is None else decoded
+        found = values.view(self.copies, -1, 512)[:, : len(self.expected)]
         if not torch.equal(found, self.expected.expand_as(found)):
             raise SystemExit(f"wrong values from {implementation}: no figures")
 
@@ -123,7 +124,7 @@ class Bricks:
         """Of each octave; payloads that go on are the same objects."""
         made: dict[int, tuple[Segments, RawBits]] = {}
         found = []
-        for payload in self.arrays["payloads"].tolist():
+        for payload in self._payloads:
             if payload not in made:
                 own = {name: self.tiled(f"p{payload}.{name}") for name in ("number", "count", "lanes", "states")}
                 own |= {name: self.tiled(f"p{payload}.{name}").clone() for name in ("at", "end", "seen")}
@@ -269,6 +270,17 @@ def seconds(job: Callable[[], object], runs: int = 5) -> float:
     return min(times[2:])
 
 
+def graph_seconds(bricks: Bricks) -> float:
+    """Of decoding by a CUDA graph of all launches, recorded first. Ends the program where values differ."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        values = bricks.decoded()
+    values.zero_()
+    took = seconds(graph.replay)
+    bricks.check(decoded=values)
+    return took
+
+
 def figures(path: Path, device: str) -> list[str]:
     """Lines of the report: predict, the steps of encoding, then whole decodes and encodes of more and more voxels."""
     name = torch.cuda.get_device_name(device)
@@ -293,17 +305,26 @@ def figures(path: Path, device: str) -> list[str]:
     encoder.check()
     lines += [f"encode, {line}" for line in encoder.figures(seconds)]
     del encoder
-    heads = ("active voxels", "copies", "decode, ms", "M voxels/s", "encode, ms", "M voxels/s")
-    lines += ["", f"| {' | '.join(heads)} |", "| ---: | ---: | ---: | ---: | ---: | ---: |"]
+    heads = (
+        "active voxels",
+        "copies",
+        "decode, ms",
+        "M voxels/s",
+        "by a graph, ms",
+        "M voxels/s",
+        "encode, ms",
+        "M voxels/s",
+    )
+    lines += ["", f"| {' | '.join(heads)} |", "|" + " ---: |" * len(heads)]
     for millions in MILLIONS:
         try:
             bricks = Bricks(path, device, max(1, millions * 1_000_000 // one.voxels))
             encoder = Encoder(bricks)
             bricks.check()
             encoder.check()
-            times = [seconds(job) for job in (bricks.decoded, encoder.encoded)]
+            times = [seconds(bricks.decoded), graph_seconds(bricks), seconds(encoder.encoded)]
         except torch.OutOfMemoryError:
-            lines.append(f"| {millions} M | out of memory | | | | |")
+            lines.append(f"| {millions} M | out of memory |" + " |" * (len(heads) - 2))
             torch.cuda.empty_cache()
             continue
         cells = " | ".join(f"{took * 1e3:.2f} | {bricks.voxels / took / 1e6:,.0f}" for took in times)

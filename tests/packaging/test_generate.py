@@ -16,11 +16,12 @@ pytestmark = pytest.mark.skipif(find_spec("torch") is None, reason="torch is abs
 
 SOLIDS = ["knot", "vessel", "gear", "machined", "blocks", "drops", "sponge", "julia", "terrain", "eroded", "broken"]
 KINDS = {
-    "smoke": (("--resolution", "24", "--frames", "2"), {"smoke_0001.vdb", "smoke_0002.vdb"}),
+    "smoke": (("--resolution", "24", "--frames", "2", "--thin"), {"smoke_0001.vdb", "smoke_0002.vdb"}),
     "fire": (("--resolution", "24", "--frames", "2", "--sharp"), {"fire_0001.vdb", "fire_0002.vdb"}),
     "blast": (("--resolution", "24", "--frames", "2"), {"blast_0001.vdb", "blast_0002.vdb"}),
     "dust": (("--resolution", "24", "--frames", "1", "--padding", "0", "--threshold", "0.03"), {"dust_0001.vdb"}),
     "cloud": (("--resolution", "32"), {"cloud.vdb"}),
+    "storm": (("--resolution", "32"), {"storm.vdb"}),
     "levelset": (("--resolution", "32"), {"levelset.vdb"}),
     "shapes": (("--resolution", "24", "--half"), {f"shapes_{name}.vdb" for name in SOLIDS}),
     "filled": (("--resolution", "24", "--sharp"), {f"filled_{name}.vdb" for name in SOLIDS}),
@@ -32,6 +33,7 @@ GRIDS = {
     "blast": ["density", "temperature", "flame", "velocity"],
     "dust": ["density", "velocity"],
     "cloud": ["density"],
+    "storm": ["density"],
     "levelset": ["surface"],
     "shapes": ["surface"],
     "filled": ["density"],
