@@ -43,7 +43,8 @@ def mine(tmp_path) -> Path:
 def fog(tmp_path_factory) -> Path:
     """A .vdb file of a small fog."""
     x, y, z = np.indices((40, 40, 40)) / 9
-    values = (2 + np.sin(x) * np.cos(y) + np.sin(z)).astype(np.float32)
+    noise = np.random.default_rng(0).normal(size=x.shape) / 20
+    values = (2 + np.sin(x) * np.cos(y) + np.sin(z) + noise).astype(np.float32)
     path = tmp_path_factory.mktemp("fog") / "fog.vdb"
     write_vdb(path, [from_dense(values, name="density", active=values > 1)])
     return path

@@ -198,7 +198,7 @@ def test_refinement_pays_on_what_no_network_knows(settings):
 def test_all_layers_can_change(monkeypatch):
     grid, seen = odd(), []
     monkeypatch.setattr(lossy, "encode", lambda *a, real=lossy.encode, **k: seen.append(k) or real(*a, **k))
-    monkeypatch.setattr(choices, "EFFORTS", (None, Effort(3, 3000, 1, 1, 60)))
+    monkeypatch.setattr(choices, "EFFORTS", (None, Effort(3, 6000, 1, 1, 120)))
     encode_values(grid, Settings(threads=1, effort=1, bounds=RELATIVE))
     groups = {group for change in seen[-1]["refinement"].values() for group in change.steps}
     assert groups == set(GROUPS)
