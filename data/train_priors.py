@@ -35,9 +35,10 @@ def plot(curves: dict[str, list[np.ndarray]], path: Path) -> None:
     figure, axes = pyplot.subplots(figsize=(8, 4))
     for name, bits in curves.items():
         mean = np.mean(bits, axis=0)
-        axes.plot(np.arange(0, len(mean), SMOOTH), mean.reshape(-1, SMOOTH).mean(1), label=name)
-    axes.set(xlabel="steps", ylabel="bits an example", yscale="log")
-    axes.legend()
+        points = len(mean) // SMOOTH
+        axes.plot(SMOOTH * np.arange(points), mean[: SMOOTH * points].reshape(-1, SMOOTH).mean(1), label=name)
+    axes.set(xlabel="steps of a round", ylabel="bits an example")
+    axes.legend(fontsize="small", ncols=2)
     figure.savefig(path, dpi=100, bbox_inches="tight")
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pcodec import ChunkConfig, standalone
 
-from neuralvdb.archive import FieldReader, FieldWriter, put_array, put_table, take_array
+from neuralvdb.archive import FieldReader, FieldWriter, put_array, put_table, take_array, take_table
 from neuralvdb.archive.streams import StreamCodec
 from neuralvdb.archive.words import WORDS
 from neuralvdb.errors import DamagedFile
@@ -159,6 +159,12 @@ def test_pcodec_garbage_is_refused():
 def test_an_unknown_codec_is_refused():
     with pytest.raises(DamagedFile, match="stream codec 5 does not exist"):
         take(stream(5, 4, b"abcd"), "u1", 4)
+
+
+def test_a_table_of_more_than_may_be_is_refused():
+    source = FieldReader(stream(StreamCodec.WORDS, HUGE, b"abc"), "here")
+    with pytest.raises(DamagedFile, match=f"a table of {HUGE} bytes is declared"):
+        take_table(source, 1 << 28)
 
 
 def test_too_few_stored_bytes_are_refused():
