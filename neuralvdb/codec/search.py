@@ -12,6 +12,7 @@ from neuralvdb.values.lattice.priors import Library
 from neuralvdb.values.promise import Promise
 from neuralvdb.volume.grid import Tree, unpack
 
+_FEW, _MANY = 64, 256  # leaves that networks are tried on
 _OTHERS = 1 / 0.9  # what bytes of other families than the one a grid's kind has count: a sample is not the grid
 _CLOSE = 0.1  # dB above a PSNR asked for that end the search
 _TRIES = 10
@@ -21,7 +22,7 @@ Coded = tuple[bytes, dict[int, bytes], Tree]  # what lossy.encode() gives
 
 def networks_of(tree: Tree, promise: Promise, libraries: list[Library]) -> tuple[Promise, Library]:
     """The promise with the family, and the library, whose networks code a sample of the tree in the fewest bits;
-    other families than the promise's own must be better by a tenth."""
+    other families than the promise's own must be better by a tenth, and on a larger sample too."""
     families = [promise.family]  # there is one family of mean lattices
     if not promise.step:
         families += [family for family in priors.SAMPLE_FAMILIES if family != promise.family]
@@ -29,10 +30,14 @@ def networks_of(tree: Tree, promise: Promise, libraries: list[Library]) -> tuple
     if len(tried) == 1:
         return tried[0]
 
-    def size(pair: tuple[Promise, Library]) -> float:
-        return lossy.sample_size(tree, *pair) * (1.0 if pair[0].family == promise.family else _OTHERS)
+    def best(leaves: int) -> tuple[Promise, Library]:
+        def size(pair: tuple[Promise, Library]) -> float:
+            return lossy.sample_size(tree, *pair, leaves) * (1.0 if pair[0].family == promise.family else _OTHERS)
 
-    return min(tried, key=size)
+        return min(tried, key=size)
+
+    found = best(_FEW)
+    return found if found[0].family == promise.family else best(_MANY)
 
 
 def to_psnr(tree: Tree, promise: Promise, options: dict[str, object]) -> tuple[Promise, Coded] | None:

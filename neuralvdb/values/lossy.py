@@ -21,8 +21,6 @@ from neuralvdb.values.promise import Promise, put_head
 from neuralvdb.volume import return_memory
 from neuralvdb.volume.grid import LEAF_SLOTS, Level, Tree
 
-_SAMPLE = 64  # leaves that a family is tried on
-
 Domain = tuple[list[list[Record]], bytes]  # records by component and octave, and exceptions
 Watch = Callable[..., Callable]  # (promise, domain, predictor, exact values or true means) -> predictor
 
@@ -66,9 +64,9 @@ def encode(
     return out.getvalue(), encoder.sections(tables.tables_of(rows, library.freq)), decoded
 
 
-def sample_size(tree: Tree, promise: Promise, library: Library) -> int:
-    """Bytes, nearly, that a few neighbouring leaves take: what tells which family of networks suits a tree."""
-    part = domain.sample(tree, _SAMPLE)
+def sample_size(tree: Tree, promise: Promise, library: Library, leaves: int) -> int:
+    """Bytes, nearly, that so many neighbouring leaves take: what tells which family of networks suits a tree."""
+    part = domain.sample(tree, leaves)
     coder = _Coder(promise, library.families[promise.family].networks, library.freq)
     streams = [Record() for _ in range(levels.OCTAVES)]
     for component in range(by_component(tree.leaf).shape[2]):
