@@ -10,7 +10,7 @@ from neuralvdb.errors import UsageError
 from neuralvdb.settings import Bound, Preset, Settings, presets
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.promise import Promise
-from neuralvdb.volume import from_dense
+from neuralvdb.volume import VdbReader, from_dense
 
 
 def hill(size: int = 40, name: str = "density", components: int = 1, **options):
@@ -93,6 +93,13 @@ def test_the_family_is_chosen_by_coding():
     ]
     assert families[0] != "velocity"
     assert families[1] == families[2]
+
+
+def test_a_thin_part_does_not_choose_for_the_whole(data):
+    """The middle leaves of smoke.vdb alone would have those of velocities."""
+    grid = next(iter(VdbReader(data / "openvdb-models/smoke.vdb")))
+    promise = promise_for(grid, Settings(bounds=(Bound(0.03, relative=True),)))
+    assert networks_of(grid.tree, promise, [priors.shipped()])[0].family == "fog"
 
 
 def test_presets_of_ones_own(tmp_path):
