@@ -1,7 +1,7 @@
 """Procedural clouds and a level set with noise on it.
 
 Letters: X, Y, Z voxels per axis, y is up; S spheres. A field is (X, Y, Z) float32; points are (..., 3) float32 in
-voxels, voxel centres at whole numbers. Both shapes live in a box 4 world units wide.
+voxels, voxel centres at whole numbers. All shapes live in a box 4 world units wide.
 """
 
 import torch

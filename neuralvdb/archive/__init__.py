@@ -2,7 +2,7 @@
 
 from neuralvdb.archive.container import ENTRY_SIZE, NO_GRID, ArchiveReader, ArchiveWriter, Section
 from neuralvdb.archive.fields import FieldReader, FieldWriter
-from neuralvdb.archive.streams import put_array, put_table, take_array, take_table
+from neuralvdb.archive.streams import open_table, pack_table, put_array, take_array
 
 __all__ = [
     "ENTRY_SIZE",
@@ -12,8 +12,8 @@ __all__ = [
     "FieldReader",
     "FieldWriter",
     "Section",
+    "open_table",
+    "pack_table",
     "put_array",
-    "put_table",
     "take_array",
-    "take_table",
 ]

@@ -1,8 +1,8 @@
 """Lossless streams: one array each, compressed by whichever library codec makes it smallest.
 
 A stream is: codec (u8), raw length (varint), stored length (varint), bytes. Codecs: 0 as it is, 1 zstd,
-2 zstd of the array's byte planes (all first bytes, then all second ones, ...), 3 pcodec, 4 zstd that knows the words of
-.vdb files (words.py), for tables. Measured against blosc2 and others in data/results/lossless_codecs.md.
+2 zstd of the array's byte planes (all first bytes, then all second ones, ...), 3 pcodec, 4 zstd that knows what
+tables are likely to hold (words.py). Measured against blosc2 and others in data/results/lossless_codecs.md.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from neuralvdb.archive.words import WORDS
 
 SAMPLE = 1 << 14  # values; longer streams choose their codec on a piece of this length from their middle
 _LEVEL = 9
+MAX_TABLE = 1 << 28  # bytes
 _MASK_LEVEL, _MASK_SIZE = 19, 1 << 20  # for arrays of bytes up to this size
 KNOWN = zstandard.ZstdCompressionDict(WORDS, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
 
@@ -38,9 +39,11 @@ def put_array(out: FieldWriter, array: np.ndarray) -> None:
     _put(out, array, _choose(array))
 
 
-def put_table(out: FieldWriter, table: bytes) -> None:
-    """Appends a stream of bytes such as words.py has."""
+def pack_table(table: bytes) -> bytes:
+    """A payload that is one stream, of bytes such as words.py has."""
+    out = FieldWriter()
     _put(out, np.frombuffer(table, np.uint8), StreamCodec.WORDS)
+    return out.getvalue()
 
 
 def _put(out: FieldWriter, array: np.ndarray, codec: StreamCodec) -> None:
@@ -58,19 +61,6 @@ def take_array(source: FieldReader, dtype: np.dtype, count: int) -> np.ndarray:
     size = source.take_varint()
     if size != count * dtype.itemsize:
         raise source.damaged(f"a stream holds {size} bytes where {count} values of {dtype} belong")
-    return _taken(source, codec, dtype, count)
-
-
-def take_table(source: FieldReader, most: int) -> bytes:
-    """The bytes that put_table() wrote. Raises DamagedFile, before taking memory, where there are more than `most`."""
-    codec = source.take("u8")
-    size = source.take_varint()
-    if size > most:
-        raise source.damaged(f"a table of {size} bytes is declared")
-    return _taken(source, codec, np.dtype(np.uint8), size).tobytes()
-
-
-def _taken(source: FieldReader, codec: int, dtype: np.dtype, count: int) -> np.ndarray:
     data = source.take_bytes()
     if codec not in _DECODERS:
         raise source.damaged(f"stream codec {codec} does not exist")
@@ -78,6 +68,23 @@ def _taken(source: FieldReader, codec: int, dtype: np.dtype, count: int) -> np.n
         return _DECODERS[codec](data, dtype, count)
     except (ValueError, RuntimeError, zstandard.ZstdError) as error:
         raise source.damaged(f"a stream does not decompress ({error})") from error
+
+
+def open_table(payload: bytes, where: str, size: int | None = None) -> FieldReader:
+    """What a payload that is one stream of bytes holds, `size` of them if that is known.
+
+    Raises DamagedFile, before taking memory, on any other length and where there are more than MAX_TABLE.
+    """
+    source = FieldReader(payload, where)
+    if size is None:
+        ahead = FieldReader(payload, where)
+        ahead.take("u8")
+        size = ahead.take_varint()
+    if size > MAX_TABLE:
+        raise source.damaged(f"a table of {size} bytes is declared")
+    table = take_array(source, np.dtype(np.uint8), size)
+    source.finish()
+    return FieldReader(table.data, where)
 
 
 def zstd_decompress(data: bytes | memoryview, size: int, known: zstandard.ZstdCompressionDict | None = None) -> bytes:

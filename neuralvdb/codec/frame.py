@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import xxhash
 
-from neuralvdb.archive import FieldReader, FieldWriter, put_table, take_array
+from neuralvdb.archive import FieldReader, FieldWriter, open_table, pack_table
 from neuralvdb.topology import Topology
 from neuralvdb.volume import Storage, VolumeGrid
 from neuralvdb.volume.grid import LEAF_SLOTS, LOWER_SLOTS, UPPER_SLOTS, display_name, popcount
-
-_MAX_TABLE = 1 << 28  # bytes
 
 
 @dataclass
@@ -71,18 +69,13 @@ class Frame:
         out.put("u32", len(self.grids))
         for grid in self.grids:
             _pack_grid(out, grid)
-        table, payload = out.getvalue(), FieldWriter()
-        put_table(payload, table)
-        return payload.getvalue(), len(table)
+        table = out.getvalue()
+        return pack_table(table), len(table)
 
     @classmethod
     def unpack(cls, payload: bytes, raw_size: int, where: str) -> Frame:
         """The frame of a FRAM section. Raises DamagedFile."""
-        outer = FieldReader(payload, where)
-        if raw_size > _MAX_TABLE:
-            raise outer.damaged(f"a table of {raw_size} bytes is declared")
-        table = FieldReader(take_array(outer, np.dtype(np.uint8), raw_size).data, where)
-        outer.finish()
+        table = open_table(payload, where, raw_size)
         version, major, minor = (table.take("u32") for _ in range(3))
         uuid, metadata = bytes(table.take_bytes()), bytes(table.take_bytes())
         if len(uuid) != 36:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from neuralvdb.archive import FieldWriter, put_table
+from neuralvdb.archive import FieldWriter, pack_table
 from neuralvdb.archive.rans import Tables
 from neuralvdb.values import exceptions, tiles
 from neuralvdb.values.lattice import domain, levels, mean, priors, sample, tables
@@ -55,13 +55,12 @@ def encode(
         encoder = _Encoder(tree, _Coder(promise, nets, library.freq, watch, options))
     values, counts = encoder.encode()
     rows = tables.chosen(counts, promise.family, library.freq)
-    table, out = FieldWriter(), FieldWriter()
+    table = FieldWriter()
     put_head(table, promise, rows, library, refinement)
     put_shell(table, tree)
-    put_table(out, table.getvalue())
     leaf = Level(None, tree.leaf.active, values.reshape(tree.leaf.values.shape))
     decoded = Tree(tree.root, tree.upper, tree.lower, leaf)
-    return out.getvalue(), encoder.sections(tables.tables_of(rows, library.freq)), decoded
+    return pack_table(table.getvalue()), encoder.sections(tables.tables_of(rows, library.freq)), decoded
 
 
 def sample_size(tree: Tree, promise: Promise, library: Library, leaves: int) -> int:

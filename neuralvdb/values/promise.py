@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array, take_table
+from neuralvdb.archive import FieldReader, FieldWriter, open_table, put_array, take_array
 from neuralvdb.values.lattice import mean, priors, tables
 from neuralvdb.values.lattice.compand import knee_of
 from neuralvdb.values.lattice.domain import Lattice
@@ -19,7 +19,7 @@ from neuralvdb.values.lattice.refinement import put as put_refinement
 from neuralvdb.values.lattice.steps import UNITS_PER_ERROR
 
 _LESS = 1 - 2.0**-13  # of a bound is used, so that values half way between two that are decoded keep to it when rounded
-_MAX_TABLE = 1 << 28  # bytes
+_RATIO, _STEP = 2.0**-60, 1e-300  # above these, knees in lattice units are integers of 64 bits
 _NUMBERS = struct.Struct("<5d")  # bound, ratio, step, knee, psnr
 
 
@@ -81,6 +81,7 @@ class Promise:
         lattice = lattice and (self.step > 0) == self.family.endswith("-mean")
         numbers = self.bound > 0 and 0 <= self.ratio < 1 and self.step >= 0 and 0 <= self.knee < np.inf
         numbers = numbers and 0 <= self.psnr < np.inf
+        lattice = lattice and (self.ratio == 0 or self.ratio > _RATIO) and (self.step == 0 or self.step > _STEP)
         return bool(lattice and numbers and self.knee <= self.step * 1e5)
 
 
@@ -125,12 +126,4 @@ def take_head(source: FieldReader) -> Head:
 
 def head_of(payload: bytes, where: str) -> Head:
     """The head of a payload. Raises DamagedFile."""
-    return take_head(opened(payload, where))
-
-
-def opened(payload: bytes, where: str) -> FieldReader:
-    """What a payload holds. Raises DamagedFile."""
-    outer = FieldReader(payload, where)
-    table = take_table(outer, _MAX_TABLE)
-    outer.finish()
-    return FieldReader(table, where)
+    return take_head(open_table(payload, where))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neuralvdb.archive import FieldReader
+from neuralvdb.archive import FieldReader, open_table
 from neuralvdb.settings import Box
 from neuralvdb.topology import Topology
 from neuralvdb.values import exceptions
@@ -20,7 +20,7 @@ from neuralvdb.values.lattice.priors import Key, Library
 from neuralvdb.values.library import find_library
 from neuralvdb.values.lossless import by_component, take_shell
 from neuralvdb.values.lossy import store
-from neuralvdb.values.promise import Head, opened, take_head
+from neuralvdb.values.promise import Head, take_head
 from neuralvdb.values.tiles import TileReader
 from neuralvdb.volume import return_memory
 from neuralvdb.volume.grid import Tree, leaf_origins, unpack
@@ -60,7 +60,7 @@ class Reader:
         implementation: str = "native",
         devices: Sequence[str] = (),
     ) -> None:
-        source = opened(payload, where)
+        source = open_table(payload, where)
         head = take_head(source)
         found, self.promise = library_of(head.library, where), head.promise
         self._networks = _networks(source, where, head, found)

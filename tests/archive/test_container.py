@@ -63,6 +63,17 @@ def refused_cheaply(
         tracemalloc.stop()
 
 
+def with_entry(path, reseal, at: int, form: str, value: int):
+    """The archive at `path`, of one section of 5 bytes, with bytes of its entry replaced and checksums right."""
+    data = path.read_bytes()
+    entry = bytearray(zstd_decompress(data[57:], 48, KNOWN))
+    struct.pack_into(form, entry, at, value)
+    index = zstandard.compress(bytes(entry))
+    head = struct.pack("<14sHHHIIQQ", data[:14], 1, 0, 0, 1, len(index), 57, 57 + len(index))
+    path.write_bytes(reseal(head + bytes(8) + data[52:57] + index))
+    return path
+
+
 def test_sections_come_back(write):
     path = write(("FRAM", b"hello", {"frame": 3, "grid": 4, "part": 5, "raw_size": 6}), ("FRAM", b"", {"frame": 1}))
     with ArchiveReader(path, known) as archive:
@@ -83,13 +94,7 @@ def test_equal_payloads_are_stored_once(write):
 
 
 def test_a_section_that_shares_the_bytes_of_none_is_refused(write, reseal):
-    path = write(("FRAM", b"hello", {}))
-    data = path.read_bytes()
-    entry = bytearray(zstd_decompress(data[57:], 48, KNOWN))
-    entry[4] |= 2
-    index = zstandard.compress(bytes(entry))
-    head = struct.pack("<14sHHHIIQQ", data[:14], 1, 1, 0, 1, len(index), 57, 57 + len(index))
-    path.write_bytes(reseal(head + bytes(8) + b"hello" + index))
+    path = with_entry(write(("FRAM", b"hello", {})), reseal, 4, "<B", 3)
     refused_cheaply(path, DamagedFile, "section 0 shares the bytes of none before it")
 
 
@@ -153,13 +158,7 @@ def test_a_lying_header_is_refused_cheaply(damage, at, form, value, what):
 
 @pytest.mark.parametrize("size", [HUGE, (1 << 64) - 1, 4, 0])
 def test_a_lying_section_size_is_refused_cheaply(write, reseal, size):
-    path = write(("FRAM", b"hello", {}))
-    data = path.read_bytes()
-    entry = bytearray(zstd_decompress(data[57:], 48, KNOWN))
-    struct.pack_into("<Q", entry, 24, size)
-    index = zstandard.compress(bytes(entry))
-    head = struct.pack("<14sHHHIIQQ", data[:14], 1, 0, 0, 1, len(index), 57, 57 + len(index))
-    path.write_bytes(reseal(head + bytes(8) + b"hello" + index))
+    path = with_entry(write(("FRAM", b"hello", {})), reseal, 24, "<Q", size)
     refused_cheaply(path, DamagedFile, "sections end at byte")
 
 

@@ -150,10 +150,11 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     args = parser.parse_args()
     name, (first, second) = Path(args.path).name, map(int, args.factors.split(","))
-    detailed = sizes(grid_of(*args.detailed), LEAVES)
-    small = enlarged(grid_of(args.path, args.grid), first)
+    detailed, smooth = grid_of(*args.detailed), grid_of(args.path, args.grid)
+    cut = sizes(detailed, LEAVES)
+    small = enlarged(smooth, first)
     rows = sizes(small, domain.LEAVES)
-    large = enlarged(grid_of(args.path, args.grid), second)
+    large = enlarged(smooth, second)
     with tempfile.TemporaryDirectory() as folder:
         times = partial_times(large, HOWS["--quality production"], args.runs, Path(folder))
     lines = [
@@ -163,7 +164,7 @@ def main() -> None:
         "smooth as hardly any is, of which what lies at the faces of domains takes a large part. The other one has its",
         f"own detail; its domains of at most {LEAVES} leaves stand for such of {domain.LEAVES}.",
         "",
-        *size_table(f"{Path(args.detailed[0]).name}, {voxels_of(grid_of(*args.detailed)):,} active voxels", detailed),
+        *size_table(f"{Path(args.detailed[0]).name}, {voxels_of(detailed):,} active voxels", cut),
         *size_table(f"{name} {first} times as large, {voxels_of(small):,} active voxels", rows),
         *time_table(voxels_of(large), times),
     ]

@@ -29,7 +29,7 @@ _TAKERS = (
     "values.lossless",
     "values.exceptions",
     "values.promise",
-    "codec.frame",
+    "archive.streams",
     "codec.decode",
 )
 

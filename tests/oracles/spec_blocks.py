@@ -89,6 +89,7 @@ def unzstd(data: bytes, size: int, dictionary: zstandard.ZstdCompressionDict | N
     return zstandard.ZstdDecompressor(dict_data=dictionary).decompress(data)
 
 
+@functools.cache
 def words() -> zstandard.ZstdCompressionDict:
     """The dictionary of codec 4, which is data of the package."""
     content = runpy.run_path(str(Path(find_spec("neuralvdb").origin).parent / "archive/words.py"))["WORDS"]

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from neuralvdb.api import compress, decompress, diff, info, verify
-from neuralvdb.archive import ArchiveReader, ArchiveWriter, FieldWriter
+from neuralvdb.archive import ArchiveReader, ArchiveWriter, FieldWriter, open_table
 from neuralvdb.errors import DamagedFile, InputError, MissingPriors
 from neuralvdb.settings import Bound, Settings
 from neuralvdb.values import library, lossy
 from neuralvdb.values.lattice import priors, refinement
-from neuralvdb.values.promise import Promise, opened, take_head
+from neuralvdb.values.promise import Promise, take_head
 from neuralvdb.volume import VdbReader, from_dense, write_vdb
 
 RELATIVE = (Bound(0.01, relative=True),)
@@ -161,7 +161,7 @@ def test_priors_without_the_family_that_is_needed_are_damage(fog, tmp_path):
     payload = lossy.encode(tree, Promise(0.01, "fog", False))[0]
     from neuralvdb.values.reader import _networks
 
-    source = opened(payload, "test")
+    source = open_table(payload, "test")
     head = take_head(source)
     with pytest.raises(DamagedFile, match="without those"):
         _networks(source, "test", head, priors.shipped().only({"velocity"}))

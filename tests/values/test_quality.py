@@ -102,6 +102,17 @@ def test_a_thin_part_does_not_choose_for_the_whole(data):
     assert networks_of(grid.tree, promise, [priors.shipped()])[0].family == "fog"
 
 
+@pytest.mark.parametrize("numbers", [{"ratio": 1e-310}, {"ratio": 2.0**-60}, {"step": 5e-324, "knee": 1e-320}], ids=str)
+def test_knees_that_no_integer_can_be_are_damage(numbers):
+    """As are promises of nothing else; a little more is none."""
+    family = "fog-mean" if "step" in numbers else "fog"
+    assert not Promise(0.1, family, False, **numbers).valid()
+    more = Promise(
+        0.1, family, False, **{"ratio": 2.0**-59} if "ratio" in numbers else {"step": 1e-290, "knee": 1e-286}
+    )
+    assert more.valid() and 0 < more.lattice.knee < 1 << 63
+
+
 def test_presets_of_ones_own(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("[hero]\nfog = { step = 0.001, knee = 0 }\n[preview]\nlevelset = { voxels = 1 }\n")
