@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
 from neuralvdb.kernels.choice import checked, chosen
-from neuralvdb.kernels.masks.points import points_of
+from neuralvdb.kernels.masks.points import points_of, ways
 from neuralvdb.kernels.network import INPUTS, Packed
 from neuralvdb.kernels.rans import TOTAL, Segments
 
@@ -47,9 +47,16 @@ class Phase:
     octant: int
     points: torch.Tensor
     network: Packed
+    _ways: dict[int, torch.Tensor] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         checked("points", self.points, torch.int32, 4, INPUTS)
+
+    def ways(self, n: int) -> torch.Tensor:
+        """What ways() gives for bricks of n^3 cells, found once."""
+        if n not in self._ways:
+            self._ways[n] = ways(self.points, self.octant, n)
+        return self._ways[n]
 
 
 def decode(

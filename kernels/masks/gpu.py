@@ -1,4 +1,4 @@
-"""Masks in Triton: a program takes 32 cells from their surroundings to both classes; after the first symbols a prefix
+"""Masks in Triton: a program takes 128 cells from their surroundings to both classes; after the first symbols a prefix
 sum says which cells have a second one, whose number stays on the device."""
 
 from __future__ import annotations
@@ -16,33 +16,23 @@ if TYPE_CHECKING:
     from neuralvdb.kernels.masks import Level, Phase
     from neuralvdb.kernels.rans import Segments
 
-BLOCK, WARPS = 32, 8  # of _classify; what spills no registers on sm_80 to sm_90 (tests/kernels/compiled.py)
+BLOCK, WARPS = 128, 8  # of _classify
 CELLS = 512  # of the other kernels
 
 
 @triton.jit
-def _inputs(p_states, p_above, p_reference, p_near, p_points, b_row, b_x, b_y, b_z, m_n, o_k, log, up):
-    """Inputs (M, 64) int8 number o_k of cells at b_x, b_y, b_z of bricks b_row."""
-    b_kind = tl.load(p_points + 384 + o_k)[None, :]
-    m_above = b_kind == 0
-    b_log, b_half = tl.where(m_above, up, log), tl.where(m_above, log - up, 0)
-    b_low, b_high = -(1 << b_log), (2 << b_log) - 1
-    b_x = (b_x[:, None] >> b_half) + tl.load(p_points + o_k)[None, :]
-    b_y = (b_y[:, None] >> b_half) + tl.load(p_points + 128 + o_k)[None, :]
-    b_z = (b_z[:, None] >> b_half) + tl.load(p_points + 256 + o_k)[None, :]
-    b_x = tl.minimum(tl.maximum(b_x, b_low), b_high)
-    b_y = tl.minimum(tl.maximum(b_y, b_low), b_high)
-    b_z = tl.minimum(tl.maximum(b_z, b_low), b_high)
-    b_brick = ((b_x >> b_log) * 3 + (b_y >> b_log)) * 3 + (b_z >> b_log) + 13
-    m_p = m_n[:, None] & (b_kind < 3)
-    b_at = tl.load(p_near + b_row[:, None] * 27 + b_brick, mask=m_p, other=0).to(tl.int64) << (3 * b_log)
-    b_last = (1 << b_log) - 1
-    b_at += ((((b_x & b_last) << b_log) + (b_y & b_last)) << b_log) + (b_z & b_last)
-    b_state = tl.load(p_above + b_at, mask=m_p & m_above, other=0)
-    b_state += tl.load(p_states + b_at, mask=m_p & (b_kind == 1), other=0)
+def _inputs(p_states, p_above, p_reference, p_near, p_kinds, p_ways, b_parent, o_k, log, up):
+    """Inputs (M, 64) int8 number o_k of the cells of b_parent."""
+    b_kind = tl.load(p_kinds + o_k)[None, :]
+    b_way = tl.load(p_ways + (b_parent & ((1 << (3 * up)) - 1))[:, None] * 128 + o_k[None, :]).to(tl.int32)
+    p_near += (b_parent >> (3 * up)).to(tl.int64) * 27
+    b_row = tl.load(p_near[:, None] + (b_way >> 9)).to(tl.int64)
+    b_at = (b_row << tl.where(b_kind == 0, 3 * up, 3 * log)) + (b_way & 511)
+    p_from = tl.where(b_kind == 0, p_above, p_states)
     if p_reference is not None:
-        b_state += tl.load(p_reference + b_at, mask=m_p & (b_kind == 2), other=0)
-    return tl.where(b_kind == 3, 16, b_state * 16).to(tl.int8)
+        p_from = tl.where(b_kind == 2, p_reference, p_from)
+    b_state = tl.where(b_kind < 3, tl.load(p_from + b_at), 0)
+    return (tl.where(b_kind == 3, 1, b_state) * 16).to(tl.int8)
 
 
 @triton.jit
@@ -56,17 +46,17 @@ def _place(p_parents, o_n, m_n, octant, log, up):
     return (b_parent >> (3 * up)).to(tl.int64), b_x, b_y, b_z
 
 
-@triton.jit(do_not_specialize=["n", "octant", "log", "up"])
+@triton.jit(do_not_specialize=["n", "log", "up"])
 def _classify(
-    p_states, p_above, p_reference, p_near, p_points, p_parents, p_w1, p_b1, p_w2, p_b2, p_w3, p_b3, p_shifts,
-    p_classes, n, octant, log, up, BLOCK: tl.constexpr,
+    p_states, p_above, p_reference, p_near, p_kinds, p_ways, p_parents, p_w1, p_b1, p_w2, p_b2, p_w3, p_b3, p_shifts,
+    p_classes, n, log, up, BLOCK: tl.constexpr,
 ):  # fmt: skip
     o_n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     o_k = tl.arange(0, 64)
     m_n = o_n < n
-    b_row, b_x, b_y, b_z = _place(p_parents, o_n, m_n, octant, log, up)
-    b_low = _inputs(p_states, p_above, p_reference, p_near, p_points, b_row, b_x, b_y, b_z, m_n, o_k, log, up)
-    b_high = _inputs(p_states, p_above, p_reference, p_near, p_points, b_row, b_x, b_y, b_z, m_n, 64 + o_k, log, up)
+    b_parent = tl.load(p_parents + o_n, mask=m_n, other=0)
+    b_low = _inputs(p_states, p_above, p_reference, p_near, p_kinds, p_ways, b_parent, o_k, log, up)
+    b_high = _inputs(p_states, p_above, p_reference, p_near, p_kinds, p_ways, b_parent, 64 + o_k, log, up)
     out0, out1 = layers(b_low, b_high, p_w1, p_b1, p_w2, p_b2, p_w3, p_b3, p_shifts)
     b_class = tl.minimum(tl.maximum((out0 >> 2) + 32, 0), 63)
     tl.store(p_classes + o_n, b_class.to(tl.uint8), mask=m_n)
@@ -110,8 +100,8 @@ def decode(level: Level, parents: torch.Tensor, phase: Phase, slots: torch.Tenso
     grid, octant = (triton.cdiv(n, CELLS),), phase.octant if log else 0
     classes = torch.empty((2, n), dtype=torch.uint8, device=parents.device)
     _classify[(triton.cdiv(n, BLOCK),)](
-        level.states, level.above, level.reference, level.near, phase.points, parents, *weights(phase.network),
-        classes, n, octant, log, up, BLOCK, num_warps=WARPS,
+        level.states, level.above, level.reference, level.near, phase.points[3], phase.ways(1 << log), parents,
+        *weights(phase.network), classes, n, log, up, BLOCK, num_warps=WARPS,
     )  # fmt: skip
     starts = torch.arange(0, n + 1, n, device=parents.device)
     some, before, every = symbols_of(slots, classes[0], starts, segments), None, None

@@ -8,7 +8,16 @@ import triton.language as tl
 
 from neuralvdb.kernels.network.packed import Packed
 
-BLOCK = 64
+BLOCK = 128
+
+
+@triton.jit
+def _product(b_low, b_high, p_rows, o_r):
+    """(M, R) int32: the inputs times R rows of 128 weights."""
+    o_k = tl.arange(0, 64)
+    p_w = p_rows + o_r[:, None] * 128 + o_k[None, :]
+    b_sums = tl.dot(b_low, tl.trans(tl.load(p_w)), out_dtype=tl.int32)
+    return tl.dot(b_high, tl.trans(tl.load(p_w + 64)), b_sums, out_dtype=tl.int32)
 
 
 @triton.jit
@@ -16,22 +25,18 @@ def layers(b_low, b_high, p_w1, p_b1, p_w2, p_b2, p_w3, p_b3, p_shifts):
     """out0, out1 (M,) int32 of the inputs' first and last 64 columns (M, 64) int8."""
     o_k = tl.arange(0, 64)
     o_g = tl.arange(0, 32)
-    b_w = tl.load(p_w1 + o_k[:, None] * 64 + o_k[None, :])
-    b_sums = tl.dot(b_low, b_w, out_dtype=tl.int32)
-    b_w = tl.load(p_w1 + 64 * 64 + o_k[:, None] * 64 + o_k[None, :])
-    b_sums = tl.dot(b_high, b_w, b_sums, out_dtype=tl.int32)
-    b_h1 = (b_sums + tl.load(p_b1 + o_k)[None, :]) >> tl.load(p_shifts)
+    b_lines = _product(b_low, b_high, p_w1 + 64 * 128, tl.arange(0, 16))
+    b_even, b_odd = tl.split(tl.reshape(b_lines, (b_low.shape[0], 8, 2)))  # but for the first of each they are 0
+    b_h1 = (_product(b_low, b_high, p_w1, o_k) + tl.load(p_b1 + o_k)[None, :]) >> tl.load(p_shifts)
     b_h1 = (tl.minimum(tl.maximum(b_h1, 0), 255) - 128).to(tl.int8)
-    b_w2 = tl.load(p_w2 + o_k[:, None] * 32 + o_g[None, :])
-    b_h2 = tl.dot(b_h1, b_w2, out_dtype=tl.int32)
+    b_w2 = tl.load(p_w2 + o_g[:, None] * 64 + o_k[None, :])
+    b_h2 = tl.dot(b_h1, tl.trans(b_w2), out_dtype=tl.int32)
     b_h2 = (b_h2 + tl.load(p_b2 + o_g)[None, :]) >> tl.load(p_shifts + 1)
     b_h2 = tl.minimum(tl.maximum(b_h2, 0), 255)
     out0 = tl.sum(b_h2 * tl.load(p_w3 + o_g)[None, :], 1) + tl.load(p_b3)
     out1 = tl.sum(b_h2 * tl.load(p_w3 + 32 + o_g)[None, :], 1) + tl.load(p_b3 + 1)
-    line0 = tl.sum(tl.where(o_k[None, :] == 62, b_sums, 0), 1)
-    line1 = tl.sum(tl.where(o_k[None, :] == 63, b_sums, 0), 1)
-    out0 = (out0 >> tl.load(p_shifts + 2)) + (line0 >> tl.load(p_shifts + 4))
-    out1 = (out1 >> tl.load(p_shifts + 3)) + (line1 >> tl.load(p_shifts + 5))
+    out0 = (out0 >> tl.load(p_shifts + 2)) + (tl.sum(b_even, 1) >> tl.load(p_shifts + 4))
+    out1 = (out1 >> tl.load(p_shifts + 3)) + (tl.sum(b_odd, 1) >> tl.load(p_shifts + 5))
     return out0, out1
 
 

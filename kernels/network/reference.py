@@ -11,19 +11,19 @@ from __future__ import annotations
 
 import torch
 
-from neuralvdb.kernels.network.packed import LINEAR, Packed
+from neuralvdb.kernels.network.packed import FIRST, OUTPUTS, Packed
 
 
 def forward(inputs: torch.Tensor, network: Packed) -> torch.Tensor:
     """out (n, 2) int32 of inputs (n, 128) int8."""
     s1, s2, s3, sl = network.shifts.split([1, 1, 2, 2])
     sums = _product(inputs, network.w1)
-    h1 = ((sums + network.b1) >> s1).clamp(0, 255)
+    h1 = ((sums[:, :FIRST] + network.b1) >> s1).clamp(0, 255)
     h2 = ((_product(h1 - 128, network.w2) + network.b2) >> s2).clamp(0, 255)
-    last = _product(h2, network.w3.T) + network.b3
-    return ((last >> s3) + (sums[:, LINEAR:] >> sl)).to(torch.int32)
+    last = _product(h2, network.w3) + network.b3
+    return ((last >> s3) + (sums[:, FIRST : FIRST + OUTPUTS] >> sl)).to(torch.int32)
 
 
 def _product(x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """x @ weights, int64; exact in float64, which every device multiplies."""
-    return (x.double() @ weights.double()).long()
+    """x @ weights.T, int64; exact in float64, which every device multiplies."""
+    return (x.double() @ weights.double().T).long()

@@ -39,9 +39,12 @@ def predict(
     values: (R, 512) int32, within +-2^28; active: (R, 512) uint8, 0 or 1; targets: (n,) int32, row * 512 + place, of
     rows below B; network: packed with stencil.columns(); step: of the residuals, in lattice units. On the mean lattice
     share: (R, 512) uint8, and in phase 1 gaps: (R, 512) int32, within +-2^28, and known: (R, 512) uint8, the
-    differences of the cells already split. Raises ValueError on other shapes or types.
+    differences of the cells already split. Raises ValueError on other shapes or types, and where R * 512 is not below
+    2^31.
     """
     rows = len(values)
+    if values.numel() >= 1 << 31:
+        raise ValueError(f"values: {rows} rows are more than places have numbers of 32 bits; take fewer at once")
     checked("values", values, torch.int32, rows, 512)
     checked("active", active, torch.uint8, rows, 512)
     checked("targets", targets, torch.int32, None)

@@ -1,4 +1,5 @@
-"""Predictions in Triton: a program takes 32 points from stencil to class; only the results touch memory again.
+"""Predictions in Triton: a thread takes a point from stencil to inputs, tensor cores take a program's points on from
+there; only the results touch memory again.
 
 32 bits are enough nearly everywhere: values lie within 2^28, differences to the base within 2^30. Where the definition
 multiplies by 16 before it shifts down, the two shifts are made one, and what would be clipped anyway is clipped before
@@ -15,12 +16,12 @@ import triton.language as tl
 
 from neuralvdb.kernels.network import Packed
 from neuralvdb.kernels.network.gpu import layers, weights
-from neuralvdb.kernels.predict.stencil import Stencil, offsets_on
+from neuralvdb.kernels.predict.stencil import Stencil
 
 if TYPE_CHECKING:
     from neuralvdb.kernels.predict import Around
 
-BLOCK, WARPS = 32, 8  # what spills no registers on sm_80 to sm_90 (tests/kernels/compiled.py)
+BLOCK, WARPS = 128, 4  # a point per thread
 
 
 @triton.jit
@@ -37,86 +38,148 @@ def _log2(x):
 
 
 @triton.jit
+def _mean(b_sum, b_count):
+    """b_sum // b_count of int64 below 2^38 and int32 below 2^7: two divisions of 32 bits."""
+    b_high = (b_sum >> 16).to(tl.int32)
+    b_mean = b_high // b_count
+    b_rest = ((b_high - b_mean * b_count) << 16) | (b_sum & 65535).to(tl.int32)
+    return (b_mean << 16) + b_rest // b_count
+
+
+@triton.jit
 def _scaled(x, e, TOP: tl.constexpr):
     """16 x >> e, clipped to +-TOP, of int32 within 2^30."""
-    x = tl.where(e < 4, tl.minimum(tl.maximum(x, -(1 << 20)), 1 << 20), x)
+    most = 8 << tl.minimum(e, 27)  # what gives 128
+    x = tl.minimum(tl.maximum(x, -most), most)
     return tl.minimum(tl.maximum((x >> tl.maximum(e - 4, 0)) << tl.maximum(4 - e, 0), -TOP), TOP)
 
 
 @triton.jit
-def _inside(b_at, b_edges, along, AXIS: tl.constexpr, MIRROR: tl.constexpr):
-    """Coordinates within a brick, -8 to 15, brought back into the box; along: the axis of the pass."""
-    if MIRROR:
-        b_below = tl.where(along == AXIS, 0, -b_at)
-        b_beyond = tl.where(along < AXIS, 12, 14) - b_at
-    else:
-        b_below, b_beyond = 0, 7
-    b_low, b_high = (b_edges >> AXIS) & 1 != 0, (b_edges >> (3 + AXIS)) & 1 != 0
-    return tl.where((b_at < 0) & b_low, b_below, tl.where((b_at > 7) & b_high, b_beyond, b_at))
+def _line(b_targets, b_edges, axis, own, unit, STEPS: tl.constexpr, RULE: tl.constexpr):
+    """Of steps from targets along an axis: places in their bricks, where a place has them; whether those are the next
+    bricks; and how far from the brick's own number, among the 27, the next one's is. own: the axis of the pass."""
+    shift = 6 - 3 * axis
+    b_here = (b_targets >> shift) & 7
+    m_low, m_high = (b_edges >> axis) & 1 != 0, (b_edges >> (3 + axis)) & 1 != 0
+    places, beyond = (), ()
+    for K in tl.static_range(len(STEPS)):
+        b_at = b_here + STEPS[K] * unit
+        if RULE == "clamped":
+            b_below, b_above = 0, 7
+        elif RULE == "own":
+            b_below, b_above = 0, 14 - b_at
+        else:
+            b_below, b_above = -b_at, tl.where(own < axis, 12, 14) - b_at
+        b_at = tl.where((b_at < 0) & m_low, b_below, tl.where((b_at > 7) & m_high, b_above, b_at))
+        places += ((b_at & 7) << shift,)
+        beyond += (b_at != (b_at & 7),)
+    stride = tl.where(axis == 0, 9, tl.where(axis == 1, 3, 1))
+    return places, beyond, tl.where(b_here < 4, -stride, stride)  # no step is longer than 4
 
 
 @triton.jit
-def _places(p_neighbours, p_edges, p_offsets, b_targets, m_n, o_k, axis, POINTS: tl.constexpr, MIRROR: tl.constexpr):
-    """row * 512 + place, (M, 64) int64, of the stencil's points, and which there are."""
-    b_row = (b_targets >> 9).to(tl.int64)
-    b_edges = tl.load(p_edges + b_row, mask=m_n, other=0).to(tl.int32)[:, None]
-    b_x = ((b_targets >> 6) & 7)[:, None] + tl.load(p_offsets + o_k)[None, :]
-    b_y = ((b_targets >> 3) & 7)[:, None] + tl.load(p_offsets + 64 + o_k)[None, :]
-    b_z = (b_targets & 7)[:, None] + tl.load(p_offsets + 128 + o_k)[None, :]
-    b_x = _inside(b_x, b_edges, axis, 0, MIRROR)
-    b_y = _inside(b_y, b_edges, axis, 1, MIRROR)
-    b_z = _inside(b_z, b_edges, axis, 2, MIRROR)
-    b_cell = ((b_x >> 3) * 3 + (b_y >> 3)) * 3 + (b_z >> 3) + 13
-    m_p = m_n[:, None] & (o_k[None, :] < POINTS)
-    b_rows = tl.load(p_neighbours + b_row[:, None] * 27 + b_cell, mask=m_p, other=0)
-    return b_rows.to(tl.int64) * 512 + (((b_x & 7) << 6) + ((b_y & 7) << 3) + (b_z & 7)), m_p
+def _place(rows, a, u, v, A: tl.constexpr, U: tl.constexpr, V: tl.constexpr):
+    """row * 512 + place (M,) int32 of steps A, U and V along the three lines. rows: 512 times those of the eight bricks
+    that can be met, the own one first."""
+    r0, r1 = tl.where(a[1][A], rows[4], rows[0]), tl.where(a[1][A], rows[5], rows[1])
+    r2, r3 = tl.where(a[1][A], rows[6], rows[2]), tl.where(a[1][A], rows[7], rows[3])
+    b_row = tl.where(v[1][V], tl.where(u[1][U], r3, r1), tl.where(u[1][U], r2, r0))
+    return b_row + (a[0][A] + u[0][U] + v[0][V])
+
+
+@triton.jit
+def _fetch(p_values, p_flags, b_at, m_n):
+    """Values and flags (M,) int32."""
+    return tl.load(p_values + b_at, mask=m_n, other=0), tl.load(p_flags + b_at, mask=m_n, other=0).to(tl.int32)
+
+
+@triton.jit
+def _columns(parts):
+    """(M, 64) of 64 columns (M,)."""
+    for LOG in tl.static_range(6):
+        joined = ()
+        for K in tl.static_range(32 >> LOG):
+            joined += (tl.join(parts[K], parts[K + (32 >> LOG)]),)
+        parts = joined
+    return tl.reshape(parts[0], (parts[0].shape[0], 64))
 
 
 @triton.jit(do_not_specialize=["n", "axis", "step", "log_step"])
 def _predict(
-    p_values, p_active, p_gaps, p_known, p_share, p_neighbours, p_edges, p_offsets, p_targets,
+    p_values, p_active, p_gaps, p_known, p_share, p_neighbours, p_edges, p_targets,
     p_w1, p_b1, p_w2, p_b2, p_w3, p_b3, p_shifts, p_predictions, p_classes, n, axis, step, log_step,
-    KNOWN: tl.constexpr, POINTS: tl.constexpr, MEAN: tl.constexpr, BLOCK: tl.constexpr,
+    PHASE: tl.constexpr, MEAN: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
+    KNOWN: tl.constexpr = 45 if MEAN else 36
     o_n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    o_k = tl.arange(0, 64)
     m_n = o_n < n
     b_targets = tl.load(p_targets + o_n, mask=m_n, other=0)
-    b_at, m_p = _places(p_neighbours, p_edges, p_offsets, b_targets, m_n, o_k, axis, POINTS, not MEAN)
-    m_known = o_k[None, :] < KNOWN
-    m_first = m_p & m_known if MEAN else m_p
-    b_v = tl.load(p_values + b_at, mask=m_first, other=0)
-    b_on = tl.load(p_active + b_at, mask=m_first, other=0).to(tl.int32)
+    b_row = (b_targets >> 9).to(tl.int64)
+    b_edges = tl.load(p_edges + b_row, mask=m_n, other=0).to(tl.int32)
+    first, last = tl.where(axis == 0, 1, 0), tl.where(axis == 2, 1, 2)  # the other two axes
     if MEAN:
-        b_about = tl.sum(tl.where(o_k[None, :] == 22, b_v, 0), 1)
-        b_v = tl.where(m_first, b_v - b_about[:, None], 0)
-        if POINTS > KNOWN:
-            m_faces = m_p & (o_k[None, :] >= KNOWN)
-            b_v += tl.load(p_gaps + b_at, mask=m_faces, other=0)
-            b_on += tl.load(p_known + b_at, mask=m_faces, other=0).to(tl.int32)
-        b_v = b_v * b_on
-        b_base = tl.sum(tl.where(o_k[None, :] == 13, b_v, tl.where(o_k[None, :] == 31, -b_v, 0)), 1) >> 2
+        a = _line(b_targets, b_edges, axis, axis, 1, (-2, -1, 0, 1, 2), "clamped")
+        u = _line(b_targets, b_edges, first, axis, 1, (-1, 0, 1), "clamped")
+        v = _line(b_targets, b_edges, last, axis, 1, (-1, 0, 1), "clamped")
     else:
-        b_near = tl.sum(tl.where((o_k[None, :] == 13) | (o_k[None, :] == 22), b_v, 0), 1).to(tl.int64)
-        b_far = tl.sum(tl.where((o_k[None, :] == 4) | (o_k[None, :] == 31), b_v, 0), 1).to(tl.int64)
-        b_about = ((9 * b_near - b_far + 8) >> 4).to(tl.int32)
-        b_base = b_about
-        b_v -= b_about[:, None]
-    b_spread = tl.sum(tl.where(m_known, tl.abs(b_v) * b_on, 0).to(tl.int64), 1)
-    b_count = tl.sum(tl.where(m_known, b_on, 0), 1) + 1
-    b_sigma = tl.maximum((b_spread // b_count + (step >> 2)).to(tl.int32), 1)
+        a = _line(b_targets, b_edges, axis, axis, 1, (-3, -1, 1, 3, -2, 0, 2), "own")
+        u = _line(b_targets, b_edges, first, axis, tl.where(axis == 0, 2, 1), (-1, 0, 1), "mirrored")
+        v = _line(b_targets, b_edges, last, axis, tl.where(axis == 2, 1, 2), (-1, 0, 1), "mirrored")
+    rows = ()
+    for K in tl.static_range(8):
+        p_near = p_neighbours + b_row * 27 + 13 + (K // 4 * a[2] + K // 2 % 2 * u[2] + K % 2 * v[2])
+        rows += (tl.load(p_near, mask=m_n, other=0) * 512,)
+    if MEAN:
+        b_about = tl.load(p_values + b_targets, mask=m_n, other=0)
+    else:
+        b_about = tl.full((BLOCK,), 8, tl.int64)
+        for K in tl.static_range(4):
+            b_v = tl.load(p_values + _place(rows, a, u, v, K, 1, 1), mask=m_n, other=0).to(tl.int64)
+            b_about += b_v * (-1 if K % 3 == 0 else 9)
+        b_about = (b_about >> 4).to(tl.int32)
+    b_spread = tl.zeros((BLOCK,), tl.int64)
+    b_count = tl.full((BLOCK,), 1, tl.int32)
+    deltas, flags = (), ()
+    for K in tl.static_range(KNOWN):
+        b_v, b_on = _fetch(p_values, p_active, _place(rows, a, u, v, K // 9, K // 3 % 3, K % 3), m_n)
+        b_v -= b_about
+        b_spread += tl.abs(b_v * b_on)
+        b_count += b_on
+        deltas += (b_v * b_on if MEAN else b_v,)
+        flags += ((b_on * 16).to(tl.int8),)
+    if PHASE:
+        ZERO: tl.constexpr = 2 if MEAN else 5  # the step of 0 along the pass
+        for K in tl.static_range(6):
+            b_at = _place(
+                rows, a, u, v, ZERO + (K // 2 == 0) * (K % 2 * 2 - 1),
+                1 + (K // 2 == 1) * (K % 2 * 2 - 1), 1 + (K // 2 == 2) * (K % 2 * 2 - 1),
+            )  # fmt: skip
+            if MEAN:
+                b_v, b_on = _fetch(p_gaps, p_known, b_at, m_n)
+                deltas += (b_v * b_on,)
+            else:
+                b_v, b_on = _fetch(p_values, p_active, b_at, m_n)
+                deltas += (b_v - b_about,)
+            flags += ((b_on * 16).to(tl.int8),)
+    b_sigma = tl.maximum(_mean(b_spread, b_count) + (step >> 2), 1)
     b_e = _floor_log2(b_sigma)
     b_scale = _log2(b_sigma) - log_step
     b_size = (_log2(tl.abs(b_about) + step) - log_step) >> 1
-    b_x = tl.where(o_k[None, :] < POINTS, _scaled(b_v, b_e[:, None], 127), 0)
-    b_x = tl.where(o_k[None, :] == POINTS, tl.minimum(tl.maximum(b_scale, -127), 127)[:, None], b_x)
-    b_x = tl.where(o_k[None, :] == POINTS + 1, tl.minimum(tl.maximum(b_size, 0), 127)[:, None], b_x)
-    b_x = tl.where(o_k[None, :] == POINTS + 2, _scaled(b_about, b_e, 64)[:, None], b_x)
+    inputs = ()
+    for K in tl.static_range(KNOWN + 6 * PHASE):
+        inputs += (_scaled(deltas[K], b_e, 127).to(tl.int8),)
+    inputs += (tl.minimum(tl.maximum(b_scale, -127), 127).to(tl.int8),)
+    inputs += (tl.minimum(tl.maximum(b_size, 0), 127).to(tl.int8), _scaled(b_about, b_e, 64).to(tl.int8))
     if MEAN:
-        b_share = tl.load(p_share + b_targets.to(tl.int64), mask=m_n, other=0).to(tl.int32) - 16
-        b_x = tl.where(o_k[None, :] == POINTS + 3, b_share[:, None], b_x)
-    out0, out1 = layers(b_x.to(tl.int8), (b_on * 16).to(tl.int8), p_w1, p_b1, p_w2, p_b2, p_w3, p_b3, p_shifts)
+        inputs += ((tl.load(p_share + b_targets, mask=m_n, other=0).to(tl.int32) - 16).to(tl.int8),)
+    for _ in tl.static_range(64 - KNOWN - 6 * PHASE):
+        flags += (tl.zeros((BLOCK,), tl.int8),)
+    for _ in tl.static_range(61 - KNOWN - 6 * PHASE - MEAN):
+        inputs += (tl.zeros((BLOCK,), tl.int8),)
+    b_low, b_high = _columns(inputs), _columns(flags)
+    out0, out1 = layers(b_low, b_high, p_w1, p_b1, p_w2, p_b2, p_w3, p_b3, p_shifts)
     b_offset = tl.minimum(tl.maximum(out0, -(1 << 13)), 1 << 13).to(tl.int64)
+    b_base = (deltas[13] - deltas[31]) >> 2 if MEAN else b_about
     b_found = b_base.to(tl.int64) + ((b_offset << b_e.to(tl.int64)) >> 8)
     tl.store(p_predictions + o_n, tl.minimum(tl.maximum(b_found, -(1 << 30)), 1 << 30), mask=m_n)
     b_class = tl.minimum(tl.maximum(((b_scale + out1) >> 2) + 16, 0), 63)
@@ -141,9 +204,9 @@ def predict(
     classes = torch.empty(n, dtype=torch.uint8, device=values.device)
     if n:
         _predict[(triton.cdiv(n, BLOCK),)](
-            values, active, gaps, known, share, around.neighbours, around.edges, offsets_on(stencil, values.device),
-            targets, *weights(network), predictions, classes, n, stencil.axis, step, _log2_of(step),
-            stencil.known, stencil.points, stencil.mean, BLOCK, num_warps=WARPS,
+            values, active, gaps, known, share, around.neighbours, around.edges, targets, *weights(network),
+            predictions, classes, n, stencil.axis, step, _log2_of(step), stencil.phase, stencil.mean, BLOCK,
+            num_warps=WARPS,
         )  # fmt: skip
     return predictions, classes
 

@@ -31,7 +31,7 @@ from gpu_encode import Encoder  # noqa: E402
 from neuralvdb.kernels.fit import Examples, Learners, fit  # noqa: E402
 from neuralvdb.kernels.masks import Level, Phase  # noqa: E402
 from neuralvdb.kernels.masks import decode as decode_masks  # noqa: E402
-from neuralvdb.kernels.network import Packed, forward  # noqa: E402
+from neuralvdb.kernels.network import Packed, forward, pack  # noqa: E402
 from neuralvdb.kernels.predict import Around, Stencil, predict  # noqa: E402
 from neuralvdb.kernels.rans import Segments, decode  # noqa: E402
 from neuralvdb.kernels.reconstruct import RawBits, reconstruct  # noqa: E402
@@ -207,10 +207,10 @@ def random_checks(device: str, n: int) -> None:
     """Networks and splits on fresh random input: the kernel against the reference."""
     random = torch.Generator().manual_seed(time.time_ns())
     draw = lambda low, high, size, dtype: torch.randint(low, high, size, generator=random, dtype=dtype)  # noqa: E731
-    shapes = ((128, 64), (64, 32), (2, 32))
-    w1, w2, w3 = (draw(-127, 128, shape, torch.int8) for shape in shapes)
+    shapes = ((64, 128), (32, 64), (2, 32), (2, 128))
+    w1, w2, w3, linear = (draw(-127, 128, shape, torch.int8) for shape in shapes)
     b1, b2, b3 = (draw(-9999, 9999, (size,), torch.int32) for size in (64, 32, 2))
-    net = Packed(w1, b1, w2, b2, w3.int(), b3, draw(4, 12, (6,), torch.int32)).to(device)
+    net = pack(w1, b1, w2, b2, w3, b3, linear, draw(4, 12, (6,), torch.int8), range(128)).to(device)
     inputs = draw(-127, 128, (n, 128), torch.int8).to(device)
     outs = [forward(inputs, net, implementation=name) for name in ("reference", "triton")]
     same = torch.equal(*outs)

@@ -3,14 +3,17 @@
     python -P tests/kernels/compiled.py [CAPABILITY...]
 
 One row per kernel, variant and capability: name, variant, capability, bytes of machine code, shared memory in bytes,
-registers per thread, bytes spilled to the stack.
+registers per thread, bytes spilled to the stack, and instructions that warps are given for each item (point, cell,
+example, ...) if every instruction is run once, which says most of kernels without loops.
 """
 
 import json
+import os
 import re
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
 from pathlib import Path
 
@@ -28,7 +31,6 @@ TYPES = {
     "p_share": "*u8",
     "p_neighbours": "*i32",
     "p_edges": "*u8",
-    "p_offsets": "*i32",
     "p_targets": "*i32",
     "p_w1": "*i8",
     "p_b1": "*i32",
@@ -83,7 +85,8 @@ TYPES = {
     "p_above": "*i8",
     "p_reference": "*i8",
     "p_near": "*i32",
-    "p_points": "*i32",
+    "p_kinds": "*i32",
+    "p_ways": "*i16",
     "p_parents": "*i32",
     "p_before": "*i64",
     "p_second": "*u8",
@@ -95,9 +98,9 @@ TYPES = {
     "p_batches": "*i64",
     "p_begins": "*i64",
 }
-SAMPLE = {"KNOWN": 36, "MEAN": False, "p_gaps": None, "p_known": None, "p_share": None, "BLOCK": 32, "num_warps": 8}
-MEAN = {"KNOWN": 45, "MEAN": True, "BLOCK": 32, "num_warps": 8}
-MASKS = {"p_states": "*i8", "BLOCK": 32, "num_warps": 8}
+SAMPLE = {"MEAN": False, "p_gaps": None, "p_known": None, "p_share": None, "BLOCK": 128}
+MEAN = {"MEAN": True, "BLOCK": 128}
+MASKS = {"p_states": "*i8", "BLOCK": 128, "num_warps": 8}
 STATES = {"p_states": "*i8", "BLOCK": 512}
 # (module, kernel): variants, each what is known when it is compiled
 KERNELS = {
@@ -122,44 +125,55 @@ KERNELS = {
     ("masks", "_classify"): [MASKS, MASKS | {"p_reference": None}],
     ("masks", "_narrow"): [{"BLOCK": 512}],
     ("masks", "_store"): [STATES, STATES | {"p_before": None, "p_second": None}],
-    ("network", "_forward"): [{"BLOCK": 64}],
+    ("network", "_forward"): [{"BLOCK": 128}],
     ("neighbours", "_neighbours"): [{"BLOCK": 64}],
     ("predict", "_predict"): [
-        SAMPLE | {"POINTS": 36},
-        SAMPLE | {"POINTS": 42},
-        MEAN | {"POINTS": 45, "p_gaps": None, "p_known": None},
-        MEAN | {"POINTS": 51},
+        SAMPLE | {"PHASE": 0},
+        SAMPLE | {"PHASE": 1},
+        MEAN | {"PHASE": 0, "p_gaps": None, "p_known": None},
+        MEAN | {"PHASE": 1},
     ],
 }
 
 
-def usage(cubin: bytes) -> tuple[int, int]:
-    """Registers per thread and bytes of stack."""
-    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+def usage(cubin: bytes) -> tuple[int, int, int]:
+    """Registers per thread, bytes of stack, and instructions."""
+    tools = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(cubin)
         file.flush()
-        text = subprocess.run([tool, "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
-    return tuple(int(re.search(rf"{name}:(\d+)", text)[1]) for name in ("REG", "STACK"))
+        text, code = (
+            subprocess.run([tools / tool, option, file.name], capture_output=True, text=True, check=True).stdout
+            for tool, option in (("cuobjdump", "-res-usage"), ("nvdisasm", "-c"))
+        )
+    registers, stack = (int(re.search(rf"{name}:(\d+)", text)[1]) for name in ("REG", "STACK"))
+    return registers, stack, len(re.findall(r"^\s+/\*[0-9a-f]{4,}\*/(?!\s+NOP)", code, re.MULTILINE))
+
+
+def row(module: str, name: str, number: int, capability: int) -> list:
+    """Of one variant of a kernel."""
+    kernel = getattr(import_module(f"neuralvdb.kernels.{module}.gpu"), name)
+    known = KERNELS[module, name][number]
+    types = TYPES | {a: t for a, t in known.items() if str(t).startswith("*")}
+    warps, block = known.get("num_warps", 4), known.get("BLOCK", 1)
+    known = {a: value for a, value in known.items() if a in kernel.arg_names and types.get(a) != value}
+    types = {a: "constexpr" if a in known else types.get(a, "i32") for a in kernel.arg_names}
+    aligned = {(i,): [["tt.divisibility", 16]] for i, a in enumerate(kernel.arg_names) if types[a][0] == "*"}
+    source, target = ASTSource(kernel, types, known, aligned), GPUTarget("cuda", capability, 32)
+    made = triton.compile(source, target=target, options={"num_warps": warps})
+    code = made.asm["cubin"]
+    registers, stack, instructions = usage(code)
+    place = f"{module}.{name}", number, capability
+    return [*place, len(code), made.metadata.shared, registers, stack, round(instructions * warps / block, 1)]
 
 
 def main() -> None:
     """Compiles and prints."""
-    rows = []
-    for (module, name), variants in KERNELS.items():
-        kernel = getattr(import_module(f"neuralvdb.kernels.{module}.gpu"), name)
-        for number, known in enumerate(variants):
-            types = TYPES | {a: t for a, t in known.items() if str(t).startswith("*")}
-            options = {"num_warps": known.get("num_warps", 4)}
-            known = {a: value for a, value in known.items() if a in kernel.arg_names and types.get(a) != value}
-            types = {a: "constexpr" if a in known else types.get(a, "i32") for a in kernel.arg_names}
-            for capability in map(int, sys.argv[1:] or CAPABILITIES):
-                made = triton.compile(
-                    ASTSource(kernel, types, known), target=GPUTarget("cuda", capability, 32), options=options
-                )
-                code = made.asm["cubin"]
-                rows.append([f"{module}.{name}", number, capability, len(code), made.metadata.shared, *usage(code)])
-    print(json.dumps(rows))
+    capabilities = list(map(int, sys.argv[1:] or CAPABILITIES))
+    every = [(*kernel, i, c) for kernel, some in KERNELS.items() for i in range(len(some)) for c in capabilities]
+    every.sort(key=lambda job: job[0] != "predict")  # the longest first
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        print(json.dumps(sorted(pool.map(row, *zip(*every, strict=True)))))
 
 
 if __name__ == "__main__":
