@@ -131,8 +131,8 @@ def reconstruct(
         symbols, classes, predictions, targets, sums, sized, starts, bits.words, bits.at, bits.end, values, known,
         n, streams, step, BLOCK,
     )  # fmt: skip
-    parts = (sums & 0xFFFFFFFF) + 5 * (sums >> 32) + sized
-    bits.at += parts[starts].diff()
+    sums, sized = sums[starts], sized[starts]
+    bits.at += ((sums & 0xFFFFFFFF) + 5 * (sums >> 32) + sized).diff()
 
 
 def _sums(counts: torch.Tensor) -> torch.Tensor:

@@ -83,11 +83,11 @@ class Reader:
     def voxels(self) -> Tree:
         """The tree with all values."""
         values = by_component(self.tree.leaf)
+        parts = list(self._domains()) if self._devices else self._domains()
         if self._devices:
-            values[...] = self.tensor().cpu().numpy()
-            return self.tree
-        for part, streams in self._domains():
-            for component in range(self._components):
+            self._on_devices().fill(values, parts)
+        for part, streams in parts:
+            for component in range(0 if self._devices else self._components):
                 _, found, _ = self._decode(part, component, streams, 0)
                 return_memory()
                 store(found, self.tree, part, component, self.promise, values)

@@ -26,6 +26,7 @@ import neuralvdb  # noqa: E402
 
 neuralvdb.__path__.append(str(ROOT))  # kernels/ is neuralvdb.kernels
 
+import gpu_kernels  # noqa: E402
 from gpu_encode import Encoder  # noqa: E402
 
 from neuralvdb.kernels.fit import Examples, Learners, fit  # noqa: E402
@@ -288,11 +289,7 @@ def figures(path: Path, device: str) -> list[str]:
     lines = [f"# Kernels on {name}", "", "`python tests/benchmarks/gpu.py bricks.npz`, best of 5, checked first.", ""]
     one = Bricks(path, device)
     copies = max(1, 10_000_000 // one.voxels)
-    place = Bricks(path, device, copies).first_pass()
-    took, n = seconds(lambda: predict(*place)), len(place[3])
-    moved = n * (4 + 9) + sum(array.numel() * array.element_size() for array in place[:2])
-    share = f", {moved / rate / took:.0%} of the bandwidth" if rate else ""
-    lines += [f"predict: {n:,} points in {took * 1e3:.3f} ms, {n / took / 1e6:,.0f} M/s, {moved:,} bytes{share}", ""]
+    lines += [*gpu_kernels.table(Bricks(path, device, copies), seconds, rate), ""]
     fitting, batch, steps = Fitting(path, device), 2048, 100
     fitting.check(20, batch)
     picks = fitting.picks(steps, batch)
@@ -358,6 +355,8 @@ def main() -> None:
         bricks.check("reference")
         Encoder(bricks).check("reference")
         Masks(args.bricks, "cpu", 1).check("reference")
+        for job in gpu_kernels.jobs(bricks).values():
+            job.run()
         print("no GPU here, so no figures: kernels agree with references, interpreted; these code as the CPU does")
         return
     random_checks("cuda", 100_000)

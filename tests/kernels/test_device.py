@@ -1,5 +1,7 @@
 """Grids of many domains coded by kernels: the bytes and values of the CPU, whatever the batches, devices and parts."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -117,6 +119,20 @@ def test_a_box_is_that_of_the_cpu(coded, device):
 def test_levels_of_detail_are_those_of_the_cpu(coded, device, lod):
     for found, expected in zip(on_device(coded, device).cells(lod), opened(coded).cells(lod), strict=True):
         assert found.tobytes() == expected.tobytes()
+
+
+def test_the_next_batch_is_worked_on_while_results_are_taken(device, monkeypatch):
+    begun = [threading.Event() for _ in range(3)]
+
+    def work(some: list[int], _: str) -> int:
+        begun[some[0]].set()
+        return some[0]
+
+    monkeypatch.setattr(deal, "_room", lambda _: 1)
+    results = deal.deal(range(3), lambda _: 1, [device], work)
+    assert next(results) == 0
+    assert begun[1].wait(60)
+    assert list(results) == [1, 2]
 
 
 def test_less_memory_means_smaller_batches(coded, device, monkeypatch):

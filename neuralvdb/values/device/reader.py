@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from neuralvdb.archive.rans import Tables
 from neuralvdb.values.device import mean, sample
 from neuralvdb.values.device.batch import Batch, load, values_of
 from neuralvdb.values.device.boxes import Boxes
-from neuralvdb.values.device.deal import deal
+from neuralvdb.values.device.deal import deal, on_host
 from neuralvdb.values.device.networks import Networks
 from neuralvdb.values.device.streams import Streams
 from neuralvdb.values.lattice.domain import Domain
@@ -26,7 +27,8 @@ from neuralvdb.volume.grid import Tree
 
 Part = tuple[Domain, TileReader]
 Cells = tuple[np.ndarray, np.ndarray, np.ndarray]  # table, values (R, 512) and coded (B, 512) as in levels.Level
-Decoded = tuple[Batch, list, int, torch.Tensor]  # batch, its levels or floors, component, lattice values
+Tower = list  # levels or floors of a batch
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -47,54 +49,71 @@ class DeviceDecoder:
         Raises DamagedFile, OutOfMemory.
         """
         found = torch.from_numpy(by_component(self.tree.leaf)).to(self.devices[0], copy=True)
-        for batch, _, component, decoded in self._decoded(parts, 0):
-            bricks = batch.boxes.bricks
-            leaves = torch.from_numpy(np.concatenate([part.leaves for part in batch.parts])).to(found.device)
-            values = values_of(self.promise, decoded[:bricks], found.dtype)
-            mixed = torch.where(batch.coded[:bricks] != 0, values, batch.leaves[..., component])
-            found[leaves, :, component] = mixed.to(found.device)
+        for leaves, values in self._decoded(parts, 0, self._leaf_values):
+            found[torch.from_numpy(leaves).to(found.device)] = values.to(found.device)
         return found
+
+    def fill(self, values: np.ndarray, parts: Sequence[Part]) -> None:
+        """The same in `values` on the host: they come over while others are decoded."""
+        for leaves, found in self._decoded(parts, 0, self._leaf_values):
+            values[leaves] = on_host(found)
 
     def cells(self, parts: Sequence[Part], lod: int) -> Iterator[tuple[Domain, TileReader, int, Cells]]:
         """Domain, streams, component, and cells of 2**lod voxels, which share rows; the last component comes last."""
         tiles = {id(part): reader for part, reader in parts}
-        for batch, tower, component, decoded in self._decoded(parts, lod):
-            boxes, coded = self._cells(batch, tower, lod)
-            values, coded = decoded.cpu().numpy(), coded[: boxes.bricks].cpu().numpy()
+        for boxes, domains, coded, components in self._decoded(parts, lod, self._cells):
             tables = np.split(boxes.table.cpu().numpy(), np.cumsum(boxes.sizes.prod(1))[:-1])
-            for part, table, size in zip(batch.parts, tables, boxes.sizes, strict=True):
-                yield part, tiles[id(part)], component, (table.reshape(size), values, coded)
+            for component, values in enumerate(components):
+                for part, table, size in zip(domains, tables, boxes.sizes, strict=True):
+                    yield part, tiles[id(part)], component, (table.reshape(size), values, coded)
 
-    def _decoded(self, parts: Sequence[Part], lod: int) -> Iterator[Decoded]:
-        """Lattice values (R, 512) of every batch and component."""
+    def _decoded(
+        self, parts: Sequence[Part], lod: int, made: Callable[[Batch, Tower, list[torch.Tensor], int], Result]
+    ) -> Iterator[Result]:
+        """What is made of each batch and its lattice values (R, 512) int32, of each component, while it is there."""
         networks = {device: self._networks(torch.device(device)) for device in self.devices}
-        work = lambda some, device: self._batch(some, networks[device], device, lod)  # noqa: E731
-        for found in deal(parts, lambda item: len(item[0].leaves), self.devices, work):
-            yield from found
+        work = lambda some, device: made(*self._batch(some, networks[device], device, lod), lod)  # noqa: E731
+        return deal(parts, lambda item: len(item[0].leaves), self.devices, work)
 
     def _networks(self, device: torch.device) -> Networks:
         return Networks(self.networks, self.tables, device, mean=self.promise.step > 0)
 
-    def _batch(self, some: list[Part], networks: Networks, device: str, lod: int) -> list[Decoded]:
+    def _batch(
+        self, some: list[Part], networks: Networks, device: str, lod: int
+    ) -> tuple[Batch, Tower, list[torch.Tensor]]:
         batch = load(self.tree, [part for part, _ in some], torch.device(device), self.implementation)
         lattice = mean if self.promise.step else sample
         tower = mean.floors_of(batch) if self.promise.step else sample.levels_of(batch)
         found = []
         for component in range(self.components):
             streams = Streams([_decoders(tiles, component, lod) for _, tiles in some], device)
-            decoded = lattice.decode(batch, tower, component, self.promise.lattice, networks, streams, lod)
+            found.append(lattice.decode(batch, tower, component, self.promise.lattice, networks, streams, lod))
             streams.finish()
-            found.append((batch, tower, component, decoded))
-        return found
+        return batch, tower, found
 
-    def _cells(self, batch: Batch, tower: list, lod: int) -> tuple[Boxes, torch.Tensor]:
-        """Boxes of a level and what is coded there (R, 512) uint8."""
+    def _leaf_values(
+        self, batch: Batch, _: Tower, components: list[torch.Tensor], __: int
+    ) -> tuple[np.ndarray, torch.Tensor]:
+        """Which leaves, and their values (B, 512, C), ready."""
+        coded, found = batch.coded[: batch.boxes.bricks] != 0, batch.leaves
+        for component, decoded in enumerate(components):
+            values = values_of(self.promise, decoded[: len(coded)], found.dtype)
+            found[..., component] = torch.where(coded, values, found[..., component])
+        if found.is_cuda:
+            torch.cuda.current_stream(found.device).synchronize()
+        return np.concatenate([part.leaves for part in batch.parts]), found
+
+    def _cells(
+        self, batch: Batch, tower: Tower, components: list[torch.Tensor], lod: int
+    ) -> tuple[Boxes, Sequence[Domain], np.ndarray, list[np.ndarray]]:
+        """Boxes of a level, domains, what is coded there (B, 512) uint8, and values of each component."""
         if self.promise.step:
-            return tower[3 * lod].boxes, (tower[3 * lod].counts > 0).to(torch.uint8)
-        coded = batch.coded
-        for level in tower[1 : lod + 1]:
-            coded = sample.joined(coded, level.rows)
-        return tower[lod].boxes, coded
+            boxes, coded = tower[3 * lod].boxes, (tower[3 * lod].counts > 0).to(torch.uint8)
+        else:
+            boxes, coded = tower[lod].boxes, batch.coded
+            for level in tower[1 : lod + 1]:
+                coded = sample.joined(coded, level.rows)
+        return boxes, batch.parts, coded[: boxes.bricks].cpu().numpy(), [found.cpu().numpy() for found in components]
 
 
 def _decoders(tiles: TileReader, component: int, lod: int) -> dict[int, object]:
