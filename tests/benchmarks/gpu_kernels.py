@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+import triton
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "kernels"))
 from compiled import row
@@ -38,14 +39,13 @@ STEP = 4
 
 @dataclass
 class Job:
-    """items: points, voxels or bricks; moved: bytes, at least; variant: of the kernel in compiled.KERNELS, None where
-    loops make a count of its instructions say nothing."""
+    """items: points, voxels or bricks; moved: bytes, at least; variant: module, kernel and number in compiled.KERNELS,
+    None where loops make a count of instructions say nothing."""
 
     run: Callable[[], object]
     items: int
     moved: int
-    kernel: str = ""
-    variant: int | None = None
+    variant: tuple[str, str, int] | None = None
 
 
 def jobs(bricks: Bricks) -> dict[str, Job]:
@@ -61,7 +61,9 @@ def predictions(bricks: Bricks) -> dict[str, Job]:
 
     def job(targets: torch.Tensor, stencil: Stencil, variant: int, **more: torch.Tensor) -> Job:
         run = lambda: predict(values, active, around, targets, stencil, net, STEP, **more)  # noqa: E731
-        return Job(run, len(targets), rows * (2 if "gaps" in more else 1) + len(targets) * 13, "predict", variant)
+        return Job(
+            run, len(targets), rows * (2 if "gaps" in more else 1) + len(targets) * 13, ("predict", "_predict", variant)
+        )
 
     mean = {"gaps": values, "known": active, "share": part}
     inputs = torch.zeros((n, INPUTS), dtype=torch.int8, device=values.device)
@@ -70,7 +72,7 @@ def predictions(bricks: Bricks) -> dict[str, Job]:
         "predict, sample, phase 1": job(other, Stencil(2, 1), 1),
         "predict, mean, phase 0": job(targets, Stencil(2, 0, mean=True), 2, share=part),
         "predict, mean, phase 1": job(other, Stencil(2, 1, mean=True), 3, **mean),
-        "network": Job(lambda: forward(inputs, net), n, n * (INPUTS + 8), "network", 0),
+        "network": Job(lambda: forward(inputs, net), n, n * (INPUTS + 8), ("network", "_forward", 0)),
     }
 
 
@@ -100,7 +102,10 @@ def coding(bricks: Bricks) -> dict[str, Job]:
     bytes_of = {"quantise": n * 28, "reconstruct": n * 22 + words.numel() * 4, "pack": len(raw.values) * 16}
     return {
         "quantise": Job(
-            lambda: quantise(exact, found, classes, targets, STEP, values), n, bytes_of["quantise"], "quantise", 0
+            lambda: quantise(exact, found, classes, targets, STEP, values),
+            n,
+            bytes_of["quantise"],
+            ("quantise", "_quantise", 0),
         ),
         "fold to symbols": Job(lambda: fold.symbols(residuals, classes, coded), n, n * 6),
         "pack": Job(lambda: pack(raw.values, raw.at, torch.zeros_like(words)), len(raw.values), bytes_of["pack"]),
@@ -135,28 +140,26 @@ def structure(bricks: Bricks) -> dict[str, Job]:
     some = int((flags != 0).sum())
     return {
         "compact": Job(lambda: compact(flags, passes, 6), n * 512, n * 1024 + some * 4),
-        "neighbours": Job(lambda: neighbours(table, boxes, cells), len(cells), len(cells) * 129, "neighbours", 0),
+        "neighbours": Job(
+            lambda: neighbours(table, boxes, cells), len(cells), len(cells) * 129, ("neighbours", "_neighbours", 0)
+        ),
         "split": Job(lambda: split(means, means, means, pairs, counts, 2, 0, False, *halves), n * 512, n * 512 * 18),
     }
 
 
 def table(bricks: Bricks, seconds: Callable[[Callable[[], object]], float], bandwidth: float | None) -> list[str]:
     """Lines of the report."""
-    device = torch.cuda.get_device_properties(bricks.expected.device)
-    capability, starts = device.major * 10 + device.minor, device.multi_processor_count * 4 * device.clock_rate * 1e3
+    device = triton.runtime.driver.active.utils.get_device_properties(0)
+    starts = device["multiprocessor_count"] * 4 * device["sm_clock_rate"] * 1e3  # of kHz
+    major, minor = torch.cuda.get_device_capability()
     heads = ("kernel", "items", "ms", "M items/s", "bytes", "share of bandwidth", "instructions", "share of issue")
     found = [f"| {' | '.join(heads)} |", "| --- |" + " ---: |" * (len(heads) - 1)]
     for name, job in jobs(bricks).items():
         took = seconds(job.run)
         cells = [name, f"{job.items:,}", f"{took * 1e3:.3f}", f"{job.items / took / 1e6:,.0f}", f"{job.moved:,}"]
         cells.append(f"{job.moved / bandwidth / took:.0%}" if bandwidth else "")
-        if job.variant is None:
-            cells += ["", ""]
-        else:
-            each = row(job.kernel, f"_{'forward' if job.kernel == 'network' else job.kernel}", job.variant, capability)[
-                -1
-            ]
-            cells += [f"{each:g}", f"{each * job.items / starts / took:.0%}"]
+        each = row(*job.variant, major * 10 + minor)[-1] if job.variant else None
+        cells += [f"{each:g}", f"{each * job.items / starts / took:.0%}"] if each else ["", ""]
         found.append(f"| {' | '.join(cells)} |")
     return found
 
