@@ -130,7 +130,8 @@ class Bricks:
                 own = {name: self.tiled(f"p{payload}.{name}") for name in ("number", "count", "lanes", "states")}
                 own |= {name: self.tiled(f"p{payload}.{name}").clone() for name in ("at", "end", "seen")}
                 each = len(own["number"]) // self.copies
-                stream = torch.arange(self.copies, dtype=torch.int32, device=self._device).repeat_interleave(each)
+                copy = torch.arange(self.copies, dtype=torch.int32, device=self._device)
+                stream = copy[:, None].expand(-1, each).reshape(-1)
                 bits = (self.tiled(f"p{payload}.bits_{name}").clone() for name in ("at", "end"))
                 words = self.arrays["bits"]
                 made[payload] = Segments(stream=stream, words=self.arrays["words"], **own), RawBits(words, *bits)
