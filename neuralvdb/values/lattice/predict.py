@@ -16,21 +16,22 @@ FINEST = 3  # levels with networks of their own; coarser ones share the last
 
 
 class _Networks:
-    """Networks of one family and how to run them. implementation: "native" or "reference"."""
+    """Networks of one family and how to run them. implementation: "native", "floats", which is that without products of
+    bytes, or "reference"."""
 
     def __init__(
         self, networks: dict[tuple[int, int, int], Network], *, threads: int = 1, implementation: str = "native"
     ) -> None:
         self._networks = networks
         self._threads = threads
-        self._phase = {"native": self._native, "reference": self._reference}[implementation]
-        self._prepared = {key: _floats(net) for key, net in networks.items()}
+        self._phase = self._reference if implementation == "reference" else self._native
+        self._prepared = {key: (*_floats(net), implementation == "floats") for key, net in networks.items()}
 
 
 class Predictor(_Networks):
     """The networks of one family, callable for a phase. networks: {(level up to 2, axis, phase): Network}.
 
-    implementation: "native" or "reference".
+    implementation: "native", "floats" or "reference".
     """
 
     def __call__(

@@ -21,15 +21,17 @@ std::vector<float> floats(const nb::handle& array) {
 }
 
 Net toNet(const nb::tuple& from) {
-    Net net{0, false, floats(from[0]), floats(from[1]), floats(from[2]), floats(from[3]), floats(from[4]), floats(from[5]),
-        floats(from[6]), {}};
-    net.inputs = int(net.linear.size() / kOutputs);
-    net.hidden = std::any_of(net.w3.begin(), net.w3.end(), [](float weight) { return weight != 0; });
+    const auto w1 = floats(from[0]), b1 = floats(from[1]), w2 = floats(from[2]), b2 = floats(from[3]), w3 = floats(from[4]),
+        b3 = floats(from[5]), linear = floats(from[6]);
     const auto shifts = nb::cast<std::vector<int>>(from[7]);
-    const bool fits = net.inputs <= kMaxInputs && net.w1.size() == size_t(kFirst) * net.inputs && net.b1.size() == kFirst &&
-        net.w2.size() == kSecond * kFirst && net.b2.size() == kSecond && net.w3.size() == kOutputs * kSecond &&
-        net.b3.size() == kOutputs && shifts.size() == 6;
+    const size_t inputs = linear.size() / kOutputs;
+    const bool fits = inputs && inputs <= kMaxInputs && linear.size() == kOutputs * inputs && w1.size() == kFirst * inputs &&
+        b1.size() == kFirst && w2.size() == kSecond * kFirst && b2.size() == kSecond && w3.size() == kOutputs * kSecond &&
+        b3.size() == kOutputs && shifts.size() == 6;
     if (!fits) throw nb::value_error("network");
+    const bool hidden = std::any_of(w3.begin(), w3.end(), [](float weight) { return weight != 0; });
+    Net net{hidden, hasBytes() && !nb::cast<bool>(from[8]), {kFirst, w1, b1, 128}, {kSecond, w2, b2}, {kOutputs, w3, b3},
+        {kOutputs, linear, {}, 128}, {}};
     std::copy(shifts.begin(), shifts.end(), net.shifts);
     return net;
 }

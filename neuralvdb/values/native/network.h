@@ -1,12 +1,15 @@
-// The networks of values/lattice/network.py for blocks of points, side by side in vectors.
+// The networks of values/lattice/network.py for blocks of points, side by side in vectors: in floats anywhere, in bytes
+// where the processor multiplies those.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
 namespace nvdb {
 
 constexpr int kFirst = 48, kSecond = 32, kOutputs = 2;
+constexpr int kMaxInputs = 106;
 constexpr int kBlock = 16; // points that go through the network together
 
 typedef float Lanes __attribute__((vector_size(4 * kBlock)));
@@ -15,57 +18,170 @@ typedef double DoubleLanes __attribute__((vector_size(8 * kBlock)));
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define NVDB_CLONES __attribute__((target_clones("avx512f", "arch=haswell", "avx2", "default"), flatten))
+#define NVDB_BYTES __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,fma"), flatten))
 #else
 #define NVDB_CLONES
 #endif
 
 #define NVDB_LANES inline __attribute__((always_inline))
 
-// Weights as floats, row by row. hidden: whether any output comes by way of the hidden layers.
+// Weights of a layer: as floats row by row, and four bytes in each number of `quads`, of kRows rows side by side for each
+// four inputs; sums of those begin with `sums`, which make up for inputs that are `excess` too large.
+struct Layer {
+    int rows = 0, count = 0;
+    std::vector<float> weights, bias;
+    std::vector<int32_t> quads, sums;
+
+    static constexpr int kRows = 16;
+
+    Layer(int rows, std::vector<float> from, std::vector<float> with, int excess = 0)
+        : rows(rows), count(int(from.size()) / rows), weights(std::move(from)), bias(std::move(with)),
+          quads(size_t(rows) * quadsOf(count)), sums(rows)
+    {
+        bias.resize(rows);
+        for (int r = 0; r < rows; ++r) {
+            sums[r] = int32_t(bias[r]);
+            for (int i = 0; i < count; ++i) {
+                const auto weight = int32_t(weights[size_t(r) * count + i]);
+                sums[r] -= excess * weight;
+                quads[quadAt(r, i / 4)] |= int32_t(uint32_t(weight & 255) << (8 * (i & 3)));
+            }
+        }
+    }
+    int quadAt(int row, int quad) const {
+        const int side = std::min(rows, kRows);
+        return (row / side * quadsOf(count) + quad) * side + row % side;
+    }
+    static constexpr int quadsOf(int count) { return (count + 3) / 4; }
+};
+
+// hidden: whether any output comes by way of the hidden layers; bytes: whether to compute in bytes.
 struct Net {
-    int inputs;
-    bool hidden;
-    std::vector<float> w1, b1, w2, b2, w3, b3, linear;
+    bool hidden, bytes;
+    Layer first, second, third, linear;
     int shifts[6];
 };
 
+NVDB_LANES void activated(IntLanes& x, int shift) {
+    x >>= shift;
+    x = x < 0 ? IntLanes{} : x;
+    x = x > 255 ? IntLanes{} + 255 : x;
+}
+
 // to[row] = sum over i of weights[row][i] * from[i] + bias[row], for kBlock points at once.
 template<int Rows>
-inline void product(const float* weights, const float* bias, const Lanes* from, int count, Lanes* to) {
+inline void product(const Layer& layer, int row, const Lanes* from, Lanes* to) {
+    const float* weights = &layer.weights[size_t(row) * layer.count];
     Lanes sum[Rows];
-    for (int r = 0; r < Rows; ++r) sum[r] = Lanes{} + (bias ? bias[r] : 0.0f);
-    for (int i = 0; i < count; ++i)
-        for (int r = 0; r < Rows; ++r) sum[r] += weights[r * count + i] * from[i];
+    for (int r = 0; r < Rows; ++r) sum[r] = Lanes{} + layer.bias[row + r];
+    for (int i = 0; i < layer.count; ++i)
+        for (int r = 0; r < Rows; ++r) sum[r] += weights[r * layer.count + i] * from[i];
     for (int r = 0; r < Rows; ++r) to[r] = sum[r];
 }
 
-inline void layer(const std::vector<float>& weights, const std::vector<float>& bias, int rows, int count, int shift,
-    const Lanes* from, Lanes* to)
-{
-    for (int row = 0; row < rows; row += 8) {
-        product<8>(&weights[size_t(row) * count], &bias[row], from, count, to + row);
+inline void hidden(const Layer& layer, int shift, const Lanes* from, Lanes* to) {
+    for (int row = 0; row < layer.rows; row += 8) {
+        product<8>(layer, row, from, to + row);
         for (int r = row; r < row + 8; ++r) {
-            IntLanes whole = __builtin_convertvector(to[r], IntLanes) >> shift;
-            whole = whole < 0 ? IntLanes{} : whole;
-            whole = whole > 255 ? IntLanes{} + 255 : whole;
+            IntLanes whole = __builtin_convertvector(to[r], IntLanes);
+            activated(whole, shift);
             to[r] = __builtin_convertvector(whole, Lanes);
         }
     }
 }
 
+// What a network gets: its inputs, -127 to 127, in rows of kBlock.
+struct FloatInputs {
+    Lanes rows[kMaxInputs];
+
+    NVDB_LANES void clear() {}
+    NVDB_LANES void put(int row, const IntLanes& x) { rows[row] = __builtin_convertvector(x, Lanes); }
+    void put(int row, int lane, int64_t x) { rows[row][lane] = float(x); }
+};
+
+NVDB_LANES void outputs(const Net& net, const IntLanes* last, const IntLanes* line, IntLanes* out) {
+    for (int r = 0; r < kOutputs; ++r) out[r] = (last[r] >> net.shifts[2 + r]) + (line[r] >> net.shifts[4 + r]);
+}
+
 // out[0] and out[1] of values/lattice/network.py for kBlock points.
-NVDB_LANES void forward(const Net& net, const Lanes* x, IntLanes* out) {
-    Lanes h1[kFirst], h2[kSecond], last[kOutputs], line[kOutputs];
+NVDB_LANES void forward(const Net& net, FloatInputs& x, IntLanes* out) {
+    Lanes h1[kFirst], h2[kSecond] = {}, found[kOutputs];
+    IntLanes last[kOutputs], line[kOutputs];
     if (net.hidden) {
-        layer(net.w1, net.b1, kFirst, net.inputs, net.shifts[0], x, h1);
-        layer(net.w2, net.b2, kSecond, kFirst, net.shifts[1], h1, h2);
+        hidden(net.first, net.shifts[0], x.rows, h1);
+        hidden(net.second, net.shifts[1], h1, h2);
     }
-    product<kOutputs>(net.w3.data(), net.b3.data(), h2, net.hidden ? kSecond : 0, last);
-    product<kOutputs>(net.linear.data(), nullptr, x, net.inputs, line);
-    for (int r = 0; r < kOutputs; ++r) {
-        out[r] = (__builtin_convertvector(last[r], IntLanes) >> net.shifts[2 + r]) +
-            (__builtin_convertvector(line[r], IntLanes) >> net.shifts[4 + r]);
+    product<kOutputs>(net.third, 0, h2, found);
+    for (int r = 0; r < kOutputs; ++r) last[r] = __builtin_convertvector(found[r], IntLanes);
+    product<kOutputs>(net.linear, 0, x.rows, found);
+    for (int r = 0; r < kOutputs; ++r) line[r] = __builtin_convertvector(found[r], IntLanes);
+    outputs(net, last, line, out);
+}
+
+inline bool hasBytes() {
+#ifdef NVDB_BYTES
+    return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+#else
+    return false;
+#endif
+}
+
+#ifdef NVDB_BYTES
+
+// The same inputs plus 128, four to a number.
+struct ByteInputs {
+    IntLanes quads[Layer::quadsOf(kMaxInputs)];
+
+    NVDB_LANES void clear() {
+        for (auto& quad : quads) quad = IntLanes{};
+    }
+    NVDB_LANES void put(int row, const IntLanes& x) { quads[row / 4] |= (x & 255) << (8 * (row & 3)); }
+    void put(int row, int lane, int64_t x) {
+        quads[row / 4][lane] |= int32_t(uint32_t(x & 255) << (8 * (row & 3)));
+    }
+};
+
+// sum += four unsigned bytes times four signed ones, in each lane; nothing saturates (VPDPBUSD).
+NVDB_LANES void addProducts(IntLanes& sum, const IntLanes& bytes, const int32_t& weights) {
+    IntLanes found = sum;
+    asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(found) : "v"(bytes), "m"(weights));
+    sum = found;
+}
+
+template<int Rows>
+NVDB_LANES void product(const Layer& layer, int row, const IntLanes* from, IntLanes* to) {
+    const int count = Layer::quadsOf(layer.count);
+    const int32_t* weights = &layer.quads[layer.quadAt(row, 0)];
+    IntLanes sum[Rows];
+    for (int r = 0; r < Rows; ++r) sum[r] = IntLanes{} + layer.sums[row + r];
+    for (int i = 0; i < count; ++i)
+        for (int r = 0; r < Rows; ++r) addProducts(sum[r], from[i], weights[i * Rows + r]);
+    for (int r = 0; r < Rows; ++r) to[r] = sum[r];
+}
+
+NVDB_LANES void hidden(const Layer& layer, int shift, const IntLanes* from, IntLanes* to) {
+    for (int row = 0; row < layer.rows; row += Layer::kRows) {
+        IntLanes sum[Layer::kRows];
+        product<Layer::kRows>(layer, row, from, sum);
+        for (auto& x : sum) activated(x, shift);
+        for (int r = 0; r < Layer::kRows; r += 4)
+            to[(row + r) / 4] = sum[r] | sum[r + 1] << 8 | sum[r + 2] << 16 | sum[r + 3] << 24;
     }
 }
+
+NVDB_LANES void forward(const Net& net, ByteInputs& x, IntLanes* out) {
+    IntLanes h1[kFirst / 4], h2[kSecond / 4] = {}, last[kOutputs], line[kOutputs];
+    for (auto& quad : x.quads) quad ^= int32_t(0x80808080);
+    if (net.hidden) {
+        hidden(net.first, net.shifts[0], x.quads, h1);
+        hidden(net.second, net.shifts[1], h1, h2);
+    }
+    product<kOutputs>(net.third, 0, h2, last);
+    product<kOutputs>(net.linear, 0, x.quads, line);
+    outputs(net, last, line, out);
+}
+
+#endif
 
 } // namespace nvdb

@@ -19,7 +19,7 @@ constexpr int kEdge = 8, kKnown = 36, kFaces = 6, kScales = 3;
 constexpr int kOne = 16, kTop = 127;
 constexpr int64_t kMaxPrediction = int64_t(1) << 30;
 constexpr int kMeanKnown = 45, kMeanScales = 4, kShares = 32;
-constexpr int kMaxInputs = 2 * (kMeanKnown + kFaces) + kMeanScales;
+static_assert(kMaxInputs == 2 * (kMeanKnown + kFaces) + kMeanScales);
 constexpr int kNoAxis = 3, kPad = 3, kPadded = kEdge + 2 * kPad;
 
 struct LevelView {
@@ -146,12 +146,10 @@ NVDB_LANES void logs(const IntLanes& x, IntLanes& found) {
     found = (exponent << 4) + ((x << 4) >> exponent) - 16;
 }
 
-NVDB_LANES void put(const IntLanes& x, Lanes& to) { to = __builtin_convertvector(x, Lanes); }
-
-// The twin of values/lattice/context.py and mean_context.py: inputs of a block of points (rows x kBlock), where all
-// numbers are below kNarrow; else nothing is done and the answer is false.
-template<typename LatticeT>
-NVDB_LANES bool lookNarrow(Seen& seen, int count, int32_t step, int32_t log_step, Lanes* inputs) {
+// The twin of values/lattice/context.py and mean_context.py: inputs of a block of points, where all numbers are below
+// kNarrow; else nothing is done and the answer is false.
+template<typename LatticeT, typename InputsT>
+NVDB_LANES bool lookNarrow(Seen& seen, int count, int32_t step, int32_t log_step, InputsT& inputs) {
     constexpr bool mean = std::is_same_v<LatticeT, Mean>;
     IntLanes delta[kMeanKnown + kFaces], size{}, sum{}, known = IntLanes{} + 1;
     for (int i = 0; i < count; ++i) {
@@ -181,30 +179,29 @@ NVDB_LANES bool lookNarrow(Seen& seen, int count, int32_t step, int32_t log_step
     for (int i = 0; i < count; ++i) {
         IntLanes x = (delta[i] * kOne) >> seen.exponent;
         clamped(x, -kTop, kTop);
-        put(x, inputs[i]);
-        put((seen.points[i] & 1) * kOne, inputs[count + i]);
+        inputs.put(i, x);
+        inputs.put(count + i, (seen.points[i] & 1) * kOne);
     }
-    inputs += 2 * count;
     IntLanes x = seen.scale, large;
     clamped(x, -kTop, kTop);
-    put(x, inputs[0]);
+    inputs.put(2 * count, x);
     logs((about < 0 ? -about : about) + step, large);
     large = (large - log_step) >> 1;
     clamped(large, 0, kTop);
-    put(large, inputs[1]);
+    inputs.put(2 * count + 1, large);
     x = (about * kOne) >> seen.exponent;
     clamped(x, -4 * kOne, 4 * kOne);
-    put(x, inputs[2]);
+    inputs.put(2 * count + 2, x);
     if (mean) {
         std::memcpy(&x, seen.share, sizeof(x));
-        put(x - kShares / 2, inputs[3]);
+        inputs.put(2 * count + 3, x - kShares / 2);
     }
     return true;
 }
 
 // The same, whatever the magnitudes, for one point of the block.
-template<typename LatticeT>
-inline void lookWide(Seen& seen, int lane, int count, int64_t step, int64_t log_step, float* inputs) {
+template<typename LatticeT, typename InputsT>
+inline void lookWide(Seen& seen, int lane, int count, int64_t step, int64_t log_step, InputsT& inputs) {
     constexpr bool mean = std::is_same_v<LatticeT, Mean>;
     int64_t delta[kMeanKnown + kFaces], sum = 0, known = 1;
     for (int i = 0; i < count; ++i) delta[i] = seen.points[i][lane] >> 1;
@@ -220,7 +217,7 @@ inline void lookWide(Seen& seen, int lane, int count, int64_t step, int64_t log_
     seen.exponent[lane] = int32_t(exponent);
     seen.scale[lane] = int32_t(log2x16(sigma) - log_step);
     const auto put = [&](int row, int64_t x, int64_t low, int64_t high) {
-        inputs[row * kBlock + lane] = float(std::clamp(x, low, high));
+        inputs.put(row, lane, std::clamp(x, low, high));
     };
     for (int i = 0; i < count; ++i) {
         put(i, (delta[i] * kOne) >> exponent, -kTop, kTop);
@@ -233,15 +230,15 @@ inline void lookWide(Seen& seen, int lane, int count, int64_t step, int64_t log_
 }
 
 // Predictions and classes of a block.
-template<typename LatticeT>
+template<typename LatticeT, typename InputsT>
 NVDB_LANES void predictBlock(const Net& net, Seen& seen, int count, int64_t step, int64_t log_step, int32_t* predictions,
     int32_t* classes)
 {
-    Lanes inputs[kMaxInputs];
+    InputsT inputs;
     IntLanes out[kOutputs];
+    inputs.clear();
     if (!lookNarrow<LatticeT>(seen, count, int32_t(step), int32_t(log_step), inputs))
-        for (int lane = 0; lane < kBlock; ++lane)
-            lookWide<LatticeT>(seen, lane, count, step, log_step, reinterpret_cast<float*>(inputs));
+        for (int lane = 0; lane < kBlock; ++lane) lookWide<LatticeT>(seen, lane, count, step, log_step, inputs);
     forward(net, inputs, out);
     clamped(out[0], -(1 << 13), 1 << 13);
     for (int lane = 0; lane < kBlock; ++lane) {
@@ -256,14 +253,25 @@ NVDB_LANES void predictBlock(const Net& net, Seen& seen, int count, int64_t step
 NVDB_CLONES inline void predictBlock(Sample, const Net& net, Seen& seen, int count, int64_t step, int64_t log_step,
     int32_t* predictions, int32_t* classes)
 {
-    predictBlock<Sample>(net, seen, count, step, log_step, predictions, classes);
+    predictBlock<Sample, FloatInputs>(net, seen, count, step, log_step, predictions, classes);
 }
 
 NVDB_CLONES inline void predictBlock(Mean, const Net& net, Seen& seen, int count, int64_t step, int64_t log_step,
     int32_t* predictions, int32_t* classes)
 {
-    predictBlock<Mean>(net, seen, count, step, log_step, predictions, classes);
+    predictBlock<Mean, FloatInputs>(net, seen, count, step, log_step, predictions, classes);
 }
+
+#ifdef NVDB_BYTES
+
+template<typename LatticeT>
+NVDB_BYTES inline void predictBytes(LatticeT, const Net& net, Seen& seen, int count, int64_t step, int64_t log_step,
+    int32_t* predictions, int32_t* classes)
+{
+    predictBlock<LatticeT, ByteInputs>(net, seen, count, step, log_step, predictions, classes);
+}
+
+#endif
 
 // Fills a block of what points see with gather(point, place in a Neighbourhood, block, lane), two blocks before the
 // first of them is worked on: what has just been written number by number cannot be read as a vector without waiting.
@@ -282,7 +290,12 @@ inline void predictBlocks(LatticeT lattice, const Net& net, const int16_t* place
         }
         for (size_t block = i; block < end; block += kBlock) {
             int32_t found[kBlock], kinds[kBlock];
-            predictBlock(lattice, net, (*seen)[(block - i) / kBlock], count, step, log_step, found, kinds);
+            Seen& mine = (*seen)[(block - i) / kBlock];
+#ifdef NVDB_BYTES
+            if (net.bytes) predictBytes(lattice, net, mine, count, step, log_step, found, kinds);
+            else
+#endif
+                predictBlock(lattice, net, mine, count, step, log_step, found, kinds);
             for (size_t point = block; point < std::min(block + kBlock, end); ++point) {
                 predictions[point] = found[point - block];
                 classes[point] = uint8_t(kinds[point - block]);
