@@ -32,6 +32,7 @@ def predict(
     gaps: torch.Tensor | None = None,
     known: torch.Tensor | None = None,
     share: torch.Tensor | None = None,
+    inside: bool = False,
     implementation: str = "auto",
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Predictions (n,) int64 in lattice units, within +-2^30, and scale classes (n,) uint8, below 64, of points.
@@ -39,8 +40,8 @@ def predict(
     values: (R, 512) int32, within +-2^28; active: (R, 512) uint8, 0 or 1; targets: (n,) int32, row * 512 + place, of
     rows below B; network: packed with stencil.columns(); step: of the residuals, in lattice units. On the mean lattice
     share: (R, 512) uint8, and in phase 1 gaps: (R, 512) int32, within +-2^28, and known: (R, 512) uint8, the
-    differences of the cells already split. Raises ValueError on other shapes or types, and where R * 512 is not below
-    2^31.
+    differences of the cells already split. On the sample lattice inside: whether only active points are looked at.
+    Raises ValueError on other shapes or types, and where R * 512 is not below 2^31.
     """
     rows = len(values)
     if values.numel() >= 1 << 31:
@@ -54,7 +55,7 @@ def predict(
         checked("gaps", _there("gaps", gaps), torch.int32, rows, 512)
         checked("known", _there("known", known), torch.uint8, rows, 512)
     return chosen(__name__, "predict", implementation, values)(
-        values, active, around, targets, stencil, network, step, gaps, known, share
+        values, active, around, targets, stencil, network, step, gaps, known, share, inside
     )
 
 

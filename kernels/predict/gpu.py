@@ -108,7 +108,7 @@ def _columns(parts):
 def _predict(
     p_values, p_active, p_gaps, p_known, p_share, p_neighbours, p_edges, p_targets,
     p_w1, p_b1, p_w2, p_b2, p_w3, p_b3, p_shifts, p_predictions, p_classes, n, axis, step, log_step,
-    PHASE: tl.constexpr, MEAN: tl.constexpr, BLOCK: tl.constexpr,
+    PHASE: tl.constexpr, MEAN: tl.constexpr, INSIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     KNOWN: tl.constexpr = 45 if MEAN else 36
     o_n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -116,15 +116,15 @@ def _predict(
     b_targets = tl.load(p_targets + o_n, mask=m_n, other=0)
     b_row = (b_targets >> 9).to(tl.int64)
     b_edges = tl.load(p_edges + b_row, mask=m_n, other=0).to(tl.int32)
-    first, last = tl.where(axis == 0, 1, 0), tl.where(axis == 2, 1, 2)  # the other two axes
+    first, second = tl.where(axis == 0, 1, 0), tl.where(axis == 2, 1, 2)  # the other two axes
     if MEAN:
         a = _line(b_targets, b_edges, axis, axis, 1, (-2, -1, 0, 1, 2), "clamped")
         u = _line(b_targets, b_edges, first, axis, 1, (-1, 0, 1), "clamped")
-        v = _line(b_targets, b_edges, last, axis, 1, (-1, 0, 1), "clamped")
+        v = _line(b_targets, b_edges, second, axis, 1, (-1, 0, 1), "clamped")
     else:
         a = _line(b_targets, b_edges, axis, axis, 1, (-3, -1, 1, 3, -2, 0, 2), "own")
         u = _line(b_targets, b_edges, first, axis, tl.where(axis == 0, 2, 1), (-1, 0, 1), "mirrored")
-        v = _line(b_targets, b_edges, last, axis, tl.where(axis == 2, 1, 2), (-1, 0, 1), "mirrored")
+        v = _line(b_targets, b_edges, second, axis, tl.where(axis == 2, 1, 2), (-1, 0, 1), "mirrored")
     rows = ()
     for K in tl.static_range(8):
         p_near = p_neighbours + b_row * 27 + 13 + (K // 4 * a[2] + K // 2 % 2 * u[2] + K % 2 * v[2])
@@ -132,11 +132,14 @@ def _predict(
     if MEAN:
         b_about = tl.load(p_values + b_targets, mask=m_n, other=0)
     else:
-        b_about = tl.full((BLOCK,), 8, tl.int64)
-        for K in tl.static_range(4):
-            b_v = tl.load(p_values + _place(rows, a, u, v, K, 1, 1), mask=m_n, other=0).to(tl.int64)
-            b_about += b_v * (-1 if K % 3 == 0 else 9)
-        b_about = (b_about >> 4).to(tl.int32)
+        far, m_far = _fetch(p_values, p_active, _place(rows, a, u, v, 0, 1, 1), m_n)
+        near, m_near = _fetch(p_values, p_active, _place(rows, a, u, v, 1, 1, 1), m_n)
+        beyond, m_beyond = _fetch(p_values, p_active, _place(rows, a, u, v, 2, 1, 1), m_n)
+        last, m_last = _fetch(p_values, p_active, _place(rows, a, u, v, 3, 1, 1), m_n)
+        if INSIDE:
+            near, beyond = tl.where(m_near != 0, near, beyond), tl.where(m_beyond != 0, beyond, near)
+            far, last = tl.where(m_far != 0, far, near), tl.where(m_last != 0, last, beyond)
+        b_about = ((9 * (near.to(tl.int64) + beyond) - far - last + 8) >> 4).to(tl.int32)
     b_spread = tl.zeros((BLOCK,), tl.int64)
     b_count = tl.full((BLOCK,), 1, tl.int32)
     deltas, flags = (), ()
@@ -145,7 +148,7 @@ def _predict(
         b_v -= b_about
         b_spread += tl.abs(b_v * b_on)
         b_count += b_on
-        deltas += (b_v * b_on if MEAN else b_v,)
+        deltas += (b_v * b_on if MEAN or INSIDE else b_v,)
         flags += ((b_on * 16).to(tl.int8),)
     if PHASE:
         ZERO: tl.constexpr = 2 if MEAN else 5  # the step of 0 along the pass
@@ -159,7 +162,8 @@ def _predict(
                 deltas += (b_v * b_on,)
             else:
                 b_v, b_on = _fetch(p_values, p_active, b_at, m_n)
-                deltas += (b_v - b_about,)
+                b_v -= b_about
+                deltas += (b_v * b_on if INSIDE else b_v,)
             flags += ((b_on * 16).to(tl.int8),)
     b_sigma = tl.maximum(_mean(b_spread, b_count) + (step >> 2), 1)
     b_e = _floor_log2(b_sigma)
@@ -197,6 +201,7 @@ def predict(
     gaps: torch.Tensor | None,
     known: torch.Tensor | None,
     share: torch.Tensor | None,
+    inside: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Predictions (n,) int64 and classes (n,) uint8; arguments as in the package."""
     n = len(targets)
@@ -205,7 +210,7 @@ def predict(
     if n:
         _predict[(triton.cdiv(n, BLOCK),)](
             values, active, gaps, known, share, around.neighbours, around.edges, targets, *weights(network),
-            predictions, classes, n, stencil.axis, step, _log2_of(step), stencil.phase, stencil.mean, BLOCK,
+            predictions, classes, n, stencil.axis, step, _log2_of(step), stencil.phase, stencil.mean, inside, BLOCK,
             num_warps=WARPS,
         )  # fmt: skip
     return predictions, classes

@@ -5,7 +5,9 @@
    after that of the pass at the last even one; below it at the first one, but along the axis itself clamped to it. Only
    bricks at the box's edge need either.
 2. `base` is what to expect without a network: on the sample lattice the cubic interpolation of the four nearest points
-   along the axis, on the mean lattice half the slope between the cells before and behind.
+   along the axis, on the mean lattice half the slope between the cells before and behind. Where only active points of
+   the sample lattice are looked at, those of the four that are not stand back for the opposite one, or for the inner
+   one of their side, and all others count as the base.
 3. Block floating point: with sigma the mean of |point - base| over active points, at least step / 4, all values are
    divided by 2^e, e = floor(log2 sigma), and clipped to +-127/16. So one network serves every scale.
 4. The network gives an offset in 1/256 of 2^e, and what to add to the scale's log2 in 1/16. Predictions are clamped to
@@ -39,6 +41,7 @@ def predict(
     gaps: torch.Tensor | None,
     known: torch.Tensor | None,
     share: torch.Tensor | None,
+    inside: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Predictions (n,) int64 and classes (n,) uint8; arguments as in the package."""
     at = places(around, targets, stencil)
@@ -53,8 +56,15 @@ def predict(
         delta, about = seen * on, centre
         base = (delta[:, 13] - delta[:, 31]) >> 2
     else:
-        base = (9 * (seen[:, 13] + seen[:, 22]) - seen[:, 4] - seen[:, 31] + 8) >> 4
+        far, near, beyond, last = (seen[:, i] for i in (4, 13, 22, 31))
+        if inside:
+            there = on != 0
+            near, beyond = torch.where(there[:, 13], near, beyond), torch.where(there[:, 22], beyond, near)
+            far, last = torch.where(there[:, 4], far, near), torch.where(there[:, 31], last, beyond)
+        base = (9 * (near + beyond) - far - last + 8) >> 4
         delta, about = seen - base[:, None], base
+        if inside:
+            delta = delta * on
     spread = (delta.abs() * on)[:, : stencil.known].sum(1)
     sigma = (spread // (on[:, : stencil.known].sum(1) + 1) + (step >> 2)).clamp(min=1)
     exponent, log_step = bit_length(sigma) - 1, log2(torch.tensor([step], device=values.device))

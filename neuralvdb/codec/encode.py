@@ -30,7 +30,7 @@ from neuralvdb.values.promise import head_of as head_of_values
 from neuralvdb.volume import Storage, Tree, VdbReader, VolumeGrid
 
 Progress = Callable[[int], None]
-_VERSIONS = {("FRAM", 0): 2, ("VALS", 1): 2, ("TILE", 0): 2}  # of kinds and codecs, where they are not 1
+_VERSIONS = {("FRAM", 0): 2, ("VALS", 1): 3, ("TILE", 0): 2}  # of kinds and codecs, where they are not 1
 _FITTED = 2.0  # times the bytes that every bit takes: more than fitting makes up for
 
 

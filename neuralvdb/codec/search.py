@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from neuralvdb.values import lossy
-from neuralvdb.values.lattice import priors
+from neuralvdb.values.lattice import domain, priors
+from neuralvdb.values.lattice.levels import EDGE
 from neuralvdb.values.lattice.priors import Library
+from neuralvdb.values.lossless import by_component
 from neuralvdb.values.promise import Promise
 from neuralvdb.volume.grid import Tree, unpack
 
@@ -16,17 +18,21 @@ _FEW, _MANY = 64, 256  # leaves that networks are tried on
 _OTHERS = 1 / 0.9  # what bytes of other families than the one a grid's kind has count: a sample is not the grid
 _CLOSE = 0.1  # dB above a PSNR asked for that end the search
 _TRIES = 10
+_ABRUPT = 8  # times as much as between neighbours, in the mean, that values change where a grid's active ones end
 
 Coded = tuple[bytes, dict[int, bytes], Tree]  # what lossy.encode() gives
 
 
 def networks_of(tree: Tree, promise: Promise, libraries: list[Library]) -> tuple[Promise, Library]:
     """The promise with the family, and the library, whose networks code a sample of the tree in the fewest bits;
-    other families than the promise's own must be better by a tenth, and on a larger sample too."""
+    other families than the promise's own must be better by a tenth, and on a larger sample too. Where the active values
+    end abruptly, it is tried whether to look at them only."""
     families = [promise.family]  # there is one family of mean lattices
     if not promise.step:
         families += [family for family in priors.SAMPLE_FAMILIES if family != promise.family]
-    tried = [(replace(promise, family=family), library) for library in libraries for family in families]
+    looks = [False, True] if not promise.step and _abrupt(tree) else [False]
+    kinds = [replace(promise, family=family, inside=inside) for family in families for inside in looks]
+    tried = [(kind, library) for library in libraries for kind in kinds]
     if len(tried) == 1:
         return tried[0]
 
@@ -37,6 +43,28 @@ def networks_of(tree: Tree, promise: Promise, libraries: list[Library]) -> tuple
 
     found = best(_FEW)
     return found if found[0].family == promise.family else best(_MANY)
+
+
+def _abrupt(tree: Tree) -> bool:
+    """Whether values change far more from active to inactive voxels than between active ones; where these are all the
+    same, any change is more."""
+    leaves = domain.sample(tree, _MANY).leaves
+    values = (
+        by_component(tree.leaf)[leaves]
+        .astype(np.float64)
+        .reshape(-1, EDGE, EDGE, EDGE, by_component(tree.leaf).shape[2])
+    )
+    on = unpack(tree.leaf.active[leaves]).reshape(values.shape[:-1])
+    sums, counts = np.zeros(2), np.zeros(2)
+    for axis in (1, 2, 3):
+        with np.errstate(invalid="ignore"):
+            change = np.abs(np.diff(values, axis=axis)).sum(-1)
+        first, second = np.delete(on, -1, axis), np.delete(on, 0, axis)
+        for i, pairs in enumerate((first & second, first ^ second)):
+            found = change[pairs & np.isfinite(change)]
+            sums[i], counts[i] = sums[i] + found.sum(), counts[i] + len(found)
+    between, end = sums / np.maximum(counts, 1)
+    return bool(end > _ABRUPT * between)
 
 
 def to_psnr(tree: Tree, promise: Promise, options: dict[str, object]) -> tuple[Promise, Coded] | None:

@@ -56,19 +56,19 @@ class SampleTask:
         tree: Tree, component: int, lattice: domain.Lattice, watch: Watch, networks: Networks, out: object
     ) -> None:
         """Codes a component to `out`; `watch` is shown every phase."""
-        predictor = Predictor(networks)
+        predictor = Predictor(networks, inside=lattice.inside)
         for part in domain.domains(tree):
             exact, decoded = sample.levels_of(tree, part, component, lattice)
             predict = SampleTask.watched(predictor, exact, watch)
             sample.encode(exact, decoded, predict, [out] * OCTAVES)
 
     @staticmethod
-    def watched(predictor: Callable, exact: Callable[..., np.ndarray], watch: Watch) -> Callable:
+    def watched(predictor: Predictor, exact: Callable[..., np.ndarray], watch: Watch) -> Callable:
         """A predictor that shows `watch` every phase; exact: as sample.levels_of() gives it."""
 
         def predict(level, row, place, k, axis, phase):
             key, step = (min(k, FINEST - 1), axis, phase), STEPS[k]
-            seen = partial(context.context, level, axis=axis, phase=phase, step=step)
+            seen = partial(context.context, level, axis=axis, phase=phase, step=step, inside=predictor.inside)
             watch(key, step, row, place, seen, partial(exact, k))
             return predictor(level, row, place, k, axis, phase)
 

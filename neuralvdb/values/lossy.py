@@ -95,7 +95,8 @@ class _Coder:
             coded = mean.encode(true, floors, lattice, predictor, dead, records, self.options["implementation"])
             return mean.last(coded).means
         exact, decoded = sample.levels_of(tree, part, component, lattice)
-        predictor = self.watch(self.promise, part, Predictor(self.networks, **self.options), exact)
+        predictor = Predictor(self.networks, inside=self.promise.inside, **self.options)
+        predictor = self.watch(self.promise, part, predictor, exact)
         sample.encode(exact, decoded, predictor, records)
         return decoded[0].values
 

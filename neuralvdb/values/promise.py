@@ -30,7 +30,8 @@ class Promise:
     bound: in the grid's values, infinite where nothing is promised. family: of the predictor. half: values will be
     saved as half, and are promised as that. step: 0 for the sample lattice, else the finest step of the mean lattice,
     and knee where its companding begins (0: nowhere), both in the grid's values. psnr: of active leaf values in dB,
-    peak = active range; 0 where none is promised. positive: on the mean lattice, no value is below 0.
+    peak = active range; 0 where none is promised. positive: on the mean lattice, no value is below 0. inside: on the
+    sample lattice, predictors look at active values only.
     """
 
     bound: float
@@ -41,12 +42,13 @@ class Promise:
     knee: float = 0.0
     psnr: float = 0.0
     positive: bool = False
+    inside: bool = False
 
     @property
     def lattice(self) -> Lattice:
         """The lattice that keeps it."""
         if not self.step:
-            return Lattice(self.bound / UNITS_PER_ERROR * _LESS, knee_of(self.ratio))
+            return Lattice(self.bound / UNITS_PER_ERROR * _LESS, knee_of(self.ratio), inside=self.inside)
         unit = self.step / mean.STEPS[0]
         return Lattice(unit, int(np.ceil(self.knee / unit)), self.positive)
 
@@ -82,6 +84,7 @@ class Promise:
         numbers = self.bound > 0 and 0 <= self.ratio < 1 and self.step >= 0 and 0 <= self.knee < np.inf
         numbers = numbers and 0 <= self.psnr < np.inf
         lattice = lattice and (self.ratio == 0 or self.ratio > _RATIO) and (self.step == 0 or self.step > _STEP)
+        lattice = lattice and not (self.step and self.inside)
         return bool(lattice and numbers and self.knee <= self.step * 1e5)
 
 
@@ -97,7 +100,7 @@ class Head:
 
 def put_head(out: FieldWriter, promise: Promise, rows: np.ndarray, library: Library, refinement: Refinement) -> None:
     """Appends a promise, the rows of tables (64,) uint8, and how the networks of a library are refined."""
-    flags = promise.half + 2 * promise.positive + 4 * bool(refinement)
+    flags = promise.half + 2 * promise.positive + 4 * bool(refinement) + 8 * promise.inside
     out.put("u8", priors.FAMILIES.index(promise.family), flags)
     numbers = _NUMBERS.pack(promise.bound, promise.ratio, promise.step, promise.knee, promise.psnr)
     out.put_bytes(library.identity + numbers)
@@ -109,13 +112,13 @@ def put_head(out: FieldWriter, promise: Promise, rows: np.ndarray, library: Libr
 def take_head(source: FieldReader) -> Head:
     """The beginning of a payload, up to the refinement. Raises DamagedFile."""
     family, flags = source.take("u8"), source.take("u8")
-    if family >= len(priors.FAMILIES) or flags > 7:
+    if family >= len(priors.FAMILIES) or flags > 15:
         raise source.damaged("a family of predictors that does not exist")
     name, head = priors.FAMILIES[family], bytes(source.take_bytes())
     if len(head) != 8 + _NUMBERS.size:
         raise source.damaged("it needs predictors that this version does not have")
     bound, *numbers = _NUMBERS.unpack(head[8:])
-    promise = Promise(bound, name, bool(flags & 1), *numbers, bool(flags & 2))
+    promise = Promise(bound, name, bool(flags & 1), *numbers, bool(flags & 2), bool(flags & 8))
     if not promise.valid():
         raise source.damaged("it promises what makes no sense")
     rows = take_array(source, np.dtype(np.uint8), CLASSES) + tables.own(name)

@@ -77,8 +77,11 @@ class Reader:
         self._implementation, self._devices = implementation, devices
         if devices:
             return
-        kind = MeanPredictor if self.promise.step else Predictor
-        self._predictor = kind(self._networks, threads=threads, implementation=implementation)
+        options = {"threads": threads, "implementation": implementation}
+        if self.promise.step:
+            self._predictor = MeanPredictor(self._networks, **options)
+        else:
+            self._predictor = Predictor(self._networks, inside=self.promise.inside, **options)
 
     def voxels(self) -> Tree:
         """The tree with all values."""

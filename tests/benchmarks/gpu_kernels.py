@@ -70,8 +70,8 @@ def predictions(bricks: Bricks) -> dict[str, Job]:
     return {
         "predict, sample, phase 0": job(targets, Stencil(2, 0), 0),
         "predict, sample, phase 1": job(other, Stencil(2, 1), 1),
-        "predict, mean, phase 0": job(targets, Stencil(2, 0, mean=True), 2, share=part),
-        "predict, mean, phase 1": job(other, Stencil(2, 1, mean=True), 3, **mean),
+        "predict, mean, phase 0": job(targets, Stencil(2, 0, mean=True), 3, share=part),
+        "predict, mean, phase 1": job(other, Stencil(2, 1, mean=True), 4, **mean),
         "network": Job(lambda: forward(inputs, net), n, n * (INPUTS + 8), ("network", "_forward", 0)),
     }
 

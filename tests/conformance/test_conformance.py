@@ -32,6 +32,8 @@ TABLE = {
     "level set, fast": ("57b7a7444f966d45", "9f54cfb165ea4aa0"),
     "velocity, fast": ("8c027ea50d9ce0a3", "dc896e2421e9d856"),
     "means, fast": ("6be4f74213fac60a", "bc6ec5b6b3aa3c8a"),
+    "fog, inside": ("123110823a8c2e21", "333f9a9dd377abde"),
+    "fog, inside, a part": ("9c08c4b3b908b648", "ea1f4f9b422ba00e"),
     "fog, a part": ("c783c8870bd6950a", "2dba891a71c473fe"),
     "means, a part": ("c586fe1b050f31fe", "1fb07a70c39b3794"),
 }
@@ -63,6 +65,8 @@ def cases() -> dict[str, Promise]:
         "level set, fast": Promise(0.002, "levelset", False),
         "velocity, fast": Promise(0.002, "velocity", False),
         "means, fast": Promise(np.inf, "fog-mean", False, step=0.01, knee=0.02, positive=True),
+        "fog, inside": Promise(0.002, "fog", False, inside=True),
+        "fog, inside, a part": Promise(0.002, "fog", False, inside=True),
         "fog, a part": Promise(0.002, "fog", False),
         "means, a part": Promise(np.inf, "fog-mean", False, step=0.01, knee=0.02),
     }

@@ -98,8 +98,8 @@ TYPES = {
     "p_batches": "*i64",
     "p_begins": "*i64",
 }
-SAMPLE = {"MEAN": False, "p_gaps": None, "p_known": None, "p_share": None, "BLOCK": 128}
-MEAN = {"MEAN": True, "BLOCK": 128}
+SAMPLE = {"MEAN": False, "INSIDE": False, "p_gaps": None, "p_known": None, "p_share": None, "BLOCK": 128}
+MEAN = {"MEAN": True, "INSIDE": False, "BLOCK": 128}
 MASKS = {"p_states": "*i8", "BLOCK": 128, "num_warps": 8}
 STATES = {"p_states": "*i8", "BLOCK": 512}
 # (module, kernel): variants, each what is known when it is compiled
@@ -130,6 +130,7 @@ KERNELS = {
     ("predict", "_predict"): [
         SAMPLE | {"PHASE": 0},
         SAMPLE | {"PHASE": 1},
+        SAMPLE | {"PHASE": 1, "INSIDE": True},
         MEAN | {"PHASE": 0, "p_gaps": None, "p_known": None},
         MEAN | {"PHASE": 1},
     ],

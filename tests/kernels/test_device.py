@@ -21,6 +21,7 @@ PROMISES = {
     "sample": Promise(0.01, "fog", False),
     "tolerance, half": Promise(0.01, "fog", True, 0.1),
     "velocity": Promise(0.02, "velocity", False),
+    "inside": Promise(0.01, "fog", False, inside=True),
     "mean": Promise(0.05, "fog-mean", False, step=0.05, knee=0.1),
 }
 PLACES = [(0, 0, 0), (300, 2, 1), (600, 0, 0), (1060, 1, 2)]  # of clusters, in different domains

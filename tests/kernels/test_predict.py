@@ -105,11 +105,12 @@ def test_stencils_are_the_definitions(mean, axis, phase):
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("largest", [1000, 1 << 28])
 @pytest.mark.parametrize("axis,phase", PHASES)
-def test_sample_lattice(device, packed, implementation, library, largest, axis, phase):
+@pytest.mark.parametrize("inside", [False, True])
+def test_sample_lattice(device, packed, inside, implementation, library, largest, axis, phase):
     at = level(axis + 3 * phase, largest)
     row, place = context.targets(at, axis, phase)
     net = library().families["fog"].networks[2, axis, phase]
-    expected = network.predict(net, context.context(at, row, place, axis, phase, 11))
+    expected = network.predict(net, context.context(at, row, place, axis, phase, 11, inside))
     stencil = Stencil(axis, phase)
     found = predict(
         *tensors(device, at.values, at.active),
@@ -118,6 +119,7 @@ def test_sample_lattice(device, packed, implementation, library, largest, axis, 
         stencil,
         packed(net, stencil.columns()),
         11,
+        inside=inside,
         implementation=implementation,
     )
     for x, y in zip(found, expected, strict=True):

@@ -69,7 +69,8 @@ def test_native_points_are_the_definitions(bricks, share):
 @pytest.mark.parametrize("family", SAMPLE)
 @pytest.mark.parametrize("largest", [1000, 1 << 28])
 @pytest.mark.parametrize("axis,phase", [(a, p) for a in range(3) for p in (0, 1)])
-def test_native_predictions_are_the_definitions(library, family, axis, phase, largest):
+@pytest.mark.parametrize("inside", [False, True])
+def test_native_predictions_are_the_definitions(inside, library, family, axis, phase, largest):
     grid = grid_of(blob(40, 1), np.random.default_rng(2).random((40, 40, 40)) < 0.9)
     (part,) = domain.domains(grid.tree)
     networks = library().families[family].networks
@@ -77,7 +78,7 @@ def test_native_predictions_are_the_definitions(library, family, axis, phase, la
         level.values[:] = np.random.default_rng(k).integers(-largest, largest, level.values.shape, dtype=np.int32)
         at = context.targets(level, axis, phase)
         found = [
-            Predictor(networks, threads=t, implementation=i)(level, *at, k, axis, phase)
+            Predictor(networks, inside=inside, threads=t, implementation=i)(level, *at, k, axis, phase)
             for t, i in ((3, "native"), (1, "floats"), (1, "reference"))
         ]
         for *fast, slow in zip(*found, strict=True):

@@ -8,9 +8,11 @@ from neuralvdb.codec.encode import encode_values
 from neuralvdb.codec.search import networks_of, psnr
 from neuralvdb.errors import UsageError
 from neuralvdb.settings import Bound, Preset, Settings, presets
+from neuralvdb.values import lossy
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.promise import Promise
-from neuralvdb.volume import VdbReader, from_dense
+from neuralvdb.volume import VdbReader, VolumeGrid, from_dense
+from neuralvdb.volume.grid import unpack
 
 
 def hill(size: int = 40, name: str = "density", components: int = 1, **options):
@@ -93,6 +95,32 @@ def test_the_family_is_chosen_by_coding():
     ]
     assert families[0] != "velocity"
     assert families[1] == families[2]
+
+
+def room() -> VolumeGrid:
+    """A box full of light, brighter to one side, that ends within leaves."""
+    x, y, z = np.indices((44, 52, 60))
+    light = (1 + np.sin(x / 9) * np.cos(y / 11) / 4 + z / 100).astype(np.float32)
+    return from_dense(light, name="light", active=np.ones(light.shape, bool), background=0, origin=(2, 3, 1))
+
+
+def test_where_values_end_abruptly_only_active_ones_are_looked_at():
+    grid = room()
+    promise = promise_for(grid, Settings(bounds=(Bound(0.01, relative=True),)))
+    found, library = networks_of(grid.tree, promise, [priors.shipped()])
+    assert found.inside and not promise.inside
+    inside, around = (lossy.encode(grid.tree, p, library=library) for p in (found, promise))
+    sizes = [len(payload) + sum(map(len, sections.values())) for payload, sections, _ in (inside, around)]
+    assert sizes[0] < 0.8 * sizes[1]
+    assert found.kept(grid.tree.leaf.values, inside[2].leaf.values)[unpack(grid.tree.leaf.active)].all()
+
+
+def test_where_values_fade_out_inactive_ones_are_looked_at():
+    assert not networks_of(hill().tree, Promise(0.01, "fog", False), [priors.shipped()])[0].inside
+
+
+def test_what_only_one_lattice_has_is_no_promise_of_the_other():
+    assert not Promise(0.1, "fog-mean", False, step=0.1, inside=True).valid()
 
 
 def test_a_thin_part_does_not_choose_for_the_whole(data):

@@ -83,7 +83,7 @@ def encode(
         place = wanted[k], *found, targets, STEPS[k], values[k]
         record.put(quantise(*place, implementation=batch.implementation), found[1], starts, octave(k))
 
-    return _descend(batch, levels, values, networks, code, 0)
+    return _descend(batch, levels, values, lattice, networks, code, 0)
 
 
 def decode(
@@ -104,20 +104,27 @@ def decode(
         symbols = symbols_of(networks.slots, classes, starts, segments, **options)
         reconstruct(symbols, classes, predictions, targets, starts, bits, STEPS[k], values[k], **options)
 
-    return _descend(batch, levels, values, networks, code, lod)
+    return _descend(batch, levels, values, lattice, networks, code, lod)
 
 
 def _descend(
-    batch: Batch, levels: list[Level], values: list[torch.Tensor], networks: Networks, code: Code, lod: int
+    batch: Batch,
+    levels: list[Level],
+    values: list[torch.Tensor],
+    lattice: Lattice,
+    networks: Networks,
+    code: Code,
+    lod: int,
 ) -> torch.Tensor:
     """Values of level `lod`, pass after pass of all levels above it; code: puts the values of a pass in their place."""
+    options = {"inside": lattice.inside, "implementation": batch.implementation}
     for k in reversed(range(lod, LEVELS - 1)):
         refine(levels[k + 1].boxes, values.pop(), levels[k].boxes, values[k])
         for number, (axis, phase) in enumerate(PASSES):
             targets, starts = levels[k].batch(number)
             stencil, net = Stencil(axis, phase), networks[min(k, FINEST - 1), axis, phase]
             places = values[k], levels[k].active, levels[k].around, targets, stencil, net, STEPS[k]
-            code(k, targets, starts, *predict(*places, implementation=batch.implementation))
+            code(k, targets, starts, *predict(*places, **options))
     return values[lod]
 
 

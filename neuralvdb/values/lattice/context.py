@@ -106,11 +106,21 @@ def gather(
     return level.values[rows, places].astype(np.int64), level.active[rows, places].astype(np.int64)
 
 
-def context(level: Level, row: np.ndarray, place: np.ndarray, axis: int, phase: int, step: int) -> Context:
-    """Context of points; step: of the level's residuals, in lattice units."""
+def context(
+    level: Level, row: np.ndarray, place: np.ndarray, axis: int, phase: int, step: int, inside: bool = False
+) -> Context:
+    """Context of points; step: of the level's residuals, in lattice units; inside: only active points are looked at,
+    where the base of a point that is not active is the one opposite, or nearer on the same side."""
     values, active = gather(level, row, place, offsets(axis, phase), axis)
-    base = (9 * (values[:, 13] + values[:, 22]) - values[:, 4] - values[:, 31] + 8) >> 4
+    far, near, next_, last = (values[:, i] for i in (4, 13, 22, 31))
+    if inside:
+        on = active != 0
+        near, next_ = np.where(on[:, 13], near, next_), np.where(on[:, 22], next_, near)
+        far, last = np.where(on[:, 4], far, near), np.where(on[:, 31], last, next_)
+    base = (9 * (near + next_) - far - last + 8) >> 4
     delta = values - base[:, None]
+    if inside:
+        delta *= active
     known = slice(0, KNOWN)
     spread = (np.abs(delta[:, known]) * active[:, known]).sum(1)
     sigma = np.maximum(spread // (active[:, known].sum(1) + 1) + (step >> 2), 1)

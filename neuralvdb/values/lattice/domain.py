@@ -124,12 +124,14 @@ def _constants(tree: Tree, blocks: np.ndarray, lowers: np.ndarray) -> tuple[np.n
 class Lattice:
     """How values become lattice values: divided by the unit (the grid's values), then companded.
 
-    positive: nothing is below 0, which the mean lattice then keeps to.
+    positive: nothing is below 0, which the mean lattice then keeps to; inside: predictors of the sample lattice look at
+    active points only.
     """
 
     unit: float
     knee: int = 0
     positive: bool = False
+    inside: bool = False
 
     def exact(self, values: np.ndarray) -> np.ndarray:
         """float64 lattice values, not rounded."""

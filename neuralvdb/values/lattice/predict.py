@@ -31,8 +31,12 @@ class _Networks:
 class Predictor(_Networks):
     """The networks of one family, callable for a phase. networks: {(level up to 2, axis, phase): Network}.
 
-    implementation: "native", "floats" or "reference".
+    inside: whether only active points are looked at; implementation: "native", "floats" or "reference".
     """
+
+    def __init__(self, networks: dict[tuple[int, int, int], Network], *, inside: bool = False, **options) -> None:
+        super().__init__(networks, **options)
+        self.inside = inside
 
     def __call__(
         self, level: Level, row: np.ndarray, place: np.ndarray, k: int, axis: int, phase: int
@@ -43,7 +47,7 @@ class Predictor(_Networks):
     def _reference(
         self, level: Level, row: np.ndarray, place: np.ndarray, key: tuple[int, int, int], step: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        return network.predict(self._networks[key], context(level, row, place, *key[1:], step))
+        return network.predict(self._networks[key], context(level, row, place, *key[1:], step, self.inside))
 
     def _native(
         self, level: Level, row: np.ndarray, place: np.ndarray, key: tuple[int, int, int], step: int
@@ -58,6 +62,7 @@ class Predictor(_Networks):
             place,
             *key[1:],
             step,
+            self.inside,
             self._prepared[key],
             self._threads,
             predictions,

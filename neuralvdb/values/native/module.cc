@@ -57,7 +57,7 @@ void checkPoints(size_t count, const Places& places, const Predictions& predicti
 }
 
 void predict(Table table, Cells cells, Values values, Flags active, Rows rows, Places places, int axis, int phase,
-    int64_t step, nb::tuple network, size_t threads, Predictions predictions, Classes classes)
+    int64_t step, bool inside, nb::tuple network, size_t threads, Predictions predictions, Classes classes)
 {
     const Net net = toNet(network);
     const size_t count = rows.shape(0);
@@ -65,7 +65,8 @@ void predict(Table table, Cells cells, Values values, Flags active, Rows rows, P
     const auto level = toLevel(table, cells, values, active);
     nb::gil_scoped_release release;
     inParallel(count, threads, 4096, [&](size_t first, size_t last) {
-        predictRange(level, net, rows.data(), places.data(), first, last, axis, phase, step, predictions.data(), classes.data());
+        predictRange(level, net, rows.data(), places.data(), first, last, axis, phase, step, inside, predictions.data(),
+            classes.data());
     });
 }
 

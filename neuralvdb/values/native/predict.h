@@ -116,13 +116,30 @@ struct Seen {
 
 inline int32_t* at(IntLanes& lanes) { return reinterpret_cast<int32_t*>(&lanes); }
 
-// Which lattice a block is of: how many points of its stencil count for its scale, and how many inputs are no points.
+// Which lattice a block is of: how many points of its stencil count for its scale, and whether only active ones are
+// looked at.
 struct Sample {
-    static constexpr int kKnown = nvdb::kKnown, kExtras = kScales;
+    static constexpr int kKnown = nvdb::kKnown;
+    static constexpr bool kInside = false;
+};
+struct Inside {
+    static constexpr int kKnown = nvdb::kKnown;
+    static constexpr bool kInside = true;
 };
 struct Mean {
-    static constexpr int kKnown = kMeanKnown, kExtras = kMeanScales;
+    static constexpr int kKnown = kMeanKnown;
+    static constexpr bool kInside = true;
 };
+
+// What is interpolated between four points: of those that are not active the opposite one, or the nearer on that side.
+template<typename T, typename FlagsT>
+NVDB_LANES void activeOnes(T& far, T& near, T& next, T& last, const FlagsT* on) {
+    const T before = near;
+    near = on[1] ? near : next;
+    next = on[2] ? next : before;
+    far = on[0] ? far : near;
+    last = on[3] ? last : next;
+}
 
 // Magnitudes below which sums over a stencil stay within 32 bits.
 constexpr int32_t kNarrow = 1 << 24;
@@ -158,14 +175,21 @@ NVDB_LANES bool lookNarrow(Seen& seen, int count, int32_t step, int32_t log_step
     }
     for (int lane = 0; lane < kBlock; ++lane)
         if (size[lane] >= kNarrow) return false;
-    const IntLanes about = mean ? delta[kMeanKnown / 2] : (9 * (delta[13] + delta[22]) - delta[4] - delta[31] + 8) >> 4;
+    IntLanes about = delta[kMeanKnown / 2];
+    if (!mean) {
+        IntLanes far = delta[4], near = delta[13], next = delta[22], last = delta[31];
+        const IntLanes on[4] = {(seen.points[4] & 1) != 0, (seen.points[13] & 1) != 0, (seen.points[22] & 1) != 0,
+            (seen.points[31] & 1) != 0};
+        if (LatticeT::kInside) activeOnes(far, near, next, last, on);
+        about = (9 * (near + next) - far - last + 8) >> 4;
+    }
     for (int i = 0; i < count; ++i) {
         const IntLanes active = seen.points[i] & 1;
         if (!mean || i < kMeanKnown) delta[i] -= about;
-        if (mean) delta[i] *= active;
+        if (LatticeT::kInside) delta[i] *= active;
         if (i < LatticeT::kKnown) {
             const IntLanes magnitude = delta[i] < 0 ? -delta[i] : delta[i];
-            sum += mean ? magnitude : magnitude * active;
+            sum += LatticeT::kInside ? magnitude : magnitude * active;
             known += active;
         }
     }
@@ -205,11 +229,18 @@ inline void lookWide(Seen& seen, int lane, int count, int64_t step, int64_t log_
     constexpr bool mean = std::is_same_v<LatticeT, Mean>;
     int64_t delta[kMeanKnown + kFaces], sum = 0, known = 1;
     for (int i = 0; i < count; ++i) delta[i] = seen.points[i][lane] >> 1;
-    const int64_t about = mean ? delta[kMeanKnown / 2] : (9 * (delta[13] + delta[22]) - delta[4] - delta[31] + 8) >> 4;
+    int64_t about = delta[kMeanKnown / 2];
+    if (!mean) {
+        int64_t far = delta[4], near = delta[13], next = delta[22], last = delta[31];
+        const int32_t on[4] = {seen.points[4][lane] & 1, seen.points[13][lane] & 1, seen.points[22][lane] & 1,
+            seen.points[31][lane] & 1};
+        if (LatticeT::kInside) activeOnes(far, near, next, last, on);
+        about = (9 * (near + next) - far - last + 8) >> 4;
+    }
     for (int i = 0; i < count; ++i) {
         const int64_t active = seen.points[i][lane] & 1;
         if (!mean || i < kMeanKnown) delta[i] -= about;
-        if (mean) delta[i] *= active;
+        if (LatticeT::kInside) delta[i] *= active;
         if (i < LatticeT::kKnown) sum += std::abs(delta[i]) * active, known += active;
     }
     const int64_t sigma = std::max<int64_t>(sum / known + (step >> 2), 1), exponent = bitLength(sigma) - 1;
@@ -254,6 +285,12 @@ NVDB_CLONES inline void predictBlock(Sample, const Net& net, Seen& seen, int cou
     int32_t* predictions, int32_t* classes)
 {
     predictBlock<Sample, FloatInputs>(net, seen, count, step, log_step, predictions, classes);
+}
+
+NVDB_CLONES inline void predictBlock(Inside, const Net& net, Seen& seen, int count, int64_t step, int64_t log_step,
+    int32_t* predictions, int32_t* classes)
+{
+    predictBlock<Inside, FloatInputs>(net, seen, count, step, log_step, predictions, classes);
 }
 
 NVDB_CLONES inline void predictBlock(Mean, const Net& net, Seen& seen, int count, int64_t step, int64_t log_step,
@@ -306,7 +343,7 @@ inline void predictBlocks(LatticeT lattice, const Net& net, const int16_t* place
 
 // Predictions and classes of points `first` to `last`, which must be sorted by row.
 inline void predictRange(const LevelView& level, const Net& net, const int32_t* rows, const int16_t* places, size_t first,
-    size_t last, int axis, int phase, int64_t step, int32_t* predictions, uint8_t* classes)
+    size_t last, int axis, int phase, int64_t step, bool inside, int32_t* predictions, uint8_t* classes)
 {
     const auto offsets = stencil(axis, phase);
     const int count = int(offsets.size());
@@ -315,12 +352,13 @@ inline void predictRange(const LevelView& level, const Net& net, const int32_t* 
     };
     const auto near = std::make_unique<Neighbourhood>(std::array<Reach, 3>{reach(0), reach(1), reach(2)});
     int64_t loaded = -1;
-    predictBlocks(Sample(), net, places, first, last, count, step, predictions, classes,
-        [&](size_t point, int from, Seen& seen, int lane) {
-            if (rows[point] != loaded) near->load(level, loaded = rows[point], axis);
-            const int32_t* points = near->points() + from;
-            for (int i = 0; i < count; ++i) at(seen.points[i])[lane] = points[offsets[i]];
-        });
+    const auto gather = [&](size_t point, int from, Seen& seen, int lane) {
+        if (rows[point] != loaded) near->load(level, loaded = rows[point], axis);
+        const int32_t* points = near->points() + from;
+        for (int i = 0; i < count; ++i) at(seen.points[i])[lane] = points[offsets[i]];
+    };
+    if (inside) predictBlocks(Inside(), net, places, first, last, count, step, predictions, classes, gather);
+    else predictBlocks(Sample(), net, places, first, last, count, step, predictions, classes, gather);
 }
 
 // The same for cells of the mean lattice; `gaps` has the differences known so far.
