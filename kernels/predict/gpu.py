@@ -94,6 +94,17 @@ def _fetch(p_values, p_flags, b_at, m_n):
 
 
 @triton.jit
+def _extended(far, near, beyond, last, a, b, c, d):
+    """Four points, those that are not active replaced (reference.py)."""
+    one = tl.where(b != 0, near, tl.where(c & d != 0, 2 * beyond - last, beyond))
+    two = tl.where(c != 0, beyond, tl.where(a & b != 0, 2 * near - far, near))
+    bend = 3 * (near - beyond)
+    before = tl.where(a != 0, far, tl.where(b & c & d != 0, bend + last, 2 * one - two))
+    behind = tl.where(d != 0, last, tl.where(a & b & c != 0, far - bend, 2 * two - one))
+    return before, one, two, behind
+
+
+@triton.jit
 def _columns(parts):
     """(M, 64) of 64 columns (M,)."""
     for LOG in tl.static_range(6):
@@ -136,10 +147,11 @@ def _predict(
         near, m_near = _fetch(p_values, p_active, _place(rows, a, u, v, 1, 1, 1), m_n)
         beyond, m_beyond = _fetch(p_values, p_active, _place(rows, a, u, v, 2, 1, 1), m_n)
         last, m_last = _fetch(p_values, p_active, _place(rows, a, u, v, 3, 1, 1), m_n)
+        far, near, beyond, last = far.to(tl.int64), near.to(tl.int64), beyond.to(tl.int64), last.to(tl.int64)
         if INSIDE:
-            near, beyond = tl.where(m_near != 0, near, beyond), tl.where(m_beyond != 0, beyond, near)
-            far, last = tl.where(m_far != 0, far, near), tl.where(m_last != 0, last, beyond)
-        b_about = ((9 * (near.to(tl.int64) + beyond) - far - last + 8) >> 4).to(tl.int32)
+            far, near, beyond, last = _extended(far, near, beyond, last, m_far, m_near, m_beyond, m_last)
+        b_about = (9 * (near + beyond) - far - last + 8) >> 4
+        b_about = tl.minimum(tl.maximum(b_about, -(1 << 29)), 1 << 29).to(tl.int32)
     b_spread = tl.zeros((BLOCK,), tl.int64)
     b_count = tl.full((BLOCK,), 1, tl.int32)
     deltas, flags = (), ()

@@ -6,8 +6,8 @@
    bricks at the box's edge need either.
 2. `base` is what to expect without a network: on the sample lattice the cubic interpolation of the four nearest points
    along the axis, on the mean lattice half the slope between the cells before and behind. Where only active points of
-   the sample lattice are looked at, those of the four that are not stand back for the opposite one, or for the inner
-   one of their side, and all others count as the base.
+   the sample lattice are looked at, those of the four that are not are what the others go on to (extended), and all
+   others count as the base.
 3. Block floating point: with sigma the mean of |point - base| over active points, at least step / 4, all values are
    divided by 2^e, e = floor(log2 sigma), and clipped to +-127/16. So one network serves every scale.
 4. The network gives an offset in 1/256 of 2^e, and what to add to the scale's log2 in 1/16. Predictions are clamped to
@@ -27,7 +27,8 @@ from neuralvdb.kernels.predict.stencil import PLACES, Stencil, offsets_on
 if TYPE_CHECKING:
     from neuralvdb.kernels.predict import Around
 
-ONE, TOP, SHARES, CLASSES, MOST = 16, 127, 32, 64, 1 << 30
+ONE, TOP, SHARES, CLASSES, MOST, BASE = 16, 127, 32, 64, 1 << 30, 1 << 29
+LINE = (4, 13, 22, 31)  # the points of the stencil along the axis
 
 
 def predict(
@@ -56,12 +57,10 @@ def predict(
         delta, about = seen * on, centre
         base = (delta[:, 13] - delta[:, 31]) >> 2
     else:
-        far, near, beyond, last = (seen[:, i] for i in (4, 13, 22, 31))
+        far, near, beyond, last = line = [seen[:, i] for i in LINE]
         if inside:
-            there = on != 0
-            near, beyond = torch.where(there[:, 13], near, beyond), torch.where(there[:, 22], beyond, near)
-            far, last = torch.where(there[:, 4], far, near), torch.where(there[:, 31], last, beyond)
-        base = (9 * (near + beyond) - far - last + 8) >> 4
+            far, near, beyond, last = extended(*line, *(on[:, i] != 0 for i in LINE))
+        base = ((9 * (near + beyond) - far - last + 8) >> 4).clamp(-BASE, BASE)
         delta, about = seen - base[:, None], base
         if inside:
             delta = delta * on
@@ -97,6 +96,18 @@ def places(around: Around, targets: torch.Tensor, stencil: Stencil) -> torch.Ten
             at = torch.where(below, first, torch.where(beyond, 2 * last - at, at))
         cell, inside = 3 * cell + (at >> 3) + 1, 8 * inside + (at & 7)
     return around.neighbours[row[:, None], cell].long() * 512 + inside
+
+
+def extended(far, near, beyond, last, a, b, c, d) -> tuple[torch.Tensor, ...]:
+    """The four points, those of them that are not active replaced, from inner to outer ones: an inner one lies on the
+    line through both of the other side, or is their inner one; an outer one lies on the parabola through the three
+    others, or on the line through the inner ones."""
+    one = torch.where(b, near, torch.where(c & d, 2 * beyond - last, beyond))
+    two = torch.where(c, beyond, torch.where(a & b, 2 * near - far, near))
+    bend = 3 * (near - beyond)
+    before = torch.where(a, far, torch.where(b & c & d, bend + last, 2 * one - two))
+    behind = torch.where(d, last, torch.where(a & b & c, far - bend, 2 * two - one))
+    return before, one, two, behind
 
 
 def bit_length(x: torch.Tensor) -> torch.Tensor:

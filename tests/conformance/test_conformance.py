@@ -32,8 +32,8 @@ TABLE = {
     "level set, fast": ("57b7a7444f966d45", "9f54cfb165ea4aa0"),
     "velocity, fast": ("8c027ea50d9ce0a3", "dc896e2421e9d856"),
     "means, fast": ("6be4f74213fac60a", "bc6ec5b6b3aa3c8a"),
-    "fog, inside": ("123110823a8c2e21", "333f9a9dd377abde"),
-    "fog, inside, a part": ("9c08c4b3b908b648", "ea1f4f9b422ba00e"),
+    "fog, inside": ("7cf9c17b51fc69e0", "6fa5f204e5f5993d"),
+    "fog, inside, a part": ("ac599e84e9b8470f", "5bb77aa80c6ecd7e"),
     "fog, a part": ("c783c8870bd6950a", "2dba891a71c473fe"),
     "means, a part": ("c586fe1b050f31fe", "1fb07a70c39b3794"),
 }

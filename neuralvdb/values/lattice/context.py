@@ -18,6 +18,8 @@ FACES = 6
 ONE = 16  # an input of 1.0
 TOP = 127  # inputs lie within plus or minus this
 SCALES = 3  # inputs that are no points
+MAX_BASE = 1 << 29
+_LINE = [4, 13, 22, 31]  # the points of the stencil along the axis
 _LOG = 4  # fraction bits of logarithms
 
 
@@ -109,15 +111,10 @@ def gather(
 def context(
     level: Level, row: np.ndarray, place: np.ndarray, axis: int, phase: int, step: int, inside: bool = False
 ) -> Context:
-    """Context of points; step: of the level's residuals, in lattice units; inside: only active points are looked at,
-    where the base of a point that is not active is the one opposite, or nearer on the same side."""
+    """Context of points; step: of the level's residuals, in lattice units; inside: whether only active ones are seen."""
     values, active = gather(level, row, place, offsets(axis, phase), axis)
-    far, near, next_, last = (values[:, i] for i in (4, 13, 22, 31))
-    if inside:
-        on = active != 0
-        near, next_ = np.where(on[:, 13], near, next_), np.where(on[:, 22], next_, near)
-        far, last = np.where(on[:, 4], far, near), np.where(on[:, 31], last, next_)
-    base = (9 * (near + next_) - far - last + 8) >> 4
+    line = values[:, _LINE]
+    base = interpolated(extended(line, active[:, _LINE] != 0)) if inside else interpolated(line)
     delta = values - base[:, None]
     if inside:
         delta *= active
@@ -135,6 +132,25 @@ def context(
     ]
     inputs = np.concatenate([scaled, active * ONE, np.stack(extra, 1)], 1).astype(np.int16)
     return Context(inputs, base, exponent, scale)
+
+
+def interpolated(line: np.ndarray) -> np.ndarray:
+    """(n,) int64 cubic interpolation midway between the second and the third of four points (n, 4), clamped."""
+    far, near, beyond, last = line.T
+    return np.clip((9 * (near + beyond) - far - last + 8) >> 4, -MAX_BASE, MAX_BASE)
+
+
+def extended(line: np.ndarray, on: np.ndarray) -> np.ndarray:
+    """Four points (n, 4) of which those that are not active are what the others go on to: an inner one on the line
+    through both points of the other side, or their inner one; then an outer one on the parabola through the three
+    others, or on the line through the inner ones."""
+    (far, near, beyond, last), (a, b, c, d) = line.T, on.T
+    one = np.where(b, near, np.where(c & d, 2 * beyond - last, beyond))
+    two = np.where(c, beyond, np.where(a & b, 2 * near - far, near))
+    bend = 3 * (near - beyond)
+    before = np.where(a, far, np.where(b & c & d, bend + last, 2 * one - two))
+    behind = np.where(d, last, np.where(a & b & c, far - bend, 2 * two - one))
+    return np.stack([before, one, two, behind], 1)
 
 
 def bit_length(x: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ namespace nvdb {
 
 constexpr int kEdge = 8, kKnown = 36, kFaces = 6, kScales = 3;
 constexpr int kOne = 16, kTop = 127;
-constexpr int64_t kMaxPrediction = int64_t(1) << 30;
+constexpr int64_t kMaxPrediction = int64_t(1) << 30, kMaxBase = int64_t(1) << 29;
 constexpr int kMeanKnown = 45, kMeanScales = 4, kShares = 32;
 static_assert(kMaxInputs == 2 * (kMeanKnown + kFaces) + kMeanScales);
 constexpr int kNoAxis = 3, kPad = 3, kPadded = kEdge + 2 * kPad;
@@ -121,28 +121,31 @@ inline int32_t* at(IntLanes& lanes) { return reinterpret_cast<int32_t*>(&lanes);
 struct Sample {
     static constexpr int kKnown = nvdb::kKnown;
     static constexpr bool kInside = false;
+    static constexpr int32_t kNarrow = 1 << 24; // magnitudes below which sums over a stencil stay within 32 bits
 };
 struct Inside {
     static constexpr int kKnown = nvdb::kKnown;
     static constexpr bool kInside = true;
+    static constexpr int32_t kNarrow = 1 << 22;
 };
 struct Mean {
     static constexpr int kKnown = kMeanKnown;
     static constexpr bool kInside = true;
+    static constexpr int32_t kNarrow = 1 << 24;
 };
 
-// What is interpolated between four points: of those that are not active the opposite one, or the nearer on that side.
-template<typename T, typename FlagsT>
-NVDB_LANES void activeOnes(T& far, T& near, T& next, T& last, const FlagsT* on) {
-    const T before = near;
-    near = on[1] ? near : next;
-    next = on[2] ? next : before;
-    far = on[0] ? far : near;
-    last = on[3] ? last : next;
+// Four points along the axis, those that are not active replaced by what the others go on to; on: all bits set or none.
+template<typename T>
+NVDB_LANES void extend(T* line, const T* on) {
+    const T far = line[0], near = line[1], beyond = line[2], last = line[3], bend = 3 * (near - beyond);
+    const auto pick = [](const T& mask, const T& yes, const T& no) __attribute__((always_inline)) {
+        return (mask & yes) | (~mask & no);
+    };
+    line[1] = pick(on[1], near, pick(on[2] & on[3], 2 * beyond - last, beyond));
+    line[2] = pick(on[2], beyond, pick(on[0] & on[1], 2 * near - far, near));
+    line[0] = pick(on[0], far, pick(on[1] & on[2] & on[3], bend + last, 2 * line[1] - line[2]));
+    line[3] = pick(on[3], last, pick(on[0] & on[1] & on[2], far - bend, 2 * line[2] - line[1]));
 }
-
-// Magnitudes below which sums over a stencil stay within 32 bits.
-constexpr int32_t kNarrow = 1 << 24;
 
 NVDB_LANES void clamped(IntLanes& x, int32_t low, int32_t high) {
     x = x < low ? IntLanes{} + low : x;
@@ -164,7 +167,7 @@ NVDB_LANES void logs(const IntLanes& x, IntLanes& found) {
 }
 
 // The twin of values/lattice/context.py and mean_context.py: inputs of a block of points, where all numbers are below
-// kNarrow; else nothing is done and the answer is false.
+// LatticeT::kNarrow; else nothing is done and the answer is false.
 template<typename LatticeT, typename InputsT>
 NVDB_LANES bool lookNarrow(Seen& seen, int count, int32_t step, int32_t log_step, InputsT& inputs) {
     constexpr bool mean = std::is_same_v<LatticeT, Mean>;
@@ -174,14 +177,16 @@ NVDB_LANES bool lookNarrow(Seen& seen, int count, int32_t step, int32_t log_step
         size |= delta[i] ^ (delta[i] >> 31);
     }
     for (int lane = 0; lane < kBlock; ++lane)
-        if (size[lane] >= kNarrow) return false;
+        if (size[lane] >= LatticeT::kNarrow) return false;
     IntLanes about = delta[kMeanKnown / 2];
     if (!mean) {
-        IntLanes far = delta[4], near = delta[13], next = delta[22], last = delta[31];
-        const IntLanes on[4] = {(seen.points[4] & 1) != 0, (seen.points[13] & 1) != 0, (seen.points[22] & 1) != 0,
-            (seen.points[31] & 1) != 0};
-        if (LatticeT::kInside) activeOnes(far, near, next, last, on);
-        about = (9 * (near + next) - far - last + 8) >> 4;
+        IntLanes line[4], on[4];
+        for (int i = 0; i < 4; ++i) {
+            line[i] = delta[4 + 9 * i];
+            on[i] = -(seen.points[4 + 9 * i] & 1);
+        }
+        if (LatticeT::kInside) extend(line, on);
+        about = (9 * (line[1] + line[2]) - line[0] - line[3] + 8) >> 4;
     }
     for (int i = 0; i < count; ++i) {
         const IntLanes active = seen.points[i] & 1;
@@ -231,11 +236,13 @@ inline void lookWide(Seen& seen, int lane, int count, int64_t step, int64_t log_
     for (int i = 0; i < count; ++i) delta[i] = seen.points[i][lane] >> 1;
     int64_t about = delta[kMeanKnown / 2];
     if (!mean) {
-        int64_t far = delta[4], near = delta[13], next = delta[22], last = delta[31];
-        const int32_t on[4] = {seen.points[4][lane] & 1, seen.points[13][lane] & 1, seen.points[22][lane] & 1,
-            seen.points[31][lane] & 1};
-        if (LatticeT::kInside) activeOnes(far, near, next, last, on);
-        about = (9 * (near + next) - far - last + 8) >> 4;
+        int64_t line[4], on[4];
+        for (int i = 0; i < 4; ++i) {
+            line[i] = delta[4 + 9 * i];
+            on[i] = -int64_t(seen.points[4 + 9 * i][lane] & 1);
+        }
+        if (LatticeT::kInside) extend(line, on);
+        about = std::clamp((9 * (line[1] + line[2]) - line[0] - line[3] + 8) >> 4, -kMaxBase, kMaxBase);
     }
     for (int i = 0; i < count; ++i) {
         const int64_t active = seen.points[i][lane] & 1;
