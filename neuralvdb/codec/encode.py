@@ -13,6 +13,7 @@ from neuralvdb.archive import ENTRY_SIZE, ArchiveWriter, FieldWriter, put_array
 from neuralvdb.codec.bounds import promise_for
 from neuralvdb.codec.cover import Cover, changed, cover_of
 from neuralvdb.codec.frame import Frame, GridHead, head_of
+from neuralvdb.codec.plain import plain_for
 from neuralvdb.codec.prune import pruned
 from neuralvdb.codec.search import networks_of, psnr, to_psnr
 from neuralvdb.codec.shapes import Role, Shapes
@@ -210,12 +211,13 @@ def _lossy(
     shipped = _shipped(settings)
     others = [] if settings.embed_priors or library is shipped else [shipped]
     (promise, library), plain = networks_of(tree, promise, [library, *others]), None
-    options = {"library": library, "threads": settings.threads, "devices": devices}
+    promise, changes = plain_for(tree, promise, library)
+    options = {"library": library, "threads": settings.threads, "devices": devices, "refinement": changes}
     if promise.psnr:
         promise, plain = to_psnr(tree, promise, options) or (promise, None)
         if plain is None:
             return None
-    if settings.fitting.turns:
+    if settings.fitting.turns and not changes:
         return _refined(tree, promise, settings.fitting, options, hopeless)
     plain = plain or lossy.encode(tree, promise, **options)
     return CodedValues(1, *plain, frozenset({promise.family}))
@@ -240,6 +242,6 @@ def _refined(tree: Tree, promise: Promise, effort: Effort, options: dict, hopele
     if not found:
         return plain
     families = plain.families | {change.donor for change in found.values()}
-    refined = CodedValues(1, *lossy.encode(tree, promise, refinement=found, **options), families)
+    refined = CodedValues(1, *lossy.encode(tree, promise, **options | {"refinement": found}), families)
     keeps = not promise.psnr or psnr(tree, refined.tree) >= promise.psnr
     return refined if keeps and refined.size < plain.size else plain

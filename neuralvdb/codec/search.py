@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from neuralvdb.values.lattice.levels import EDGE
 from neuralvdb.values.lattice.priors import Library
 from neuralvdb.values.lossless import by_component
 from neuralvdb.values.promise import Promise
-from neuralvdb.volume.grid import Tree, unpack
+from neuralvdb.volume.grid import Tree, leaf_origins, unpack
 
 _FEW, _MANY = 64, 256  # leaves that networks are tried on
 _OTHERS = 1 / 0.9  # what bytes of other families than the one a grid's kind has count: a sample is not the grid
@@ -48,23 +49,39 @@ def networks_of(tree: Tree, promise: Promise, libraries: list[Library]) -> tuple
 def _abrupt(tree: Tree) -> bool:
     """Whether values change far more from active to inactive voxels than between active ones; where these are all the
     same, any change is more."""
-    leaves = domain.sample(tree, _MANY).leaves
-    values = (
-        by_component(tree.leaf)[leaves]
-        .astype(np.float64)
-        .reshape(-1, EDGE, EDGE, EDGE, by_component(tree.leaf).shape[2])
-    )
-    on = unpack(tree.leaf.active[leaves]).reshape(values.shape[:-1])
     sums, counts = np.zeros(2), np.zeros(2)
-    for axis in (1, 2, 3):
+    for first, second, on, too in _pairs(tree):
         with np.errstate(invalid="ignore"):
-            change = np.abs(np.diff(values, axis=axis)).sum(-1)
-        first, second = np.delete(on, -1, axis), np.delete(on, 0, axis)
-        for i, pairs in enumerate((first & second, first ^ second)):
+            change = np.abs(second - first).sum(-1)
+        for i, pairs in enumerate((on & too, on ^ too)):
             found = change[pairs & np.isfinite(change)]
             sums[i], counts[i] = sums[i] + found.sum(), counts[i] + len(found)
     between, end = sums / np.maximum(counts, 1)
     return bool(end > _ABRUPT * between)
+
+
+def _pairs(tree: Tree) -> Iterator[tuple[np.ndarray, ...]]:
+    """Neighbours along each axis on a sample: values (..., C) float64 of both, and whether they are active."""
+    part = domain.sample(tree, _MANY)
+    count, shape = len(part.leaves), (-1, EDGE, EDGE, EDGE)
+    leaves = by_component(tree.leaf)[part.leaves].astype(np.float64)
+    constants = np.broadcast_to(part.constants[:, None], (len(part.constants), *leaves.shape[1:]))
+    values = np.concatenate([leaves, constants]).reshape(*shape, leaves.shape[-1])
+    fixed = np.broadcast_to(part.constants_active[:, None], (len(part.constants), EDGE**3))
+    on = np.concatenate([unpack(tree.leaf.active[part.leaves]), fixed]).reshape(shape)
+    cells = leaf_origins(tree)[part.leaves] // EDGE - part.low
+    for axis in range(3):
+        step = np.arange(3) == axis
+        low, high = ((np.s_[:count], *[np.s_[:]] * axis, side) for side in (np.s_[:-1], np.s_[1:]))
+        yield values[low], values[high], on[low], on[high]
+        for own, other, to in ((7, 0, cells + step), (0, 7, cells - step)):
+            there = (to >= 0).all(1) & (to < part.table.shape).all(1)
+            row = part.table[tuple(to[there].T)]
+            mine, theirs = (
+                np.take(x, side, 1 + axis) for x, side in ((values[:count][there], own), (values[row], other))
+            )
+            active = (np.take(x, side, 1 + axis) for x, side in ((on[:count][there], own), (on[row], other)))
+            yield mine, theirs, *active
 
 
 def to_psnr(tree: Tree, promise: Promise, options: dict[str, object]) -> tuple[Promise, Coded] | None:

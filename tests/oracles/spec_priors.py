@@ -54,7 +54,14 @@ def refined(cursor: Cursor, family: int, priors: Priors) -> dict:
     coder = Rans(cursor.bytes(), priors.tables[64 * family : 64 * (family + 1)])
     bits, found = RawBits(coder.raw), {}
     for place, (donor, *codes) in zip(PLACES, head, strict=True):
-        w1, b1, w2, b2, w3, b3, line, shifts = [list(p) for p in priors.networks[(family + donor) % 256][place]]
+        number = (family + donor) % 256
+        if 128 <= number < 192:
+            shapes = [count for _, count in layout(family, place[0])]
+            network = [[0] * count for count in shapes]
+            network[5] = [0, -4 * (number - 128)]
+        else:
+            network = priors.networks[number][place]
+        w1, b1, w2, b2, w3, b3, line, shifts = [list(p) for p in network]
         half = len(line) // 2
         groups = [
             [(w1, range(len(w1)), 1), (b1, range(48), 16)],

@@ -179,8 +179,9 @@ def test_the_specification_reads_the_same_priors(mine, monkeypatch):
     expected = np.concatenate([getattr(net, part).reshape(-1) for part in priors.PARTS])
     assert np.array_equal(spec_priors.flat(theirs.networks[number][0, 1, 2]), expected)
     rng, changes = np.random.default_rng(1), {}
-    for key, donor, quantum, code in (((0, 0, 1), "velocity", 0, 2), ((2, 1, 0), "fog", 1, 24)):
-        start = [refinement.flat(ours.families[donor].networks[key], group) for group in refinement.GROUPS]
+    for key, donor, quantum, code in (((0, 0, 1), "velocity", 0, 2), ((2, 1, 0), "fog", 1, 24), ((1, 1, 1), 37, 0, 2)):
+        net = refinement.beginning(donor, "fog", ours, key)
+        start = [refinement.flat(net, group) for group in refinement.GROUPS]
         steps = {g: -np.sign(s).astype(np.int64) * (rng.random(len(s)) < 0.2) for g, s in enumerate(start)}
         steps = {g: s * (np.abs(start[g]) >= 4) for g, s in steps.items()}
         same = dict.fromkeys(refinement.GROUPS, quantum)

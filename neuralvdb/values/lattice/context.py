@@ -111,7 +111,7 @@ def gather(
 def context(
     level: Level, row: np.ndarray, place: np.ndarray, axis: int, phase: int, step: int, inside: bool = False
 ) -> Context:
-    """Context of points; step: of the level's residuals, in lattice units; inside: whether only active ones are seen."""
+    """Context of points; step: of the level's residuals, in lattice units; inside: only active ones are seen."""
     values, active = gather(level, row, place, offsets(axis, phase), axis)
     line = values[:, _LINE]
     base = interpolated(extended(line, active[:, _LINE] != 0)) if inside else interpolated(line)
