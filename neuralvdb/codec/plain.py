@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from neuralvdb.fit import descend
 from neuralvdb.values import lossy
 from neuralvdb.values.lattice import domain, sample
 from neuralvdb.values.lattice.context import inputs_of
@@ -16,6 +15,7 @@ from neuralvdb.values.lattice.network import CLASSES
 from neuralvdb.values.lattice.predict import FINEST, Predictor
 from neuralvdb.values.lattice.priors import Library
 from neuralvdb.values.lattice.refinement import KEYS, PLAIN, Change, Refinement, plain
+from neuralvdb.values.lattice.tables import MOST, costs
 from neuralvdb.values.lossless import by_component
 from neuralvdb.values.promise import Promise
 from neuralvdb.volume.grid import Tree, unpack
@@ -65,11 +65,11 @@ class _Counts:
     """A record that counts the residuals of each class, batch by batch."""
 
     def __init__(self) -> None:
-        self.batches = [np.zeros((CLASSES, 2 * descend.MOST + 1), np.int64)]
+        self.batches = [np.zeros((CLASSES, 2 * MOST + 1), np.int64)]
 
     def put(self, residuals: np.ndarray, classes: np.ndarray) -> None:
         """Adds residuals (n,) int64 with their classes (n,) uint8."""
-        steps = np.clip(residuals, -descend.MOST, descend.MOST) + descend.MOST
+        steps = np.clip(residuals, -MOST, MOST) + MOST
         np.add.at(self.batches[-1], (classes, steps), 1)
 
     def end(self) -> None:
@@ -90,7 +90,7 @@ def _suited(tree: Tree, promise: Promise, library: Library, leaves: int) -> tupl
         sample.encode(exact, decoded, predictor, [record] * OCTAVES)
         for key, batch in zip(_BATCHES, record.batches[1:-1], strict=True):  # the first one is the coarsest points
             counts[key] = counts[key] + batch
-    prices = descend.costs(library.families[promise.family].tables)
+    prices = costs(library.families[promise.family].tables)
     moved = [np.maximum(np.arange(CLASSES) - number, 0) for number in range(PLAIN)]
     bits = {key: [float((counts[key] * prices[to]).sum()) for to in moved] for key in KEYS}
     found = {key: Change(int(np.argmin(bits[key])), {}, {}, {}) for key in KEYS}

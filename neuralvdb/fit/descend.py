@@ -6,12 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuralvdb.archive.rans import Tables, code_lengths
-from neuralvdb.values.lattice.network import CLASSES
 from neuralvdb.values.lattice.refinement import QUANTA
-from neuralvdb.values.lattice.residual import ESCAPE, raw_bits
+from neuralvdb.values.lattice.tables import MOST
 
-MOST = 127  # quanta that a weight may change by
 _SWEEPS, _CHOICES = 4, 3  # over all coordinates; of the class
 _FIRST_CLASS = 12
 
@@ -27,21 +24,6 @@ class Quadratic:
     low: np.ndarray
     high: np.ndarray
     chance: float
-
-
-def costs(tables: Tables) -> np.ndarray:
-    """(64, 2 MOST + 1) bits of changes -MOST to MOST as residuals of each class."""
-    lengths = code_lengths(tables.freq) / 2**20
-    change = np.arange(-MOST, MOST + 1)
-    found = []
-    for c, width in enumerate(raw_bits(np.arange(CLASSES, dtype=np.uint8)).tolist()):
-        high = change >> width
-        symbol = np.where(high < 0, -2 * high - 1, 2 * high)
-        small = np.minimum(symbol, ESCAPE)
-        plain = (symbol < ESCAPE) & (tables.freq[c, small] > 0)
-        escaped = lengths[c, ESCAPE] + 5 + np.frexp(symbol + 1.0)[1]
-        found.append(np.where(plain, lengths[c, small], escaped) + width)
-    return np.stack(found)
 
 
 def solve(

@@ -22,7 +22,7 @@ from neuralvdb.values.lattice.context import ONE
 from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.priors import Key, Library
 from neuralvdb.values.lattice.refinement import FIRST, OFFSET, QUANTA, SCALE, SECOND, Change, Refinement
-from neuralvdb.values.lattice.tables import tables_of
+from neuralvdb.values.lattice.tables import costs, tables_of
 
 _TRIED = (1, 2)  # of QUANTA
 _HIDDEN_QUANTUM = 1
@@ -44,7 +44,7 @@ def refine(
     rows: (64,) uint8 of the tables that it chose; dead: (64,) float64, as mean.encode() has it.
     """
     cost = Loss(tables_of(rows, library.freq), dead)
-    prices = descend.costs(library.families[family].tables)
+    prices = costs(library.families[family].tables)
     networks, examples = library.families[family].networks, sampler.examples()
     few = {
         key: _Fit(family, networks[key], _first(some, _FEW), sampler.counts[key], cost, prices)

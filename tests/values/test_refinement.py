@@ -16,6 +16,7 @@ from neuralvdb.topology import Topology
 from neuralvdb.values import lossless, lossy
 from neuralvdb.values.lattice import network, priors, refinement, residual
 from neuralvdb.values.lattice.refinement import FIRST, GROUPS, KEYS, OFFSET, QUANTA, SCALE, Change
+from neuralvdb.values.lattice.tables import costs
 from neuralvdb.values.promise import Promise, head_of
 from neuralvdb.values.reader import Reader
 from neuralvdb.volume import VdbReader, from_dense
@@ -114,7 +115,7 @@ def test_networks_begin_only_with_ones_of_their_lattice(family, donor, monkeypat
 
 def test_prices_are_what_the_coder_takes():
     tables = priors.load("fog").tables
-    prices = descend.costs(tables)
+    prices = costs(tables)
     rng = np.random.default_rng(0)
     for c in (0, 3, 9, 24, 40):
         steps = rng.integers(-60, 61, 4000) * (rng.random(4000) < 0.2)
@@ -174,7 +175,7 @@ def test_descent_finds_the_minimum_of_a_small_quadratic():
     root = rng.normal(0, 1, (3, 5))
     curvature, slope = root @ root.T + np.eye(3), rng.normal(0, 20, 3)
     shape = descend.Quadratic(slope, curvature, np.full(3, -9.0), np.full(3, 9.0), 0.5)
-    prices = descend.costs(priors.load("fog").tables)
+    prices = costs(priors.load("fog").tables)
     value, steps, code = descend.solve(shape, prices, 0, np.zeros(3, np.int64), 8)
     every = np.stack(np.meshgrid(*[np.arange(-9, 10)] * 3, indexing="ij"), -1).reshape(-1, 3)
     total = every @ slope + 0.5 * ((every @ curvature) * every).sum(1) + 0.5 * np.count_nonzero(every, axis=1)

@@ -14,6 +14,7 @@ from neuralvdb.values.lattice.network import CLASSES
 from neuralvdb.values.lattice.residual import ESCAPE, raw_bits
 
 BIT = 0.08  # squared error, in steps, that a bit is worth on the mean lattice
+MOST = 127  # what costs() has the bits of
 _WORTH = 16 << 20  # bits that another row must save, in 2^-20
 
 
@@ -47,3 +48,18 @@ def dead_zones(family: str, freq: np.ndarray) -> np.ndarray:
 def tables_of(rows: np.ndarray, freq: np.ndarray) -> Tables:
     """The tables that rows (64,) uint8 stand for."""
     return Tables(freq[rows])
+
+
+def costs(tables: Tables) -> np.ndarray:
+    """(64, 2 MOST + 1) float64 bits of residuals -MOST to MOST of each class."""
+    lengths = code_lengths(tables.freq) / 2**20
+    residual = np.arange(-MOST, MOST + 1)
+    found = []
+    for c, width in enumerate(raw_bits(np.arange(CLASSES, dtype=np.uint8)).tolist()):
+        high = residual >> width
+        symbol = np.where(high < 0, -2 * high - 1, 2 * high)
+        small = np.minimum(symbol, ESCAPE)
+        plain = (symbol < ESCAPE) & (tables.freq[c, small] > 0)
+        escaped = lengths[c, ESCAPE] + 5 + np.frexp(symbol + 1.0)[1]
+        found.append(np.where(plain, lengths[c, small], escaped) + width)
+    return np.stack(found)
