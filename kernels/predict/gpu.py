@@ -94,8 +94,10 @@ def _fetch(p_values, p_flags, b_at, m_n):
 
 
 @triton.jit
-def _extended(far, near, beyond, last, a, b, c, d):
+def _extended(line, there):
     """Four points, those that are not active replaced (reference.py)."""
+    far, near, beyond, last = line[0], line[1], line[2], line[3]
+    a, b, c, d = there[0], there[1], there[2], there[3]
     one = tl.where(b != 0, near, tl.where(c & d != 0, 2 * beyond - last, beyond))
     two = tl.where(c != 0, beyond, tl.where(a & b != 0, 2 * near - far, near))
     bend = 3 * (near - beyond)
@@ -143,14 +145,14 @@ def _predict(
     if MEAN:
         b_about = tl.load(p_values + b_targets, mask=m_n, other=0)
     else:
-        far, m_far = _fetch(p_values, p_active, _place(rows, a, u, v, 0, 1, 1), m_n)
-        near, m_near = _fetch(p_values, p_active, _place(rows, a, u, v, 1, 1, 1), m_n)
-        beyond, m_beyond = _fetch(p_values, p_active, _place(rows, a, u, v, 2, 1, 1), m_n)
-        last, m_last = _fetch(p_values, p_active, _place(rows, a, u, v, 3, 1, 1), m_n)
-        far, near, beyond, last = far.to(tl.int64), near.to(tl.int64), beyond.to(tl.int64), last.to(tl.int64)
+        line, there = (), ()
+        for K in tl.static_range(4):
+            b_v, b_on = _fetch(p_values, p_active, _place(rows, a, u, v, K, 1, 1), m_n)
+            line += (b_v.to(tl.int64),)
+            there += (b_on,)
         if INSIDE:
-            far, near, beyond, last = _extended(far, near, beyond, last, m_far, m_near, m_beyond, m_last)
-        b_about = (9 * (near + beyond) - far - last + 8) >> 4
+            line = _extended(line, there)
+        b_about = (9 * (line[1] + line[2]) - line[0] - line[3] + 8) >> 4
         b_about = tl.minimum(tl.maximum(b_about, -(1 << 29)), 1 << 29).to(tl.int32)
     b_spread = tl.zeros((BLOCK,), tl.int64)
     b_count = tl.full((BLOCK,), 1, tl.int32)

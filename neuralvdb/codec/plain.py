@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from neuralvdb.codec.search import FEW, MANY, bricks_of
 from neuralvdb.values import lossy
 from neuralvdb.values.lattice import domain, sample
 from neuralvdb.values.lattice.context import inputs_of
-from neuralvdb.values.lattice.levels import EDGE, LEVELS, OCTAVES
+from neuralvdb.values.lattice.levels import LEVELS, OCTAVES
 from neuralvdb.values.lattice.network import CLASSES
 from neuralvdb.values.lattice.predict import FINEST, Predictor
 from neuralvdb.values.lattice.priors import Library
@@ -18,10 +19,9 @@ from neuralvdb.values.lattice.refinement import KEYS, PLAIN, Change, Refinement,
 from neuralvdb.values.lattice.tables import MOST, costs
 from neuralvdb.values.lossless import by_component
 from neuralvdb.values.promise import Promise
-from neuralvdb.volume.grid import Tree, unpack
+from neuralvdb.volume.grid import Tree
 
-_SAMPLES = (64, 256)  # leaves
-_SMOOTH = 0.1
+_SMOOTH = 0.1  # times half of what it goes through, that interpolation is off by at most
 _SURE = 0.95  # of the bytes that trained networks take on a sample: a sample is not the grid
 _BATCHES = [
     (min(k, FINEST - 1), axis, phase) for k in reversed(range(LEVELS - 1)) for axis in range(3) for phase in (0, 1)
@@ -34,7 +34,7 @@ def plain_for(tree: Tree, promise: Promise, library: Library) -> tuple[Promise, 
     found: tuple[Promise, Refinement] = promise, {}
     if promise.step or not _smooth(tree):
         return found  # presets of the mean lattice have no error that a field is likely to be smoother than
-    for leaves in _SAMPLES:
+    for leaves in (FEW, MANY):
         tried = [(replace(promise, inside=inside), library, leaves) for inside in (False, True)]
         suited = [_suited(tree, *place) for place in tried]
         best = min((0, 1), key=lambda i: suited[i][1])
@@ -46,10 +46,7 @@ def plain_for(tree: Tree, promise: Promise, library: Library) -> tuple[Promise, 
 
 def _smooth(tree: Tree) -> bool:
     """Whether cubic interpolation is off by far less than half of what it goes through, in the median of a sample."""
-    leaves = domain.sample(tree, _SAMPLES[-1]).leaves
-    values = by_component(tree.leaf)[leaves].astype(np.float64)
-    values = values.reshape(-1, EDGE, EDGE, EDGE, values.shape[-1])
-    on = unpack(tree.leaf.active[leaves]).reshape(values.shape[:-1])
+    values, on = bricks_of(tree, domain.sample(tree, MANY))
     errors, slopes = [], []
     for axis in (1, 2, 3):
         line, there = np.moveaxis(values, axis, 0), np.moveaxis(on, axis, 0)[:7].all(0)

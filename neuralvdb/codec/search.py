@@ -9,13 +9,14 @@ import numpy as np
 
 from neuralvdb.values import lossy
 from neuralvdb.values.lattice import domain, priors
+from neuralvdb.values.lattice.domain import Domain
 from neuralvdb.values.lattice.levels import EDGE
 from neuralvdb.values.lattice.priors import Library
 from neuralvdb.values.lossless import by_component
 from neuralvdb.values.promise import Promise
 from neuralvdb.volume.grid import Tree, leaf_origins, unpack
 
-_FEW, _MANY = 64, 256  # leaves that networks are tried on
+FEW, MANY = 64, 256  # leaves that networks are tried on
 _OTHERS = 1 / 0.9  # what bytes of other families than the one a grid's kind has count: a sample is not the grid
 _CLOSE = 0.1  # dB above a PSNR asked for that end the search
 _TRIES = 10
@@ -42,8 +43,8 @@ def networks_of(tree: Tree, promise: Promise, libraries: list[Library]) -> tuple
         own = [pair[0].family == promise.family for pair in tried]
         return tried[int(np.argmin(sizes * np.where(own, 1.0, _OTHERS)))]
 
-    found = best(_FEW)
-    return found if found[0].family == promise.family else best(_MANY)
+    found = best(FEW)
+    return found if found[0].family == promise.family else best(MANY)
 
 
 def _abrupt(tree: Tree) -> bool:
@@ -62,13 +63,12 @@ def _abrupt(tree: Tree) -> bool:
 
 def _pairs(tree: Tree) -> Iterator[tuple[np.ndarray, ...]]:
     """Neighbours along each axis on a sample: values (..., C) float64 of both, and whether they are active."""
-    part = domain.sample(tree, _MANY)
-    count, shape = len(part.leaves), (-1, EDGE, EDGE, EDGE)
-    leaves = by_component(tree.leaf)[part.leaves].astype(np.float64)
-    constants = np.broadcast_to(part.constants[:, None], (len(part.constants), *leaves.shape[1:]))
-    values = np.concatenate([leaves, constants]).reshape(*shape, leaves.shape[-1])
-    fixed = np.broadcast_to(part.constants_active[:, None], (len(part.constants), EDGE**3))
-    on = np.concatenate([unpack(tree.leaf.active[part.leaves]), fixed]).reshape(shape)
+    part = domain.sample(tree, MANY)
+    count, others = len(part.leaves), len(part.constants)
+    leaves, active = bricks_of(tree, part)
+    values = np.concatenate([leaves, np.broadcast_to(part.constants[:, None, None, None], (others, *leaves.shape[1:]))])
+    constants_active = np.broadcast_to(part.constants_active[:, None, None, None], (others, *active.shape[1:]))
+    on = np.concatenate([active, constants_active])
     cells = leaf_origins(tree)[part.leaves] // EDGE - part.low
     for axis in range(3):
         step = np.arange(3) == axis
@@ -82,6 +82,13 @@ def _pairs(tree: Tree) -> Iterator[tuple[np.ndarray, ...]]:
             )
             active = (np.take(x, side, 1 + axis) for x, side in ((on[:count][there], own), (on[row], other)))
             yield mine, theirs, *active
+
+
+def bricks_of(tree: Tree, part: Domain) -> tuple[np.ndarray, np.ndarray]:
+    """Values (B, 8, 8, 8, C) float64 of the leaves of a domain, and whether they are active (B, 8, 8, 8) bool."""
+    values = by_component(tree.leaf)[part.leaves].astype(np.float64)
+    shape = (-1, EDGE, EDGE, EDGE)
+    return values.reshape(*shape, values.shape[-1]), unpack(tree.leaf.active[part.leaves]).reshape(shape)
 
 
 def to_psnr(tree: Tree, promise: Promise, options: dict[str, object]) -> tuple[Promise, Coded] | None:

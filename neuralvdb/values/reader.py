@@ -90,15 +90,20 @@ class Reader:
         if self._devices:
             self._on_devices().fill(values, parts)
         for part, streams in parts:
-            for component in range(0 if self._devices else self._components):
-                _, found, _ = self._decode(part, component, streams, 0)
-                return_memory()
-                store(found, self.tree, part, component, self.promise, values)
-                del found
+            if not self._devices:
+                self._store(part, streams, values)
             for component, found in enumerate(self._exceptions(part, streams)):
                 at = part.leaves[found.leaf], found.voxel, component
                 values[at] = found.values(values[at])
         return self.tree
+
+    def _store(self, part: domain.Domain, streams: TileReader, values: np.ndarray) -> None:
+        """Puts what a domain decodes to, on the CPU, into values (N, 512, C)."""
+        for component in range(self._components):
+            _, found, _ = self._decode(part, component, streams, 0)
+            return_memory()
+            store(found, self.tree, part, component, self.promise, values)
+            del found
 
     def tensor(self) -> torch.Tensor:
         """The values (N, 512, C) of all leaves on the first of `devices`; `tree` stays as it is."""

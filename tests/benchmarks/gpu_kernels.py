@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from gpu import Bricks
 
 SEGMENT = 1 << 15  # symbols
-STEP = 4
 
 
 @dataclass
@@ -55,12 +54,12 @@ def jobs(bricks: Bricks) -> dict[str, Job]:
 
 def predictions(bricks: Bricks) -> dict[str, Job]:
     """Along z, where most points are; the mean lattice on made-up shares, with the differences that the values are."""
-    values, active, around, targets, _, net, _ = bricks.first_pass()
+    values, active, around, targets, _, net, step = bricks.first_pass()
     part, rows = torch.zeros_like(active), values.numel() * 5
     other, n = bricks.targets[5][0], len(targets)
 
     def job(targets: torch.Tensor, stencil: Stencil, variant: int, **more: torch.Tensor) -> Job:
-        run = lambda: predict(values, active, around, targets, stencil, net, STEP, **more)  # noqa: E731
+        run = lambda: predict(values, active, around, targets, stencil, net, step, **more)  # noqa: E731
         return Job(
             run, len(targets), rows * (2 if "gaps" in more else 1) + len(targets) * 13, ("predict", "_predict", variant)
         )
@@ -79,10 +78,10 @@ def predictions(bricks: Bricks) -> dict[str, Job]:
 def coding(bricks: Bricks) -> dict[str, Job]:
     """What follows a prediction, encoding and decoding. Ends the program where symbols do not come back."""
     place, exact = bricks.first_pass(), bricks.tiled("0.exact")
-    targets, values = place[3], torch.empty_like(place[0])
+    targets, step, values = place[3], place[-1], torch.empty_like(place[0])
     n, device = len(targets), targets.device
     found, classes = predict(*place)
-    residuals = quantise(exact, found, classes, targets, STEP, values)
+    residuals = quantise(exact, found, classes, targets, step, values)
     coded, starts = bricks.arrays["coded"], torch.tensor([0, n], device=device)
     symbols = fold.symbols(residuals, classes, coded)
     raw = fold.raw(residuals, classes, symbols, starts)
@@ -99,24 +98,23 @@ def coding(bricks: Bricks) -> dict[str, Job]:
         raise SystemExit("symbols do not come back: no figures")
     bits = RawBits(words, torch.zeros(1, dtype=torch.int64, device=device), raw.sizes)
     text = n * 2 + segments.words.numel() * 2
-    bytes_of = {"quantise": n * 28, "reconstruct": n * 22 + words.numel() * 4, "pack": len(raw.values) * 16}
     return {
         "quantise": Job(
-            lambda: quantise(exact, found, classes, targets, STEP, values),
+            lambda: quantise(exact, found, classes, targets, step, values),
             n,
-            bytes_of["quantise"],
+            n * 28,
             ("quantise", "_quantise", 0),
         ),
         "fold to symbols": Job(lambda: fold.symbols(residuals, classes, coded), n, n * 6),
-        "pack": Job(lambda: pack(raw.values, raw.at, torch.zeros_like(words)), len(raw.values), bytes_of["pack"]),
+        "pack": Job(lambda: pack(raw.values, raw.at, torch.zeros_like(words)), len(raw.values), len(raw.values) * 16),
         "rans, encode": Job(lambda: encode(codes, classes, symbols, plan), n, text),
         "rans, decode": Job(again, n, text),
         "reconstruct": Job(
             lambda: reconstruct(
-                symbols, classes, found, targets, starts, replace(bits, at=bits.at.clone()), STEP, values
+                symbols, classes, found, targets, starts, replace(bits, at=bits.at.clone()), step, values
             ),
             n,
-            bytes_of["reconstruct"],
+            n * 22 + words.numel() * 4,
         ),
     }
 

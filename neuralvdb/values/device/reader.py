@@ -61,18 +61,19 @@ class DeviceDecoder:
     def cells(self, parts: Sequence[Part], lod: int) -> Iterator[tuple[Domain, TileReader, int, Cells]]:
         """Domain, streams, component, and cells of 2**lod voxels, which share rows; the last component comes last."""
         tiles = {id(part): reader for part, reader in parts}
-        for boxes, domains, coded, components in self._decoded(parts, lod, self._cells):
+        cells = lambda *decoded: self._cells(*decoded, lod)  # noqa: E731
+        for boxes, domains, coded, components in self._decoded(parts, lod, cells):
             tables = np.split(boxes.table.cpu().numpy(), np.cumsum(boxes.sizes.prod(1))[:-1])
             for component, values in enumerate(components):
                 for part, table, size in zip(domains, tables, boxes.sizes, strict=True):
                     yield part, tiles[id(part)], component, (table.reshape(size), values, coded)
 
     def _decoded(
-        self, parts: Sequence[Part], lod: int, made: Callable[[Batch, Tower, list[torch.Tensor], int], Result]
+        self, parts: Sequence[Part], lod: int, made: Callable[[Batch, Tower, list[torch.Tensor]], Result]
     ) -> Iterator[Result]:
         """What is made of each batch and its lattice values (R, 512) int32, of each component, while it is there."""
         networks = {device: self._networks(torch.device(device)) for device in self.devices}
-        work = lambda some, device: made(*self._batch(some, networks[device], device, lod), lod)  # noqa: E731
+        work = lambda some, device: made(*self._batch(some, networks[device], device, lod))  # noqa: E731
         return deal(parts, lambda item: len(item[0].leaves), self.devices, work)
 
     def _networks(self, device: torch.device) -> Networks:
@@ -91,9 +92,7 @@ class DeviceDecoder:
             streams.finish()
         return batch, tower, found
 
-    def _leaf_values(
-        self, batch: Batch, _: Tower, components: list[torch.Tensor], __: int
-    ) -> tuple[np.ndarray, torch.Tensor]:
+    def _leaf_values(self, batch: Batch, _: Tower, components: list[torch.Tensor]) -> tuple[np.ndarray, torch.Tensor]:
         """Which leaves, and their values (B, 512, C), ready."""
         coded, found = batch.coded[: batch.boxes.bricks] != 0, batch.leaves
         for component, decoded in enumerate(components):

@@ -94,7 +94,6 @@ inline void hidden(const Layer& layer, int shift, const Lanes* from, Lanes* to) 
 struct FloatInputs {
     Lanes rows[kMaxInputs];
 
-    NVDB_LANES void clear() {}
     NVDB_LANES void put(int row, const IntLanes& x) { rows[row] = __builtin_convertvector(x, Lanes); }
     void put(int row, int lane, int64_t x) { rows[row][lane] = float(x); }
 };
@@ -131,11 +130,8 @@ inline bool hasBytes() {
 
 // The same inputs plus 128, four to a number.
 struct ByteInputs {
-    IntLanes quads[Layer::quadsOf(kMaxInputs)];
+    IntLanes quads[Layer::quadsOf(kMaxInputs)] = {};
 
-    NVDB_LANES void clear() {
-        for (auto& quad : quads) quad = IntLanes{};
-    }
     NVDB_LANES void put(int row, const IntLanes& x) { quads[row / 4] |= (x & 255) << (8 * (row & 3)); }
     void put(int row, int lane, int64_t x) {
         quads[row / 4][lane] |= int32_t(uint32_t(x & 255) << (8 * (row & 3)));

@@ -215,7 +215,6 @@ NVDB_LANES void predictBlock(const Net& net, Seen& seen, int count, int64_t step
 {
     InputsT inputs;
     IntLanes out[kOutputs];
-    inputs.clear();
     if (!lookNarrow<LatticeT>(seen, count, int32_t(step), int32_t(log_step), inputs))
         for (int lane = 0; lane < kBlock; ++lane) lookWide<LatticeT>(seen, lane, count, step, log_step, inputs);
     forward(net, inputs, out);
