@@ -6,7 +6,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from neuralvdb.volume import Tree, from_dense, write_vdb
+from neuralvdb.vdb import from_dense, write_vdb
+from neuralvdb.volume import Tree
 from neuralvdb.volume.grid import LOWER_LOG2, UPPER_LOG2, child_origins, unpack
 
 CREATOR = {"creator": "neuralvdb data/generate.py"}

@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from neuralvdb import Settings, compress, info
 from neuralvdb.settings import Bound
-from neuralvdb.volume import VdbReader, VolumeGrid
+from neuralvdb.vdb import VdbReader
+from neuralvdb.volume import VolumeGrid
 from neuralvdb.volume.grid import leaf_origins
 from neuralvdb.volume.lookup import bricks_at
 

@@ -19,7 +19,7 @@ import torch
 from tqdm import tqdm
 
 from neuralvdb import devices
-from neuralvdb.fit.prior import fields_of, train_prior
+from neuralvdb.fit.pretrain import fields_of, train_prior
 from neuralvdb.values.lattice import priors
 
 matplotlib.use("Agg")

@@ -13,7 +13,7 @@ import tomllib
 import torch
 from tqdm import tqdm
 
-from neuralvdb.fit.topology import cases_of, train_prior
+from neuralvdb.fit.pretrain_topology import cases_of, train_prior
 from neuralvdb.topology import priors
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from neuralvdb.kernels.choice import checked, chosen
+from neuralvdb.kernels.dispatch import checked, chosen
 from neuralvdb.kernels.fit.layout import FIRST, INPUTS, OUTPUTS, SECOND, SIZE, Layers, layers, row
 from neuralvdb.kernels.fit.reference import ONE
 

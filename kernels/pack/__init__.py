@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from neuralvdb.kernels.choice import checked, chosen
+from neuralvdb.kernels.dispatch import checked, chosen
 
 
 def pack(values: torch.Tensor, at: torch.Tensor, words: torch.Tensor, *, implementation: str = "auto") -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from neuralvdb.kernels.choice import checked, chosen
+from neuralvdb.kernels.dispatch import checked, chosen
 from neuralvdb.kernels.network import Packed
 from neuralvdb.kernels.predict.stencil import Stencil
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from neuralvdb.kernels.choice import checked, chosen
+from neuralvdb.kernels.dispatch import checked, chosen
 
 MOST = 1 << 22  # residuals are clamped to plus or minus this
 TOP = 1 << 28  # and reconstructed values to this

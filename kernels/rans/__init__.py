@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from neuralvdb.kernels.choice import checked, chosen
+from neuralvdb.kernels.dispatch import checked, chosen
 
 LANES = 32  # at most, and the width of every row of states
 TOTAL, LOW = 1 << 12, 1 << 16

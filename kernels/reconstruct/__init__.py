@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from neuralvdb.kernels.choice import checked, chosen
+from neuralvdb.kernels.dispatch import checked, chosen
 
 ESCAPE = 63
 TOP = 1 << 28  # reconstructed values are clamped to plus or minus this

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from neuralvdb.kernels.choice import checked, chosen
+from neuralvdb.kernels.dispatch import checked, chosen
 
 TOP = 1 << 28  # means are clamped to plus or minus this
 

@@ -11,12 +11,13 @@ from neuralvdb import devices
 from neuralvdb.api.files import new_file
 from neuralvdb.api.source import select
 from neuralvdb.archive import ArchiveWriter
-from neuralvdb.codec.decode import FrameReader, decode_grids, library_for
+from neuralvdb.codec.decode import FrameReader, decode_grids, models_for
 from neuralvdb.codec.encode import encode_frame
 from neuralvdb.errors import OutputError, UsageError
+from neuralvdb.platform import return_memory
 from neuralvdb.settings import Settings
-from neuralvdb.values.lattice.priors import Library
-from neuralvdb.volume import VdbReader, return_memory, set_threads
+from neuralvdb.values.lattice.priors import ModelSet
+from neuralvdb.vdb import VdbReader, set_threads
 
 Progress = Callable[[int], None]
 Runner = Callable[..., object]
@@ -81,7 +82,7 @@ def _compress(
     places = devices.resolve(settings.device) if lossy or settings.device != "auto" else ()
     reader = VdbReader(source)
     selected = select(reader.entries, settings.grids, source)
-    library = library_for(settings)
+    library = models_for(settings)
     try:
         with open(target, "r+b") as stream:
             writer = ArchiveWriter(stream)
@@ -101,7 +102,7 @@ def _compress(
 
 
 def _verify(
-    target: str, settings: Settings, library: Library | None, places: tuple[str, ...], progress: Progress
+    target: str, settings: Settings, library: ModelSet | None, places: tuple[str, ...], progress: Progress
 ) -> None:
     with FrameReader(target, library=library, devices=places) as frame:
         heads = frame.table.grids

@@ -13,13 +13,14 @@ from neuralvdb import devices
 from neuralvdb.api.files import new_file
 from neuralvdb.api.source import select
 from neuralvdb.api.tensors import GridTensors, tensors
-from neuralvdb.codec.decode import FrameReader, decode_grids, library_for
-from neuralvdb.codec.frame import count
-from neuralvdb.codec.partial import plan
+from neuralvdb.codec.decode import FrameReader, decode_grids, models_for
+from neuralvdb.codec.frame_table import count
+from neuralvdb.codec.region import plan
 from neuralvdb.errors import UsageError
 from neuralvdb.settings import MAX_LOD, Settings
 from neuralvdb.topology import Topology
-from neuralvdb.volume import FILE_VERSION, Storage, VdbWriter, VolumeGrid, describe_transform, set_threads
+from neuralvdb.vdb import FILE_VERSION, VdbWriter, describe_transform, set_threads
+from neuralvdb.volume import Storage, VolumeGrid
 
 Progress = Callable[[int], None]
 Note = Callable[[str], None]
@@ -94,7 +95,7 @@ def _decompress(
     set_threads(settings.threads)
     box, lod = settings.box, settings.lod
     places = devices.resolve(settings.device)
-    with FrameReader(source, library=library_for(settings), devices=places) as frame:
+    with FrameReader(source, library=models_for(settings), devices=places) as frame:
         heads = frame.table.grids
         selected, notes = plan(frame, select(heads, settings.grids, source), box, lod)
         for line in notes:
@@ -127,7 +128,7 @@ def _decompress_masks(
     """The same, of the masks of grids that travel as arrays."""
     set_threads(settings.threads)
     places = devices.resolve(settings.device)
-    with FrameReader(source, library=library_for(settings), devices=places) as frame:
+    with FrameReader(source, library=models_for(settings), devices=places) as frame:
         heads = frame.table.grids
         chosen = select(heads, settings.grids, source)
         selected = [i for i in chosen if heads[frame.source(i)].storage is Storage.TREE]

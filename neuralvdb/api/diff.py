@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from neuralvdb.api.source import Volume, select
-from neuralvdb.codec.decode import library_for
+from neuralvdb.codec.decode import models_for
 from neuralvdb.settings import Settings
-from neuralvdb.volume import Tree, VolumeGrid, describe_metadata, describe_transform
+from neuralvdb.vdb import describe_metadata, describe_transform
+from neuralvdb.volume import Tree, VolumeGrid
 from neuralvdb.volume.grid import LEAF_SLOTS, LOWER_SLOTS, display_name, unpack
 from neuralvdb.volume.lookup import active_bricks, bricks_at
 
@@ -67,7 +68,7 @@ def diff(
 
     Raises InputError, DamagedFile, Unsupported, NoSuchGrid, MissingPriors.
     """
-    library = library_for(Settings(priors=priors))
+    library = models_for(Settings(priors=priors))
     a, b = Volume(first, library), Volume(second, library)
     chosen = select(a.grids, grids, a.path), select(b.grids, grids, b.path)
     names = [[v.grids[i].unique_name for i in c] for v, c in zip((a, b), chosen, strict=True)]

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 
 from neuralvdb.api.source import is_archive
 from neuralvdb.codec.decode import FrameReader
-from neuralvdb.volume import VdbReader, describe_metadata, describe_transform
+from neuralvdb.vdb import VdbReader, describe_metadata, describe_transform
 from neuralvdb.volume.grid import display_name
 
 

@@ -9,8 +9,9 @@ from typing import Protocol
 from neuralvdb.archive.container import MAGIC
 from neuralvdb.codec.decode import FrameReader
 from neuralvdb.errors import InputError, NoSuchGrid
-from neuralvdb.values.lattice.priors import Library
-from neuralvdb.volume import VdbReader, VolumeGrid
+from neuralvdb.values.lattice.priors import ModelSet
+from neuralvdb.vdb import VdbReader
+from neuralvdb.volume import VolumeGrid
 from neuralvdb.volume.grid import display_name
 
 
@@ -33,7 +34,7 @@ def is_archive(path: str) -> bool:
 class Volume:
     """The grids of a .vdb file or of an archive's first frame, read on demand."""
 
-    def __init__(self, path: str | os.PathLike[str], library: Library | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str], library: ModelSet | None = None) -> None:
         self.path = os.fspath(path)
         self.archived = is_archive(self.path)
         self._reader: FrameReader | VdbReader = (

@@ -12,7 +12,7 @@ from neuralvdb.codec.decode import FrameReader
 from neuralvdb.errors import UsageError
 from neuralvdb.settings import Settings
 from neuralvdb.volume import Storage
-from neuralvdb.volume.grid import Level, Root, leaf_origins
+from neuralvdb.volume.grid import Root, TreeLevel, leaf_origins
 
 if TYPE_CHECKING:
     import torch
@@ -32,8 +32,8 @@ class GridTensors:
     masks: torch.Tensor
     values: torch.Tensor
     root: Root
-    upper: Level
-    lower: Level
+    upper: TreeLevel
+    lower: TreeLevel
     metadata: bytes
     transform: bytes
 

@@ -11,7 +11,7 @@ from neuralvdb import devices
 from neuralvdb.api.files import new_file
 from neuralvdb.errors import InputError, Unsupported, UsageError
 from neuralvdb.values.lattice import priors
-from neuralvdb.values.library import write_library
+from neuralvdb.values.model_file import write_models
 
 NETWORKS = 72  # that progress is told of
 Runner = Callable[..., object]
@@ -67,7 +67,7 @@ def _train(
     """The name of the priors written, fields of each family, and the device."""
     places = devices.resolve(device)[:1]
     try:
-        from neuralvdb.fit.tune import tune
+        from neuralvdb.fit.fine_tune_files import tune
     except ModuleNotFoundError as error:
         raise Unsupported("training needs PyTorch; install it: pip install torch, or neuralvdb[train]") from error
     library = priors.fast() if fast else priors.shipped()
@@ -75,5 +75,5 @@ def _train(
     tuned, fields = tune(sources, library, steps=steps, device=place, progress=tell)
     if not fields:
         raise InputError(f"{sources[0]}: has no grid to learn from; 2000 active voxels of float or vec3 are needed")
-    write_library(target, tuned)
+    write_models(target, tuned)
     return tuned.identity.hex(), fields, devices.described(places)

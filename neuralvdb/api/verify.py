@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass
 
 from neuralvdb import devices
 from neuralvdb.codec import cover
-from neuralvdb.codec.bounds import kept
-from neuralvdb.codec.decode import FrameReader, decode_grids, library_for
-from neuralvdb.codec.frame import content_hash
+from neuralvdb.codec.decode import FrameReader, decode_grids, models_for
+from neuralvdb.codec.frame_table import content_hash
+from neuralvdb.codec.guarantee import kept
 from neuralvdb.settings import Settings
-from neuralvdb.volume import VdbReader, VolumeGrid
+from neuralvdb.vdb import VdbReader
+from neuralvdb.volume import VolumeGrid
 
 
 @dataclass
@@ -45,7 +46,7 @@ def verify(
     device, priors: as in Settings. Raises InputError, DamagedFile, Unsupported, PromiseBroken, OutOfMemory,
     NoSuchDevice, MissingPriors.
     """
-    library = library_for(Settings(priors=priors))
+    library = models_for(Settings(priors=priors))
     with FrameReader(path, library=library, devices=devices.resolve(device)) as frame:
         for section in frame.archive.sections:
             frame.archive.read(section)

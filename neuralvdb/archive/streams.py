@@ -2,7 +2,7 @@
 
 A stream is: codec (u8), raw length (varint), stored length (varint), bytes. Codecs: 0 as it is, 1 zstd,
 2 zstd of the array's byte planes (all first bytes, then all second ones, ...), 3 pcodec, 4 zstd that knows what
-tables are likely to hold (words.py). Measured against blosc2 and others in data/results/lossless_codecs.md.
+tables are likely to hold (zstd_dictionary.py). Measured against blosc2 and others in data/results/lossless_codecs.md.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import zstandard
 from pcodec import ChunkConfig, standalone
 
 from neuralvdb.archive.fields import FieldReader, FieldWriter
-from neuralvdb.archive.words import WORDS
+from neuralvdb.archive.zstd_dictionary import WORDS
 
 SAMPLE = 1 << 14  # values; longer streams choose their codec on a piece of this length from their middle
 _LEVEL = 9
@@ -40,7 +40,7 @@ def put_array(out: FieldWriter, array: np.ndarray) -> None:
 
 
 def pack_table(table: bytes) -> bytes:
-    """A payload that is one stream, of bytes such as words.py has."""
+    """A payload that is one stream, of bytes such as zstd_dictionary.py has."""
     out = FieldWriter()
     _put(out, np.frombuffer(table, np.uint8), StreamCodec.WORDS)
     return out.getvalue()

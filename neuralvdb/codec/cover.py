@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from neuralvdb.codec.bounds import promise_for
-from neuralvdb.codec.frame import content_hash
-from neuralvdb.codec.prune import all_components
+from neuralvdb.codec.frame_table import content_hash
+from neuralvdb.codec.guarantee import promise_for
+from neuralvdb.codec.pruning import all_components
 from neuralvdb.settings import Settings
-from neuralvdb.topology import Topology, differing
+from neuralvdb.topology import Topology, count_differing
 from neuralvdb.values.promise import Promise
-from neuralvdb.volume import Level, Tree, VolumeGrid
+from neuralvdb.volume import Tree, TreeLevel, VolumeGrid
 from neuralvdb.volume.grid import popcount, unpack
-from neuralvdb.volume.partial import without_leaves
+from neuralvdb.volume.regions import without_leaves
 
 _WORTHWHILE = 0.9  # what is coded of a tree that is pruned must be at most so much of its active voxels
 
@@ -55,12 +55,12 @@ def covered(tree: Tree, promise: Promise) -> Tree:
     stays = ~plain | _needed(tree, promise).any(1)
     lower = without_leaves(tree.lower, stays, ground)
     masks = np.where(plain[:, None], np.uint8(255), leaf.active)
-    return replace(tree, lower=lower, leaf=Level(None, masks[stays], leaf.values[stays]))
+    return replace(tree, lower=lower, leaf=TreeLevel(None, masks[stays], leaf.values[stays]))
 
 
 def changed(original: Tree, pruned: Tree) -> int:
     """Voxels that are active in one of the trees only."""
-    return differing(Topology.of(original), Topology.of(pruned))
+    return count_differing(Topology.of(original), Topology.of(pruned))
 
 
 def kept(promise: Promise, original: VolumeGrid, decoded: VolumeGrid) -> bool:

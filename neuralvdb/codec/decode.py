@@ -14,20 +14,22 @@ import numpy as np
 
 from neuralvdb import topology, values
 from neuralvdb.archive import NO_GRID, ArchiveReader, FieldReader, Section, take_array
-from neuralvdb.codec.frame import Frame, GridHead, content_hash
-from neuralvdb.codec.prune import pruned, pruned_leaves
+from neuralvdb.codec.frame_table import Frame, GridHead, content_hash
+from neuralvdb.codec.pruning import pruned, pruned_leaves
 from neuralvdb.errors import DamagedFile, InputError, MissingPriors, OutOfMemory, PromiseBroken
 from neuralvdb.settings import Box, Settings
 from neuralvdb.topology import Topology
+from neuralvdb.values.decoder import Reader
 from neuralvdb.values.lattice import priors
-from neuralvdb.values.lattice.priors import Library
-from neuralvdb.values.library import find_library, library_in, read_library
+from neuralvdb.values.lattice.priors import ModelSet
 from neuralvdb.values.lossless import by_component
+from neuralvdb.values.model_file import find_models, models_in, read_models
 from neuralvdb.values.promise import Head, Promise, head_of
-from neuralvdb.values.reader import Reader
-from neuralvdb.volume import Storage, Tree, VolumeGrid, describe_metadata
+from neuralvdb.vdb import describe_metadata
+from neuralvdb.vdb.regions import clip, coarse, coarse_transform
+from neuralvdb.volume import Storage, Tree, VolumeGrid
 from neuralvdb.volume.grid import TREE_TYPES
-from neuralvdb.volume.partial import averaged, clip, coarse, coarse_transform, sampled
+from neuralvdb.volume.regions import averaged, sampled
 
 if TYPE_CHECKING:
     import torch
@@ -81,7 +83,7 @@ class FrameReader:
         self,
         path: str | os.PathLike[str],
         frame: int = 0,
-        library: Library | None = None,
+        library: ModelSet | None = None,
         *,
         devices: tuple[str, ...] = (),
     ) -> None:
@@ -134,7 +136,7 @@ class FrameReader:
         return sum(self._sections[key].raw_size for key in kinds if key in self._sections)
 
     def read(self, index: int, box: Box | None = None, lod: int = 0, threads: int = 1) -> VolumeGrid:
-        """The grid number `index`, or what lies in `box`, or a coarser grid (as in neuralvdb.volume.partial).
+        """The grid number `index`, or what lies in `box`, or a coarser grid (as in neuralvdb.volume.regions).
 
         Raises DamagedFile, OutOfMemory, PromiseBroken where it is not what was stored.
         """
@@ -261,16 +263,16 @@ class FrameReader:
         networks = {"priors": coded.library.hex(), "refined": coded.refined, "fast": fast}
         return {**coded.promise.described(), **networks}
 
-    def library_of(self, identity: bytes, where: str) -> Library:
+    def library_of(self, identity: bytes, where: str) -> ModelSet:
         """The priors of that identity. Raises MissingPriors, DamagedFile."""
         if (shipped := priors.known(identity)) is not None:
             return shipped
         with self._lock:
-            return find_library(identity, where, (self._library, self._carried))
+            return find_models(identity, where, (self._library, self._carried))
 
     @functools.cached_property
-    def _carried(self) -> Library | None:
-        return library_in(self.archive)
+    def _carried(self) -> ModelSet | None:
+        return models_in(self.archive)
 
     def _read_tree(
         self, grid: VolumeGrid, head: GridHead, index: int, box: Box | None, lod: int, threads: int
@@ -333,9 +335,9 @@ class FrameReader:
         self.close()
 
 
-def library_for(settings: Settings) -> Library | None:
+def models_for(settings: Settings) -> ModelSet | None:
     """The priors of settings.priors, None where there are none. Raises InputError, DamagedFile, Unsupported."""
-    return read_library(settings.priors) if settings.priors else None
+    return read_models(settings.priors) if settings.priors else None
 
 
 def decode_grids(

@@ -10,25 +10,26 @@ import numpy as np
 
 from neuralvdb import topology, values
 from neuralvdb.archive import ENTRY_SIZE, ArchiveWriter, FieldWriter, put_array
-from neuralvdb.codec.bounds import promise_for
 from neuralvdb.codec.cover import Cover, changed, cover_of
-from neuralvdb.codec.frame import Frame, GridHead, head_of
-from neuralvdb.codec.plain import plain_for
-from neuralvdb.codec.prune import pruned
-from neuralvdb.codec.search import networks_of, psnr, to_psnr
-from neuralvdb.codec.shapes import Role, Shapes
+from neuralvdb.codec.frame_table import Frame, GridHead, head_of
+from neuralvdb.codec.guarantee import promise_for
+from neuralvdb.codec.pruning import pruned
+from neuralvdb.codec.topology_sharing import Role, Shapes
 from neuralvdb.errors import InputError
 from neuralvdb.settings import Effort, Settings
 from neuralvdb.topology import Topology
-from neuralvdb.values import lossy
+from neuralvdb.values import encoder
 from neuralvdb.values.lattice import priors
-from neuralvdb.values.lattice.priors import Library
+from neuralvdb.values.lattice.priors import ModelSet
 from neuralvdb.values.lattice.tables import dead_zones
-from neuralvdb.values.library import put_library
 from neuralvdb.values.lossless import by_component
+from neuralvdb.values.model_file import put_models
 from neuralvdb.values.promise import Promise
 from neuralvdb.values.promise import head_of as head_of_values
-from neuralvdb.volume import Storage, Tree, VdbReader, VolumeGrid
+from neuralvdb.values.select.interpolation_only import plain_for
+from neuralvdb.values.select.search import networks_of, psnr, to_psnr
+from neuralvdb.vdb import VdbReader
+from neuralvdb.volume import Storage, Tree, VolumeGrid
 
 Progress = Callable[[int], None]
 _VERSIONS = {("FRAM", 0): 2, ("VALS", 1): 3, ("TILE", 0): 2}  # of kinds and codecs, where they are not 1
@@ -52,7 +53,7 @@ def encode_frame(
     settings: Settings,
     progress: Progress,
     frame: int = 0,
-    library: Library | None = None,
+    library: ModelSet | None = None,
     devices: tuple[str, ...] = (),
 ) -> Frame:
     """Writes the selected grids of `source` as frame number `frame` and gives its table.
@@ -85,14 +86,14 @@ def encode_frame(
         families |= coded.families
         progress(coded.head.source_size)
     if settings.embed_priors and families:
-        put_library(writer, library.only(families))
+        put_models(writer, library.only(families))
     payload, raw_size = table.pack()
     writer.add("FRAM", payload, raw_size=raw_size, version=_VERSIONS["FRAM", 0], frame=frame)
     return table
 
 
 def _encoded(
-    source: VdbReader, selected: list[int], settings: Settings, library: Library, devices: tuple[str, ...]
+    source: VdbReader, selected: list[int], settings: Settings, library: ModelSet, devices: tuple[str, ...]
 ) -> Iterator[_Coded]:
     """Coded grids in order; reading runs ahead of coding by settings.threads grids."""
     threads = settings.threads
@@ -120,7 +121,7 @@ def _encode(
     index: int,
     role: Role,
     settings: Settings,
-    library: Library,
+    library: ModelSet,
     devices: tuple[str, ...],
 ) -> _Coded:
     head, families = {"topology_of": role.owner}, frozenset()
@@ -166,7 +167,7 @@ class CodedValues:
 
 
 def encode_values(
-    grid: VolumeGrid, settings: Settings, library: Library | None = None, devices: tuple[str, ...] = ()
+    grid: VolumeGrid, settings: Settings, library: ModelSet | None = None, devices: tuple[str, ...] = ()
 ) -> CodedValues:
     """The values of a tree: under a bound if one is asked for and that is smaller than every bit.
 
@@ -183,7 +184,7 @@ def encode_values(
 
 
 def encode_cover(
-    cover: Cover, settings: Settings, library: Library | None = None, devices: tuple[str, ...] = ()
+    cover: Cover, settings: Settings, library: ModelSet | None = None, devices: tuple[str, ...] = ()
 ) -> CodedValues:
     """The values of a cover, and the tree pruned to them."""
     coded = _lossy(cover.tree, cover.promise, settings, library or _shipped(settings), devices)
@@ -191,7 +192,7 @@ def encode_cover(
     return replace(coded, tree=pruned(coded.tree))
 
 
-def _shipped(settings: Settings) -> Library:
+def _shipped(settings: Settings) -> ModelSet:
     return priors.fast() if settings.fast else priors.shipped()
 
 
@@ -199,7 +200,7 @@ def _lossy(
     tree: Tree,
     promise: Promise,
     settings: Settings,
-    library: Library,
+    library: ModelSet,
     devices: tuple[str, ...],
     *,
     hopeless: float = np.inf,
@@ -219,7 +220,7 @@ def _lossy(
             return None
     if settings.fitting.turns and not changes:
         return _refined(tree, promise, settings.fitting, options, hopeless)
-    plain = plain or lossy.encode(tree, promise, **options)
+    plain = plain or encoder.encode(tree, promise, **options)
     return CodedValues(1, *plain, frozenset({promise.family}))
 
 
@@ -229,19 +230,19 @@ def _refined(tree: Tree, promise: Promise, effort: Effort, options: dict, hopele
     hopeless: as in _lossy().
     """
     from neuralvdb.fit.examples import Sampler  # only encoders that fit networks need it
-    from neuralvdb.fit.refine import refine
+    from neuralvdb.fit.fine_tune_grid import fine_tune_grid
 
-    library: Library = options["library"]
+    library: ModelSet = options["library"]
     sampler = Sampler(len(tree.leaf), by_component(tree.leaf).shape[2], effort.examples, effort.levels)
-    watched = lossy.encode(tree, promise, watch=sampler, **options | {"devices": ()})  # which only the CPU can be
+    watched = encoder.encode(tree, promise, watch=sampler, **options | {"devices": ()})  # which only the CPU can be
     plain = CodedValues(1, *watched, frozenset({promise.family}))
     if plain.size >= hopeless:
         return plain
     dead = dead_zones(promise.family, library.freq) * (promise.step > 0)
-    found = refine(promise.family, library, head_of_values(plain.payload, "").rows, sampler, dead, effort)
+    found = fine_tune_grid(promise.family, library, head_of_values(plain.payload, "").rows, sampler, dead, effort)
     if not found:
         return plain
     families = plain.families | {change.donor for change in found.values()}
-    refined = CodedValues(1, *lossy.encode(tree, promise, **options | {"refinement": found}), families)
+    refined = CodedValues(1, *encoder.encode(tree, promise, **options | {"refinement": found}), families)
     keeps = not promise.psnr or psnr(tree, refined.tree) >= promise.psnr
     return refined if keeps and refined.size < plain.size else plain

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from neuralvdb.fit.examples import Task
-from neuralvdb.values.lattice import context, mean_context
-from neuralvdb.volume.grid import LEAF_LOG2, LOWER_LOG2, UPPER_LOG2, Level, Root, Tree, child_origins, unpack
+from neuralvdb.values.lattice import mean_inputs, sample_inputs
+from neuralvdb.volume.grid import LEAF_LOG2, LOWER_LOG2, UPPER_LOG2, Root, Tree, TreeLevel, child_origins, unpack
 from neuralvdb.volume.lookup import find
-from neuralvdb.volume.partial import without_leaves
+from neuralvdb.volume.regions import without_leaves
 
 _EDGES = (4096, 128, 8)  # of upper, lower and leaf nodes, in voxels
 
@@ -37,11 +37,11 @@ def covered(tree: Tree, bound: float) -> Tree:
     if not stays.any():
         return tree
     lower = without_leaves(tree.lower, stays, tree.root.background)
-    leaf = Level(None, np.full_like(tree.leaf.active[stays], 255), tree.leaf.values[stays])
+    leaf = TreeLevel(None, np.full_like(tree.leaf.active[stays], 255), tree.leaf.values[stays])
     return Tree(tree.root, tree.upper, lower, leaf)
 
 
-def _turned(level: Level, log2dim: int, axes: tuple[int, int, int], node: np.ndarray) -> Level:
+def _turned(level: TreeLevel, log2dim: int, axes: tuple[int, int, int], node: np.ndarray) -> TreeLevel:
     """The nodes of a level in another order, each with its axes permuted."""
 
     def turn(slots: np.ndarray) -> np.ndarray:
@@ -52,7 +52,7 @@ def _turned(level: Level, log2dim: int, axes: tuple[int, int, int], node: np.nda
     def mask(bits: np.ndarray) -> np.ndarray:
         return np.packbits(turn(unpack(bits)), axis=1, bitorder="little")
 
-    return Level(None if level.child is None else mask(level.child), mask(level.active), turn(level.values))
+    return TreeLevel(None if level.child is None else mask(level.child), mask(level.active), turn(level.values))
 
 
 def mirrors(task: Task, axis: int, phase: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -66,18 +66,18 @@ def mirrors(task: Task, axis: int, phase: int) -> list[tuple[np.ndarray, np.ndar
         flip = 1 - 2 * np.array(signs)
         where = (points[None] == (points * flip)[:, None]).all(2)
         if task.lattice == "mean":  # the stencil and the differences around both hold the nearest cells
-            stencil = np.arange(count) < mean_context.KNOWN
+            stencil = np.arange(count) < mean_inputs.KNOWN
             where &= stencil[:, None] == stencil[None]
         order = where.argmax(1)
         factors = np.ones(2 * count + extras + 1, np.float32)
         if task.lattice == "mean" and signs[axis]:
-            factors[mean_context.KNOWN : count] = factors[-2:] = -1  # differences; the first half's share
+            factors[mean_inputs.KNOWN : count] = factors[-2:] = -1  # differences; the first half's share
         found.append((np.concatenate([order, count + order, np.arange(2 * count, 2 * count + extras)]), factors))
     return found
 
 
 def _points(task: Task, axis: int, phase: int) -> np.ndarray:
     if task.lattice == "sample":
-        return context.offsets(axis, phase)
-    stencil, nearest = mean_context.offsets(axis)
+        return sample_inputs.offsets(axis, phase)
+    stencil, nearest = mean_inputs.offsets(axis)
     return np.concatenate([stencil, nearest[: len(nearest) * phase]])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuralvdb.values.lattice.refinement import QUANTA
+from neuralvdb.values.lattice.network_changes import QUANTA
 from neuralvdb.values.lattice.tables import MOST
 
 _SWEEPS, _CHOICES = 4, 3  # over all coordinates; of the class

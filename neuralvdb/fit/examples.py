@@ -9,12 +9,12 @@ from functools import partial
 
 import numpy as np
 
-from neuralvdb.values.lattice import context, domain, mean, mean_context, network, sample
-from neuralvdb.values.lattice.levels import OCTAVES
-from neuralvdb.values.lattice.means import AXES
+from neuralvdb.values.lattice import chunks, mean, mean_inputs, network, sample, sample_inputs
+from neuralvdb.values.lattice.levels import LAYERS
+from neuralvdb.values.lattice.mean_pyramid import AXES
 from neuralvdb.values.lattice.network import CLASSES, OUTPUTS, Network
-from neuralvdb.values.lattice.predict import FINEST, MeanPredictor, Predictor
-from neuralvdb.values.lattice.residual import Record
+from neuralvdb.values.lattice.predictor import FINEST, MeanPredictor, Predictor
+from neuralvdb.values.lattice.residual import SymbolBuffer
 from neuralvdb.values.lattice.steps import STEPS
 from neuralvdb.values.promise import Promise
 from neuralvdb.volume import Tree
@@ -49,18 +49,18 @@ class SampleTask:
     """Learning to predict the sample lattice."""
 
     lattice = "sample"
-    inputs_of = staticmethod(context.inputs_of)
+    inputs_of = staticmethod(sample_inputs.inputs_of)
 
     @staticmethod
     def code(
-        tree: Tree, component: int, lattice: domain.Lattice, watch: Watch, networks: Networks, out: object
+        tree: Tree, component: int, lattice: chunks.Quantiser, watch: Watch, networks: Networks, out: object
     ) -> None:
         """Codes a component to `out`; `watch` is shown every phase."""
         predictor = Predictor(networks, inside=lattice.inside)
-        for part in domain.domains(tree):
+        for part in chunks.chunks_of(tree):
             exact, decoded = sample.levels_of(tree, part, component, lattice)
             predict = SampleTask.watched(predictor, exact, watch)
-            sample.encode(exact, decoded, predict, [out] * OCTAVES)
+            sample.encode(exact, decoded, predict, [out] * LAYERS)
 
     @staticmethod
     def watched(predictor: Predictor, exact: Callable[..., np.ndarray], watch: Watch) -> Callable:
@@ -68,7 +68,7 @@ class SampleTask:
 
         def predict(level, row, place, k, axis, phase):
             key, step = (min(k, FINEST - 1), axis, phase), STEPS[k]
-            seen = partial(context.context, level, axis=axis, phase=phase, step=step, inside=predictor.inside)
+            seen = partial(sample_inputs.context, level, axis=axis, phase=phase, step=step, inside=predictor.inside)
             watch(key, step, row, place, seen, partial(exact, k))
             return predictor(level, row, place, k, axis, phase)
 
@@ -79,18 +79,18 @@ class MeanTask:
     """Learning to predict the mean lattice."""
 
     lattice = "mean"
-    inputs_of = staticmethod(mean_context.inputs_of)
+    inputs_of = staticmethod(mean_inputs.inputs_of)
 
     @staticmethod
     def code(
-        tree: Tree, component: int, lattice: domain.Lattice, watch: Watch, networks: Networks, out: object
+        tree: Tree, component: int, lattice: chunks.Quantiser, watch: Watch, networks: Networks, out: object
     ) -> None:
         """Codes a component to `out`; `watch` is shown every phase."""
         predictor = MeanPredictor(networks)
-        for part in domain.domains(tree):
+        for part in chunks.chunks_of(tree):
             true, floors = mean.floors_of(tree, part, component, lattice)
             predict = MeanTask.watched(predictor, true, watch)
-            mean.last(mean.encode(true, floors, lattice, predict, _DEAD, [out] * OCTAVES))
+            mean.last(mean.encode(true, floors, lattice, predict, _DEAD, [out] * LAYERS))
 
     @staticmethod
     def watched(predictor: Callable, true: mean.TrueMeans, watch: Watch) -> Callable:
@@ -99,7 +99,7 @@ class MeanTask:
         def predict(level, gaps, share, row, place, j, phase):
             axis, step = AXES[j % 3], mean.STEPS[j]
             key = (min(j // 3, FINEST - 1), axis, phase)
-            seen = partial(mean_context.context, level, gaps, share, axis=axis, phase=phase, step=step)
+            seen = partial(mean_inputs.context, level, gaps, share, axis=axis, phase=phase, step=step)
             watch(key, step, row, place, seen, partial(true.gaps, j))
             return predictor(level, gaps, share, row, place, j, phase)
 
@@ -118,7 +118,7 @@ def collect(
     task: Task,
     tree: Tree,
     component: int,
-    lattice: domain.Lattice,
+    lattice: chunks.Quantiser,
     networks: Networks,
     rng: np.random.Generator,
     limit: int,
@@ -137,10 +137,10 @@ def collect(
 
 
 def count(
-    task: Task, tree: Tree, component: int, lattice: domain.Lattice, networks: Networks, counts: np.ndarray
+    task: Task, tree: Tree, component: int, lattice: chunks.Quantiser, networks: Networks, counts: np.ndarray
 ) -> None:
     """Adds to counts (64, 64) int64 how often each symbol of each class occurs while coding with `networks`."""
-    record = Record()
+    record = SymbolBuffer()
     task.code(tree, component, lattice, lambda *_: None, networks, record)
     counts += record.counts
 
@@ -155,7 +155,7 @@ class Sampler:
         self._found: dict[Key, list[Examples]] = {}
         self.counts: dict[Key, int] = {}
 
-    def __call__(self, promise: Promise, part: domain.Domain, predictor: Callable, exact: object) -> Callable:
+    def __call__(self, promise: Promise, part: chunks.Chunk, predictor: Callable, exact: object) -> Callable:
         """A predictor that is watched."""
         some = math.ceil(self._share * len(part.leaves))
 

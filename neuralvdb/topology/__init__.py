@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 from neuralvdb.topology import box, lossless, neural
-from neuralvdb.topology.like import differing, resembles
 from neuralvdb.topology.masks import Topology
 from neuralvdb.topology.neural import Base
+from neuralvdb.topology.similarity import count_differing, resembles
 
-__all__ = ["Base", "Topology", "decode", "differing", "encode", "resembles"]
+__all__ = ["Base", "Topology", "count_differing", "decode", "encode", "resembles"]
 
 
 def encode(topology: Topology, base: Base | None = None, *, threads: int = 1) -> tuple[int, bytes]:

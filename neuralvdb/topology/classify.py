@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from neuralvdb.topology import _topology, context, network
-from neuralvdb.topology.context import Family, View, offsets
-from neuralvdb.topology.network import OUTPUTS, Network
+from neuralvdb.nets import network
+from neuralvdb.nets.network import OUTPUTS, Network
+from neuralvdb.topology import _topology, inputs
+from neuralvdb.topology.inputs import Family, View, offsets
 
 
 class Classifier:
@@ -23,8 +24,8 @@ class Classifier:
         return self._phase(view, family, phase, row, cell)
 
     def _reference(self, view: View, family: Family, phase: int, row: np.ndarray, cell: np.ndarray) -> np.ndarray:
-        inputs = context.inputs(view, family, phase, row.astype(np.int64), cell.astype(np.int64))
-        return network.classes(self._networks[family.name, phase], inputs)
+        seen = inputs.inputs(view, family, phase, row.astype(np.int64), cell.astype(np.int64))
+        return network.classes(self._networks[family.name, phase], seen)
 
     def _native(self, view: View, family: Family, phase: int, row: np.ndarray, cell: np.ndarray) -> np.ndarray:
         classes = np.empty((len(row), OUTPUTS), np.uint8)

@@ -15,12 +15,12 @@ from neuralvdb.archive.device import segments_of
 from neuralvdb.archive.rans import Decoder
 from neuralvdb.devices import ONE_AT_A_TIME
 from neuralvdb.errors import OutOfMemory
-from neuralvdb.kernels.masks import Level, Phase, decode, points_of
-from neuralvdb.kernels.masks.reference import cells
+from neuralvdb.kernels.classify_masks import MaskLevel, Phase, decode, points_of
+from neuralvdb.kernels.classify_masks.reference import cells
 from neuralvdb.kernels.network import Packed, pack
 from neuralvdb.topology import priors
 from neuralvdb.topology.bricks import EMPTY, FULL, LEVELS, Place, pyramid
-from neuralvdb.topology.context import ORDER, Family, inputs_of, octants, offsets
+from neuralvdb.topology.inputs import ORDER, Family, inputs_of, octants, offsets
 
 BRICKS = (1 << 25) - 3  # more have no numbers of 32 bits for their cells
 
@@ -71,7 +71,7 @@ class DeviceCoder:
         above[bricks + EMPTY], above[bricks + FULL] = -1, 1
         for k in reversed(range(LEVELS)):
             states = above.clone() if k == LEVELS - 1 else _halved(above)
-            level = Level(states, above, other[k], near)
+            level = MaskLevel(states, above, other[k], near)
             for number, parents in self._phases(where, above, k):
                 if ignore:
                     parents = parents[level.reference[cells(level, parents, ORDER[number])] < 1]

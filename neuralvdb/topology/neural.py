@@ -10,10 +10,10 @@ from neuralvdb.archive.rans import Decoder, Encoder
 from neuralvdb.topology import priors
 from neuralvdb.topology.bricks import FINDS
 from neuralvdb.topology.classify import Classifier
-from neuralvdb.topology.coder import code_mask, put, take
+from neuralvdb.topology.code_mask import code_mask, put, take
+from neuralvdb.topology.code_tree import walk
 from neuralvdb.topology.masks import Topology
 from neuralvdb.topology.root import put_root, take_root
-from neuralvdb.topology.walk import walk
 
 Base = tuple[int, Topology]  # number of a grid, and its topology
 

@@ -10,8 +10,8 @@ import numpy as np
 import xxhash
 
 from neuralvdb.archive.rans import Tables
-from neuralvdb.topology.context import FAMILIES, ORDER, Family, inputs_of
-from neuralvdb.topology.network import OUTPUTS, Network
+from neuralvdb.nets.network import OUTPUTS, Network
+from neuralvdb.topology.inputs import FAMILIES, ORDER, Family, inputs_of
 
 _FILE = Path(__file__).with_name("priors.npz")
 _WEIGHTS, _BIASES = ("w1", "w2", "w3", "linear"), ("b1", "b2", "b3")

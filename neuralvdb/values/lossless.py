@@ -9,8 +9,8 @@ import numpy as np
 from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
 from neuralvdb.topology import Topology
 from neuralvdb.values.inactive import ALL, CLASSES, Inactive, classes_with, classify, restore, two_valued
-from neuralvdb.volume.grid import LEAF_SLOTS, LOWER_SLOTS, UPPER_SLOTS, Level, Root, Tree, popcount, unpack
-from neuralvdb.volume.partial import without_leaves
+from neuralvdb.volume.grid import LEAF_SLOTS, LOWER_SLOTS, UPPER_SLOTS, Root, Tree, TreeLevel, popcount, unpack
+from neuralvdb.volume.regions import without_leaves
 
 # Codes of stored value types, narrowest first: a stream uses the first that holds all its values exactly.
 _TYPES = (np.dtype("<f2"), np.dtype("<f4"), np.dtype("<f8"))
@@ -93,19 +93,19 @@ def take_shell(
             found[unpack(child)] = 0
         elif keep is not None:
             active = active[keep]
-        levels.append(Level(child, active, found.reshape(len(active), slots, *tail)))
+        levels.append(TreeLevel(child, active, found.reshape(len(active), slots, *tail)))
     if keep is not None:
         levels[1] = without_leaves(levels[1], keep, root.background)
     return Tree(root, *levels)
 
 
-def by_component(level: Level) -> np.ndarray:
+def by_component(level: TreeLevel) -> np.ndarray:
     """(nodes, S, C) view of a level's values."""
     shape = level.values.shape
     return level.values.reshape(*shape[:2], shape[2] if len(shape) == 3 else 1)
 
 
-def _chosen(level: Level) -> np.ndarray:
+def _chosen(level: TreeLevel) -> np.ndarray:
     """(count, C): the active values of a level, gathered a few nodes and one component at a time to save memory."""
     values = by_component(level)
     out = np.empty((popcount(level.active), values.shape[2]), values.dtype)
@@ -132,7 +132,7 @@ def _pieces(active: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
         start = end
 
 
-def _put_inactive(out: FieldWriter, level: Level, plus: np.ndarray, minus: np.ndarray) -> None:
+def _put_inactive(out: FieldWriter, level: TreeLevel, plus: np.ndarray, minus: np.ndarray) -> None:
     active = unpack(level.active)
     values = by_component(level)
     inactive = ~active if level.child is None else ~(active | unpack(level.child))

@@ -9,13 +9,13 @@ import numpy as np
 
 from neuralvdb.archive import FieldReader, FieldWriter, open_table, put_array, take_array
 from neuralvdb.values.lattice import mean, priors, tables
+from neuralvdb.values.lattice.chunks import Quantiser
 from neuralvdb.values.lattice.compand import knee_of
-from neuralvdb.values.lattice.domain import Lattice
 from neuralvdb.values.lattice.levels import LIMIT
 from neuralvdb.values.lattice.network import CLASSES
-from neuralvdb.values.lattice.priors import Library
-from neuralvdb.values.lattice.refinement import Refinement
-from neuralvdb.values.lattice.refinement import put as put_refinement
+from neuralvdb.values.lattice.network_changes import NetworkChanges
+from neuralvdb.values.lattice.network_changes import put as put_refinement
+from neuralvdb.values.lattice.priors import ModelSet
 from neuralvdb.values.lattice.steps import UNITS_PER_ERROR
 
 _LESS = 1 - 2.0**-13  # of a bound is used, so that values half way between two that are decoded keep to it when rounded
@@ -45,12 +45,12 @@ class Promise:
     inside: bool = False
 
     @property
-    def lattice(self) -> Lattice:
+    def lattice(self) -> Quantiser:
         """The lattice that keeps it."""
         if not self.step:
-            return Lattice(self.bound / UNITS_PER_ERROR * _LESS, knee_of(self.ratio), inside=self.inside)
+            return Quantiser(self.bound / UNITS_PER_ERROR * _LESS, knee_of(self.ratio), inside=self.inside)
         unit = self.step / mean.STEPS[0]
-        return Lattice(unit, int(np.ceil(self.knee / unit)), self.positive)
+        return Quantiser(unit, int(np.ceil(self.knee / unit)), self.positive)
 
     def kept(self, true: np.ndarray, decoded: np.ndarray) -> np.ndarray:
         """bool of the shape of the arrays: where it holds; equal infinities count, NaN never does.
@@ -98,7 +98,9 @@ class Head:
     refined: bool
 
 
-def put_head(out: FieldWriter, promise: Promise, rows: np.ndarray, library: Library, refinement: Refinement) -> None:
+def put_head(
+    out: FieldWriter, promise: Promise, rows: np.ndarray, library: ModelSet, refinement: NetworkChanges
+) -> None:
     """Appends a promise, the rows of tables (64,) uint8, and how the networks of a library are refined."""
     flags = promise.half + 2 * promise.positive + 4 * bool(refinement) + 8 * promise.inside
     out.put("u8", priors.FAMILIES.index(promise.family), flags)

@@ -35,7 +35,7 @@ class Storage(IntEnum):
 
 
 @dataclass
-class Level:
+class TreeLevel:
     """One level of a tree. child: (nodes, S/8) uint8, None for leaves; active: (nodes, S/8) uint8;
     values: (nodes, S[, C]), zero in child slots."""
 
@@ -64,12 +64,12 @@ class Tree:
     """A 5-4-3 tree."""
 
     root: Root
-    upper: Level
-    lower: Level
-    leaf: Level
+    upper: TreeLevel
+    lower: TreeLevel
+    leaf: TreeLevel
 
     @property
-    def levels(self) -> tuple[Level, Level, Level]:
+    def levels(self) -> tuple[TreeLevel, TreeLevel, TreeLevel]:
         """Upper, lower and leaf level."""
         return self.upper, self.lower, self.leaf
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from neuralvdb.volume.grid import LEAF_SLOTS, LOWER_LOG2, UPPER_LOG2, Level, Tree, child_origins, leaf_origins, unpack
+from neuralvdb.volume.grid import (
+    LEAF_SLOTS,
+    LOWER_LOG2,
+    UPPER_LOG2,
+    Tree,
+    TreeLevel,
+    child_origins,
+    leaf_origins,
+    unpack,
+)
 
 
 def bricks_at(tree: Tree, origins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -85,7 +94,7 @@ def _slot(steps: np.ndarray, log2dim: int) -> np.ndarray:
     return (steps[:, 0] << 2 * log2dim) + (steps[:, 1] << log2dim) + steps[:, 2]
 
 
-def _fill_tiles(values: np.ndarray, active: np.ndarray, level: Level, at: np.ndarray, slot: np.ndarray) -> None:
+def _fill_tiles(values: np.ndarray, active: np.ndarray, level: TreeLevel, at: np.ndarray, slot: np.ndarray) -> None:
     inside = np.nonzero(at >= 0)[0]
     node, n = at[inside], slot[inside]
     bit = np.uint8(1) << (n % 8).astype(np.uint8)

@@ -47,7 +47,7 @@ def bits_equal():
 def made_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An archive of one float grid: a ball of radius 6 voxels."""
     import neuralvdb
-    from neuralvdb.volume import from_dense, write_vdb
+    from neuralvdb.vdb import from_dense, write_vdb
 
     folder = tmp_path_factory.mktemp("made")
     distance = np.linalg.norm(np.indices((16, 16, 16)) - 7.5, axis=0).astype(np.float32)

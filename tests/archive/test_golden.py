@@ -17,7 +17,7 @@ from neuralvdb.codec.decode import FrameReader
 from neuralvdb.codec.encode import encode_frame
 from neuralvdb.settings import Settings
 from neuralvdb.topology import Topology, lossless
-from neuralvdb.volume import Level, Root, Storage, Tree, VolumeGrid
+from neuralvdb.volume import Root, Storage, Tree, TreeLevel, VolumeGrid
 
 CONTAINER = """
 896e657572616c7664620d0a1a0a010001000000030000005200000039000000000000008b00000000000000320f2c6db64b88fa68656c6c
@@ -84,7 +84,9 @@ def golden_tree() -> Tree:
     levels = []
     for slots, child, active in ((32768, 9, 11), (4096, 100, 7), (512, None, 300)):
         masks = nodes(1, slots, active=active, **({} if child is None else {"child": child}))
-        level = Level(masks["child"] if child is not None else None, masks["active"], np.full((1, slots), 0.5, "f4"))
+        level = TreeLevel(
+            masks["child"] if child is not None else None, masks["active"], np.full((1, slots), 0.5, "f4")
+        )
         level.values[0, active] = 0.1
         if child is not None:
             level.values[0, child] = 0
@@ -227,8 +229,11 @@ def classed_tree() -> Tree:
     leaves[:, 511] = 3
     empty = np.zeros((0, 3), np.int32)
     root = Root(np.float32(0.5), np.zeros((1, 3), np.int32), empty, np.zeros(0, np.uint8), np.zeros(0, np.float32))
-    levels = (Level(upper["child"], upper["active"], values_[0]), Level(lower["child"], lower["active"], values_[1]))
-    return Tree(root, *levels, Level(None, active, leaves))
+    levels = (
+        TreeLevel(upper["child"], upper["active"], values_[0]),
+        TreeLevel(lower["child"], lower["active"], values_[1]),
+    )
+    return Tree(root, *levels, TreeLevel(None, active, leaves))
 
 
 def take_values(source: FieldReader, count: int) -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import neuralvdb
 from neuralvdb.codec.decode import FrameReader
-from neuralvdb.volume import Level, Root, Storage, Tree, VdbReader, VolumeGrid, from_dense, write_vdb
+from neuralvdb.vdb import VdbReader, from_dense, write_vdb
+from neuralvdb.volume import Root, Storage, Tree, TreeLevel, VolumeGrid
 from neuralvdb.volume.grid import TREE_TYPES, unpack
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,7 +95,7 @@ def palette(rng: np.random.Generator, kind: str, dtype: np.dtype, background: np
     return np.stack([choices[i] for i in picked])[rng.integers(0, len(picked), shape)]
 
 
-def level_of(rng, kinds, nodes, slots, children, dtype, background) -> Level:
+def level_of(rng, kinds, nodes, slots, children, dtype, background) -> TreeLevel:
     """`nodes` nodes of `slots` slots; node 0 holds `children` children if it exists; each node has its own kind."""
     child, active = np.zeros((nodes, slots), bool), rng.random((nodes, slots)) < rng.choice([0, 0.01, 0.5, 1])
     if nodes:
@@ -104,7 +105,7 @@ def level_of(rng, kinds, nodes, slots, children, dtype, background) -> Level:
     values = np.stack(parts) if parts else np.zeros((0, slots, len(background)), dtype)
     values[child] = 0
     pack = lambda mask: np.packbits(mask, axis=1, bitorder="little")  # noqa: E731
-    return Level(pack(child) if slots > 512 else None, pack(active), values)
+    return TreeLevel(pack(child) if slots > 512 else None, pack(active), values)
 
 
 @st.composite

@@ -17,7 +17,7 @@ from pcodec import ChunkConfig, DeltaSpec, ModeSpec, standalone
 from tqdm import tqdm
 
 from neuralvdb.archive import FieldWriter, put_array
-from neuralvdb.volume import VdbReader
+from neuralvdb.vdb import VdbReader
 from neuralvdb.volume.grid import unpack
 
 

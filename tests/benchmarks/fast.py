@@ -14,14 +14,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from neuralvdb.codec.bounds import promise_for
-from neuralvdb.codec.search import networks_of
+from neuralvdb.codec.guarantee import promise_for
 from neuralvdb.settings import Bound, Settings
 from neuralvdb.topology import Topology
-from neuralvdb.values import lossy, raw_size
+from neuralvdb.values import encoder, raw_size
+from neuralvdb.values.decoder import Reader
 from neuralvdb.values.lattice import priors
-from neuralvdb.values.reader import Reader
-from neuralvdb.volume import Tree, VdbReader
+from neuralvdb.values.select.search import networks_of
+from neuralvdb.vdb import VdbReader
+from neuralvdb.volume import Tree
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # -P leaves it out
 
@@ -49,10 +50,10 @@ def fastest(job: Callable[[], object]) -> tuple[float, object]:
     return min(times), result
 
 
-def measure(tree: Tree, promise: lossy.Promise, library: priors.Library) -> list[float]:
+def measure(tree: Tree, promise: encoder.Promise, library: priors.ModelSet) -> list[float]:
     """Bytes, and seconds of coding and decoding."""
     promise, library = networks_of(tree, promise, [library])
-    coding, (payload, sections, _) = fastest(lambda: lossy.encode(tree, promise, library=library))
+    coding, (payload, sections, _) = fastest(lambda: encoder.encode(tree, promise, library=library))
     values = tree.leaf.values
     shape = (Topology.of(tree), values.dtype, values[0, 0].size, raw_size(tree), "values")
     decoding, _ = fastest(lambda: Reader(payload, sections, *shape).voxels())

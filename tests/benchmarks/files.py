@@ -19,7 +19,8 @@ from tqdm import tqdm
 from neuralvdb import Settings, compress, info
 from neuralvdb.errors import NeuralVdbError
 from neuralvdb.settings import Bound
-from neuralvdb.volume import Storage, VdbReader, VolumeGrid, _bridge, write_vdb
+from neuralvdb.vdb import VdbReader, _bridge, write_vdb
+from neuralvdb.volume import Storage, VolumeGrid
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # -P leaves it out
 

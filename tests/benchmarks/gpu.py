@@ -29,9 +29,9 @@ neuralvdb.__path__.append(str(ROOT))  # kernels/ is neuralvdb.kernels
 import gpu_kernels  # noqa: E402
 from gpu_encode import Encoder  # noqa: E402
 
+from neuralvdb.kernels.classify_masks import MaskLevel, Phase  # noqa: E402
+from neuralvdb.kernels.classify_masks import decode as decode_masks  # noqa: E402
 from neuralvdb.kernels.fit import Examples, Learners, fit  # noqa: E402
-from neuralvdb.kernels.masks import Level, Phase  # noqa: E402
-from neuralvdb.kernels.masks import decode as decode_masks  # noqa: E402
 from neuralvdb.kernels.network import Packed, forward, pack  # noqa: E402
 from neuralvdb.kernels.predict import Around, Stencil, predict  # noqa: E402
 from neuralvdb.kernels.rans import Segments, decode  # noqa: E402
@@ -186,7 +186,7 @@ class Masks:
                 wide = above.view(-1, n // 2, 1, n // 2, 1, n // 2, 1).expand(-1, n // 2, 2, n // 2, 2, n // 2, 2)
                 states = wide.reshape(-1, n**3).contiguous()
                 parents = torch.nonzero(above[:-2].reshape(-1) == 0)[:, 0].to(torch.int32)
-            level = Level(states, above, None, self.near)
+            level = MaskLevel(states, above, None, self.near)
             for p in range(8):
                 cells = self._bricks[p] if k == 3 else parents
                 decode_masks(level, cells, self._phases[k, p], self._slots, segments, implementation=implementation)

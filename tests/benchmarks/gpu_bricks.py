@@ -14,10 +14,10 @@ import torch
 
 from neuralvdb.archive.device import segments_of
 from neuralvdb.archive.rans import Decoder, Encoder
-from neuralvdb.codec.bounds import promise_for
+from neuralvdb.codec.guarantee import promise_for
 from neuralvdb.fit.augment import mirrors
 from neuralvdb.fit.examples import SampleTask, collect, joined
-from neuralvdb.fit.train import Job, laid_out, to_floats
+from neuralvdb.fit.optimise import Job, laid_out, to_floats
 from neuralvdb.kernels.fit import row
 from neuralvdb.kernels.network import Packed
 from neuralvdb.settings import Bound, Settings
@@ -25,10 +25,11 @@ from neuralvdb.topology import Topology
 from neuralvdb.topology import priors as classifiers
 from neuralvdb.topology.bricks import FINDS, LEVELS, place
 from neuralvdb.topology.classify import Classifier
-from neuralvdb.topology.coder import code_mask, put
-from neuralvdb.topology.context import CELLS, ORDER, VOXELS, octants
+from neuralvdb.topology.code_mask import code_mask, put
 from neuralvdb.topology.device import phase_on, slots_on
-from neuralvdb.values import lossless, lossy
+from neuralvdb.topology.inputs import CELLS, ORDER, VOXELS, octants
+from neuralvdb.values import encoder, lossless
+from neuralvdb.values.decoder import Reader
 from neuralvdb.values.device import sample
 from neuralvdb.values.device.batch import exact as exact_values
 from neuralvdb.values.device.batch import finite, load
@@ -36,10 +37,10 @@ from neuralvdb.values.device.boxes import flat
 from neuralvdb.values.device.networks import Networks
 from neuralvdb.values.device.streams import Streams
 from neuralvdb.values.lattice import priors
-from neuralvdb.values.lattice.levels import OCTAVES
+from neuralvdb.values.lattice.levels import LAYERS
 from neuralvdb.values.promise import Promise
-from neuralvdb.values.reader import Reader
-from neuralvdb.volume import Tree, VdbReader
+from neuralvdb.vdb import VdbReader
+from neuralvdb.volume import Tree
 from neuralvdb.volume.grid import TREE_TYPES, unpack
 
 COPIES = (1, 10, 100)  # of the leaf masks, side by side in one stream
@@ -73,7 +74,7 @@ def level_arrays(
 def stream_arrays(decoders: dict[int, Decoder]) -> dict[str, torch.Tensor]:
     """The payloads of the domain: p0, p1, ...; `payloads`: which one each octave is in."""
     begins = sorted(decoders)
-    found = {"payloads": torch.tensor([sum(b <= o for b in begins) - 1 for o in range(OCTAVES)])}
+    found = {"payloads": torch.tensor([sum(b <= o for b in begins) - 1 for o in range(LAYERS)])}
     streams = Streams([decoders], "cpu")
     for i, begin in enumerate(begins):
         segments, bits = streams.octave(begin)
@@ -130,7 +131,7 @@ def main() -> None:
     args = parser.parse_args()
     (grid,) = (grid for grid in VdbReader(args.file) if grid.name == args.grid)
     promise = promise_for(grid, Settings(bounds=(Bound(args.rel_error, relative=True),)))
-    payload, sections, decoded = lossy.encode(grid.tree, promise)
+    payload, sections, decoded = encoder.encode(grid.tree, promise)
     dtype, components = TREE_TYPES[grid.grid_type]
     size = lossless.raw_size(grid.tree)
     reader = Reader(payload, sections, Topology.of(grid.tree), dtype, components, size, str(args.file))
@@ -138,7 +139,7 @@ def main() -> None:
     cpu, lattice = torch.device("cpu"), promise.lattice
     batch = load(reader.tree, [part], cpu, "reference")
     levels, networks = sample.levels_of(batch), Networks(reader._networks, reader._tables, cpu, mean=False)
-    decoders = {o: tiles.decoder(o, 0) for o in range(OCTAVES) if tiles.begins(o)}
+    decoders = {o: tiles.decoder(o, 0) for o in range(LAYERS) if tiles.begins(o)}
     exact = torch.zeros(batch.active.shape, dtype=torch.float64)
     exact[: len(part.leaves)] = finite(exact_values(load(grid.tree, [part], cpu, "reference").leaves[..., 0], lattice))
     found = level_arrays(levels, batch.known(0, lattice), exact, batch.coded) | stream_arrays(decoders)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from neuralvdb.kernels import fold
+from neuralvdb.kernels import zigzag
 from neuralvdb.kernels.pack import pack
 from neuralvdb.kernels.quantise import quantise
 from neuralvdb.kernels.rans import Plan, encode
@@ -59,7 +59,7 @@ class Encoder:
 
     def symbols(self, residuals: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
         """(n,) uint8."""
-        return fold.symbols(residuals, classes, self._coded)
+        return zigzag.symbols(residuals, classes, self._coded)
 
     def words(self, classes: torch.Tensor, symbols: torch.Tensor, implementation: str = "auto") -> tuple:
         """States, words and sizes of all segments."""
@@ -69,7 +69,7 @@ class Encoder:
         self, residuals: torch.Tensor, classes: torch.Tensor, symbols: torch.Tensor, implementation: str = "auto"
     ) -> torch.Tensor:
         """Raw bits (M,) int32 of all streams, each from a word on."""
-        raw = fold.raw(residuals, classes, symbols, self._starts)
+        raw = zigzag.raw(residuals, classes, symbols, self._starts)
         sizes = raw.sizes.view(self._passes, -1).T
         total = sizes.new_zeros((len(sizes), self._streams)).index_add_(1, self._payload, sizes)
         room = (total + 31) // 32

@@ -19,7 +19,7 @@ import triton
 sys.path.append(str(Path(__file__).resolve().parents[1] / "kernels"))
 from compiled import row
 
-from neuralvdb.kernels import fold
+from neuralvdb.kernels import zigzag
 from neuralvdb.kernels.compact import compact
 from neuralvdb.kernels.neighbours import neighbours
 from neuralvdb.kernels.network import INPUTS, forward
@@ -83,8 +83,8 @@ def coding(bricks: Bricks) -> dict[str, Job]:
     found, classes = predict(*place)
     residuals = quantise(exact, found, classes, targets, step, values)
     coded, starts = bricks.arrays["coded"], torch.tensor([0, n], device=device)
-    symbols = fold.symbols(residuals, classes, coded)
-    raw = fold.raw(residuals, classes, symbols, starts)
+    symbols = zigzag.symbols(residuals, classes, coded)
+    raw = zigzag.raw(residuals, classes, symbols, starts)
     words = torch.zeros(int(raw.sizes[0]) // 32 + 3, dtype=torch.int32, device=device)
     pack(raw.values, raw.at, words)
     plan, codes, slots = _plan(n, device), bricks.arrays["codes"], bricks.slots
@@ -105,7 +105,7 @@ def coding(bricks: Bricks) -> dict[str, Job]:
             n * 28,
             ("quantise", "_quantise", 0),
         ),
-        "fold to symbols": Job(lambda: fold.symbols(residuals, classes, coded), n, n * 6),
+        "fold to symbols": Job(lambda: zigzag.symbols(residuals, classes, coded), n, n * 6),
         "pack": Job(lambda: pack(raw.values, raw.at, torch.zeros_like(words)), len(raw.values), len(raw.values) * 16),
         "rans, encode": Job(lambda: encode(codes, classes, symbols, plan), n, text),
         "rans, decode": Job(again, n, text),

@@ -17,7 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from neuralvdb import Settings, compress, decompress
-from neuralvdb.volume import VdbReader
+from neuralvdb.vdb import VdbReader
 
 HERE = Path(__file__).resolve().parent
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from neuralvdb import Settings, compress, decompress, info
 from neuralvdb.settings import presets
-from neuralvdb.volume import VdbReader, write_vdb
+from neuralvdb.vdb import VdbReader, write_vdb
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # -P leaves it out
 

@@ -19,11 +19,12 @@ import numpy as np
 import xxhash
 from tqdm import tqdm
 
-from neuralvdb.codec.bounds import mean_promise
 from neuralvdb.codec.encode import CodedValues, encode_values
+from neuralvdb.codec.guarantee import mean_promise
 from neuralvdb.settings import Bound, Settings
-from neuralvdb.values import lossy
-from neuralvdb.volume import Storage, Tree, VdbReader, VolumeGrid, describe_metadata
+from neuralvdb.values import encoder
+from neuralvdb.vdb import VdbReader, describe_metadata
+from neuralvdb.volume import Storage, Tree, VolumeGrid
 from neuralvdb.volume.lookup import bricks_at
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # -P leaves it out
@@ -61,7 +62,7 @@ def code_tolerance(grid: VolumeGrid, relative_bound: float) -> tuple[int, Volume
 def code_quality(grid: VolumeGrid, step: float) -> tuple[int, VolumeGrid]:
     """The same on the mean lattice, as the presets do it: a step as a share of the active range, the presets' knee."""
     promise = mean_promise(grid, step, KNEE)
-    coded = CodedValues(1, *lossy.encode(grid.tree, promise))
+    coded = CodedValues(1, *encoder.encode(grid.tree, promise))
     return coded.size, replace(grid, tree=coded.tree)
 
 

@@ -22,13 +22,15 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from neuralvdb.codec.bounds import promise_for
+from neuralvdb.codec.guarantee import promise_for
+from neuralvdb.platform import return_memory
 from neuralvdb.settings import Bound, Settings
 from neuralvdb.topology import Topology
-from neuralvdb.values import lossy, raw_size
+from neuralvdb.values import encoder, raw_size
+from neuralvdb.values.decoder import Reader
 from neuralvdb.values.lattice import priors
-from neuralvdb.values.reader import Reader
-from neuralvdb.volume import VdbReader, VolumeGrid, return_memory
+from neuralvdb.vdb import VdbReader
+from neuralvdb.volume import VolumeGrid
 from neuralvdb.volume.grid import unpack
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # -P leaves it out
@@ -62,7 +64,7 @@ def ours(path: Path, index: int, settings: Settings) -> Coder:
     def encode(grid: VolumeGrid) -> bytes:
         library = priors.fast() if settings.fast else priors.shipped()
         promise = promise_for(grid, settings)
-        payload, sections, _ = lossy.encode(grid.tree, promise, library=library, threads=settings.threads)
+        payload, sections, _ = encoder.encode(grid.tree, promise, library=library, threads=settings.threads)
         values = grid.tree.leaf.values
         shape = (Topology.of(grid.tree), values.dtype, values[0, 0].size, raw_size(grid.tree))
         return pickle.dumps((payload, sections, *shape))

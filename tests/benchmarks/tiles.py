@@ -26,8 +26,9 @@ import torch.nn.functional as F
 from neuralvdb import Settings, compress
 from neuralvdb.codec.encode import encode_values
 from neuralvdb.settings import Bound
-from neuralvdb.values.lattice import domain
-from neuralvdb.volume import VdbReader, VolumeGrid, from_dense, leaf_origins, write_vdb
+from neuralvdb.values.lattice import chunks
+from neuralvdb.vdb import VdbReader, from_dense, write_vdb
+from neuralvdb.volume import VolumeGrid, leaf_origins
 from neuralvdb.volume.grid import unpack
 
 HOWS = {
@@ -63,9 +64,9 @@ def sizes(grid: VolumeGrid, leaves: int) -> list[tuple[str, int, int, int]]:
     """Setting, domains of at most so many leaves, bytes, bytes as one domain."""
     rows = []
     for name, settings in HOWS.items():
-        with mock.patch.object(domain, "LEAVES", leaves):
+        with mock.patch.object(chunks, "LEAVES", leaves):
             cut = encode_values(grid, replace(settings, threads=1))
-        with mock.patch.object(domain, "LEAVES", HUGE):
+        with mock.patch.object(chunks, "LEAVES", HUGE):
             whole = encode_values(grid, replace(settings, threads=1))
         rows.append((name, len({part // 4 for part in cut.tiles}), cut.size, whole.size))
     return rows
@@ -153,7 +154,7 @@ def main() -> None:
     detailed, smooth = grid_of(*args.detailed), grid_of(args.path, args.grid)
     cut = sizes(detailed, LEAVES)
     small = enlarged(smooth, first)
-    rows = sizes(small, domain.LEAVES)
+    rows = sizes(small, chunks.LEAVES)
     large = enlarged(smooth, second)
     with tempfile.TemporaryDirectory() as folder:
         times = partial_times(large, HOWS["--quality production"], args.runs, Path(folder))
@@ -162,7 +163,7 @@ def main() -> None:
         "",
         "`python -P tests/benchmarks/tiles.py`; nothing is fitted. Trilinear interpolation makes a volume that is",
         "smooth as hardly any is, of which what lies at the faces of domains takes a large part. The other one has its",
-        f"own detail; its domains of at most {LEAVES} leaves stand for such of {domain.LEAVES}.",
+        f"own detail; its domains of at most {LEAVES} leaves stand for such of {chunks.LEAVES}.",
         "",
         *size_table(f"{Path(args.detailed[0]).name}, {voxels_of(detailed):,} active voxels", cut),
         *size_table(f"{name} {first} times as large, {voxels_of(small):,} active voxels", rows),

@@ -21,7 +21,7 @@ from neuralvdb import Settings, compress, topology
 from neuralvdb.codec.decode import FrameReader
 from neuralvdb.settings import Bound
 from neuralvdb.topology import Topology
-from neuralvdb.volume import VdbReader, describe_metadata
+from neuralvdb.vdb import VdbReader, describe_metadata
 from neuralvdb.volume.grid import popcount
 
 LARGE = 100_000  # active voxels

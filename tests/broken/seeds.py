@@ -15,7 +15,8 @@ from neuralvdb.api import compress, decompress
 from neuralvdb.codec.decode import FrameReader
 from neuralvdb.errors import Unsupported
 from neuralvdb.settings import Bound, Box, Settings
-from neuralvdb.volume import Storage, VdbReader, VolumeGrid, from_dense, write_vdb
+from neuralvdb.vdb import VdbReader, from_dense, write_vdb
+from neuralvdb.volume import Storage, VolumeGrid
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("NEURALVDB_TEST_DATA", ROOT.parent / "shared" / "data"))

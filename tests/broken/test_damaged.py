@@ -273,7 +273,7 @@ def test_memory_lie_in_index(run, archive: Path):
 
 def test_crash_of_the_library_is_one_line(run, sample: Path):
     code = (
-        "import os, signal, sys, neuralvdb.volume.vdb as vdb; from neuralvdb.cli import main\n"
+        "import os, signal, sys, neuralvdb.vdb.files as vdb; from neuralvdb.cli import main\n"
         "vdb.VdbReader.read = lambda *_: os.kill(os.getpid(), signal.SIGSEGV)\n"
         f"sys.exit(main(['compress', {str(sample)!r}, '-o', 'x.neuralvdb']))"
     )

@@ -13,7 +13,7 @@ import pytest
 import neuralvdb
 from neuralvdb.archive import ArchiveWriter
 from neuralvdb.codec.decode import FrameReader
-from neuralvdb.volume import from_dense, write_vdb
+from neuralvdb.vdb import from_dense, write_vdb
 
 
 @pytest.fixture(scope="session")

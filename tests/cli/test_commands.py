@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import neuralvdb
-from neuralvdb.volume import from_dense, write_vdb
+from neuralvdb.vdb import from_dense, write_vdb
 
 KEYS = {
     "compress": {
@@ -223,7 +223,7 @@ def test_verify_against_another_file_says_what_differs(run, run_json, archive, s
 
 def test_verify_names_the_part_that_differs(run, small, archive, tmp_path):
     """One active value of the original is another: its content differs and nothing else."""
-    from neuralvdb.volume import VdbReader, write_vdb
+    from neuralvdb.vdb import VdbReader, write_vdb
 
     grid = VdbReader(small).read(0)
     grid.tree.leaf.values[0, 511] += 1

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from neuralvdb.volume import from_dense, write_vdb
+from neuralvdb.vdb import from_dense, write_vdb
 
 SHAPE = (20, 17, 33)
 

@@ -11,7 +11,7 @@ import pytest
 
 from neuralvdb import devices, errors
 from neuralvdb.cli import info, main
-from neuralvdb.codec.frame import Frame
+from neuralvdb.codec.frame_table import Frame
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 MEANINGS = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from neuralvdb.volume import VdbReader
+from neuralvdb.vdb import VdbReader
 
 
 @pytest.mark.parametrize("join", ["=", " "])

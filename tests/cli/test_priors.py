@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import neuralvdb
-from neuralvdb.volume import from_dense, write_vdb
+from neuralvdb.vdb import from_dense, write_vdb
 
 
 @pytest.fixture(scope="session")
@@ -116,7 +116,7 @@ def test_training_needs_something_to_learn_from(run, tmp_path):
 
 
 def test_training_without_torch_says_what_to_install(monkeypatch, fog, tmp_path):
-    monkeypatch.setitem(__import__("sys").modules, "neuralvdb.fit.tune", None)
+    monkeypatch.setitem(__import__("sys").modules, "neuralvdb.fit.fine_tune_files", None)
     with pytest.raises(neuralvdb.errors.Unsupported, match="pip install torch"):
         neuralvdb.train([fog], tmp_path / "x")
     assert list(tmp_path.iterdir()) == []

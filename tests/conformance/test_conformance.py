@@ -9,11 +9,11 @@ import torch
 import xxhash
 
 from neuralvdb.topology import Topology
-from neuralvdb.values import lossless, lossy
-from neuralvdb.values.lattice import domain, levels, priors
+from neuralvdb.values import encoder, lossless
+from neuralvdb.values.decoder import Reader
+from neuralvdb.values.lattice import chunks, levels, priors
 from neuralvdb.values.promise import Promise
-from neuralvdb.values.reader import Reader
-from neuralvdb.volume import from_dense
+from neuralvdb.vdb import from_dense
 from neuralvdb.volume.grid import TREE_TYPES
 
 # case: XXH3-64 of the payloads of TILE sections, one after the other, and of the decoded leaf values
@@ -94,17 +94,17 @@ KERNEL_CASES = cases() if device() != "cpu" else [name for name in cases() if na
 )
 def test_the_table_holds(name, options, monkeypatch):
     if name.endswith("cut"):
-        monkeypatch.setattr(domain, "LEAVES", 20)
+        monkeypatch.setattr(chunks, "LEAVES", 20)
     values, active = field(3 if name.startswith("velocity") else 1)
     if name.endswith("a part"):
         values, active = values[8:20, 6:16, 10:20], active[8:20, 6:16, 10:20]
     grid = from_dense(values, name="g", active=active, origin=(-13, 100, 7))
     library = priors.fast() if ", fast" in name else priors.shipped()
-    payload, sections, decoded = lossy.encode(grid.tree, cases()[name], library=library, **options)
+    payload, sections, decoded = encoder.encode(grid.tree, cases()[name], library=library, **options)
     shape = (Topology.of(grid.tree), *TREE_TYPES[grid.grid_type], lossless.raw_size(grid.tree), "test")
     tree = Reader(payload, sections, *shape, **options).voxels()
     coded = b"".join(sections[number] for number in sorted(sections))
-    assert (levels.OCTAVES in sections) == name.endswith("cut")
+    assert (levels.LAYERS in sections) == name.endswith("cut")
     found = tuple(xxhash.xxh3_64_hexdigest(data) for data in (coded, tree.leaf.values.tobytes()))
     assert found == TABLE[name]
     assert decoded.leaf.values.tobytes() == tree.leaf.values.tobytes()

@@ -11,7 +11,7 @@ import neuralvdb
 from neuralvdb import Settings
 from neuralvdb.archive import ArchiveReader
 from neuralvdb.settings import Bound
-from neuralvdb.volume import from_dense, write_vdb
+from neuralvdb.vdb import from_dense, write_vdb
 
 SAMPLES = sorted((Path(__file__).resolve().parents[2] / "data" / "sample").glob("*.vdb"))
 

@@ -10,7 +10,7 @@ import neuralvdb
 from neuralvdb import Settings, devices
 from neuralvdb.settings import Bound
 from neuralvdb.topology import device as masks
-from neuralvdb.values.device import encoder, reader
+from neuralvdb.values.device import decoder, encoder
 
 SAMPLES = Path(__file__).resolve().parents[2] / "data" / "sample"
 PSNR = Bound(40.0, relative=False, decibels=True)
@@ -32,7 +32,7 @@ def on_device(device, monkeypatch):
     monkeypatch.setattr(devices, "resolve", lambda name: () if name == "cpu" else found)
     monkeypatch.setattr(devices, "described", ", ".join)
     seen = []
-    for module, name in ((encoder, "DeviceEncoder"), (reader, "DeviceDecoder"), (masks, "DeviceCoder")):
+    for module, name in ((encoder, "DeviceEncoder"), (decoder, "DeviceDecoder"), (masks, "DeviceCoder")):
         options = {"implementation": "reference"} if device == "cpu" else {}
         kind = functools.partial(getattr(module, name), **options)
         monkeypatch.setattr(module, name, lambda *a, kind=kind, name=name, **k: seen.append(name) or kind(*a, **k))

@@ -9,12 +9,13 @@ import torch
 from neuralvdb.errors import DamagedFile, OutOfMemory
 from neuralvdb.settings import Box
 from neuralvdb.topology import Topology
-from neuralvdb.values import lossless, lossy
-from neuralvdb.values.device import deal, encoder, reader
-from neuralvdb.values.lattice import domain
+from neuralvdb.values import encoder, lossless
+from neuralvdb.values.decoder import Reader
+from neuralvdb.values.device import decoder, scheduler
+from neuralvdb.values.device import encoder as device_encoder
+from neuralvdb.values.lattice import chunks
 from neuralvdb.values.promise import Promise
-from neuralvdb.values.reader import Reader
-from neuralvdb.volume import from_dense
+from neuralvdb.vdb import from_dense
 from neuralvdb.volume.grid import TREE_TYPES
 
 PROMISES = {
@@ -31,7 +32,7 @@ PLACES = [(0, 0, 0), (300, 2, 1), (600, 0, 0), (1060, 1, 2)]  # of clusters, in 
 def several_domains():
     """A domain holds no more leaves than a cluster has."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(domain, "LEAVES", 8)
+        patch.setattr(chunks, "LEAVES", 8)
         yield
 
 
@@ -49,7 +50,7 @@ def coded(request):
         active[some] = rng.random((12, 11, 14)) < 0.8
     values[3, 3, 3], active[3, 3, 3] = np.nan, True
     grid = from_dense(values, name="g", active=active, background=0)
-    return promise, grid, *lossy.encode(grid.tree, promise)[:2]
+    return promise, grid, *encoder.encode(grid.tree, promise)[:2]
 
 
 def opened(coded, *, sections=None, **options) -> Reader:
@@ -63,13 +64,13 @@ def on_device(coded, device: str, count: int = 1, **options) -> Reader:
 
 
 def test_the_grid_has_several_domains(coded):
-    assert len(list(domain.domains(coded[1].tree))) > 2
+    assert len(list(chunks.chunks_of(coded[1].tree))) > 2
 
 
 def encoded(coded, devices: list[str]) -> np.ndarray:
     """The values as they decode, where the payload and the sections are those of the CPU."""
     promise, grid, *expected = coded
-    *found, tree = lossy.encode(grid.tree, promise, implementation="reference", devices=devices)
+    *found, tree = encoder.encode(grid.tree, promise, implementation="reference", devices=devices)
     assert found == expected
     return tree.leaf.values
 
@@ -77,13 +78,13 @@ def encoded(coded, devices: list[str]) -> np.ndarray:
 @pytest.mark.parametrize("count", [1, 2])
 def test_bytes_are_those_of_the_cpu(coded, device, count, monkeypatch):
     if count > 1:
-        monkeypatch.setattr(deal, "_room", lambda _: 1)  # every domain is a batch
+        monkeypatch.setattr(scheduler, "_room", lambda _: 1)  # every domain is a batch
     values = encoded(coded, [device] * count)
     assert values.tobytes() == opened(coded).voxels().leaf.values.tobytes()
 
 
 def test_encoding_takes_smaller_batches_where_memory_is_scarce(coded, device, monkeypatch):
-    sizes, load = [], encoder.load
+    sizes, load = [], device_encoder.load
 
     def scarce(tree, parts, *rest):
         sizes.append(len(parts))
@@ -91,17 +92,17 @@ def test_encoding_takes_smaller_batches_where_memory_is_scarce(coded, device, mo
             raise torch.OutOfMemoryError
         return load(tree, parts, *rest)
 
-    monkeypatch.setattr(encoder, "load", scarce)
+    monkeypatch.setattr(device_encoder, "load", scarce)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     encoded(coded, [device])
     assert sizes[0] > 1
-    assert sizes.count(1) == len(list(domain.domains(coded[1].tree)))
+    assert sizes.count(1) == len(list(chunks.chunks_of(coded[1].tree)))
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_values_are_those_of_the_cpu(coded, device, count, monkeypatch):
     if count > 1:
-        monkeypatch.setattr(deal, "_room", lambda _: 1)  # every domain is a batch
+        monkeypatch.setattr(scheduler, "_room", lambda _: 1)  # every domain is a batch
     expected = opened(coded).voxels().leaf.values
     assert on_device(coded, device, count).voxels().leaf.values.tobytes() == expected.tobytes()
     tensor = on_device(coded, device, count).tensor()
@@ -129,15 +130,15 @@ def test_the_next_batch_is_worked_on_while_results_are_taken(device, monkeypatch
         begun[some[0]].set()
         return some[0]
 
-    monkeypatch.setattr(deal, "_room", lambda _: 1)
-    results = deal.deal(range(3), lambda _: 1, [device], work)
+    monkeypatch.setattr(scheduler, "_room", lambda _: 1)
+    results = scheduler.deal(range(3), lambda _: 1, [device], work)
     assert next(results) == 0
     assert begun[1].wait(60)
     assert list(results) == [1, 2]
 
 
 def test_less_memory_means_smaller_batches(coded, device, monkeypatch):
-    sizes, load = [], reader.load
+    sizes, load = [], decoder.load
 
     def scarce(tree, parts, *rest):
         sizes.append(len(parts))
@@ -145,7 +146,7 @@ def test_less_memory_means_smaller_batches(coded, device, monkeypatch):
             raise torch.OutOfMemoryError
         return load(tree, parts, *rest)
 
-    monkeypatch.setattr(reader, "load", scarce)
+    monkeypatch.setattr(decoder, "load", scarce)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     found = on_device(coded, device).voxels().leaf.values
     assert found.tobytes() == opened(coded).voxels().leaf.values.tobytes()
@@ -157,7 +158,7 @@ def test_a_domain_that_does_not_fit_is_one_clear_error(coded, device, monkeypatc
     def none(*_):
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(reader, "load", none)
+    monkeypatch.setattr(decoder, "load", none)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     with pytest.raises(OutOfMemory, match="--device cpu"):
         on_device(coded, device).voxels()

@@ -6,14 +6,14 @@ import torch
 
 from neuralvdb.archive import _rans, rans
 from neuralvdb.archive.rans import Tables, normalise
-from neuralvdb.kernels import fold
+from neuralvdb.kernels import zigzag
 from neuralvdb.kernels.pack import pack
 from neuralvdb.kernels.quantise import quantise
 from neuralvdb.kernels.rans import Plan, encode
-from neuralvdb.values import tiles
-from neuralvdb.values.device import record, writer
+from neuralvdb.values import chunk_sections
+from neuralvdb.values.device import symbol_buffer, writer
 from neuralvdb.values.lattice import residual
-from neuralvdb.values.lattice.levels import OCTAVES
+from neuralvdb.values.lattice.levels import LAYERS
 
 IMPLEMENTATIONS = ("reference", "triton")
 
@@ -123,9 +123,9 @@ def test_symbols_are_those_of_the_definition(device, n):
     q, classes = residuals(rng, n)
     given = to(device, q.astype(np.int32)), to(device, classes)
     expected = residual._symbols(q, classes)
-    np.testing.assert_array_equal(fold.symbols(*given).cpu(), expected)
+    np.testing.assert_array_equal(zigzag.symbols(*given).cpu(), expected)
     expected = np.where(freq.freq[classes, expected] > 0, expected, residual.ESCAPE)
-    np.testing.assert_array_equal(fold.symbols(*given, to(device, freq.freq > 0)).cpu(), expected)
+    np.testing.assert_array_equal(zigzag.symbols(*given, to(device, freq.freq > 0)).cpu(), expected)
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
@@ -140,8 +140,8 @@ def test_records_become_the_same_sections(device, implementation, sizes, monkeyp
     rng, freq = np.random.default_rng(1), tables()
     mine, theirs = [], [[] for _ in sizes]
     for _ in range(2):
-        found = record.Record(len(sizes))
-        streams = [[residual.Record() for _ in range(OCTAVES)] for _ in sizes]
+        found = symbol_buffer.SymbolBuffer(len(sizes))
+        streams = [[residual.SymbolBuffer() for _ in range(LAYERS)] for _ in sizes]
         for octave, counts in enumerate(zip(*sizes, strict=True)):
             parts = [residuals(rng, n) for n in counts]
             for stream, part in zip(streams, parts, strict=True):
@@ -155,6 +155,6 @@ def test_records_become_the_same_sections(device, implementation, sizes, monkeyp
         mine.append(found)
         for domain, stream in zip(theirs, streams, strict=True):
             domain.append([r.written(freq) for r in stream])
-    expected = [[payload for _, payload in tiles.pack(coders, b"", 1)] for coders in theirs]
+    expected = [[payload for _, payload in chunk_sections.pack(coders, b"", 1)] for coders in theirs]
     made = writer.write(mine, freq, torch.device(device), implementation)
-    assert [[tiles.section(*part, b"") for part in domain] for domain in made] == expected
+    assert [[chunk_sections.section(*part, b"") for part in domain] for domain in made] == expected

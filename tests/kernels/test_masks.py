@@ -14,12 +14,14 @@ from neuralvdb.archive import rans
 from neuralvdb.archive.device import segments_of
 from neuralvdb.archive.rans import Decoder, Encoder
 from neuralvdb.errors import OutOfMemory
-from neuralvdb.kernels.masks import Level, decode
-from neuralvdb.topology import Topology, context, network, neural, priors
+from neuralvdb.kernels.classify_masks import MaskLevel, decode
+from neuralvdb.nets import network
+from neuralvdb.topology import Topology, inputs, neural, priors
 from neuralvdb.topology import device as on_device
-from neuralvdb.topology.context import CELLS, NODES, ORDER, OTHERS, TILES, VOXELS, Family, View
 from neuralvdb.topology.device import phase_on, slots_on
-from neuralvdb.volume import VdbReader, VolumeGrid, from_dense, write_vdb
+from neuralvdb.topology.inputs import CELLS, NODES, ORDER, OTHERS, TILES, VOXELS, Family, View
+from neuralvdb.vdb import VdbReader, from_dense, write_vdb
+from neuralvdb.volume import VolumeGrid
 
 IMPLEMENTATIONS = ("reference", "triton")
 ROWS = 7
@@ -69,7 +71,7 @@ def test_phases(device, implementation, family, k, number, count, monkeypatch):
     parents = np.sort(rng.permutation((ROWS - 2) * view.above.shape[1])[:count])
     row, cell = cells_of(parents, k, octant)
     classes = network.classes(
-        prior.networks[family.name, number], context.inputs(view, family, number, row.astype(np.int64), cell)
+        prior.networks[family.name, number], inputs.inputs(view, family, number, row.astype(np.int64), cell)
     )
     some, every = (rng.integers(0, 2, count, dtype=np.uint8) for _ in range(2))
     coder, expected = Encoder(prior.tables), view.states.copy()
@@ -78,7 +80,7 @@ def test_phases(device, implementation, family, k, number, count, monkeypatch):
         coder.put(classes[some > 0, 1], every[some > 0])
     expected[row, cell] = np.where(some > 0, every if k else 1, -1)
     arrays = (view.states, view.above, view.reference, view.near)
-    level = Level(*(a if a is None else torch.from_numpy(a).to(device) for a in arrays))
+    level = MaskLevel(*(a if a is None else torch.from_numpy(a).to(device) for a in arrays))
     segments, _ = segments_of([Decoder(coder.finish(), prior.tables, "test")], [0], device)
     given = torch.from_numpy(parents.astype(np.int32)).to(device)
     phase = phase_on(family, number, k, device)
@@ -89,7 +91,7 @@ def test_phases(device, implementation, family, k, number, count, monkeypatch):
 
 
 def test_other_shapes_are_refused(device):
-    level = Level(*(torch.zeros((9, n), dtype=torch.int8) for n in (64, 8)), None, torch.zeros((7, 27)).int())
+    level = MaskLevel(*(torch.zeros((9, n), dtype=torch.int8) for n in (64, 8)), None, torch.zeros((7, 27)).int())
     phase, parents = phase_on(CELLS, 0, 1, "cpu"), torch.zeros(3, dtype=torch.int32)
     with pytest.raises(ValueError, match="parents"):
         decode(level, parents.long(), phase, slots_on("cpu"), None)
@@ -150,7 +152,7 @@ def no_memory(*_):
     raise torch.OutOfMemoryError
 
 
-@pytest.mark.parametrize(("name", "limit"), [("Level", no_memory), ("BRICKS", 63)])
+@pytest.mark.parametrize(("name", "limit"), [("MaskLevel", no_memory), ("BRICKS", 63)])
 def test_what_does_not_fit_is_one_clear_error(device, monkeypatch, name, limit):
     one = Topology.of(ball(11, 4.2).tree)
     payload = neural.encode(one)

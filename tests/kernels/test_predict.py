@@ -7,22 +7,22 @@ import torch
 from neuralvdb.kernels.neighbours import neighbours
 from neuralvdb.kernels.network import INPUTS, forward, pack
 from neuralvdb.kernels.predict import Around, Stencil, predict
-from neuralvdb.values.lattice import context, mean_context, network, priors
-from neuralvdb.values.lattice.levels import Level
+from neuralvdb.values.lattice import mean_inputs, network, priors, sample_inputs
+from neuralvdb.values.lattice.levels import LatticeLevel
 
 IMPLEMENTATIONS = ("reference", "triton")
 LIBRARIES = (priors.shipped, priors.fast)
 PHASES = [(axis, phase) for axis in range(3) for phase in (0, 1)]
 
 
-def level(seed: int, largest: int, shape=(2, 3, 2)) -> Level:
+def level(seed: int, largest: int, shape=(2, 3, 2)) -> LatticeLevel:
     """A box of bricks, some of them constant, with random values and masks."""
     rng = np.random.default_rng(seed)
     table = rng.permutation(np.prod(shape)).astype(np.int32).reshape(shape)
     rows = table.size
     values = rng.integers(-largest, largest + 1, (rows, 512)) >> rng.integers(0, 24, (rows, 1))
     active = rng.random((rows, 512)) < 0.8
-    return Level(
+    return LatticeLevel(
         np.zeros(3, np.int64),
         table,
         values.astype(np.int32),
@@ -35,7 +35,7 @@ def tensors(device: str, *arrays: np.ndarray) -> list[torch.Tensor]:
     return [torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in arrays]
 
 
-def around_of(at: Level, device: str, implementation: str) -> Around:
+def around_of(at: LatticeLevel, device: str, implementation: str) -> Around:
     cells = np.concatenate([np.zeros((at.bricks, 1)), at.cells], 1).astype(np.int32)
     arrays = tensors(device, at.table.reshape(-1), np.array([[0, *at.table.shape]]), cells)
     return Around(*neighbours(*arrays, implementation=implementation))
@@ -95,10 +95,10 @@ def test_neighbours(device, implementation, shapes):
 @pytest.mark.parametrize("axis,phase", PHASES)
 def test_stencils_are_the_definitions(mean, axis, phase):
     found = Stencil(axis, phase, mean)
-    expected = mean_context.offsets(axis) if mean else (context.offsets(axis, phase), np.zeros((0, 3), int))
+    expected = mean_inputs.offsets(axis) if mean else (sample_inputs.offsets(axis, phase), np.zeros((0, 3), int))
     expected = np.concatenate(expected)[: found.points]
     np.testing.assert_array_equal(found.offsets(), expected)
-    assert len(found.columns()) == (mean_context if mean else context).inputs_of(phase)
+    assert len(found.columns()) == (mean_inputs if mean else sample_inputs).inputs_of(phase)
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
@@ -108,9 +108,9 @@ def test_stencils_are_the_definitions(mean, axis, phase):
 @pytest.mark.parametrize("inside", [False, True])
 def test_sample_lattice(device, packed, inside, implementation, library, largest, axis, phase):
     at = level(axis + 3 * phase, largest)
-    row, place = context.targets(at, axis, phase)
+    row, place = sample_inputs.targets(at, axis, phase)
     net = library().families["fog"].networks[2, axis, phase]
-    expected = network.predict(net, context.context(at, row, place, axis, phase, 11, inside))
+    expected = network.predict(net, sample_inputs.context(at, row, place, axis, phase, 11, inside))
     stencil = Stencil(axis, phase)
     found = predict(
         *tensors(device, at.values, at.active),
@@ -133,14 +133,14 @@ def test_sample_lattice(device, packed, inside, implementation, library, largest
 def test_mean_lattice(device, packed, implementation, library, largest, axis, phase):
     at, gaps = level(axis + 3 * phase, largest), level(9, largest)
     share = np.random.default_rng(3).integers(0, 33, at.values.shape).astype(np.uint8)
-    row, place = mean_context.targets(at.coded, phase)
+    row, place = mean_inputs.targets(at.coded, phase)
     row, place = row[::3], place[::3]
     net = library().families["fog-mean"].networks[1, axis, phase]
     expected = network.predict(
         net,
-        mean_context.context(
+        mean_inputs.context(
             at,
-            Level(at.low, at.table, gaps.values, gaps.active, at.coded),
+            LatticeLevel(at.low, at.table, gaps.values, gaps.active, at.coded),
             share,
             row,
             place,

@@ -10,7 +10,7 @@ from neuralvdb.kernels.rans import decode
 from neuralvdb.kernels.reconstruct import reconstruct
 from neuralvdb.values.device.streams import Streams
 from neuralvdb.values.lattice import residual
-from neuralvdb.values.lattice.residual import Record
+from neuralvdb.values.lattice.residual import SymbolBuffer
 
 IMPLEMENTATIONS = ("reference", "triton")
 
@@ -27,7 +27,7 @@ def streams(rng: np.random.Generator, freq: Tables, sizes: list[list[int]]) -> t
     """Batches of residuals and classes by stream, and what the package makes of each stream."""
     batches, payloads = [], []
     for counts in sizes:
-        record, mine = Record(), []
+        record, mine = SymbolBuffer(), []
         for n in counts:
             classes = rng.integers(0, 64, n).astype(np.uint8)
             scale = 2.0 ** np.maximum(classes / 4 - 4, -3) * rng.choice([1, 1, 1, 30], n)

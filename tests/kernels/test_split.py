@@ -6,9 +6,9 @@ import torch
 
 from neuralvdb.kernels.compact import NONE, compact
 from neuralvdb.kernels.split import split
-from neuralvdb.values.lattice import compand, means
-from neuralvdb.values.lattice.domain import Lattice
-from neuralvdb.values.lattice.means import Cells, Floor
+from neuralvdb.values.lattice import compand, mean_pyramid
+from neuralvdb.values.lattice.chunks import Quantiser
+from neuralvdb.values.lattice.mean_pyramid import Cells, MeanLevel
 
 IMPLEMENTATIONS = ("reference", "triton")
 
@@ -28,7 +28,7 @@ def test_compact(device, implementation, bricks):
             np.testing.assert_array_equal(targets[offsets[p * bricks + b] : offsets[p * bricks + b + 1]], expected)
 
 
-def floors(rng: np.random.Generator, largest: int, knee: int, positive: bool) -> tuple[Cells, Floor]:
+def floors(rng: np.random.Generator, largest: int, knee: int, positive: bool) -> tuple[Cells, MeanLevel]:
     """A floor of six rows, five of them with voxels, over one of twelve; what is known below is -1."""
     pairs = rng.permutation(12).reshape(6, 2)
     counts = rng.integers(0, 3, (12, 512)).astype(np.int32) * rng.integers(0, 40, (12, 512), dtype=np.int32)
@@ -39,8 +39,8 @@ def floors(rng: np.random.Generator, largest: int, knee: int, positive: bool) ->
         np.int32
     )
     place, known = (np.zeros(3), np.zeros((1, 1, 1), np.int32)), np.full((12, 512), -1, np.int32)
-    fine = Floor(*place, 10, counts, pairs[:0], np.arange(12), known, counts[:, :0])
-    return Cells(Floor(*place, 5, counts[:6], pairs, np.arange(0), known[:0], counts[:0]), mean), fine
+    fine = MeanLevel(*place, 10, counts, pairs[:0], np.arange(12), known, counts[:, :0])
+    return Cells(MeanLevel(*place, 5, counts[:6], pairs, np.arange(0), known[:0], counts[:0]), mean), fine
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
@@ -52,12 +52,12 @@ def test_split(device, implementation, axis, knee, positive, largest):
     above, fine = floors(rng, largest, knee, positive)
     pairs, companded = above.floor.pairs, compand.compand_whole(above.means, knee).astype(np.int32)
     gaps = rng.integers(-largest, largest + 1, (6, 512)) >> rng.integers(0, 24, (6, 512))
-    first, second = means.halves(fine.counts, pairs, axis)
+    first, second = mean_pyramid.halves(fine.counts, pairs, axis)
     gaps = np.where((first > 0) & (second > 0), gaps, 0).astype(np.int32)
     arrays = (above.means, companded, gaps, pairs[:5], fine.counts)
     found = [torch.from_numpy(fine.means.copy()).to(device) for _ in range(2)]
     given = [torch.from_numpy(array).to(device) for array in arrays]
     split(*given, axis, knee, positive, *found, implementation=implementation)
-    expected = means.split(above, fine, axis, gaps, Lattice(1.0, knee, positive), "reference")
+    expected = mean_pyramid.split(above, fine, axis, gaps, Quantiser(1.0, knee, positive), "reference")
     np.testing.assert_array_equal(found[0].cpu(), expected)
     np.testing.assert_array_equal(found[1].cpu(), compand.compand_whole(expected, knee))

@@ -10,8 +10,9 @@ from neuralvdb import Settings, devices
 from neuralvdb.errors import NoSuchDevice, UsageError
 from neuralvdb.settings import Bound
 from neuralvdb.topology import device as masks
-from neuralvdb.values.device import reader
-from neuralvdb.volume import VdbReader, from_dense, leaf_origins, write_vdb
+from neuralvdb.values.device import decoder
+from neuralvdb.vdb import VdbReader, from_dense, write_vdb
+from neuralvdb.volume import leaf_origins
 
 
 @pytest.fixture(scope="module", params=["lossless", "lossy", "pruned"])
@@ -49,7 +50,7 @@ def test_tensors_on_the_cpu(files):
 def test_tensors_decoded_by_kernels(files, device, monkeypatch):
     found = (f"{device}:0",) if device == "cuda" else ("cpu",)
     monkeypatch.setattr(devices, "resolve", lambda _: found)
-    for module, name in ((reader, "DeviceDecoder"), (masks, "DeviceCoder")):
+    for module, name in ((decoder, "DeviceDecoder"), (masks, "DeviceCoder")):
         monkeypatch.setattr(module, name, functools.partial(getattr(module, name), implementation="reference"))
     tensors = neuralvdb.decompress(files[0], device="cuda")
     assert {grid.values.device.type for grid in tensors.values()} == {device}

@@ -92,7 +92,7 @@ def unzstd(data: bytes, size: int, dictionary: zstandard.ZstdCompressionDict | N
 @functools.cache
 def words() -> zstandard.ZstdCompressionDict:
     """The dictionary of codec 4, which is data of the package."""
-    content = runpy.run_path(str(Path(find_spec("neuralvdb").origin).parent / "archive/words.py"))["WORDS"]
+    content = runpy.run_path(str(Path(find_spec("neuralvdb").origin).parent / "archive/zstd_dictionary.py"))["WORDS"]
     require(xxhash.xxh3_128_hexdigest(content) == "79e8ffdd1d77e61daffb27587db272c9", "other words")
     return zstandard.ZstdCompressionDict(content, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
 

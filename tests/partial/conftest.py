@@ -14,8 +14,9 @@ import pytest
 
 from neuralvdb.archive import ArchiveWriter
 from neuralvdb.codec.decode import FrameReader
-from neuralvdb.values.lattice import domain
-from neuralvdb.volume import Level, Root, VolumeGrid, from_dense
+from neuralvdb.values.lattice import chunks
+from neuralvdb.vdb import from_dense
+from neuralvdb.volume import Root, TreeLevel, VolumeGrid
 from neuralvdb.volume.lookup import bricks_at
 
 ORACLES = Path(__file__).resolve().parent.parent / "oracles"
@@ -59,7 +60,7 @@ def make_odd() -> Callable[[str, Path], Path]:
 @pytest.fixture(scope="module", autouse=True)
 def sparse() -> Iterator[None]:
     """The two blobs of a rod are domains of their own."""
-    with mock.patch.object(domain, "SPARSE", 2):
+    with mock.patch.object(chunks, "SPARSE", 2):
         yield
 
 
@@ -107,8 +108,8 @@ def with_tiles(grid: VolumeGrid) -> VolumeGrid:
     tree = replace(
         tree,
         root=root,
-        lower=Level(tree.lower.child, lower_active, lower_values),
-        upper=Level(tree.upper.child, upper_active, upper_values),
+        lower=TreeLevel(tree.lower.child, lower_active, lower_values),
+        upper=TreeLevel(tree.upper.child, upper_active, upper_values),
     )
     return replace(grid, tree=tree)
 

@@ -12,7 +12,8 @@ from neuralvdb.codec.decode import FrameReader
 from neuralvdb.errors import DamagedFile
 from neuralvdb.settings import Bound, Box
 from neuralvdb.topology import Topology
-from neuralvdb.volume import Storage, VdbReader, VolumeGrid, write_vdb
+from neuralvdb.vdb import VdbReader, write_vdb
+from neuralvdb.volume import Storage, VolumeGrid
 
 HOWS = {
     "lossless": Settings(),

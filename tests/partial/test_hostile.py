@@ -11,7 +11,7 @@ from neuralvdb.archive.container import Section
 from neuralvdb.codec.decode import FrameReader
 from neuralvdb.errors import DamagedFile
 from neuralvdb.settings import Bound, Box
-from neuralvdb.volume import from_dense, write_vdb
+from neuralvdb.vdb import from_dense, write_vdb
 
 Sections = list[tuple[Section, bytes]]
 

@@ -12,13 +12,14 @@ from neuralvdb.codec.decode import FrameReader
 from neuralvdb.errors import DamagedFile, Unsupported
 from neuralvdb.settings import Bound, Box
 from neuralvdb.topology import Topology
-from neuralvdb.values import lossless, lossy
-from neuralvdb.values.lattice import domain, mean, priors, tables
-from neuralvdb.values.lattice.predict import MeanPredictor
+from neuralvdb.values import encoder, lossless
+from neuralvdb.values.chunk_sections import TileReader
+from neuralvdb.values.decoder import Reader
+from neuralvdb.values.lattice import chunks, mean, priors, tables
+from neuralvdb.values.lattice.predictor import MeanPredictor
 from neuralvdb.values.promise import head_of
-from neuralvdb.values.reader import Reader
-from neuralvdb.values.tiles import TileReader
-from neuralvdb.volume import Storage, VdbReader, from_dense, write_vdb
+from neuralvdb.vdb import VdbReader, from_dense, write_vdb
+from neuralvdb.volume import Storage
 from neuralvdb.volume.grid import TREE_TYPES, unpack
 
 LODS = (1, 2, 3)
@@ -91,7 +92,7 @@ def test_cells_are_means_or_samples_of_the_full_decode(rod, dense_of, tmp_path, 
 def test_a_mean_lattice_gives_its_own_floors(rod, lod, knee):
     """What stopping early gives is bit for bit what the whole decode passes through."""
     tree = rod().tree
-    payload, sections, _ = lossy.encode(tree, lossy.Promise(np.inf, "fog-mean", False, step=0.05, knee=knee))
+    payload, sections, _ = encoder.encode(tree, encoder.Promise(np.inf, "fog-mean", False, step=0.05, knee=knee))
     dtype, components = TREE_TYPES["Tree_float_5_4_3"]
     place = (payload, sections, Topology.of(tree), dtype, components, lossless.raw_size(tree), "test")
     reader = Reader(*place)
@@ -99,7 +100,7 @@ def test_a_mean_lattice_gives_its_own_floors(rod, lod, knee):
     lattice, predictor = reader.promise.lattice, MeanPredictor(priors.load("fog-mean").networks)
     rows = head_of(payload, "test").rows
     row_tables = tables.tables_of(rows, priors.shipped().freq)
-    for number, part in enumerate(domain.domains(tree)):
+    for number, part in enumerate(chunks.chunks_of(tree)):
         floors = mean.blank(reader.tree, part, 0, lattice)
         streams = TileReader(sections, number, 1, row_tables, "test", 1).component(0)
         cells = list(mean.decode(floors, lattice, predictor, streams))[-1 - 3 * lod]
@@ -113,8 +114,8 @@ def test_a_mean_lattice_gives_its_own_floors(rod, lod, knee):
 @pytest.mark.parametrize("knee", [0.0, 0.2])
 def test_means_are_those_of_the_voxels(rod, knee):
     tree = rod().tree
-    promise = lossy.Promise(np.inf, "fog-mean", False, step=0.05, knee=knee)
-    payload, sections, decoded = lossy.encode(tree, promise)
+    promise = encoder.Promise(np.inf, "fog-mean", False, step=0.05, knee=knee)
+    payload, sections, decoded = encoder.encode(tree, promise)
     dtype, components = TREE_TYPES["Tree_float_5_4_3"]
     reader = Reader(payload, sections, Topology.of(tree), dtype, components, lossless.raw_size(tree), "test")
     for lod in LODS:

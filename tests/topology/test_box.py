@@ -11,8 +11,8 @@ from neuralvdb import topology
 from neuralvdb.archive import FieldWriter, put_array
 from neuralvdb.errors import DamagedFile
 from neuralvdb.topology import Topology
-from neuralvdb.volume import from_dense
-from neuralvdb.volume.grid import Level, Tree, unpack
+from neuralvdb.vdb import from_dense
+from neuralvdb.volume.grid import Tree, TreeLevel, unpack
 
 
 def tree_of(shape: tuple[int, ...], low: tuple[int, ...], share: float, seed: int) -> Tree:
@@ -24,8 +24,8 @@ def tree_of(shape: tuple[int, ...], low: tuple[int, ...], share: float, seed: in
     at = tuple(place[tiles] for place in np.nonzero(child))
     child[at], active[at], values[at] = False, True, 1
     pack = lambda mask: np.packbits(mask, axis=1, bitorder="little")  # noqa: E731
-    leaf = Level(None, tree.leaf.active[~tiles], tree.leaf.values[~tiles])
-    return replace(tree, lower=Level(pack(child), pack(active), values), leaf=leaf)
+    leaf = TreeLevel(None, tree.leaf.active[~tiles], tree.leaf.values[~tiles])
+    return replace(tree, lower=TreeLevel(pack(child), pack(active), values), leaf=leaf)
 
 
 def back(one: Topology) -> tuple[int, Topology]:

@@ -14,7 +14,7 @@ from neuralvdb.archive.rans import Encoder  # noqa: E402
 from neuralvdb.errors import DamagedFile  # noqa: E402
 from neuralvdb.topology import Topology, neural, priors  # noqa: E402
 from neuralvdb.topology.root import put_root  # noqa: E402
-from neuralvdb.volume import VdbReader  # noqa: E402
+from neuralvdb.vdb import VdbReader  # noqa: E402
 
 # On a machine without a GPU the kernels' reference; tests/kernels has the kernels themselves, interpreted.
 GPU = torch.cuda.is_available()

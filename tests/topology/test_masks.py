@@ -9,7 +9,8 @@ import neuralvdb
 from neuralvdb import Settings
 from neuralvdb.errors import UsageError
 from neuralvdb.settings import Bound
-from neuralvdb.volume import Storage, VdbReader
+from neuralvdb.vdb import VdbReader
+from neuralvdb.volume import Storage
 
 
 def active_of(path: Path) -> list[tuple[str, int, int, tuple]]:

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from neuralvdb import topology
 from neuralvdb.errors import DamagedFile
-from neuralvdb.topology import Topology, _topology, differing, lossless, neural, priors, resembles
-from neuralvdb.topology.context import FAMILIES, ORDER, inputs_of, offsets
-from neuralvdb.volume import VdbReader, lookup
+from neuralvdb.topology import Topology, _topology, count_differing, lossless, neural, priors, resembles
+from neuralvdb.topology.inputs import FAMILIES, ORDER, inputs_of, offsets
+from neuralvdb.vdb import VdbReader
+from neuralvdb.volume import lookup
 from neuralvdb.volume.grid import unpack
 
 quick = settings(
@@ -147,10 +148,10 @@ def test_what_resembles_another_costs_less(sample):
 @few
 def test_differing_voxels_are_counted(drawn, data):
     one, other = data.draw(drawn), data.draw(drawn)
-    assert differing(one, one) == 0
-    assert differing(one, other) == differing(other, one)
+    assert count_differing(one, one) == 0
+    assert count_differing(one, other) == count_differing(other, one)
     mask = varied(one, 3)
-    assert differing(one, mask) == int((unpack(one.leaf_active) ^ unpack(mask.leaf_active)).sum())
+    assert count_differing(one, mask) == int((unpack(one.leaf_active) ^ unpack(mask.leaf_active)).sum())
 
 
 @pytest.fixture(scope="module")

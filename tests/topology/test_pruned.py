@@ -14,7 +14,7 @@ from neuralvdb.api.compress import CompressReport
 from neuralvdb.codec.decode import FrameReader
 from neuralvdb.errors import UsageError
 from neuralvdb.settings import Bound
-from neuralvdb.volume import VdbReader, from_dense, write_vdb
+from neuralvdb.vdb import VdbReader, from_dense, write_vdb
 from neuralvdb.volume.grid import unpack
 from neuralvdb.volume.lookup import active_bricks, bricks_at
 

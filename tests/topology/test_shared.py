@@ -9,7 +9,7 @@ import neuralvdb
 from neuralvdb.archive import ArchiveReader, ArchiveWriter
 from neuralvdb.codec.decode import FrameReader
 from neuralvdb.errors import DamagedFile
-from neuralvdb.volume import from_dense, write_vdb
+from neuralvdb.vdb import from_dense, write_vdb
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuralvdb.topology import Topology, network, priors
-from neuralvdb.topology.context import FAMILIES, VOXELS, inputs_of
-from neuralvdb.volume import VdbReader
+from neuralvdb.nets import network
+from neuralvdb.topology import Topology, priors
+from neuralvdb.topology.inputs import FAMILIES, VOXELS, inputs_of
+from neuralvdb.vdb import VdbReader
 from neuralvdb.volume.grid import LOWER_LOG2, UPPER_LOG2, child_origins, popcount, unpack
 
 pytestmark = pytest.mark.skipif(find_spec("torch") is None, reason="torch is absent; training needs it")
@@ -27,7 +28,7 @@ def voxels(topology: Topology) -> np.ndarray:
 @given(st.data(), st.permutations([0, 1, 2]), st.lists(st.booleans(), min_size=3, max_size=3))
 @settings(max_examples=8, deadline=None)
 def test_turning_moves_every_voxel(drawn, data, axes, mirrored):
-    from neuralvdb.fit.topology import turned
+    from neuralvdb.fit.pretrain_topology import turned
 
     one = data.draw(drawn)
     there = turned(one, axes, mirrored)
@@ -38,7 +39,7 @@ def test_turning_moves_every_voxel(drawn, data, axes, mirrored):
 
 
 def test_the_same_seed_gives_the_same_networks(sample):
-    from neuralvdb.fit.topology import cases_of, train_prior
+    from neuralvdb.fit.pretrain_topology import cases_of, train_prior
 
     def trained(seed: int) -> priors.Prior:
         rng = np.random.default_rng(seed)
@@ -51,7 +52,7 @@ def test_the_same_seed_gives_the_same_networks(sample):
 def test_integers_are_near_the_trained_network():
     import torch
 
-    from neuralvdb.fit.topology import Model, to_integers
+    from neuralvdb.fit.pretrain_topology import Model, to_integers
 
     torch.manual_seed(3)
     model = Model(inputs_of(VOXELS, 5), VOXELS.hidden)
@@ -63,7 +64,7 @@ def test_integers_are_near_the_trained_network():
 
 
 def test_thinning_leaves_the_higher_values(sample):
-    from neuralvdb.fit.topology import cases_of
+    from neuralvdb.fit.pretrain_topology import cases_of
 
     tree = VdbReader(sample).read(0).tree
     found = [case for case, base in cases_of([sample], np.random.default_rng(1), 3) if base is None]

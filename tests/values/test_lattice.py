@@ -6,12 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuralvdb.topology import Topology
-from neuralvdb.values import lossless, lossy
-from neuralvdb.values.lattice import compand, context, domain, levels, network, priors, sample
-from neuralvdb.values.lattice.predict import Predictor
-from neuralvdb.values.lattice.residual import Record
-from neuralvdb.values.reader import Reader
-from neuralvdb.volume import from_dense, leaf_origins
+from neuralvdb.values import encoder, lossless
+from neuralvdb.values.decoder import Reader
+from neuralvdb.values.lattice import chunks, compand, levels, network, priors, sample, sample_inputs
+from neuralvdb.values.lattice.predictor import Predictor
+from neuralvdb.values.lattice.residual import SymbolBuffer
+from neuralvdb.vdb import from_dense
+from neuralvdb.volume import leaf_origins
 from neuralvdb.volume.grid import TREE_TYPES, unpack
 
 
@@ -36,9 +37,9 @@ def decoded(grid, payload: bytes, sections: dict[int, bytes], **options):
     return Reader(payload, sections, Topology.of(grid.tree), dtype, components, size, "test", **options).voxels()
 
 
-def assert_kept(grid, promise: lossy.Promise, **options) -> tuple[bytes, ...]:
+def assert_kept(grid, promise: encoder.Promise, **options) -> tuple[bytes, ...]:
     """Encodes and decodes; every active value within the bound (or the same bits), every other one the same."""
-    payload, sections, expected = lossy.encode(grid.tree, promise, **options)
+    payload, sections, expected = encoder.encode(grid.tree, promise, **options)
     tree = decoded(grid, payload, sections, **options)
     assert tree.leaf.values.tobytes() == expected.leaf.values.tobytes()
     on = unpack(grid.tree.leaf.active)
@@ -60,7 +61,7 @@ SAMPLE = tuple(family for family in priors.FAMILIES if not family.endswith("-mea
 def test_native_points_are_the_definitions(bricks, share):
     rng = np.random.default_rng(bricks)
     there, keep = (rng.random((bricks, 512)) < share).astype(np.uint8), rng.random(512) < 0.3
-    for fast, slow in zip(*(context.points(there, keep, i) for i in ("native", "reference")), strict=True):
+    for fast, slow in zip(*(sample_inputs.points(there, keep, i) for i in ("native", "reference")), strict=True):
         assert fast.dtype == slow.dtype
         np.testing.assert_array_equal(fast, slow)
 
@@ -72,11 +73,11 @@ def test_native_points_are_the_definitions(bricks, share):
 @pytest.mark.parametrize("inside", [False, True])
 def test_native_predictions_are_the_definitions(inside, library, family, axis, phase, largest):
     grid = grid_of(blob(40, 1), np.random.default_rng(2).random((40, 40, 40)) < 0.9)
-    (part,) = domain.domains(grid.tree)
+    (part,) = chunks.chunks_of(grid.tree)
     networks = library().families[family].networks
-    for k, level in enumerate(sample.levels_of(grid.tree, part, 0, domain.Lattice(0.01))[1][:4]):
+    for k, level in enumerate(sample.levels_of(grid.tree, part, 0, chunks.Quantiser(0.01))[1][:4]):
         level.values[:] = np.random.default_rng(k).integers(-largest, largest, level.values.shape, dtype=np.int32)
-        at = context.targets(level, axis, phase)
+        at = sample_inputs.targets(level, axis, phase)
         found = [
             Predictor(networks, inside=inside, threads=t, implementation=i)(level, *at, k, axis, phase)
             for t, i in ((3, "native"), (1, "floats"), (1, "reference"))
@@ -113,12 +114,12 @@ def test_promise_holds(size, seed, share, bound, components, family, half, ratio
     values = blob(size, seed, components)
     if half:
         values = values.astype(np.float16).astype(np.float32)
-    assert_kept(grid_of(values, active), lossy.Promise(bound, family, half, ratio))
+    assert_kept(grid_of(values, active), encoder.Promise(bound, family, half, ratio))
 
 
 BOUNDED = {
-    "sample": lossy.Promise(0.01, "fog", False),
-    "means": lossy.Promise(0.01, "fog-mean", False, step=0.01, knee=0.02),
+    "sample": encoder.Promise(0.01, "fog", False),
+    "means": encoder.Promise(0.01, "fog-mean", False, step=0.01, knee=0.02),
 }
 
 
@@ -153,7 +154,7 @@ def test_odd_shapes_stay_within_the_promise(name, lattice):
 
 def test_bytes_do_not_depend_on_threads_or_implementation():
     grid = grid_of(blob(30, 4), np.ones((30, 30, 30), bool))
-    promise = lossy.Promise(0.01, "fog", False)
+    promise = encoder.Promise(0.01, "fog", False)
     payloads = {
         assert_kept(grid, promise, threads=threads, implementation=implementation)
         for threads, implementation in ((1, "native"), (2, "native"), (1, "reference"))
@@ -174,36 +175,36 @@ def test_several_domains_are_independent_boxes():
     trees = []
     for factor in (1.0, 2.0):
         grid = two_ends(8000, factor)
-        near, far = domain.domains(grid.tree)
-        assert_kept(grid, lossy.Promise(0.01, "fog", False))
-        trees.append(lossy.encode(grid.tree, lossy.Promise(0.01, "fog", False))[2].leaf.values)
+        near, far = chunks.chunks_of(grid.tree)
+        assert_kept(grid, encoder.Promise(0.01, "fog", False))
+        trees.append(encoder.encode(grid.tree, encoder.Promise(0.01, "fog", False))[2].leaf.values)
     assert np.array_equal(trees[0][near.leaves], trees[1][near.leaves])
     assert not np.array_equal(trees[0][far.leaves], trees[1][far.leaves])
 
 
 def test_few_leaves_share_a_domain():
     grid = two_ends(300)
-    (part,) = domain.domains(grid.tree)
+    (part,) = chunks.chunks_of(grid.tree)
     assert len(part.leaves) == len(grid.tree.leaf)
-    assert_kept(grid, lossy.Promise(0.01, "fog", False))
+    assert_kept(grid, encoder.Promise(0.01, "fog", False))
 
 
 def test_scattered_leaves_share_a_domain_where_that_is_no_waste_of_space():
     """Two leaves at the ends of a cube of 1024 stay apart; leaves in an eighth of the blocks of a box do not."""
-    assert len(domain.groups(np.array([[0, 0, 0], [1016, 1016, 1016]]))) == 2
+    assert len(chunks.group_leaves(np.array([[0, 0, 0], [1016, 1016, 1016]]))) == 2
     line = np.stack(np.unravel_index(np.arange(64), (1, 1, 64)), 1) * 128
     some = np.r_[0:4, 60:64]
-    (joined,) = domain.groups(line[some])
+    (joined,) = chunks.group_leaves(line[some])
     assert len(joined.leaves) == 8
-    assert [len(group.leaves) for group in domain.groups(line[some[1:]])] == [3, 4]
+    assert [len(group.leaves) for group in chunks.group_leaves(line[some[1:]])] == [3, 4]
 
 
 def test_many_leaves_are_cut_between_blocks(monkeypatch):
-    monkeypatch.setattr(domain, "LEAVES", 20)
+    monkeypatch.setattr(chunks, "LEAVES", 20)
     active = np.random.default_rng(3).random((500, 300, 20)) < 0.001
     grid = grid_of(np.ones(active.shape, np.float32), active)
     origins = leaf_origins(grid.tree)
-    found = domain.groups(origins)
+    found = chunks.group_leaves(origins)
     assert sorted(np.concatenate([group.leaves for group in found])) == list(range(len(origins)))
     assert len(found) > 6
     for group in found:
@@ -211,16 +212,16 @@ def test_many_leaves_are_cut_between_blocks(monkeypatch):
         assert len(inside) <= 20 or (np.ptp(inside // 128, axis=0) == 0).all()
         assert ((inside >= group.low) & (inside < group.high)).all()
         assert (np.diff(group.leaves) > 0).all()
-    assert_kept(grid, lossy.Promise(0.01, "fog", False))
+    assert_kept(grid, encoder.Promise(0.01, "fog", False))
 
 
 def test_networks_are_used():
     """Zeroed networks must cost more: what is tested is not the interpolation alone."""
     grid = grid_of(blob(40, 6), np.ones((40, 40, 40), bool))
-    (part,) = domain.domains(grid.tree)
-    level = sample.levels_of(grid.tree, part, 0, domain.Lattice(0.01))[1][0]
-    row, place = context.targets(level, 0, 0)
-    seen = context.context(level, row, place, 0, 0, 16)
+    (part,) = chunks.chunks_of(grid.tree)
+    level = sample.levels_of(grid.tree, part, 0, chunks.Quantiser(0.01))[1][0]
+    row, place = sample_inputs.targets(level, 0, 0)
+    seen = sample_inputs.context(level, row, place, 0, 0, 16)
     out = network.forward(priors.load("fog").networks[0, 0, 0], seen.inputs)
     assert out.any(axis=0).all()
 
@@ -238,20 +239,20 @@ def test_companding_is_exactly_invertible(x, ratio):
 def test_a_tolerance_is_finer_where_values_are_small():
     values = np.exp(blob(30, 8)) * np.float32(0.02)
     grid = grid_of(values, np.ones(values.shape, bool))
-    _, sections, tree = lossy.encode(grid.tree, lossy.Promise(0.001, "fog", False, 0.1))
+    _, sections, tree = encoder.encode(grid.tree, encoder.Promise(0.001, "fog", False, 0.1))
     error = np.abs(tree.leaf.values - grid.tree.leaf.values)
     assert error[grid.tree.leaf.values < 0.01].max() <= 0.001
     assert error.max() > 0.002
-    finer = lossy.encode(grid.tree, lossy.Promise(0.001, "fog", False))
+    finer = encoder.encode(grid.tree, encoder.Promise(0.001, "fog", False))
     assert sum(map(len, sections.values())) < sum(map(len, finer[1].values()))
 
 
 def test_every_coded_voxel_is_coded_once():
     active = np.random.default_rng(9).random((40, 30, 50)) < 0.4
     grid = grid_of(blob(50, 9)[:40, :30], active)
-    (part,) = domain.domains(grid.tree)
-    decoded = sample.levels_of(grid.tree, part, 0, domain.Lattice(0.01))[1]
-    places = [context.targets(decoded[k], a, p)[0] for k in range(4) for a in range(3) for p in (0, 1)]
+    (part,) = chunks.chunks_of(grid.tree)
+    decoded = sample.levels_of(grid.tree, part, 0, chunks.Quantiser(0.01))[1]
+    places = [sample_inputs.targets(decoded[k], a, p)[0] for k in range(4) for a in range(3) for p in (0, 1)]
     assert sum(map(len, places)) + int((decoded[4].coded != 0).sum()) == active.sum()
 
 
@@ -259,10 +260,10 @@ def test_every_coded_voxel_is_coded_once():
 @pytest.mark.parametrize("bound", [np.inf, 0.05])
 def test_mean_lattice_keeps_means_and_the_promise(knee, bound):
     grid = grid_of(blob(40, 10) + 3, np.random.default_rng(10).random((40, 40, 40)) < 0.9)
-    promise = lossy.Promise(bound, "fog-mean", False, step=0.1, knee=knee)
+    promise = encoder.Promise(bound, "fog-mean", False, step=0.1, knee=knee)
     payloads = {assert_kept(grid, promise, implementation=i) for i in ("native", "reference")}
     assert len(payloads) == 1
-    values = decoded(grid, *lossy.encode(grid.tree, promise)[:2]).leaf.values
+    values = decoded(grid, *encoder.encode(grid.tree, promise)[:2]).leaf.values
     on = unpack(grid.tree.leaf.active)
     error = (values - grid.tree.leaf.values)[on]
     assert 0.001 < np.abs(error).mean() < 0.2
@@ -274,7 +275,7 @@ def test_a_mean_lattice_stores_what_is_not_finite():
     values = blob(20, 11)
     values[3, 3, 3], values[9, 9, 9] = np.nan, np.inf
     grid = grid_of(values, np.ones(values.shape, bool))
-    payload, sections, _ = lossy.encode(grid.tree, lossy.Promise(np.inf, "fog-mean", False, step=0.1))
+    payload, sections, _ = encoder.encode(grid.tree, encoder.Promise(np.inf, "fog-mean", False, step=0.1))
     found = decoded(grid, payload, sections).leaf.values
     assert np.isnan(found).sum() == 1
     assert np.isinf(found).sum() == 1
@@ -282,39 +283,39 @@ def test_a_mean_lattice_stores_what_is_not_finite():
 
 def test_points_beyond_a_domain_are_never_ones_yet_to_be_decoded(monkeypatch):
     """Eight domains that meet in a corner; what is not decoded yet has a value that nothing else has."""
-    monkeypatch.setattr(domain, "LEAVES", 1)
+    monkeypatch.setattr(chunks, "LEAVES", 1)
     unknown = 1 << 28
     grid = grid_of(blob(24, 12), np.ones((24, 24, 24), bool), origin=(116, 116, 116))
     predictor = Predictor(priors.load("fog").networks)
     seen = []
 
     def watched(level, row, place, k, axis, phase):
-        values, _ = context.gather(level, row, place, context.offsets(axis, phase), axis)
+        values, _ = sample_inputs.gather(level, row, place, sample_inputs.offsets(axis, phase), axis)
         assert (values != unknown).all()
         seen.append(len(row))
         return predictor(level, row, place, k, axis, phase)
 
-    parts = list(domain.domains(grid.tree))
+    parts = list(chunks.chunks_of(grid.tree))
     assert len(parts) == 8
     for part in parts:
-        exact, decoded = sample.levels_of(grid.tree, part, 0, domain.Lattice(0.01))
+        exact, decoded = sample.levels_of(grid.tree, part, 0, chunks.Quantiser(0.01))
         for level in decoded:
             level.values[np.nonzero(level.coded)] = unknown
-        sample.encode(exact, decoded, watched, [Record()] * levels.OCTAVES)
+        sample.encode(exact, decoded, watched, [SymbolBuffer()] * levels.LAYERS)
     assert sum(seen) > 0.9 * 24**3
 
 
 def test_a_ramp_that_goes_on_beyond_a_domain_costs_little_there(monkeypatch):
-    monkeypatch.setattr(domain, "LEAVES", 20)
+    monkeypatch.setattr(chunks, "LEAVES", 20)
     ramp = np.broadcast_to(np.arange(300, dtype=np.float32)[:, None, None], (300, 8, 8)).copy()
     grid = grid_of(ramp, np.ones(ramp.shape, bool), origin=(0, 0, 0))
-    part, _, _ = domain.domains(grid.tree)
-    exact, decoded = sample.levels_of(grid.tree, part, 0, domain.Lattice(1 / 16))
+    part, _, _ = chunks.chunks_of(grid.tree)
+    exact, decoded = sample.levels_of(grid.tree, part, 0, chunks.Quantiser(1 / 16))
     for k, level in enumerate(decoded):
         at = np.nonzero(level.coded)
         level.values[at] = np.rint(exact(k, *at))
-    row, place = context.targets(decoded[0], 0, 0)
-    seen = context.context(decoded[0], row, place, 0, 0, 16)
+    row, place = sample_inputs.targets(decoded[0], 0, 0)
+    seen = sample_inputs.context(decoded[0], row, place, 0, 0, 16)
     last = decoded[0].cells[row, 0] * 8 + place // 64 == 255
     assert last.any()
     assert np.abs(seen.base - exact(0, row, place))[last].max() <= 2 * 16

@@ -10,15 +10,15 @@ from neuralvdb.api import compress, decompress, diff, info, verify
 from neuralvdb.archive import ArchiveReader, ArchiveWriter, FieldWriter, open_table
 from neuralvdb.errors import DamagedFile, InputError, MissingPriors
 from neuralvdb.settings import Bound, Settings
-from neuralvdb.values import library, lossy
-from neuralvdb.values.lattice import priors, refinement
+from neuralvdb.values import encoder, model_file
+from neuralvdb.values.lattice import network_changes, priors
 from neuralvdb.values.promise import Promise, take_head
-from neuralvdb.volume import VdbReader, from_dense, write_vdb
+from neuralvdb.vdb import VdbReader, from_dense, write_vdb
 
 RELATIVE = (Bound(0.01, relative=True),)
 
 
-def other(family: str = "velocity", weight: int = 1, bias: int = 0, shift: int = 0) -> priors.Library:
+def other(family: str = "velocity", weight: int = 1, bias: int = 0, shift: int = 0) -> priors.ModelSet:
     """The shipped priors with a few other numbers in one network."""
     shipped = priors.shipped()
     net = shipped.families[family].networks[0, 0, 0]
@@ -29,13 +29,13 @@ def other(family: str = "velocity", weight: int = 1, bias: int = 0, shift: int =
         shifts=net.shifts + np.int8(shift),
     )
     networks = shipped.families[family].networks | {(0, 0, 0): changed}
-    return priors.library(shipped.families | {family: priors.make(networks, shipped.families[family].tables)})
+    return priors.model_set(shipped.families | {family: priors.make(networks, shipped.families[family].tables)})
 
 
 @pytest.fixture
 def mine(tmp_path) -> Path:
     """A file of priors that code fog like those shipped."""
-    library.write_library(tmp_path / "my.priors", other(bias=40))
+    model_file.write_models(tmp_path / "my.priors", other(bias=40))
     return tmp_path / "my.priors"
 
 
@@ -57,7 +57,7 @@ def payload_of(path: Path) -> tuple[bytes, int]:
 
 
 def test_a_file_gives_the_priors_that_were_written(mine):
-    written, found = other(bias=40), library.read_library(mine)
+    written, found = other(bias=40), model_file.read_models(mine)
     assert found.identity == written.identity != priors.shipped().identity
     assert found.families.keys() == written.families.keys()
     for family, prior in found.families.items():
@@ -69,7 +69,7 @@ def test_a_file_gives_the_priors_that_were_written(mine):
 def test_archives_name_priors_and_fail_without(fog, mine, tmp_path):
     archive, back = tmp_path / "a.neuralvdb", tmp_path / "back.vdb"
     compress(fog, archive, Settings(bounds=RELATIVE, priors=str(mine)))
-    identity = library.read_library(mine).identity.hex()
+    identity = model_file.read_models(mine).identity.hex()
     for work in (lambda: decompress(archive, back), lambda: verify(archive), lambda: diff(archive, fog)):
         with pytest.raises(MissingPriors, match=f"{identity}.*--priors"):
             work()
@@ -84,7 +84,7 @@ def test_archives_name_priors_and_fail_without(fog, mine, tmp_path):
 def test_the_wrong_priors_are_as_none(fog, mine, tmp_path):
     archive = tmp_path / "a.neuralvdb"
     compress(fog, archive, Settings(bounds=RELATIVE, priors=str(mine)))
-    library.write_library(tmp_path / "others", other(bias=41))
+    model_file.write_models(tmp_path / "others", other(bias=41))
     with pytest.raises(MissingPriors):
         decompress(archive, tmp_path / "back.vdb", Settings(priors=str(tmp_path / "others")))
 
@@ -95,9 +95,9 @@ def test_an_archive_carries_the_families_it_needs(fog, mine, tmp_path, own):
     archive, plain = tmp_path / "a.neuralvdb", tmp_path / "plain.neuralvdb"
     compress(fog, archive, settings)
     compress(fog, plain, replace(settings, embed_priors=False))
-    found = library.read_library(archive)
+    found = model_file.read_models(archive)
     assert set(found.families) == {"fog"}
-    assert found.identity == (library.read_library(mine) if own else priors.shipped()).identity
+    assert found.identity == (model_file.read_models(mine) if own else priors.shipped()).identity
     assert info(archive).missing_priors is None
     decompress(archive, tmp_path / "back.vdb")
     decompress(plain, tmp_path / "plain.vdb", Settings(priors=settings.priors))
@@ -113,7 +113,7 @@ def test_an_archive_without_lossy_grids_carries_none(fog, mine, tmp_path):
 
 def test_grids_that_the_shipped_priors_code_in_less_do_not_need_ones_own(fog, tmp_path):
     worse = other("fog", bias=1 << 20)
-    library.write_library(tmp_path / "worse", worse)
+    model_file.write_models(tmp_path / "worse", worse)
     compress(fog, tmp_path / "a", Settings(bounds=RELATIVE, priors=str(tmp_path / "worse")))
     compress(fog, tmp_path / "b", Settings(bounds=RELATIVE))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
@@ -129,11 +129,11 @@ def test_files_without_priors_and_priors_without_frames_are_told(fog, mine, tmp_
     archive = tmp_path / "a.neuralvdb"
     compress(fog, archive)
     with pytest.raises(InputError, match="no priors"):
-        library.read_library(archive)
+        model_file.read_models(archive)
     with pytest.raises(InputError, match="holds priors"):
         info(mine)
     with pytest.raises(DamagedFile):
-        library.read_library(fog)
+        model_file.read_models(fog)
 
 
 def test_every_truncation_and_any_flipped_bit_is_damage(mine):
@@ -141,25 +141,25 @@ def test_every_truncation_and_any_flipped_bit_is_damage(mine):
     rng = np.random.default_rng(0)
     for size in rng.integers(0, len(payload), 40):
         with pytest.raises(DamagedFile):
-            library._unpack(payload[:size], "test")
+            model_file._unpack(payload[:size], "test")
     for bit in rng.integers(0, 8 * len(payload), 150):
         flipped = bytearray(payload)
         flipped[bit // 8] ^= 1 << bit % 8
         with pytest.raises(DamagedFile):
-            library._unpack(bytes(flipped), "test")
+            model_file._unpack(bytes(flipped), "test")
 
 
 @pytest.mark.parametrize("fault", [{"weight": -128}, {"bias": 1 << 24}, {"shift": 30}, {"shift": -40}], ids=str)
 def test_networks_that_might_not_be_exact_are_refused(fault):
-    payload, _ = library._pack(other(**fault))
+    payload, _ = model_file._pack(other(**fault))
     with pytest.raises(DamagedFile, match="network"):
-        library._unpack(payload, "test")
+        model_file._unpack(payload, "test")
 
 
 def test_priors_without_the_family_that_is_needed_are_damage(fog, tmp_path):
     tree = next(iter(VdbReader(fog))).tree
-    payload = lossy.encode(tree, Promise(0.01, "fog", False))[0]
-    from neuralvdb.values.reader import _networks
+    payload = encoder.encode(tree, Promise(0.01, "fog", False))[0]
+    from neuralvdb.values.decoder import _networks
 
     source = open_table(payload, "test")
     head = take_head(source)
@@ -172,7 +172,7 @@ def test_the_specification_reads_the_same_priors(mine, monkeypatch):
     import spec_priors
     from spec_blocks import Cursor
 
-    theirs, ours = spec_priors.Priors(*payload_of(mine)), library.read_library(mine)
+    theirs, ours = spec_priors.Priors(*payload_of(mine)), model_file.read_models(mine)
     assert theirs.name == ours.identity
     number = priors.FAMILIES.index("fog")
     net = ours.families["fog"].networks[1, 2, 0]
@@ -180,16 +180,16 @@ def test_the_specification_reads_the_same_priors(mine, monkeypatch):
     assert np.array_equal(spec_priors.flat(theirs.networks[number][0, 1, 2]), expected)
     rng, changes = np.random.default_rng(1), {}
     for key, donor, quantum, code in (((0, 0, 1), "velocity", 0, 2), ((2, 1, 0), "fog", 1, 24), ((1, 1, 1), 37, 0, 2)):
-        net = refinement.beginning(donor, "fog", ours, key)
-        start = [refinement.flat(net, group) for group in refinement.GROUPS]
+        net = network_changes.beginning(donor, "fog", ours, key)
+        start = [network_changes.flat(net, group) for group in network_changes.GROUPS]
         steps = {g: -np.sign(s).astype(np.int64) * (rng.random(len(s)) < 0.2) for g, s in enumerate(start)}
         steps = {g: s * (np.abs(start[g]) >= 4) for g, s in steps.items()}
-        same = dict.fromkeys(refinement.GROUPS, quantum)
-        changes[key] = refinement.Change(donor, dict.fromkeys(refinement.GROUPS, code), same, steps)
+        same = dict.fromkeys(network_changes.GROUPS, quantum)
+        changes[key] = network_changes.NetworkChange(donor, dict.fromkeys(network_changes.GROUPS, code), same, steps)
     out = FieldWriter()
-    refinement.put(out, "fog", ours, changes)
+    network_changes.put(out, "fog", ours, changes)
     found = spec_priors.refined(Cursor(out.getvalue()), number, theirs)
-    for (level, axis, phase), net in refinement.networks("fog", ours, changes).items():
+    for (level, axis, phase), net in network_changes.networks("fog", ours, changes).items():
         numbers = np.concatenate([getattr(net, part).reshape(-1) for part in priors.PARTS])
         assert np.array_equal(spec_priors.flat(found[phase, level, axis]), numbers)
 

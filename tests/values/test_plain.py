@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from neuralvdb.codec.encode import encode_values
-from neuralvdb.codec.plain import plain_for
 from neuralvdb.settings import Bound, Settings
-from neuralvdb.values import lossy
+from neuralvdb.values import encoder
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.promise import Promise, head_of
-from neuralvdb.volume import VolumeGrid, from_dense
+from neuralvdb.values.select.interpolation_only import plain_for
+from neuralvdb.vdb import from_dense
+from neuralvdb.volume import VolumeGrid
 
 
 def waves(noise: float = 0.0, components: int = 1) -> VolumeGrid:
@@ -23,7 +24,7 @@ def waves(noise: float = 0.0, components: int = 1) -> VolumeGrid:
 
 
 def coded_size(grid: VolumeGrid, promise: Promise, **options) -> int:
-    payload, sections, _ = lossy.encode(grid.tree, promise, **options)
+    payload, sections, _ = encoder.encode(grid.tree, promise, **options)
     return len(payload) + sum(map(len, sections.values()))
 
 

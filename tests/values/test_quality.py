@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 
-from neuralvdb.codec.bounds import kept, promise_for
 from neuralvdb.codec.encode import encode_values
-from neuralvdb.codec.search import networks_of, psnr
+from neuralvdb.codec.guarantee import kept, promise_for
 from neuralvdb.errors import UsageError
 from neuralvdb.settings import Bound, Preset, Settings, presets
-from neuralvdb.values import lossy
+from neuralvdb.values import encoder
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.promise import Promise
-from neuralvdb.volume import VdbReader, VolumeGrid, from_dense
+from neuralvdb.values.select.search import networks_of, psnr
+from neuralvdb.vdb import VdbReader, from_dense
+from neuralvdb.volume import VolumeGrid
 from neuralvdb.volume.grid import unpack
 
 
@@ -109,7 +110,7 @@ def test_where_values_end_abruptly_only_active_ones_are_looked_at():
     promise = promise_for(grid, Settings(bounds=(Bound(0.01, relative=True),)))
     found, library = networks_of(grid.tree, promise, [priors.shipped()])
     assert found.inside and not promise.inside
-    inside, around = (lossy.encode(grid.tree, p, library=library) for p in (found, promise))
+    inside, around = (encoder.encode(grid.tree, p, library=library) for p in (found, promise))
     sizes = [len(payload) + sum(map(len, sections.values())) for payload, sections, _ in (inside, around)]
     assert sizes[0] < 0.8 * sizes[1]
     assert found.kept(grid.tree.leaf.values, inside[2].leaf.values)[unpack(grid.tree.leaf.active)].all()

@@ -13,13 +13,13 @@ from neuralvdb.fit.examples import Examples
 from neuralvdb.fit.loss import Loss
 from neuralvdb.settings import Bound, Effort, Settings
 from neuralvdb.topology import Topology
-from neuralvdb.values import lossless, lossy
-from neuralvdb.values.lattice import network, priors, refinement, residual
-from neuralvdb.values.lattice.refinement import FIRST, GROUPS, KEYS, OFFSET, QUANTA, SCALE, Change
+from neuralvdb.values import encoder, lossless
+from neuralvdb.values.decoder import Reader
+from neuralvdb.values.lattice import network, network_changes, priors, residual
+from neuralvdb.values.lattice.network_changes import FIRST, GROUPS, KEYS, OFFSET, QUANTA, SCALE, NetworkChange
 from neuralvdb.values.lattice.tables import costs
 from neuralvdb.values.promise import Promise, head_of
-from neuralvdb.values.reader import Reader
-from neuralvdb.volume import VdbReader, from_dense
+from neuralvdb.vdb import VdbReader, from_dense
 from neuralvdb.volume.grid import TREE_TYPES
 
 FOG, MEANS = Promise(0.01, "fog", False), Promise(np.inf, "fog-mean", False, step=0.05)
@@ -33,15 +33,15 @@ def odd(size: int = 72):
     return from_dense((values + noise).astype(np.float32), name="odd", active=np.ones(values.shape, bool))
 
 
-def some_change(donor: str | int, seed: int = 0, groups=GROUPS) -> refinement.Refinement:
+def some_change(donor: str | int, seed: int = 0, groups=GROUPS) -> network_changes.NetworkChanges:
     """Small changes of the groups of two networks."""
     rng, found = np.random.default_rng(seed), {}
     for key in (KEYS[0], KEYS[12]):
-        net = refinement.beginning(donor, "fog", priors.shipped(), key)
-        sizes = refinement.sizes(net)
-        signs = [np.sign(refinement.flat(net, g)).astype(np.int64) for g in GROUPS]
+        net = network_changes.beginning(donor, "fog", priors.shipped(), key)
+        sizes = network_changes.sizes(net)
+        signs = [np.sign(network_changes.flat(net, g)).astype(np.int64) for g in GROUPS]
         steps = {g: -signs[g] * rng.integers(0, 2, sizes[g]) * (rng.random(sizes[g]) < 0.1) for g in groups}
-        found[key] = Change(donor, dict.fromkeys(groups, 3), dict.fromkeys(groups, 0), steps)
+        found[key] = NetworkChange(donor, dict.fromkeys(groups, 3), dict.fromkeys(groups, 0), steps)
     return found
 
 
@@ -55,8 +55,8 @@ def decoded(grid, payload: bytes, sections: dict[int, bytes], **options):
 def test_what_is_read_is_what_was_coded_with(promise, donor, options):
     grid = odd(24)
     changes = some_change(donor)
-    payload, sections, expected = lossy.encode(grid.tree, promise, refinement=changes, **options)
-    plain = lossy.encode(grid.tree, promise)[1]
+    payload, sections, expected = encoder.encode(grid.tree, promise, refinement=changes, **options)
+    plain = encoder.encode(grid.tree, promise)[1]
     assert head_of(payload, "test").refined
     assert sections != plain
     for decoder in (options, {"implementation": "reference", "devices": ["cpu"]}):
@@ -67,9 +67,12 @@ def test_what_is_read_is_what_was_coded_with(promise, donor, options):
 def test_a_refinement_is_read_as_it_was_written(donor):
     family = donor if isinstance(donor, str) else "fog"
     out, library, changes = FieldWriter(), priors.shipped(), some_change(donor, 1)
-    refinement.put(out, family, library, changes)
+    network_changes.put(out, family, library, changes)
     source = FieldReader(out.getvalue(), "test")
-    found, expected = refinement.take(source, "test", family, library), refinement.networks(family, library, changes)
+    found, expected = (
+        network_changes.take(source, "test", family, library),
+        network_changes.networks(family, library, changes),
+    )
     source.finish()
     assert found.keys() == expected.keys()
     for key, net in found.items():
@@ -81,36 +84,39 @@ def test_a_refinement_is_read_as_it_was_written(donor):
 @pytest.mark.parametrize("group", GROUPS)
 def test_groups_are_all_weights_once(group):
     net = priors.load("fog").networks[0, 0, 1]
-    step = np.arange(refinement.sizes(net)[group]) == 5
-    new = refinement.changed(
-        net, Change("fog", {group: 0}, {group: 0}, {group: -np.sign(refinement.flat(net, group)).astype(int) * step})
+    step = np.arange(network_changes.sizes(net)[group]) == 5
+    new = network_changes.changed(
+        net,
+        NetworkChange(
+            "fog", {group: 0}, {group: 0}, {group: -np.sign(network_changes.flat(net, group)).astype(int) * step}
+        ),
     )
     differing = sum(int((getattr(new, p) != getattr(net, p)).sum()) for p in priors.PARTS)
     assert differing == 1
-    assert sum(refinement.sizes(net)) == sum(getattr(net, p).size for p in priors.PARTS) - 6
+    assert sum(network_changes.sizes(net)) == sum(getattr(net, p).size for p in priors.PARTS) - 6
 
 
 def test_weights_that_might_not_be_exact_are_refused():
     library, out = priors.shipped(), FieldWriter()
-    size = refinement.sizes(library.families["fog"].networks[KEYS[0]])[OFFSET]
+    size = network_changes.sizes(library.families["fog"].networks[KEYS[0]])[OFFSET]
     for steps, quantum in ((np.full(size, 3), 3), (np.eye(1, size, 32, dtype=np.int64)[0] << 20, 1)):
-        changes = {KEYS[0]: Change("fog", {OFFSET: 20}, {OFFSET: quantum}, {OFFSET: steps})}
+        changes = {KEYS[0]: NetworkChange("fog", {OFFSET: 20}, {OFFSET: quantum}, {OFFSET: steps})}
         with pytest.raises(ValueError, match="too large"):
-            refinement.networks("fog", library, changes)
+            network_changes.networks("fog", library, changes)
         out = FieldWriter()
-        refinement.put(out, "fog", library, changes)
+        network_changes.put(out, "fog", library, changes)
         with pytest.raises(DamagedFile, match="too large"):
-            refinement.take(FieldReader(out.getvalue(), "test"), "test", "fog", library)
+            network_changes.take(FieldReader(out.getvalue(), "test"), "test", "fog", library)
 
 
 @pytest.mark.parametrize(("family", "donor"), [("fog", "fog-mean"), ("fog-mean", "fog"), ("fog", "none")])
 def test_networks_begin_only_with_ones_of_their_lattice(family, donor, monkeypatch):
-    out, change = FieldWriter(), {KEYS[0]: Change(donor, {}, {}, {})}
+    out, change = FieldWriter(), {KEYS[0]: NetworkChange(donor, {}, {}, {})}
     monkeypatch.setattr(priors, "FAMILIES", (*priors.FAMILIES, "none"))
-    refinement.put(out, family, priors.shipped(), change)
+    network_changes.put(out, family, priors.shipped(), change)
     monkeypatch.undo()
     with pytest.raises(DamagedFile, match="not there"):
-        refinement.take(FieldReader(out.getvalue(), "test"), "test", family, priors.shipped())
+        network_changes.take(FieldReader(out.getvalue(), "test"), "test", family, priors.shipped())
 
 
 def test_prices_are_what_the_coder_takes():
@@ -119,7 +125,7 @@ def test_prices_are_what_the_coder_takes():
     rng = np.random.default_rng(0)
     for c in (0, 3, 9, 24, 40):
         steps = rng.integers(-60, 61, 4000) * (rng.random(4000) < 0.2)
-        record = residual.Record()
+        record = residual.SymbolBuffer()
         record.put(steps, np.full(4000, c, np.uint8))
         record.end()
         encoder: Encoder = record.written(tables)
@@ -140,7 +146,7 @@ def test_the_loss_counts_the_bits_of_the_tables():
     found = Loss(tables, np.zeros(network.CLASSES)).bits(out, some)
     q = np.rint((some.target.astype(np.float64) - out[:, 0] / 256) * some.ratio).astype(np.int64)
     classes = network.class_of((some.scale * 16).astype(np.int64) + out[:, 1].astype(np.int64)).astype(np.uint8)
-    record = residual.Record()
+    record = residual.SymbolBuffer()
     record.put(q, classes)
     record.end()
     assert abs(found.sum() / 8 - record.written(tables).size) < 2
@@ -199,7 +205,7 @@ def test_refinement_pays_on_what_no_network_knows(settings):
 
 def test_all_layers_can_change(monkeypatch):
     grid, seen = odd(), []
-    monkeypatch.setattr(lossy, "encode", lambda *a, real=lossy.encode, **k: seen.append(k) or real(*a, **k))
+    monkeypatch.setattr(encoder, "encode", lambda *a, real=encoder.encode, **k: seen.append(k) or real(*a, **k))
     monkeypatch.setattr(choices, "EFFORTS", (None, Effort(3, 6000, 1, 1, 120)))
     encode_values(grid, Settings(threads=1, effort=1, bounds=RELATIVE))
     groups = {group for change in seen[-1]["refinement"].values() for group in change.steps}
@@ -217,19 +223,19 @@ def test_the_default_effort_is_never_larger(sample, name, settings):
 @pytest.mark.parametrize("settings", [{"bounds": RELATIVE}, {"quality": "master"}], ids=["1%", "master"])
 def test_fast_networks_are_fitted_without_hidden_layers(settings, monkeypatch):
     seen = []
-    monkeypatch.setattr(lossy, "encode", lambda *a, real=lossy.encode, **k: seen.append(k) or real(*a, **k))
+    monkeypatch.setattr(encoder, "encode", lambda *a, real=encoder.encode, **k: seen.append(k) or real(*a, **k))
     plain, fitted = (encode_values(odd(48), Settings(threads=1, fast=True, effort=e, **settings)) for e in (None, 3))
     assert fitted.size < plain.size
     assert [k["library"] is priors.fast() for k in seen] == [True] * 3
     assert {group for change in seen[-1]["refinement"].values() for group in change.steps} <= {OFFSET, SCALE}
     head = head_of(fitted.payload, "test")
     assert head.refined
-    nets = refinement.networks(head.promise.family, priors.fast(), seen[-1]["refinement"])
+    nets = network_changes.networks(head.promise.family, priors.fast(), seen[-1]["refinement"])
     assert all(network.is_linear(net) for net in nets.values())
 
 
 def test_a_psnr_is_kept_by_refined_networks():
-    from neuralvdb.codec.search import psnr
+    from neuralvdb.values.select.search import psnr
 
     grid = odd(48)
     coded = encode_values(grid, Settings(threads=1, effort=5, bounds=(Bound(40.0, relative=False, decibels=True),)))

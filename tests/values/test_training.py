@@ -6,34 +6,34 @@ import numpy as np
 import pytest
 import torch
 
-from neuralvdb.fit import prior
+from neuralvdb.fit import pretrain
 from neuralvdb.fit.augment import mirrors
 from neuralvdb.fit.examples import Examples, SampleTask
-from neuralvdb.fit.train import Job, to_floats, to_integers, together, train
+from neuralvdb.fit.optimise import Job, to_floats, to_integers, together, train
 from neuralvdb.values.lattice import priors
-from neuralvdb.volume import from_dense, write_vdb
+from neuralvdb.vdb import from_dense, write_vdb
 
 SETTINGS = {"companded": 0.3, "pruned": 0.3, "steps": 24, "rounds": 2, "seed": 0}
 
 
 @pytest.fixture(scope="module")
-def fields(tmp_path_factory) -> list[prior.Field]:
+def fields(tmp_path_factory) -> list[pretrain.Field]:
     """A ball of fog with waves in it."""
     path = tmp_path_factory.mktemp("fog") / "fog.vdb"
     x, y, z = np.indices((18, 18, 18)) - 8.5
     fog = np.maximum(0, 1 - np.sqrt(x * x + y * y + z * z) / 9) * (2 + np.sin(x + y) * np.cos(z / 2))
     write_vdb(path, [from_dense(fog.astype(np.float32), name="density", active=fog > 0)])
-    return prior.fields_of([path], "fog")
+    return pretrain.fields_of([path], "fog")
 
 
 @pytest.mark.parametrize("lattice", ["sample", "mean"])
 def test_it_learns_and_goes_on(fields, lattice, tmp_path):
     seen, again = {}, {}
-    first = prior.train_prior(fields, lattice, **SETTINGS, folder=tmp_path, progress=seen.__setitem__)
+    first = pretrain.train_prior(fields, lattice, **SETTINGS, folder=tmp_path, progress=seen.__setitem__)
     assert len(seen) == 36
     assert np.mean([bits[:4].mean() for bits in seen.values()]) > np.mean([bits[-4:].mean() for bits in seen.values()])
     sorted(tmp_path.iterdir())[-1].unlink()
-    second = prior.train_prior(fields, lattice, **SETTINGS, folder=tmp_path, progress=again.__setitem__)
+    second = pretrain.train_prior(fields, lattice, **SETTINGS, folder=tmp_path, progress=again.__setitem__)
     assert second.identity == first.identity
     assert all(np.array_equal(seen[name], again[name]) for name in seen)
 
@@ -78,7 +78,7 @@ def test_floats_become_the_same_integers_again(family):
 @pytest.mark.parametrize("lattice", ["sample", "mean"])
 def test_networks_without_hidden_layers_stay_so_and_learn(fields, lattice):
     seen, tables = {}, priors.load("fog").tables
-    found = prior.train_prior(fields, lattice, **SETTINGS, linear=tables, progress=seen.__setitem__)
+    found = pretrain.train_prior(fields, lattice, **SETTINGS, linear=tables, progress=seen.__setitem__)
     hidden = ("w1", "b1", "w2", "b2", "w3")
     assert not any(getattr(net, part).any() for net in found.networks.values() for part in hidden)
     assert all(net.linear.any() for net in found.networks.values())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from neuralvdb.api import compress, decompress
-from neuralvdb.volume import VdbReader, write_vdb
+from neuralvdb.vdb import VdbReader, write_vdb
 
 REAL_SMOKE = "openvdb-models/smoke.vdb"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuralvdb.volume import VdbReader, from_dense, write_vdb
+from neuralvdb.vdb import VdbReader, from_dense, write_vdb
 
 SHAPE, ORIGIN, GROUND = (20, 9, 30), (-5, 4090, -131), 0.25
 MARGIN = 3  # voxels around the array that are looked at as well

@@ -11,7 +11,8 @@ import pytest
 
 from neuralvdb.api import compress, decompress
 from neuralvdb.settings import Settings
-from neuralvdb.volume import Storage, VdbReader, VolumeGrid, from_dense, write_vdb
+from neuralvdb.vdb import VdbReader, from_dense, write_vdb
+from neuralvdb.volume import Storage, VolumeGrid
 
 BOTH = ["instance", "frustum", "affine", "mask_of_bools", "names", "metadata", "empty", "hollow", "stream"]
 CASES = [("pyopenvdb", kind) for kind in BOTH] + [("openvdb12", kind) for kind in [*BOTH, "types"]]

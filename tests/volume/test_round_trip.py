@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from neuralvdb.api import compress, decompress
-from neuralvdb.volume import from_dense, write_vdb
+from neuralvdb.vdb import from_dense, write_vdb
 
 # The only reason for which a reader may stand aside: pyopenvdb 10 is built without these grid types.
 STANDS_ASIDE = {"pyopenvdb": "is not a supported OpenVDB grid type", "openvdb12": None}

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from neuralvdb.api import compress, decompress
 from neuralvdb.settings import Settings
-from neuralvdb.volume import Level, Root, Tree, VdbReader, VolumeGrid, from_dense, leaf_origins, write_vdb
+from neuralvdb.vdb import VdbReader, from_dense, write_vdb
+from neuralvdb.volume import Root, Tree, TreeLevel, VolumeGrid, leaf_origins
 from neuralvdb.volume.lookup import bricks_at
 
 TYPES = [("f4", ()), ("f8", ()), ("f4", (3,)), ("f8", (3,))]
@@ -74,9 +75,9 @@ def level(rng, nodes: int, slots: int, children: int, values: np.ndarray, ground
     return child, active & ~child, out
 
 
-def packed(child: np.ndarray | None, active: np.ndarray, values: np.ndarray) -> Level:
+def packed(child: np.ndarray | None, active: np.ndarray, values: np.ndarray) -> TreeLevel:
     pack = lambda mask: np.packbits(mask, axis=1, bitorder="little")  # noqa: E731
-    return Level(None if child is None else pack(child), pack(active), values)
+    return TreeLevel(None if child is None else pack(child), pack(active), values)
 
 
 def build(p: dict) -> VolumeGrid:

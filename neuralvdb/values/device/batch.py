@@ -11,7 +11,7 @@ import torch
 from neuralvdb.kernels.neighbours import neighbours
 from neuralvdb.kernels.predict import Around
 from neuralvdb.values.device.boxes import Boxes
-from neuralvdb.values.lattice.domain import Domain, Lattice
+from neuralvdb.values.lattice.chunks import Chunk, Quantiser
 from neuralvdb.values.lattice.levels import EDGE, LIMIT
 from neuralvdb.values.lossless import by_component
 from neuralvdb.values.promise import Promise
@@ -25,7 +25,7 @@ class Batch:
     """boxes: those of level 0, rows are the leaves of all domains and then the constants; active, coded: (R, 512)
     uint8; leaves: (B, 512, C), the tree's values; constants: (K, C); implementation: of kernels."""
 
-    parts: Sequence[Domain]
+    parts: Sequence[Chunk]
     boxes: Boxes
     active: torch.Tensor
     coded: torch.Tensor
@@ -43,8 +43,8 @@ class Batch:
         places = boxes.table, boxes.shapes, boxes.cells
         return Around(*neighbours(*places, implementation=self.implementation))
 
-    def known(self, component: int, lattice: Lattice) -> torch.Tensor:
-        """Lattice values (R, 512) int32 of a component before decoding."""
+    def known(self, component: int, lattice: Quantiser) -> torch.Tensor:
+        """Quantiser values (R, 512) int32 of a component before decoding."""
         found = torch.empty(self.active.shape, dtype=torch.int32, device=self.device)
         found[: self.boxes.bricks] = nearest(self.leaves[..., component], lattice)
         constants = lattice.nearest(self.constants[:, component, None])
@@ -52,7 +52,7 @@ class Batch:
         return found.masked_fill_(self.coded != 0, 0)
 
 
-def load(tree: Tree, parts: Sequence[Domain], device: torch.device, implementation: str) -> Batch:
+def load(tree: Tree, parts: Sequence[Chunk], device: torch.device, implementation: str) -> Batch:
     """A batch of domains of a tree; its active leaf values are 0 where they are to be decoded."""
     leaves = np.concatenate([part.leaves for part in parts])
     counts, constants = ([len(getattr(part, name)) for part in parts] for name in ("leaves", "constants"))
@@ -82,12 +82,12 @@ def unpacked(masks: torch.Tensor) -> torch.Tensor:
     return (masks[..., None] >> shifts & 1).reshape(len(masks), SLOTS)
 
 
-def nearest(values: torch.Tensor, lattice: Lattice) -> torch.Tensor:
+def nearest(values: torch.Tensor, lattice: Quantiser) -> torch.Tensor:
     """int32 lattice values as lattice.nearest() has them."""
     return finite(exact(values, lattice).round_()).to(torch.int32)
 
 
-def exact(values: torch.Tensor, lattice: Lattice) -> torch.Tensor:
+def exact(values: torch.Tensor, lattice: Quantiser) -> torch.Tensor:
     """float64 lattice values as lattice.exact() has them."""
     x = values.double()
     return compand(x / like(lattice.unit, x), lattice.knee)
@@ -113,7 +113,7 @@ def like(number: float, tensor: torch.Tensor) -> torch.Tensor:
     return torch.tensor(number, dtype=tensor.dtype, device=tensor.device)
 
 
-def expanded(lattice: Lattice, found: torch.Tensor) -> torch.Tensor:
+def expanded(lattice: Quantiser, found: torch.Tensor) -> torch.Tensor:
     """float64 values of lattice values as lattice.values() has them."""
     if not lattice.knee:
         return found.double() * lattice.unit

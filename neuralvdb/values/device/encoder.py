@@ -1,4 +1,4 @@
-"""Leaf values of a grid encoded on devices, some domains at a time: the bytes that values/lossy.py makes on the CPU."""
+"""Leaf values of a grid encoded on devices, some domains at a time: the bytes that values/encoder.py makes on a CPU."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import torch
 
 from neuralvdb.archive import FieldWriter
 from neuralvdb.archive.rans import Tables
-from neuralvdb.kernels import fold
-from neuralvdb.values import exceptions, tiles
+from neuralvdb.kernels import zigzag
+from neuralvdb.values import chunk_sections, outliers
 from neuralvdb.values.device import mean, sample
 from neuralvdb.values.device.batch import SLOTS, Batch, kept, load, values_of
-from neuralvdb.values.device.deal import deal
 from neuralvdb.values.device.networks import Networks
-from neuralvdb.values.device.record import Record
+from neuralvdb.values.device.scheduler import deal
+from neuralvdb.values.device.symbol_buffer import SymbolBuffer
 from neuralvdb.values.device.writer import write
-from neuralvdb.values.lattice import domain
-from neuralvdb.values.lattice.domain import Domain
-from neuralvdb.values.lattice.levels import OCTAVES
+from neuralvdb.values.lattice import chunks
+from neuralvdb.values.lattice.chunks import Chunk
+from neuralvdb.values.lattice.levels import LAYERS
 from neuralvdb.values.lattice.network import CLASSES, Network
 from neuralvdb.values.lattice.priors import Key
 from neuralvdb.values.lossless import by_component
@@ -34,7 +34,7 @@ class _Coded:
 
     numbers: list[int]
     leaves: int
-    records: list[Record] = field(default_factory=list)
+    records: list[SymbolBuffer] = field(default_factory=list)
     exceptions: list[bytes] = field(default_factory=list)
 
 
@@ -62,10 +62,10 @@ class DeviceEncoder:
         """Values (N, 512, C) of all leaves as they decode, and how often each symbol of each class occurs, (64, 64)
         int64. Raises OutOfMemory."""
         values = np.empty_like(by_component(self._tree.leaf))
-        parts = list(enumerate(domain.domains(self._tree)))
+        parts = list(enumerate(chunks.chunks_of(self._tree)))
         work = lambda some, device: self._batch(some, device, values)  # noqa: E731
         self._coded = list(deal(parts, lambda item: len(item[1].leaves) * self._components, self._devices, work))
-        counts = np.zeros((CLASSES, fold.ESCAPE + 1), np.int64)
+        counts = np.zeros((CLASSES, zigzag.ESCAPE + 1), np.int64)
         return values, sum((record.counts for coded in self._coded for record in coded.records), counts)
 
     def sections(self, tables: Tables) -> dict[int, bytes]:
@@ -78,7 +78,7 @@ class DeviceEncoder:
         self._coded = []
         return dict(sorted(found.items()))
 
-    def _batch(self, some: list[tuple[int, Domain]], device: str, values: np.ndarray) -> _Coded:
+    def _batch(self, some: list[tuple[int, Chunk]], device: str, values: np.ndarray) -> _Coded:
         """Some domains coded; their leaves are put into `values`."""
         parts = [part for _, part in some]
         batch = load(self._tree, parts, torch.device(device), self._implementation)
@@ -86,7 +86,7 @@ class DeviceEncoder:
         leaves = np.concatenate([part.leaves for part in parts])
         coded, outs = _Coded([n for n, _ in some], len(leaves) * self._components), [FieldWriter() for _ in some]
         for component in range(self._components):
-            record = Record(len(some))
+            record = SymbolBuffer(len(some))
             place = batch, tower, component, self._promise.lattice, self._networks[device]
             if self._promise.step:
                 found = mean.encode(*place, self._dead[device], record)
@@ -98,7 +98,7 @@ class DeviceEncoder:
             values[leaves, :, component] = decoded.cpu().numpy()
             for part, place, out in zip(parts, missed, outs, strict=True):
                 at = part.leaves[place // SLOTS], place % SLOTS, component
-                values[at] = exceptions.put(out, self._promise, place, by_component(self._tree.leaf)[at], values[at])
+                values[at] = outliers.put(out, self._promise, place, by_component(self._tree.leaf)[at], values[at])
         coded.exceptions = [out.getvalue() for out in outs]
         return coded
 
@@ -117,5 +117,5 @@ class DeviceEncoder:
         found = {}
         for number, sections, rest in zip(coded.numbers, domains, coded.exceptions, strict=True):
             for octaves, payloads in sections:
-                found[OCTAVES * number + octaves[0]] = tiles.section(octaves, payloads, rest)
+                found[LAYERS * number + octaves[0]] = chunk_sections.section(octaves, payloads, rest)
         return found

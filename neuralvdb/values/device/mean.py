@@ -16,14 +16,14 @@ from neuralvdb.kernels.split import split
 from neuralvdb.values.device.batch import SLOTS, Batch, compand, exact, finite, like
 from neuralvdb.values.device.boxes import Boxes, halved
 from neuralvdb.values.device.networks import Networks
-from neuralvdb.values.device.record import Record
 from neuralvdb.values.device.sample import listing, root
 from neuralvdb.values.device.streams import Streams
-from neuralvdb.values.lattice.domain import Lattice
+from neuralvdb.values.device.symbol_buffer import SymbolBuffer
+from neuralvdb.values.lattice.chunks import Quantiser
 from neuralvdb.values.lattice.levels import EDGE
 from neuralvdb.values.lattice.mean import ROOT_CLASS, STEPS, octave
-from neuralvdb.values.lattice.means import AXES, FLOORS, SHARES
-from neuralvdb.values.lattice.predict import FINEST
+from neuralvdb.values.lattice.mean_pyramid import AXES, FLOORS, SHARES
+from neuralvdb.values.lattice.predictor import FINEST
 
 Code = Callable[..., None]  # (floor, targets, starts, predictions, classes, gaps, known)
 
@@ -74,10 +74,10 @@ def encode(
     batch: Batch,
     floors: list[Floor],
     component: int,
-    lattice: Lattice,
+    lattice: Quantiser,
     networks: Networks,
     dead: torch.Tensor,
-    record: Record,
+    record: SymbolBuffer,
 ) -> torch.Tensor:
     """Appends a component to a record and gives its means (R, 512) int32 of floor 0 as they decode.
 
@@ -103,7 +103,13 @@ def encode(
 
 
 def decode(
-    batch: Batch, floors: list[Floor], component: int, lattice: Lattice, networks: Networks, streams: Streams, lod: int
+    batch: Batch,
+    floors: list[Floor],
+    component: int,
+    lattice: Quantiser,
+    networks: Networks,
+    streams: Streams,
+    lod: int,
 ) -> torch.Tensor:
     """Means (R, 512) int32 of floor 3 lod. What is damaged shows in streams.finish()."""
     targets, starts = floors[-1].top
@@ -123,7 +129,7 @@ def _descend(
     batch: Batch,
     floors: list[Floor],
     component: int,
-    lattice: Lattice,
+    lattice: Quantiser,
     whole: torch.Tensor,
     networks: Networks,
     code: Code,
@@ -165,10 +171,10 @@ class _TrueMeans:
     """The twin of lattice.means.TrueMeans: sums (R, 512) float32 of every floor; one is forgotten when a lower one is
     asked for."""
 
-    def __init__(self, batch: Batch, floors: list[Floor], component: int, lattice: Lattice) -> None:
+    def __init__(self, batch: Batch, floors: list[Floor], component: int, lattice: Quantiser) -> None:
         self._floors, self._knee = floors, lattice.knee
         bricks = batch.boxes.bricks
-        true = finite(exact(batch.leaves[..., component], Lattice(lattice.unit))).float()
+        true = finite(exact(batch.leaves[..., component], Quantiser(lattice.unit))).float()
         sums = true.new_zeros(batch.active.shape)
         sums[:bricks] = true.masked_fill_(batch.coded[:bricks] == 0, 0.0)
         self._sums = [sums]
@@ -188,9 +194,9 @@ class _TrueMeans:
         return first - second
 
 
-def _blank(batch: Batch, floors: list[Floor], component: int, lattice: Lattice) -> list[torch.Tensor]:
+def _blank(batch: Batch, floors: list[Floor], component: int, lattice: Quantiser) -> list[torch.Tensor]:
     """Means (R, 512) int32 of every floor before decoding; those of coded cells are 0."""
-    values = batch.known(component, Lattice(lattice.unit))
+    values = batch.known(component, Quantiser(lattice.unit))
     found = [values.masked_fill_((batch.coded != 0) | (batch.active == 0), 0)]
     for j, floor in enumerate(floors[1:]):
         first, second = halves(found[-1], floor.rows, AXES[j % 3])

@@ -16,11 +16,11 @@ from neuralvdb.kernels.reconstruct import TOP, reconstruct
 from neuralvdb.values.device.batch import SLOTS, Batch, exact, finite, like
 from neuralvdb.values.device.boxes import Boxes, flat, halved
 from neuralvdb.values.device.networks import Networks
-from neuralvdb.values.device.record import Record
 from neuralvdb.values.device.streams import Streams
-from neuralvdb.values.lattice.domain import Lattice
+from neuralvdb.values.device.symbol_buffer import SymbolBuffer
+from neuralvdb.values.lattice.chunks import Quantiser
 from neuralvdb.values.lattice.levels import EDGE, LEVELS
-from neuralvdb.values.lattice.predict import FINEST
+from neuralvdb.values.lattice.predictor import FINEST
 from neuralvdb.values.lattice.sample import ROOT_CLASS, octave
 from neuralvdb.values.lattice.steps import STEPS
 
@@ -64,7 +64,7 @@ def levels_of(batch: Batch) -> list[Level]:
 
 
 def encode(
-    batch: Batch, levels: list[Level], component: int, lattice: Lattice, networks: Networks, record: Record
+    batch: Batch, levels: list[Level], component: int, lattice: Quantiser, networks: Networks, record: SymbolBuffer
 ) -> torch.Tensor:
     """Appends a component to a record and gives its lattice values (R, 512) int32 as they decode."""
     true = batch.leaves.new_zeros(batch.active.shape, dtype=torch.float64)
@@ -87,9 +87,15 @@ def encode(
 
 
 def decode(
-    batch: Batch, levels: list[Level], component: int, lattice: Lattice, networks: Networks, streams: Streams, lod: int
+    batch: Batch,
+    levels: list[Level],
+    component: int,
+    lattice: Quantiser,
+    networks: Networks,
+    streams: Streams,
+    lod: int,
 ) -> torch.Tensor:
-    """Lattice values (R, 512) int32 of level `lod`. What is damaged shows in streams.finish()."""
+    """Quantiser values (R, 512) int32 of level `lod`. What is damaged shows in streams.finish()."""
     values = [batch.known(component, lattice)]
     for level in levels[1:]:
         values.append(joined(values[-1], level.rows))
@@ -111,7 +117,7 @@ def _descend(
     batch: Batch,
     levels: list[Level],
     values: list[torch.Tensor],
-    lattice: Lattice,
+    lattice: Quantiser,
     networks: Networks,
     code: Code,
     lod: int,

@@ -14,21 +14,21 @@ import torch
 
 from neuralvdb.archive import rans
 from neuralvdb.archive.rans import Tables
-from neuralvdb.kernels import fold
+from neuralvdb.kernels import zigzag
 from neuralvdb.kernels.pack import pack
 from neuralvdb.kernels.rans import Plan, encode
-from neuralvdb.values import tiles
-from neuralvdb.values.device.record import Record
-from neuralvdb.values.lattice.levels import OCTAVES
+from neuralvdb.values import chunk_sections
+from neuralvdb.values.device.symbol_buffer import SymbolBuffer
+from neuralvdb.values.lattice.levels import LAYERS
 
 Sections = list[tuple[range, list[bytes]]]  # octaves of each section, and the payload of each component
 _WORD = 32  # bits
 
 
-def write(records: Sequence[Record], tables: Tables, device: torch.device, implementation: str) -> list[Sections]:
+def write(records: Sequence[SymbolBuffer], tables: Tables, device: torch.device, implementation: str) -> list[Sections]:
     """The sections of each domain; records: of each component."""
     made = [_Component(record, tables, device) for record in records]
-    cuts = [tiles.cut(sizes.tolist()) for sizes in sum(component.sizes() for component in made)]
+    cuts = [chunk_sections.cut(sizes.tolist()) for sizes in sum(component.sizes() for component in made)]
     found = [iter(component.payloads(cuts, implementation)) for component in made]
     return [[(octaves, [next(payloads) for payloads in found]) for octaves in domain] for domain in cuts]
 
@@ -46,12 +46,12 @@ class _Stream:
 class _Component:
     """A record on a device, its residuals folded to symbols and raw values."""
 
-    def __init__(self, record: Record, tables: Tables, device: torch.device) -> None:
+    def __init__(self, record: SymbolBuffer, tables: Tables, device: torch.device) -> None:
         self._record, self._device = record, device
         residuals, self._classes = record.residuals.to(device), record.classes.to(device)
         starts = self._to(record.starts)
-        self._symbols = fold.symbols(residuals, self._classes, self._to(tables.freq > 0))
-        self._raw = fold.raw(residuals, self._classes, self._symbols, starts)
+        self._symbols = zigzag.symbols(residuals, self._classes, self._to(tables.freq > 0))
+        self._raw = zigzag.raw(residuals, self._classes, self._symbols, starts)
         self._codes = self._to(tables.codes.view(np.int32))
         lengths = self._to(rans.code_lengths(tables.freq))[self._classes.long(), self._symbols.long()]
         before = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
@@ -59,8 +59,8 @@ class _Component:
         self._bits = self._raw.sizes.cpu().numpy()
 
     def sizes(self) -> np.ndarray:
-        """(D, OCTAVES) int64: bytes of each octave of each domain, states and sizes aside."""
-        passes = [np.nonzero(self._record.octaves == o)[0] for o in range(OCTAVES)]
+        """(D, LAYERS) int64: bytes of each octave of each domain, states and sizes aside."""
+        passes = [np.nonzero(self._record.octaves == o)[0] for o in range(LAYERS)]
         lengths, bits = (array.reshape(-1, self._record.domains) for array in (self._lengths, self._bits))
         return np.stack([(lengths[some].sum(0) >> 20) + bits[some].sum(0) >> 3 for some in passes], 1)
 

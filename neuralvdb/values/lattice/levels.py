@@ -1,6 +1,6 @@
 """A component of a grid as nested lattices of points, from voxels up to every 16th voxel.
 
-Level k holds the voxels whose coordinates are multiples of 2**k, in bricks of 8x8x8 points (level 0: the
+LatticeLevel k holds the voxels whose coordinates are multiples of 2**k, in bricks of 8x8x8 points (level 0: the
 leaves). Letters in shapes: R rows, B bricks, n points. Values are integers in lattice units.
 
 A level covers a box of bricks. Each cell of the box names a row: a brick that holds points to be coded, or
@@ -18,7 +18,7 @@ import numpy as np
 from neuralvdb.volume.lookup import distinct
 
 LEVELS = 5  # strides 1, 2, 4, 8, 16
-OCTAVES = 4  # of both lattices: what points or cells 8, 4, 2 and 1 voxels apart need, each on top of those before
+LAYERS = 4  # of both lattices: what points or cells 8, 4, 2 and 1 voxels apart need, each on top of those before
 EDGE = 8
 LIMIT = 1 << 27  # lattice values are clamped to plus or minus this
 ROWS = 256  # bricks, and
@@ -26,7 +26,7 @@ POINTS = 1 << 16  # points that are worked on at a time, so that what that takes
 
 
 @dataclass
-class Level:
+class LatticeLevel:
     """One level. low: (3,) int64, first brick of the box; table: (X, Y, Z) int32, row of each cell; values: (R, 512)
     int32; active: (R, 512) uint8, whether a point is active; coded: (B, 512), not 0 where it is active in a
     leaf, which in rows from `bricks` B on none is."""
@@ -57,7 +57,7 @@ def pieces(count: int, most: int) -> Iterator[slice]:
     return (slice(start, min(start + most, count)) for start in range(0, count, most))
 
 
-def build(base: Level) -> list[Level]:
+def build(base: LatticeLevel) -> list[LatticeLevel]:
     """All levels over level 0, whose low and box must be multiples of 16 bricks."""
     levels = [base]
     while len(levels) < LEVELS:
@@ -65,7 +65,7 @@ def build(base: Level) -> list[Level]:
     return levels
 
 
-def _halved(fine: Level) -> Level:
+def _halved(fine: LatticeLevel) -> LatticeLevel:
     """The level of every second point along each axis."""
     shape = tuple(n // 2 for n in fine.table.shape)
     eight = fine.table.reshape(shape[0], 2, shape[1], 2, shape[2], 2).transpose(0, 2, 4, 1, 3, 5).reshape(-1, 8)
@@ -79,7 +79,7 @@ def _halved(fine: Level) -> Level:
     rows = np.concatenate([eight[needed], eight[~needed][others]])
     values, active = (_every_second(points, rows) for points in (fine.values, fine.active))
     coded = _every_second(fine.coded, rows[: needed.sum()])
-    return Level(fine.low // 2, table.reshape(shape), values, active, coded)
+    return LatticeLevel(fine.low // 2, table.reshape(shape), values, active, coded)
 
 
 def _every_second(points: np.ndarray, eight: np.ndarray) -> np.ndarray:
@@ -92,7 +92,7 @@ def _every_second(points: np.ndarray, eight: np.ndarray) -> np.ndarray:
     return found.reshape(-1, EDGE**3)
 
 
-def refine(coarse: Level, fine: Level) -> None:
+def upsample_into(coarse: LatticeLevel, fine: LatticeLevel) -> None:
     """Copies the points of `coarse` to the even points of `fine`."""
     cells = fine.cells
     parent = coarse.table[tuple((cells // 2).T)]
@@ -103,7 +103,9 @@ def refine(coarse: Level, fine: Level) -> None:
         even[rows] = octants[parent[rows], x, :, y, :, z]
 
 
-def voxels(coarse: Level, k: int, fine: Level, row: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def voxels(
+    coarse: LatticeLevel, k: int, fine: LatticeLevel, row: np.ndarray, place: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Rows and places (n,) on level 0, `fine`, of points (n,) of level k, `coarse`."""
     inside = np.stack(np.unravel_index(place, (EDGE,) * 3), 1)
     point = (coarse.cells[row] * EDGE + inside) << k

@@ -14,25 +14,26 @@ from dataclasses import replace
 import numpy as np
 
 from neuralvdb.archive.rans import Decoder
+from neuralvdb.platform import return_memory
 from neuralvdb.values.lattice import residual
+from neuralvdb.values.lattice.chunks import Chunk, Leaves, Quantiser
 from neuralvdb.values.lattice.compand import compand, expand_whole
-from neuralvdb.values.lattice.domain import Domain, Lattice, Leaves
 from neuralvdb.values.lattice.levels import POINTS, pieces
-from neuralvdb.values.lattice.mean_context import in_phase, targets
-from neuralvdb.values.lattice.means import (
+from neuralvdb.values.lattice.mean_inputs import in_phase, targets
+from neuralvdb.values.lattice.mean_pyramid import (
     AXES,
     FLOORS,
     TOP,
     Cells,
-    Floor,
+    MeanLevel,
     TrueMeans,
     blank_means,
+    pyramid,
     shares,
     split,
-    tower,
 )
-from neuralvdb.values.lattice.residual import Record
-from neuralvdb.volume import Tree, return_memory
+from neuralvdb.values.lattice.residual import SymbolBuffer
+from neuralvdb.volume import Tree
 
 STEPS = (1024, 676, 446, 294, 194, 128, 84, 56, 37, 24, 16, 11)  # of the differences between halves on floors 0 to 11
 ROOT_CLASS = 44
@@ -43,25 +44,25 @@ Predict = Callable[..., tuple[np.ndarray, np.ndarray]]
 Differences = Callable[..., np.ndarray]
 
 
-def floors_of(tree: Tree, part: Domain, component: int, lattice: Lattice) -> tuple[TrueMeans, list[Floor]]:
+def floors_of(tree: Tree, part: Chunk, component: int, lattice: Quantiser) -> tuple[TrueMeans, list[MeanLevel]]:
     """The true means of every floor, and the floors as a decoder begins with them."""
     leaves = Leaves.of(tree, part, component)
-    floors = tower(leaves, part, lattice)
+    floors = pyramid(leaves, part, lattice)
     return TrueMeans(leaves, floors, lattice), floors
 
 
-def blank(tree: Tree, part: Domain, component: int, lattice: Lattice) -> list[Floor]:
+def blank(tree: Tree, part: Chunk, component: int, lattice: Quantiser) -> list[MeanLevel]:
     """The floors as a decoder begins with them."""
-    return tower(Leaves.of(tree, part, component), part, lattice)
+    return pyramid(Leaves.of(tree, part, component), part, lattice)
 
 
 def encode(
     true: TrueMeans,
-    floors: list[Floor],
-    lattice: Lattice,
+    floors: list[MeanLevel],
+    lattice: Quantiser,
     predict: Predict,
     dead: np.ndarray,
-    out: Sequence[Record],
+    out: Sequence[SymbolBuffer],
     implementation: str = "native",
 ) -> Iterator[Cells]:
     """Appends one component to the records of its octaves and gives floor after floor as it decodes, down to floor 0.
@@ -90,8 +91,8 @@ def encode(
 
 
 def decode(
-    floors: list[Floor],
-    lattice: Lattice,
+    floors: list[MeanLevel],
+    lattice: Quantiser,
     predict: Predict,
     source: Callable[[int], Decoder],
     lod: int = 0,
@@ -132,9 +133,9 @@ def _difference(predictions: np.ndarray, q: np.ndarray, j: int) -> np.ndarray:
 
 
 def _descend(
-    floors: list[Floor],
+    floors: list[MeanLevel],
     above: Cells,
-    lattice: Lattice,
+    lattice: Quantiser,
     predict: Predict,
     differences: Differences,
     implementation: str,
@@ -154,8 +155,8 @@ def _descend(
 
 def _gaps(
     above: Cells,
-    fine: Floor,
-    lattice: Lattice,
+    fine: MeanLevel,
+    lattice: Quantiser,
     predict: Predict,
     differences: Differences,
     j: int,
@@ -176,11 +177,11 @@ def _gaps(
     return gaps.values
 
 
-def _root(floor: Floor) -> tuple[np.ndarray, np.ndarray]:
+def _root(floor: MeanLevel) -> tuple[np.ndarray, np.ndarray]:
     return np.nonzero(floor.counts[: floor.bricks])
 
 
-def _top(floor: Floor, at: tuple[np.ndarray, np.ndarray], whole: np.ndarray, lattice: Lattice) -> Cells:
+def _top(floor: MeanLevel, at: tuple[np.ndarray, np.ndarray], whole: np.ndarray, lattice: Quantiser) -> Cells:
     companded = np.clip(whole * STEPS[-1], 0 if lattice.positive else -TOP, TOP)
     means = blank_means(floor)
     means[at] = np.clip(expand_whole(companded, lattice.knee), -TOP, TOP)

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from neuralvdb.topology.network import Network, forward
-from neuralvdb.values.lattice.context import Context
+from neuralvdb.nets.network import Network, forward
+from neuralvdb.values.lattice.sample_inputs import Context
 
 HIDDEN = (48, 32)
 OUTPUTS = 2

@@ -12,7 +12,7 @@ import xxhash
 from neuralvdb.archive.rans import Tables
 from neuralvdb.values.lattice import network
 from neuralvdb.values.lattice.network import Network
-from neuralvdb.values.lattice.predict import FINEST
+from neuralvdb.values.lattice.predictor import FINEST
 
 FAMILIES = ("fog", "velocity", "levelset", "fog-mean")  # -mean: for the mean lattice
 SAMPLE_FAMILIES = tuple(family for family in FAMILIES if not family.endswith("-mean"))
@@ -32,7 +32,7 @@ class Prior:
 
 
 @dataclass(frozen=True)
-class Library:
+class ModelSet:
     """Priors that go together. families: by name, one archive may not need all; digests: of every one of FAMILIES, 8
     bytes each; freq: the frequencies of all families, in order, (families x classes, 64) uint16: rows that a file may
     choose from."""
@@ -51,21 +51,21 @@ class Library:
         """Whether no network has hidden layers."""
         return all(network.is_linear(net) for prior in self.families.values() for net in prior.networks.values())
 
-    def only(self, families: set[str]) -> Library:
+    def only(self, families: set[str]) -> ModelSet:
         """The same, without the networks of other families."""
-        return Library({name: self.families[name] for name in FAMILIES if name in families}, self.digests, self.freq)
+        return ModelSet({name: self.families[name] for name in FAMILIES if name in families}, self.digests, self.freq)
 
 
 @functools.cache
-def shipped() -> Library:
+def shipped() -> ModelSet:
     """The priors that come with the package."""
     with np.load(_FILE, allow_pickle=False) as arrays:
         found = {family: {name: arrays[f"{family}.{name}"] for name in names()} for family in FAMILIES}
-    return library({family: unpack(parts) for family, parts in found.items()})
+    return model_set({family: unpack(parts) for family, parts in found.items()})
 
 
 @functools.cache
-def fast() -> Library:
+def fast() -> ModelSet:
     """Those of them whose networks have no hidden layers; the tables are those of shipped()."""
     found = {}
     with np.load(_FILE, allow_pickle=False) as arrays:
@@ -77,18 +77,18 @@ def fast() -> Library:
                 for i, key in enumerate(keys_of(phase))
             }
             found[family] = make(networks, load(family).tables)
-    return library(found)
+    return model_set(found)
 
 
-def known(identity: bytes) -> Library | None:
+def known(identity: bytes) -> ModelSet | None:
     """The library of that identity if it comes with the package."""
     return next((found for found in (one() for one in (shipped, fast)) if found.identity == identity), None)
 
 
-def library(families: dict[str, Prior]) -> Library:
+def model_set(families: dict[str, Prior]) -> ModelSet:
     """The library of a prior for each of FAMILIES."""
     freq = np.concatenate([families[family].tables.freq for family in FAMILIES])
-    return Library(families, tuple(families[family].identity for family in FAMILIES), freq)
+    return ModelSet(families, tuple(families[family].identity for family in FAMILIES), freq)
 
 
 def load(family: str) -> Prior:

@@ -24,7 +24,7 @@ def raw_bits(classes: np.ndarray) -> np.ndarray:
     return np.maximum((classes.astype(np.int16) - 16) // 4 - 1, 0).astype(np.uint8)
 
 
-class Record:
+class SymbolBuffer:
     """The residuals of a stream, kept until it is known with which tables they are to be written."""
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ def _folded(residuals: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
 
 def take(source: Decoder, classes: np.ndarray) -> np.ndarray:
-    """The residuals (n,) int32 of a batch of a Record. Raises DamagedFile."""
+    """The residuals (n,) int32 of a batch of a SymbolBuffer. Raises DamagedFile."""
     symbols = source.take(classes)
     found = np.empty(len(symbols), np.int32)
     for some in pieces(len(symbols), POINTS):

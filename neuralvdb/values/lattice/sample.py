@@ -13,11 +13,22 @@ import numpy as np
 
 from neuralvdb.archive.rans import Decoder
 from neuralvdb.values.lattice import residual
-from neuralvdb.values.lattice.context import targets
-from neuralvdb.values.lattice.domain import Domain, Lattice, Leaves
-from neuralvdb.values.lattice.levels import EDGE, LEVELS, LIMIT, POINTS, ROWS, Level, build, pieces, refine, voxels
-from neuralvdb.values.lattice.predict import Predictor
-from neuralvdb.values.lattice.residual import Record
+from neuralvdb.values.lattice.chunks import Chunk, Leaves, Quantiser
+from neuralvdb.values.lattice.levels import (
+    EDGE,
+    LEVELS,
+    LIMIT,
+    POINTS,
+    ROWS,
+    LatticeLevel,
+    build,
+    pieces,
+    upsample_into,
+    voxels,
+)
+from neuralvdb.values.lattice.predictor import Predictor
+from neuralvdb.values.lattice.residual import SymbolBuffer
+from neuralvdb.values.lattice.sample_inputs import targets
 from neuralvdb.values.lattice.steps import STEPS
 from neuralvdb.volume.grid import Tree
 
@@ -27,7 +38,7 @@ ROOT_CLASS = 40  # 64 steps: nothing is known about the coarsest points but thei
 Exact = Callable[[int, np.ndarray, np.ndarray], np.ndarray]  # (level, rows, places) -> (n,) float64
 
 
-def levels_of(tree: Tree, part: Domain, component: int, lattice: Lattice) -> tuple[Exact, list[Level]]:
+def levels_of(tree: Tree, part: Chunk, component: int, lattice: Quantiser) -> tuple[Exact, list[LatticeLevel]]:
     """What gives the exact lattice values of points of a level, and the levels as a decoder begins with."""
     leaves, decoded = Leaves.of(tree, part, component), blank(tree, part, component, lattice)
 
@@ -38,7 +49,7 @@ def levels_of(tree: Tree, part: Domain, component: int, lattice: Lattice) -> tup
     return exact, decoded
 
 
-def blank(tree: Tree, part: Domain, component: int, lattice: Lattice) -> list[Level]:
+def blank(tree: Tree, part: Chunk, component: int, lattice: Quantiser) -> list[LatticeLevel]:
     """The levels as a decoder begins with: what is coded is 0."""
     leaves = Leaves.of(tree, part, component)
     count = len(leaves)
@@ -49,10 +60,10 @@ def blank(tree: Tree, part: Domain, component: int, lattice: Lattice) -> list[Le
         values[some] = np.where(on, 0, lattice.nearest(leaves.rows(some)))
     values[count:] = lattice.nearest(leaves.constants)[:, None]
     active[count:] = leaves.constants_active[:, None]
-    return build(Level(part.low, part.table, values, active, active[:count]))
+    return build(LatticeLevel(part.low, part.table, values, active, active[:count]))
 
 
-def encode(exact: Exact, decoded: list[Level], predictor: Predictor, out: Sequence[Record]) -> None:
+def encode(exact: Exact, decoded: list[LatticeLevel], predictor: Predictor, out: Sequence[SymbolBuffer]) -> None:
     """Appends one component to the records of its octaves and leaves its decoded values in decoded[0].
 
     decoded: the levels, as the decoder will begin with them: values known only of points that are not coded.
@@ -74,7 +85,7 @@ def encode(exact: Exact, decoded: list[Level], predictor: Predictor, out: Sequen
         out[octave(k)].end()
 
 
-def decode(decoded: list[Level], predictor: Predictor, source: Callable[[int], Decoder], lod: int = 0) -> None:
+def decode(decoded: list[LatticeLevel], predictor: Predictor, source: Callable[[int], Decoder], lod: int = 0) -> None:
     """Takes one component from the decoders of its octaves into decoded[lod], the opposite of encode().
 
     Raises DamagedFile.
@@ -97,16 +108,16 @@ def octave(k: int) -> int:
     return max(LEVELS - 2 - k, 0)
 
 
-def _order(decoded: list[Level], lod: int = 0) -> Iterator[tuple[int, int, int]]:
+def _order(decoded: list[LatticeLevel], lod: int = 0) -> Iterator[tuple[int, int, int]]:
     """(level, axis, phase) of every phase, coarse to fine; brings known points down to each level first."""
     for k in reversed(range(lod, LEVELS - 1)):
-        refine(decoded[k + 1], decoded[k])
+        upsample_into(decoded[k + 1], decoded[k])
         for axis in range(3):
             for phase in (0, 1):
                 yield k, axis, phase
 
 
-def _root(level: Level) -> tuple[np.ndarray, np.ndarray]:
+def _root(level: LatticeLevel) -> tuple[np.ndarray, np.ndarray]:
     return np.nonzero(level.coded)
 
 

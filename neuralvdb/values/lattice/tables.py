@@ -24,7 +24,7 @@ def own(family: str) -> np.ndarray:
 
 
 def chosen(counts: np.ndarray, family: str, freq: np.ndarray) -> np.ndarray:
-    """(64,) uint8: the best row of freq (priors.Library) for each class; counts: (64, 64) of symbols by class."""
+    """(64,) uint8: the best row of freq (priors.ModelSet) for each class; counts: (64, 64) of symbols by class."""
     symbols = np.arange(ESCAPE + 1)
     bits = code_lengths(freq)
     escaped = bits[:, ESCAPE:] + ((5 + np.frexp(symbols + 1.0)[1].astype(np.int64)) << 20)

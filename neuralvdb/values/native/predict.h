@@ -1,4 +1,4 @@
-// The fast twin of values/lattice/context.py and network.py: predictions and scale classes of the points of a phase.
+// The fast twin of values/lattice/sample_inputs.py and network.py: predictions and scale classes of the points of a phase.
 // Same integers, point for point; see those modules for what is computed and why.
 #pragma once
 
@@ -107,7 +107,7 @@ NVDB_LANES void logs(const IntLanes& x, IntLanes& found) {
     found = (exponent << 4) + ((x << 4) >> exponent) - 16;
 }
 
-// The twin of values/lattice/context.py and mean_context.py: inputs of a block of points, where all numbers are below
+// The twin of values/lattice/sample_inputs.py and mean_inputs.py: inputs of a block of points, where all numbers are below
 // LatticeT::kNarrow; else nothing is done and the answer is false.
 template<typename LatticeT, typename InputsT>
 NVDB_LANES bool lookNarrow(Seen& seen, int count, int32_t step, int32_t log_step, InputsT& inputs) {

@@ -1,4 +1,4 @@
-// Bricks of a level with what is around them, for values/lattice/context.py and mean_context.py.
+// Bricks of a level with what is around them, for values/lattice/sample_inputs.py and mean_inputs.py.
 #pragma once
 
 #include <algorithm>
@@ -27,7 +27,7 @@ struct Reach {
 };
 
 // A brick with its surroundings, coordinates clamped to the level's box, those of points of a pass along `axis`
-// mirrored first (values/lattice/context.py). A point is twice its value plus its active flag: values are below 2^30.
+// mirrored first (values/lattice/sample_inputs.py). A point is twice its value plus its active flag: values are below 2^30.
 class Neighbourhood {
 public:
     explicit Neighbourhood(const std::array<Reach, 3>& reach): reach_(reach) {}

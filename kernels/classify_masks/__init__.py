@@ -1,0 +1,79 @@
+"""A phase of masks: what is around its cells, the network, binary rANS, and the states that come of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from neuralvdb.kernels.classify_masks.points import points_of, ways
+from neuralvdb.kernels.dispatch import checked, chosen
+from neuralvdb.kernels.network import INPUTS, Packed
+from neuralvdb.kernels.rans import TOTAL, Segments
+
+__all__ = ["MaskLevel", "Phase", "decode", "points_of"]
+
+
+@dataclass(frozen=True)
+class MaskLevel:
+    """What is known at a level of n^3 cells per brick, n = 8, 4, 2 or 1: -1 nothing set, 1 everything, else 0.
+
+    states: (R, n^3) int8, those yet to be decoded 0 or what they inherit; above: (R, m^3) int8 of the level above, m =
+    n / 2, or 1 where n is; reference: (R, n^3) int8 of another mask, or None; near: (B, 27) int32, rows at -1, 0, 1
+    along x, y, z around each brick, x slowest.
+    """
+
+    states: torch.Tensor
+    above: torch.Tensor
+    reference: torch.Tensor | None
+    near: torch.Tensor
+
+    def __post_init__(self) -> None:
+        rows, cells = self.states.shape
+        if cells not in (1, 8, 64, 512) or self.above.numel() >= 1 << 31:
+            raise ValueError(f"states: (R, 1, 8, 64 or 512) of fewer than 2^31 parents expected, not {(rows, cells)}")
+        checked("states", self.states, torch.int8, rows, cells)
+        checked("above", self.above, torch.int8, rows, max(1, cells // 8))
+        if self.reference is not None:
+            checked("reference", self.reference, torch.int8, rows, cells)
+        checked("near", self.near, torch.int32, None, 27)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """octant: of the phase's cells, 4 for an odd x, 2 for an odd y, 1 for an odd z; points: (4, 128) int32, what
+    points_of() gives; network: packed with its inputs in that order."""
+
+    octant: int
+    points: torch.Tensor
+    network: Packed
+    _ways: dict[int, torch.Tensor] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        checked("points", self.points, torch.int32, 4, INPUTS)
+
+    def ways(self, n: int) -> torch.Tensor:
+        """What ways() gives for bricks of n^3 cells, found once."""
+        if n not in self._ways:
+            self._ways[n] = ways(self.points, self.octant, n)
+        return self._ways[n]
+
+
+def decode(
+    level: MaskLevel,
+    parents: torch.Tensor,
+    phase: Phase,
+    slots: torch.Tensor,
+    segments: Segments,
+    *,
+    implementation: str = "auto",
+) -> None:
+    """States of the next n cells; the segments, all of one stream, move on.
+
+    parents: (n,) int32, row * m^3 + place of each cell's parent above; of bricks themselves where there is one cell in
+    each. slots: (64, 4096) int32, as neuralvdb.kernels.rans takes them, of symbols below 2. Nothing waits for the
+    device; where words run out 0 is read, and segments.ended() will tell. Raises ValueError on other shapes or types.
+    """
+    checked("parents", parents, torch.int32, None)
+    checked("slots", slots, torch.int32, 64, TOTAL)
+    chosen(__name__, "decode", implementation, parents)(level, parents, phase, slots, segments)

@@ -1,0 +1,116 @@
+"""From what the user asks of errors to what is promised of a grid."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from neuralvdb.codec.frame_table import content_hash
+from neuralvdb.settings import Bound, Preset, Settings
+from neuralvdb.values.promise import Promise
+from neuralvdb.values.select.search import psnr
+from neuralvdb.vdb import describe_metadata, describe_transform
+from neuralvdb.volume import VolumeGrid
+from neuralvdb.volume.grid import unpack
+
+FLAMES = ("temperature", "flame", "fire", "heat", "fuel", "burn", "blackbody", "emission")  # parts of grid names
+OUTLIERS = 1e-4  # share of values at either end that do not count for the range that a preset is a share of
+
+
+def promise_for(grid: VolumeGrid, settings: Settings) -> Promise | None:
+    """The promise for a grid, None where it stays lossless: nothing is asked of it, or it has no range to speak of.
+
+    Of the bounds that name the grid the last one holds, else the preset. An absolute bound is in the grid's values, for
+    level sets in voxels; a relative one is a share of the range of finite active values, of all components together.
+    Raises what settings.preset raises.
+    """
+    wanted = [b for b in settings.bounds if b.grid in ("", grid.name, grid.name.partition("[")[0])]
+    if (not wanted and not settings.quality) or grid.tree is None or not len(grid.tree.leaf):
+        return None
+    metadata = describe_metadata(grid.metadata)
+    level_set = metadata.get("class", ("", ""))[1] == "level set"
+    family = "levelset" if level_set else "velocity" if grid.tree.leaf.values.ndim == 3 else "fog"
+    if not wanted and family == "fog":
+        return mean_promise(grid, *(settings.preset.flame if _is_flame(grid.name) else settings.preset.fog))
+    bound = wanted[-1] if wanted else _preset_bound(settings.preset, level_set)
+    if bound.decibels:
+        return _psnr_promise(grid, family, bound.value)
+    if bound.relative:
+        low, high = active_range(grid)
+        size = bound.value * (high - low)
+    else:
+        size = bound.value * (max(describe_transform(grid.transform)["voxel_size"]) if level_set else 1.0)
+    if not 0 < size < np.inf:
+        return None
+    return Promise(float(size), family, grid.half, bound.ratio)
+
+
+def mean_promise(grid: VolumeGrid, step: float, knee: float) -> Promise | None:
+    """The mean lattice for a scalar grid, step and knee as shares of its range; None where that is nothing."""
+    low, high = active_range(grid, OUTLIERS)
+    span = high - low
+    if not 0 < step * span < np.inf:
+        return None
+    positive = active_range(grid)[0] >= 0
+    return Promise(np.inf, "fog-mean", grid.half, step=step * span, knee=knee * span, positive=positive)
+
+
+def _is_flame(name: str) -> bool:
+    """Whether a scalar grid is one that a renderer makes light of rather than shade."""
+    return any(word in name.lower() for word in FLAMES)
+
+
+def _psnr_promise(grid: VolumeGrid, family: str, decibels: float) -> Promise | None:
+    """A promise of PSNR, with a bound or step to begin the search with: that of evenly spread errors."""
+    low, high = active_range(grid)
+    size = (high - low) * 10 ** (-decibels / 20) * np.sqrt(12)
+    if not 0 < size < np.inf:
+        return None
+    if family == "fog":
+        return Promise(np.inf, "fog-mean", grid.half, step=float(size), psnr=decibels, positive=low >= 0)
+    return Promise(float(size / 2), family, grid.half, psnr=decibels)
+
+
+def _preset_bound(preset: Preset, level_set: bool) -> Bound:
+    return Bound(preset.levelset, relative=False) if level_set else Bound(preset.velocity, relative=True)
+
+
+def active_range(grid: VolumeGrid, outliers: float = 0.0) -> tuple[float, float]:
+    """Smallest and largest finite active leaf value of a grid that travels as arrays; 0, 0 where there is none.
+
+    outliers: share of the values that may lie beyond on either side.
+    """
+    assert grid.tree is not None
+    values = grid.tree.leaf.values[unpack(grid.tree.leaf.active)]
+    finite = values[np.isfinite(values)]
+    skipped = int(outliers * finite.size)
+    if not finite.size:
+        return 0.0, 0.0
+    if not skipped:
+        return float(finite.min()), float(finite.max())
+    ends = np.partition(finite, (skipped, finite.size - 1 - skipped))
+    return float(ends[skipped]), float(ends[finite.size - 1 - skipped])
+
+
+def kept(promise: Promise, original: VolumeGrid, decoded: VolumeGrid) -> bool:
+    """Whether active leaf values are within the bound and keep the PSNR, and all else has the original's bits."""
+    if original.tree is None or decoded.tree is None:
+        return False
+    ours, theirs = decoded.tree.leaf, original.tree.leaf
+    if ours.values.shape != theirs.values.shape or not np.array_equal(ours.active, theirs.active):
+        return False
+    on = unpack(theirs.active)
+    if promise.psnr and psnr(original.tree, decoded.tree) < promise.psnr:
+        return False
+    near = promise.kept(theirs.values[on], ours.values[on])
+    if not (near | _same_bits(ours.values[on], theirs.values[on])).all():
+        return False
+    rest = decoded.tree.leaf.values.copy()
+    rest[on] = theirs.values[on]
+    tree = replace(decoded.tree, leaf=replace(ours, values=rest))
+    return content_hash(replace(decoded, tree=tree)) == content_hash(original)
+
+
+def _same_bits(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return a.view(f"u{a.itemsize}") == b.view(f"u{b.itemsize}")

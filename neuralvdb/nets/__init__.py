@@ -1,0 +1,1 @@
+"""The small integer network that both codecs share."""

@@ -1,0 +1,164 @@
+"""Leaf values under a promise: VALS, codec 1, and TILE sections (layout in archive/SPEC.md; reading in reader.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from neuralvdb.archive import FieldWriter, pack_table
+from neuralvdb.archive.rans import Tables
+from neuralvdb.platform import return_memory
+from neuralvdb.values import chunk_sections, outliers
+from neuralvdb.values.lattice import chunks, levels, mean, priors, sample, tables
+from neuralvdb.values.lattice.network import Network
+from neuralvdb.values.lattice.network_changes import NetworkChanges, networks
+from neuralvdb.values.lattice.predictor import MeanPredictor, Predictor
+from neuralvdb.values.lattice.priors import Key, ModelSet
+from neuralvdb.values.lattice.residual import SymbolBuffer
+from neuralvdb.values.lossless import by_component, put_shell
+from neuralvdb.values.promise import Promise, put_head
+from neuralvdb.volume.grid import LEAF_SLOTS, Tree, TreeLevel
+
+Domain = tuple[list[list[SymbolBuffer]], bytes]  # records by component and octave, and exceptions
+Watch = Callable[..., Callable]  # (promise, domain, predictor, exact values or true means) -> predictor
+
+
+def encode(
+    tree: Tree,
+    promise: Promise,
+    *,
+    library: ModelSet | None = None,
+    refinement: NetworkChanges | None = None,
+    watch: Watch = lambda promise, part, predictor, *_: predictor,
+    threads: int = 1,
+    implementation: str = "native",
+    devices: Sequence[str] = (),
+) -> tuple[bytes, dict[int, bytes], Tree]:
+    """The payload of a VALS section, those of TILE sections by their number, and the tree as it decodes.
+
+    library: of networks (default: those shipped), refinement: of those of the promise's family; watch: what may see
+    every phase on the way, on the CPU. devices: to encode on, such as "cuda:0", none for the CPU: the same bytes.
+    Raises ValueError where a refinement's sums might not be exact, OutOfMemory where a device has too little.
+    """
+    library, refinement = library or priors.shipped(), refinement or {}
+    nets = networks(promise.family, library, refinement)
+    if devices:
+        from neuralvdb.values.device.encoder import DeviceEncoder
+
+        dead = tables.dead_zones(promise.family, library.freq)
+        options = {"implementation": implementation} if implementation != "native" else {}
+        encoder = DeviceEncoder(tree, promise, nets, dead, devices, **options)
+    else:
+        options = {"threads": threads, "implementation": implementation}
+        encoder = _Encoder(tree, _Coder(promise, nets, library.freq, watch, options))
+    values, counts = encoder.encode()
+    rows = tables.chosen(counts, promise.family, library.freq)
+    table = FieldWriter()
+    put_head(table, promise, rows, library, refinement)
+    put_shell(table, tree)
+    leaf = TreeLevel(None, tree.leaf.active, values.reshape(tree.leaf.values.shape))
+    decoded = Tree(tree.root, tree.upper, tree.lower, leaf)
+    return pack_table(table.getvalue()), encoder.sections(tables.tables_of(rows, library.freq)), decoded
+
+
+def sample_size(tree: Tree, promise: Promise, library: ModelSet, leaves: int) -> int:
+    """Bytes, nearly, that so many neighbouring leaves take: what tells which family of networks suits a tree."""
+    part = chunks.sample_chunk(tree, leaves)
+    coder = _Coder(promise, library.families[promise.family].networks, library.freq)
+    streams = [SymbolBuffer() for _ in range(levels.LAYERS)]
+    for component in range(by_component(tree.leaf).shape[2]):
+        coder.encode(tree, part, component, streams)
+    counts = sum(stream.counts for stream in streams)
+    freq = tables.tables_of(tables.chosen(counts, promise.family, library.freq), library.freq)
+    return sum(stream.written(freq).size for stream in streams)
+
+
+@dataclass
+class _Coder:
+    """Codes components of domains under a promise. options: of predictors; the rest as in encode()."""
+
+    promise: Promise
+    networks: dict[Key, Network]
+    freq: np.ndarray
+    watch: Watch = lambda promise, part, predictor, *_: predictor
+    options: dict[str, object] = field(default_factory=lambda: {"threads": 1, "implementation": "native"})
+
+    def encode(self, tree: Tree, part: chunks.Chunk, component: int, records: list[SymbolBuffer]) -> np.ndarray:
+        """A component of a domain to the records of its octaves; gives its leaves' (B, 512) lattice values, decoded."""
+        lattice = self.promise.lattice
+        if self.promise.step:
+            true, floors = mean.floors_of(tree, part, component, lattice)
+            predictor = self.watch(self.promise, part, MeanPredictor(self.networks, **self.options), true)
+            dead = tables.dead_zones(self.promise.family, self.freq)
+            coded = mean.encode(true, floors, lattice, predictor, dead, records, self.options["implementation"])
+            return mean.last(coded).means
+        exact, decoded = sample.levels_of(tree, part, component, lattice)
+        predictor = Predictor(self.networks, inside=self.promise.inside, **self.options)
+        predictor = self.watch(self.promise, part, predictor, exact)
+        sample.encode(exact, decoded, predictor, records)
+        return decoded[0].values
+
+
+class _Encoder:
+    """Codes a tree domain by domain."""
+
+    def __init__(self, tree: Tree, coder: _Coder) -> None:
+        self._tree, self._coder = tree, coder
+        self._coded: list[Domain] = []
+
+    def encode(self) -> tuple[np.ndarray, np.ndarray]:
+        """Values (N, 512, C) of all leaves as they decode, and how often each symbol of each class occurs, (64, 64)
+        int64."""
+        tree, promise = self._tree, self._coder.promise
+        values = np.empty_like(by_component(tree.leaf))
+        counts = np.zeros_like(SymbolBuffer().counts)
+        for part in chunks.chunks_of(tree):
+            records = [[SymbolBuffer() for _ in range(levels.LAYERS)] for _ in range(values.shape[2])]
+            for component, streams in enumerate(records):
+                found = self._coder.encode(tree, part, component, streams)
+                return_memory()
+                store(found, tree, part, component, promise, values)
+                del found
+                counts += sum(stream.counts for stream in streams)
+            self._coded.append((records, _exceptions(tree, part, values, promise)))
+        return values, counts
+
+    def sections(self, freq: Tables) -> dict[int, bytes]:
+        """Payloads of TILE by number, once what was encoded has got its tables; it is forgotten."""
+        found: dict[int, bytes] = {}
+        for number in range(len(self._coded)):
+            records, missed = self._coded.pop(0)
+            coders = [[stream.written(freq) for stream in component] for component in records]
+            for octave, payload in chunk_sections.pack(coders, missed, self._coder.options["threads"]):
+                found[levels.LAYERS * number + octave] = payload
+        return found
+
+
+def store(
+    found: np.ndarray, tree: Tree, part: chunks.Chunk, component: int, promise: Promise, values: np.ndarray
+) -> None:
+    """Puts the values of a domain's leaves into `values` (N, 512, C): where active, those of lattice values `found`,
+    elsewhere the tree's."""
+    leaves = chunks.Leaves.of(tree, part, component)
+    for some in levels.pieces(len(leaves), levels.ROWS):
+        decoded = promise.values(found[some], values.dtype)
+        values[part.leaves[some], :, component] = np.where(leaves.on(some), decoded, leaves.rows(some))
+
+
+def _exceptions(tree: Tree, part: chunks.Chunk, values: np.ndarray, promise: Promise) -> bytes:
+    """Every active value of a domain for which the promise does not hold, set right in `values`, too."""
+    out = FieldWriter()
+    for component in range(values.shape[2]):
+        leaves = chunks.Leaves.of(tree, part, component)
+        found = [np.zeros(0, np.int64)]
+        for some in levels.pieces(len(leaves), levels.ROWS):
+            x, y = leaves.rows(some), values[part.leaves[some], :, component]
+            off = leaves.on(some) & ~promise.kept(x, y)
+            found.append(np.flatnonzero(off) + some.start * off.shape[1])
+        place = np.concatenate(found)
+        row, voxel = np.divmod(place, LEAF_SLOTS)
+        at = part.leaves[row], voxel, component
+        values[at] = outliers.put(out, promise, place, leaves.points(row, voxel), values[at])
+    return out.getvalue()

@@ -1,0 +1,126 @@
+"""Priors in a file of their own or in an archive: section PRIO (layout in archive/SPEC.md)."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable
+
+import numpy as np
+
+from neuralvdb.archive import ArchiveReader, ArchiveWriter, FieldReader, FieldWriter, put_array, take_array
+from neuralvdb.archive.rans import TOTAL
+from neuralvdb.errors import InputError, MissingPriors
+from neuralvdb.values.lattice import mean_inputs, network, priors, sample_inputs
+from neuralvdb.values.lattice.network import CLASSES, HIDDEN, OUTPUTS
+from neuralvdb.values.lattice.priors import FAMILIES, ModelSet
+from neuralvdb.values.lattice.residual import ESCAPE
+
+KIND = "PRIO"
+
+
+def write_models(path: str | os.PathLike[str], library: ModelSet) -> None:
+    """Writes a file of priors. Raises OutputError."""
+    with open(path, "wb") as stream:
+        writer = ArchiveWriter(stream)
+        put_models(writer, library)
+        writer.close()
+
+
+def put_models(writer: ArchiveWriter, library: ModelSet) -> None:
+    """Writes the section of a library. Raises OutputError."""
+    payload, raw_size = _pack(library)
+    writer.add(KIND, payload, raw_size=raw_size)
+
+
+def read_models(path: str | os.PathLike[str]) -> ModelSet:
+    """The priors in a file of them or in an archive that carries some.
+
+    Raises InputError where there are none, DamagedFile, Unsupported.
+    """
+    with ArchiveReader(path, lambda *_: True) as archive:
+        found = models_in(archive)
+    if found is None:
+        raise InputError(f"{os.fspath(path)}: holds no priors; give a file that `nvdb train` wrote")
+    return found
+
+
+def models_in(archive: ArchiveReader) -> ModelSet | None:
+    """The priors that an archive carries. Raises DamagedFile, Unsupported."""
+    sections = [section for section in archive.sections if section.kind == KIND]
+    if not sections:
+        return None
+    return _unpack(archive.read(sections[0]), f"{archive.path}: priors")
+
+
+def find_models(identity: bytes, where: str, others: Iterable[ModelSet | None] = ()) -> ModelSet:
+    """The library of that identity: a shipped one or one of `others`. Raises MissingPriors, naming `where`."""
+    for candidate in (priors.known(identity), *others):
+        if candidate is not None and candidate.identity == identity:
+            return candidate
+    raise MissingPriors(f"{where}: needs the priors {identity.hex()}; give the file that has them with --priors")
+
+
+def _pack(library: ModelSet) -> tuple[bytes, int]:
+    """The payload of a PRIO section and its size in memory in bytes."""
+    out = FieldWriter()
+    out.put("u8", sum(1 << FAMILIES.index(family) for family in library.families))
+    out.put_bytes(b"".join(library.digests))
+    put_array(out, library.freq.reshape(-1))
+    raw_size = library.freq.nbytes
+    for family in FAMILIES:
+        if family in library.families:
+            arrays = priors.pack(library.families[family])
+            for name in priors.names()[1:]:
+                put_array(out, arrays[name].reshape(-1))
+                raw_size += arrays[name].nbytes
+    return out.getvalue(), raw_size
+
+
+def _unpack(payload: bytes, where: str) -> ModelSet:
+    """The library of a PRIO section. Raises DamagedFile."""
+    source = FieldReader(payload, where)
+    held = source.take("u8")
+    if held >= 1 << len(FAMILIES):
+        raise source.damaged("a family of predictors that does not exist")
+    joined = bytes(source.take_bytes())
+    if len(joined) != 8 * len(FAMILIES):
+        raise source.damaged("the families are named otherwise")
+    digests = tuple(joined[at : at + 8] for at in range(0, len(joined), 8))
+    freq = take_array(source, np.dtype("<u2"), len(FAMILIES) * CLASSES * (ESCAPE + 1)).reshape(-1, ESCAPE + 1)
+    if (freq.sum(1, dtype=np.int64) != TOTAL).any():
+        raise source.damaged("frequencies that do not sum to what they should")
+    found = {}
+    for number, family in enumerate(FAMILIES):
+        if held >> number & 1:
+            arrays = {"tables": freq[number * CLASSES : (number + 1) * CLASSES]}
+            for name in priors.names()[1:]:
+                shape, dtype = _form(family, *name.split("."))
+                arrays[name] = take_array(source, dtype, math.prod(shape)).reshape(shape)
+            try:
+                found[family] = priors.unpack(arrays)
+                for net in found[family].networks.values():
+                    network.check(net)
+            except ValueError as error:
+                raise source.damaged(str(error)) from error
+            if found[family].identity != digests[number]:
+                raise source.damaged(f"the {family} networks are not those that it names")
+    source.finish()
+    return ModelSet(found, digests, freq.astype(np.uint16))
+
+
+def _form(family: str, phase: str, part: str) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type of an array of a family."""
+    inputs = (mean_inputs if family.endswith("-mean") else sample_inputs).inputs_of(int(phase))
+    first, second = HIDDEN
+    shape = {
+        "w1": (first, inputs),
+        "b1": (first,),
+        "w2": (second, first),
+        "b2": (second,),
+        "w3": (OUTPUTS, second),
+        "b3": (OUTPUTS,),
+        "linear": (OUTPUTS, inputs),
+        "shifts": (3 * OUTPUTS,),
+    }[part]
+    return (len(priors.keys_of(int(phase))), *shape), np.dtype("<i4" if part.startswith("b") else np.int8)

@@ -1,0 +1,94 @@
+"""Whether a grid is coded in fewer bytes by plain networks, which leave interpolation as it is: so are fields far
+smoother than their error, on which trained networks are wrong by more than nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from neuralvdb.values import encoder
+from neuralvdb.values.lattice import chunks, sample
+from neuralvdb.values.lattice.levels import LAYERS, LEVELS
+from neuralvdb.values.lattice.network import CLASSES
+from neuralvdb.values.lattice.network_changes import KEYS, PLAIN, NetworkChange, NetworkChanges, plain
+from neuralvdb.values.lattice.predictor import FINEST, Predictor
+from neuralvdb.values.lattice.priors import ModelSet
+from neuralvdb.values.lattice.sample_inputs import inputs_of
+from neuralvdb.values.lattice.tables import MOST, costs
+from neuralvdb.values.lossless import by_component
+from neuralvdb.values.promise import Promise
+from neuralvdb.values.select.search import FEW, MANY, bricks_of
+from neuralvdb.volume.grid import Tree
+
+_SMOOTH = 0.1  # times half of what it goes through, that interpolation is off by at most
+_SURE = 0.95  # of the bytes that trained networks take on a sample: a sample is not the grid
+_BATCHES = [
+    (min(k, FINEST - 1), axis, phase) for k in reversed(range(LEVELS - 1)) for axis in range(3) for phase in (0, 1)
+]
+
+
+def plain_for(tree: Tree, promise: Promise, library: ModelSet) -> tuple[Promise, NetworkChanges]:
+    """The promise, whether or not only active values are looked at, and plain networks in place of all of a family's if
+    they code samples of a tree in fewer bytes, else no change."""
+    found: tuple[Promise, NetworkChanges] = promise, {}
+    if promise.step or not _smooth(tree):
+        return found  # presets of the mean lattice have no error that a field is likely to be smoother than
+    for leaves in (FEW, MANY):
+        tried = [(replace(promise, inside=inside), library, leaves) for inside in (False, True)]
+        suited = [_suited(tree, *place) for place in tried]
+        best = min((0, 1), key=lambda i: suited[i][1])
+        if suited[best][1] > _SURE * encoder.sample_size(tree, promise, library, leaves):
+            return promise, {}
+        found = tried[best][0], suited[best][0]
+    return found
+
+
+def _smooth(tree: Tree) -> bool:
+    """Whether cubic interpolation is off by far less than half of what it goes through, in the median of a sample."""
+    values, on = bricks_of(tree, chunks.sample_chunk(tree, MANY))
+    errors, slopes = [], []
+    for axis in (1, 2, 3):
+        line, there = np.moveaxis(values, axis, 0), np.moveaxis(on, axis, 0)[:7].all(0)
+        with np.errstate(invalid="ignore", over="ignore"):
+            errors.append((line[3] - (9 * (line[2] + line[4]) - line[0] - line[6]) / 16)[there].reshape(-1))
+            slopes.append((line[4] - line[2])[there].reshape(-1) / 2)
+    error, slope = (np.abs(np.concatenate(parts)) for parts in (errors, slopes))
+    known = np.isfinite(error) & np.isfinite(slope)
+    return bool(known.any() and np.median(error[known]) < _SMOOTH * np.median(slope[known]))
+
+
+class _Counts:
+    """A record that counts the residuals of each class, batch by batch."""
+
+    def __init__(self) -> None:
+        self.batches = [np.zeros((CLASSES, 2 * MOST + 1), np.int64)]
+
+    def put(self, residuals: np.ndarray, classes: np.ndarray) -> None:
+        """Adds residuals (n,) int64 with their classes (n,) uint8."""
+        steps = np.clip(residuals, -MOST, MOST) + MOST
+        np.add.at(self.batches[-1], (classes, steps), 1)
+
+    def end(self) -> None:
+        """Ends a batch."""
+        self.batches.append(np.zeros_like(self.batches[-1]))
+
+
+def _suited(tree: Tree, promise: Promise, library: ModelSet, leaves: int) -> tuple[NetworkChanges, float]:
+    """The plain networks whose scales suit a sample of a tree, and the bytes it then takes.
+
+    Scales do not change what is decoded: the number of a network only shifts classes.
+    """
+    part, lattice, counts = chunks.sample_chunk(tree, leaves), promise.lattice, {key: 0 for key in KEYS}
+    predictor = Predictor({key: plain(inputs_of(key[2]), 0) for key in KEYS}, inside=promise.inside)
+    for component in range(by_component(tree.leaf).shape[2]):
+        exact, decoded = sample.levels_of(tree, part, component, lattice)
+        record = _Counts()
+        sample.encode(exact, decoded, predictor, [record] * LAYERS)
+        for key, batch in zip(_BATCHES, record.batches[1:-1], strict=True):  # the first one is the coarsest points
+            counts[key] = counts[key] + batch
+    prices = costs(library.families[promise.family].tables)
+    moved = [np.maximum(np.arange(CLASSES) - number, 0) for number in range(PLAIN)]
+    bits = {key: [float((counts[key] * prices[to]).sum()) for to in moved] for key in KEYS}
+    found = {key: NetworkChange(int(np.argmin(bits[key])), {}, {}, {}) for key in KEYS}
+    return found, sum(map(min, bits.values())) / 8

@@ -1,0 +1,29 @@
+"""The bridge to the OpenVDB library: .vdb files in and out. The only package that needs libopenvdb."""
+
+from neuralvdb.vdb.dense import from_dense
+from neuralvdb.vdb.files import (
+    COMPRESSIONS,
+    FILE_VERSION,
+    Entry,
+    Outline,
+    VdbReader,
+    VdbWriter,
+    describe_metadata,
+    describe_transform,
+    set_threads,
+    write_vdb,
+)
+
+__all__ = [
+    "COMPRESSIONS",
+    "FILE_VERSION",
+    "Entry",
+    "Outline",
+    "VdbReader",
+    "VdbWriter",
+    "describe_metadata",
+    "describe_transform",
+    "from_dense",
+    "set_threads",
+    "write_vdb",
+]

@@ -1,0 +1,110 @@
+"""Grids from dense arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from neuralvdb.vdb import _bridge
+from neuralvdb.volume.grid import Root, Storage, Tree, TreeLevel, VolumeGrid
+
+_DTYPES = {
+    ("float32", 3): "Tree_float_5_4_3",
+    ("float64", 3): "Tree_double_5_4_3",
+    ("float32", 4): "Tree_vec3s_5_4_3",
+    ("float64", 4): "Tree_vec3d_5_4_3",
+}
+
+
+def from_dense(
+    values: np.ndarray,
+    *,
+    name: str,
+    active: np.ndarray,
+    background: float = 0.0,
+    voxel_size: float = 1.0,
+    origin: tuple[int, int, int] = (0, 0, 0),
+    grid_class: str = "unknown",
+    half: bool = False,
+    metadata: Mapping[str, str | bool | int | float] | None = None,
+) -> VolumeGrid:
+    """A grid with a leaf wherever a voxel is active.
+
+    values: (X, Y, Z) or (X, Y, Z, 3), float32 or float64; inactive voxels inside leaves keep theirs.
+    active: (X, Y, Z) bool. origin: index-space coordinate (voxels) of values[0, 0, 0]. voxel_size: world
+    units. grid_class: "fog volume", "level set", "staggered" or "unknown". Slots outside leaves hold
+    `background`. Raises ValueError for any other shape or type.
+    """
+    key = (values.dtype.name, values.ndim)
+    if key not in _DTYPES or active.shape != values.shape[:3] or active.dtype != bool:
+        raise ValueError(f"values {values.dtype} {values.shape} and active {active.dtype} {active.shape} make no grid")
+    fill = np.full(values.shape[3:], background, values.dtype)
+    leaf_values, leaf_active, origins = _leaves(values, active, np.asarray(origin), fill)
+    lower, lower_origins, leaf_order = _parents(origins, 128, 4, 8, fill)
+    upper, upper_origins, lower_order = _parents(lower_origins, 4096, 5, 128, fill)
+    if len(lower_order):  # children must stand in the order of their parents
+        starts = np.concatenate([[0], np.cumsum(np.bitwise_count(lower.child).sum(1, dtype=np.int64))])
+        leaf_order = leaf_order[np.concatenate([np.arange(starts[i], starts[i + 1]) for i in lower_order])]
+        lower = TreeLevel(lower.child[lower_order], lower.active[lower_order], lower.values[lower_order])
+    none = np.zeros((0, 3), np.int32)
+    root = Root(fill, upper_origins, none, np.zeros(0, np.uint8), np.zeros((0, *fill.shape), values.dtype))
+    leaf = TreeLevel(None, np.packbits(leaf_active[leaf_order], axis=1, bitorder="little"), leaf_values[leaf_order])
+    items = {"name": name, "class": grid_class, **(metadata or {})}
+    if half:
+        items["is_saved_as_half_float"] = True
+    return VolumeGrid(
+        unique_name=name.encode(),
+        grid_type=_DTYPES[key],
+        half=half,
+        storage=Storage.TREE,
+        metadata=_bridge.make_metadata(items),
+        transform=_bridge.make_transform(float(voxel_size)),
+        tree=Tree(root, upper, lower, leaf),
+    )
+
+
+def _leaves(
+    values: np.ndarray, active: np.ndarray, origin: np.ndarray, fill: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Values (N, 512[, C]), active (N, 512) bool and origins (N, 3) of the bricks that hold active voxels."""
+    low = origin % 8
+    size = [-(-(n + o) // 8) * 8 for n, o in zip(active.shape, low, strict=True)]
+    place = tuple(slice(o, o + n) for n, o in zip(active.shape, low, strict=True))
+    padded = np.empty((*size, *fill.shape), values.dtype)
+    padded[...] = fill
+    padded[place] = values
+    mask = np.zeros(size, bool)
+    mask[place] = active
+    bricks = _bricks(mask)
+    used = bricks.any(1)
+    corners = np.stack(np.unravel_index(np.nonzero(used)[0], [n // 8 for n in size]), axis=1) * 8
+    return _bricks(padded)[used], bricks[used], (corners + origin - low).astype(np.int32)
+
+
+def _bricks(dense: np.ndarray) -> np.ndarray:
+    """(bricks, 512[, C]) from a dense array whose edges are multiples of 8."""
+    x, y, z = (n // 8 for n in dense.shape[:3])
+    tail = tuple(range(6, 3 + dense.ndim))
+    cut = dense.reshape(x, 8, y, 8, z, 8, *dense.shape[3:]).transpose(0, 2, 4, 1, 3, 5, *tail)
+    return cut.reshape(x * y * z, 512, *dense.shape[3:])
+
+
+def _parents(
+    origins: np.ndarray, edge: int, log2dim: int, child_edge: int, fill: np.ndarray
+) -> tuple[TreeLevel, np.ndarray, np.ndarray]:
+    """The nodes of edge `edge` (voxels) over children at `origins`, their origins, and the children's order."""
+    slots = 1 << 3 * log2dim
+    parent_of = origins // edge * edge
+    parents, index = np.unique(parent_of, axis=0, return_inverse=True)
+    index = index.reshape(-1)
+    step = (origins - parent_of) // child_edge
+    slot = (step[:, 0] << 2 * log2dim) + (step[:, 1] << log2dim) + step[:, 2]
+    child = np.zeros((len(parents), slots), bool)
+    child[index, slot] = True
+    values = np.empty((len(parents), slots, *fill.shape), fill.dtype)
+    values[...] = fill
+    values[child] = 0
+    active = np.zeros((len(parents), slots // 8), np.uint8)
+    level = TreeLevel(np.packbits(child, axis=1, bitorder="little"), active, values)
+    return level, parents.astype(np.int32), np.lexsort((slot, index))

@@ -1,0 +1,265 @@
+"""Reading and writing .vdb files through the OpenVDB library."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuralvdb.errors import DamagedFile, InputError, OutputError, Unsupported
+from neuralvdb.vdb import _bridge
+from neuralvdb.volume.grid import Root, Storage, Tree, TreeLevel, VolumeGrid, display_name
+
+COMPRESSIONS = ("blosc", "zip", "none")
+NIL_UUID = b"00000000-0000-0000-0000-000000000000"
+FILE_VERSION: int = _bridge.FILE_VERSION
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the file's table says of one grid. Positions are bytes from the start of the file."""
+
+    unique_name: bytes
+    grid_type: str
+    parent: bytes
+    half: bool
+    grid_pos: int
+    block_pos: int
+    end_pos: int
+
+    @property
+    def name(self) -> str:
+        """The name for people."""
+        return display_name(self.unique_name)
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A grid without its values. `known` is false for types this OpenVDB lacks; then nothing else is set.
+    active_bbox: inclusive index-space corners (voxels), None where nothing is active."""
+
+    known: bool
+    compression: str
+    metadata: bytes
+    transform: bytes
+    leaves: int
+    active_voxels: int
+    active_tiles: int
+    active_bbox: tuple[tuple[int, int, int], tuple[int, int, int]] | None
+
+
+class VdbReader:
+    """A .vdb file, read grid by grid.
+
+    Raises InputError where it cannot be opened, DamagedFile where its bytes are not a VDB file or end before
+    they should, Unsupported where its file version is not 222 to 225. A badly damaged file can crash the OpenVDB
+    library itself, so programs that read unknown files do it in a child process (as `nvdb` does).
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        try:
+            self._reader = _bridge.Reader(self.path)
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be read: {error.strerror}") from error
+        except _bridge.UnsupportedError as error:
+            raise self._unsupported(error) from error
+        except _bridge.DamagedError as error:
+            raise self._damaged(error) from error
+        self.version: int = self._reader.version
+        self.library: tuple[int, int] = self._reader.library
+        self.uuid: bytes = self._reader.uuid
+        self.metadata: bytes = self._reader.metadata
+        self.size: int = self._reader.size
+        self.entries = [_entry(raw) for raw in self._reader.grids]
+
+    def read(self, index: int) -> VolumeGrid:
+        """The grid at `index`. Raises DamagedFile, and Unsupported for a type that cannot even be carried unread."""
+        entry = self.entries[index]
+        try:
+            raw = self._reader.read(index)
+        except _bridge.UnsupportedError as error:
+            raise self._unsupported(error) from error
+        except _bridge.DamagedError as error:
+            raise self._damaged(error) from error
+        return VolumeGrid(
+            unique_name=entry.unique_name,
+            grid_type=entry.grid_type,
+            half=entry.half,
+            storage=Storage[raw["storage"].upper()],
+            parent=entry.parent,
+            metadata=raw["metadata"],
+            transform=raw["transform"],
+            tree=tree_of(raw["tree"]) if "tree" in raw else None,
+            blob=raw["blob"],
+            block_offset=entry.block_pos - entry.grid_pos,
+        )
+
+    def outline(self, index: int) -> Outline:
+        """Everything about the grid at `index` but its values. Raises DamagedFile."""
+        try:
+            return Outline(**self._reader.outline(index))
+        except _bridge.DamagedError as error:
+            raise self._damaged(error) from error
+
+    def __iter__(self) -> Iterator[VolumeGrid]:
+        return (self.read(i) for i in range(len(self.entries)))
+
+    def _unsupported(self, error: Exception) -> Unsupported:
+        return Unsupported(f"{self.path}: {error}")
+
+    def _damaged(self, error: Exception) -> DamagedFile:
+        return DamagedFile(f"{self.path}: damaged or not a VDB file: {error}; restore or re-export it")
+
+
+class VdbWriter:
+    """Writes a .vdb file of `count` grids, one after another. Raises OutputError where bytes do not reach the disk.
+
+    uuid: 36 characters; metadata: file-level, OpenVDB's serialised bytes; compression: blosc, zip or none
+    (zip falls back to none on level sets and fog volumes, OpenVDB's own rule); version: the file version to
+    declare, newer than this library's only where raw grids of such a file are written.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        metadata: bytes,
+        count: int,
+        uuid: bytes,
+        compression: str = "blosc",
+        version: int = FILE_VERSION,
+    ) -> None:
+        self.path = path
+        try:
+            self._writer = _bridge.Writer(path, metadata, count, uuid, compression, version)
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def write(self, grid: VolumeGrid) -> None:
+        """Adds one grid. Raises OutputError, and DamagedFile where OpenVDB refuses the grid's bytes."""
+        entry = {
+            "unique_name": grid.unique_name,
+            "type": grid.grid_type.encode(),
+            "parent": grid.parent,
+            "half": grid.half,
+        }
+        head = (entry, grid.metadata, grid.transform)
+        try:
+            if grid.tree is not None:
+                self._writer.write_tree(*head, arrays_of(grid.tree))
+            elif grid.storage is Storage.INSTANCE:
+                self._writer.write_instance(*head)
+            elif grid.storage is Storage.SERIAL:
+                self._writer.write_serial(*head, grid.blob)
+            else:
+                self._writer.write_raw(entry, grid.blob, grid.block_offset)
+        except OSError as error:
+            raise self._failed(error) from error
+        except _bridge.DamagedError as error:
+            raise DamagedFile(f"{self.path}: OpenVDB refuses grid '{grid.name}': {error}") from error
+
+    def write_mask(self, name: bytes, metadata: bytes, transform: bytes, masks: dict[str, np.ndarray]) -> None:
+        """Adds a mask grid: what is active in a tree with these arrays, named as those of Topology.
+
+        name: unique; metadata and transform as of a VolumeGrid. Raises OutputError, and DamagedFile as write() does.
+        """
+        entry = {"unique_name": name, "type": b"Tree_mask_5_4_3", "parent": b"", "half": False}
+        try:
+            self._writer.write_mask(entry, metadata, transform, masks)
+        except OSError as error:
+            raise self._failed(error) from error
+        except _bridge.DamagedError as error:
+            raise DamagedFile(f"{self.path}: OpenVDB refuses grid '{display_name(name)}': {error}") from error
+
+    def close(self) -> None:
+        """Flushes. Raises OutputError."""
+        try:
+            self._writer.close()
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> OutputError:
+        return OutputError(f"{self.path}: cannot be written: {error.strerror}")
+
+
+def write_vdb(path: str | os.PathLike[str], grids: Iterable[VolumeGrid], *, compression: str = "blosc") -> None:
+    """Writes `grids` to a new .vdb file at `path`, overwriting it. Raises OutputError."""
+    grids = list(grids)
+    writer = VdbWriter(
+        os.fspath(path), metadata=_bridge.make_metadata({}), count=len(grids), uuid=NIL_UUID, compression=compression
+    )
+    for grid in grids:
+        writer.write(grid)
+    writer.close()
+
+
+def describe_metadata(metadata: bytes) -> dict[str, tuple[str, str]]:
+    """{name: (OpenVDB type, text)} of serialised metadata. Raises DamagedFile."""
+    try:
+        items = _bridge.describe_metadata(metadata)
+    except _bridge.DamagedError as error:
+        raise DamagedFile(f"metadata cannot be read: {error}") from error
+    return {_text(name): (_text(kind), _text(value)) for name, (kind, value) in items.items()}
+
+
+def describe_transform(transform: bytes) -> dict[str, object]:
+    """type, voxel_size (three world units) and text of a serialised transform. Raises DamagedFile."""
+    try:
+        return _bridge.describe_transform(transform)
+    except _bridge.DamagedError as error:
+        raise DamagedFile(f"transform cannot be read: {error}") from error
+
+
+def set_threads(count: int) -> None:
+    """Limits the threads that OpenVDB uses."""
+    _bridge.set_threads(count)
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def _entry(raw: dict) -> Entry:
+    return Entry(
+        raw["unique_name"],
+        _text(raw["type"]),
+        raw["parent"],
+        raw["half"],
+        raw["grid_pos"],
+        raw["block_pos"],
+        raw["end_pos"],
+    )
+
+
+def tree_of(raw: dict[str, np.ndarray]) -> Tree:
+    """The tree of the bridge's arrays."""
+    root = Root(raw["background"][0], raw["child_origins"], raw["tile_origins"], raw["tile_active"], raw["tile_values"])
+    return Tree(
+        root,
+        TreeLevel(raw["upper_child"], raw["upper_active"], raw["upper_values"]),
+        TreeLevel(raw["lower_child"], raw["lower_active"], raw["lower_values"]),
+        TreeLevel(None, raw["leaf_active"], raw["leaf_values"]),
+    )
+
+
+def arrays_of(tree: Tree) -> dict[str, np.ndarray]:
+    """The bridge's arrays of a tree."""
+    root = tree.root
+    return {
+        "background": np.asarray(root.background)[None],
+        "child_origins": root.child_origins,
+        "tile_origins": root.tile_origins,
+        "tile_active": root.tile_active,
+        "tile_values": root.tile_values,
+        "upper_child": tree.upper.child,
+        "upper_active": tree.upper.active,
+        "upper_values": tree.upper.values,
+        "lower_child": tree.lower.child,
+        "lower_active": tree.lower.active,
+        "lower_values": tree.lower.values,
+        "leaf_active": tree.leaf.active,
+        "leaf_values": tree.leaf.values,
+    }

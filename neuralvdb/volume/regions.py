@@ -1,0 +1,56 @@
+"""Parts of grids: what lies in a box, and coarser grids for previews.
+
+A grid of level of detail k (lod) has voxels 2**k times as long. Its voxel c is either the sample of voxel 2**k c, or
+the mean of the 8**k voxels of a cell from there on; the transform puts it in the middle of what it stands for. Letters
+in shapes: N leaves, M cells of a leaf (512 / 8**k), C components.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neuralvdb.settings import Box
+from neuralvdb.volume.grid import Tree, TreeLevel, unpack
+
+_CHUNK = 1 << 12  # leaves averaged together; bounds the memory for temporaries
+
+
+def touched(origins: np.ndarray, box: Box) -> np.ndarray:
+    """(N,) bool: whether the leaf at each of `origins` (N, 3), in voxels, meets the box."""
+    return ((origins + 7 >= np.array(box.low)) & (origins <= np.array(box.high))).all(1)
+
+
+def without_leaves(lower: TreeLevel, keep: np.ndarray, background: np.ndarray) -> TreeLevel:
+    """The lower nodes with inactive background where a leaf was that `keep` (N,) bool leaves out."""
+    child = unpack(lower.child).copy()
+    values = lower.values.copy()
+    gone = np.flatnonzero(child)[~keep]
+    child.reshape(-1)[gone] = False
+    values.reshape(-1, *values.shape[2:])[gone] = background
+    return TreeLevel(np.packbits(child, axis=1, bitorder="little"), lower.active, values)
+
+
+def sampled(tree: Tree, lod: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cells (N, M, C) and active (N, M) bool: every 2**lod-th voxel of each leaf."""
+    first = (slice(None), slice(None), 0)
+    return _cells(tree.leaf.values, lod)[first], _cells(unpack(tree.leaf.active), lod)[..., 0][first]
+
+
+def averaged(tree: Tree, lod: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cells (N, M, C) and active (N, M) bool: means of the active voxels of each cell, or its first where none is."""
+    values, active = (array.copy() for array in sampled(tree, lod))
+    for i in range(0, len(values), _CHUNK):
+        part = slice(i, i + _CHUNK)
+        voxels, on = _cells(tree.leaf.values[part], lod), _cells(unpack(tree.leaf.active[part]), lod)
+        with np.errstate(invalid="ignore", over="ignore"):
+            means = np.where(on, voxels, 0).sum(2, dtype=np.float64) / np.maximum(on.sum(2), 1)
+            active[part] = on[..., 0].any(2)
+            values[part] = np.where(active[part, :, None], means, values[part])
+    return values, active
+
+
+def _cells(voxels: np.ndarray, lod: int) -> np.ndarray:
+    """(N, M, 8**lod, C) from voxels (N, 512[, C])."""
+    edge, count, components = 8 >> lod, 1 << lod, voxels.shape[2] if voxels.ndim == 3 else 1
+    parts = voxels.reshape(len(voxels), *(edge, count) * 3, components).transpose(0, 1, 3, 5, 2, 4, 6, 7)
+    return parts.reshape(len(voxels), edge**3, count**3, components)
