@@ -16,7 +16,7 @@ import matplotlib
 import numpy as np
 from tqdm import tqdm
 
-from neuralvdb import Settings, compress, info
+from neuralvdb import CompressSettings, compress, info
 from neuralvdb.settings import Bound
 from neuralvdb.vdb import VdbReader
 from neuralvdb.volume import VolumeGrid
@@ -105,7 +105,7 @@ def kind_of(grid_class: str, name: str, components: int) -> str:
 def measure(path: Path, real: bool, folder: Path, seen: set[bytes]) -> Iterator[Measured]:
     """Every grid of a file that training would take and that was not seen in another."""
     archive = folder / "measured.neuralvdb"
-    compress(path, archive, Settings(bounds=(Bound(0.01, relative=True),)))
+    compress(path, archive, CompressSettings(bounds=(Bound(value=0.01, relative=True),)))
     described = {grid.name: grid for grid in info(archive).grids}
     archive.unlink()
     for grid in VdbReader(path):

@@ -12,13 +12,22 @@ from __future__ import annotations
 from importlib import import_module
 
 from neuralvdb import errors
-from neuralvdb.settings import Settings
+from neuralvdb.settings import CompressSettings, DecompressSettings, DiffSettings, TrainSettings, VerifySettings
 
 __version__ = "0.1.0"
 
 _API = ("compress", "decompress", "diff", "info", "train", "verify")
 
-__all__ = ["Settings", "__version__", "errors", *_API]
+__all__ = [
+    "CompressSettings",
+    "DecompressSettings",
+    "DiffSettings",
+    "TrainSettings",
+    "VerifySettings",
+    "__version__",
+    "errors",
+    *_API,
+]
 
 
 def __getattr__(name: str) -> object:

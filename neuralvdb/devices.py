@@ -1,14 +1,13 @@
-"""Where grids are coded: which GPUs a name stands for. Loads torch only where a GPU seems to be there or is asked
-for."""
+"""Which GPUs a device's name stands for. Loads torch only where a GPU seems to be there or is asked for."""
 
 from __future__ import annotations
 
-import re
 import threading
 from importlib.util import find_spec
 from pathlib import Path
 
-from neuralvdb.errors import NoSuchDevice, UsageError
+from neuralvdb.errors import NoSuchDevice
+from neuralvdb.settings import device_number
 
 DRIVERS = ("/dev/nvidiactl", "/proc/driver/nvidia/version", "/dev/dxg")
 MEMORY = 32 << 30  # bytes that the libraries and the driver of a GPU map, beyond what data takes
@@ -26,19 +25,17 @@ def resolve(name: str) -> tuple[str, ...]:
 
     Raises NoSuchDevice where one is asked for that is not there or cannot be used, UsageError for any other name.
     """
-    match = re.fullmatch(r"(auto|cpu)|cuda(?::(\d+))?", name)
-    if match is None:
-        raise UsageError(f"'{name}' is no device; there are auto, cpu, cuda and cuda:0, cuda:1, ...")
+    number = device_number(name)
     if name == "cpu" or (name == "auto" and not seems_there()):
         return ()
     if _missing() and name != "auto":
         packages = " and ".join(_missing())
         raise NoSuchDevice(f"--device {name} needs {packages}; pip install 'neuralvdb[gpu]', or use --device cpu")
-    there = _usable()
-    wanted = there if match[2] is None else tuple(gpu for gpu in there if gpu == f"cuda:{int(match[2])}")
+    usable = _usable()
+    wanted = usable if number is None else tuple(gpu for gpu in usable if gpu == f"cuda:{number}")
     if not wanted and name != "auto":
-        found = ", ".join(there) or "no GPU of compute capability 8.0 or newer"
-        raise NoSuchDevice(f"--device {name}: there is none; this machine has {found}; use --device cpu or auto")
+        gpus = ", ".join(usable) or "no GPU of compute capability 8.0 or newer"
+        raise NoSuchDevice(f"--device {name}: there is none; this machine has {gpus}; use --device cpu or auto")
     return wanted
 
 

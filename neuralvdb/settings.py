@@ -1,9 +1,10 @@
-"""What a user may choose, with the defaults."""
+"""What a user may choose, with the defaults: one class per operation, each checked when it is made."""
 
 from __future__ import annotations
 
 import functools
-import os
+import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,62 +13,91 @@ try:
 except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
 
+from neuralvdb import platform
 from neuralvdb.errors import InputError, UsageError
 
 ARCHIVE_SUFFIX = ".neuralvdb"
 MAX_LOD = 3
+COMPRESSIONS = ("blosc", "zip", "none")
+TOPOLOGIES = ("exact", "pruned")
+_DEVICE = re.compile(r"(auto|cpu)|cuda(?::(\d+))?")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Bound:
-    """A maximum error for the grids called `grid`, all if empty; relative: as a share of the active range, else in the
-    grid's values, for level sets in voxels. Above zero, ratio allows that share of each value where that is more.
-    decibels: the value is no error but the least PSNR over active voxels in dB, peak = active range."""
+    """An error that is allowed."""
 
     value: float
+    """Maximum error; with `decibels` the least PSNR over active voxels in dB, its peak the active range."""
     relative: bool
+    """Whether `value` is a share of the active range; else it is in the grid's values, for level sets in voxels."""
     grid: str = ""
+    """The grids of this name; all grids if empty."""
     ratio: float = 0.0
+    """A value v may be off by `ratio` * |v| where that is more than `value`."""
     decibels: bool = False
+    """Whether `value` is a PSNR."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.value < math.inf:
+            raise UsageError(f"{self.value} is no error bound; give a finite number above 0")
+        if not 0 <= self.ratio < 1:
+            raise UsageError(f"{self.ratio} is no share of a value; give a number from 0 to below 1")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class MeanQuality:
+    """How coarsely scalar values are kept, as shares of the grid's range; a step of 0 is lossless."""
+
+    step: float = 0.0
+    """Quantisation step of small values."""
+    knee: float = 0.0
+    """The value from which on steps grow; 0 where they never do."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preset:
-    """A quality: for fog and for flame a step and a knee, for velocity a maximum error, all as shares of the range, for
-    level sets a maximum error in voxels. What is 0 is lossless."""
+    """A quality: what is kept of each kind of grid. Kinds that it does not name are lossless."""
 
-    fog: tuple[float, float] = (0.0, 0.0)
-    flame: tuple[float, float] = (0.0, 0.0)
+    fog: MeanQuality = MeanQuality()
+    """Scalar grids that a renderer shades."""
+    flame: MeanQuality = MeanQuality()
+    """Scalar grids that a renderer makes light of."""
     velocity: float = 0.0
+    """Maximum error of vectors, as a share of the range."""
     levelset: float = 0.0
+    """Maximum error of level sets, in voxels."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Effort:
-    """How hard networks are fitted to a grid. levels: how many of the finest have theirs fitted; examples: residuals
-    that a network is fitted to, at most; turns: of what makes its outputs; hidden: of its other layers; bytes: what a
-    network's residuals must take for it to be worth a try; share: of the residuals' bytes that changes must seem to
-    save for coding with them to be worth a try."""
+    """How hard networks are fine-tuned to one grid."""
 
-    levels: int
-    examples: int
-    turns: int
-    hidden: int
-    bytes: int
-    share: float = 0.0
+    levels: int = 0
+    """How many of the finest levels have their networks fine-tuned."""
+    examples: int = 0
+    """Residuals that a network is fine-tuned to, at most."""
+    output_rounds: int = 0
+    """Optimisation rounds of the output layers."""
+    hidden_rounds: int = 0
+    """Further rounds of the hidden layers."""
+    min_bytes: int = 0
+    """A network whose residuals take fewer bytes is skipped."""
+    min_saving: float = 0.0
+    """Fine-tuning is dropped if it seems to save a smaller share of the residuals' bytes."""
 
 
 EFFORTS = (
-    Effort(0, 0, 0, 0, 0),
-    Effort(1, 1500, 1, 0, 3000, 0.007),
-    Effort(1, 2500, 2, 0, 2500, 0.007),
-    Effort(2, 4000, 2, 0, 1500),
-    Effort(3, 8000, 2, 0, 600),
-    Effort(3, 16000, 3, 0, 200),
-    Effort(3, 32000, 3, 0, 60),
-    Effort(3, 32000, 3, 1, 60),
-    Effort(3, 32000, 3, 2, 60),
-    Effort(3, 1 << 16, 3, 3, 60),
+    Effort(),
+    Effort(levels=1, examples=1500, output_rounds=1, min_bytes=3000, min_saving=0.007),
+    Effort(levels=1, examples=2500, output_rounds=2, min_bytes=2500, min_saving=0.007),
+    Effort(levels=2, examples=4000, output_rounds=2, min_bytes=1500),
+    Effort(levels=3, examples=8000, output_rounds=2, min_bytes=600),
+    Effort(levels=3, examples=16000, output_rounds=3, min_bytes=200),
+    Effort(levels=3, examples=32000, output_rounds=3, min_bytes=60),
+    Effort(levels=3, examples=32000, output_rounds=3, hidden_rounds=1, min_bytes=60),
+    Effort(levels=3, examples=32000, output_rounds=3, hidden_rounds=2, min_bytes=60),
+    Effort(levels=3, examples=1 << 16, output_rounds=3, hidden_rounds=3, min_bytes=60),
 )
 DEFAULT_EFFORT = 2
 
@@ -77,7 +107,7 @@ _SHIPPED = Path(__file__).with_name("configs") / "presets.toml"
 
 @dataclass(frozen=True)
 class Box:
-    """Voxels of a grid's index space, from `low` to `high`, both included. Raises ValueError where there are none or
+    """Voxels of a grid's index space, from `low` to `high`, both included. Raises UsageError where there are none or
     corners do not fit 32 bits."""
 
     low: tuple[int, int, int]
@@ -85,93 +115,199 @@ class Box:
 
     def __post_init__(self) -> None:
         if any(a > b for a, b in zip(self.low, self.high, strict=True)):
-            raise ValueError(f"the box from {self.low} to {self.high} holds nothing; the lower corner comes first")
+            raise UsageError(f"the box from {self.low} to {self.high} holds nothing; the lower corner comes first")
         if min(self.low) < -(1 << 31) or max(self.high) >= 1 << 31:
-            raise ValueError("the corners of a box are whole numbers of 32 bits")
+            raise UsageError("the corners of a box are whole numbers of 32 bits")
 
     def coarse(self, lod: int) -> Box:
         """The voxels, 2**lod times as long, that the box touches."""
-        return Box(tuple(x >> lod for x in self.low), tuple(x >> lod for x in self.high))
+        (x, y, z), (u, v, w) = self.low, self.high
+        return Box((x >> lod, y >> lod, z >> lod), (u >> lod, v >> lod, w >> lod))
 
 
 @functools.cache
 def presets(path: str = "") -> dict[str, Preset]:
-    """The presets that come with the package (configs/presets.toml), by name, and before them those of a file like it.
+    """The presets by name: those of the package (configs/presets.toml), and those of a file like it, which go first.
 
     Raises InputError where the file cannot be read, UsageError where it holds anything else.
     """
     try:
-        found = tomllib.loads(Path(path or _SHIPPED).read_text(encoding="utf-8"))
+        tables = tomllib.loads(Path(path or _SHIPPED).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise UsageError(f"{path}: is no TOML file: {error}") from error
-    mine = {name: _preset(table, f"{path}: preset '{name}'") for name, table in found.items()}
-    return presets() | mine if path else mine
+    from_file = {name: _preset(table, f"{path}: preset '{name}'") for name, table in tables.items()}
+    return presets() | from_file if path else from_file
 
 
 def _preset(table: object, where: str) -> Preset:
-    found: dict[str, tuple[float, ...] | float] = {}
+    numbers: dict[str, dict[str, float]] = {}
     for kind, values in table.items() if isinstance(table, dict) else [("", {})]:
         if not isinstance(values, dict) or kind not in _KINDS or set(values) != set(_KINDS[kind]):
-            known = ", ".join(f"{name} = {{ {', '.join(keys)} }}" for name, keys in _KINDS.items())
-            raise UsageError(f"{where}: '{kind}' is not one of {known}")
+            kinds = ", ".join(f"{name} = {{ {', '.join(keys)} }}" for name, keys in _KINDS.items())
+            raise UsageError(f"{where}: '{kind}' is not one of {kinds}")
         for name, value in values.items():
             if type(value) not in (int, float) or not (0 < value < 1e6 or (name == "knee" and value == 0)):
                 raise UsageError(f"{where}: {name} = {value!r} is no number above 0")
-        numbers = tuple(float(values[name]) for name in _KINDS[kind])
-        found[kind] = numbers if len(numbers) > 1 else numbers[0]
-    return Preset(**found)
+        numbers[kind] = {name: float(value) for name, value in values.items()}
+    return Preset(
+        fog=_mean_quality(numbers.get("fog")),
+        flame=_mean_quality(numbers.get("flame")),
+        velocity=numbers.get("velocity", {}).get("rel_error", 0.0),
+        levelset=numbers.get("levelset", {}).get("voxels", 0.0),
+    )
 
 
-@dataclass(frozen=True)
+def _mean_quality(numbers: dict[str, float] | None) -> MeanQuality:
+    return MeanQuality() if numbers is None else MeanQuality(step=numbers["step"], knee=numbers["knee"])
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Choices shared by all operations.
+    """What all operations share that read or write archives. Raises UsageError for values that make no sense."""
 
-    grids: names to work on, all of them when empty; `density` also names density[1]. threads: how many to use. force:
-    overwrite outputs. verify: decode what was written and compare before it is kept. compression: of written .vdb
-    files, one of blosc, zip, none. quality: one of presets(presets_file). bounds: errors allowed, which go before
-    quality; the last one that names a grid holds. Without either every bit is kept. box: decompress only what lies in
-    it, in each grid's own index space. lod: decompress to voxels 2**lod times as long, at most MAX_LOD. topology:
-    exact, or pruned to what the bounds make necessary. topology_only: decompress to masks of what is active. device:
-    where lossy values are coded and topologies that networks code decoded: cpu, cuda for all GPUs, cuda:0 for one, auto
-    for GPUs where there are some. effort: 0 to 9, how long compress fits networks to a grid, whose changes are kept
-    where they save bytes; None for DEFAULT_EFFORT, or 0 where fast. fast: compress with networks that have no hidden
-    layers, which takes less time both ways and some bytes more. priors: a file of networks to use in place of those
-    shipped, or to read archives with that need it; embed_priors: archives carry the networks that they need.
-    """
-
-    grids: tuple[str, ...] = ()
-    threads: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
-    force: bool = False
-    verify: bool = True
-    compression: str = "blosc"
-    quality: str = ""
-    presets_file: str = ""
-    bounds: tuple[Bound, ...] = ()
-    box: Box | None = None
-    lod: int = 0
-    topology: str = "exact"
-    topology_only: bool = False
-    device: str = "auto"
-    effort: int | None = None
-    fast: bool = False
+    threads: int = field(default_factory=platform.cores)
+    """How many threads to use."""
     priors: str = ""
-    embed_priors: bool = False
+    """A file of networks: to compress with in place of those shipped, or to read archives that need it."""
 
     def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise UsageError(f"{self.threads} threads do nothing; give 1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressSettings(Settings):
+    """Choices of compress(). Raises UsageError for values that make no sense, alone or together, and what presets()
+    raises. Without `quality` and `bounds` every bit is kept."""
+
+    grids: tuple[str, ...] = ()
+    """Names of the grids to keep, all of them when empty; `density` also names density[1]."""
+    force: bool = False
+    """Overwrite the output."""
+    device: str = "auto"
+    """Where lossy values are coded: cpu, cuda for all GPUs, cuda:0 for one, auto for GPUs where there are some."""
+    verify: bool = True
+    """Decode what was written, and compare, before it is kept."""
+    quality: str = ""
+    """One of presets(presets_file)."""
+    presets_file: str = ""
+    """A file of presets beside those of the package."""
+    bounds: tuple[Bound, ...] = ()
+    """Errors allowed. They override `quality`; of those that name a grid the last one holds."""
+    topology: str = "exact"
+    """One of TOPOLOGIES; pruned: active voxels that the bounds allow to be background may become inactive."""
+    effort: int | None = None
+    """0 to 9: how long networks are fine-tuned to each grid; None: DEFAULT_EFFORT, or 0 if `fast`."""
+    fast: bool = False
+    """Networks without hidden layers: less time both ways, some bytes more."""
+    embed_priors: bool = False
+    """Store in the archive the networks that it needs."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        device_number(self.device)
+        _check_one_of("topology", self.topology, TOPOLOGIES)
         if self.effort is not None and not 0 <= self.effort < len(EFFORTS):
             raise UsageError(f"there is no effort {self.effort}; there are 0 to {len(EFFORTS) - 1}")
+        if self.quality and self.quality not in presets(self.presets_file):
+            raise UsageError(f"there is no quality '{self.quality}'; there are {', '.join(presets(self.presets_file))}")
+        if self.topology == "pruned" and all(bound.decibels for bound in self.bounds):
+            raise UsageError("topology is pruned to a maximum error; add --max-error, --rel-error or --tolerance")
 
     @property
-    def fitting(self) -> Effort:
+    def lossy(self) -> bool:
+        """Whether an error is allowed in any grid."""
+        return bool(self.bounds or self.quality)
+
+    @property
+    def fine_tuning(self) -> Effort:
         """That of `effort`."""
         return EFFORTS[(0 if self.fast else DEFAULT_EFFORT) if self.effort is None else self.effort]
 
     @property
     def preset(self) -> Preset:
-        """That of `quality`. Raises what presets() raises, and UsageError where there is none of that name."""
-        known = presets(self.presets_file)
-        if self.quality and self.quality not in known:
-            raise UsageError(f"there is no quality '{self.quality}'; there are {', '.join(known)}")
-        return known.get(self.quality, Preset())
+        """That of `quality`."""
+        return presets(self.presets_file)[self.quality] if self.quality else Preset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecompressSettings(Settings):
+    """Choices of decompress(). Raises UsageError for values that make no sense, alone or together."""
+
+    grids: tuple[str, ...] = ()
+    """Names of the grids to write, all of them when empty; `density` also names density[1]."""
+    force: bool = False
+    """Overwrite the output."""
+    device: str = "auto"
+    """Where lossy values, and topologies that networks code, are decoded; names as in CompressSettings."""
+    compression: str = "blosc"
+    """Inside the written .vdb file: one of COMPRESSIONS."""
+    box: Box | None = None
+    """Only what lies in it, in each grid's own index space; the rest is inactive background."""
+    lod: int = 0
+    """Level of detail: voxels 2**lod times as long; 0 to MAX_LOD."""
+    topology_only: bool = False
+    """Write masks of what is active; values are not decoded."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        device_number(self.device)
+        _check_one_of("compression", self.compression, COMPRESSIONS)
+        if not 0 <= self.lod <= MAX_LOD:
+            raise UsageError(f"level of detail {self.lod} does not exist; 0 to {MAX_LOD} do")
+        if self.topology_only and (self.box is not None or self.lod):
+            raise UsageError("topology alone comes whole; leave out the box and the level of detail")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifySettings(Settings):
+    """Choices of verify(). Raises UsageError for values that make no sense."""
+
+    device: str = "auto"
+    """Where grids are decoded; names as in CompressSettings."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        device_number(self.device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffSettings(Settings):
+    """Choices of diff(). Raises UsageError for values that make no sense."""
+
+    grids: tuple[str, ...] = ()
+    """Names of the grids to compare, all of them when empty; `density` also names density[1]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """Choices of train(). Raises UsageError for values that make no sense."""
+
+    iterations: int = 800
+    """Of the optimiser, for each network."""
+    fast: bool = False
+    """Fine-tune the networks that CompressSettings.fast uses."""
+    device: str = "auto"
+    """Where networks are fine-tuned, the first of several GPUs; names as in CompressSettings."""
+    force: bool = False
+    """Overwrite the output."""
+
+    def __post_init__(self) -> None:
+        device_number(self.device)
+        if self.iterations < 1:
+            raise UsageError(f"{self.iterations} steps train nothing; give 1 or more")
+
+
+def device_number(name: str) -> int | None:
+    """1 for the device `cuda:1`, None for those without a number. Raises UsageError where the name is no device's."""
+    match = _DEVICE.fullmatch(name)
+    if match is None:
+        raise UsageError(f"'{name}' is no device; there are auto, cpu, cuda and cuda:0, cuda:1, ...")
+    return None if match[2] is None else int(match[2])
+
+
+def _check_one_of(what: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise UsageError(f"there is no {what} '{value}'; there are {', '.join(choices)}")

@@ -13,9 +13,9 @@ from neuralvdb.api.source import select
 from neuralvdb.archive import ArchiveWriter
 from neuralvdb.codec.decode import FrameReader, decode_grids, models_for
 from neuralvdb.codec.encode import encode_frame
-from neuralvdb.errors import OutputError, UsageError
+from neuralvdb.errors import OutputError
 from neuralvdb.platform import return_memory
-from neuralvdb.settings import Settings
+from neuralvdb.settings import CompressSettings
 from neuralvdb.values.lattice.priors import ModelSet
 from neuralvdb.vdb import VdbReader, set_threads
 
@@ -53,7 +53,7 @@ class CompressReport:
 def compress(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
-    settings: Settings = Settings(),
+    settings: CompressSettings = CompressSettings(),
     *,
     progress: Progress = lambda _: None,
     run: Runner = lambda job, *args: job(*args),
@@ -62,11 +62,9 @@ def compress(
 
     `progress` is called with bytes of the source as they are done (twice over with settings.verify).
     `run` calls the job; `nvdb` passes one that does so in a child process. Raises NoSuchDevice, InputError,
-    DamagedFile, Unsupported, NoSuchGrid, OutputExists, OutputError, PromiseBroken, OutOfMemory, UsageError where
-    settings contradict each other; then `target` is as before.
+    DamagedFile, Unsupported, NoSuchGrid, OutputExists, OutputError, PromiseBroken, OutOfMemory; then
+    `target` is as before.
     """
-    if settings.topology == "pruned" and not any(not bound.decibels for bound in settings.bounds):
-        raise UsageError("topology is pruned to a maximum error; add --max-error, --rel-error or --tolerance")
     with new_file(Path(target), force=settings.force) as temporary:
         left_out, grids, *rest = run(_compress, os.fspath(source), temporary, settings, progress)
         sizes = os.path.getsize(source), os.path.getsize(temporary)
@@ -74,12 +72,11 @@ def compress(
 
 
 def _compress(
-    source: str, target: str, settings: Settings, progress: Progress
+    source: str, target: str, settings: CompressSettings, progress: Progress
 ) -> tuple[list[str], list[str], dict[str, dict[str, object]], dict[str, int], str]:
     """Names of the grids left out, of those archived, the promises, voxels changed by pruning, and the device."""
     set_threads(settings.threads)
-    lossy = settings.bounds or settings.quality
-    places = devices.resolve(settings.device) if lossy or settings.device != "auto" else ()
+    places = devices.resolve(settings.device) if settings.lossy or settings.device != "auto" else ()
     reader = VdbReader(source)
     selected = select(reader.entries, settings.grids, source)
     library = models_for(settings)
@@ -102,7 +99,7 @@ def _compress(
 
 
 def _verify(
-    target: str, settings: Settings, library: ModelSet | None, places: tuple[str, ...], progress: Progress
+    target: str, settings: CompressSettings, library: ModelSet | None, places: tuple[str, ...], progress: Progress
 ) -> None:
     with FrameReader(target, library=library, devices=places) as frame:
         heads = frame.table.grids

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import xxhash
@@ -16,8 +16,7 @@ from neuralvdb.api.tensors import GridTensors, tensors
 from neuralvdb.codec.decode import FrameReader, decode_grids, models_for
 from neuralvdb.codec.frame_table import count
 from neuralvdb.codec.region import plan
-from neuralvdb.errors import UsageError
-from neuralvdb.settings import MAX_LOD, Settings
+from neuralvdb.settings import DecompressSettings
 from neuralvdb.topology import Topology
 from neuralvdb.vdb import FILE_VERSION, VdbWriter, describe_transform, set_threads
 from neuralvdb.volume import Storage, VolumeGrid
@@ -58,29 +57,21 @@ class DecompressReport:
 def decompress(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str] | None = None,
-    settings: Settings = Settings(),
+    settings: DecompressSettings = DecompressSettings(),
     *,
-    device: str | None = None,
     progress: Progress = lambda _: None,
     note: Note = lambda _: None,
     run: Runner = lambda job, *args: job(*args),
 ) -> DecompressReport | dict[str, GridTensors]:
     """Writes the archive `source` to the .vdb file `target`: all of it, or what settings.box and settings.lod ask for.
 
-    Without a target it gives grids as torch tensors by name, as tensors() does. device: in place of settings.device.
+    Without a target it gives grids as torch tensors by name, as tensors() does.
     `progress` is called with bytes of decoded memory as they are done, `note` with each of the report's notes before
     anything is written; `run` as in compress(). Raises NoSuchDevice, InputError, DamagedFile, Unsupported, NoSuchGrid,
-    OutputExists, OutputError, PromiseBroken, OutOfMemory, UsageError where settings contradict each other, ValueError
-    where settings.lod is not one; then `target` is as before.
+    OutputExists, OutputError, PromiseBroken, OutOfMemory, MissingPriors; then `target` is as before.
     """
-    if device is not None:
-        settings = replace(settings, device=device)
     if target is None:
         return tensors(source, settings)
-    if not 0 <= settings.lod <= MAX_LOD:
-        raise ValueError(f"level of detail {settings.lod} does not exist; 0 to {MAX_LOD} do")
-    if settings.topology_only and (settings.box is not None or settings.lod):
-        raise UsageError("topology alone comes whole; leave out the box and the level of detail")
     job = _decompress_masks if settings.topology_only else _decompress
     with new_file(Path(target), force=settings.force) as temporary:
         found = run(job, os.fspath(source), temporary, settings, progress, note)
@@ -89,7 +80,7 @@ def decompress(
 
 
 def _decompress(
-    source: str, target: str, settings: Settings, progress: Progress, note: Note
+    source: str, target: str, settings: DecompressSettings, progress: Progress, note: Note
 ) -> tuple[list[str], dict[str, GridPart], list[str], str]:
     """Names of the grids written, their parts, notes, and the device."""
     set_threads(settings.threads)
@@ -123,7 +114,7 @@ def _decompress(
 
 
 def _decompress_masks(
-    source: str, target: str, settings: Settings, progress: Progress, note: Note
+    source: str, target: str, settings: DecompressSettings, progress: Progress, note: Note
 ) -> tuple[list[str], dict[str, GridPart], list[str], str]:
     """The same, of the masks of grids that travel as arrays."""
     set_threads(settings.threads)

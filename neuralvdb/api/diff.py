@@ -11,7 +11,7 @@ import numpy as np
 
 from neuralvdb.api.source import Volume, select
 from neuralvdb.codec.decode import models_for
-from neuralvdb.settings import Settings
+from neuralvdb.settings import DiffSettings
 from neuralvdb.vdb import describe_metadata, describe_transform
 from neuralvdb.volume import Tree, VolumeGrid
 from neuralvdb.volume.grid import LEAF_SLOTS, LOWER_SLOTS, display_name, unpack
@@ -58,19 +58,17 @@ class DiffReport:
 def diff(
     first: str | os.PathLike[str],
     second: str | os.PathLike[str],
+    settings: DiffSettings = DiffSettings(),
     *,
-    grids: tuple[str, ...] = (),
-    priors: str = "",
     progress: Callable[[int], None] = lambda _: None,
 ) -> DiffReport:
-    """Compares two files, each a .vdb or an archive. `progress` is called with 1 after each grid; priors: as
-    in Settings.
+    """Compares two files, each a .vdb or an archive. `progress` is called with 1 after each grid.
 
     Raises InputError, DamagedFile, Unsupported, NoSuchGrid, MissingPriors.
     """
-    library = models_for(Settings(priors=priors))
+    library = models_for(settings)
     a, b = Volume(first, library), Volume(second, library)
-    chosen = select(a.grids, grids, a.path), select(b.grids, grids, b.path)
+    chosen = tuple(select(volume.grids, settings.grids, volume.path) for volume in (a, b))
     names = [[v.grids[i].unique_name for i in c] for v, c in zip((a, b), chosen, strict=True)]
     changes = [] if a.metadata == b.metadata else ["file-level metadata differs"]
     if names[0] != names[1] and sorted(names[0]) == sorted(names[1]):
@@ -80,7 +78,9 @@ def diff(
     found = []
     for name, index in zip(names[0], chosen[0], strict=True):
         if name in names[1]:
-            found.append(diff_grids(a.read(index), b.read(chosen[1][names[1].index(name)])))
+            found.append(
+                diff_grids(a.read(index, settings.threads), b.read(chosen[1][names[1].index(name)], settings.threads))
+            )
             progress(1)
     same = not changes and all(grid.same for grid in found)
     return DiffReport(os.fspath(first), os.fspath(second), same, changes, found)

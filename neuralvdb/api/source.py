@@ -51,8 +51,10 @@ class Volume:
         """The grids' names."""
         return self._reader.table.grids if isinstance(self._reader, FrameReader) else self._reader.entries
 
-    def read(self, index: int) -> VolumeGrid:
-        """The grid number `index`."""
+    def read(self, index: int, threads: int = 1) -> VolumeGrid:
+        """The grid number `index`, decoded by so many threads."""
+        if isinstance(self._reader, FrameReader):
+            return self._reader.read(index, threads=threads)
         return self._reader.read(index)
 
 

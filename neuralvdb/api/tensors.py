@@ -10,7 +10,7 @@ from neuralvdb import devices
 from neuralvdb.api.source import select
 from neuralvdb.codec.decode import FrameReader
 from neuralvdb.errors import UsageError
-from neuralvdb.settings import Settings
+from neuralvdb.settings import DecompressSettings
 from neuralvdb.volume import Storage
 from neuralvdb.volume.grid import Root, TreeLevel, leaf_origins
 
@@ -38,7 +38,9 @@ class GridTensors:
     transform: bytes
 
 
-def tensors(source: str | os.PathLike[str], settings: Settings = Settings()) -> dict[str, GridTensors]:
+def tensors(
+    source: str | os.PathLike[str], settings: DecompressSettings = DecompressSettings()
+) -> dict[str, GridTensors]:
     """The grids of the archive `source` that are float, double or vec3 trees, by name; settings.grids selects some.
 
     Lossy values, and topologies that networks code, are decoded on the device; the rest is decoded by the CPU. Streams

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from neuralvdb import devices
 from neuralvdb.api.files import new_file
-from neuralvdb.errors import InputError, Unsupported, UsageError
+from neuralvdb.errors import InputError, Unsupported
+from neuralvdb.settings import TrainSettings
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.model_file import write_models
 
@@ -37,42 +38,36 @@ class TrainReport:
 def train(
     sources: Sequence[str | os.PathLike[str]],
     target: str | os.PathLike[str],
+    settings: TrainSettings = TrainSettings(),
     *,
-    steps: int = 800,
-    fast: bool = False,
-    device: str = "auto",
-    force: bool = False,
     progress: Callable[[int], None] = lambda _: None,
     run: Runner = lambda job, *args: job(*args),
 ) -> TrainReport:
-    """Tunes the shipped priors to .vdb files and writes them to `target`, for Settings.priors.
+    """Tunes the shipped priors to .vdb files and writes them to `target`, for `priors` of other settings.
 
-    steps: of each network; fast: those without hidden layers; device: as in Settings, the first of several GPUs.
     `progress` is called with 1 for each of NETWORKS networks; `run` as in compress(). The same files give the same
     priors with the same build of PyTorch on the same device. Raises InputError, DamagedFile, OutputExists, OutputError,
-    OutOfMemory, NoSuchDevice, UsageError, and Unsupported where PyTorch is not installed; then `target` is as before.
+    OutOfMemory, NoSuchDevice, and Unsupported where PyTorch is not installed; then `target` is as before.
     """
-    if steps < 1:
-        raise UsageError(f"{steps} steps train nothing; give 1 or more")
     names = [os.fspath(source) for source in sources]
-    with new_file(Path(target), force=force) as temporary:
-        name, fields, place = run(_train, names, temporary, steps, fast, device, progress)
+    with new_file(Path(target), force=settings.force) as temporary:
+        name, fields, place = run(_train, names, temporary, settings, progress)
         size = os.path.getsize(temporary)
     return TrainReport(names, os.fspath(target), name, fields, size, place)
 
 
 def _train(
-    sources: list[str], target: str, steps: int, fast: bool, device: str, progress: Callable[[int], None]
+    sources: list[str], target: str, settings: TrainSettings, progress: Callable[[int], None]
 ) -> tuple[str, dict[str, int], str]:
     """The name of the priors written, fields of each family, and the device."""
-    places = devices.resolve(device)[:1]
+    places = devices.resolve(settings.device)[:1]
     try:
         from neuralvdb.fit.fine_tune_files import tune
     except ModuleNotFoundError as error:
         raise Unsupported("training needs PyTorch; install it: pip install torch, or neuralvdb[train]") from error
-    library = priors.fast() if fast else priors.shipped()
+    library = priors.fast() if settings.fast else priors.shipped()
     place, tell = (*places, "cpu")[0], lambda _: progress(1)
-    tuned, fields = tune(sources, library, steps=steps, device=place, progress=tell)
+    tuned, fields = tune(sources, library, steps=settings.iterations, device=place, progress=tell)
     if not fields:
         raise InputError(f"{sources[0]}: has no grid to learn from; 2000 active voxels of float or vec3 are needed")
     write_models(target, tuned)

@@ -11,7 +11,7 @@ from neuralvdb.codec import cover
 from neuralvdb.codec.decode import FrameReader, decode_grids, models_for
 from neuralvdb.codec.frame_table import content_hash
 from neuralvdb.codec.guarantee import kept
-from neuralvdb.settings import Settings
+from neuralvdb.settings import VerifySettings
 from neuralvdb.vdb import VdbReader
 from neuralvdb.volume import VolumeGrid
 
@@ -35,23 +35,20 @@ class VerifyReport:
 def verify(
     path: str | os.PathLike[str],
     original: str | os.PathLike[str] | None = None,
+    settings: VerifySettings = VerifySettings(),
     *,
-    threads: int = 1,
-    device: str = "auto",
-    priors: str = "",
     progress: Callable[[int], None] = lambda _: None,
 ) -> VerifyReport:
     """Checks every checksum, decodes every grid, and compares with the .vdb file `original` where given.
 
-    device, priors: as in Settings. Raises InputError, DamagedFile, Unsupported, PromiseBroken, OutOfMemory,
-    NoSuchDevice, MissingPriors.
+    `progress` is called with bytes of the source as they are done. Raises InputError, DamagedFile, Unsupported,
+    PromiseBroken, OutOfMemory, NoSuchDevice, MissingPriors.
     """
-    library = models_for(Settings(priors=priors))
-    with FrameReader(path, library=library, devices=devices.resolve(device)) as frame:
+    with FrameReader(path, library=models_for(settings), devices=devices.resolve(settings.device)) as frame:
         for section in frame.archive.sections:
             frame.archive.read(section)
         heads = frame.table.grids
-        for head, _ in zip(heads, decode_grids(frame, list(range(len(heads))), threads=threads), strict=True):
+        for head, _ in zip(heads, decode_grids(frame, list(range(len(heads))), threads=settings.threads), strict=True):
             progress(head.source_size)
         differences = [] if original is None else _against(frame, VdbReader(original))
     name = None if original is None else os.fspath(original)

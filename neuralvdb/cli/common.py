@@ -6,17 +6,20 @@ import argparse
 import functools
 import os
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
+from typing import TypeVar
 
 from neuralvdb import devices
 from neuralvdb.cli.frames import Input, expand, is_pattern, name_for
 from neuralvdb.cli.isolate import run_isolated
 from neuralvdb.errors import InputError, NeuralVdbError, UsageError
-from neuralvdb.settings import Settings
+from neuralvdb.settings import CompressSettings, Settings, TrainSettings
 
 # What a .vdb file can take in memory: an upper node of vec3d is 8.2 kB on disk when compressed and 0.8 MB in memory.
 MEMORY_PER_BYTE = 128
 
+S = TypeVar("S", bound=Settings | TrainSettings)
 Errors = list[tuple[str, NeuralVdbError]]
 
 
@@ -27,7 +30,11 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     amount.add_argument("-q", "--quiet", action="store_true", help="print errors only")
     amount.add_argument("-v", "--verbose", action="store_true", help="print more")
     parser.add_argument(
-        "--threads", type=_positive, default=Settings().threads, metavar="N", help="threads to use (default: all)"
+        "--threads",
+        type=_positive,
+        default=CompressSettings().threads,
+        metavar="N",
+        help="threads to use (default: all)",
     )
 
 
@@ -36,7 +43,7 @@ def add_device(
     text: str = "where grids are decoded; cuda: all GPUs; auto: GPUs where there are some (default)",
 ) -> None:
     """The option that says where grids are decoded, or what `text` says."""
-    parser.add_argument("--device", default=Settings().device, metavar="auto|cpu|cuda[:N]", help=text)
+    parser.add_argument("--device", default=CompressSettings().device, metavar="auto|cpu|cuda[:N]", help=text)
 
 
 def device_memory(device: str) -> int:
@@ -128,12 +135,10 @@ def file_size(path: str) -> int:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def settings_of(args: argparse.Namespace) -> Settings:
-    """Settings from the options a command has."""
-    names = ("grids", "threads", "force", "verify", "compression", "quality", "presets_file", "bounds")
-    names += ("box", "lod", "topology", "topology_only", "device", "effort", "fast", "priors", "embed_priors")
-    chosen = {name: getattr(args, name) for name in names if hasattr(args, name)}
-    return Settings(**{name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()})
+def settings_of(args: argparse.Namespace, kind: type[S]) -> S:
+    """Settings of a kind from a command's options, which have the names of its fields."""
+    options = {field.name: getattr(args, field.name) for field in fields(kind)}
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in options.items()})
 
 
 def _target(item: Input, output: str | None, suffix: str, count: int) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 from neuralvdb.cli import common
 from neuralvdb.cli.output import Progress, print_note, promise_text, size_text, topology_text
 from neuralvdb.errors import UsageError
-from neuralvdb.settings import ARCHIVE_SUFFIX, DEFAULT_EFFORT, EFFORTS, Bound, presets
+from neuralvdb.settings import ARCHIVE_SUFFIX, DEFAULT_EFFORT, EFFORTS, Bound, CompressSettings, presets
 
 HELP = "make .vdb files small"
 
@@ -53,17 +53,18 @@ def run(args: argparse.Namespace) -> tuple[list[dict], common.Errors]:
     """Compresses every input."""
     if args.lossless and (args.quality or args.bounds):
         raise UsageError("--lossless allows no error; leave it out, or the options that allow one")
-    _ = common.settings_of(args).preset  # an unknown quality is the first thing to be said
-    return common.for_each(common.plan(args, ARCHIVE_SUFFIX), lambda source, target: _one(source, target, args))
+    settings = common.settings_of(args, CompressSettings)
+    return common.for_each(
+        common.plan(args, ARCHIVE_SUFFIX), lambda source, target: _one(source, target, settings, args)
+    )
 
 
-def _one(source: str, target: Path, args: argparse.Namespace) -> dict:
+def _one(source: str, target: Path, settings: CompressSettings, args: argparse.Namespace) -> dict:
     from neuralvdb.api import compress
 
     began = time.perf_counter()
     total = common.file_size(source) * (1 + args.verify)
     bar = Progress(total, Path(source).name, shown=not (args.quiet or args.json))
-    settings = common.settings_of(args)
     memory = common.MEMORY_PER_BYTE * common.file_size(source) + common.device_memory(args.device)
     report = compress(source, target, settings, progress=bar, run=common.isolated(source, memory))
     if report.left_out and not args.quiet:
@@ -99,7 +100,7 @@ def _bound(text: str, relative: bool, decibels: bool = False) -> Bound:
     if not 0 < value < (300 if decibels else float("inf")):
         example = "PSNR in dB such as 45 or density=45" if decibels else "error bound such as 0.01, 1% or density=0.002"
         raise argparse.ArgumentTypeError(f"'{text}' is no {example}")
-    return Bound(value, relative or percent, grid, decibels=decibels)
+    return Bound(value=value, relative=relative or percent, grid=grid, decibels=decibels)
 
 
 def _tolerance(text: str) -> tuple[Bound, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from neuralvdb.cli import common
 from neuralvdb.cli.output import Progress, print_note, size_text, voxel_size_text
-from neuralvdb.settings import MAX_LOD, Box
+from neuralvdb.settings import MAX_LOD, Box, DecompressSettings
 
 HELP = "make ordinary .vdb files again"
 _SUFFIX = ".vdb"
@@ -46,10 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> tuple[list[dict], common.Errors]:
     """Decompresses every input."""
-    return common.for_each(common.plan(args, _SUFFIX), lambda source, target: _one(source, target, args))
+    settings = common.settings_of(args, DecompressSettings)
+    return common.for_each(common.plan(args, _SUFFIX), lambda source, target: _one(source, target, settings, args))
 
 
-def _one(source: str, target: Path, args: argparse.Namespace) -> dict:
+def _one(source: str, target: Path, settings: DecompressSettings, args: argparse.Namespace) -> dict:
     from neuralvdb.api import decompress
 
     began = time.perf_counter()
@@ -57,7 +58,7 @@ def _one(source: str, target: Path, args: argparse.Namespace) -> dict:
     bar = Progress(memory, Path(source).name, shown=not (args.quiet or args.json))
     note = (lambda _: None) if args.quiet else print_note
     run = common.isolated(source, 4 * memory + common.device_memory(args.device))
-    report = decompress(source, target, common.settings_of(args), progress=bar, note=note, run=run)
+    report = decompress(source, target, settings, progress=bar, note=note, run=run)
     return {**report.as_dict(), "seconds": round(time.perf_counter() - began, 3)}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from neuralvdb.cli import common
 from neuralvdb.cli.output import Progress, table_text
+from neuralvdb.settings import DiffSettings
 
 HELP = "compare two files, each a .vdb or an archive"
 _HEADER = ("grid", "topology", "active voxels", "max error", "RMSE", "PSNR")
@@ -35,7 +36,8 @@ def _one(first: str, second: str, args: argparse.Namespace) -> dict:
         for path in (first, second)
     )
     bar = Progress(0, Path(first).name, shown=not (args.quiet or args.json), unit="grid")
-    job = lambda: diff(first, second, grids=args.grids, priors=args.priors, progress=bar).as_dict()  # noqa: E731
+    settings = common.settings_of(args, DiffSettings)
+    job = lambda: diff(first, second, settings, progress=bar).as_dict()  # noqa: E731
     return common.isolated(f"{first} or {second}", memory)(job)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from neuralvdb.cli import common
 from neuralvdb.cli.output import Progress, size_text
+from neuralvdb.settings import TrainSettings
 
 HELP = "tune the networks to your own files, for compress --priors"
 _TORCH_MEMORY = 8 << 30  # bytes
@@ -20,7 +21,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", metavar="OUT", required=True, help="file of priors to write, such as my.priors"
     )
     parser.add_argument("--force", action="store_true", help="overwrite an existing file")
-    parser.add_argument("--steps", type=int, default=800, metavar="N", help="of each network (default: 800)")
+    parser.add_argument(
+        "--steps",
+        dest="iterations",
+        type=int,
+        default=TrainSettings().iterations,
+        metavar="N",
+        help="of each network (default: 800)",
+    )
     parser.add_argument("--fast", action="store_true", help="tune the networks of compress --fast")
     common.add_device(
         parser, "where networks are trained; cuda: the first GPU; auto: a GPU where there is one (default)"
@@ -42,8 +50,7 @@ def _one(inputs: list[str], target: Path, args: argparse.Namespace) -> dict:
     memory = _TORCH_MEMORY + common.device_memory(args.device)
     memory += sum(common.MEMORY_PER_BYTE * common.file_size(path) for path in inputs)
     run = common.isolated(inputs[0] if len(inputs) == 1 else f"{inputs[0]} or another input", memory)
-    options = {"steps": args.steps, "fast": args.fast, "device": args.device, "force": args.force}
-    report = train(inputs, target, **options, progress=bar, run=run)
+    report = train(inputs, target, common.settings_of(args, TrainSettings), progress=bar, run=run)
     return {**report.as_dict(), "seconds": round(time.perf_counter() - began, 3)}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from neuralvdb.cli import common
 from neuralvdb.cli.output import Progress
+from neuralvdb.settings import VerifySettings
 
 HELP = "check an archive, alone or against the file it was made from"
 
@@ -32,8 +33,8 @@ def _one(path: str, args: argparse.Namespace) -> dict:
     if args.original:
         memory += common.MEMORY_PER_BYTE * common.file_size(args.original)
     bar = Progress(0, Path(path).name, shown=not (args.quiet or args.json))
-    options = {"threads": args.threads, "device": args.device, "priors": args.priors, "progress": bar}
-    job = lambda: verify(path, args.original, **options).as_dict()  # noqa: E731
+    settings = common.settings_of(args, VerifySettings)
+    job = lambda: verify(path, args.original, settings, progress=bar).as_dict()  # noqa: E731
     return common.isolated(args.original or path, memory)(job)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from neuralvdb.codec.frame_table import content_hash
 from neuralvdb.codec.guarantee import promise_for
 from neuralvdb.codec.pruning import all_components
-from neuralvdb.settings import Settings
+from neuralvdb.settings import CompressSettings
 from neuralvdb.topology import Topology, count_differing
 from neuralvdb.values.promise import Promise
 from neuralvdb.volume import Tree, TreeLevel, VolumeGrid
@@ -32,7 +32,7 @@ class Cover:
     promise: Promise
 
 
-def cover_of(grid: VolumeGrid, settings: Settings) -> Cover | None:
+def cover_of(grid: VolumeGrid, settings: CompressSettings) -> Cover | None:
     """The cover of a grid whose topology is to be pruned; None where it stays exact: nothing is asked, no maximum error
     is promised, it is a level set, the lattice cannot hit the background, too few voxels would go, or all of them."""
     if settings.topology != "pruned" or grid.tree is None:

@@ -16,7 +16,7 @@ from neuralvdb.codec.guarantee import promise_for
 from neuralvdb.codec.pruning import pruned
 from neuralvdb.codec.topology_sharing import Role, Shapes
 from neuralvdb.errors import InputError
-from neuralvdb.settings import Effort, Settings
+from neuralvdb.settings import CompressSettings, Effort
 from neuralvdb.topology import Topology
 from neuralvdb.values import encoder
 from neuralvdb.values.lattice import priors
@@ -50,7 +50,7 @@ def encode_frame(
     writer: ArchiveWriter,
     source: VdbReader,
     selected: list[int],
-    settings: Settings,
+    settings: CompressSettings,
     progress: Progress,
     frame: int = 0,
     library: ModelSet | None = None,
@@ -93,7 +93,7 @@ def encode_frame(
 
 
 def _encoded(
-    source: VdbReader, selected: list[int], settings: Settings, library: ModelSet, devices: tuple[str, ...]
+    source: VdbReader, selected: list[int], settings: CompressSettings, library: ModelSet, devices: tuple[str, ...]
 ) -> Iterator[_Coded]:
     """Coded grids in order; reading runs ahead of coding by settings.threads grids."""
     threads = settings.threads
@@ -120,7 +120,7 @@ def _encode(
     source_size: int,
     index: int,
     role: Role,
-    settings: Settings,
+    settings: CompressSettings,
     library: ModelSet,
     devices: tuple[str, ...],
 ) -> _Coded:
@@ -167,7 +167,7 @@ class CodedValues:
 
 
 def encode_values(
-    grid: VolumeGrid, settings: Settings, library: ModelSet | None = None, devices: tuple[str, ...] = ()
+    grid: VolumeGrid, settings: CompressSettings, library: ModelSet | None = None, devices: tuple[str, ...] = ()
 ) -> CodedValues:
     """The values of a tree: under a bound if one is asked for and that is smaller than every bit.
 
@@ -184,7 +184,7 @@ def encode_values(
 
 
 def encode_cover(
-    cover: Cover, settings: Settings, library: ModelSet | None = None, devices: tuple[str, ...] = ()
+    cover: Cover, settings: CompressSettings, library: ModelSet | None = None, devices: tuple[str, ...] = ()
 ) -> CodedValues:
     """The values of a cover, and the tree pruned to them."""
     coded = _lossy(cover.tree, cover.promise, settings, library or _shipped(settings), devices)
@@ -192,14 +192,14 @@ def encode_cover(
     return replace(coded, tree=pruned(coded.tree))
 
 
-def _shipped(settings: Settings) -> ModelSet:
+def _shipped(settings: CompressSettings) -> ModelSet:
     return priors.fast() if settings.fast else priors.shipped()
 
 
 def _lossy(
     tree: Tree,
     promise: Promise,
-    settings: Settings,
+    settings: CompressSettings,
     library: ModelSet,
     devices: tuple[str, ...],
     *,
@@ -218,8 +218,8 @@ def _lossy(
         promise, plain = to_psnr(tree, promise, options) or (promise, None)
         if plain is None:
             return None
-    if settings.fitting.turns and not changes:
-        return _refined(tree, promise, settings.fitting, options, hopeless)
+    if settings.fine_tuning.output_rounds and not changes:
+        return _refined(tree, promise, settings.fine_tuning, options, hopeless)
     plain = plain or encoder.encode(tree, promise, **options)
     return CodedValues(1, *plain, frozenset({promise.family}))
 

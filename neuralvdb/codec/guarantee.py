@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from neuralvdb.codec.frame_table import content_hash
-from neuralvdb.settings import Bound, Preset, Settings
+from neuralvdb.settings import Bound, CompressSettings, MeanQuality, Preset
 from neuralvdb.values.promise import Promise
 from neuralvdb.values.select.search import psnr
 from neuralvdb.vdb import describe_metadata, describe_transform
@@ -18,12 +18,11 @@ FLAMES = ("temperature", "flame", "fire", "heat", "fuel", "burn", "blackbody", "
 OUTLIERS = 1e-4  # share of values at either end that do not count for the range that a preset is a share of
 
 
-def promise_for(grid: VolumeGrid, settings: Settings) -> Promise | None:
+def promise_for(grid: VolumeGrid, settings: CompressSettings) -> Promise | None:
     """The promise for a grid, None where it stays lossless: nothing is asked of it, or it has no range to speak of.
 
     Of the bounds that name the grid the last one holds, else the preset. An absolute bound is in the grid's values, for
     level sets in voxels; a relative one is a share of the range of finite active values, of all components together.
-    Raises what settings.preset raises.
     """
     wanted = [b for b in settings.bounds if b.grid in ("", grid.name, grid.name.partition("[")[0])]
     if (not wanted and not settings.quality) or grid.tree is None or not len(grid.tree.leaf):
@@ -32,7 +31,7 @@ def promise_for(grid: VolumeGrid, settings: Settings) -> Promise | None:
     level_set = metadata.get("class", ("", ""))[1] == "level set"
     family = "levelset" if level_set else "velocity" if grid.tree.leaf.values.ndim == 3 else "fog"
     if not wanted and family == "fog":
-        return mean_promise(grid, *(settings.preset.flame if _is_flame(grid.name) else settings.preset.fog))
+        return mean_promise(grid, settings.preset.flame if _is_flame(grid.name) else settings.preset.fog)
     bound = wanted[-1] if wanted else _preset_bound(settings.preset, level_set)
     if bound.decibels:
         return _psnr_promise(grid, family, bound.value)
@@ -46,14 +45,14 @@ def promise_for(grid: VolumeGrid, settings: Settings) -> Promise | None:
     return Promise(float(size), family, grid.half, bound.ratio)
 
 
-def mean_promise(grid: VolumeGrid, step: float, knee: float) -> Promise | None:
-    """The mean lattice for a scalar grid, step and knee as shares of its range; None where that is nothing."""
+def mean_promise(grid: VolumeGrid, quality: MeanQuality) -> Promise | None:
+    """The mean lattice for a scalar grid; None where that is nothing."""
     low, high = active_range(grid, OUTLIERS)
     span = high - low
-    if not 0 < step * span < np.inf:
+    if not 0 < quality.step * span < np.inf:
         return None
     positive = active_range(grid)[0] >= 0
-    return Promise(np.inf, "fog-mean", grid.half, step=step * span, knee=knee * span, positive=positive)
+    return Promise(np.inf, "fog-mean", grid.half, step=quality.step * span, knee=quality.knee * span, positive=positive)
 
 
 def _is_flame(name: str) -> bool:
@@ -73,7 +72,7 @@ def _psnr_promise(grid: VolumeGrid, family: str, decibels: float) -> Promise | N
 
 
 def _preset_bound(preset: Preset, level_set: bool) -> Bound:
-    return Bound(preset.levelset, relative=False) if level_set else Bound(preset.velocity, relative=True)
+    return Bound(value=preset.levelset, relative=False) if level_set else Bound(value=preset.velocity, relative=True)
 
 
 def active_range(grid: VolumeGrid, outliers: float = 0.0) -> tuple[float, float]:

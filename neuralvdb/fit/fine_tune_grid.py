@@ -54,7 +54,7 @@ def fine_tune_grid(
     found: NetworkChanges = {}
     saved = 0.0
     for key, rough in few.items():
-        if rough.best < 8 * effort.bytes:
+        if rough.best < 8 * effort.min_bytes:
             continue
         fit = _Fit(family, networks[key], _first(examples[key], effort.examples), rough.count, cost, prices)
         before = fit.best
@@ -62,7 +62,7 @@ def fine_tune_grid(
         if fit.best + _HEAD < before:
             found[key] = fit.kept
             saved += before - fit.best - _HEAD
-    return found if saved > effort.share * sum(rough.best for rough in few.values()) else {}
+    return found if saved > effort.min_saving * sum(rough.best for rough in few.values()) else {}
 
 
 def _changed(own: _Fit, family: str, library: ModelSet, key: Key, effort: Effort) -> _Fit:
@@ -70,10 +70,10 @@ def _changed(own: _Fit, family: str, library: ModelSet, key: Key, effort: Effort
     before = own.best
     donor, net = _donor(family, library, key, own)
     fit = own if donor == family else _Fit(donor, net, own.examples, own.count, own.loss, own.table)
-    for turn in range(1 + (effort.hidden if before >= 8 * _HIDDEN_BYTES else 0)):
+    for turn in range(1 + (effort.hidden_rounds if before >= 8 * _HIDDEN_BYTES else 0)):
         if turn:
             fit.turn_hidden()
-        for _ in range(1 if turn else effort.turns):
+        for _ in range(1 if turn else effort.output_rounds):
             fit.turn_outputs()
     return fit
 

@@ -15,7 +15,7 @@ from neuralvdb import topology, values
 from neuralvdb.archive import ArchiveWriter, FieldReader, FieldWriter, take_array
 from neuralvdb.codec.decode import FrameReader
 from neuralvdb.codec.encode import encode_frame
-from neuralvdb.settings import Settings
+from neuralvdb.settings import CompressSettings
 from neuralvdb.topology import Topology, lossless
 from neuralvdb.volume import Root, Storage, Tree, TreeLevel, VolumeGrid
 
@@ -120,7 +120,7 @@ def encoded(threads: int = 1) -> bytes:
     stream = io.BytesIO()
     writer = ArchiveWriter(stream)
     with mock.patch.object(topology, "encode", lambda shape, base, threads: (0, lossless.encode(shape))):
-        encode_frame(writer, Source(), [0, 1, 2], Settings(threads=threads), lambda _: None)
+        encode_frame(writer, Source(), [0, 1, 2], CompressSettings(threads=threads), lambda _: None)
     writer.close()
     return stream.getvalue()
 

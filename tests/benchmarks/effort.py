@@ -12,7 +12,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from neuralvdb import Settings, compress
+from neuralvdb import CompressSettings, compress
 from neuralvdb.settings import DEFAULT_EFFORT, EFFORTS, Bound
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # -P leaves it out
@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # -P leaves it out
 from rate_tables import table
 
 MODES = {
-    "1 %": Settings(threads=1, bounds=(Bound(0.01, relative=True),)),
-    "production": Settings(threads=1, quality="production"),
+    "1 %": CompressSettings(threads=1, bounds=(Bound(value=0.01, relative=True),)),
+    "production": CompressSettings(threads=1, quality="production"),
 }
 RULES = """\
 - Bytes of the whole archive at effort 0, then how many fewer at others, every byte of the refinement counted, and the
@@ -29,7 +29,7 @@ RULES = """\
 """
 
 
-def measure(path: Path, settings: Settings, efforts: list[int], folder: Path) -> list[tuple[int, float]]:
+def measure(path: Path, settings: CompressSettings, efforts: list[int], folder: Path) -> list[tuple[int, float]]:
     """Bytes and seconds by effort."""
     found = []
     for effort in efforts:

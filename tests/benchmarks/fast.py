@@ -15,7 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from neuralvdb.codec.guarantee import promise_for
-from neuralvdb.settings import Bound, Settings
+from neuralvdb.settings import Bound, CompressSettings
 from neuralvdb.topology import Topology
 from neuralvdb.values import encoder, raw_size
 from neuralvdb.values.decoder import Reader
@@ -33,9 +33,9 @@ Values of all grids of a file by the networks with hidden layers and, after the 
 bytes of VALS and TILE, seconds of CPU for coding and decoding, the best of two runs on one thread. Nothing is fitted.
 """
 MODES = {
-    "1 %": Settings(bounds=(Bound(0.01, relative=True),)),
-    "0.3 %": Settings(bounds=(Bound(0.003, relative=True),)),
-    "production": Settings(quality="production"),
+    "1 %": CompressSettings(bounds=(Bound(value=0.01, relative=True),)),
+    "0.3 %": CompressSettings(bounds=(Bound(value=0.003, relative=True),)),
+    "production": CompressSettings(quality="production"),
 }
 RUNS = 2
 

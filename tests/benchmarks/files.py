@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from neuralvdb import Settings, compress, info
+from neuralvdb import CompressSettings, compress, info
 from neuralvdb.errors import NeuralVdbError
 from neuralvdb.settings import Bound
 from neuralvdb.vdb import VdbReader, _bridge, write_vdb
@@ -30,14 +30,14 @@ ROOT = Path(__file__).resolve().parents[2]
 SMALLEST = 50_000  # bytes
 LEFT_OUT = ("malformed", "variants")
 GRIDS_OF = "sequence-blender-24grids"  # the folder that is reported grid by grid
-ONE_PERCENT = (Bound(0.01, relative=True),)
+ONE_PERCENT = (Bound(value=0.01, relative=True),)
 SETTINGS = {
-    "lossless": Settings(),
-    "1 %": Settings(bounds=ONE_PERCENT),
-    "1 % pruned": Settings(bounds=ONE_PERCENT, topology="pruned"),
-    "preview": Settings(quality="preview"),
-    "production": Settings(quality="production"),
-    "master": Settings(quality="master"),
+    "lossless": CompressSettings(),
+    "1 %": CompressSettings(bounds=ONE_PERCENT),
+    "1 % pruned": CompressSettings(bounds=ONE_PERCENT, topology="pruned"),
+    "preview": CompressSettings(quality="preview"),
+    "production": CompressSettings(quality="production"),
+    "master": CompressSettings(quality="master"),
 }
 RULES = """\
 - Size over archive size, everything counted. "1 %": `--rel-error 1%`, a maximum error; preview, production, master:
@@ -84,7 +84,7 @@ def by_grid(paths: list[Path], folder: Path) -> str:
     sums: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(5))
     for path in paths:
         target = folder / "frame.neuralvdb"
-        compress(path, target, Settings(quality="production", force=True, verify=False))
+        compress(path, target, CompressSettings(quality="production", force=True, verify=False))
         for before, after in zip(info(path).grids, info(target).grids, strict=True):
             parts = after.bytes.get("topology", 0), after.bytes.get("values", 0) + after.bytes.get("data", 0)
             sums[before.name] += before.active_voxels or 0, before.total, *parts, after.total

@@ -20,7 +20,7 @@ from neuralvdb.fit.examples import SampleTask, collect, joined
 from neuralvdb.fit.optimise import Job, laid_out, to_floats
 from neuralvdb.kernels.fit import row
 from neuralvdb.kernels.network import Packed
-from neuralvdb.settings import Bound, Settings
+from neuralvdb.settings import Bound, CompressSettings
 from neuralvdb.topology import Topology
 from neuralvdb.topology import priors as classifiers
 from neuralvdb.topology.bricks import FINDS, LEVELS, place
@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--rel-error", type=float, default=0.01)
     args = parser.parse_args()
     (grid,) = (grid for grid in VdbReader(args.file) if grid.name == args.grid)
-    promise = promise_for(grid, Settings(bounds=(Bound(args.rel_error, relative=True),)))
+    promise = promise_for(grid, CompressSettings(bounds=(Bound(value=args.rel_error, relative=True),)))
     payload, sections, decoded = encoder.encode(grid.tree, promise)
     dtype, components = TREE_TYPES[grid.grid_type]
     size = lossless.raw_size(grid.tree)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from neuralvdb import Settings, compress, decompress
+from neuralvdb import CompressSettings, DecompressSettings, compress, decompress
 from neuralvdb.vdb import VdbReader
 
 HERE = Path(__file__).resolve().parent
@@ -72,11 +72,11 @@ def compression_of(path: Path) -> str:
 def measure(path: Path, folder: Path, baseline: Path, runs: int) -> dict:
     """One row: sizes in bytes, times in seconds."""
     archive, again, rewritten = folder / "a.neuralvdb", folder / "a.vdb", folder / "b.vdb"
-    settings = Settings(force=True)
+    settings, reading = CompressSettings(force=True), DecompressSettings(force=True)
     memory = [child_peak(lambda: compress(path, archive, settings))]
     encode = fastest(runs, lambda: compress(path, archive, settings))
-    memory.append(child_peak(lambda: decompress(archive, again, settings)))
-    decode = fastest(runs, lambda: decompress(archive, again, settings))
+    memory.append(child_peak(lambda: decompress(archive, again, reading)))
+    decode = fastest(runs, lambda: decompress(archive, again, reading))
     command = [baseline, path, rewritten, str(settings.threads)]
     outputs = [subprocess.run(command, capture_output=True, text=True) for _ in range(runs)]
     times = [float(done.stdout) for done in outputs if done.returncode == 0]

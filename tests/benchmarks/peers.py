@@ -22,7 +22,7 @@ from neuralvdb.settings import presets
 from neuralvdb.vdb import VdbReader, _bridge, write_vdb
 from neuralvdb.volume import VolumeGrid
 
-KNEE = presets()["production"].fog[1]  # of the largest value: where companding turns from linear to logarithmic
+KNEE = presets()["production"].fog.knee  # of the largest value: where companding turns from linear to logarithmic
 BOUNDS = (0.3, 0.18, 0.1, 0.055, 0.03, 0.018, 0.01, 0.0055, 0.003, 0.0018, 0.001, 0.00055, 0.0003)
 HALVINGS = tuple(3.2 / 2**i for i in range(13))  # ZFP stays far below its tolerance and rounds it to a power of two
 DECIBELS = tuple(range(10, 91, 4))

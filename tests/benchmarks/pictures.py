@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from neuralvdb import Settings, compress, decompress, info
+from neuralvdb import CompressSettings, DecompressSettings, compress, decompress, info
 from neuralvdb.settings import presets
 from neuralvdb.vdb import VdbReader, write_vdb
 
@@ -100,8 +100,8 @@ def measure(name: str, case: Case, data: Path, output: Path, folder: Path) -> li
     body = [[name, "noise", "-", "-", "-", "-", *difference(before, render(case, original, picture, seed=8))]]
     density = next(rates.load(original, {"density"}))
     for preset in tqdm(presets(), desc=name, unit="preset", leave=False):
-        compress(original, archive, Settings(quality=preset, force=True))
-        decompress(archive, decoded, Settings(force=True))
+        compress(original, archive, CompressSettings(quality=preset, force=True))
+        decompress(archive, decoded, DecompressSettings(force=True))
         grids = info(archive).grids
         bits = 8 * sum(grid.bytes["values"] for grid in grids) / sum(grid.active_voxels for grid in grids)
         back = rates.dense(VdbReader(decoded).read(0).tree, density.box)[0]

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from neuralvdb.codec.encode import CodedValues, encode_values
 from neuralvdb.codec.guarantee import mean_promise
-from neuralvdb.settings import Bound, Settings
+from neuralvdb.settings import Bound, CompressSettings, MeanQuality
 from neuralvdb.values import encoder
 from neuralvdb.vdb import VdbReader, describe_metadata
 from neuralvdb.volume import Storage, Tree, VolumeGrid
@@ -46,22 +46,22 @@ Box = tuple[np.ndarray, np.ndarray]  # index-space corners, the second one exclu
 
 def code_ours(grid: VolumeGrid, relative_bound: float) -> tuple[int, VolumeGrid]:
     """Bytes of the values as an archive holds them, tiles and inactive values too, and the decoded grid."""
-    bound = (Bound(relative_bound, relative=True),)
-    coded = encode_values(grid, Settings(bounds=bound))
+    bound = (Bound(value=relative_bound, relative=True),)
+    coded = encode_values(grid, CompressSettings(bounds=bound))
     return coded.size, replace(grid, tree=coded.tree)
 
 
 def code_tolerance(grid: VolumeGrid, relative_bound: float) -> tuple[int, VolumeGrid]:
     """The same under a tolerance whose ratio is 18 times the bound."""
     ratio = 18 * relative_bound
-    bound = (Bound(TOLERANCE_KNEE * ratio, relative=True, ratio=ratio),)
-    coded = encode_values(grid, Settings(bounds=bound))
+    bound = (Bound(value=TOLERANCE_KNEE * ratio, relative=True, ratio=ratio),)
+    coded = encode_values(grid, CompressSettings(bounds=bound))
     return coded.size, replace(grid, tree=coded.tree)
 
 
 def code_quality(grid: VolumeGrid, step: float) -> tuple[int, VolumeGrid]:
     """The same on the mean lattice, as the presets do it: a step as a share of the active range, the presets' knee."""
-    promise = mean_promise(grid, step, KNEE)
+    promise = mean_promise(grid, MeanQuality(step=step, knee=KNEE))
     coded = CodedValues(1, *encoder.encode(grid.tree, promise))
     return coded.size, replace(grid, tree=coded.tree)
 

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from neuralvdb.codec.guarantee import promise_for
 from neuralvdb.platform import return_memory
-from neuralvdb.settings import Bound, Settings
+from neuralvdb.settings import Bound, CompressSettings
 from neuralvdb.topology import Topology
 from neuralvdb.values import encoder, raw_size
 from neuralvdb.values.decoder import Reader
@@ -55,7 +55,7 @@ SMALL = Path(__file__).resolve().parents[2] / "data/sample/cloud.vdb"
 Coder = tuple[Callable[[bool], object], Callable[[object], bytes], Callable[[bytes], object]]
 
 
-def ours(path: Path, index: int, settings: Settings) -> Coder:
+def ours(path: Path, index: int, settings: CompressSettings) -> Coder:
     """The lossy codec under `settings`; what is passed on holds the topology, as an archive does."""
 
     def load(small: bool) -> VolumeGrid:
@@ -93,10 +93,10 @@ def coders(path: Path, index: int, fog: bool, array: Path, bound: float) -> dict
     found = {}
     for threads, fast in itertools.product((1, 2), (False, True)):
         suffix = ", fast" * fast + f", {threads} thread{'s' * (threads > 1)}"
-        relative = Settings(bounds=(Bound(BOUND, relative=True),), threads=threads, fast=fast)
+        relative = CompressSettings(bounds=(Bound(value=BOUND, relative=True),), threads=threads, fast=fast)
         found[f"neuralvdb {BOUND:.1%}{suffix}"] = ours(path, index, relative)
         if fog:
-            production = Settings(quality="production", threads=threads, fast=fast)
+            production = CompressSettings(quality="production", threads=threads, fast=fast)
             found[f"neuralvdb production{suffix}"] = ours(path, index, production)
     for peer in peers.array_peers(fog=False):
         if peer.name in ("SZ3", "SPERR", "ZFP"):
@@ -184,7 +184,7 @@ def large(path: Path) -> list[tuple[int, str, int, int, bool]]:
         grid = VdbReader(path).read(index)
         if grid.tree is None or grid.tree.leaf.values.ndim == 3 or not len(grid.tree.leaf):
             continue
-        promise = promise_for(grid, Settings(quality="production"))
+        promise = promise_for(grid, CompressSettings(quality="production"))
         voxels = int(np.count_nonzero(unpack(grid.tree.leaf.active)))
         if promise is not None and voxels >= LEAST:
             found.append((index, entry.name, voxels, grid.tree.leaf.values.size, promise.family.startswith("fog")))

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from neuralvdb import Settings, compress
+from neuralvdb import CompressSettings, compress
 from neuralvdb.codec.encode import encode_values
 from neuralvdb.settings import Bound
 from neuralvdb.values.lattice import chunks
@@ -32,9 +32,9 @@ from neuralvdb.volume import VolumeGrid, leaf_origins
 from neuralvdb.volume.grid import unpack
 
 HOWS = {
-    "--quality production": Settings(quality="production", effort=0),
-    "--rel-error 1%": Settings(bounds=(Bound(0.01, relative=True),), effort=0),
-    "--rel-error 0.1%": Settings(bounds=(Bound(0.001, relative=True),), effort=0),
+    "--quality production": CompressSettings(quality="production", effort=0),
+    "--rel-error 1%": CompressSettings(bounds=(Bound(value=0.01, relative=True),), effort=0),
+    "--rel-error 0.1%": CompressSettings(bounds=(Bound(value=0.001, relative=True),), effort=0),
 }
 LEAVES = 1200  # of a domain of the detailed grid
 HUGE = 1 << 40  # leaves: more than any grid here has
@@ -94,7 +94,7 @@ def seconds(runs: int, archive: Path, *options: str) -> float:
     return min(times)
 
 
-def partial_times(grid: VolumeGrid, settings: Settings, runs: int, folder: Path) -> list[tuple[str, float]]:
+def partial_times(grid: VolumeGrid, settings: CompressSettings, runs: int, folder: Path) -> list[tuple[str, float]]:
     """Options and seconds; all of the grid first."""
     write_vdb(folder / "large.vdb", [grid])
     compress(folder / "large.vdb", folder / "large.neuralvdb", replace(settings, verify=False, threads=1, force=True))

@@ -17,7 +17,7 @@ import numpy as np
 import zstandard
 from tqdm import tqdm
 
-from neuralvdb import Settings, compress, topology
+from neuralvdb import CompressSettings, compress, topology
 from neuralvdb.codec.decode import FrameReader
 from neuralvdb.settings import Bound
 from neuralvdb.topology import Topology
@@ -105,7 +105,7 @@ def share_of_time(path: Path, runs: int) -> tuple[float, float]:
     """Seconds for the topologies of a file and for all of its grids, coded with an error of 1 %."""
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / "x.neuralvdb"
-        compress(path, archive, Settings(bounds=(Bound(0.01, relative=True),), verify=False))
+        compress(path, archive, CompressSettings(bounds=(Bound(value=0.01, relative=True),), verify=False))
         with FrameReader(archive) as frame:
             grids = range(len(frame.table.grids))
             trees = [i for i in grids if frame.table.grids[i].leaves]

@@ -14,7 +14,7 @@ from hostile import Part, Stream
 from neuralvdb.api import compress, decompress
 from neuralvdb.codec.decode import FrameReader
 from neuralvdb.errors import Unsupported
-from neuralvdb.settings import Bound, Box, Settings
+from neuralvdb.settings import Bound, Box, CompressSettings, DecompressSettings
 from neuralvdb.vdb import VdbReader, from_dense, write_vdb
 from neuralvdb.volume import Storage, VolumeGrid
 
@@ -36,11 +36,11 @@ _TAKERS = (
 
 # Options of `nvdb decompress`, and what they mean.
 OPTIONS = {
-    (): Settings(),
-    ("--bbox=-2,1,3,9,30,7",): Settings(box=Box((-2, 1, 3), (9, 30, 7))),
-    ("--lod", "1"): Settings(lod=1),
-    ("--bbox=1290,0,0,1400,9,9", "--lod", "2"): Settings(box=Box((1290, 0, 0), (1400, 9, 9)), lod=2),
-    ("--lod", "3"): Settings(lod=3),
+    (): DecompressSettings(),
+    ("--bbox=-2,1,3,9,30,7",): DecompressSettings(box=Box((-2, 1, 3), (9, 30, 7))),
+    ("--lod", "1"): DecompressSettings(lod=1),
+    ("--bbox=1290,0,0,1400,9,9", "--lod", "2"): DecompressSettings(box=Box((1290, 0, 0), (1400, 9, 9)), lod=2),
+    ("--lod", "3"): DecompressSettings(lod=3),
 }
 
 _LOSSY = ("made_none", "made_blosc", "made_rod", "arnold_torus01")
@@ -65,12 +65,15 @@ def archive_seeds(folder: Path) -> list[Seed]:
     lossless = [_archive_seed(path, folder) for path in paths]
     lossy = [
         _archive_seed(path, folder, options)
-        for options in (Settings(bounds=(Bound(0.02, relative=True),)), Settings(quality="preview"))
+        for options in (
+            CompressSettings(bounds=(Bound(value=0.02, relative=True),)),
+            CompressSettings(quality="preview"),
+        )
         for path in paths
         if path.stem in _LOSSY
     ]
-    pruned = Settings(bounds=(Bound(0.02, relative=True),), topology="pruned")
-    refined = Settings(bounds=(Bound(0.001, relative=True),), effort=6, embed_priors=True)
+    pruned = CompressSettings(bounds=(Bound(value=0.02, relative=True),), topology="pruned")
+    refined = CompressSettings(bounds=(Bound(value=0.001, relative=True),), effort=6, embed_priors=True)
     more = [_archive_seed(folder / "made_alike.vdb", folder, settings) for settings in (pruned, refined)]
     return [*lossless, *lossy, *more]
 
@@ -154,7 +157,7 @@ def _vdb_seed(path: Path) -> Seed:
     return Seed(path.name, path.read_bytes(), hot)
 
 
-def _archive_seed(path: Path, folder: Path, settings: Settings = Settings()) -> Seed:
+def _archive_seed(path: Path, folder: Path, settings: CompressSettings = CompressSettings()) -> Seed:
     name = path.stem + (" lossy" if settings.bounds else f" {settings.quality}" if settings.quality else "")
     name += " pruned" if settings.topology == "pruned" else ""
     name += " refined" if settings.embed_priors else ""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import neuralvdb
+from neuralvdb import TrainSettings
 from neuralvdb.vdb import from_dense, write_vdb
 
 
@@ -22,7 +23,7 @@ def fog(tmp_path_factory):
 def trained(fog):
     """What `nvdb train` makes of it in a few steps."""
     path = fog.with_name("my.priors")
-    report = neuralvdb.train([fog], path, steps=20, device="cpu")
+    report = neuralvdb.train([fog], path, TrainSettings(iterations=20, device="cpu"))
     assert report.fields == {"fog": 1, "fog-mean": 1}
     return path
 
@@ -64,7 +65,7 @@ def test_embedded_priors_need_no_file(run, fog, trained, tmp_path):
 def fast(fog):
     """What `nvdb train --fast` makes of the fog."""
     path = fog.with_name("fast.priors")
-    neuralvdb.train([fog], path, steps=20, fast=True)
+    neuralvdb.train([fog], path, TrainSettings(iterations=20, fast=True))
     return path
 
 

@@ -38,7 +38,7 @@ def modules(tmp_path):
 MAIN = "from neuralvdb.cli import main; sys.exit(main())"
 
 
-@pytest.mark.parametrize("code", ["import neuralvdb", "from neuralvdb import Settings; Settings()"])
+@pytest.mark.parametrize("code", ["import neuralvdb", "from neuralvdb import CompressSettings; CompressSettings()"])
 def test_import_loads_next_to_nothing(modules, code):
     assert not modules(code) & {*HEAVY, "numpy", "tqdm", "neuralvdb.volume._bridge", "neuralvdb.volume"}
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import neuralvdb
-from neuralvdb import Settings
+from neuralvdb import CompressSettings, DecompressSettings
 from neuralvdb.archive import ArchiveReader
 from neuralvdb.settings import Bound
 from neuralvdb.vdb import from_dense, write_vdb
@@ -17,12 +17,12 @@ SAMPLES = sorted((Path(__file__).resolve().parents[2] / "data" / "sample").glob(
 
 
 def compressed(source: Path, target: Path, threads: int, **options: object) -> bytes:
-    neuralvdb.compress(source, target, Settings(threads=threads, **options))
+    neuralvdb.compress(source, target, CompressSettings(threads=threads, **options))
     return target.read_bytes()
 
 
 def decompressed(source: Path, target: Path, threads: int, **options: object) -> bytes:
-    neuralvdb.decompress(source, target, Settings(threads=threads, **options))
+    neuralvdb.decompress(source, target, DecompressSettings(threads=threads, **options))
     return target.read_bytes()
 
 
@@ -61,7 +61,7 @@ def test_one_thread_is_two_threads(source, tmp_path):
 
 
 def test_fast_networks_give_the_same_bytes_on_two_threads(source, tmp_path):
-    options = {"fast": True, "bounds": (Bound(0.01, relative=True),)}
+    options = {"fast": True, "bounds": (Bound(value=0.01, relative=True),)}
     one, again, two = (compressed(source, tmp_path / f"{i}", n, **options) for i, n in enumerate((1, 1, 2)))
     assert one == again
     assert one == two

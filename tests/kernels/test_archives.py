@@ -7,21 +7,21 @@ from pathlib import Path
 import pytest
 
 import neuralvdb
-from neuralvdb import Settings, devices
+from neuralvdb import CompressSettings, devices
 from neuralvdb.settings import Bound
 from neuralvdb.topology import device as masks
 from neuralvdb.values.device import decoder, encoder
 
 SAMPLES = Path(__file__).resolve().parents[2] / "data" / "sample"
-PSNR = Bound(40.0, relative=False, decibels=True)
+PSNR = Bound(value=40.0, relative=False, decibels=True)
 # fog and vectors, sample and mean lattice, companded too; a search for a PSNR; networks that are fitted; a level set
 CASES = {
-    "smoke": ("smoke", Settings(bounds=(Bound(0.02, relative=True),), effort=0)),
-    "tolerance": ("smoke", Settings(bounds=(Bound(0.01, relative=True, ratio=0.1),), effort=0)),
-    "quality": ("smoke", Settings(quality="production", effort=0)),
-    "psnr": ("cloud", Settings(bounds=(PSNR,), effort=0)),
-    "fitted": ("cloud", Settings(bounds=(Bound(0.01, relative=True),), effort=3)),
-    "level set": ("levelset", Settings(bounds=(Bound(0.1, relative=False),), effort=0)),
+    "smoke": ("smoke", CompressSettings(bounds=(Bound(value=0.02, relative=True),), effort=0)),
+    "tolerance": ("smoke", CompressSettings(bounds=(Bound(value=0.01, relative=True, ratio=0.1),), effort=0)),
+    "quality": ("smoke", CompressSettings(quality="production", effort=0)),
+    "psnr": ("cloud", CompressSettings(bounds=(PSNR,), effort=0)),
+    "fitted": ("cloud", CompressSettings(bounds=(Bound(value=0.01, relative=True),), effort=3)),
+    "level set": ("levelset", CompressSettings(bounds=(Bound(value=0.1, relative=False),), effort=0)),
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import neuralvdb
-from neuralvdb import Settings, devices
+from neuralvdb import CompressSettings, DecompressSettings, VerifySettings, devices
 from neuralvdb.archive import rans
 from neuralvdb.archive.device import segments_of
 from neuralvdb.archive.rans import Decoder, Encoder
@@ -136,15 +136,15 @@ def test_archives(decoded_by_kernels, tmp_path):
     one = ball(23, 9)
     two = replace(ball(23, 9.2), unique_name=b"other")
     write_vdb(tmp_path / "a.vdb", [one, two])
-    neuralvdb.compress(tmp_path / "a.vdb", tmp_path / "a.neuralvdb", Settings(verify=False))
-    neuralvdb.decompress(tmp_path / "a.neuralvdb", tmp_path / "b.vdb", device="cuda")
+    neuralvdb.compress(tmp_path / "a.vdb", tmp_path / "a.neuralvdb", CompressSettings(verify=False))
+    neuralvdb.decompress(tmp_path / "a.neuralvdb", tmp_path / "b.vdb", DecompressSettings(device="cuda"))
     assert len(decoded_by_kernels) >= 2
     assert neuralvdb.diff(tmp_path / "a.vdb", tmp_path / "b.vdb").same
-    tensors = neuralvdb.decompress(tmp_path / "a.neuralvdb", device="cuda")
+    tensors = neuralvdb.decompress(tmp_path / "a.neuralvdb", settings=DecompressSettings(device="cuda"))
     for grid in VdbReader(tmp_path / "a.vdb"):
         np.testing.assert_array_equal(tensors[grid.name].masks.cpu(), grid.tree.leaf.active)
     before = len(decoded_by_kernels)
-    assert neuralvdb.verify(tmp_path / "a.neuralvdb", device="cuda").differences == []
+    assert neuralvdb.verify(tmp_path / "a.neuralvdb", settings=VerifySettings(device="cuda")).differences == []
     assert len(decoded_by_kernels) > before
 
 

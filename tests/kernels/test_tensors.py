@@ -1,18 +1,21 @@
 """decompress() without a target gives tensors, the same values as in the .vdb file, decoded by kernels or not."""
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import neuralvdb
-from neuralvdb import Settings, devices
+from neuralvdb import CompressSettings, DecompressSettings, devices
 from neuralvdb.errors import NoSuchDevice, UsageError
 from neuralvdb.settings import Bound
 from neuralvdb.topology import device as masks
 from neuralvdb.values.device import decoder
 from neuralvdb.vdb import VdbReader, from_dense, write_vdb
 from neuralvdb.volume import leaf_origins
+
+ON_CPU, ON_CUDA = DecompressSettings(device="cpu"), DecompressSettings(device="cuda")
 
 
 @pytest.fixture(scope="module", params=["lossless", "lossy", "pruned"])
@@ -24,10 +27,13 @@ def files(request, tmp_path_factory):
     vectors = np.stack([values, -values, values**2], -1)
     grids = [from_dense(values, name="density", active=active), from_dense(vectors, name="vel", active=active)]
     write_vdb(folder / "a.vdb", [*grids, from_dense(values * 0, name="none", active=active & False)])
-    lossy = {"bounds": (Bound(0.02, relative=True),), "topology": "exact" if request.param == "lossy" else "pruned"}
-    settings = Settings(**({} if request.param == "lossless" else lossy))
+    lossy = {
+        "bounds": (Bound(value=0.02, relative=True),),
+        "topology": "exact" if request.param == "lossy" else "pruned",
+    }
+    settings = CompressSettings(**({} if request.param == "lossless" else lossy))
     neuralvdb.compress(folder / "a.vdb", folder / "a.neuralvdb", settings)
-    neuralvdb.decompress(folder / "a.neuralvdb", folder / "b.vdb", device="cpu")
+    neuralvdb.decompress(folder / "a.neuralvdb", folder / "b.vdb", ON_CPU)
     return folder / "a.neuralvdb", folder / "b.vdb"
 
 
@@ -44,7 +50,7 @@ def assert_equal(found: dict, vdb) -> None:
 
 
 def test_tensors_on_the_cpu(files):
-    assert_equal(neuralvdb.decompress(files[0], device="cpu"), files[1])
+    assert_equal(neuralvdb.decompress(files[0], settings=ON_CPU), files[1])
 
 
 def test_tensors_decoded_by_kernels(files, device, monkeypatch):
@@ -52,22 +58,22 @@ def test_tensors_decoded_by_kernels(files, device, monkeypatch):
     monkeypatch.setattr(devices, "resolve", lambda _: found)
     for module, name in ((decoder, "DeviceDecoder"), (masks, "DeviceCoder")):
         monkeypatch.setattr(module, name, functools.partial(getattr(module, name), implementation="reference"))
-    tensors = neuralvdb.decompress(files[0], device="cuda")
+    tensors = neuralvdb.decompress(files[0], settings=ON_CUDA)
     assert {grid.values.device.type for grid in tensors.values()} == {device}
     assert_equal(tensors, files[1])
 
 
 def test_a_selection(files):
-    assert list(neuralvdb.decompress(files[0], settings=Settings(grids=("vel",)), device="cpu")) == ["vel"]
+    assert list(neuralvdb.decompress(files[0], settings=replace(ON_CPU, grids=("vel",)))) == ["vel"]
 
 
 def test_a_part_is_refused(files):
     with pytest.raises(UsageError, match="whole"):
-        neuralvdb.decompress(files[0], settings=Settings(lod=1), device="cpu")
+        neuralvdb.decompress(files[0], settings=replace(ON_CPU, lod=1))
 
 
 @pytest.mark.skipif(devices.seems_there(), reason="there is a GPU here")
 def test_a_gpu_that_is_not_there_is_an_error(files):
     assert devices.resolve("auto") == ()
     with pytest.raises(NoSuchDevice, match="--device cpu"):
-        neuralvdb.decompress(files[0], device="cuda")
+        neuralvdb.decompress(files[0], settings=ON_CUDA)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import neuralvdb
-from neuralvdb import Settings
+from neuralvdb import CompressSettings, DecompressSettings
 from neuralvdb.codec.decode import FrameReader
 from neuralvdb.errors import DamagedFile
 from neuralvdb.settings import Bound, Box
@@ -16,9 +16,9 @@ from neuralvdb.vdb import VdbReader, write_vdb
 from neuralvdb.volume import Storage, VolumeGrid
 
 HOWS = {
-    "lossless": Settings(),
-    "sample": Settings(bounds=(Bound(0.01, relative=False),)),
-    "mean": Settings(quality="production"),
+    "lossless": CompressSettings(),
+    "sample": CompressSettings(bounds=(Bound(value=0.01, relative=False),)),
+    "mean": CompressSettings(quality="production"),
 }
 KINDS = {
     "float": ("f4", 1, {}),
@@ -40,14 +40,14 @@ BOXES = {
 }
 
 
-def compressed(grids: list[VolumeGrid], folder: Path, settings: Settings) -> Path:
+def compressed(grids: list[VolumeGrid], folder: Path, settings: CompressSettings) -> Path:
     write_vdb(folder / "in.vdb", grids)
     neuralvdb.compress(folder / "in.vdb", folder / "a.neuralvdb", replace(settings, threads=1))
     return folder / "a.neuralvdb"
 
 
 def decompressed(archive: Path, target: Path, **options: object) -> list[VolumeGrid]:
-    neuralvdb.decompress(archive, target, Settings(threads=1, force=True, **options))
+    neuralvdb.decompress(archive, target, DecompressSettings(threads=1, force=True, **options))
     return list(VdbReader(target))
 
 
@@ -188,7 +188,7 @@ def test_points_keep_the_leaves_that_meet_the_box(data, tmp_path):
     source = data / "openvdb-models" / "sphere_points.vdb"
     neuralvdb.compress(source, tmp_path / "a.neuralvdb")
     notes = []
-    settings = Settings(box=Box((0, 0, 0), (40, 40, 40)))
+    settings = DecompressSettings(box=Box((0, 0, 0), (40, 40, 40)))
     report = neuralvdb.decompress(tmp_path / "a.neuralvdb", tmp_path / "b.vdb", settings, note=notes.append)
     assert len(report.notes) == len(notes) == 1
     assert "points" in notes[0]
@@ -205,7 +205,7 @@ def test_an_unknown_type_is_kept_whole_and_said(rod, tmp_path):
     source.write_bytes((tmp_path / "in.vdb").read_bytes().replace(b"Tree_double_5_4_3", b"Tree_dragon_5_4_3"))
     neuralvdb.compress(source, tmp_path / "a.neuralvdb")
     notes = []
-    box = Settings(box=BOXES["one voxel"])
+    box = DecompressSettings(box=BOXES["one voxel"])
     neuralvdb.decompress(tmp_path / "a.neuralvdb", tmp_path / "b.vdb", box, note=notes.append)
     assert len(notes) == 1
     assert "'g' (Tree_dragon_5_4_3) is kept whole" in notes[0]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import neuralvdb
-from neuralvdb import Settings
+from neuralvdb import CompressSettings, DecompressSettings
 from neuralvdb.archive.container import Section
 from neuralvdb.codec.decode import FrameReader
 from neuralvdb.errors import DamagedFile
@@ -20,7 +20,9 @@ Sections = list[tuple[Section, bytes]]
 def archive(rod, tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile")
     write_vdb(folder / "in.vdb", [rod()])
-    neuralvdb.compress(folder / "in.vdb", folder / "a.neuralvdb", Settings(bounds=(Bound(1e-4, relative=True),)))
+    neuralvdb.compress(
+        folder / "in.vdb", folder / "a.neuralvdb", CompressSettings(bounds=(Bound(value=1e-4, relative=True),))
+    )
     with FrameReader(folder / "a.neuralvdb") as frame:
         assert {s.part for s in frame.archive.sections if s.kind == "TILE"} == {0, 3, 4, 7}
     return folder / "a.neuralvdb"
@@ -87,14 +89,16 @@ def test_hostile_sections(archive, forge, tmp_path, name):
 def test_parts_that_there_are_not_are_seen_in_a_box_too(archive, forge, tmp_path, part):
     bad = forge(archive, moved(7, part))
     with pytest.raises(DamagedFile, match="domains that there are not"):
-        neuralvdb.decompress(bad, tmp_path / "b.vdb", Settings(box=Box((0, 0, 0), (1, 1, 1))))
+        neuralvdb.decompress(bad, tmp_path / "b.vdb", DecompressSettings(box=Box((0, 0, 0), (1, 1, 1))))
 
 
 def test_exceptions_beyond_the_domain(forge, tmp_path):
     values = np.random.default_rng(2).random((16, 16, 16), np.float32)
     values[3, 3, 3] = np.nan
     write_vdb(tmp_path / "in.vdb", [from_dense(values, name="g", active=np.ones(values.shape, bool))])
-    neuralvdb.compress(tmp_path / "in.vdb", tmp_path / "a.neuralvdb", Settings(bounds=(Bound(0.01, relative=True),)))
+    neuralvdb.compress(
+        tmp_path / "in.vdb", tmp_path / "a.neuralvdb", CompressSettings(bounds=(Bound(value=0.01, relative=True),))
+    )
     with FrameReader(tmp_path / "a.neuralvdb") as frame:
         (tile,) = [frame.archive.read(s) for s in frame.archive.sections if s.kind == "TILE"]
     number = (3 * 64 + 3 * 8 + 3).to_bytes(8, "little")
@@ -102,6 +106,10 @@ def test_exceptions_beyond_the_domain(forge, tmp_path):
     for other in (512 * 8, 1 << 40, (1 << 64) - 1):
         forged = tile.replace(number, other.to_bytes(8, "little"))
         bad = forge(tmp_path / "a.neuralvdb", lambda s, p, new=forged: [(s, new if s.kind == "TILE" else p)])
-        for options in (Settings(), Settings(lod=1), Settings(box=Box((0, 0, 0), (1, 1, 1)))):
+        for options in (
+            DecompressSettings(),
+            DecompressSettings(lod=1),
+            DecompressSettings(box=Box((0, 0, 0), (1, 1, 1))),
+        ):
             with pytest.raises(DamagedFile, match="exception"):
                 neuralvdb.decompress(bad, tmp_path / "b.vdb", options)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import neuralvdb
-from neuralvdb import Settings
+from neuralvdb import CompressSettings, DecompressSettings
 from neuralvdb.codec.decode import FrameReader
 from neuralvdb.errors import DamagedFile, Unsupported
 from neuralvdb.settings import Bound, Box
@@ -24,21 +24,21 @@ from neuralvdb.volume.grid import TREE_TYPES, unpack
 
 LODS = (1, 2, 3)
 HOWS = {
-    "lossless": Settings(),
-    "sample": Settings(bounds=(Bound(0.01, relative=False),)),
-    "mean": Settings(quality="production"),
+    "lossless": CompressSettings(),
+    "sample": CompressSettings(bounds=(Bound(value=0.01, relative=False),)),
+    "mean": CompressSettings(quality="production"),
 }
 FULL = ((-20, -9, -13), (30, 13, 15))  # the rod's near end, corners included
 
 
-def archived(grids: list, folder: Path, settings: Settings) -> Path:
+def archived(grids: list, folder: Path, settings: CompressSettings) -> Path:
     write_vdb(folder / "in.vdb", grids)
     neuralvdb.compress(folder / "in.vdb", folder / "a.neuralvdb", replace(settings, threads=1))
     return folder / "a.neuralvdb"
 
 
 def decompressed(archive: Path, target: Path, **options: object) -> list:
-    neuralvdb.decompress(archive, target, Settings(threads=1, force=True, **options))
+    neuralvdb.decompress(archive, target, DecompressSettings(threads=1, force=True, **options))
     return list(VdbReader(target))
 
 
@@ -261,7 +261,7 @@ def test_grids_without_levels_of_detail_are_left_out_and_said(make_odd, nvdb, tm
 @pytest.mark.parametrize("lod", [-1, 4])
 def test_a_level_that_does_not_exist(tmp_path, lod):
     with pytest.raises(ValueError, match="level of detail"):
-        neuralvdb.decompress(tmp_path / "a.neuralvdb", tmp_path / "b.vdb", Settings(lod=lod))
+        neuralvdb.decompress(tmp_path / "a.neuralvdb", tmp_path / "b.vdb", DecompressSettings(lod=lod))
 
 
 @pytest.mark.parametrize("name", ["empty", "one voxel"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import neuralvdb
-from neuralvdb import Settings
+from neuralvdb import CompressSettings, DecompressSettings
 from neuralvdb.errors import UsageError
 from neuralvdb.settings import Bound
 from neuralvdb.vdb import VdbReader
@@ -25,8 +25,8 @@ def active_of(path: Path) -> list[tuple[str, int, int, tuple]]:
 
 def test_masks_of_real_files(real_vdb, tmp_path):
     archive, masks = tmp_path / "x.neuralvdb", tmp_path / "masks.vdb"
-    neuralvdb.compress(real_vdb, archive, Settings(verify=False))
-    report = neuralvdb.decompress(archive, masks, Settings(topology_only=True))
+    neuralvdb.compress(real_vdb, archive, CompressSettings(verify=False))
+    report = neuralvdb.decompress(archive, masks, DecompressSettings(topology_only=True))
     reader = VdbReader(masks)
     assert {entry.grid_type for entry in reader.entries} <= {"Tree_mask_5_4_3"}
     source = VdbReader(real_vdb)
@@ -40,7 +40,7 @@ def test_the_mask_is_the_same_voxels(sample, tmp_path):
     """As OpenVDB serialises the tree: its leaf masks are those of the source, in order."""
     archive, masks = tmp_path / "x.neuralvdb", tmp_path / "masks.vdb"
     neuralvdb.compress(sample, archive)
-    neuralvdb.decompress(archive, masks, Settings(topology_only=True, grids=("density",)))
+    neuralvdb.decompress(archive, masks, DecompressSettings(topology_only=True, grids=("density",)))
     (grid,) = VdbReader(masks)
     leaves = VdbReader(sample).read(0).tree.leaf.active
     assert grid.storage is Storage.SERIAL
@@ -49,18 +49,20 @@ def test_the_mask_is_the_same_voxels(sample, tmp_path):
 
 def test_a_pruned_mask_is_that_of_the_grid(sample, tmp_path):
     archive = tmp_path / "x.neuralvdb"
-    options = Settings(bounds=(Bound(0.2, relative=True),), topology="pruned", grids=("temperature",))
+    options = CompressSettings(bounds=(Bound(value=0.2, relative=True),), topology="pruned", grids=("temperature",))
     assert neuralvdb.compress(sample, archive, options).pruned
-    neuralvdb.decompress(archive, tmp_path / "masks.vdb", Settings(topology_only=True))
+    neuralvdb.decompress(archive, tmp_path / "masks.vdb", DecompressSettings(topology_only=True))
     neuralvdb.decompress(archive, tmp_path / "values.vdb")
     (mask,), (values,) = active_of(tmp_path / "masks.vdb"), active_of(tmp_path / "values.vdb")
     assert mask[:3] == values[:3]
 
 
 def test_with_a_box_it_is_refused(sample, tmp_path):
-    neuralvdb.compress(sample, tmp_path / "x.neuralvdb", Settings(verify=False))
+    neuralvdb.compress(sample, tmp_path / "x.neuralvdb", CompressSettings(verify=False))
     with pytest.raises(UsageError, match="topology alone"):
-        neuralvdb.decompress(tmp_path / "x.neuralvdb", tmp_path / "y.vdb", Settings(topology_only=True, lod=1))
+        neuralvdb.decompress(
+            tmp_path / "x.neuralvdb", tmp_path / "y.vdb", DecompressSettings(topology_only=True, lod=1)
+        )
 
 
 def test_the_command(sample, tmp_path, nvdb):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import neuralvdb
-from neuralvdb import Settings
+from neuralvdb import CompressSettings
 from neuralvdb.api.compress import CompressReport
 from neuralvdb.codec.decode import FrameReader
 from neuralvdb.errors import UsageError
@@ -22,8 +22,8 @@ slow = settings(max_examples=15, deadline=None, suppress_health_check=list(Healt
 
 
 def pruned(source: Path, target: Path, bound: float, **options: object) -> CompressReport:
-    bounds = (Bound(bound, relative=False),)
-    return neuralvdb.compress(source, target, Settings(bounds=bounds, topology="pruned", force=True, **options))
+    bounds = (Bound(value=bound, relative=False),)
+    return neuralvdb.compress(source, target, CompressSettings(bounds=bounds, topology="pruned", force=True, **options))
 
 
 def union(source: Path, archive: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -58,7 +58,7 @@ def test_haze_goes(haze, tmp_path):
     report = pruned(haze, tmp_path / "p.neuralvdb", 0.01)
     assert report.pruned == {"density": check(haze, tmp_path / "p.neuralvdb", 0.01)}
     assert report.pruned["density"] > 5000
-    neuralvdb.compress(haze, tmp_path / "e.neuralvdb", Settings(bounds=(Bound(0.01, relative=False),)))
+    neuralvdb.compress(haze, tmp_path / "e.neuralvdb", CompressSettings(bounds=(Bound(value=0.01, relative=False),)))
     sizes = [(tmp_path / f"{name}.neuralvdb").stat().st_size for name in "pe"]
     assert sizes[0] < 0.9 * sizes[1]
 
@@ -118,17 +118,19 @@ def test_verify_sees_a_value_beyond_the_bound(haze, tmp_path):
     assert neuralvdb.verify(tmp_path / "p.neuralvdb", tmp_path / "other.vdb").differences
 
 
-@pytest.mark.parametrize("options", [{}, {"quality": "preview"}, {"bounds": (Bound(40, False, decibels=True),)}])
+@pytest.mark.parametrize(
+    "options", [{}, {"quality": "preview"}, {"bounds": (Bound(value=40, relative=False, decibels=True),)}]
+)
 def test_without_a_maximum_error_it_is_refused(haze, tmp_path, options):
     with pytest.raises(UsageError, match="--rel-error"):
-        neuralvdb.compress(haze, tmp_path / "x.neuralvdb", Settings(topology="pruned", **options))
+        neuralvdb.compress(haze, tmp_path / "x.neuralvdb", CompressSettings(topology="pruned", **options))
     assert not (tmp_path / "x.neuralvdb").exists()
 
 
 def test_smoke_is_a_fifth_smaller(data, tmp_path):
     source, sizes = data / "openvdb-models" / "smoke.vdb", {}
     for kind in ("exact", "pruned"):
-        options = Settings(bounds=(Bound(0.01, relative=True),), topology=kind)
+        options = CompressSettings(bounds=(Bound(value=0.01, relative=True),), topology=kind)
         neuralvdb.compress(source, tmp_path / f"{kind}.neuralvdb", options)
         sizes[kind] = (tmp_path / f"{kind}.neuralvdb").stat().st_size
     with FrameReader(tmp_path / "pruned.neuralvdb") as frame:

@@ -9,13 +9,13 @@ import pytest
 from neuralvdb.api import compress, decompress, diff, info, verify
 from neuralvdb.archive import ArchiveReader, ArchiveWriter, FieldWriter, open_table
 from neuralvdb.errors import DamagedFile, InputError, MissingPriors
-from neuralvdb.settings import Bound, Settings
+from neuralvdb.settings import Bound, CompressSettings, DecompressSettings, DiffSettings, VerifySettings
 from neuralvdb.values import encoder, model_file
 from neuralvdb.values.lattice import network_changes, priors
 from neuralvdb.values.promise import Promise, take_head
 from neuralvdb.vdb import VdbReader, from_dense, write_vdb
 
-RELATIVE = (Bound(0.01, relative=True),)
+RELATIVE = (Bound(value=0.01, relative=True),)
 
 
 def other(family: str = "velocity", weight: int = 1, bias: int = 0, shift: int = 0) -> priors.ModelSet:
@@ -68,7 +68,7 @@ def test_a_file_gives_the_priors_that_were_written(mine):
 
 def test_archives_name_priors_and_fail_without(fog, mine, tmp_path):
     archive, back = tmp_path / "a.neuralvdb", tmp_path / "back.vdb"
-    compress(fog, archive, Settings(bounds=RELATIVE, priors=str(mine)))
+    compress(fog, archive, CompressSettings(bounds=RELATIVE, priors=str(mine)))
     identity = model_file.read_models(mine).identity.hex()
     for work in (lambda: decompress(archive, back), lambda: verify(archive), lambda: diff(archive, fog)):
         with pytest.raises(MissingPriors, match=f"{identity}.*--priors"):
@@ -76,22 +76,22 @@ def test_archives_name_priors_and_fail_without(fog, mine, tmp_path):
     assert not back.exists()
     assert info(archive).missing_priors == identity
     assert info(archive).grids[0].promise["priors"] == identity
-    decompress(archive, back, Settings(priors=str(mine)))
-    assert verify(archive, fog, priors=str(mine)).differences == []
-    assert diff(archive, back, priors=str(mine)).same
+    decompress(archive, back, DecompressSettings(priors=str(mine)))
+    assert verify(archive, fog, VerifySettings(priors=str(mine))).differences == []
+    assert diff(archive, back, DiffSettings(priors=str(mine))).same
 
 
 def test_the_wrong_priors_are_as_none(fog, mine, tmp_path):
     archive = tmp_path / "a.neuralvdb"
-    compress(fog, archive, Settings(bounds=RELATIVE, priors=str(mine)))
+    compress(fog, archive, CompressSettings(bounds=RELATIVE, priors=str(mine)))
     model_file.write_models(tmp_path / "others", other(bias=41))
     with pytest.raises(MissingPriors):
-        decompress(archive, tmp_path / "back.vdb", Settings(priors=str(tmp_path / "others")))
+        decompress(archive, tmp_path / "back.vdb", DecompressSettings(priors=str(tmp_path / "others")))
 
 
 @pytest.mark.parametrize("own", [True, False])
 def test_an_archive_carries_the_families_it_needs(fog, mine, tmp_path, own):
-    settings = Settings(bounds=RELATIVE, priors=str(mine) if own else "", embed_priors=True)
+    settings = CompressSettings(bounds=RELATIVE, priors=str(mine) if own else "", embed_priors=True)
     archive, plain = tmp_path / "a.neuralvdb", tmp_path / "plain.neuralvdb"
     compress(fog, archive, settings)
     compress(fog, plain, replace(settings, embed_priors=False))
@@ -100,13 +100,13 @@ def test_an_archive_carries_the_families_it_needs(fog, mine, tmp_path, own):
     assert found.identity == (model_file.read_models(mine) if own else priors.shipped()).identity
     assert info(archive).missing_priors is None
     decompress(archive, tmp_path / "back.vdb")
-    decompress(plain, tmp_path / "plain.vdb", Settings(priors=settings.priors))
+    decompress(plain, tmp_path / "plain.vdb", DecompressSettings(priors=settings.priors))
     assert (tmp_path / "back.vdb").read_bytes() == (tmp_path / "plain.vdb").read_bytes()
 
 
 def test_an_archive_without_lossy_grids_carries_none(fog, mine, tmp_path):
     for name, embed in (("a", False), ("b", True)):
-        compress(fog, tmp_path / name, Settings(priors=str(mine), embed_priors=embed))
+        compress(fog, tmp_path / name, CompressSettings(priors=str(mine), embed_priors=embed))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     decompress(tmp_path / "a", tmp_path / "back.vdb")
 
@@ -114,15 +114,15 @@ def test_an_archive_without_lossy_grids_carries_none(fog, mine, tmp_path):
 def test_grids_that_the_shipped_priors_code_in_less_do_not_need_ones_own(fog, tmp_path):
     worse = other("fog", bias=1 << 20)
     model_file.write_models(tmp_path / "worse", worse)
-    compress(fog, tmp_path / "a", Settings(bounds=RELATIVE, priors=str(tmp_path / "worse")))
-    compress(fog, tmp_path / "b", Settings(bounds=RELATIVE))
+    compress(fog, tmp_path / "a", CompressSettings(bounds=RELATIVE, priors=str(tmp_path / "worse")))
+    compress(fog, tmp_path / "b", CompressSettings(bounds=RELATIVE))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_what_an_archive_carries_is_for_reading(fog, tmp_path):
-    compress(fog, tmp_path / "a", Settings(bounds=RELATIVE, embed_priors=True))
+    compress(fog, tmp_path / "a", CompressSettings(bounds=RELATIVE, embed_priors=True))
     with pytest.raises(InputError, match="some families only"):
-        compress(fog, tmp_path / "b", Settings(bounds=RELATIVE, priors=str(tmp_path / "a")))
+        compress(fog, tmp_path / "b", CompressSettings(bounds=RELATIVE, priors=str(tmp_path / "a")))
 
 
 def test_files_without_priors_and_priors_without_frames_are_told(fog, mine, tmp_path):

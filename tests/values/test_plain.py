@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from neuralvdb.codec.encode import encode_values
-from neuralvdb.settings import Bound, Settings
+from neuralvdb.settings import Bound, CompressSettings
 from neuralvdb.values import encoder
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.promise import Promise, head_of
@@ -41,7 +41,7 @@ def test_smooth_fields_take_half_the_bytes(bound, family, components):
 
 @pytest.mark.parametrize("noise", [0.0, 0.05])
 def test_what_is_chosen_is_what_archives_have(noise):
-    coded = encode_values(waves(noise), Settings(bounds=(Bound(0.02, relative=False),), effort=0))
+    coded = encode_values(waves(noise), CompressSettings(bounds=(Bound(value=0.02, relative=False),), effort=0))
     head = head_of(coded.payload, "test")
     assert head.refined == (noise == 0)
     assert head.promise.inside

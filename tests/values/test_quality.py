@@ -6,7 +6,7 @@ import pytest
 from neuralvdb.codec.encode import encode_values
 from neuralvdb.codec.guarantee import kept, promise_for
 from neuralvdb.errors import UsageError
-from neuralvdb.settings import Bound, Preset, Settings, presets
+from neuralvdb.settings import Bound, CompressSettings, MeanQuality, Preset, presets
 from neuralvdb.values import encoder
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.promise import Promise
@@ -27,7 +27,7 @@ def hill(size: int = 40, name: str = "density", components: int = 1, **options):
 
 
 def test_presets_differ_by_kind_of_grid():
-    settings = Settings(quality="production")
+    settings = CompressSettings(quality="production")
     fog, flame = (promise_for(hill(name=name), settings) for name in ("density", "Temperature"))
     assert (fog.family, flame.family) == ("fog-mean", "fog-mean")
     assert fog.knee < flame.knee
@@ -40,7 +40,7 @@ def test_presets_differ_by_kind_of_grid():
 
 def test_finer_presets_are_nearer_and_larger():
     grid = hill()
-    coded = [encode_values(grid, Settings(quality=name)) for name in ("preview", "production", "master")]
+    coded = [encode_values(grid, CompressSettings(quality=name)) for name in ("preview", "production", "master")]
     assert [c.codec for c in coded] == [1, 1, 1]
     assert coded[0].size < coded[1].size < coded[2].size
     quality = [psnr(grid.tree, c.tree) for c in coded]
@@ -49,11 +49,11 @@ def test_finer_presets_are_nearer_and_larger():
 
 def test_an_outlier_does_not_spoil_the_rest():
     grid = hill()
-    fine = encode_values(grid, Settings(quality="production"))
+    fine = encode_values(grid, CompressSettings(quality="production"))
     leaf = int(np.argmax(grid.tree.leaf.values.max(1)))
     voxel = int(grid.tree.leaf.values[leaf].argmax())
     grid.tree.leaf.values[leaf, voxel] = 1e30
-    coded = encode_values(grid, Settings(quality="production"))
+    coded = encode_values(grid, CompressSettings(quality="production"))
     assert coded.codec == 1
     assert coded.tree.leaf.values[leaf, voxel] == np.float32(1e30)
     error = np.abs(coded.tree.leaf.values.astype(float) - grid.tree.leaf.values)
@@ -64,7 +64,7 @@ def test_what_renderers_integrate_is_kept():
     grid = hill()
     total = grid.tree.leaf.values.sum(dtype=float)
     for name in presets():
-        decoded = encode_values(grid, Settings(quality=name)).tree.leaf.values
+        decoded = encode_values(grid, CompressSettings(quality=name)).tree.leaf.values
         assert decoded.min() >= 0
         assert decoded.sum(dtype=float) == pytest.approx(total, rel=0.002)
 
@@ -73,14 +73,14 @@ def test_what_renderers_integrate_is_kept():
 @pytest.mark.parametrize("decibels", [35, 60])
 def test_a_psnr_is_reached_but_not_by_far(decibels, components):
     grid = hill(components=components)
-    coded = encode_values(grid, Settings(bounds=(Bound(decibels, relative=False, decibels=True),)))
+    coded = encode_values(grid, CompressSettings(bounds=(Bound(value=decibels, relative=False, decibels=True),)))
     assert coded.codec == 1
     assert decibels <= psnr(grid.tree, coded.tree) < decibels + 1
 
 
 def test_a_psnr_that_is_not_kept_is_noticed():
     grid = hill()
-    promise = promise_for(grid, Settings(bounds=(Bound(50, relative=False, decibels=True),)))
+    promise = promise_for(grid, CompressSettings(bounds=(Bound(value=50, relative=False, decibels=True),)))
     other = hill()
     other.tree.leaf.values[:] *= np.float32(1.01)
     assert not kept(promise, grid, other)
@@ -107,7 +107,7 @@ def room() -> VolumeGrid:
 
 def test_where_values_end_abruptly_only_active_ones_are_looked_at():
     grid = room()
-    promise = promise_for(grid, Settings(bounds=(Bound(0.01, relative=True),)))
+    promise = promise_for(grid, CompressSettings(bounds=(Bound(value=0.01, relative=True),)))
     found, library = networks_of(grid.tree, promise, [priors.shipped()])
     assert found.inside and not promise.inside
     inside, around = (encoder.encode(grid.tree, p, library=library) for p in (found, promise))
@@ -127,7 +127,7 @@ def test_what_only_one_lattice_has_is_no_promise_of_the_other():
 def test_a_thin_part_does_not_choose_for_the_whole(data):
     """The middle leaves of smoke.vdb alone would have those of velocities."""
     grid = next(iter(VdbReader(data / "openvdb-models/smoke.vdb")))
-    promise = promise_for(grid, Settings(bounds=(Bound(0.03, relative=True),)))
+    promise = promise_for(grid, CompressSettings(bounds=(Bound(value=0.03, relative=True),)))
     assert networks_of(grid.tree, promise, [priors.shipped()])[0].family == "fog"
 
 
@@ -146,10 +146,10 @@ def test_presets_of_ones_own(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("[hero]\nfog = { step = 0.001, knee = 0 }\n[preview]\nlevelset = { voxels = 1 }\n")
     known = presets(str(path))
-    assert known["hero"] == Preset(fog=(0.001, 0.0))
+    assert known["hero"] == Preset(fog=MeanQuality(step=0.001))
     assert known["preview"] == Preset(levelset=1.0)
     assert known["master"] == presets()["master"]
-    assert promise_for(hill(components=3), Settings(quality="hero", presets_file=str(path))) is None
+    assert promise_for(hill(components=3), CompressSettings(quality="hero", presets_file=str(path))) is None
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from neuralvdb.errors import DamagedFile, UsageError
 from neuralvdb.fit import descend, loss
 from neuralvdb.fit.examples import Examples
 from neuralvdb.fit.loss import Loss
-from neuralvdb.settings import Bound, Effort, Settings
+from neuralvdb.settings import Bound, CompressSettings, Effort
 from neuralvdb.topology import Topology
 from neuralvdb.values import encoder, lossless
 from neuralvdb.values.decoder import Reader
@@ -192,13 +192,13 @@ def test_descent_finds_the_minimum_of_a_small_quadratic():
     assert descend.solve(shape, prices, 2, np.zeros(3, np.int64))[1].tolist() == [0, 0, 0]  # 16 is out of bounds
 
 
-RELATIVE = (Bound(0.01, relative=True),)
+RELATIVE = (Bound(value=0.01, relative=True),)
 
 
 @pytest.mark.parametrize("settings", [{"bounds": RELATIVE}, {"quality": "master"}], ids=["1%", "master"])
 def test_refinement_pays_on_what_no_network_knows(settings):
     grid = odd()
-    sizes = [encode_values(grid, Settings(threads=1, effort=effort, **settings)).size for effort in (0, 3, 5)]
+    sizes = [encode_values(grid, CompressSettings(threads=1, effort=effort, **settings)).size for effort in (0, 3, 5)]
     assert sizes[1] < 0.99 * sizes[0]
     assert sizes[2] <= sizes[0]
 
@@ -206,8 +206,10 @@ def test_refinement_pays_on_what_no_network_knows(settings):
 def test_all_layers_can_change(monkeypatch):
     grid, seen = odd(), []
     monkeypatch.setattr(encoder, "encode", lambda *a, real=encoder.encode, **k: seen.append(k) or real(*a, **k))
-    monkeypatch.setattr(choices, "EFFORTS", (None, Effort(3, 6000, 1, 1, 120)))
-    encode_values(grid, Settings(threads=1, effort=1, bounds=RELATIVE))
+    monkeypatch.setattr(
+        choices, "EFFORTS", (None, Effort(levels=3, examples=6000, output_rounds=1, hidden_rounds=1, min_bytes=120))
+    )
+    encode_values(grid, CompressSettings(threads=1, effort=1, bounds=RELATIVE))
     groups = {group for change in seen[-1]["refinement"].values() for group in change.steps}
     assert groups == set(GROUPS)
 
@@ -216,15 +218,17 @@ def test_all_layers_can_change(monkeypatch):
 @pytest.mark.parametrize("settings", [{"bounds": RELATIVE}, {"quality": "production"}], ids=["1%", "production"])
 def test_the_default_effort_is_never_larger(sample, name, settings):
     for grid in VdbReader(sample.with_name(f"{name}.vdb")):
-        plain = encode_values(grid, Settings(threads=1, effort=0, **settings))
-        assert encode_values(grid, Settings(threads=1, **settings)).size <= plain.size
+        plain = encode_values(grid, CompressSettings(threads=1, effort=0, **settings))
+        assert encode_values(grid, CompressSettings(threads=1, **settings)).size <= plain.size
 
 
 @pytest.mark.parametrize("settings", [{"bounds": RELATIVE}, {"quality": "master"}], ids=["1%", "master"])
 def test_fast_networks_are_fitted_without_hidden_layers(settings, monkeypatch):
     seen = []
     monkeypatch.setattr(encoder, "encode", lambda *a, real=encoder.encode, **k: seen.append(k) or real(*a, **k))
-    plain, fitted = (encode_values(odd(48), Settings(threads=1, fast=True, effort=e, **settings)) for e in (None, 3))
+    plain, fitted = (
+        encode_values(odd(48), CompressSettings(threads=1, fast=True, effort=e, **settings)) for e in (None, 3)
+    )
     assert fitted.size < plain.size
     assert [k["library"] is priors.fast() for k in seen] == [True] * 3
     assert {group for change in seen[-1]["refinement"].values() for group in change.steps} <= {OFFSET, SCALE}
@@ -238,14 +242,16 @@ def test_a_psnr_is_kept_by_refined_networks():
     from neuralvdb.values.select.search import psnr
 
     grid = odd(48)
-    coded = encode_values(grid, Settings(threads=1, effort=5, bounds=(Bound(40.0, relative=False, decibels=True),)))
+    coded = encode_values(
+        grid, CompressSettings(threads=1, effort=5, bounds=(Bound(value=40.0, relative=False, decibels=True),))
+    )
     assert psnr(grid.tree, coded.tree) >= 40
 
 
 def test_fitting_gives_the_same_bytes_again_and_on_more_threads():
     grid = odd(64)
     first, again, threaded = (
-        encode_values(grid, Settings(threads=threads, effort=3, bounds=RELATIVE)) for threads in (1, 1, 2)
+        encode_values(grid, CompressSettings(threads=threads, effort=3, bounds=RELATIVE)) for threads in (1, 1, 2)
     )
     assert head_of(first.payload, "test").refined
     assert first.payload == again.payload == threaded.payload
@@ -254,7 +260,7 @@ def test_fitting_gives_the_same_bytes_again_and_on_more_threads():
 
 def test_there_is_no_effort_10():
     with pytest.raises(UsageError, match="effort"):
-        Settings(effort=10)
+        CompressSettings(effort=10)
 
 
 def test_constants_of_the_format():

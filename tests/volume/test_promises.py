@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from neuralvdb.api import compress, decompress, info
-from neuralvdb.settings import Bound, Settings
+from neuralvdb.settings import Bound, CompressSettings
 
 SETTINGS = {
-    "max error": Settings(bounds=(Bound(0.01, relative=True),)),
-    "tolerance": Settings(bounds=(Bound(0.001, relative=True, ratio=0.05),)),
-    "quality": Settings(quality="production"),
-    "fast": Settings(bounds=(Bound(0.01, relative=True),), fast=True),
+    "max error": CompressSettings(bounds=(Bound(value=0.01, relative=True),)),
+    "tolerance": CompressSettings(bounds=(Bound(value=0.001, relative=True, ratio=0.05),)),
+    "quality": CompressSettings(quality="production"),
+    "fast": CompressSettings(bounds=(Bound(value=0.01, relative=True),), fast=True),
 }
 
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from neuralvdb.api import compress, decompress
-from neuralvdb.settings import Settings
+from neuralvdb.settings import CompressSettings
 from neuralvdb.vdb import VdbReader, from_dense, write_vdb
 from neuralvdb.volume import Root, Tree, TreeLevel, VolumeGrid, leaf_origins
 from neuralvdb.volume.lookup import bricks_at
@@ -143,7 +143,7 @@ def test_tree_survives_an_archive(p: dict) -> None:
     grid = build(p)
     with TemporaryDirectory() as folder:
         write_vdb(f"{folder}/a.vdb", [grid])
-        compress(f"{folder}/a.vdb", f"{folder}/a.neuralvdb", Settings(verify=False))
+        compress(f"{folder}/a.vdb", f"{folder}/a.neuralvdb", CompressSettings(verify=False))
         decompress(f"{folder}/a.neuralvdb", f"{folder}/b.vdb")
         (read,) = VdbReader(f"{folder}/b.vdb")
         assert_same(grid, read)
