@@ -16,6 +16,7 @@ from neuralvdb.fit.pretrain import TASKS, Field, fields_of
 from neuralvdb.fit.tables import fit_tables
 from neuralvdb.nets.network import forward
 from neuralvdb.values.lattice import priors
+from neuralvdb.values.lattice.kind import kind_of
 from neuralvdb.values.lattice.network import CLASSES, Network
 from neuralvdb.values.lattice.priors import FAMILIES, ModelSet, Prior
 
@@ -55,7 +56,7 @@ def tune(
 
 
 def _tuned(family: str, prior: Prior, fields: list[Field], steps: int, device: str, progress: Progress) -> Prior:
-    task, make_lattice = TASKS["mean" if family.endswith("-mean") else "sample"]
+    task, make_lattice = TASKS[kind_of(family).value]
     rng = np.random.default_rng(_SEED)
     fields = fields[:: max(1, len(fields) // _CASES)]
 

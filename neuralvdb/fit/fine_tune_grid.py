@@ -18,6 +18,7 @@ from neuralvdb.fit.examples import Examples, Sampler
 from neuralvdb.fit.loss import Loss
 from neuralvdb.settings import Effort
 from neuralvdb.values.lattice import network_changes
+from neuralvdb.values.lattice.kind import kind_of
 from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.network_changes import FIRST, OFFSET, QUANTA, SCALE, SECOND, NetworkChange, NetworkChanges
 from neuralvdb.values.lattice.priors import Key, ModelSet
@@ -88,7 +89,7 @@ def _donor(family: str, library: ModelSet, key: Key, own: _Fit) -> tuple[str, Ne
     few = _first(own.examples, _FEW)
     best, least = family, _Fit(family, own.net, few, len(few.target), own.loss, own.table).best - _HEAD
     for other in library.families:
-        if other != family and other.endswith("-mean") == family.endswith("-mean"):
+        if other != family and kind_of(other) is kind_of(family):
             net = library.families[other].networks[key]
             found = _Fit(other, net, few, len(few.target), own.loss, own.table).best
             best, least = (other, found) if found < least else (best, least)

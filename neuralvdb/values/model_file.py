@@ -12,6 +12,7 @@ from neuralvdb.archive import ArchiveReader, ArchiveWriter, FieldReader, FieldWr
 from neuralvdb.archive.rans import TOTAL
 from neuralvdb.errors import InputError, MissingPriors
 from neuralvdb.values.lattice import mean_inputs, network, priors, sample_inputs
+from neuralvdb.values.lattice.kind import LatticeKind, kind_of
 from neuralvdb.values.lattice.network import CLASSES, HIDDEN, OUTPUTS
 from neuralvdb.values.lattice.priors import FAMILIES, ModelSet
 from neuralvdb.values.lattice.residual import ESCAPE
@@ -111,7 +112,7 @@ def _unpack(payload: bytes, where: str) -> ModelSet:
 
 def _form(family: str, phase: str, part: str) -> tuple[tuple[int, ...], np.dtype]:
     """Shape and type of an array of a family."""
-    inputs = (mean_inputs if family.endswith("-mean") else sample_inputs).inputs_of(int(phase))
+    inputs = (mean_inputs if kind_of(family) is LatticeKind.MEAN else sample_inputs).inputs_of(int(phase))
     first, second = HIDDEN
     shape = {
         "w1": (first, inputs),

@@ -11,6 +11,7 @@ from neuralvdb.archive import FieldReader, FieldWriter, open_table, put_array, t
 from neuralvdb.values.lattice import mean, priors, tables
 from neuralvdb.values.lattice.chunks import Quantiser
 from neuralvdb.values.lattice.compand import knee_of
+from neuralvdb.values.lattice.kind import LatticeKind, kind_of
 from neuralvdb.values.lattice.levels import LIMIT
 from neuralvdb.values.lattice.network import CLASSES
 from neuralvdb.values.lattice.network_changes import NetworkChanges
@@ -80,7 +81,7 @@ class Promise:
     def valid(self) -> bool:
         """Whether the numbers make sense, as those of a damaged archive may not."""
         lattice = np.isfinite(self.step) and (self.step > 0 or np.isfinite(self.bound))
-        lattice = lattice and (self.step > 0) == self.family.endswith("-mean")
+        lattice = lattice and (self.step > 0) == (kind_of(self.family) is LatticeKind.MEAN)
         numbers = self.bound > 0 and 0 <= self.ratio < 1 and self.step >= 0 and 0 <= self.knee < np.inf
         numbers = numbers and 0 <= self.psnr < np.inf
         lattice = lattice and (self.ratio == 0 or self.ratio > _RATIO) and (self.step == 0 or self.step > _STEP)

@@ -7,6 +7,7 @@ from neuralvdb.codec.encode import encode_values
 from neuralvdb.settings import Bound, CompressSettings
 from neuralvdb.values import encoder
 from neuralvdb.values.lattice import priors
+from neuralvdb.values.lattice.kind import SAMPLE_FAMILIES
 from neuralvdb.values.promise import Promise, head_of
 from neuralvdb.values.select.interpolation_only import plain_for
 from neuralvdb.vdb import from_dense
@@ -29,7 +30,7 @@ def coded_size(grid: VolumeGrid, promise: Promise, **options) -> int:
 
 
 @pytest.mark.parametrize("components", [1, 3])
-@pytest.mark.parametrize("family", priors.SAMPLE_FAMILIES)
+@pytest.mark.parametrize("family", SAMPLE_FAMILIES)
 @pytest.mark.parametrize("bound", [0.02, 0.0005])
 def test_smooth_fields_take_half_the_bytes(bound, family, components):
     grid, library = waves(components=components), priors.shipped()

@@ -16,6 +16,7 @@ import numpy as np
 from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
 from neuralvdb.archive.rans import Decoder
 from neuralvdb.values.lattice import network, priors, residual
+from neuralvdb.values.lattice.kind import kind_of
 from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.priors import Key, ModelSet
 from neuralvdb.values.lattice.sample_inputs import ONE
@@ -112,9 +113,7 @@ def take(source: FieldReader, where: str, family: str, library: ModelSet) -> dic
     found = dict(library.families[family].networks)
     for row, key in zip(head.tolist(), KEYS, strict=True):
         donor = _donor((row[0] + priors.FAMILIES.index(family)) % 256)
-        if isinstance(donor, str) and (
-            donor not in library.families or donor.endswith("-mean") != family.endswith("-mean")
-        ):
+        if isinstance(donor, str) and (donor not in library.families or kind_of(donor) != kind_of(family)):
             raise source.damaged("a network begins with one that is not there")
         net = beginning(donor, family, library, key)
         codes = {group: code for group, code in zip(GROUPS, row[1:], strict=True) if code}

@@ -11,11 +11,10 @@ import xxhash
 
 from neuralvdb.archive.rans import Tables
 from neuralvdb.values.lattice import network
+from neuralvdb.values.lattice.kind import FAMILIES
 from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.predictor import FINEST
 
-FAMILIES = ("fog", "velocity", "levelset", "fog-mean")  # -mean: for the mean lattice
-SAMPLE_FAMILIES = tuple(family for family in FAMILIES if not family.endswith("-mean"))
 _FILE = Path(__file__).with_name("priors.npz")
 PARTS = tuple(Network.__dataclass_fields__)
 _LINEAR = ("b3", "linear", "shifts")  # what a network without hidden layers has

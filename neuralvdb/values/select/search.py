@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from neuralvdb.values import encoder
-from neuralvdb.values.lattice import chunks, priors
+from neuralvdb.values.lattice import chunks
 from neuralvdb.values.lattice.chunks import Chunk
+from neuralvdb.values.lattice.kind import SAMPLE_FAMILIES
 from neuralvdb.values.lattice.levels import EDGE
 from neuralvdb.values.lattice.priors import ModelSet
 from neuralvdb.values.lossless import by_component
@@ -31,7 +32,7 @@ def networks_of(tree: Tree, promise: Promise, libraries: list[ModelSet]) -> tupl
     end abruptly, it is tried whether to look at them only."""
     families = [promise.family]  # there is one family of mean lattices
     if not promise.step:
-        families += [family for family in priors.SAMPLE_FAMILIES if family != promise.family]
+        families += [family for family in SAMPLE_FAMILIES if family != promise.family]
     looks = [False, True] if not promise.step and _abrupt(tree) else [False]
     kinds = [replace(promise, family=family, inside=inside) for family in families for inside in looks]
     tried = [(kind, library) for library in libraries for kind in kinds]
