@@ -11,6 +11,7 @@ import numpy as np
 
 from neuralvdb.api.source import Volume, select
 from neuralvdb.codec.decode import models_for
+from neuralvdb.metrics import ErrorSums
 from neuralvdb.settings import DiffSettings
 from neuralvdb.vdb import describe_metadata, describe_transform
 from neuralvdb.volume import Tree, VolumeGrid
@@ -127,7 +128,7 @@ def _compare_trees(a: Tree, b: Tree, result: GridDiff) -> None:
         result.changes.append("topology differs")
     if a.root.background.tobytes() != b.root.background.tobytes():
         result.changes.append(f"background: {a.root.background} / {b.root.background}")
-    total = _Errors()
+    total = ErrorSums()
     if result.topology_equal:
         for x, y, voxels in zip(a.levels, b.levels, _SLOT_VOXELS, strict=True):
             total.add(x.values, y.values, unpack(x.active), unpack(y.active), voxels)
@@ -141,7 +142,8 @@ def _compare_trees(a: Tree, b: Tree, result: GridDiff) -> None:
             (x, x_on), (y, y_on) = (bricks_at(tree, origins[i : i + _CHUNK]) for tree in (a, b))
             total.add(x, y, x_on, y_on, 1)
     result.active_voxels = total.active[0], total.active[1]
-    result.max_error, result.rmse, result.psnr = total.summary()
+    errors = total.summary()
+    result.max_error, result.rmse, result.psnr = errors.maximum, errors.rmse, errors.psnr
 
 
 def _topology_equal(a: Tree, b: Tree) -> bool:
@@ -149,42 +151,3 @@ def _topology_equal(a: Tree, b: Tree) -> bool:
     for x, y in zip(a.levels, b.levels, strict=True):
         pairs += [(x.active, y.active)] + ([(x.child, y.child)] if x.child is not None else [])
     return all(np.array_equal(x, y) for x, y in pairs)
-
-
-class _Errors:
-    """Sums over voxels active in either grid. Equal bits are no error, so NaN against the same NaN is none."""
-
-    def __init__(self) -> None:
-        self.active = [0, 0]
-        self._count = 0
-        self._squares = 0.0
-        self._max = 0.0
-        self._low, self._high = math.inf, -math.inf
-
-    def add(self, x: np.ndarray, y: np.ndarray, x_on: np.ndarray, y_on: np.ndarray, voxels: int) -> None:
-        """Adds slots (nodes, S[, C]) that stand for `voxels` voxels each."""
-        self.active[0] += int(x_on.sum()) * voxels
-        self.active[1] += int(y_on.sum()) * voxels
-        on = x_on | y_on
-        with np.errstate(invalid="ignore"):  # a signalling NaN
-            finite = x[x_on].astype(np.float64)
-            x, y = x[on].astype(np.float64), y[on].astype(np.float64)
-        finite = finite[np.isfinite(finite)]
-        if finite.size:
-            self._low, self._high = min(self._low, float(finite.min())), max(self._high, float(finite.max()))
-        if not x.size:
-            return
-        with np.errstate(invalid="ignore", over="ignore"):
-            error = np.where(x.view(np.uint64) == y.view(np.uint64), 0.0, np.abs(x - y))
-            error[np.isnan(error)] = math.inf
-            self._squares += float((error**2).sum()) * voxels
-        self._count += error.size * voxels
-        self._max = max(self._max, float(error.max()))
-
-    def summary(self) -> tuple[float, float, float | None]:
-        """Maximum, RMSE and PSNR."""
-        rmse = math.sqrt(self._squares / self._count) if self._count else 0.0
-        peak = self._high - self._low
-        if rmse == 0 or not peak > 0:
-            return self._max, rmse, None
-        return self._max, rmse, (20 * math.log10(peak / rmse) if math.isfinite(rmse) else -math.inf)

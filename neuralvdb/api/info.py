@@ -6,6 +6,7 @@ import os
 from dataclasses import asdict, dataclass, field
 
 from neuralvdb.api.source import is_archive
+from neuralvdb.archive.formats import form_of
 from neuralvdb.codec.decode import FrameReader
 from neuralvdb.vdb import VdbReader, describe_metadata, describe_transform
 from neuralvdb.volume.grid import display_name
@@ -99,7 +100,8 @@ def _archive_info(path: str) -> FileInfo:
             )
             size: dict[str, int] = {}
             for kind, count in frame.sizes(index).items():
-                size[_KINDS[kind]] = size.get(_KINDS[kind], 0) + count
+                content = form_of(kind).content
+                size[content] = size.get(content, 0) + count
             described = _described(head.metadata, head.transform) if head.metadata else _UNDESCRIBED
             grid = _grid(head.name, head.grid_type, head.half, head.parent, counts, size, described)
             grid.promise = frame.described(index)
@@ -110,7 +112,6 @@ def _archive_info(path: str) -> FileInfo:
     return found
 
 
-_KINDS = {"TOPO": "topology", "VALS": "values", "TILE": "values", "BLOB": "data"}
 _NONE = (None, None, None, None)
 _UNDESCRIBED: tuple[dict, dict] = ({}, {"voxel_size": None, "text": ""})
 

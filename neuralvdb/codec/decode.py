@@ -14,6 +14,7 @@ import numpy as np
 
 from neuralvdb import topology, values
 from neuralvdb.archive import NO_GRID, ArchiveReader, FieldReader, Section, take_array
+from neuralvdb.archive.formats import form_of, is_readable
 from neuralvdb.codec.frame_table import Frame, GridHead, content_hash
 from neuralvdb.codec.pruning import pruned, pruned_leaves
 from neuralvdb.errors import DamagedFile, InputError, MissingPriors, OutOfMemory, PromiseBroken
@@ -33,22 +34,6 @@ from neuralvdb.volume.regions import averaged, sampled
 
 if TYPE_CHECKING:
     import torch
-
-_KNOWN = {
-    ("FRAM", 0, 1),
-    ("FRAM", 0, 2),
-    ("TOPO", 0, 1),
-    ("TOPO", 1, 1),
-    ("TOPO", 2, 1),
-    ("TOPO", 3, 1),
-    ("VALS", 0, 1),
-    ("VALS", 1, 2),
-    ("VALS", 1, 3),
-    ("TILE", 0, 2),
-    ("BLOB", 0, 1),
-    ("PRIO", 0, 1),
-}
-_OF_FRAMES = ("FRAM", "PRIO")
 
 
 class _Tiles(Mapping[int, bytes]):
@@ -88,7 +73,7 @@ class FrameReader:
         devices: tuple[str, ...] = (),
     ) -> None:
         self._library, self._lock, self.devices = library, threading.Lock(), devices
-        self.archive = ArchiveReader(path, lambda *what: what in _KNOWN)
+        self.archive = ArchiveReader(path, is_readable)
         self.path = self.archive.path
         try:
             self._sort(frame)
@@ -104,7 +89,7 @@ class FrameReader:
         self._tiles: dict[int, dict[int, Section]] = defaultdict(dict)
         for section in self.archive.sections:
             tile = section.kind == "TILE"
-            if (section.kind in _OF_FRAMES) != (section.grid == NO_GRID) or (section.part and not tile):
+            if form_of(section.kind).of_frame != (section.grid == NO_GRID) or (section.part and not tile):
                 raise DamagedFile(
                     f"{self.path}: section {section.kind} cannot be part {section.part} of grid {section.grid}"
                 )

@@ -10,12 +10,14 @@ import numpy as np
 
 from neuralvdb import topology, values
 from neuralvdb.archive import ENTRY_SIZE, ArchiveWriter, FieldWriter, put_array
+from neuralvdb.archive.formats import version_written
 from neuralvdb.codec.cover import Cover, changed, cover_of
 from neuralvdb.codec.frame_table import Frame, GridHead, head_of
 from neuralvdb.codec.guarantee import promise_for
 from neuralvdb.codec.pruning import pruned
 from neuralvdb.codec.topology_sharing import Role, Shapes
 from neuralvdb.errors import InputError
+from neuralvdb.metrics import psnr
 from neuralvdb.settings import CompressSettings, Effort
 from neuralvdb.topology import Topology
 from neuralvdb.values import encoder
@@ -27,12 +29,11 @@ from neuralvdb.values.model_file import put_models
 from neuralvdb.values.promise import Promise
 from neuralvdb.values.promise import head_of as head_of_values
 from neuralvdb.values.select.interpolation_only import plain_for
-from neuralvdb.values.select.search import networks_of, psnr, to_psnr
+from neuralvdb.values.select.search import networks_of, to_psnr
 from neuralvdb.vdb import VdbReader
 from neuralvdb.volume import Storage, Tree, VolumeGrid
 
 Progress = Callable[[int], None]
-_VERSIONS = {("FRAM", 0): 2, ("VALS", 1): 3, ("TILE", 0): 2}  # of kinds and codecs, where they are not 1
 _FITTED = 2.0  # times the bytes that every bit takes: more than fitting makes up for
 
 
@@ -78,7 +79,7 @@ def encode_frame(
     families: set[str] = set()
     for index, coded in enumerate(_encoded(source, selected, settings, library, devices)):
         for kind, part, codec, payload, raw_size in coded.sections:
-            version = _VERSIONS.get((kind, codec), 1)
+            version = version_written(kind, codec)
             writer.add(
                 kind, payload, raw_size=raw_size, codec=codec, version=version, frame=frame, grid=index, part=part
             )
@@ -88,7 +89,7 @@ def encode_frame(
     if settings.embed_priors and families:
         put_models(writer, library.only(families))
     payload, raw_size = table.pack()
-    writer.add("FRAM", payload, raw_size=raw_size, version=_VERSIONS["FRAM", 0], frame=frame)
+    writer.add("FRAM", payload, raw_size=raw_size, version=version_written("FRAM", 0), frame=frame)
     return table
 
 

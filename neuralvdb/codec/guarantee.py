@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from neuralvdb.codec.frame_table import content_hash
+from neuralvdb.metrics import psnr
 from neuralvdb.settings import Bound, CompressSettings, MeanQuality, Preset
 from neuralvdb.values.promise import Promise
-from neuralvdb.values.select.search import psnr
 from neuralvdb.vdb import describe_metadata, describe_transform
 from neuralvdb.volume import VolumeGrid
 from neuralvdb.volume.grid import unpack

@@ -34,7 +34,8 @@ from neuralvdb.values.lattice.compand import knee_of
 from neuralvdb.values.lattice.mean import STEPS
 from neuralvdb.values.lattice.network import CLASSES
 from neuralvdb.values.lattice.steps import UNITS_PER_ERROR
-from neuralvdb.vdb import VdbReader, describe_metadata
+from neuralvdb.vdb import VdbReader
+from neuralvdb.vdb.field_kind import field_kind
 from neuralvdb.volume import Tree
 from neuralvdb.volume.grid import unpack
 
@@ -67,12 +68,9 @@ def fields_of(paths: Iterable[str | os.PathLike[str]], family: str) -> list[Fiel
     found: dict[bytes, Field] = {}
     for path in paths:
         for grid in VdbReader(path):
-            if grid.tree is None or not len(grid.tree.leaf):
+            if grid.tree is None or not len(grid.tree.leaf) or field_kind(grid).value != family:
                 continue
-            level_set = describe_metadata(grid.metadata).get("class", ("", ""))[1] == "level set"
             values = grid.tree.leaf.values[unpack(grid.tree.leaf.active)]
-            if family != ("levelset" if level_set else "velocity" if values.ndim == 2 else "fog"):
-                continue
             for c, component in enumerate(values.reshape(len(values), -1).T):
                 finite = component[np.isfinite(component)]
                 span = float(finite.max() - finite.min()) if len(finite) else 0.0

@@ -24,7 +24,8 @@ from neuralvdb.topology.inputs import FAMILIES, Family, View, inputs, inputs_of
 from neuralvdb.topology.masks import Topology
 from neuralvdb.topology.neural import has_tiles
 from neuralvdb.topology.similarity import resembles
-from neuralvdb.vdb import VdbReader, describe_metadata
+from neuralvdb.vdb import VdbReader
+from neuralvdb.vdb.field_kind import FieldKind, field_kind
 from neuralvdb.volume import Tree
 from neuralvdb.volume.grid import unpack
 
@@ -63,7 +64,7 @@ def cases_of(paths: Iterable[str | os.PathLike[str]], rng: np.random.Generator, 
                 if before is not None and resembles(topology, before):
                     yield topology, before
                 before = topology
-            if describe_metadata(grid.metadata).get("class", ("", ""))[1] != "level set":
+            if field_kind(grid) is FieldKind.FOG:
                 other = topology
                 for thinned in _thinned(grid.tree, rng, thin):
                     yield thinned, None
@@ -72,11 +73,9 @@ def cases_of(paths: Iterable[str | os.PathLike[str]], rng: np.random.Generator, 
 
 
 def _thinned(tree: Tree, rng: np.random.Generator, times: int) -> Iterator[Topology]:
-    """Less and less of it."""
+    """Less and less of a fog."""
     active = unpack(tree.leaf.active)
     values = tree.leaf.values
-    if values.ndim != 2:
-        return
     found = values[active]
     found = found[np.isfinite(found)]
     if len(found) < _LEAST or len(np.unique(found[:_LEAST])) < 50:

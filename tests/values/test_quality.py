@@ -6,11 +6,12 @@ import pytest
 from neuralvdb.codec.encode import encode_values
 from neuralvdb.codec.guarantee import kept, promise_for
 from neuralvdb.errors import UsageError
+from neuralvdb.metrics import psnr
 from neuralvdb.settings import Bound, CompressSettings, MeanQuality, Preset, presets
 from neuralvdb.values import encoder
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.promise import Promise
-from neuralvdb.values.select.search import networks_of, psnr
+from neuralvdb.values.select.search import networks_of
 from neuralvdb.vdb import VdbReader, from_dense
 from neuralvdb.volume import VolumeGrid
 from neuralvdb.volume.grid import unpack

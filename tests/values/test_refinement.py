@@ -239,7 +239,7 @@ def test_fast_networks_are_fitted_without_hidden_layers(settings, monkeypatch):
 
 
 def test_a_psnr_is_kept_by_refined_networks():
-    from neuralvdb.values.select.search import psnr
+    from neuralvdb.metrics import psnr
 
     grid = odd(48)
     coded = encode_values(

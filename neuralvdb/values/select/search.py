@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from neuralvdb.metrics import psnr
 from neuralvdb.values import encoder
 from neuralvdb.values.lattice import chunks
 from neuralvdb.values.lattice.chunks import Chunk
@@ -120,13 +121,3 @@ def _next(tries: list[tuple[float, float]]) -> float:
     if len(tries) > 1 and tries[-2][0] != at and np.isfinite(tries[-2][1]):
         slope = min((excess - tries[-2][1]) / (at - tries[-2][0]), slope / 4)
     return at + float(np.clip((_CLOSE / 2 - excess) / slope, -3, 3))
-
-
-def psnr(original: Tree, decoded: Tree) -> float:
-    """PSNR in dB over finite active leaf values, peak = their range; infinite where nothing differs."""
-    on = unpack(original.leaf.active)
-    x, y = (tree.leaf.values[on].astype(np.float64) for tree in (original, decoded))
-    finite = np.isfinite(x)
-    x, y = x[finite], y[finite]
-    error = float(((x - y) ** 2).mean()) if len(x) else 0.0
-    return float(20 * np.log10(np.ptp(x)) - 10 * np.log10(error)) if error else np.inf
