@@ -16,6 +16,7 @@ from neuralvdb.codec.guarantee import promise_for
 from neuralvdb.codec.pruning import all_components
 from neuralvdb.settings import CompressSettings
 from neuralvdb.topology import Topology, count_differing
+from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.promise import Promise
 from neuralvdb.volume import Tree, TreeLevel, VolumeGrid
 from neuralvdb.volume.grid import popcount, unpack
@@ -38,7 +39,9 @@ def cover_of(grid: VolumeGrid, settings: CompressSettings) -> Cover | None:
     if settings.topology != "pruned" or grid.tree is None:
         return None
     promise = promise_for(grid, settings)
-    if promise is None or promise.step or promise.psnr or promise.family == "levelset":
+    if promise is None or promise.mode.lattice is LatticeKind.MEAN:
+        return None
+    if promise.bound.psnr or promise.mode.family == "levelset":
         return None
     if not _hits(promise, grid.tree.root.background):
         return None
@@ -90,8 +93,8 @@ def _needed(tree: Tree, promise: Promise) -> np.ndarray:
 
 def _hits(promise: Promise, ground: np.ndarray) -> bool:
     """Whether the background decodes to itself."""
-    found = promise.lattice.values(promise.lattice.nearest(np.atleast_1d(ground))).astype(ground.dtype)
-    if promise.half:
+    found = promise.quantiser.values(promise.quantiser.nearest(np.atleast_1d(ground))).astype(ground.dtype)
+    if promise.mode.half:
         found = found.astype(np.float32).astype(np.float16).astype(ground.dtype)
     return bool((found == ground).all())
 

@@ -21,11 +21,13 @@ from neuralvdb.errors import DamagedFile, InputError, MissingPriors, OutOfMemory
 from neuralvdb.settings import Box, Settings
 from neuralvdb.topology import Topology
 from neuralvdb.values.decoder import Reader
+from neuralvdb.values.head import ValuesHead, read_head
 from neuralvdb.values.lattice import priors
+from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.priors import ModelSet
 from neuralvdb.values.lossless import by_component
 from neuralvdb.values.model_file import find_models, models_in, read_models
-from neuralvdb.values.promise import Head, Promise, head_of
+from neuralvdb.values.promise import Promise
 from neuralvdb.vdb import describe_metadata
 from neuralvdb.vdb.regions import clip, coarse, coarse_transform
 from neuralvdb.volume import Storage, Tree, VolumeGrid
@@ -195,7 +197,7 @@ class FrameReader:
         """Whether a coarser grid that travels as arrays has means rather than samples. Raises DamagedFile."""
         promise = self.promise(index)
         if promise is not None:
-            return promise.step > 0
+            return promise.mode.lattice is LatticeKind.MEAN
         return describe_metadata(self.table.grids[index].metadata).get("class", ("", ""))[1] != "level set"
 
     def topology(self, index: int, threads: int = 1) -> Topology:
@@ -226,12 +228,12 @@ class FrameReader:
         head = self.head(index)
         return None if head is None else head.promise
 
-    def head(self, index: int) -> Head | None:
+    def head(self, index: int) -> ValuesHead | None:
         """How the values of a grid are coded, None where every bit is kept. Raises DamagedFile."""
         section = self._sections.get(("VALS", index))
         if section is None or section.codec == 0:
             return None
-        return head_of(self.archive.read(section), self._where(self.table.grids[index], "values"))
+        return read_head(self.archive.read(section), self._where(self.table.grids[index], "values"))
 
     def described(self, index: int) -> dict[str, object] | None:
         """What is promised of a grid and by which networks, for people and JSON; None where every bit is kept.
@@ -242,10 +244,10 @@ class FrameReader:
         if coded is None:
             return None
         try:
-            fast = self.library_of(coded.library, self.path).fast
+            fast = self.library_of(coded.models, self.path).fast
         except MissingPriors:
             fast = None
-        networks = {"priors": coded.library.hex(), "refined": coded.refined, "fast": fast}
+        networks = {"priors": coded.models.hex(), "refined": coded.fine_tuned, "fast": fast}
         return {**coded.promise.described(), **networks}
 
     def library_of(self, identity: bytes, where: str) -> ModelSet:
@@ -270,7 +272,7 @@ class FrameReader:
             reader = self._reader(head, index, box, threads)
             grid.tree = reader.tree if lod else reader.voxels()
             if lod:
-                grid = coarse(grid, *reader.cells(lod), lod, means=reader.promise.step > 0)
+                grid = coarse(grid, *reader.cells(lod), lod, means=reader.promise.mode.lattice is LatticeKind.MEAN)
             if head.pruned is not None:
                 grid.tree = pruned(grid.tree)
             if lod:

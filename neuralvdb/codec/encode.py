@@ -21,13 +21,14 @@ from neuralvdb.metrics import psnr
 from neuralvdb.settings import CompressSettings, Effort
 from neuralvdb.topology import Topology
 from neuralvdb.values import encoder
+from neuralvdb.values.head import read_head
 from neuralvdb.values.lattice import priors
+from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.priors import ModelSet
 from neuralvdb.values.lattice.tables import dead_zones
 from neuralvdb.values.lossless import by_component
 from neuralvdb.values.model_file import put_models
 from neuralvdb.values.promise import Promise
-from neuralvdb.values.promise import head_of as head_of_values
 from neuralvdb.values.select.interpolation_only import plain_for
 from neuralvdb.values.select.search import networks_of, to_psnr
 from neuralvdb.vdb import VdbReader
@@ -215,14 +216,14 @@ def _lossy(
     (promise, library), plain = networks_of(tree, promise, [library, *others]), None
     promise, changes = plain_for(tree, promise, library)
     options = {"library": library, "threads": settings.threads, "devices": devices, "refinement": changes}
-    if promise.psnr:
+    if promise.bound.psnr:
         promise, plain = to_psnr(tree, promise, options) or (promise, None)
         if plain is None:
             return None
     if settings.fine_tuning.output_rounds and not changes:
         return _refined(tree, promise, settings.fine_tuning, options, hopeless)
     plain = plain or encoder.encode(tree, promise, **options)
-    return CodedValues(1, *plain, frozenset({promise.family}))
+    return CodedValues(1, *plain, frozenset({promise.mode.family}))
 
 
 def _refined(tree: Tree, promise: Promise, effort: Effort, options: dict, hopeless: float) -> CodedValues:
@@ -236,14 +237,14 @@ def _refined(tree: Tree, promise: Promise, effort: Effort, options: dict, hopele
     library: ModelSet = options["library"]
     sampler = Sampler(len(tree.leaf), by_component(tree.leaf).shape[2], effort.examples, effort.levels)
     watched = encoder.encode(tree, promise, watch=sampler, **options | {"devices": ()})  # which only the CPU can be
-    plain = CodedValues(1, *watched, frozenset({promise.family}))
+    plain = CodedValues(1, *watched, frozenset({promise.mode.family}))
     if plain.size >= hopeless:
         return plain
-    dead = dead_zones(promise.family, library.freq) * (promise.step > 0)
-    found = fine_tune_grid(promise.family, library, head_of_values(plain.payload, "").rows, sampler, dead, effort)
+    dead = dead_zones(promise.mode.family, library.freq) * (promise.mode.lattice is LatticeKind.MEAN)
+    found = fine_tune_grid(promise.mode.family, library, read_head(plain.payload, "").table_rows, sampler, dead, effort)
     if not found:
         return plain
     families = plain.families | {change.donor for change in found.values()}
     refined = CodedValues(1, *encoder.encode(tree, promise, **options | {"refinement": found}), families)
-    keeps = not promise.psnr or psnr(tree, refined.tree) >= promise.psnr
+    keeps = not promise.bound.psnr or psnr(tree, refined.tree) >= promise.bound.psnr
     return refined if keeps and refined.size < plain.size else plain

@@ -9,7 +9,7 @@ import numpy as np
 from neuralvdb.codec.frame_table import content_hash
 from neuralvdb.metrics import psnr
 from neuralvdb.settings import Bound, CompressSettings, MeanQuality, Preset
-from neuralvdb.values.promise import Promise
+from neuralvdb.values.promise import Promise, mean_promise, sample_promise
 from neuralvdb.vdb import describe_metadata, describe_transform
 from neuralvdb.volume import VolumeGrid
 from neuralvdb.volume.grid import unpack
@@ -31,7 +31,7 @@ def promise_for(grid: VolumeGrid, settings: CompressSettings) -> Promise | None:
     level_set = metadata.get("class", ("", ""))[1] == "level set"
     family = "levelset" if level_set else "velocity" if grid.tree.leaf.values.ndim == 3 else "fog"
     if not wanted and family == "fog":
-        return mean_promise(grid, settings.preset.flame if _is_flame(grid.name) else settings.preset.fog)
+        return preset_promise(grid, settings.preset.flame if _is_flame(grid.name) else settings.preset.fog)
     bound = wanted[-1] if wanted else _preset_bound(settings.preset, level_set)
     if bound.decibels:
         return _psnr_promise(grid, family, bound.value)
@@ -42,17 +42,17 @@ def promise_for(grid: VolumeGrid, settings: CompressSettings) -> Promise | None:
         size = bound.value * (max(describe_transform(grid.transform)["voxel_size"]) if level_set else 1.0)
     if not 0 < size < np.inf:
         return None
-    return Promise(float(size), family, grid.half, bound.ratio)
+    return sample_promise(family, max_error=float(size), ratio=bound.ratio, half=grid.half)
 
 
-def mean_promise(grid: VolumeGrid, quality: MeanQuality) -> Promise | None:
+def preset_promise(grid: VolumeGrid, quality: MeanQuality) -> Promise | None:
     """The mean lattice for a scalar grid; None where that is nothing."""
     low, high = active_range(grid, OUTLIERS)
     span = high - low
     if not 0 < quality.step * span < np.inf:
         return None
-    positive = active_range(grid)[0] >= 0
-    return Promise(np.inf, "fog-mean", grid.half, step=quality.step * span, knee=quality.knee * span, positive=positive)
+    nonnegative = active_range(grid)[0] >= 0
+    return mean_promise(step=quality.step * span, knee=quality.knee * span, half=grid.half, nonnegative=nonnegative)
 
 
 def _is_flame(name: str) -> bool:
@@ -67,8 +67,8 @@ def _psnr_promise(grid: VolumeGrid, family: str, decibels: float) -> Promise | N
     if not 0 < size < np.inf:
         return None
     if family == "fog":
-        return Promise(np.inf, "fog-mean", grid.half, step=float(size), psnr=decibels, positive=low >= 0)
-    return Promise(float(size / 2), family, grid.half, psnr=decibels)
+        return mean_promise(step=float(size), psnr=decibels, half=grid.half, nonnegative=low >= 0)
+    return sample_promise(family, max_error=float(size / 2), psnr=decibels, half=grid.half)
 
 
 def _preset_bound(preset: Preset, level_set: bool) -> Bound:
@@ -100,7 +100,7 @@ def kept(promise: Promise, original: VolumeGrid, decoded: VolumeGrid) -> bool:
     if ours.values.shape != theirs.values.shape or not np.array_equal(ours.active, theirs.active):
         return False
     on = unpack(theirs.active)
-    if promise.psnr and psnr(original.tree, decoded.tree) < promise.psnr:
+    if promise.bound.psnr and psnr(original.tree, decoded.tree) < promise.bound.psnr:
         return False
     near = promise.kept(theirs.values[on], ours.values[on])
     if not (near | _same_bits(ours.values[on], theirs.values[on])).all():

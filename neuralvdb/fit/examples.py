@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 
 from neuralvdb.values.lattice import chunks, mean, mean_inputs, network, sample, sample_inputs
+from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.levels import LAYERS
 from neuralvdb.values.lattice.mean_pyramid import AXES
 from neuralvdb.values.lattice.network import CLASSES, OUTPUTS, Network
@@ -165,7 +166,7 @@ class Sampler:
                 pick = np.sort(self._rng.permutation(len(row))[:some])
                 self._found.setdefault(key, []).append(_examples(step, row[pick], place[pick], seen, target))
 
-        task = MeanTask if promise.step else SampleTask
+        task = MeanTask if promise.mode.lattice is LatticeKind.MEAN else SampleTask
         return task.watched(predictor, exact, watch)
 
     def examples(self) -> dict[Key, Examples]:

@@ -15,14 +15,15 @@ from neuralvdb.topology import Topology
 from neuralvdb.values import outliers
 from neuralvdb.values.chunk_sections import TileReader
 from neuralvdb.values.encoder import store
+from neuralvdb.values.head import ValuesHead, take_head
 from neuralvdb.values.lattice import chunks, levels, mean, network_changes, sample, tables
+from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.predictor import MeanPredictor, Predictor
 from neuralvdb.values.lattice.priors import Key, ModelSet
 from neuralvdb.values.lossless import by_component, take_shell
 from neuralvdb.values.model_file import find_models
 from neuralvdb.values.outliers import Outliers
-from neuralvdb.values.promise import Head, take_head
 from neuralvdb.volume.grid import Tree, leaf_origins, unpack
 from neuralvdb.volume.regions import sampled, touched
 
@@ -62,9 +63,9 @@ class Reader:
     ) -> None:
         source = open_table(payload, where)
         head = take_head(source)
-        found, self.promise = library_of(head.library, where), head.promise
+        found, self.promise = library_of(head.models, where), head.promise
         self._networks = _networks(source, where, head, found)
-        self._tables = tables.tables_of(head.rows, found.freq)
+        self._tables = tables.tables_of(head.table_rows, found.freq)
         origins = topology.leaf_origins()
         self._groups = dict(enumerate(chunks.group_leaves(origins)))
         if any(section >= levels.LAYERS * len(self._groups) for section in sections):
@@ -78,10 +79,10 @@ class Reader:
         if devices:
             return
         options = {"threads": threads, "implementation": implementation}
-        if self.promise.step:
+        if self.promise.mode.lattice is LatticeKind.MEAN:
             self._predictor = MeanPredictor(self._networks, **options)
         else:
-            self._predictor = Predictor(self._networks, inside=self.promise.inside, **options)
+            self._predictor = Predictor(self._networks, inside=self.promise.mode.active_only, **options)
 
     def voxels(self) -> Tree:
         """The tree with all values."""
@@ -135,7 +136,7 @@ class Reader:
             if component < self._components - 1:
                 continue
             missed = self._exceptions(part, streams)
-            if not self.promise.step:
+            if self.promise.mode.lattice is LatticeKind.SAMPLE:
                 for c, found in enumerate(missed):
                     cell, first = _cell_of(found.voxel, lod)
                     leaf = part.leaves[found.leaf]
@@ -177,8 +178,8 @@ class Reader:
     def _decode(self, part: chunks.Chunk, component: int, streams: TileReader, lod: int) -> Cells:
         """Cells of 2**lod voxels of a domain."""
         source = streams.component(component)
-        lattice = self.promise.lattice
-        if self.promise.step:
+        lattice = self.promise.quantiser
+        if self.promise.mode.lattice is LatticeKind.MEAN:
             floors = mean.blank(self.tree, part, component, lattice)
             cells = mean.last(mean.decode(floors, lattice, self._predictor, source, lod, self._implementation))
             found = cells.floor.table, cells.means, cells.coded
@@ -198,13 +199,13 @@ class Reader:
         return found
 
 
-def _networks(source: FieldReader, where: str, head: Head, found: ModelSet) -> dict[Key, Network]:
+def _networks(source: FieldReader, where: str, head: ValuesHead, found: ModelSet) -> dict[Key, Network]:
     """The networks of a grid, refined where a refinement follows its head."""
-    if head.promise.family not in found.families:
+    if head.promise.mode.family not in found.families:
         raise source.damaged("it carries priors without those of its family")
-    if head.refined:
-        return network_changes.take(source, where, head.promise.family, found)
-    return found.families[head.promise.family].networks
+    if head.fine_tuned:
+        return network_changes.take(source, where, head.promise.mode.family, found)
+    return found.families[head.promise.mode.family].networks
 
 
 def _cells_of(

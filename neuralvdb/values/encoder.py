@@ -11,14 +11,17 @@ from neuralvdb.archive import FieldWriter, pack_table
 from neuralvdb.archive.rans import Tables
 from neuralvdb.platform import return_memory
 from neuralvdb.values import chunk_sections, outliers
+from neuralvdb.values.head import ValuesHead, put_head
 from neuralvdb.values.lattice import chunks, levels, mean, priors, sample, tables
+from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.network_changes import NetworkChanges, networks
+from neuralvdb.values.lattice.network_changes import put as put_changes
 from neuralvdb.values.lattice.predictor import MeanPredictor, Predictor
 from neuralvdb.values.lattice.priors import Key, ModelSet
 from neuralvdb.values.lattice.residual import SymbolBuffer
 from neuralvdb.values.lossless import by_component, put_shell
-from neuralvdb.values.promise import Promise, put_head
+from neuralvdb.values.promise import Promise
 from neuralvdb.volume.grid import LEAF_SLOTS, Tree, TreeLevel
 
 Domain = tuple[list[list[SymbolBuffer]], bytes]  # records by component and octave, and exceptions
@@ -43,20 +46,23 @@ def encode(
     Raises ValueError where a refinement's sums might not be exact, OutOfMemory where a device has too little.
     """
     library, refinement = library or priors.shipped(), refinement or {}
-    nets = networks(promise.family, library, refinement)
+    nets = networks(promise.mode.family, library, refinement)
     if devices:
         from neuralvdb.values.device.encoder import DeviceEncoder
 
-        dead = tables.dead_zones(promise.family, library.freq)
+        dead = tables.dead_zones(promise.mode.family, library.freq)
         options = {"implementation": implementation} if implementation != "native" else {}
         encoder = DeviceEncoder(tree, promise, nets, dead, devices, **options)
     else:
         options = {"threads": threads, "implementation": implementation}
         encoder = _Encoder(tree, _Coder(promise, nets, library.freq, watch, options))
     values, counts = encoder.encode()
-    rows = tables.chosen(counts, promise.family, library.freq)
+    rows = tables.chosen(counts, promise.mode.family, library.freq)
     table = FieldWriter()
-    put_head(table, promise, rows, library, refinement)
+    fine_tuned = bool(refinement)
+    put_head(table, ValuesHead(promise=promise, models=library.identity, table_rows=rows, fine_tuned=fine_tuned))
+    if fine_tuned:
+        put_changes(table, promise.mode.family, library, refinement)
     put_shell(table, tree)
     leaf = TreeLevel(None, tree.leaf.active, values.reshape(tree.leaf.values.shape))
     decoded = Tree(tree.root, tree.upper, tree.lower, leaf)
@@ -66,12 +72,12 @@ def encode(
 def sample_size(tree: Tree, promise: Promise, library: ModelSet, leaves: int) -> int:
     """Bytes, nearly, that so many neighbouring leaves take: what tells which family of networks suits a tree."""
     part = chunks.sample_chunk(tree, leaves)
-    coder = _Coder(promise, library.families[promise.family].networks, library.freq)
+    coder = _Coder(promise, library.families[promise.mode.family].networks, library.freq)
     streams = [SymbolBuffer() for _ in range(levels.LAYERS)]
     for component in range(by_component(tree.leaf).shape[2]):
         coder.encode(tree, part, component, streams)
     counts = sum(stream.counts for stream in streams)
-    freq = tables.tables_of(tables.chosen(counts, promise.family, library.freq), library.freq)
+    freq = tables.tables_of(tables.chosen(counts, promise.mode.family, library.freq), library.freq)
     return sum(stream.written(freq).size for stream in streams)
 
 
@@ -87,15 +93,15 @@ class _Coder:
 
     def encode(self, tree: Tree, part: chunks.Chunk, component: int, records: list[SymbolBuffer]) -> np.ndarray:
         """A component of a domain to the records of its octaves; gives its leaves' (B, 512) lattice values, decoded."""
-        lattice = self.promise.lattice
-        if self.promise.step:
+        lattice = self.promise.quantiser
+        if self.promise.mode.lattice is LatticeKind.MEAN:
             true, floors = mean.floors_of(tree, part, component, lattice)
             predictor = self.watch(self.promise, part, MeanPredictor(self.networks, **self.options), true)
-            dead = tables.dead_zones(self.promise.family, self.freq)
+            dead = tables.dead_zones(self.promise.mode.family, self.freq)
             coded = mean.encode(true, floors, lattice, predictor, dead, records, self.options["implementation"])
             return mean.last(coded).means
         exact, decoded = sample.levels_of(tree, part, component, lattice)
-        predictor = Predictor(self.networks, inside=self.promise.inside, **self.options)
+        predictor = Predictor(self.networks, inside=self.promise.mode.active_only, **self.options)
         predictor = self.watch(self.promise, part, predictor, exact)
         sample.encode(exact, decoded, predictor, records)
         return decoded[0].values

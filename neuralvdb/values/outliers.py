@@ -36,7 +36,7 @@ def put(out: FieldWriter, promise: Promise, place: np.ndarray, true: np.ndarray,
     """Appends exceptions: at `place` (n,) int64, in order, values are to be `true` (n,) and decode to others. Gives
     (n,) what they will be."""
     found, left = true.copy(), np.ones(len(place), bool)
-    for way in _WAYS if promise.half else ():
+    for way in _WAYS if promise.mode.half else ():
         moved = _moved(decoded, way)
         enough = left & promise.kept(true, moved)
         _put_places(out, place[enough])
@@ -50,7 +50,7 @@ def put(out: FieldWriter, promise: Promise, place: np.ndarray, true: np.ndarray,
 
 def take(source: FieldReader, promise: Promise, on: np.ndarray, dtype: np.dtype) -> Outliers:
     """The exceptions of a component; on: (voxels,) bool, where there may be some. Raises DamagedFile."""
-    moved = [_take_places(source, on) for _ in (_WAYS if promise.half else ())]
+    moved = [_take_places(source, on) for _ in (_WAYS if promise.mode.half else ())]
     others = _take_places(source, on)
     exact = take_array(source, dtype, len(others)) if len(others) else np.zeros(0, dtype)
     up, down = (len(places) for places in moved) if moved else (0, 0)

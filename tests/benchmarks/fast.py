@@ -20,6 +20,7 @@ from neuralvdb.topology import Topology
 from neuralvdb.values import encoder, raw_size
 from neuralvdb.values.decoder import Reader
 from neuralvdb.values.lattice import priors
+from neuralvdb.values.promise import Promise
 from neuralvdb.values.select.search import networks_of
 from neuralvdb.vdb import VdbReader
 from neuralvdb.volume import Tree
@@ -50,7 +51,7 @@ def fastest(job: Callable[[], object]) -> tuple[float, object]:
     return min(times), result
 
 
-def measure(tree: Tree, promise: encoder.Promise, library: priors.ModelSet) -> list[float]:
+def measure(tree: Tree, promise: Promise, library: priors.ModelSet) -> list[float]:
     """Bytes, and seconds of coding and decoding."""
     promise, library = networks_of(tree, promise, [library])
     coding, (payload, sections, _) = fastest(lambda: encoder.encode(tree, promise, library=library))

@@ -86,8 +86,8 @@ def stream_arrays(decoders: dict[int, Decoder]) -> dict[str, torch.Tensor]:
 
 def fit_arrays(tree: Tree, promise: Promise) -> dict[str, torch.Tensor]:
     """Examples of the tree's networks and the weights of these, as kernels/fit takes them."""
-    networks, rng = priors.load(promise.family).networks, np.random.default_rng(0)
-    found = collect(SampleTask, tree, 0, promise.lattice, networks, rng, EXAMPLES)
+    networks, rng = priors.load(promise.mode.family).networks, np.random.default_rng(0)
+    found = collect(SampleTask, tree, 0, promise.quantiser, networks, rng, EXAMPLES)
     jobs = {key: Job(joined(found[key]), mirrors(SampleTask, *key[1:]), to_floats(networks[key])) for key in found}
     laid = laid_out(list(jobs.values()), "cpu")
     arrays = {f"fit.{field.name}": getattr(laid, field.name) for field in fields(laid)}
@@ -136,7 +136,7 @@ def main() -> None:
     size = lossless.raw_size(grid.tree)
     reader = Reader(payload, sections, Topology.of(grid.tree), dtype, components, size, str(args.file))
     part, tiles = max(reader._domains(), key=lambda item: len(item[0].leaves))
-    cpu, lattice = torch.device("cpu"), promise.lattice
+    cpu, lattice = torch.device("cpu"), promise.quantiser
     batch = load(reader.tree, [part], cpu, "reference")
     levels, networks = sample.levels_of(batch), Networks(reader._networks, reader._tables, cpu, mean=False)
     decoders = {o: tiles.decoder(o, 0) for o in range(LAYERS) if tiles.begins(o)}

@@ -187,7 +187,7 @@ def large(path: Path) -> list[tuple[int, str, int, int, bool]]:
         promise = promise_for(grid, CompressSettings(quality="production"))
         voxels = int(np.count_nonzero(unpack(grid.tree.leaf.active)))
         if promise is not None and voxels >= LEAST:
-            found.append((index, entry.name, voxels, grid.tree.leaf.values.size, promise.family.startswith("fog")))
+            found.append((index, entry.name, voxels, grid.tree.leaf.values.size, promise.mode.family.startswith("fog")))
     return found
 
 

@@ -22,14 +22,14 @@ ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("NEURALVDB_TEST_DATA", ROOT.parent / "shared" / "data"))
 # Modules that take streams.
 _TAKERS = (
-    "values.library",
-    "values.lattice.refinement",
+    "values.model_file",
+    "values.lattice.network_changes",
     "topology.root",
     "topology.lossless",
     "topology.box",
     "values.lossless",
-    "values.exceptions",
-    "values.promise",
+    "values.outliers",
+    "values.head",
     "archive.streams",
     "codec.decode",
 )

@@ -12,7 +12,7 @@ from neuralvdb.topology import Topology
 from neuralvdb.values import encoder, lossless
 from neuralvdb.values.decoder import Reader
 from neuralvdb.values.lattice import chunks, levels, priors
-from neuralvdb.values.promise import Promise
+from neuralvdb.values.promise import Promise, mean_promise, sample_promise
 from neuralvdb.vdb import from_dense
 from neuralvdb.volume.grid import TREE_TYPES
 
@@ -51,24 +51,24 @@ def field(components: int = 1) -> tuple[np.ndarray, np.ndarray]:
 def cases() -> dict[str, Promise]:
     """What is coded."""
     return {
-        "fog": Promise(0.002, "fog", False),
-        "fog, half": Promise(0.002, "fog", True),
-        "fog, tolerance": Promise(0.001, "fog", False, 0.05),
-        "fog, cut": Promise(0.002, "fog", False),
-        "level set": Promise(0.002, "levelset", False),
-        "velocity": Promise(0.002, "velocity", False),
-        "means": Promise(np.inf, "fog-mean", False, step=0.01),
-        "means, cut": Promise(np.inf, "fog-mean", False, step=0.01),
-        "means, companded": Promise(np.inf, "fog-mean", False, step=0.01, knee=0.02, positive=True),
-        "means, bounded": Promise(0.02, "fog-mean", False, step=0.01, knee=0.02),
-        "fog, fast": Promise(0.002, "fog", False),
-        "level set, fast": Promise(0.002, "levelset", False),
-        "velocity, fast": Promise(0.002, "velocity", False),
-        "means, fast": Promise(np.inf, "fog-mean", False, step=0.01, knee=0.02, positive=True),
-        "fog, inside": Promise(0.002, "fog", False, inside=True),
-        "fog, inside, a part": Promise(0.002, "fog", False, inside=True),
-        "fog, a part": Promise(0.002, "fog", False),
-        "means, a part": Promise(np.inf, "fog-mean", False, step=0.01, knee=0.02),
+        "fog": sample_promise("fog", max_error=0.002),
+        "fog, half": sample_promise("fog", max_error=0.002, half=True),
+        "fog, tolerance": sample_promise("fog", max_error=0.001, ratio=0.05),
+        "fog, cut": sample_promise("fog", max_error=0.002),
+        "level set": sample_promise("levelset", max_error=0.002),
+        "velocity": sample_promise("velocity", max_error=0.002),
+        "means": mean_promise(step=0.01),
+        "means, cut": mean_promise(step=0.01),
+        "means, companded": mean_promise(step=0.01, knee=0.02, nonnegative=True),
+        "means, bounded": mean_promise(max_error=0.02, step=0.01, knee=0.02),
+        "fog, fast": sample_promise("fog", max_error=0.002),
+        "level set, fast": sample_promise("levelset", max_error=0.002),
+        "velocity, fast": sample_promise("velocity", max_error=0.002),
+        "means, fast": mean_promise(step=0.01, knee=0.02, nonnegative=True),
+        "fog, inside": sample_promise("fog", max_error=0.002, active_only=True),
+        "fog, inside, a part": sample_promise("fog", max_error=0.002, active_only=True),
+        "fog, a part": sample_promise("fog", max_error=0.002),
+        "means, a part": mean_promise(step=0.01, knee=0.02),
     }
 
 

@@ -14,16 +14,16 @@ from neuralvdb.values.decoder import Reader
 from neuralvdb.values.device import decoder, scheduler
 from neuralvdb.values.device import encoder as device_encoder
 from neuralvdb.values.lattice import chunks
-from neuralvdb.values.promise import Promise
+from neuralvdb.values.promise import mean_promise, sample_promise
 from neuralvdb.vdb import from_dense
 from neuralvdb.volume.grid import TREE_TYPES
 
 PROMISES = {
-    "sample": Promise(0.01, "fog", False),
-    "tolerance, half": Promise(0.01, "fog", True, 0.1),
-    "velocity": Promise(0.02, "velocity", False),
-    "inside": Promise(0.01, "fog", False, inside=True),
-    "mean": Promise(0.05, "fog-mean", False, step=0.05, knee=0.1),
+    "sample": sample_promise("fog", max_error=0.01),
+    "tolerance, half": sample_promise("fog", max_error=0.01, ratio=0.1, half=True),
+    "velocity": sample_promise("velocity", max_error=0.02),
+    "inside": sample_promise("fog", max_error=0.01, active_only=True),
+    "mean": mean_promise(max_error=0.05, step=0.05, knee=0.1),
 }
 PLACES = [(0, 0, 0), (300, 2, 1), (600, 0, 0), (1060, 1, 2)]  # of clusters, in different domains
 
@@ -41,7 +41,7 @@ def coded(request):
     """Promise, grid, payload, sections: four clusters with holes and a NaN."""
     promise, rng = PROMISES[request.param], np.random.default_rng(1)
     shape = (1090, 24, 24)
-    tail = (3,) if promise.family == "velocity" else ()
+    tail = (3,) if promise.mode.family == "velocity" else ()
     values = np.zeros((*shape, *tail), np.float32)
     active = np.zeros(shape, bool)
     for x, y, z in PLACES:

@@ -15,9 +15,11 @@ from neuralvdb.topology import Topology
 from neuralvdb.values import encoder, lossless
 from neuralvdb.values.chunk_sections import TileReader
 from neuralvdb.values.decoder import Reader
+from neuralvdb.values.head import read_head
 from neuralvdb.values.lattice import chunks, mean, priors, tables
+from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.predictor import MeanPredictor
-from neuralvdb.values.promise import head_of
+from neuralvdb.values.promise import mean_promise
 from neuralvdb.vdb import VdbReader, from_dense, write_vdb
 from neuralvdb.volume import Storage
 from neuralvdb.volume.grid import TREE_TYPES, unpack
@@ -68,7 +70,7 @@ def test_cells_are_means_or_samples_of_the_full_decode(rod, dense_of, tmp_path, 
     (coarse,) = decompressed(archive, tmp_path / "b.vdb", lod=lod)
     with FrameReader(archive) as frame:
         promise = frame.promise(0)
-    averaged = promise.step > 0 if promise else kind != "level set"
+    averaged = promise.mode.lattice is LatticeKind.MEAN if promise else kind != "level set"
     assert averaged == (
         (how == "mean" and kind in ("fog", "double", "half")) or (how == "lossless" and kind != "level set")
     )
@@ -92,13 +94,13 @@ def test_cells_are_means_or_samples_of_the_full_decode(rod, dense_of, tmp_path, 
 def test_a_mean_lattice_gives_its_own_floors(rod, lod, knee):
     """What stopping early gives is bit for bit what the whole decode passes through."""
     tree = rod().tree
-    payload, sections, _ = encoder.encode(tree, encoder.Promise(np.inf, "fog-mean", False, step=0.05, knee=knee))
+    payload, sections, _ = encoder.encode(tree, mean_promise(step=0.05, knee=knee))
     dtype, components = TREE_TYPES["Tree_float_5_4_3"]
     place = (payload, sections, Topology.of(tree), dtype, components, lossless.raw_size(tree), "test")
     reader = Reader(*place)
     values, active = reader.cells(lod)
-    lattice, predictor = reader.promise.lattice, MeanPredictor(priors.load("fog-mean").networks)
-    rows = head_of(payload, "test").rows
+    lattice, predictor = reader.promise.quantiser, MeanPredictor(priors.load("fog-mean").networks)
+    rows = read_head(payload, "test").table_rows
     row_tables = tables.tables_of(rows, priors.shipped().freq)
     for number, part in enumerate(chunks.chunks_of(tree)):
         floors = mean.blank(reader.tree, part, 0, lattice)
@@ -114,7 +116,7 @@ def test_a_mean_lattice_gives_its_own_floors(rod, lod, knee):
 @pytest.mark.parametrize("knee", [0.0, 0.2])
 def test_means_are_those_of_the_voxels(rod, knee):
     tree = rod().tree
-    promise = encoder.Promise(np.inf, "fog-mean", False, step=0.05, knee=knee)
+    promise = mean_promise(step=0.05, knee=knee)
     payload, sections, decoded = encoder.encode(tree, promise)
     dtype, components = TREE_TYPES["Tree_float_5_4_3"]
     reader = Reader(payload, sections, Topology.of(tree), dtype, components, lossless.raw_size(tree), "test")
@@ -126,7 +128,7 @@ def test_means_are_those_of_the_voxels(rod, knee):
             for a in (decoded.leaf.values, unpack(tree.leaf.active))
         ]
         expected = np.where(blocks[1], blocks[0], 0).sum(-1, dtype=float) / np.maximum(blocks[1].sum(-1), 1)
-        unit = promise.lattice.unit
+        unit = promise.quantiser.unit
         assert np.abs(values[..., 0] - expected)[active].max() <= 1.5 * 3 * lod * unit
 
 

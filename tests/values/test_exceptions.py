@@ -8,7 +8,7 @@ from neuralvdb.errors import DamagedFile
 from neuralvdb.topology import Topology
 from neuralvdb.values import encoder, outliers, raw_size
 from neuralvdb.values.decoder import Reader
-from neuralvdb.values.promise import Promise
+from neuralvdb.values.promise import sample_promise
 from neuralvdb.vdb import from_dense
 
 BOUND = 0.00317  # is no multiple of the spacing of halves
@@ -17,7 +17,7 @@ BOUND = 0.00317  # is no multiple of the spacing of halves
 def listed(half: bool, true: np.ndarray, decoded: np.ndarray) -> tuple[bytes, np.ndarray]:
     """Exceptions at every second voxel as bytes, and what they are said to become."""
     out, place = FieldWriter(), 2 * np.arange(len(true), dtype=np.int64)
-    found = outliers.put(out, Promise(BOUND, "fog", half), place, true, decoded)
+    found = outliers.put(out, sample_promise("fog", max_error=BOUND, half=half), place, true, decoded)
     return out.getvalue(), found
 
 
@@ -29,7 +29,7 @@ def test_there_and_back(half):
     decoded = near.view(np.float16).astype(np.float32)
     decoded[::100], true[50] = 100, np.nan
     data, found = listed(half, true, decoded)
-    promise, on = Promise(BOUND, "fog", half), np.ones(2 * len(true), bool)
+    promise, on = sample_promise("fog", max_error=BOUND, half=half), np.ones(2 * len(true), bool)
     taken = outliers.take(FieldReader(data, "test"), promise, on, np.dtype(np.float32))
     place = taken.leaf * 512 + taken.voxel
     assert sorted(place) == list(range(0, 2 * len(true), 2))
@@ -49,13 +49,13 @@ def test_no_place_is_believed_that_is_not_active():
     data, _ = listed(True, true, true + np.float32(2.0**-8))
     for on in (np.zeros(9, bool), np.ones(4, bool)):
         with pytest.raises(DamagedFile, match="exception"):
-            outliers.take(FieldReader(data, "test"), Promise(BOUND, "fog", True), on, true.dtype)
+            outliers.take(FieldReader(data, "test"), sample_promise("fog", max_error=BOUND, half=True), on, true.dtype)
 
 
 def test_rough_halves_keep_the_bound():
     values = (1 + 3 * np.random.default_rng(1).random((16, 16, 16))).astype(np.float16).astype(np.float32)
     tree = from_dense(values, name="g", active=np.ones(values.shape, bool)).tree
-    promise = Promise(BOUND, "fog", True)
+    promise = sample_promise("fog", max_error=BOUND, half=True)
     payload, sections, coded = encoder.encode(tree, promise)
     shape = Topology.of(tree), values.dtype, 1, raw_size(tree), "test"
     decoded = Reader(payload, sections, *shape).voxels().leaf.values

@@ -12,6 +12,7 @@ from neuralvdb.values.lattice import chunks, compand, levels, network, priors, s
 from neuralvdb.values.lattice.kind import SAMPLE_FAMILIES
 from neuralvdb.values.lattice.predictor import Predictor
 from neuralvdb.values.lattice.residual import SymbolBuffer
+from neuralvdb.values.promise import Promise, mean_promise, sample_promise
 from neuralvdb.vdb import from_dense
 from neuralvdb.volume import leaf_origins
 from neuralvdb.volume.grid import TREE_TYPES, unpack
@@ -38,7 +39,7 @@ def decoded(grid, payload: bytes, sections: dict[int, bytes], **options):
     return Reader(payload, sections, Topology.of(grid.tree), dtype, components, size, "test", **options).voxels()
 
 
-def assert_kept(grid, promise: encoder.Promise, **options) -> tuple[bytes, ...]:
+def assert_kept(grid, promise: Promise, **options) -> tuple[bytes, ...]:
     """Encodes and decodes; every active value within the bound (or the same bits), every other one the same."""
     payload, sections, expected = encoder.encode(grid.tree, promise, **options)
     tree = decoded(grid, payload, sections, **options)
@@ -47,7 +48,7 @@ def assert_kept(grid, promise: encoder.Promise, **options) -> tuple[bytes, ...]:
     x, y = grid.tree.leaf.values, tree.leaf.values
     assert x[~on].tobytes() == y[~on].tobytes()
     with np.errstate(invalid="ignore"):
-        allowed = np.maximum(promise.bound, promise.ratio * np.abs(x[on].astype(np.float64)))
+        allowed = np.maximum(promise.bound.max_error, promise.bound.ratio * np.abs(x[on].astype(np.float64)))
         near = np.abs(x[on].astype(np.float64) - y[on].astype(np.float64)) <= allowed
     assert (near | (x[on].view(np.uint32) == y[on].view(np.uint32))).all()
     return payload, *(bytes([number]) + section for number, section in sections.items())
@@ -114,12 +115,12 @@ def test_promise_holds(size, seed, share, bound, components, family, half, ratio
     values = blob(size, seed, components)
     if half:
         values = values.astype(np.float16).astype(np.float32)
-    assert_kept(grid_of(values, active), encoder.Promise(bound, family, half, ratio))
+    assert_kept(grid_of(values, active), sample_promise(family, max_error=bound, ratio=ratio, half=half))
 
 
 BOUNDED = {
-    "sample": encoder.Promise(0.01, "fog", False),
-    "means": encoder.Promise(0.01, "fog-mean", False, step=0.01, knee=0.02),
+    "sample": sample_promise("fog", max_error=0.01),
+    "means": mean_promise(max_error=0.01, step=0.01, knee=0.02),
 }
 
 
@@ -154,7 +155,7 @@ def test_odd_shapes_stay_within_the_promise(name, lattice):
 
 def test_bytes_do_not_depend_on_threads_or_implementation():
     grid = grid_of(blob(30, 4), np.ones((30, 30, 30), bool))
-    promise = encoder.Promise(0.01, "fog", False)
+    promise = sample_promise("fog", max_error=0.01)
     payloads = {
         assert_kept(grid, promise, threads=threads, implementation=implementation)
         for threads, implementation in ((1, "native"), (2, "native"), (1, "reference"))
@@ -176,8 +177,8 @@ def test_several_domains_are_independent_boxes():
     for factor in (1.0, 2.0):
         grid = two_ends(8000, factor)
         near, far = chunks.chunks_of(grid.tree)
-        assert_kept(grid, encoder.Promise(0.01, "fog", False))
-        trees.append(encoder.encode(grid.tree, encoder.Promise(0.01, "fog", False))[2].leaf.values)
+        assert_kept(grid, sample_promise("fog", max_error=0.01))
+        trees.append(encoder.encode(grid.tree, sample_promise("fog", max_error=0.01))[2].leaf.values)
     assert np.array_equal(trees[0][near.leaves], trees[1][near.leaves])
     assert not np.array_equal(trees[0][far.leaves], trees[1][far.leaves])
 
@@ -186,7 +187,7 @@ def test_few_leaves_share_a_domain():
     grid = two_ends(300)
     (part,) = chunks.chunks_of(grid.tree)
     assert len(part.leaves) == len(grid.tree.leaf)
-    assert_kept(grid, encoder.Promise(0.01, "fog", False))
+    assert_kept(grid, sample_promise("fog", max_error=0.01))
 
 
 def test_scattered_leaves_share_a_domain_where_that_is_no_waste_of_space():
@@ -212,7 +213,7 @@ def test_many_leaves_are_cut_between_blocks(monkeypatch):
         assert len(inside) <= 20 or (np.ptp(inside // 128, axis=0) == 0).all()
         assert ((inside >= group.low) & (inside < group.high)).all()
         assert (np.diff(group.leaves) > 0).all()
-    assert_kept(grid, encoder.Promise(0.01, "fog", False))
+    assert_kept(grid, sample_promise("fog", max_error=0.01))
 
 
 def test_networks_are_used():
@@ -239,11 +240,11 @@ def test_companding_is_exactly_invertible(x, ratio):
 def test_a_tolerance_is_finer_where_values_are_small():
     values = np.exp(blob(30, 8)) * np.float32(0.02)
     grid = grid_of(values, np.ones(values.shape, bool))
-    _, sections, tree = encoder.encode(grid.tree, encoder.Promise(0.001, "fog", False, 0.1))
+    _, sections, tree = encoder.encode(grid.tree, sample_promise("fog", max_error=0.001, ratio=0.1))
     error = np.abs(tree.leaf.values - grid.tree.leaf.values)
     assert error[grid.tree.leaf.values < 0.01].max() <= 0.001
     assert error.max() > 0.002
-    finer = encoder.encode(grid.tree, encoder.Promise(0.001, "fog", False))
+    finer = encoder.encode(grid.tree, sample_promise("fog", max_error=0.001))
     assert sum(map(len, sections.values())) < sum(map(len, finer[1].values()))
 
 
@@ -260,7 +261,7 @@ def test_every_coded_voxel_is_coded_once():
 @pytest.mark.parametrize("bound", [np.inf, 0.05])
 def test_mean_lattice_keeps_means_and_the_promise(knee, bound):
     grid = grid_of(blob(40, 10) + 3, np.random.default_rng(10).random((40, 40, 40)) < 0.9)
-    promise = encoder.Promise(bound, "fog-mean", False, step=0.1, knee=knee)
+    promise = mean_promise(max_error=bound, step=0.1, knee=knee)
     payloads = {assert_kept(grid, promise, implementation=i) for i in ("native", "reference")}
     assert len(payloads) == 1
     values = decoded(grid, *encoder.encode(grid.tree, promise)[:2]).leaf.values
@@ -275,7 +276,7 @@ def test_a_mean_lattice_stores_what_is_not_finite():
     values = blob(20, 11)
     values[3, 3, 3], values[9, 9, 9] = np.nan, np.inf
     grid = grid_of(values, np.ones(values.shape, bool))
-    payload, sections, _ = encoder.encode(grid.tree, encoder.Promise(np.inf, "fog-mean", False, step=0.1))
+    payload, sections, _ = encoder.encode(grid.tree, mean_promise(step=0.1))
     found = decoded(grid, payload, sections).leaf.values
     assert np.isnan(found).sum() == 1
     assert np.isinf(found).sum() == 1

@@ -11,8 +11,9 @@ from neuralvdb.archive import ArchiveReader, ArchiveWriter, FieldWriter, open_ta
 from neuralvdb.errors import DamagedFile, InputError, MissingPriors
 from neuralvdb.settings import Bound, CompressSettings, DecompressSettings, DiffSettings, VerifySettings
 from neuralvdb.values import encoder, model_file
+from neuralvdb.values.head import take_head
 from neuralvdb.values.lattice import network_changes, priors
-from neuralvdb.values.promise import Promise, take_head
+from neuralvdb.values.promise import sample_promise
 from neuralvdb.vdb import VdbReader, from_dense, write_vdb
 
 RELATIVE = (Bound(value=0.01, relative=True),)
@@ -158,7 +159,7 @@ def test_networks_that_might_not_be_exact_are_refused(fault):
 
 def test_priors_without_the_family_that_is_needed_are_damage(fog, tmp_path):
     tree = next(iter(VdbReader(fog))).tree
-    payload = encoder.encode(tree, Promise(0.01, "fog", False))[0]
+    payload = encoder.encode(tree, sample_promise("fog", max_error=0.01))[0]
     from neuralvdb.values.decoder import _networks
 
     source = open_table(payload, "test")

@@ -6,9 +6,10 @@ import pytest
 from neuralvdb.codec.encode import encode_values
 from neuralvdb.settings import Bound, CompressSettings
 from neuralvdb.values import encoder
+from neuralvdb.values.head import read_head
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.kind import SAMPLE_FAMILIES
-from neuralvdb.values.promise import Promise, head_of
+from neuralvdb.values.promise import Promise, mean_promise, sample_promise
 from neuralvdb.values.select.interpolation_only import plain_for
 from neuralvdb.vdb import from_dense
 from neuralvdb.volume import VolumeGrid
@@ -34,21 +35,21 @@ def coded_size(grid: VolumeGrid, promise: Promise, **options) -> int:
 @pytest.mark.parametrize("bound", [0.02, 0.0005])
 def test_smooth_fields_take_half_the_bytes(bound, family, components):
     grid, library = waves(components=components), priors.shipped()
-    promise = Promise(bound, family, False)
+    promise = sample_promise(family, max_error=bound)
     found, changes = plain_for(grid.tree, promise, library)
-    assert changes and found.inside
+    assert changes and found.mode.active_only
     assert coded_size(grid, found, refinement=changes) < 0.5 * coded_size(grid, promise)
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.05])
 def test_what_is_chosen_is_what_archives_have(noise):
     coded = encode_values(waves(noise), CompressSettings(bounds=(Bound(value=0.02, relative=False),), effort=0))
-    head = head_of(coded.payload, "test")
-    assert head.refined == (noise == 0)
-    assert head.promise.inside
+    head = read_head(coded.payload, "test")
+    assert head.fine_tuned == (noise == 0)
+    assert head.promise.mode.active_only
     assert np.abs(coded.tree.leaf.values - waves(noise).tree.leaf.values).max() <= 0.02
 
 
 def test_the_lattice_of_means_has_none():
-    promise = Promise(np.inf, "fog-mean", False, step=0.001)
+    promise = mean_promise(step=0.001)
     assert plain_for(waves().tree, promise, priors.shipped()) == (promise, {})

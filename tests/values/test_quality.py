@@ -1,5 +1,7 @@
 """What quality presets and PSNR ask for is what a grid gets."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,8 @@ from neuralvdb.metrics import psnr
 from neuralvdb.settings import Bound, CompressSettings, MeanQuality, Preset, presets
 from neuralvdb.values import encoder
 from neuralvdb.values.lattice import priors
-from neuralvdb.values.promise import Promise
+from neuralvdb.values.lattice.kind import LatticeKind
+from neuralvdb.values.promise import CodingMode, ErrorBound, Promise, mean_promise, sample_promise
 from neuralvdb.values.select.search import networks_of
 from neuralvdb.vdb import VdbReader, from_dense
 from neuralvdb.volume import VolumeGrid
@@ -30,13 +33,13 @@ def hill(size: int = 40, name: str = "density", components: int = 1, **options):
 def test_presets_differ_by_kind_of_grid():
     settings = CompressSettings(quality="production")
     fog, flame = (promise_for(hill(name=name), settings) for name in ("density", "Temperature"))
-    assert (fog.family, flame.family) == ("fog-mean", "fog-mean")
-    assert fog.knee < flame.knee
-    assert fog.positive
+    assert (fog.mode.family, flame.mode.family) == ("fog-mean", "fog-mean")
+    assert fog.mode.knee < flame.mode.knee
+    assert fog.mode.nonnegative
     wind = promise_for(hill(name="v", components=3), settings)
-    assert (wind.family, wind.step) == ("velocity", 0)
+    assert (wind.mode.family, wind.mode.lattice) == ("velocity", LatticeKind.SAMPLE)
     surface = promise_for(hill(name="s", grid_class="level set", voxel_size=0.5), settings)
-    assert (surface.family, surface.bound) == ("levelset", 0.5 * presets()["production"].levelset)
+    assert (surface.mode.family, surface.bound.max_error) == ("levelset", 0.5 * presets()["production"].levelset)
 
 
 def test_finer_presets_are_nearer_and_larger():
@@ -92,7 +95,7 @@ def test_the_family_is_chosen_by_coding():
     distance = (radius - 24).astype(np.float32)
     surface = from_dense(distance, name="s", active=np.abs(distance) < 3, grid_class="unknown")
     families = [
-        networks_of(surface.tree, Promise(0.001, family, False), [priors.shipped()])[0].family
+        networks_of(surface.tree, sample_promise(family, max_error=0.001), [priors.shipped()])[0].mode.family
         for family in ("velocity", "fog", "levelset")
     ]
     assert families[0] != "velocity"
@@ -110,7 +113,7 @@ def test_where_values_end_abruptly_only_active_ones_are_looked_at():
     grid = room()
     promise = promise_for(grid, CompressSettings(bounds=(Bound(value=0.01, relative=True),)))
     found, library = networks_of(grid.tree, promise, [priors.shipped()])
-    assert found.inside and not promise.inside
+    assert found.mode.active_only and not promise.mode.active_only
     inside, around = (encoder.encode(grid.tree, p, library=library) for p in (found, promise))
     sizes = [len(payload) + sum(map(len, sections.values())) for payload, sections, _ in (inside, around)]
     assert sizes[0] < 0.8 * sizes[1]
@@ -118,29 +121,38 @@ def test_where_values_end_abruptly_only_active_ones_are_looked_at():
 
 
 def test_where_values_fade_out_inactive_ones_are_looked_at():
-    assert not networks_of(hill().tree, Promise(0.01, "fog", False), [priors.shipped()])[0].inside
+    assert not networks_of(hill().tree, sample_promise("fog", max_error=0.01), [priors.shipped()])[0].mode.active_only
 
 
 def test_what_only_one_lattice_has_is_no_promise_of_the_other():
-    assert not Promise(0.1, "fog-mean", False, step=0.1, inside=True).valid()
+    mode = CodingMode(lattice=LatticeKind.MEAN, family="fog-mean", step=0.1)
+    assert Promise(ErrorBound(max_error=0.1), mode).valid()
+    assert not Promise(ErrorBound(max_error=0.1), replace(mode, active_only=True)).valid()
 
 
 def test_a_thin_part_does_not_choose_for_the_whole(data):
     """The middle leaves of smoke.vdb alone would have those of velocities."""
     grid = next(iter(VdbReader(data / "openvdb-models/smoke.vdb")))
     promise = promise_for(grid, CompressSettings(bounds=(Bound(value=0.03, relative=True),)))
-    assert networks_of(grid.tree, promise, [priors.shipped()])[0].family == "fog"
+    assert networks_of(grid.tree, promise, [priors.shipped()])[0].mode.family == "fog"
 
 
-@pytest.mark.parametrize("numbers", [{"ratio": 1e-310}, {"ratio": 2.0**-60}, {"step": 5e-324, "knee": 1e-320}], ids=str)
-def test_knees_that_no_integer_can_be_are_damage(numbers):
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        (sample_promise("fog", max_error=0.1, ratio=1e-310), sample_promise("fog", max_error=0.1, ratio=2.0**-59)),
+        (sample_promise("fog", max_error=0.1, ratio=2.0**-60), sample_promise("fog", max_error=0.1, ratio=2.0**-59)),
+        (
+            mean_promise(max_error=0.1, step=5e-324, knee=1e-320),
+            mean_promise(max_error=0.1, step=1e-290, knee=1e-286),
+        ),
+    ],
+    ids=["ratio=1e-310", "ratio=2**-60", "step=5e-324"],
+)
+def test_knees_that_no_integer_can_be_are_damage(wrong, right):
     """As are promises of nothing else; a little more is none."""
-    family = "fog-mean" if "step" in numbers else "fog"
-    assert not Promise(0.1, family, False, **numbers).valid()
-    more = Promise(
-        0.1, family, False, **{"ratio": 2.0**-59} if "ratio" in numbers else {"step": 1e-290, "knee": 1e-286}
-    )
-    assert more.valid() and 0 < more.lattice.knee < 1 << 63
+    assert not wrong.valid()
+    assert right.valid() and 0 < right.quantiser.knee < 1 << 63
 
 
 def test_presets_of_ones_own(tmp_path):

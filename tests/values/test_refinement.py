@@ -15,14 +15,15 @@ from neuralvdb.settings import Bound, CompressSettings, Effort
 from neuralvdb.topology import Topology
 from neuralvdb.values import encoder, lossless
 from neuralvdb.values.decoder import Reader
+from neuralvdb.values.head import read_head
 from neuralvdb.values.lattice import network, network_changes, priors, residual
 from neuralvdb.values.lattice.network_changes import FIRST, GROUPS, KEYS, OFFSET, QUANTA, SCALE, NetworkChange
 from neuralvdb.values.lattice.tables import costs
-from neuralvdb.values.promise import Promise, head_of
+from neuralvdb.values.promise import mean_promise, sample_promise
 from neuralvdb.vdb import VdbReader, from_dense
 from neuralvdb.volume.grid import TREE_TYPES
 
-FOG, MEANS = Promise(0.01, "fog", False), Promise(np.inf, "fog-mean", False, step=0.05)
+FOG, MEANS = sample_promise("fog", max_error=0.01), mean_promise(step=0.05)
 
 
 def odd(size: int = 72):
@@ -57,7 +58,7 @@ def test_what_is_read_is_what_was_coded_with(promise, donor, options):
     changes = some_change(donor)
     payload, sections, expected = encoder.encode(grid.tree, promise, refinement=changes, **options)
     plain = encoder.encode(grid.tree, promise)[1]
-    assert head_of(payload, "test").refined
+    assert read_head(payload, "test").fine_tuned
     assert sections != plain
     for decoder in (options, {"implementation": "reference", "devices": ["cpu"]}):
         assert decoded(grid, payload, sections, **decoder).leaf.values.tobytes() == expected.leaf.values.tobytes()
@@ -232,9 +233,9 @@ def test_fast_networks_are_fitted_without_hidden_layers(settings, monkeypatch):
     assert fitted.size < plain.size
     assert [k["library"] is priors.fast() for k in seen] == [True] * 3
     assert {group for change in seen[-1]["refinement"].values() for group in change.steps} <= {OFFSET, SCALE}
-    head = head_of(fitted.payload, "test")
+    head = read_head(fitted.payload, "test")
     assert head.refined
-    nets = network_changes.networks(head.promise.family, priors.fast(), seen[-1]["refinement"])
+    nets = network_changes.networks(head.promise.mode.family, priors.fast(), seen[-1]["refinement"])
     assert all(network.is_linear(net) for net in nets.values())
 
 
@@ -253,7 +254,7 @@ def test_fitting_gives_the_same_bytes_again_and_on_more_threads():
     first, again, threaded = (
         encode_values(grid, CompressSettings(threads=threads, effort=3, bounds=RELATIVE)) for threads in (1, 1, 2)
     )
-    assert head_of(first.payload, "test").refined
+    assert read_head(first.payload, "test").fine_tuned
     assert first.payload == again.payload == threaded.payload
     assert first.tiles == again.tiles == threaded.tiles
 

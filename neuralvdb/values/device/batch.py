@@ -12,6 +12,7 @@ from neuralvdb.kernels.neighbours import neighbours
 from neuralvdb.kernels.predict import Around
 from neuralvdb.values.device.boxes import Boxes
 from neuralvdb.values.lattice.chunks import Chunk, Quantiser
+from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.levels import EDGE, LIMIT
 from neuralvdb.values.lossless import by_component
 from neuralvdb.values.promise import Promise
@@ -125,18 +126,20 @@ def expanded(lattice: Quantiser, found: torch.Tensor) -> torch.Tensor:
 
 def values_of(promise: Promise, found: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """The grid's values of lattice values as promise.values() has them."""
-    lattice = promise.lattice
-    values = (found.double() * lattice.unit if promise.step else expanded(lattice, found)).to(dtype)
-    return values.float().half().to(dtype) if promise.half else values
+    lattice = promise.quantiser
+    values = (
+        found.double() * lattice.unit if promise.mode.lattice is LatticeKind.MEAN else expanded(lattice, found)
+    ).to(dtype)
+    return values.float().half().to(dtype) if promise.mode.half else values
 
 
 def kept(promise: Promise, true: torch.Tensor, decoded: torch.Tensor) -> torch.Tensor:
     """bool of the shape of the arrays: where the promise holds, as promise.kept() has it."""
     x, y = true.double(), decoded.double()
     error, size = (y - x).abs(), x.abs()
-    near = error.isfinite() & (error <= (promise.ratio * size).clamp(min=promise.bound))
-    if promise.step:
-        near &= size <= LIMIT * promise.lattice.unit
+    near = error.isfinite() & (error <= (promise.bound.ratio * size).clamp(min=promise.bound.max_error))
+    if promise.mode.lattice is LatticeKind.MEAN:
+        near &= size <= LIMIT * promise.quantiser.unit
     return near | (y == x)
 
 

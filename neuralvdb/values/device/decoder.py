@@ -18,6 +18,7 @@ from neuralvdb.values.device.networks import Networks
 from neuralvdb.values.device.scheduler import deal, on_host
 from neuralvdb.values.device.streams import Streams
 from neuralvdb.values.lattice.chunks import Chunk
+from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.levels import LAYERS
 from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.priors import Key
@@ -77,18 +78,18 @@ class DeviceDecoder:
         return deal(parts, lambda item: len(item[0].leaves), self.devices, work)
 
     def _networks(self, device: torch.device) -> Networks:
-        return Networks(self.networks, self.tables, device, mean=self.promise.step > 0)
+        return Networks(self.networks, self.tables, device, mean=self.promise.mode.lattice is LatticeKind.MEAN)
 
     def _batch(
         self, some: list[Part], networks: Networks, device: str, lod: int
     ) -> tuple[Batch, Tower, list[torch.Tensor]]:
         batch = load(self.tree, [part for part, _ in some], torch.device(device), self.implementation)
-        lattice = mean if self.promise.step else sample
-        tower = mean.floors_of(batch) if self.promise.step else sample.levels_of(batch)
+        lattice = mean if self.promise.mode.lattice is LatticeKind.MEAN else sample
+        tower = mean.floors_of(batch) if self.promise.mode.lattice is LatticeKind.MEAN else sample.levels_of(batch)
         found = []
         for component in range(self.components):
             streams = Streams([_decoders(tiles, component, lod) for _, tiles in some], device)
-            found.append(lattice.decode(batch, tower, component, self.promise.lattice, networks, streams, lod))
+            found.append(lattice.decode(batch, tower, component, self.promise.quantiser, networks, streams, lod))
             streams.finish()
         return batch, tower, found
 
@@ -106,7 +107,7 @@ class DeviceDecoder:
         self, batch: Batch, tower: Tower, components: list[torch.Tensor], lod: int
     ) -> tuple[Boxes, Sequence[Chunk], np.ndarray, list[np.ndarray]]:
         """Boxes of a level, domains, what is coded there (B, 512) uint8, and values of each component."""
-        if self.promise.step:
+        if self.promise.mode.lattice is LatticeKind.MEAN:
             boxes, coded = tower[3 * lod].boxes, (tower[3 * lod].counts > 0).to(torch.uint8)
         else:
             boxes, coded = tower[lod].boxes, batch.coded

@@ -20,6 +20,7 @@ from neuralvdb.values.device.symbol_buffer import SymbolBuffer
 from neuralvdb.values.device.writer import write
 from neuralvdb.values.lattice import chunks
 from neuralvdb.values.lattice.chunks import Chunk
+from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.levels import LAYERS
 from neuralvdb.values.lattice.network import CLASSES, Network
 from neuralvdb.values.lattice.priors import Key
@@ -53,7 +54,9 @@ class DeviceEncoder:
         implementation: str = "triton",
     ) -> None:
         self._tree, self._promise, self._implementation, self._devices = tree, promise, implementation, devices
-        self._networks = {d: Networks(networks, None, torch.device(d), mean=promise.step > 0) for d in devices}
+        self._networks = {
+            d: Networks(networks, None, torch.device(d), mean=promise.mode.lattice is LatticeKind.MEAN) for d in devices
+        }
         self._dead = {device: torch.from_numpy(dead).to(device) for device in devices}
         self._components = by_component(tree.leaf).shape[2]
         self._coded: list[_Coded] = []
@@ -82,13 +85,13 @@ class DeviceEncoder:
         """Some domains coded; their leaves are put into `values`."""
         parts = [part for _, part in some]
         batch = load(self._tree, parts, torch.device(device), self._implementation)
-        tower = mean.floors_of(batch) if self._promise.step else sample.levels_of(batch)
+        tower = mean.floors_of(batch) if self._promise.mode.lattice is LatticeKind.MEAN else sample.levels_of(batch)
         leaves = np.concatenate([part.leaves for part in parts])
         coded, outs = _Coded([n for n, _ in some], len(leaves) * self._components), [FieldWriter() for _ in some]
         for component in range(self._components):
             record = SymbolBuffer(len(some))
-            place = batch, tower, component, self._promise.lattice, self._networks[device]
-            if self._promise.step:
+            place = batch, tower, component, self._promise.quantiser, self._networks[device]
+            if self._promise.mode.lattice is LatticeKind.MEAN:
                 found = mean.encode(*place, self._dead[device], record)
             else:
                 found = sample.encode(*place, record)

@@ -9,6 +9,7 @@ import numpy as np
 
 from neuralvdb.values import encoder
 from neuralvdb.values.lattice import chunks, sample
+from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.levels import LAYERS, LEVELS
 from neuralvdb.values.lattice.network import CLASSES
 from neuralvdb.values.lattice.network_changes import KEYS, PLAIN, NetworkChange, NetworkChanges, plain
@@ -32,10 +33,11 @@ def plain_for(tree: Tree, promise: Promise, library: ModelSet) -> tuple[Promise,
     """The promise, whether or not only active values are looked at, and plain networks in place of all of a family's if
     they code samples of a tree in fewer bytes, else no change."""
     found: tuple[Promise, NetworkChanges] = promise, {}
-    if promise.step or not _smooth(tree):
+    if promise.mode.lattice is LatticeKind.MEAN or not _smooth(tree):
         return found  # presets of the mean lattice have no error that a field is likely to be smoother than
     for leaves in (FEW, MANY):
-        tried = [(replace(promise, inside=inside), library, leaves) for inside in (False, True)]
+        modes = [replace(promise.mode, active_only=active_only) for active_only in (False, True)]
+        tried = [(replace(promise, mode=mode), library, leaves) for mode in modes]
         suited = [_suited(tree, *place) for place in tried]
         best = min((0, 1), key=lambda i: suited[i][1])
         if suited[best][1] > _SURE * encoder.sample_size(tree, promise, library, leaves):
@@ -79,15 +81,15 @@ def _suited(tree: Tree, promise: Promise, library: ModelSet, leaves: int) -> tup
 
     Scales do not change what is decoded: the number of a network only shifts classes.
     """
-    part, lattice, counts = chunks.sample_chunk(tree, leaves), promise.lattice, {key: 0 for key in KEYS}
-    predictor = Predictor({key: plain(inputs_of(key[2]), 0) for key in KEYS}, inside=promise.inside)
+    part, lattice, counts = chunks.sample_chunk(tree, leaves), promise.quantiser, {key: 0 for key in KEYS}
+    predictor = Predictor({key: plain(inputs_of(key[2]), 0) for key in KEYS}, inside=promise.mode.active_only)
     for component in range(by_component(tree.leaf).shape[2]):
         exact, decoded = sample.levels_of(tree, part, component, lattice)
         record = _Counts()
         sample.encode(exact, decoded, predictor, [record] * LAYERS)
         for key, batch in zip(_BATCHES, record.batches[1:-1], strict=True):  # the first one is the coarsest points
             counts[key] = counts[key] + batch
-    prices = costs(library.families[promise.family].tables)
+    prices = costs(library.families[promise.mode.family].tables)
     moved = [np.maximum(np.arange(CLASSES) - number, 0) for number in range(PLAIN)]
     bits = {key: [float((counts[key] * prices[to]).sum()) for to in moved] for key in KEYS}
     found = {key: NetworkChange(int(np.argmin(bits[key])), {}, {}, {}) for key in KEYS}

@@ -11,7 +11,7 @@ from neuralvdb.metrics import psnr
 from neuralvdb.values import encoder
 from neuralvdb.values.lattice import chunks
 from neuralvdb.values.lattice.chunks import Chunk
-from neuralvdb.values.lattice.kind import SAMPLE_FAMILIES
+from neuralvdb.values.lattice.kind import SAMPLE_FAMILIES, LatticeKind
 from neuralvdb.values.lattice.levels import EDGE
 from neuralvdb.values.lattice.priors import ModelSet
 from neuralvdb.values.lossless import by_component
@@ -31,22 +31,23 @@ def networks_of(tree: Tree, promise: Promise, libraries: list[ModelSet]) -> tupl
     """The promise with the family, and the library, whose networks code a sample of the tree in the fewest bits;
     other families than the promise's own must be better by a tenth, and on a larger sample too. Where the active values
     end abruptly, it is tried whether to look at them only."""
-    families = [promise.family]  # there is one family of mean lattices
-    if not promise.step:
-        families += [family for family in SAMPLE_FAMILIES if family != promise.family]
-    looks = [False, True] if not promise.step and _abrupt(tree) else [False]
-    kinds = [replace(promise, family=family, inside=inside) for family in families for inside in looks]
-    tried = [(kind, library) for library in libraries for kind in kinds]
+    sampled = promise.mode.lattice is LatticeKind.SAMPLE
+    families = [promise.mode.family]  # there is one family of mean lattices
+    if sampled:
+        families += [family for family in SAMPLE_FAMILIES if family != promise.mode.family]
+    looks = [False, True] if sampled and _abrupt(tree) else [False]
+    modes = [replace(promise.mode, family=family, active_only=look) for family in families for look in looks]
+    tried = [(replace(promise, mode=mode), library) for library in libraries for mode in modes]
     if len(tried) == 1:
         return tried[0]
 
     def best(leaves: int) -> tuple[Promise, ModelSet]:
         sizes = [encoder.sample_size(tree, *pair, leaves) for pair in tried]
-        own = [pair[0].family == promise.family for pair in tried]
+        own = [pair[0].mode.family == promise.mode.family for pair in tried]
         return tried[int(np.argmin(sizes * np.where(own, 1.0, _OTHERS)))]
 
     found = best(FEW)
-    return found if found[0].family == promise.family else best(MANY)
+    return found if found[0].mode.family == promise.mode.family else best(MANY)
 
 
 def _abrupt(tree: Tree) -> bool:
@@ -101,9 +102,10 @@ def to_psnr(tree: Tree, promise: Promise, options: dict[str, object]) -> tuple[P
     """
     best, tries, factor = None, [], 1.0
     for _ in range(_TRIES):
-        tried = replace(promise, step=promise.step * factor, bound=promise.bound * factor)
+        bound = replace(promise.bound, max_error=promise.bound.max_error * factor)
+        tried = Promise(bound, replace(promise.mode, step=promise.mode.step * factor))
         coded = encoder.encode(tree, tried, **options)
-        tries.append((float(np.log(factor)), psnr(tree, coded[2]) - promise.psnr))
+        tries.append((float(np.log(factor)), psnr(tree, coded[2]) - promise.bound.psnr))
         if tries[-1][1] >= 0 and (best is None or factor > best[0]):
             best = factor, (tried, coded)
         if 0 <= tries[-1][1] <= _CLOSE:

@@ -1,0 +1,76 @@
+"""The head of a VALS section, codec 1: what is promised, how values are coded, which networks decoding needs."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuralvdb.archive import FieldReader, FieldWriter, open_table, put_array, take_array
+from neuralvdb.values.lattice import tables
+from neuralvdb.values.lattice.kind import FAMILIES, kind_of
+from neuralvdb.values.lattice.network import CLASSES
+from neuralvdb.values.promise import CodingMode, ErrorBound, Promise
+
+_NUMBERS = struct.Struct("<5d")  # max_error, ratio, step, knee, psnr
+_HALF, _NONNEGATIVE, _FINE_TUNED, _ACTIVE_ONLY = 1, 2, 4, 8  # flags
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValuesHead:
+    """The beginning of a payload.
+
+    promise: what is promised, and how values are coded.
+    models: 8 bytes, identity of the model set that decoding needs.
+    table_rows: (64,) uint8, rows of that set's tables, one for each scale class.
+    fine_tuned: whether network changes follow the head.
+    """
+
+    promise: Promise
+    models: bytes
+    table_rows: np.ndarray
+    fine_tuned: bool
+
+
+def put_head(out: FieldWriter, head: ValuesHead) -> None:
+    """Appends a head."""
+    bound, mode = head.promise.bound, head.promise.mode
+    flags = mode.half * _HALF | mode.nonnegative * _NONNEGATIVE
+    flags |= head.fine_tuned * _FINE_TUNED | mode.active_only * _ACTIVE_ONLY
+    out.put("u8", FAMILIES.index(mode.family), flags)
+    numbers = _NUMBERS.pack(bound.max_error, bound.ratio, mode.step, mode.knee, bound.psnr)
+    out.put_bytes(head.models + numbers)
+    put_array(out, head.table_rows - tables.own(mode.family))
+
+
+def take_head(source: FieldReader) -> ValuesHead:
+    """The head that put_head() wrote. Raises DamagedFile."""
+    family_number, flags = source.take("u8"), source.take("u8")
+    if family_number >= len(FAMILIES) or flags > 15:
+        raise source.damaged("a family of predictors that does not exist")
+    family, fixed = FAMILIES[family_number], bytes(source.take_bytes())
+    if len(fixed) != 8 + _NUMBERS.size:
+        raise source.damaged("it needs predictors that this version does not have")
+    max_error, ratio, step, knee, psnr = _NUMBERS.unpack(fixed[8:])
+    mode = CodingMode(
+        lattice=kind_of(family),
+        family=family,
+        step=step,
+        knee=knee,
+        half=bool(flags & _HALF),
+        nonnegative=bool(flags & _NONNEGATIVE),
+        active_only=bool(flags & _ACTIVE_ONLY),
+    )
+    promise = Promise(ErrorBound(max_error=max_error, ratio=ratio, psnr=psnr), mode)
+    if not promise.valid():
+        raise source.damaged("it promises what makes no sense")
+    rows = take_array(source, np.dtype(np.uint8), CLASSES) + tables.own(family)
+    if (rows >= len(FAMILIES) * CLASSES).any():
+        raise source.damaged("a table that does not exist")
+    return ValuesHead(promise=promise, models=fixed[:8], table_rows=rows, fine_tuned=bool(flags & _FINE_TUNED))
+
+
+def read_head(payload: bytes, where: str) -> ValuesHead:
+    """The head of a payload. Raises DamagedFile."""
+    return take_head(open_table(payload, where))
