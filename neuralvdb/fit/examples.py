@@ -14,14 +14,14 @@ from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.levels import LAYERS
 from neuralvdb.values.lattice.mean_pyramid import AXES
 from neuralvdb.values.lattice.network import CLASSES, OUTPUTS, Network
-from neuralvdb.values.lattice.predictor import FINEST, MeanPredictor, Predictor
+from neuralvdb.values.lattice.predictor import MeanPredictor, Predictor
 from neuralvdb.values.lattice.residual import SymbolBuffer
+from neuralvdb.values.lattice.schedule import KEYS, NetworkKey, network_key
 from neuralvdb.values.lattice.steps import STEPS
 from neuralvdb.values.promise import Promise
 from neuralvdb.volume import Tree
 
-Key = tuple[int, int, int]
-Networks = dict[Key, Network]
+Networks = dict[NetworkKey, Network]
 _DEAD = np.full(CLASSES, 0.1)  # rounding towards zero on the mean lattice while nothing is known of the bits
 Watch = Callable[..., None]  # (key, step, row, place, context of points, true values of points)
 
@@ -68,7 +68,7 @@ class SampleTask:
         """A predictor that shows `watch` every phase; exact: as sample.levels_of() gives it."""
 
         def predict(level, row, place, k, axis, phase):
-            key, step = (min(k, FINEST - 1), axis, phase), STEPS[k]
+            key, step = network_key(k, axis, phase), STEPS[k]
             seen = partial(sample_inputs.context, level, axis=axis, phase=phase, step=step, inside=predictor.inside)
             watch(key, step, row, place, seen, partial(exact, k))
             return predictor(level, row, place, k, axis, phase)
@@ -99,7 +99,7 @@ class MeanTask:
 
         def predict(level, gaps, share, row, place, j, phase):
             axis, step = AXES[j % 3], mean.STEPS[j]
-            key = (min(j // 3, FINEST - 1), axis, phase)
+            key = network_key(j // 3, axis, phase)
             seen = partial(mean_inputs.context, level, gaps, share, axis=axis, phase=phase, step=step)
             watch(key, step, row, place, seen, partial(true.gaps, j))
             return predictor(level, gaps, share, row, place, j, phase)
@@ -112,7 +112,7 @@ Task = type[SampleTask] | type[MeanTask]
 
 def untrained(task: Task) -> Networks:
     """Networks that add nothing to the interpolation."""
-    return {key: _zeros(task.inputs_of(key[2])) for key in np.ndindex(FINEST, 3, 2)}
+    return {key: _zeros(task.inputs_of(key[2])) for key in KEYS}
 
 
 def collect(
@@ -123,11 +123,11 @@ def collect(
     networks: Networks,
     rng: np.random.Generator,
     limit: int,
-) -> dict[Key, list[Examples]]:
+) -> dict[NetworkKey, list[Examples]]:
     """Examples of every phase, at most `limit` of a phase in a domain, seen while coding with `networks`."""
-    found: dict[Key, list[Examples]] = {}
+    found: dict[NetworkKey, list[Examples]] = {}
 
-    def watch(key: Key, step: int, row: np.ndarray, place: np.ndarray, seen: Callable, target: Callable) -> None:
+    def watch(key: NetworkKey, step: int, row: np.ndarray, place: np.ndarray, seen: Callable, target: Callable) -> None:
         if not len(row):
             return
         pick = np.sort(rng.permutation(len(row))[:limit])
@@ -153,14 +153,16 @@ class Sampler:
     def __init__(self, leaves: int, components: int, limit: int, levels: int) -> None:
         self._levels = levels
         self._share, self._rng = limit / (leaves * components), np.random.default_rng(0)
-        self._found: dict[Key, list[Examples]] = {}
-        self.counts: dict[Key, int] = {}
+        self._found: dict[NetworkKey, list[Examples]] = {}
+        self.counts: dict[NetworkKey, int] = {}
 
     def __call__(self, promise: Promise, part: chunks.Chunk, predictor: Callable, exact: object) -> Callable:
         """A predictor that is watched."""
         some = math.ceil(self._share * len(part.leaves))
 
-        def watch(key: Key, step: int, row: np.ndarray, place: np.ndarray, seen: Callable, target: Callable) -> None:
+        def watch(
+            key: NetworkKey, step: int, row: np.ndarray, place: np.ndarray, seen: Callable, target: Callable
+        ) -> None:
             self.counts[key] = self.counts.get(key, 0) + len(row)
             if len(row) and key[0] < self._levels:
                 pick = np.sort(self._rng.permutation(len(row))[:some])
@@ -169,7 +171,7 @@ class Sampler:
         task = MeanTask if promise.mode.lattice is LatticeKind.MEAN else SampleTask
         return task.watched(predictor, exact, watch)
 
-    def examples(self) -> dict[Key, Examples]:
+    def examples(self) -> dict[NetworkKey, Examples]:
         """Those found, by network."""
         return {key: joined(parts) for key, parts in sorted(self._found.items())}
 

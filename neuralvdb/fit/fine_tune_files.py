@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from neuralvdb.fit.augment import mirrors, transposed
-from neuralvdb.fit.examples import Examples, Key, collect, count, joined
+from neuralvdb.fit.examples import Examples, collect, count, joined
 from neuralvdb.fit.loss import Loss
 from neuralvdb.fit.optimise import Job, to_floats, to_integers, train
 from neuralvdb.fit.pretrain import TASKS, Field, fields_of
@@ -19,6 +19,7 @@ from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.kind import kind_of
 from neuralvdb.values.lattice.network import CLASSES, Network
 from neuralvdb.values.lattice.priors import FAMILIES, ModelSet, Prior
+from neuralvdb.values.lattice.schedule import NetworkKey
 
 COMPANDED = {"fog": 0.3, "velocity": 0.0, "levelset": 0.0, "fog-mean": 0.8}  # share of the lattices trained for
 NETWORKS = 18  # of a family
@@ -65,7 +66,7 @@ def _tuned(family: str, prior: Prior, fields: list[Field], steps: int, device: s
         return tree, item.component, make_lattice(item, rng.random() < COMPANDED[family], rng)
 
     cases = [drawn(item) for item in fields for _ in range(max(1, _CASES // len(fields)))]
-    examples: dict[Key, list[Examples]] = {}
+    examples: dict[NetworkKey, list[Examples]] = {}
     for case in cases:
         for key, parts in collect(task, *case, prior.networks, rng, _POINTS).items():
             examples.setdefault(key, []).extend(parts)

@@ -21,8 +21,9 @@ from neuralvdb.values.lattice import network_changes
 from neuralvdb.values.lattice.kind import kind_of
 from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.network_changes import FIRST, OFFSET, QUANTA, SCALE, SECOND, NetworkChange, NetworkChanges
-from neuralvdb.values.lattice.priors import Key, ModelSet
+from neuralvdb.values.lattice.priors import ModelSet
 from neuralvdb.values.lattice.sample_inputs import ONE
+from neuralvdb.values.lattice.schedule import NetworkKey
 from neuralvdb.values.lattice.tables import costs, tables_of
 
 _TRIED = (1, 2)  # of QUANTA
@@ -66,7 +67,7 @@ def fine_tune_grid(
     return found if saved > effort.min_saving * sum(rough.best for rough in few.values()) else {}
 
 
-def _changed(own: _Fit, family: str, library: ModelSet, key: Key, effort: Effort) -> _Fit:
+def _changed(own: _Fit, family: str, library: ModelSet, key: NetworkKey, effort: Effort) -> _Fit:
     """A network after the changes that were found to pay, from its own or a donor's on."""
     before = own.best
     donor, net = _donor(family, library, key, own)
@@ -84,7 +85,7 @@ def _first(examples: Examples, most: int) -> Examples:
     return examples.some(slice(None, None, max(1, math.ceil(len(examples.target) / most))))
 
 
-def _donor(family: str, library: ModelSet, key: Key, own: _Fit) -> tuple[str, Network]:
+def _donor(family: str, library: ModelSet, key: NetworkKey, own: _Fit) -> tuple[str, Network]:
     """The family, and its network, that codes the examples best as it is."""
     few = _first(own.examples, _FEW)
     best, least = family, _Fit(family, own.net, few, len(few.target), own.loss, own.table).best - _HEAD

@@ -11,12 +11,13 @@ import torch
 from torch import nn
 
 from neuralvdb.errors import OutOfMemory
-from neuralvdb.fit.examples import Examples, Key
+from neuralvdb.fit.examples import Examples
 from neuralvdb.kernels import fit
 from neuralvdb.kernels.fit import FIRST, INPUTS, ONE, OUTPUTS, SECOND, SIZE, Layers, Learners, layers, row
 from neuralvdb.values.lattice.network import Network
+from neuralvdb.values.lattice.schedule import NetworkKey
 
-Trained = tuple[Key, Layers, np.ndarray]  # key, network, bits of each step
+Trained = tuple[NetworkKey, Layers, np.ndarray]  # key, network, bits of each step
 _TAIL = -2.0  # of a share, before the sigmoid, to begin with
 _STEPS = 64  # for which examples are drawn at a time
 
@@ -31,7 +32,9 @@ class Job:
     start: Layers | None = None
 
 
-def train(jobs: dict[Key, Job], *, steps: int, seed: int, rate: float = 6e-3, device: str = "cpu") -> Iterator[Trained]:
+def train(
+    jobs: dict[NetworkKey, Job], *, steps: int, seed: int, rate: float = 6e-3, device: str = "cpu"
+) -> Iterator[Trained]:
     """Networks fitted to their examples, and the bits (steps,) float32 that an example of each step took; on the CPU
     one after the other, on a GPU all at once. Raises OutOfMemory where that does not fit."""
     groups = [[key] for key in jobs] if device == "cpu" else [list(jobs)] * bool(jobs)

@@ -15,7 +15,6 @@ from neuralvdb.archive.rans import Tables
 from neuralvdb.fit.augment import covered, mirrors, transposed
 from neuralvdb.fit.examples import (
     Examples,
-    Key,
     MeanTask,
     Networks,
     SampleTask,
@@ -33,6 +32,7 @@ from neuralvdb.values.lattice.chunks import Quantiser
 from neuralvdb.values.lattice.compand import knee_of
 from neuralvdb.values.lattice.mean import STEPS
 from neuralvdb.values.lattice.network import CLASSES
+from neuralvdb.values.lattice.schedule import NetworkKey
 from neuralvdb.values.lattice.steps import UNITS_PER_ERROR
 from neuralvdb.vdb import VdbReader
 from neuralvdb.vdb.field_kind import field_kind
@@ -161,8 +161,11 @@ def train_prior(
 
 
 def _trained(
-    jobs: dict[Key, Job], turn: int, folder: Path | None, learn: Callable[[dict[Key, Job]], Iterable[Trained]]
-) -> Iterator[tuple[Key, str, Layers, np.ndarray]]:
+    jobs: dict[NetworkKey, Job],
+    turn: int,
+    folder: Path | None,
+    learn: Callable[[dict[NetworkKey, Job]], Iterable[Trained]],
+) -> Iterator[tuple[NetworkKey, str, Layers, np.ndarray]]:
     """What `learn` gives, and the name of each network, from `folder` if it is there, else put there."""
     names = {key: f"round {turn + 1}, level {key[0]} axis {key[1]} phase {key[2]}" for key in jobs}
     paths = {key: folder / f"{name}.pt" for key, name in names.items()} if folder else {}
@@ -184,8 +187,8 @@ def _examples(
     draws: tuple[int, int],
     networks: Networks,
     rng: np.random.Generator,
-) -> dict[Key, Examples]:
-    found: dict[Key, list[Examples]] = {}
+) -> dict[NetworkKey, Examples]:
+    found: dict[NetworkKey, list[Examples]] = {}
     for item in fields:
         large = item.voxels > _LARGE
         for _ in range(draws[large]):

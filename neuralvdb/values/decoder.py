@@ -20,7 +20,8 @@ from neuralvdb.values.lattice import chunks, levels, mean, network_changes, samp
 from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.predictor import MeanPredictor, Predictor
-from neuralvdb.values.lattice.priors import Key, ModelSet
+from neuralvdb.values.lattice.priors import ModelSet
+from neuralvdb.values.lattice.schedule import NetworkKey
 from neuralvdb.values.lossless import by_component, take_shell
 from neuralvdb.values.model_file import find_models
 from neuralvdb.values.outliers import Outliers
@@ -199,7 +200,7 @@ class Reader:
         return found
 
 
-def _networks(source: FieldReader, where: str, head: ValuesHead, found: ModelSet) -> dict[Key, Network]:
+def _networks(source: FieldReader, where: str, head: ValuesHead, found: ModelSet) -> dict[NetworkKey, Network]:
     """The networks of a grid, refined where a refinement follows its head."""
     if head.promise.mode.family not in found.families:
         raise source.damaged("it carries priors without those of its family")

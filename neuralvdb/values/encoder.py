@@ -18,8 +18,9 @@ from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.network_changes import NetworkChanges, networks
 from neuralvdb.values.lattice.network_changes import put as put_changes
 from neuralvdb.values.lattice.predictor import MeanPredictor, Predictor
-from neuralvdb.values.lattice.priors import Key, ModelSet
+from neuralvdb.values.lattice.priors import ModelSet
 from neuralvdb.values.lattice.residual import SymbolBuffer
+from neuralvdb.values.lattice.schedule import NetworkKey
 from neuralvdb.values.lossless import by_component, put_shell
 from neuralvdb.values.promise import Promise
 from neuralvdb.volume.grid import LEAF_SLOTS, Tree, TreeLevel
@@ -86,7 +87,7 @@ class _Coder:
     """Codes components of domains under a promise. options: of predictors; the rest as in encode()."""
 
     promise: Promise
-    networks: dict[Key, Network]
+    networks: dict[NetworkKey, Network]
     freq: np.ndarray
     watch: Watch = lambda promise, part, predictor, *_: predictor
     options: dict[str, object] = field(default_factory=lambda: {"threads": 1, "implementation": "native"})

@@ -16,6 +16,7 @@ from neuralvdb.values.lattice.kind import LatticeKind, kind_of
 from neuralvdb.values.lattice.network import CLASSES, HIDDEN, OUTPUTS
 from neuralvdb.values.lattice.priors import FAMILIES, ModelSet
 from neuralvdb.values.lattice.residual import ESCAPE
+from neuralvdb.values.lattice.schedule import keys_of
 
 KIND = "PRIO"
 
@@ -124,4 +125,4 @@ def _form(family: str, phase: str, part: str) -> tuple[tuple[int, ...], np.dtype
         "linear": (OUTPUTS, inputs),
         "shifts": (3 * OUTPUTS,),
     }[part]
-    return (len(priors.keys_of(int(phase))), *shape), np.dtype("<i4" if part.startswith("b") else np.int8)
+    return (len(keys_of(int(phase))), *shape), np.dtype("<i4" if part.startswith("b") else np.int8)

@@ -21,7 +21,7 @@ from neuralvdb.values.lattice.chunks import Chunk
 from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.levels import LAYERS
 from neuralvdb.values.lattice.network import Network
-from neuralvdb.values.lattice.priors import Key
+from neuralvdb.values.lattice.schedule import NetworkKey
 from neuralvdb.values.lossless import by_component
 from neuralvdb.values.promise import Promise
 from neuralvdb.volume.grid import Tree
@@ -38,7 +38,7 @@ class DeviceDecoder:
 
     tree: Tree
     promise: Promise
-    networks: dict[Key, Network]
+    networks: dict[NetworkKey, Network]
     tables: Tables
     components: int
     devices: Sequence[str]

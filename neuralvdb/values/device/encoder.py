@@ -23,7 +23,7 @@ from neuralvdb.values.lattice.chunks import Chunk
 from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.levels import LAYERS
 from neuralvdb.values.lattice.network import CLASSES, Network
-from neuralvdb.values.lattice.priors import Key
+from neuralvdb.values.lattice.schedule import NetworkKey
 from neuralvdb.values.lossless import by_component
 from neuralvdb.values.promise import Promise
 from neuralvdb.volume.grid import Tree
@@ -48,7 +48,7 @@ class DeviceEncoder:
         self,
         tree: Tree,
         promise: Promise,
-        networks: dict[Key, Network],
+        networks: dict[NetworkKey, Network],
         dead: np.ndarray,
         devices: Sequence[str],
         implementation: str = "triton",

@@ -21,9 +21,9 @@ from neuralvdb.values.device.streams import Streams
 from neuralvdb.values.device.symbol_buffer import SymbolBuffer
 from neuralvdb.values.lattice.chunks import Quantiser
 from neuralvdb.values.lattice.levels import EDGE
-from neuralvdb.values.lattice.mean import ROOT_CLASS, STEPS, octave
+from neuralvdb.values.lattice.mean import ROOT_CLASS, STEPS
 from neuralvdb.values.lattice.mean_pyramid import AXES, FLOORS, SHARES
-from neuralvdb.values.lattice.predictor import FINEST
+from neuralvdb.values.lattice.schedule import mean_layer, network_key
 
 Code = Callable[..., None]  # (floor, targets, starts, predictions, classes, gaps, known)
 
@@ -97,7 +97,7 @@ def encode(
             wanted[j] = true.gaps(j)
         place = wanted[j], predictions, classes, targets, STEPS[j], gaps
         residuals = quantise(*place, dead=dead, known=known, implementation=batch.implementation)
-        record.put(residuals, classes, starts, octave(j))
+        record.put(residuals, classes, starts, mean_layer(j))
 
     return _descend(batch, floors, component, lattice, whole.long(), networks, code, 0)
 
@@ -118,7 +118,7 @@ def decode(
 
     def code(j: int, targets: torch.Tensor, starts: torch.Tensor, *found: torch.Tensor) -> None:
         predictions, classes, gaps, known = found
-        segments, bits = streams.octave(octave(j))
+        segments, bits = streams.octave(mean_layer(j))
         symbols = symbols_of(networks.slots, classes, starts, segments, **options)
         reconstruct(symbols, classes, predictions, targets, starts, bits, STEPS[j], gaps, known, **options)
 
@@ -160,7 +160,7 @@ def _gaps(batch: Batch, floor: Floor, values: torch.Tensor, j: int, networks: Ne
     for phase in (0, 1):
         targets, starts = floor.targets[begin : floor.ends[phase]], floor.starts[phase] - begin
         begin = floor.ends[phase]
-        net = networks[min(j // 3, FINEST - 1), axis, phase]
+        net = networks[network_key(j // 3, axis, phase)]
         places = values, floor.active, floor.around, targets, Stencil(axis, phase, mean=True), net, STEPS[j]
         predictions, classes = predict(*places, gaps=gaps, known=known, share=floor.share, **options)
         code(j, targets, starts, predictions, classes, gaps, known)

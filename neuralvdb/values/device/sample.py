@@ -20,11 +20,10 @@ from neuralvdb.values.device.streams import Streams
 from neuralvdb.values.device.symbol_buffer import SymbolBuffer
 from neuralvdb.values.lattice.chunks import Quantiser
 from neuralvdb.values.lattice.levels import EDGE, LEVELS
-from neuralvdb.values.lattice.predictor import FINEST
-from neuralvdb.values.lattice.sample import ROOT_CLASS, octave
+from neuralvdb.values.lattice.sample import ROOT_CLASS
+from neuralvdb.values.lattice.schedule import PASSES, network_key, sample_layer, sample_levels
 from neuralvdb.values.lattice.steps import STEPS
 
-PASSES = [(axis, phase) for axis in range(3) for phase in (0, 1)]
 Code = Callable[..., None]  # (level, targets, starts, predictions, classes)
 
 
@@ -81,7 +80,7 @@ def encode(
 
     def code(k: int, targets: torch.Tensor, starts: torch.Tensor, *found: torch.Tensor) -> None:
         place = wanted[k], *found, targets, STEPS[k], values[k]
-        record.put(quantise(*place, implementation=batch.implementation), found[1], starts, octave(k))
+        record.put(quantise(*place, implementation=batch.implementation), found[1], starts, sample_layer(k))
 
     return _descend(batch, levels, values, lattice, networks, code, 0)
 
@@ -106,7 +105,7 @@ def decode(
 
     def code(k: int, targets: torch.Tensor, starts: torch.Tensor, *found: torch.Tensor) -> None:
         predictions, classes = found
-        segments, bits = streams.octave(octave(k))
+        segments, bits = streams.octave(sample_layer(k))
         symbols = symbols_of(networks.slots, classes, starts, segments, **options)
         reconstruct(symbols, classes, predictions, targets, starts, bits, STEPS[k], values[k], **options)
 
@@ -124,11 +123,11 @@ def _descend(
 ) -> torch.Tensor:
     """Values of level `lod`, pass after pass of all levels above it; code: puts the values of a pass in their place."""
     options = {"inside": lattice.inside, "implementation": batch.implementation}
-    for k in reversed(range(lod, LEVELS - 1)):
+    for k in sample_levels(lod):
         refine(levels[k + 1].boxes, values.pop(), levels[k].boxes, values[k])
         for number, (axis, phase) in enumerate(PASSES):
             targets, starts = levels[k].batch(number)
-            stencil, net = Stencil(axis, phase), networks[min(k, FINEST - 1), axis, phase]
+            stencil, net = Stencil(axis, phase), networks[network_key(k, axis, phase)]
             places = values[k], levels[k].active, levels[k].around, targets, stencil, net, STEPS[k]
             code(k, targets, starts, *predict(*places, **options))
     return values[lod]

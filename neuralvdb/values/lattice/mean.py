@@ -33,6 +33,7 @@ from neuralvdb.values.lattice.mean_pyramid import (
     split,
 )
 from neuralvdb.values.lattice.residual import SymbolBuffer
+from neuralvdb.values.lattice.schedule import mean_layer
 from neuralvdb.volume import Tree
 
 STEPS = (1024, 676, 446, 294, 194, 128, 84, 56, 37, 24, 16, 11)  # of the differences between halves on floors 0 to 11
@@ -81,9 +82,9 @@ def encode(
         for some in pieces(len(found), POINTS):
             error = (true.gaps(j, *(a[some] for a in at)) - predictions[some]) / STEPS[j]
             q = np.sign(error) * np.floor(np.abs(error) + 0.5 - dead[classes[some]]).clip(0, residual.MAX_RESIDUAL)
-            out[octave(j)].put(q.astype(np.int64), classes[some])
+            out[mean_layer(j)].put(q.astype(np.int64), classes[some])
             found[some] = _difference(predictions[some], q.astype(np.int64), j)
-        out[octave(j)].end()
+        out[mean_layer(j)].end()
         return found
 
     above = _top(top, at, whole, lattice)
@@ -108,18 +109,13 @@ def decode(
     whole = np.cumsum(steps, dtype=np.int64)
 
     def differences(predictions: np.ndarray, classes: np.ndarray, j: int, *_: np.ndarray) -> np.ndarray:
-        found = residual.take(source(octave(j)), classes)
+        found = residual.take(source(mean_layer(j)), classes)
         for some in pieces(len(found), POINTS):
             found[some] = _difference(predictions[some], found[some].astype(np.int64), j)
         return found
 
     above = _top(top, at, whole, lattice)
     return _descend(floors, above, lattice, predict, differences, implementation, 3 * lod)
-
-
-def octave(j: int) -> int:
-    """The octave that codes the differences on floor j, from 0 for the coarsest."""
-    return (FLOORS - 1 - j) // 3
 
 
 def last(floors: Iterator[Cells]) -> Cells:

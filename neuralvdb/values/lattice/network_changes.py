@@ -18,12 +18,12 @@ from neuralvdb.archive.rans import Decoder
 from neuralvdb.values.lattice import network, priors, residual
 from neuralvdb.values.lattice.kind import kind_of
 from neuralvdb.values.lattice.network import Network
-from neuralvdb.values.lattice.priors import Key, ModelSet
+from neuralvdb.values.lattice.priors import ModelSet
 from neuralvdb.values.lattice.sample_inputs import ONE
+from neuralvdb.values.lattice.schedule import KEYS, NetworkKey
 
 FIRST, SECOND, OFFSET, SCALE = GROUPS = range(4)
 QUANTA = (1, 4, 16, 64)
-KEYS = (*priors.keys_of(0), *priors.keys_of(1))
 PLAIN = 64  # plain networks, numbered by how many classes narrower they make scales
 _FIRST_PLAIN = 128  # their numbers begin there, behind those of families
 _CLASS_BITS = 6
@@ -42,7 +42,7 @@ class NetworkChange:
     steps: dict[int, np.ndarray]
 
 
-NetworkChanges = dict[Key, NetworkChange]
+NetworkChanges = dict[NetworkKey, NetworkChange]
 
 
 def changed(net: Network, change: NetworkChange) -> Network:
@@ -62,14 +62,14 @@ def plain(inputs: int, number: int) -> Network:
     return network.linear(np.array([0, -4 * number], np.int32), np.zeros((2, inputs), np.int8), np.zeros(6, np.int8))
 
 
-def beginning(donor: str | int, family: str, library: ModelSet, key: Key) -> Network:
+def beginning(donor: str | int, family: str, library: ModelSet, key: NetworkKey) -> Network:
     """What a network of a family begins with."""
     if isinstance(donor, int):
         return plain(library.families[family].networks[key].linear.shape[1], donor)
     return library.families[donor].networks[key]
 
 
-def networks(family: str, library: ModelSet, refinement: NetworkChanges) -> dict[Key, Network]:
+def networks(family: str, library: ModelSet, refinement: NetworkChanges) -> dict[NetworkKey, Network]:
     """The networks of a family, refined. Raises ValueError as changed() does."""
     found = library.families[family].networks
     return found | {
@@ -106,7 +106,7 @@ def put(out: FieldWriter, family: str, library: ModelSet, refinement: NetworkCha
     out.put_bytes(record.written(library.families[family].tables).finish())
 
 
-def take(source: FieldReader, where: str, family: str, library: ModelSet) -> dict[Key, Network]:
+def take(source: FieldReader, where: str, family: str, library: ModelSet) -> dict[NetworkKey, Network]:
     """The networks of a family as put() has refined them. Raises DamagedFile."""
     head = take_array(source, _BYTE, len(KEYS) * (1 + len(GROUPS))).reshape(len(KEYS), -1)
     decoder = Decoder(source.take_bytes(), library.families[family].tables, where)

@@ -10,9 +10,8 @@ from neuralvdb.values.lattice.levels import LatticeLevel
 from neuralvdb.values.lattice.mean_pyramid import AXES
 from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.sample_inputs import context
+from neuralvdb.values.lattice.schedule import network_key
 from neuralvdb.values.lattice.steps import STEPS
-
-FINEST = 3  # levels with networks of their own; coarser ones share the last
 
 
 class _Networks:
@@ -42,7 +41,7 @@ class Predictor(_Networks):
         self, level: LatticeLevel, row: np.ndarray, place: np.ndarray, k: int, axis: int, phase: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """Predictions (n,) int32 in lattice units and classes (n,) uint8 of points of level k."""
-        return self._phase(level, row, place, (min(k, FINEST - 1), axis, phase), STEPS[k])
+        return self._phase(level, row, place, network_key(k, axis, phase), STEPS[k])
 
     def _reference(
         self, level: LatticeLevel, row: np.ndarray, place: np.ndarray, key: tuple[int, int, int], step: int
@@ -85,7 +84,7 @@ class MeanPredictor(_Networks):
         phase: int,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Predicted differences (n,) int32 in lattice units and classes (n,) uint8 of cells to be split to floor j."""
-        key = (min(j // 3, FINEST - 1), AXES[j % 3], phase)
+        key = network_key(j // 3, AXES[j % 3], phase)
         return self._phase(level, gaps, share, row, place, key, mean.STEPS[j])
 
     def _reference(self, level, gaps, share, row, place, key, step) -> tuple[np.ndarray, np.ndarray]:

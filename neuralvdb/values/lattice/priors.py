@@ -13,19 +13,18 @@ from neuralvdb.archive.rans import Tables
 from neuralvdb.values.lattice import network
 from neuralvdb.values.lattice.kind import FAMILIES
 from neuralvdb.values.lattice.network import Network
-from neuralvdb.values.lattice.predictor import FINEST
+from neuralvdb.values.lattice.schedule import NetworkKey, keys_of
 
 _FILE = Path(__file__).with_name("priors.npz")
 PARTS = tuple(Network.__dataclass_fields__)
 _LINEAR = ("b3", "linear", "shifts")  # what a network without hidden layers has
-Key = tuple[int, int, int]  # (level, axis, phase)
 
 
 @dataclass(frozen=True)
 class Prior:
     """A family's networks by (level, axis, phase), its tables, and 8 bytes that tell them from any others."""
 
-    networks: dict[Key, Network]
+    networks: dict[NetworkKey, Network]
     tables: Tables
     identity: bytes
 
@@ -104,14 +103,9 @@ def save(path: Path, priors: dict[str, Prior], linear: dict[str, Prior]) -> None
     np.savez_compressed(path, **arrays)
 
 
-def make(networks: dict[Key, Network], tables: Tables) -> Prior:
+def make(networks: dict[NetworkKey, Network], tables: Tables) -> Prior:
     """A prior with its identity."""
     return unpack(pack(Prior(networks, tables, b"")))
-
-
-def keys_of(phase: int) -> list[Key]:
-    """The networks of a phase, in order."""
-    return [(k, axis, phase) for k in range(FINEST) for axis in range(3)]
 
 
 def names() -> list[str]:

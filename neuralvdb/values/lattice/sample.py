@@ -29,6 +29,7 @@ from neuralvdb.values.lattice.levels import (
 from neuralvdb.values.lattice.predictor import Predictor
 from neuralvdb.values.lattice.residual import SymbolBuffer
 from neuralvdb.values.lattice.sample_inputs import targets
+from neuralvdb.values.lattice.schedule import PASSES, sample_layer, sample_levels
 from neuralvdb.values.lattice.steps import STEPS
 from neuralvdb.volume.grid import Tree
 
@@ -80,9 +81,9 @@ def encode(exact: Exact, decoded: list[LatticeLevel], predictor: Predictor, out:
         for some in pieces(len(row), POINTS):
             error = (_finite(exact(k, row[some], place[some])) - predictions[some]) / STEPS[k]
             q = np.clip(np.rint(error), -residual.MAX_RESIDUAL, residual.MAX_RESIDUAL).astype(np.int64)
-            out[octave(k)].put(q, classes[some])
+            out[sample_layer(k)].put(q, classes[some])
             decoded[k].values[row[some], place[some]] = _clamped(predictions[some] + q * STEPS[k])
-        out[octave(k)].end()
+        out[sample_layer(k)].end()
 
 
 def decode(decoded: list[LatticeLevel], predictor: Predictor, source: Callable[[int], Decoder], lod: int = 0) -> None:
@@ -97,24 +98,18 @@ def decode(decoded: list[LatticeLevel], predictor: Predictor, source: Callable[[
     for k, axis, phase in _order(decoded, lod):
         row, place = targets(decoded[k], axis, phase)
         predictions, classes = predictor(decoded[k], row, place, k, axis, phase)
-        q = residual.take(source(octave(k)), classes)
+        q = residual.take(source(sample_layer(k)), classes)
         for some in pieces(len(row), POINTS):
             found = predictions[some] + q[some].astype(np.int64) * STEPS[k]
             decoded[k].values[row[some], place[some]] = _clamped(found)
 
 
-def octave(k: int) -> int:
-    """The octave that codes level k: 0 for the two coarsest."""
-    return max(LEVELS - 2 - k, 0)
-
-
 def _order(decoded: list[LatticeLevel], lod: int = 0) -> Iterator[tuple[int, int, int]]:
     """(level, axis, phase) of every phase, coarse to fine; brings known points down to each level first."""
-    for k in reversed(range(lod, LEVELS - 1)):
+    for k in sample_levels(lod):
         upsample_into(decoded[k + 1], decoded[k])
-        for axis in range(3):
-            for phase in (0, 1):
-                yield k, axis, phase
+        for axis, phase in PASSES:
+            yield k, axis, phase
 
 
 def _root(level: LatticeLevel) -> tuple[np.ndarray, np.ndarray]:

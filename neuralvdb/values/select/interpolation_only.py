@@ -10,12 +10,13 @@ import numpy as np
 from neuralvdb.values import encoder
 from neuralvdb.values.lattice import chunks, sample
 from neuralvdb.values.lattice.kind import LatticeKind
-from neuralvdb.values.lattice.levels import LAYERS, LEVELS
+from neuralvdb.values.lattice.levels import LAYERS
 from neuralvdb.values.lattice.network import CLASSES
-from neuralvdb.values.lattice.network_changes import KEYS, PLAIN, NetworkChange, NetworkChanges, plain
-from neuralvdb.values.lattice.predictor import FINEST, Predictor
+from neuralvdb.values.lattice.network_changes import PLAIN, NetworkChange, NetworkChanges, plain
+from neuralvdb.values.lattice.predictor import Predictor
 from neuralvdb.values.lattice.priors import ModelSet
 from neuralvdb.values.lattice.sample_inputs import inputs_of
+from neuralvdb.values.lattice.schedule import KEYS, sample_levels, sample_passes
 from neuralvdb.values.lattice.tables import MOST, costs
 from neuralvdb.values.lossless import by_component
 from neuralvdb.values.promise import Promise
@@ -24,9 +25,7 @@ from neuralvdb.volume.grid import Tree
 
 _SMOOTH = 0.1  # times half of what it goes through, that interpolation is off by at most
 _SURE = 0.95  # of the bytes that trained networks take on a sample: a sample is not the grid
-_BATCHES = [
-    (min(k, FINEST - 1), axis, phase) for k in reversed(range(LEVELS - 1)) for axis in range(3) for phase in (0, 1)
-]
+_BATCHES = [one.network for level in sample_levels() for one in sample_passes(level)]
 
 
 def plain_for(tree: Tree, promise: Promise, library: ModelSet) -> tuple[Promise, NetworkChanges]:
