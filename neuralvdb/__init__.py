@@ -10,13 +10,15 @@ Importing this loads neither torch nor triton, nor OpenVDB until something is ca
 from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from neuralvdb import errors
 from neuralvdb.settings import CompressSettings, DecompressSettings, DiffSettings, TrainSettings, VerifySettings
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from neuralvdb.api import compress, decompress, diff, info, train, verify
 
-_API = ("compress", "decompress", "diff", "info", "train", "verify")
+__version__ = "0.1.0"
 
 __all__ = [
     "CompressSettings",
@@ -25,16 +27,21 @@ __all__ = [
     "TrainSettings",
     "VerifySettings",
     "__version__",
+    "compress",
+    "decompress",
+    "diff",
     "errors",
-    *_API,
+    "info",
+    "train",
+    "verify",
 ]
 
 
 def __getattr__(name: str) -> object:
-    if name in _API:
+    if name in __all__:  # the functions of the API, which load what they need when they are first used
         return getattr(import_module("neuralvdb.api"), name)
     raise AttributeError(f"module 'neuralvdb' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return __all__

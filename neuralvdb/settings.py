@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import math
 import re
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-try:
+if sys.version_info >= (3, 11):
     import tomllib
-except ModuleNotFoundError:  # Python 3.10
+else:
     import tomli as tomllib
 
 from neuralvdb import platform
@@ -167,7 +168,7 @@ def _mean_quality(numbers: dict[str, float] | None) -> MeanQuality:
 class Settings:
     """What all operations share that read or write archives. Raises UsageError for values that make no sense."""
 
-    threads: int = field(default_factory=platform.cores)
+    threads: int = field(default_factory=platform.available_cores)
     """How many threads to use."""
     priors: str = ""
     """A file of networks: to compress with in place of those shipped, or to read archives that need it."""

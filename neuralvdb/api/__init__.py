@@ -1,9 +1,10 @@
 """The one door: compress, decompress, info, verify, diff, train."""
 
 from neuralvdb.api.compress import CompressReport, compress
-from neuralvdb.api.decompress import DecompressReport, decompress
-from neuralvdb.api.diff import DiffReport, diff
-from neuralvdb.api.info import FileInfo, info
+from neuralvdb.api.decompress import DecompressReport, GridRegion, decompress
+from neuralvdb.api.diff import DiffReport, GridDiff, diff
+from neuralvdb.api.info import FileInfo, GridInfo, info
+from neuralvdb.api.promises import PromiseDescription
 from neuralvdb.api.tensors import GridTensors
 from neuralvdb.api.train import TrainReport, train
 from neuralvdb.api.verify import VerifyReport, verify
@@ -13,7 +14,11 @@ __all__ = [
     "DecompressReport",
     "DiffReport",
     "FileInfo",
+    "GridDiff",
+    "GridInfo",
+    "GridRegion",
     "GridTensors",
+    "PromiseDescription",
     "TrainReport",
     "VerifyReport",
     "compress",

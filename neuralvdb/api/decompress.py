@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import overload
 
 import xxhash
 
 from neuralvdb import devices
 from neuralvdb.api.files import new_file
+from neuralvdb.api.jobs import Note, Progress, Runner, ignore, run_here
 from neuralvdb.api.source import select
 from neuralvdb.api.tensors import GridTensors, tensors
 from neuralvdb.codec.decode import FrameReader, decode_grids, models_for
@@ -21,37 +23,63 @@ from neuralvdb.topology import Topology
 from neuralvdb.vdb import FILE_VERSION, VdbWriter, describe_transform, set_threads
 from neuralvdb.volume import Storage, VolumeGrid
 
-Progress = Callable[[int], None]
-Note = Callable[[str], None]
-Runner = Callable[..., object]
 
-
-@dataclass
-class GridPart:
-    """A grid of which only a part came back: active voxels, None where not counted; voxel size in world units."""
+@dataclass(frozen=True, kw_only=True)
+class GridRegion:
+    """A grid of which only a box or a coarser level was written."""
 
     active_voxels: int | None
+    """None where they are not counted."""
     voxel_size: tuple[float, float, float] | None
+    """World units; None where the grid has no transform."""
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class DecompressReport:
-    """What decompress() did. Sizes in bytes; parts: of every grid where a box or a level of detail was asked for;
-    notes: one line on each grid that was left out or not cut as others are; device: where topologies and lossy
-    values were decoded."""
+    """What decompress() did."""
 
     source: str
     target: str
     archive_size: int
+    """Bytes."""
     vdb_size: int
+    """Bytes."""
     grids: list[str]
-    parts: dict[str, GridPart]
+    """Names of the grids written."""
+    parts: dict[str, GridRegion]
+    """Of every grid where a box or a level of detail was asked for."""
     notes: list[str]
+    """One line on each grid that was left out or not cut as others are."""
     device: str
+    """Where topologies and lossy values were decoded."""
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
         return asdict(self)
+
+
+@overload
+def decompress(
+    source: str | os.PathLike[str],
+    target: None = None,
+    settings: DecompressSettings = ...,
+    *,
+    progress: Progress = ...,
+    note: Note = ...,
+    run: Runner = ...,
+) -> dict[str, GridTensors]: ...
+
+
+@overload
+def decompress(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    settings: DecompressSettings = ...,
+    *,
+    progress: Progress = ...,
+    note: Note = ...,
+    run: Runner = ...,
+) -> DecompressReport: ...
 
 
 def decompress(
@@ -59,88 +87,121 @@ def decompress(
     target: str | os.PathLike[str] | None = None,
     settings: DecompressSettings = DecompressSettings(),
     *,
-    progress: Progress = lambda _: None,
-    note: Note = lambda _: None,
-    run: Runner = lambda job, *args: job(*args),
+    progress: Progress = ignore,
+    note: Note = ignore,
+    run: Runner = run_here,
 ) -> DecompressReport | dict[str, GridTensors]:
     """Writes the archive `source` to the .vdb file `target`: all of it, or what settings.box and settings.lod ask for.
 
     Without a target it gives grids as torch tensors by name, as tensors() does.
-    `progress` is called with bytes of decoded memory as they are done, `note` with each of the report's notes before
-    anything is written; `run` as in compress(). Raises NoSuchDevice, InputError, DamagedFile, Unsupported, NoSuchGrid,
-    OutputExists, OutputError, PromiseBroken, OutOfMemory, MissingPriors; then `target` is as before.
+    progress: is told of bytes of decoded memory as they are done. note: is told each of the report's notes before
+    anything is written. run: as in compress(). Raises NoSuchDevice, InputError, DamagedFile, Unsupported, NoSuchGrid,
+    MissingPriors, OutputExists, OutputError, PromiseBroken, OutOfMemory; then `target` is as before.
     """
     if target is None:
         return tensors(source, settings)
-    job = _decompress_masks if settings.topology_only else _decompress
     with new_file(Path(target), force=settings.force) as temporary:
-        found = run(job, os.fspath(source), temporary, settings, progress, note)
-        sizes = os.path.getsize(source), os.path.getsize(temporary)
-    return DecompressReport(os.fspath(source), os.fspath(target), *sizes, *found)
+        job = _Job(os.fspath(source), os.fspath(target), temporary, settings)
+        return run(functools.partial(job.run, progress, note))
 
 
-def _decompress(
-    source: str, target: str, settings: DecompressSettings, progress: Progress, note: Note
-) -> tuple[list[str], dict[str, GridPart], list[str], str]:
-    """Names of the grids written, their parts, notes, and the device."""
-    set_threads(settings.threads)
-    box, lod = settings.box, settings.lod
-    places = devices.resolve(settings.device)
-    with FrameReader(source, library=models_for(settings), devices=places) as frame:
-        heads = frame.table.grids
-        selected, notes = plan(frame, select(heads, settings.grids, source), box, lod)
+@dataclass(frozen=True)
+class _Written:
+    """Grids that were written: their names, and what DecompressReport says of some."""
+
+    grids: list[str]
+    parts: dict[str, GridRegion]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A .vdb file to write, under a temporary name."""
+
+    source: str
+    target: str
+    temporary: str
+    settings: DecompressSettings
+
+    def run(self, progress: Progress, note: Note) -> DecompressReport:
+        """Decodes, writes and reports."""
+        set_threads(self.settings.threads)
+        gpus, write = devices.resolve(self.settings.device), self._grids
+        if self.settings.topology_only:
+            write = self._masks
+        with FrameReader(self.source, library=models_for(self.settings), devices=gpus) as frame:
+            selected = select(frame.table.grids, self.settings.grids, self.source)
+            written = write(frame, selected, progress, lambda line: note(f"{self.source}: {line}"))
+        return DecompressReport(
+            source=self.source,
+            target=self.target,
+            archive_size=os.path.getsize(self.source),
+            vdb_size=os.path.getsize(self.temporary),
+            grids=written.grids,
+            parts=written.parts,
+            notes=written.notes,
+            device=devices.described(gpus),
+        )
+
+    def _grids(self, frame: FrameReader, selected: list[int], progress: Progress, note: Note) -> _Written:
+        """Writes grids, or what lies in the box, or coarser ones."""
+        box, lod, heads = self.settings.box, self.settings.lod, frame.table.grids
+        selected, notes = plan(frame, selected, box, lod)
         for line in notes:
-            note(f"{source}: {line}")
-        part = repr((box, lod)) if box is not None or lod else ""
-        whole = frame.table.complete and len(selected) == len(heads) and not part
-        content = b"".join(heads[i].content for i in selected) + part.encode()
-        parts = {}
+            note(line)
+        region = repr((box, lod)) if box is not None or lod else ""
+        whole = frame.table.complete and len(selected) == len(heads) and not region
+        raw = [frame.table.version for i in selected if heads[i].storage is Storage.RAW]
         writer = VdbWriter(
-            target,
+            self.temporary,
             metadata=frame.table.metadata,
             count=len(selected),
-            uuid=frame.table.uuid if whole else _uuid(content),
-            compression=settings.compression,
-            version=max([FILE_VERSION] + [frame.table.version for i in selected if heads[i].storage is Storage.RAW]),
+            uuid=frame.table.uuid if whole else _uuid(_content(frame, selected) + region.encode()),
+            compression=self.settings.compression,
+            version=max([FILE_VERSION, *raw]),
         )
-        grids = decode_grids(frame, selected, threads=settings.threads, box=box, lod=lod)
+        parts = {}
+        grids = decode_grids(frame, selected, threads=self.settings.threads, box=box, lod=lod)
         for index, grid in zip(selected, grids, strict=True):
             writer.write(grid)
             progress(frame.memory(index))
-            if part:
-                parts[grid.name] = _part(grid)
+            if region:
+                parts[grid.name] = _region(grid)
         writer.close()
-    return [heads[i].name for i in selected], parts, notes, devices.described(frame.devices)
+        return _Written([heads[i].name for i in selected], parts, notes)
 
-
-def _decompress_masks(
-    source: str, target: str, settings: DecompressSettings, progress: Progress, note: Note
-) -> tuple[list[str], dict[str, GridPart], list[str], str]:
-    """The same, of the masks of grids that travel as arrays."""
-    set_threads(settings.threads)
-    places = devices.resolve(settings.device)
-    with FrameReader(source, library=models_for(settings), devices=places) as frame:
+    def _masks(self, frame: FrameReader, selected: list[int], progress: Progress, note: Note) -> _Written:
+        """Writes mask grids of what is active in the grids that travel as arrays."""
         heads = frame.table.grids
-        chosen = select(heads, settings.grids, source)
-        selected = [i for i in chosen if heads[frame.source(i)].storage is Storage.TREE]
-        left_out = [heads[i].name for i in chosen if i not in selected]
+        trees = [i for i in selected if heads[frame.source(i)].storage is Storage.TREE]
+        left_out = [heads[i].name for i in selected if i not in trees]
         notes = [f"grid '{name}' is left out: its topology is not coded apart" for name in left_out]
         for line in notes:
-            note(f"{source}: {line}")
-        content = b"masks" + b"".join(heads[i].content for i in selected)
-        table = {"metadata": frame.table.metadata, "count": len(selected), "uuid": _uuid(content)}
-        writer = VdbWriter(target, **table, compression=settings.compression)
-        for index in selected:
+            note(line)
+        writer = VdbWriter(
+            self.temporary,
+            metadata=frame.table.metadata,
+            count=len(trees),
+            uuid=_uuid(b"masks" + _content(frame, trees)),
+            compression=self.settings.compression,
+        )
+        for index in trees:
             head = heads[index]
             writer.write_mask(head.unique_name, head.metadata, head.transform, vars(frame.mask(index)))
             progress(frame.memory(index))
         writer.close()
-    return [heads[i].name for i in selected], {}, notes, devices.described(frame.devices)
+        return _Written([heads[i].name for i in trees], {}, notes)
 
 
-def _part(grid: VolumeGrid) -> GridPart:
+def _region(grid: VolumeGrid) -> GridRegion:
     active = None if grid.tree is None else count(Topology.of(grid.tree))[2]
-    return GridPart(active, describe_transform(grid.transform)["voxel_size"] if grid.transform else None)
+    size = describe_transform(grid.transform).voxel_size if grid.transform else None
+    return GridRegion(active_voxels=active, voxel_size=size)
+
+
+def _content(frame: FrameReader, selected: list[int]) -> bytes:
+    """The hashes of the grids' contents."""
+    return b"".join(frame.table.grids[i].content for i in selected)
 
 
 def _uuid(content: bytes) -> bytes:

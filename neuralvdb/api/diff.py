@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from neuralvdb.api.source import Volume, select
-from neuralvdb.codec.decode import models_for
+from neuralvdb.api.jobs import Progress, ignore
+from neuralvdb.api.source import GridSource, select
 from neuralvdb.metrics import ErrorSums
 from neuralvdb.settings import DiffSettings
 from neuralvdb.vdb import describe_metadata, describe_transform
@@ -18,42 +18,51 @@ from neuralvdb.volume import Tree, VolumeGrid
 from neuralvdb.volume.grid import LEAF_SLOTS, LOWER_SLOTS, display_name, unpack
 from neuralvdb.volume.lookup import active_bricks, bricks_at
 
-_CHUNK = 4096  # bricks compared together
+_BATCH = 4096  # bricks compared together
 _SLOT_VOXELS = (LOWER_SLOTS * LEAF_SLOTS, LEAF_SLOTS, 1)  # of upper nodes, lower nodes and leaves
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class GridDiff:
-    """One grid of both files. max_error and rmse in the grid's values over voxels active in either file, those under
-    tiles of the root aside where the topologies differ; psnr in dB, its peak the active range of the first file, None
-    where nothing differs. same: no bit of the grid differs. changes: one line each."""
+    """One grid of both files. Numbers are None where there is no tree of one type in both."""
 
     name: str
     same: bool
+    """No bit of the grid differs."""
     topology_equal: bool | None = None
     active_voxels: tuple[int, int] | None = None
+    """Of the first file and of the second."""
     max_error: float | None = None
+    """In the grid's values, over voxels active in either file; without root tiles if the topologies differ."""
     rmse: float | None = None
+    """In the grid's values, over the same voxels."""
     psnr: float | None = None
-    changes: list[str] = field(default_factory=list)
+    """In dB, its peak the active range of the first file; None where nothing differs too."""
+    changes: list[str]
+    """One line each."""
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class DiffReport:
-    """Two files. same: nothing differs in any grid, file-level metadata or their order."""
+    """What diff() found."""
 
     first: str
     second: str
     same: bool
+    """Nothing differs in any grid, in file-level metadata or in the order of grids."""
     changes: list[str]
+    """One line for each difference outside the grids."""
     grids: list[GridDiff]
+    """Of each grid that is in both files."""
 
     def as_dict(self) -> dict[str, object]:
         """For JSON; infinities and NaN as text."""
-        report = asdict(self)
-        for grid in report["grids"]:
-            grid.update({k: str(v) for k, v in grid.items() if isinstance(v, float) and not math.isfinite(v)})
-        return report
+        return {**asdict(self), "grids": [_as_dict(grid) for grid in self.grids]}
+
+
+def _as_dict(grid: GridDiff) -> dict[str, object]:
+    fields = asdict(grid)
+    return {k: str(v) if isinstance(v, float) and not math.isfinite(v) else v for k, v in fields.items()}
 
 
 def diff(
@@ -61,41 +70,42 @@ def diff(
     second: str | os.PathLike[str],
     settings: DiffSettings = DiffSettings(),
     *,
-    progress: Callable[[int], None] = lambda _: None,
+    progress: Progress = ignore,
 ) -> DiffReport:
-    """Compares two files, each a .vdb or an archive. `progress` is called with 1 after each grid.
+    """Compares two files, each a .vdb or an archive.
 
-    Raises InputError, DamagedFile, Unsupported, NoSuchGrid, MissingPriors.
+    progress: is told of 1 after each grid. Raises InputError, DamagedFile, Unsupported, NoSuchGrid, MissingPriors,
+    OutOfMemory, PromiseBroken.
     """
-    library = models_for(settings)
-    a, b = Volume(first, library), Volume(second, library)
-    chosen = tuple(select(volume.grids, settings.grids, volume.path) for volume in (a, b))
-    names = [[v.grids[i].unique_name for i in c] for v, c in zip((a, b), chosen, strict=True)]
+    a, b = GridSource(first, settings), GridSource(second, settings)
+    ours, theirs = _selected(a, settings.grids), _selected(b, settings.grids)
     changes = [] if a.metadata == b.metadata else ["file-level metadata differs"]
-    if names[0] != names[1] and sorted(names[0]) == sorted(names[1]):
+    if list(ours) != list(theirs) and sorted(ours) == sorted(theirs):
         changes.append("the grids stand in another order")
-    changes += [f"grid '{display_name(n)}' is only in the first file" for n in names[0] if n not in names[1]]
-    changes += [f"grid '{display_name(n)}' is only in the second file" for n in names[1] if n not in names[0]]
-    found = []
-    for name, index in zip(names[0], chosen[0], strict=True):
-        if name in names[1]:
-            found.append(
-                diff_grids(a.read(index, settings.threads), b.read(chosen[1][names[1].index(name)], settings.threads))
-            )
+    changes += [f"grid '{display_name(name)}' is only in the first file" for name in ours if name not in theirs]
+    changes += [f"grid '{display_name(name)}' is only in the second file" for name in theirs if name not in ours]
+    grids = []
+    for name in ours:
+        if name in theirs:
+            grids.append(diff_grids(a.read(ours[name]), b.read(theirs[name])))
             progress(1)
-    same = not changes and all(grid.same for grid in found)
-    return DiffReport(os.fspath(first), os.fspath(second), same, changes, found)
+    same = not changes and all(grid.same for grid in grids)
+    return DiffReport(first=os.fspath(first), second=os.fspath(second), same=same, changes=changes, grids=grids)
+
+
+def _selected(source: GridSource, names: Sequence[str]) -> dict[bytes, int]:
+    """{unique name: index} of the grids called one of `names`, in order. Raises NoSuchGrid."""
+    return {source.grids[i].unique_name: i for i in select(source.grids, names, source.path)}
 
 
 def diff_grids(a: VolumeGrid, b: VolumeGrid) -> GridDiff:
     """GridDiff of two grids."""
-    result = GridDiff(a.name, same=True, changes=_changes(a, b))
+    changes = _changes(a, b)
     if a.tree is not None and b.tree is not None and a.grid_type == b.grid_type:
-        _compare_trees(a.tree, b.tree, result)
-    elif a.storage is not b.storage or a.blob != b.blob:
-        result.changes.append("content differs")
-    result.same = not result.changes
-    return result
+        return _diff_trees(a.name, a.tree, b.tree, changes)
+    if a.storage is not b.storage or a.blob != b.blob:
+        changes.append("content differs")
+    return GridDiff(name=a.name, same=not changes, changes=changes)
 
 
 def _changes(a: VolumeGrid, b: VolumeGrid) -> list[str]:
@@ -118,32 +128,56 @@ def _changes(a: VolumeGrid, b: VolumeGrid) -> list[str]:
 
 
 def _line(transform: bytes) -> str:
-    found = describe_transform(transform) if transform else {"type": "none", "text": ""}
-    return " ".join(f"{found['type']} {found['text']}".split())
+    if not transform:
+        return "none"
+    described = describe_transform(transform)
+    return " ".join(f"{described.type} {described.text}".split())
 
 
-def _compare_trees(a: Tree, b: Tree, result: GridDiff) -> None:
-    result.topology_equal = _topology_equal(a, b)
-    if not result.topology_equal:
-        result.changes.append("topology differs")
+def _diff_trees(name: str, a: Tree, b: Tree, changes: list[str]) -> GridDiff:
+    """GridDiff of two trees of one type; `changes` is what differs beside them."""
+    equal = _topology_equal(a, b)
+    changes = changes + ["topology differs"] * (not equal)
     if a.root.background.tobytes() != b.root.background.tobytes():
-        result.changes.append(f"background: {a.root.background} / {b.root.background}")
-    total = ErrorSums()
-    if result.topology_equal:
-        for x, y, voxels in zip(a.levels, b.levels, _SLOT_VOXELS, strict=True):
-            total.add(x.values, y.values, unpack(x.active), unpack(y.active), voxels)
+        changes.append(f"background: {a.root.background} / {b.root.background}")
+    if equal:
+        sums = _errors_by_level(a, b)
         if any(x.values.tobytes() != y.values.tobytes() for x, y in zip(a.levels, b.levels, strict=True)):
-            result.changes.append("values differ")
+            changes.append("values differ")
         if a.root.tile_values.tobytes() != b.root.tile_values.tobytes():
-            result.changes.append("root tiles differ")
+            changes.append("root tiles differ")
     else:
-        origins = np.unique(np.concatenate([active_bricks(a), active_bricks(b)]), axis=0)
-        for i in range(0, len(origins), _CHUNK):
-            (x, x_on), (y, y_on) = (bricks_at(tree, origins[i : i + _CHUNK]) for tree in (a, b))
-            total.add(x, y, x_on, y_on, 1)
-    result.active_voxels = total.active[0], total.active[1]
-    errors = total.summary()
-    result.max_error, result.rmse, result.psnr = errors.maximum, errors.rmse, errors.psnr
+        sums = _errors_by_brick(a, b)
+    errors = sums.summary()
+    return GridDiff(
+        name=name,
+        same=not changes,
+        topology_equal=equal,
+        active_voxels=(sums.active[0], sums.active[1]),
+        max_error=errors.maximum,
+        rmse=errors.rmse,
+        psnr=errors.psnr,
+        changes=changes,
+    )
+
+
+def _errors_by_level(a: Tree, b: Tree) -> ErrorSums:
+    """Errors of all slots of trees with equal topologies."""
+    sums = ErrorSums()
+    for x, y, voxels in zip(a.levels, b.levels, _SLOT_VOXELS, strict=True):
+        sums.add(x.values, y.values, unpack(x.active), unpack(y.active), voxels)
+    return sums
+
+
+def _errors_by_brick(a: Tree, b: Tree) -> ErrorSums:
+    """Errors of all bricks with active voxels in either tree."""
+    sums = ErrorSums()
+    origins = np.unique(np.concatenate([active_bricks(a), active_bricks(b)]), axis=0)
+    for begin in range(0, len(origins), _BATCH):
+        batch = origins[begin : begin + _BATCH]
+        (x, x_on), (y, y_on) = bricks_at(a, batch), bricks_at(b, batch)
+        sums.add(x, y, x_on, y_on, 1)
+    return sums
 
 
 def _topology_equal(a: Tree, b: Tree) -> bool:

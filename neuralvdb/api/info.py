@@ -1,39 +1,50 @@
-"""What is in a file, and who eats the disk."""
+"""What is in a file, and which grids take the space."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 
+from neuralvdb.api.promises import PromiseDescription, promise_of
 from neuralvdb.api.source import is_archive
 from neuralvdb.archive.formats import form_of
 from neuralvdb.codec.decode import FrameReader
 from neuralvdb.vdb import VdbReader, describe_metadata, describe_transform
+from neuralvdb.vdb.files import Entry, Outline
 from neuralvdb.volume.grid import display_name
 
+Corners = tuple[tuple[int, int, int], tuple[int, int, int]]
+Metadata = dict[str, tuple[str, str]]
 
-@dataclass
+
+@dataclass(frozen=True, kw_only=True)
 class GridInfo:
-    """One grid. voxel_size in world units; promise: what is promised of values that are not lossless, the lattice that
-    holds them, the priors of its networks and whether they are fast ones; pruned: voxels whose active state changed,
-    None where the topology is exact; bytes: kind of data -> bytes on disk; None where unknown without reading values or
-    for types that this OpenVDB does not know."""
+    """One grid. Counts are None where they are unknown without reading values, and for unknown types."""
 
     name: str
     type: str
     grid_class: str
+    """OpenVDB's: fog volume, level set, staggered or unknown."""
     half: bool
+    """Whether values are saved as half."""
     instance_of: str
+    """The grid whose tree it shares; empty where it has its own."""
     voxel_size: tuple[float, float, float] | None
-    leaves: int | None
-    active_voxels: int | None
-    active_tiles: int | None
-    active_bbox: tuple[tuple[int, int, int], tuple[int, int, int]] | None
+    """World units."""
+    leaves: int | None = None
+    active_voxels: int | None = None
+    active_tiles: int | None = None
+    active_bbox: Corners | None = None
+    """Both corners included, in voxels of index space."""
     bytes: dict[str, int]
-    metadata: dict[str, tuple[str, str]]
+    """Bytes on disk of each kind of data: topology, values, data."""
+    metadata: Metadata
+    """{name: (OpenVDB type, text)}."""
     transform: str
-    promise: dict[str, object] | None = None
+    promise: PromiseDescription | None = None
+    """What is promised where values are not lossless."""
     pruned: int | None = None
+    """Voxels whose active state changed; None where the topology is exact."""
 
     @property
     def total(self) -> int:
@@ -41,20 +52,25 @@ class GridInfo:
         return sum(self.bytes.values())
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class FileInfo:
-    """A file. size and source_size (archives only) in bytes; overhead: bytes that belong to no grid; missing_priors:
-    the name of priors that decoding needs and that are neither shipped nor carried."""
+    """A file."""
 
     path: str
     kind: str
+    """vdb or archive."""
     size: int
+    """Bytes."""
     version: str
-    metadata: dict[str, tuple[str, str]]
+    metadata: Metadata
+    """{name: (OpenVDB type, text)}."""
     source_size: int | None = None
-    overhead: int = 0
+    """Bytes of the .vdb file that an archive was made from."""
+    overhead: int
+    """Bytes that belong to no grid."""
     missing_priors: str | None = None
-    grids: list[GridInfo] = field(default_factory=list)
+    """The name of priors that decoding needs and that are neither shipped nor in the archive."""
+    grids: list[GridInfo]
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -64,66 +80,104 @@ class FileInfo:
 def info(path: str | os.PathLike[str]) -> FileInfo:
     """FileInfo of a .vdb file or an archive; values are not decoded. Raises InputError, DamagedFile, Unsupported."""
     path = os.fspath(path)
-    found = _archive_info(path) if is_archive(path) else _vdb_info(path)
-    found.overhead = found.size - sum(grid.total for grid in found.grids)
-    return found
+    return _archive_info(path) if is_archive(path) else _vdb_info(path)
 
 
 def _vdb_info(path: str) -> FileInfo:
     reader = VdbReader(path)
-    version = f"OpenVDB {reader.library[0]}.{reader.library[1]}, file version {reader.version}"
-    found = FileInfo(path, "vdb", reader.size, version, describe_metadata(reader.metadata))
-    for index, entry in enumerate(reader.entries):
-        outline = reader.outline(index)
-        size = {"topology": entry.block_pos - entry.grid_pos, "values": entry.end_pos - entry.block_pos}
-        counts = (outline.leaves, outline.active_voxels, outline.active_tiles, outline.active_bbox)
-        if entry.parent or not outline.known:
-            size = {"data": entry.end_pos - entry.grid_pos}
-            counts = (None, None, None, None)
-        described = _described(outline.metadata, outline.transform) if outline.known else _UNDESCRIBED
-        found.grids.append(_grid(entry.name, entry.grid_type, entry.half, entry.parent, counts, size, described))
-    return found
+    grids = [_vdb_grid(entry, reader.outline(index)) for index, entry in enumerate(reader.entries)]
+    return FileInfo(
+        path=path,
+        kind="vdb",
+        size=reader.size,
+        version=f"OpenVDB {reader.library[0]}.{reader.library[1]}, file version {reader.version}",
+        metadata=describe_metadata(reader.metadata),
+        overhead=reader.size - sum(grid.total for grid in grids),
+        grids=grids,
+    )
+
+
+def _vdb_grid(entry: Entry, outline: Outline) -> GridInfo:
+    counted = outline.known and not entry.parent
+    topology, values = entry.block_pos - entry.grid_pos, entry.end_pos - entry.block_pos
+    text = _describe(outline.metadata, outline.transform) if outline.known else _UNKNOWN
+    return GridInfo(
+        name=entry.name,
+        type=entry.grid_type,
+        grid_class=text.grid_class,
+        half=entry.half,
+        instance_of=display_name(entry.parent),
+        voxel_size=text.voxel_size,
+        leaves=outline.leaves if counted else None,
+        active_voxels=outline.active_voxels if counted else None,
+        active_tiles=outline.active_tiles if counted else None,
+        active_bbox=outline.active_bbox if counted else None,
+        bytes={"topology": topology, "values": values} if counted else {"data": topology + values},
+        metadata=text.metadata,
+        transform=text.transform,
+    )
 
 
 def _archive_info(path: str) -> FileInfo:
     with FrameReader(path) as frame:
-        table = frame.table
-        version = f"archive 1, from OpenVDB {table.library[0]}.{table.library[1]}, file version {table.version}"
-        found = FileInfo(
-            path, "archive", frame.archive.size, version, describe_metadata(table.metadata), table.source_size
-        )
-        for index, head in enumerate(table.grids):
-            counts = (
-                (head.leaves, head.active_voxels, head.active_tiles, None)
-                if head.leaves or head.active_tiles
-                else _NONE
-            )
-            size: dict[str, int] = {}
-            for kind, count in frame.sizes(index).items():
-                content = form_of(kind).content
-                size[content] = size.get(content, 0) + count
-            described = _described(head.metadata, head.transform) if head.metadata else _UNDESCRIBED
-            grid = _grid(head.name, head.grid_type, head.half, head.parent, counts, size, described)
-            grid.promise = frame.described(index)
-            if grid.promise is not None and grid.promise["fast"] is None:
-                found.missing_priors = found.missing_priors or grid.promise["priors"]
-            grid.pruned = head.pruned
-            found.grids.append(grid)
-    return found
-
-
-_NONE = (None, None, None, None)
-_UNDESCRIBED: tuple[dict, dict] = ({}, {"voxel_size": None, "text": ""})
-
-
-def _described(metadata: bytes, transform: bytes) -> tuple[dict, dict]:
-    return describe_metadata(metadata), describe_transform(transform)
-
-
-def _grid(name: str, kind: str, half: bool, parent: bytes, counts: tuple, size: dict, described: tuple) -> GridInfo:
-    metadata, transform = described
-    grid_class = metadata.get("class", ("string", "unknown"))[1]
-    parent_name = display_name(parent)
-    return GridInfo(
-        name, kind, grid_class, half, parent_name, transform["voxel_size"], *counts, size, metadata, transform["text"]
+        table, size = frame.table, frame.archive.size
+        grids = [_archive_grid(frame, index) for index in range(len(table.grids))]
+    missing = [grid.promise.priors for grid in grids if grid.promise is not None and grid.promise.fast is None]
+    return FileInfo(
+        path=path,
+        kind="archive",
+        size=size,
+        version=f"archive 1, from OpenVDB {table.library[0]}.{table.library[1]}, file version {table.version}",
+        metadata=describe_metadata(table.metadata),
+        source_size=table.source_size,
+        overhead=size - sum(grid.total for grid in grids),
+        missing_priors=missing[0] if missing else None,
+        grids=grids,
     )
+
+
+def _archive_grid(frame: FrameReader, index: int) -> GridInfo:
+    head, sizes = frame.table.grids[index], dict[str, int]()
+    for kind, size in frame.sizes(index).items():
+        content = form_of(kind).content
+        sizes[content] = sizes.get(content, 0) + size
+    counted = bool(head.leaves or head.active_tiles)
+    text = _describe(head.metadata, head.transform) if head.metadata else _UNKNOWN
+    return GridInfo(
+        name=head.name,
+        type=head.grid_type,
+        grid_class=text.grid_class,
+        half=head.half,
+        instance_of=display_name(head.parent),
+        voxel_size=text.voxel_size,
+        leaves=head.leaves if counted else None,
+        active_voxels=head.active_voxels if counted else None,
+        active_tiles=head.active_tiles if counted else None,
+        bytes=sizes,
+        metadata=text.metadata,
+        transform=text.transform,
+        promise=promise_of(frame, index),
+        pruned=head.pruned,
+    )
+
+
+@dataclass(frozen=True)
+class _Text:
+    """What a grid's metadata and transform say."""
+
+    metadata: Metadata
+    transform: str
+    voxel_size: tuple[float, float, float] | None
+
+    @property
+    def grid_class(self) -> str:
+        """OpenVDB's class of the grid."""
+        return self.metadata.get("class", ("string", "unknown"))[1]
+
+
+_UNKNOWN = _Text({}, "", None)
+
+
+def _describe(metadata: bytes, transform: bytes) -> _Text:
+    described = describe_transform(transform)
+    return _Text(describe_metadata(metadata), described.text, described.voxel_size)

@@ -7,19 +7,24 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from neuralvdb.archive.container import MAGIC
-from neuralvdb.codec.decode import FrameReader
+from neuralvdb.codec.decode import FrameReader, models_for
 from neuralvdb.errors import InputError, NoSuchGrid
-from neuralvdb.values.lattice.priors import ModelSet
+from neuralvdb.settings import Settings
 from neuralvdb.vdb import VdbReader
 from neuralvdb.volume import VolumeGrid
 from neuralvdb.volume.grid import display_name
 
 
-class Named(Protocol):
-    """Anything with the two names that decide whether a grid is selected."""
+class NamedGrid(Protocol):
+    """A grid by the two names that decide whether it is selected."""
 
-    unique_name: bytes
-    parent: bytes
+    @property
+    def unique_name(self) -> bytes:
+        """The name that no other grid of the file has."""
+
+    @property
+    def parent(self) -> bytes:
+        """The unique name of the grid whose tree it shares; empty where it has its own."""
 
 
 def is_archive(path: str) -> bool:
@@ -31,14 +36,18 @@ def is_archive(path: str) -> bool:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-class Volume:
-    """The grids of a .vdb file or of an archive's first frame, read on demand."""
+class GridSource:
+    """The grids of a .vdb file or of an archive's first frame, read on demand.
 
-    def __init__(self, path: str | os.PathLike[str], library: ModelSet | None = None) -> None:
+    settings: threads that decode a grid, and the file of networks that an archive may need. Raises InputError,
+    DamagedFile, Unsupported.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], settings: Settings) -> None:
         self.path = os.fspath(path)
-        self.archived = is_archive(self.path)
+        self._threads = settings.threads
         self._reader: FrameReader | VdbReader = (
-            FrameReader(self.path, library=library) if self.archived else VdbReader(self.path)
+            FrameReader(self.path, library=models_for(settings)) if is_archive(self.path) else VdbReader(self.path)
         )
 
     @property
@@ -47,18 +56,18 @@ class Volume:
         return self._reader.table.metadata if isinstance(self._reader, FrameReader) else self._reader.metadata
 
     @property
-    def grids(self) -> Sequence[Named]:
+    def grids(self) -> Sequence[NamedGrid]:
         """The grids' names."""
         return self._reader.table.grids if isinstance(self._reader, FrameReader) else self._reader.entries
 
-    def read(self, index: int, threads: int = 1) -> VolumeGrid:
-        """The grid number `index`, decoded by so many threads."""
+    def read(self, index: int) -> VolumeGrid:
+        """The grid number `index`. Raises DamagedFile, Unsupported, MissingPriors, OutOfMemory, PromiseBroken."""
         if isinstance(self._reader, FrameReader):
-            return self._reader.read(index, threads=threads)
+            return self._reader.read(index, threads=self._threads)
         return self._reader.read(index)
 
 
-def select(grids: Sequence[Named], names: Sequence[str], path: str) -> list[int]:
+def select(grids: Sequence[NamedGrid], names: Sequence[str], path: str) -> list[int]:
     """Indices of the grids called one of `names`, all where there are none.
 
     Raises NoSuchGrid for a name that no grid has, and where a selected grid shares the tree of one that
@@ -66,21 +75,22 @@ def select(grids: Sequence[Named], names: Sequence[str], path: str) -> list[int]
     """
     if not names:
         return list(range(len(grids)))
-    chosen: set[int] = set()
-    for name in names:
-        found = [i for i, grid in enumerate(grids) if name in (display_name(grid.unique_name), _base(grid.unique_name))]
-        if not found:
-            there = ", ".join(display_name(grid.unique_name) for grid in grids) or "none"
-            raise NoSuchGrid(f"{path}: has no grid '{name}'; it has: {there}")
-        chosen.update(found)
-    selected = {grids[i].unique_name for i in chosen}
-    for i in chosen:
-        if grids[i].parent and grids[i].parent not in selected:
-            parent = display_name(grids[i].parent)
-            raise NoSuchGrid(
-                f"{path}: grid '{display_name(grids[i].unique_name)}' shares the tree of '{parent}'; select that too"
-            )
-    return sorted(chosen)
+    selected = sorted({index for name in names for index in _called(grids, name, path)})
+    unique_names = {grids[i].unique_name for i in selected}
+    for i in selected:
+        if grids[i].parent and grids[i].parent not in unique_names:
+            name, parent = display_name(grids[i].unique_name), display_name(grids[i].parent)
+            raise NoSuchGrid(f"{path}: grid '{name}' shares the tree of '{parent}'; select that too")
+    return selected
+
+
+def _called(grids: Sequence[NamedGrid], name: str, path: str) -> list[int]:
+    """Indices of the grids of that name, with or without their number. Raises NoSuchGrid where there are none."""
+    found = [i for i, grid in enumerate(grids) if name in (display_name(grid.unique_name), _base(grid.unique_name))]
+    if not found:
+        names = ", ".join(display_name(grid.unique_name) for grid in grids) or "none"
+        raise NoSuchGrid(f"{path}: has no grid '{name}'; it has: {names}")
+    return found
 
 
 def _base(unique_name: bytes) -> str:

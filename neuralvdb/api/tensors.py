@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from neuralvdb import devices
 from neuralvdb.api.source import select
-from neuralvdb.codec.decode import FrameReader
+from neuralvdb.codec.decode import FrameReader, models_for
 from neuralvdb.errors import UsageError
 from neuralvdb.settings import DecompressSettings
 from neuralvdb.volume import Storage
@@ -18,24 +18,28 @@ if TYPE_CHECKING:
     import torch
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class GridTensors:
-    """One grid, N leaves of C components. On the device: origins, (N, 3) int32, in voxels of index space; masks, (N,
-    64) uint8, bit n mod 8 of byte n div 8 is voxel n's, z fastest; values, (N, 512, C). On the host, as
-    neuralvdb.volume.Tree has them: root, upper and lower level, which hold the tiles and the background; metadata and
-    transform as OpenVDB serialises them.
-    """
+    """One grid of N leaves with C components. Tensors lie on the device, all else on the host."""
 
     name: str
     grid_type: str
     origins: torch.Tensor
+    """(N, 3) int32: the leaves' lowest corners in voxels of index space."""
     masks: torch.Tensor
+    """(N, 64) uint8: active voxels; bit n mod 8 of byte n div 8 is voxel n's, z fastest."""
     values: torch.Tensor
+    """(N, 512, C)."""
     root: Root
+    """The background and the root's tiles, as neuralvdb.volume.Tree has them."""
     upper: TreeLevel
+    """Upper nodes with their tiles, as neuralvdb.volume.Tree has them."""
     lower: TreeLevel
+    """Lower nodes with their tiles, as neuralvdb.volume.Tree has them."""
     metadata: bytes
+    """As OpenVDB serialises it."""
     transform: bytes
+    """As OpenVDB serialises it."""
 
 
 def tensors(
@@ -43,33 +47,37 @@ def tensors(
 ) -> dict[str, GridTensors]:
     """The grids of the archive `source` that are float, double or vec3 trees, by name; settings.grids selects some.
 
-    Lossy values, and topologies that networks code, are decoded on the device; the rest is decoded by the CPU. Streams
-    are checked, but the hash of a grid's content, which decompress() to a file also compares, is not. Raises
-    InputError, DamagedFile, Unsupported, NoSuchGrid, NoSuchDevice, OutOfMemory, PromiseBroken, and UsageError where
-    settings ask for a part.
+    Lossy values, and topologies that networks code, are decoded on the device; the rest is decoded by the CPU.
+    Checksums of streams are compared; the hash of a grid's content, which decompress() to a file also compares, is not.
+    Raises InputError, DamagedFile, Unsupported, NoSuchGrid, NoSuchDevice, MissingPriors, OutOfMemory, PromiseBroken,
+    and UsageError where settings ask for a box, a level of detail or masks.
     """
-    from torch import from_numpy
-
     if settings.box is not None or settings.lod or settings.topology_only:
         raise UsageError("tensors come whole; leave out the box, the level of detail and topology_only")
-    found = {}
-    with FrameReader(source, devices=devices.resolve(settings.device)) as frame:
-        heads = frame.table.grids
-        for index in select(heads, settings.grids, os.fspath(source)):
-            if heads[frame.source(index)].storage is not Storage.TREE:
-                continue
-            head = heads[index]
-            tree, masks, values = frame.leaves(frame.source(index), settings.threads)
-            found[head.name] = GridTensors(
-                head.name,
-                heads[frame.source(index)].grid_type,
-                from_numpy(leaf_origins(tree)).to(values.device),
-                masks,
-                values,
-                tree.root,
-                tree.upper,
-                tree.lower,
-                head.metadata,
-                head.transform,
-            )
-    return found
+    gpus = devices.resolve(settings.device)
+    with FrameReader(source, library=models_for(settings), devices=gpus) as frame:
+        grids = [
+            _tensors(frame, index, settings.threads)
+            for index in select(frame.table.grids, settings.grids, os.fspath(source))
+            if frame.table.grids[frame.source(index)].storage is Storage.TREE
+        ]
+    return {grid.name: grid for grid in grids}
+
+
+def _tensors(frame: FrameReader, index: int, threads: int) -> GridTensors:
+    from torch import from_numpy
+
+    head, source = frame.table.grids[index], frame.source(index)
+    tree, masks, values = frame.leaves(source, threads)
+    return GridTensors(
+        name=head.name,
+        grid_type=frame.table.grids[source].grid_type,
+        origins=from_numpy(leaf_origins(tree)).to(values.device),
+        masks=masks,
+        values=values,
+        root=tree.root,
+        upper=tree.upper,
+        lower=tree.lower,
+        metadata=head.metadata,
+        transform=head.transform,
+    )

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from neuralvdb import devices
 from neuralvdb.api.files import new_file
+from neuralvdb.api.jobs import Progress, Runner, ignore, run_here
 from neuralvdb.errors import InputError, Unsupported
 from neuralvdb.settings import TrainSettings
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.model_file import write_models
 
 NETWORKS = 72  # that progress is told of
-Runner = Callable[..., object]
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class TrainReport:
-    """What train() did. priors: the name by which archives ask for them; fields: components of grids that each family
-    was tuned to; size in bytes; device: where."""
+    """What train() did."""
 
     sources: list[str]
     target: str
     priors: str
+    """The name by which archives ask for them."""
     fields: dict[str, int]
+    """Components of grids that each family of networks was fine-tuned to."""
     size: int
+    """Bytes."""
     device: str
+    """Where networks were fine-tuned."""
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -40,35 +44,53 @@ def train(
     target: str | os.PathLike[str],
     settings: TrainSettings = TrainSettings(),
     *,
-    progress: Callable[[int], None] = lambda _: None,
-    run: Runner = lambda job, *args: job(*args),
+    progress: Progress = ignore,
+    run: Runner = run_here,
 ) -> TrainReport:
-    """Tunes the shipped priors to .vdb files and writes them to `target`, for `priors` of other settings.
+    """Fine-tunes the shipped priors to .vdb files and writes them to `target`, for `priors` of other settings.
 
-    `progress` is called with 1 for each of NETWORKS networks; `run` as in compress(). The same files give the same
-    priors with the same build of PyTorch on the same device. Raises InputError, DamagedFile, OutputExists, OutputError,
+    progress: is told of 1 for each of NETWORKS networks. run: as in compress(). The same files give the same priors
+    with the same build of PyTorch on the same device. Raises InputError, DamagedFile, OutputExists, OutputError,
     OutOfMemory, NoSuchDevice, and Unsupported where PyTorch is not installed; then `target` is as before.
     """
-    names = [os.fspath(source) for source in sources]
     with new_file(Path(target), force=settings.force) as temporary:
-        name, fields, place = run(_train, names, temporary, settings, progress)
-        size = os.path.getsize(temporary)
-    return TrainReport(names, os.fspath(target), name, fields, size, place)
+        job = _Job([os.fspath(source) for source in sources], os.fspath(target), temporary, settings)
+        return run(functools.partial(job.run, progress))
 
 
-def _train(
-    sources: list[str], target: str, settings: TrainSettings, progress: Callable[[int], None]
-) -> tuple[str, dict[str, int], str]:
-    """The name of the priors written, fields of each family, and the device."""
-    places = devices.resolve(settings.device)[:1]
-    try:
-        from neuralvdb.fit.fine_tune_files import tune
-    except ModuleNotFoundError as error:
-        raise Unsupported("training needs PyTorch; install it: pip install torch, or neuralvdb[train]") from error
-    library = priors.fast() if settings.fast else priors.shipped()
-    place, tell = (*places, "cpu")[0], lambda _: progress(1)
-    tuned, fields = tune(sources, library, steps=settings.iterations, device=place, progress=tell)
-    if not fields:
-        raise InputError(f"{sources[0]}: has no grid to learn from; 2000 active voxels of float or vec3 are needed")
-    write_models(target, tuned)
-    return tuned.identity.hex(), fields, devices.described(places)
+@dataclass(frozen=True)
+class _Job:
+    """A file of priors to write, under a temporary name."""
+
+    sources: list[str]
+    target: str
+    temporary: str
+    settings: TrainSettings
+
+    def run(self, progress: Progress) -> TrainReport:
+        """Fine-tunes, writes and reports."""
+        gpus = devices.resolve(self.settings.device)[:1]
+        try:
+            from neuralvdb.fit.fine_tune_files import tune
+        except ModuleNotFoundError as error:
+            raise Unsupported("training needs PyTorch; install it: pip install torch, or neuralvdb[train]") from error
+        models = priors.fast() if self.settings.fast else priors.shipped()
+        tuned, fields = tune(
+            self.sources,
+            models,
+            steps=self.settings.iterations,
+            device=gpus[0] if gpus else "cpu",
+            progress=lambda _: progress(1),
+        )
+        if not fields:
+            needed = "2000 active voxels of float or vec3 are needed"
+            raise InputError(f"{self.sources[0]}: has no grid to learn from; {needed}")
+        write_models(self.temporary, tuned)
+        return TrainReport(
+            sources=self.sources,
+            target=self.target,
+            priors=tuned.identity.hex(),
+            fields=fields,
+            size=os.path.getsize(self.temporary),
+            device=devices.described(gpus),
+        )

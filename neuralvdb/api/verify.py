@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from neuralvdb import devices
+from neuralvdb.api.jobs import Progress, ignore
 from neuralvdb.codec import cover
 from neuralvdb.codec.decode import FrameReader, decode_grids, models_for
 from neuralvdb.codec.frame_table import content_hash
@@ -16,16 +16,18 @@ from neuralvdb.vdb import VdbReader
 from neuralvdb.volume import VolumeGrid
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class VerifyReport:
-    """grids: how many decoded to what was stored; differences: one line each, against the original if given; device:
-    where topologies and lossy values were decoded."""
+    """What verify() found."""
 
     path: str
     original: str | None
     grids: int
+    """How many decoded to what was stored."""
     differences: list[str]
+    """One line each, against the original where it was given."""
     device: str
+    """Where topologies and lossy values were decoded."""
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -37,25 +39,39 @@ def verify(
     original: str | os.PathLike[str] | None = None,
     settings: VerifySettings = VerifySettings(),
     *,
-    progress: Callable[[int], None] = lambda _: None,
+    progress: Progress = ignore,
 ) -> VerifyReport:
     """Checks every checksum, decodes every grid, and compares with the .vdb file `original` where given.
 
-    `progress` is called with bytes of the source as they are done. Raises InputError, DamagedFile, Unsupported,
+    progress: is told of bytes of the source as they are done. Raises InputError, DamagedFile, Unsupported,
     PromiseBroken, OutOfMemory, NoSuchDevice, MissingPriors.
     """
-    with FrameReader(path, library=models_for(settings), devices=devices.resolve(settings.device)) as frame:
+    gpus = devices.resolve(settings.device)
+    with FrameReader(path, library=models_for(settings), devices=gpus) as frame:
         for section in frame.archive.sections:
             frame.archive.read(section)
-        heads = frame.table.grids
-        for head, _ in zip(heads, decode_grids(frame, list(range(len(heads))), threads=settings.threads), strict=True):
-            progress(head.source_size)
-        differences = [] if original is None else _against(frame, VdbReader(original))
-    name = None if original is None else os.fspath(original)
-    return VerifyReport(os.fspath(path), name, len(heads), differences, devices.described(frame.devices))
+        decode_all(frame, settings.threads, progress)
+        return VerifyReport(
+            path=os.fspath(path),
+            original=None if original is None else os.fspath(original),
+            grids=len(frame.table.grids),
+            differences=[] if original is None else _differences(frame, VdbReader(original)),
+            device=devices.described(gpus),
+        )
 
 
-def _against(frame: FrameReader, original: VdbReader) -> list[str]:
+def decode_all(frame: FrameReader, threads: int, progress: Progress) -> None:
+    """Decodes every grid, which compares it with what the archive promises, and keeps none.
+
+    progress: is told of bytes of the source. Raises DamagedFile, OutOfMemory, PromiseBroken, MissingPriors.
+    """
+    heads = frame.table.grids
+    for head, _ in zip(heads, decode_grids(frame, list(range(len(heads))), threads=threads), strict=True):
+        progress(head.source_size)
+
+
+def _differences(frame: FrameReader, original: VdbReader) -> list[str]:
+    """One line for each difference between an archive and a .vdb file."""
     table = frame.table
     differences = [] if table.metadata == original.metadata else ["file-level metadata differs"]
     by_name = {head.unique_name: number for number, head in enumerate(table.grids)}
@@ -64,23 +80,23 @@ def _against(frame: FrameReader, original: VdbReader) -> list[str]:
         if number is None:
             differences.append(f"grid '{entry.name}' is not in the archive")
         else:
-            parts = _parts(frame, number, original.read(index))
-            differences += [f"grid '{entry.name}': {what} differs" for what in parts]
+            differing = _differing(frame, number, original.read(index))
+            differences += [f"grid '{entry.name}': {what} differs" for what in differing]
     return differences + [f"grid '{table.grids[number].name}' is not in the original" for number in by_name.values()]
 
 
-def _parts(frame: FrameReader, number: int, grid: VolumeGrid) -> list[str]:
-    head = frame.table.grids[number]
-    pairs = {
-        "type": (head.grid_type, grid.grid_type),
-        "saved-as-half flag": (head.half, grid.half),
-        "shared tree": (head.parent, grid.parent),
-        "metadata": (head.metadata, grid.metadata),
-        "transform": (head.transform, grid.transform),
+def _differing(frame: FrameReader, number: int, original: VolumeGrid) -> list[str]:
+    """What of the grid number `number` is not as in the original, or not as promised."""
+    head, promise = frame.table.grids[number], frame.promise(number)
+    same = {
+        "type": head.grid_type == original.grid_type,
+        "saved-as-half flag": head.half == original.half,
+        "shared tree": head.parent == original.parent,
+        "metadata": head.metadata == original.metadata,
+        "transform": head.transform == original.transform,
     }
-    promise = frame.promise(number)
+    differing = [what for what, is_same in same.items() if not is_same]
     if promise is None:
-        pairs["content"] = (head.content, content_hash(grid))
-    elif not (kept if head.pruned is None else cover.kept)(promise, grid, frame.read(number)):
-        return ["what was promised"] + [what for what, (ours, theirs) in pairs.items() if ours != theirs]
-    return [what for what, (ours, theirs) in pairs.items() if ours != theirs]
+        return differing + ["content"] * (head.content != content_hash(original))
+    keeps = kept if head.pruned is None else cover.kept
+    return ["what was promised"] * (not keeps(promise, original, frame.read(number))) + differing

@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from neuralvdb.cli import common
-from neuralvdb.cli.output import Progress, print_note, promise_text, size_text, topology_text
+from neuralvdb.cli.isolate import IsolatedRunner
+from neuralvdb.cli.jobs import Job, Outcome, Result, device_memory, run_all
+from neuralvdb.cli.options import add_common, add_device, add_grids, add_output, add_priors, settings_of
+from neuralvdb.cli.output import ProgressBar, print_note, promise_text, size_text, topology_text
+from neuralvdb.cli.outputs import Step, expand_all, plan
 from neuralvdb.errors import UsageError
-from neuralvdb.settings import ARCHIVE_SUFFIX, DEFAULT_EFFORT, EFFORTS, Bound, CompressSettings, presets
+from neuralvdb.settings import ARCHIVE_SUFFIX, DEFAULT_EFFORT, EFFORTS, TOPOLOGIES, Bound, CompressSettings, presets
+
+if TYPE_CHECKING:
+    from neuralvdb.api import CompressReport
 
 HELP = "make .vdb files small"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
-    common.add_output(parser, ARCHIVE_SUFFIX)
+    add_output(parser, ARCHIVE_SUFFIX)
     parser.add_argument("--lossless", action="store_true", help="keep every bit (the default)")
     parser.add_argument("--quality", metavar="NAME", default="", help="what a picture needs: " + ", ".join(presets()))
-    parser.add_argument("--presets", dest="presets_file", metavar="FILE", default="", help=_PRESETS)
-    for option, kind, metavar, text in _ERRORS:
-        parser.add_argument(option, dest="bounds", action="extend", default=[], type=kind, metavar=metavar, help=text)
+    parser.add_argument(
+        "--presets",
+        dest="presets_file",
+        metavar="FILE",
+        default="",
+        help="a file of your own presets, like configs/presets.toml",
+    )
+    _add_bounds(parser)
     parser.add_argument(
         "--topology",
-        choices=("exact", "pruned"),
-        default="exact",
+        choices=TOPOLOGIES,
+        default=TOPOLOGIES[0],
         help="pruned: active voxels within the maximum error of the background may go (default: exact)",
     )
     parser.add_argument(
@@ -35,62 +47,88 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         choices=range(len(EFFORTS)),
         metavar="0..9",
-        help="how long networks are fitted to each grid, kept where that saves bytes"
+        help="how long networks are fine-tuned to each grid; changes are kept where they save bytes"
         f" (default: {DEFAULT_EFFORT}, with --fast 0)",
     )
     parser.add_argument(
         "--fast", action="store_true", help="networks without hidden layers: less time both ways, some bytes more"
     )
-    common.add_device(parser, "where lossy values are coded; cuda: all GPUs; auto: GPUs where there are some (default)")
-    common.add_priors(parser)
+    add_device(parser, "where lossy values are coded; cuda: all GPUs; auto: GPUs where there are some (default)")
+    add_priors(parser)
     parser.add_argument("--embed-priors", action="store_true", help="archives carry the networks they need (~80 kB)")
     parser.add_argument("--no-verify", dest="verify", action="store_false", help="do not decode what was written")
-    common.add_grids(parser)
-    common.add_common(parser)
+    add_grids(parser)
+    add_common(parser)
 
 
-def run(args: argparse.Namespace) -> tuple[list[dict], common.Errors]:
+def run(args: argparse.Namespace) -> Outcome:
     """Compresses every input."""
     if args.lossless and (args.quality or args.bounds):
         raise UsageError("--lossless allows no error; leave it out, or the options that allow one")
-    settings = common.settings_of(args, CompressSettings)
-    return common.for_each(
-        common.plan(args, ARCHIVE_SUFFIX), lambda source, target: _one(source, target, settings, args)
+    settings = settings_of(args, CompressSettings)
+    steps = plan(expand_all(args.inputs, args.frames), args.output, ARCHIVE_SUFFIX)
+    return run_all(Job(step.source, functools.partial(_one, step, settings, args)) for step in steps)
+
+
+def _one(step: Step, settings: CompressSettings, args: argparse.Namespace) -> Result:
+    from neuralvdb.api import compress
+    from neuralvdb.api.memory import file_size, most_memory
+
+    began = time.perf_counter()
+    total = file_size(step.source) * (1 + settings.verify)
+    bar = ProgressBar(total, Path(step.source).name, shown=not (args.quiet or args.json))
+    runner = IsolatedRunner(step.source, most_memory(step.source) + device_memory(settings.device))
+    report = compress(step.source, step.target, settings, progress=bar, run=runner)
+    if report.left_out and not args.quiet:
+        print_note(f"{step.source}: left out as asked: {', '.join(report.left_out)}")
+    seconds = round(time.perf_counter() - began, 3)
+    return Result(json={**report.as_dict(), "seconds": seconds}, text=_text(report, seconds))
+
+
+def _text(report: CompressReport, seconds: float) -> str:
+    """The summary line."""
+    sizes = f"{size_text(report.source_size)} -> {size_text(report.archive_size)}  {report.ratio:.2f}x"
+    kept = promise_text(report.promises) + (f"; {topology_text(report.pruned)}" if report.promises else "")
+    kept += ", verified" if report.verified else ", not verified"
+    names = f"{report.source} -> {report.target}"
+    return f"{names}  {sizes}  {len(report.grids)} grids  {kept}  {seconds:.2f} s on {report.device}"
+
+
+def _add_bounds(parser: argparse.ArgumentParser) -> None:
+    """Options that allow errors; of several the last one that names a grid holds."""
+    add = functools.partial(parser.add_argument, dest="bounds", action="extend", default=[])
+    add(
+        "--max-error",
+        type=_bounds,
+        metavar="A",
+        help="no active value is off by more than this; level sets: voxels; per grid: density=0.002,vel=1%%",
+    )
+    add(
+        "--rel-error",
+        type=functools.partial(_bounds, relative=True),
+        metavar="R",
+        help="the same as a share of the active range, 0.01 or 1%%",
+    )
+    add(
+        "--tolerance",
+        type=_tolerance,
+        metavar="A,R",
+        help="a value v may be off by A or by R |v|, whichever is more: fine in thin smoke, coarse in its core",
+    )
+    add(
+        "--psnr",
+        type=functools.partial(_bounds, decibels=True),
+        metavar="DB",
+        help="the active values keep this PSNR, peak = active range",
     )
 
 
-def _one(source: str, target: Path, settings: CompressSettings, args: argparse.Namespace) -> dict:
-    from neuralvdb.api import compress
-
-    began = time.perf_counter()
-    total = common.file_size(source) * (1 + args.verify)
-    bar = Progress(total, Path(source).name, shown=not (args.quiet or args.json))
-    memory = common.MEMORY_PER_BYTE * common.file_size(source) + common.device_memory(args.device)
-    report = compress(source, target, settings, progress=bar, run=common.isolated(source, memory))
-    if report.left_out and not args.quiet:
-        print_note(f"{source}: left out as asked: {', '.join(report.left_out)}")
-    return {**report.as_dict(), "seconds": round(time.perf_counter() - began, 3)}
+def _bounds(text: str, *, relative: bool = False, decibels: bool = False) -> tuple[Bound, ...]:
+    """The bounds of `0.01`, `1%` or `density=0.002,vel=1%`; percent are always relative."""
+    return tuple(_bound(part, relative=relative, decibels=decibels) for part in text.split(","))
 
 
-def text(result: dict, _: argparse.Namespace) -> str:
-    """The summary line."""
-    sizes = f"{size_text(result['source_size'])} -> {size_text(result['archive_size'])}  {result['ratio']:.2f}x"
-    how = promise_text(result["promises"]) + (f"; {topology_text(result['pruned'])}" if result["promises"] else "")
-    how += ", verified" if result["verified"] else ", not verified"
-    names = f"{result['source']} -> {result['target']}"
-    return f"{names}  {sizes}  {len(result['grids'])} grids  {how}  {result['seconds']:.2f} s on {result['device']}"
-
-
-def _bounds(*, relative: bool = False, decibels: bool = False) -> Callable[[str], tuple[Bound, ...]]:
-    """A parser of `0.01`, `1%` or `density=0.002,vel=1%`; percent are always relative."""
-
-    def parse(text: str) -> tuple[Bound, ...]:
-        return tuple(_bound(part, relative, decibels) for part in text.split(","))
-
-    return parse
-
-
-def _bound(text: str, relative: bool, decibels: bool = False) -> Bound:
+def _bound(text: str, *, relative: bool = False, decibels: bool = False) -> Bound:
     grid, _, number = text.rpartition("=")
     percent = number.endswith("%") and not decibels
     try:
@@ -104,28 +142,9 @@ def _bound(text: str, relative: bool, decibels: bool = False) -> Bound:
 
 
 def _tolerance(text: str) -> tuple[Bound, ...]:
-    """A parser of `0.001,0.05` or `density=0.1%,5%`; a percentage in the first place is a share of the active range."""
+    """The bound of `0.001,0.05` or `density=0.1%,5%`; a percentage in the first place is a share of the range."""
     first, _, second = text.partition(",")
-    absolute, ratio = _bound(first, relative=False), _bound(second or "-", relative=True)
+    absolute, ratio = _bound(first), _bound(second or "-", relative=True)
     if ratio.value >= 1 or ratio.grid:
         raise argparse.ArgumentTypeError(f"'{text}' is no tolerance such as 0.001,5%")
     return (replace(absolute, ratio=ratio.value),)
-
-
-_PRESETS = "a file of your own presets, like configs/presets.toml"
-_ERRORS = (
-    (
-        "--max-error",
-        _bounds(),
-        "A",
-        "no active value is off by more than this; level sets: voxels; per grid: density=0.002,vel=1%%",
-    ),
-    ("--rel-error", _bounds(relative=True), "R", "the same as a share of the active range, 0.01 or 1%%"),
-    (
-        "--tolerance",
-        _tolerance,
-        "A,R",
-        "a value v may be off by A or by R |v|, whichever is more: fine in thin smoke, coarse in its core",
-    ),
-    ("--psnr", _bounds(decibels=True), "DB", "the active values keep this PSNR, peak = active range"),
-)

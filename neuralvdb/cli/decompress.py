@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from neuralvdb.cli import common
-from neuralvdb.cli.output import Progress, print_note, size_text, voxel_size_text
-from neuralvdb.settings import MAX_LOD, Box, DecompressSettings
+from neuralvdb.cli.isolate import IsolatedRunner
+from neuralvdb.cli.jobs import Job, Outcome, Result, device_memory, run_all
+from neuralvdb.cli.options import add_common, add_device, add_grids, add_output, add_priors, settings_of
+from neuralvdb.cli.output import ProgressBar, print_note, size_text, voxel_size_text
+from neuralvdb.cli.outputs import Step, expand_all, plan
+from neuralvdb.settings import COMPRESSIONS, MAX_LOD, Box, DecompressSettings
+
+if TYPE_CHECKING:
+    from neuralvdb.api import DecompressReport
 
 HELP = "make ordinary .vdb files again"
 _SUFFIX = ".vdb"
@@ -16,9 +24,9 @@ _SUFFIX = ".vdb"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
-    common.add_output(parser, _SUFFIX)
+    add_output(parser, _SUFFIX)
     parser.add_argument(
-        "--compression", choices=("blosc", "zip", "none"), default="blosc", help="inside the .vdb (default: blosc)"
+        "--compression", choices=COMPRESSIONS, default=COMPRESSIONS[0], help="inside the .vdb (default: blosc)"
     )
     parser.add_argument(
         "--bbox",
@@ -38,38 +46,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--topology-only", action="store_true", help="mask grids of what is active; values are not decoded"
     )
-    common.add_device(parser)
-    common.add_grids(parser)
-    common.add_priors(parser)
-    common.add_common(parser)
+    add_device(parser)
+    add_grids(parser)
+    add_priors(parser)
+    add_common(parser)
 
 
-def run(args: argparse.Namespace) -> tuple[list[dict], common.Errors]:
+def run(args: argparse.Namespace) -> Outcome:
     """Decompresses every input."""
-    settings = common.settings_of(args, DecompressSettings)
-    return common.for_each(common.plan(args, _SUFFIX), lambda source, target: _one(source, target, settings, args))
+    settings = settings_of(args, DecompressSettings)
+    steps = plan(expand_all(args.inputs, args.frames), args.output, _SUFFIX)
+    return run_all(Job(step.source, functools.partial(_one, step, settings, args)) for step in steps)
 
 
-def _one(source: str, target: Path, settings: DecompressSettings, args: argparse.Namespace) -> dict:
+def _one(step: Step, settings: DecompressSettings, args: argparse.Namespace) -> Result:
     from neuralvdb.api import decompress
+    from neuralvdb.api.jobs import ignore
+    from neuralvdb.api.memory import memory_needed
 
     began = time.perf_counter()
-    memory = common.archive_memory(source, args.grids)
-    bar = Progress(memory, Path(source).name, shown=not (args.quiet or args.json))
-    note = (lambda _: None) if args.quiet else print_note
-    run = common.isolated(source, 4 * memory + common.device_memory(args.device))
-    report = decompress(source, target, settings, progress=bar, note=note, run=run)
-    return {**report.as_dict(), "seconds": round(time.perf_counter() - began, 3)}
+    memory = memory_needed(step.source, settings.grids)
+    bar = ProgressBar(memory, Path(step.source).name, shown=not (args.quiet or args.json))
+    note = ignore if args.quiet else print_note
+    runner = IsolatedRunner(step.source, 4 * memory + device_memory(settings.device))
+    report = decompress(step.source, step.target, settings, progress=bar, note=note, run=runner)
+    seconds = round(time.perf_counter() - began, 3)
+    return Result(json={**report.as_dict(), "seconds": seconds}, text=_text(report, seconds))
 
 
-def text(result: dict, _: argparse.Namespace) -> str:
-    """The summary line, and where a part was asked for one of each grid."""
-    sizes = f"{size_text(result['archive_size'])} -> {size_text(result['vdb_size'])}"
-    names = f"{result['source']} -> {result['target']}"
-    lines = [f"{names}  {sizes}  {len(result['grids'])} grids  {result['seconds']:.2f} s on {result['device']}"]
-    for name, part in result["parts"].items():
-        active = "" if part["active_voxels"] is None else f"{part['active_voxels']} active voxels, "
-        lines.append(f"{name}: {active}voxel size {voxel_size_text(part['voxel_size'])}")
+def _text(report: DecompressReport, seconds: float) -> str:
+    """The summary line, and one of each grid where a box or a level of detail was asked for."""
+    sizes = f"{size_text(report.archive_size)} -> {size_text(report.vdb_size)}"
+    names = f"{report.source} -> {report.target}"
+    lines = [f"{names}  {sizes}  {len(report.grids)} grids  {seconds:.2f} s on {report.device}"]
+    for name, region in report.parts.items():
+        active = "" if region.active_voxels is None else f"{region.active_voxels} active voxels, "
+        lines.append(f"{name}: {active}voxel size {voxel_size_text(region.voxel_size)}")
     return "\n".join(lines)
 
 
@@ -78,6 +90,7 @@ def _box(text: str) -> Box:
         numbers = [int(number) for number in text.split(",")]
         if len(numbers) != 6:
             raise ValueError(f"{len(numbers)} numbers")
-        return Box(tuple(numbers[:3]), tuple(numbers[3:]))
+        x0, y0, z0, x1, y1, z1 = numbers
+        return Box((x0, y0, z0), (x1, y1, z1))
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"'{text}' is no box such as -10,0,0,53,63,63: {error}") from error

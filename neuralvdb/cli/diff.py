@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from neuralvdb.cli import common
-from neuralvdb.cli.output import Progress, table_text
+from neuralvdb.cli.isolate import IsolatedRunner
+from neuralvdb.cli.jobs import Job, Outcome, Result, run_all
+from neuralvdb.cli.options import add_common, add_grids, add_priors, settings_of
+from neuralvdb.cli.output import ProgressBar, table_text
 from neuralvdb.settings import DiffSettings
+
+if TYPE_CHECKING:
+    from neuralvdb.api import DiffReport, GridDiff
 
 HELP = "compare two files, each a .vdb or an archive"
 _HEADER = ("grid", "topology", "active voxels", "max error", "RMSE", "PSNR")
@@ -17,57 +24,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
     parser.add_argument("first", metavar="A")
     parser.add_argument("second", metavar="B")
-    common.add_grids(parser)
-    common.add_priors(parser)
-    common.add_common(parser)
+    add_grids(parser)
+    add_priors(parser)
+    add_common(parser)
 
 
-def run(args: argparse.Namespace) -> tuple[list[dict], common.Errors]:
+def run(args: argparse.Namespace) -> Outcome:
     """Compares the two files."""
-    return common.for_each([(common.Input(args.first), Path(args.second))], lambda a, b: _one(a, str(b), args))
+    settings = settings_of(args, DiffSettings)
+    return run_all([Job(args.first, functools.partial(_one, settings, args))])
 
 
-def _one(first: str, second: str, args: argparse.Namespace) -> dict:
+def _one(settings: DiffSettings, args: argparse.Namespace) -> Result:
     from neuralvdb.api import diff
+
+    memory = _memory(args.first) + _memory(args.second)
+    bar = ProgressBar(0, Path(args.first).name, shown=not (args.quiet or args.json), unit="grid")
+    runner = IsolatedRunner(f"{args.first} or {args.second}", memory)
+    report = runner(functools.partial(diff, args.first, args.second, settings, progress=bar))
+    return Result(json=report.as_dict(), text=_text(report), different=not report.same)
+
+
+def _memory(path: str) -> int:
+    """Bytes that reading and comparing a file takes. Raises InputError, DamagedFile, Unsupported."""
+    from neuralvdb.api.memory import memory_needed, most_memory
     from neuralvdb.api.source import is_archive
 
-    memory = sum(
-        8 * common.archive_memory(path) if is_archive(path) else common.MEMORY_PER_BYTE * common.file_size(path)
-        for path in (first, second)
-    )
-    bar = Progress(0, Path(first).name, shown=not (args.quiet or args.json), unit="grid")
-    settings = common.settings_of(args, DiffSettings)
-    job = lambda: diff(first, second, settings, progress=bar).as_dict()  # noqa: E731
-    return common.isolated(f"{first} or {second}", memory)(job)
+    return 8 * memory_needed(path) if is_archive(path) else most_memory(path)
 
 
-def text(result: dict, _: argparse.Namespace) -> str:
+def _text(report: DiffReport) -> str:
     """A table of grids, then every change."""
-    same = "the same, bit for bit" if result["same"] else "different"
-    lines = [f"{result['first']} and {result['second']} are {same}"]
-    if result["grids"]:
-        lines.append(table_text(_HEADER, [_row(grid) for grid in result["grids"]]))
-    lines += result["changes"]
-    lines += [f"{grid['name']}: {change}" for grid in result["grids"] for change in grid["changes"]]
+    same = "the same, bit for bit" if report.same else "different"
+    lines = [f"{report.first} and {report.second} are {same}"]
+    if report.grids:
+        lines.append(table_text(_HEADER, [_row(grid) for grid in report.grids]))
+    lines += report.changes
+    lines += [f"{grid.name}: {change}" for grid in report.grids for change in grid.changes]
     return "\n".join(lines)
 
 
-def different(result: dict) -> bool:
-    """Whether the exit code should say that something differs."""
-    return not result["same"]
-
-
-def _row(grid: dict) -> list[str]:
-    if grid["topology_equal"] is None:
-        return [grid["name"], "-", "-", "-", "-", "same" if grid["same"] else "different"]
-    voxels = grid["active_voxels"]
-    counts = str(voxels[0]) if voxels[0] == voxels[1] else f"{voxels[0]} / {voxels[1]}"
-    psnr = "same" if not grid["rmse"] else "-" if grid["psnr"] is None else f"{float(grid['psnr']):.2f} dB"
+def _row(grid: GridDiff) -> list[str]:
+    """A grid's cells below _HEADER."""
+    if grid.active_voxels is None:
+        return [grid.name, "-", "-", "-", "-", "same" if grid.same else "different"]
+    first, second = grid.active_voxels
+    psnr = "same" if not grid.rmse else "-" if grid.psnr is None else f"{grid.psnr:.2f} dB"
     return [
-        grid["name"],
-        "equal" if grid["topology_equal"] else "different",
-        counts,
-        f"{float(grid['max_error']):.6g}",
-        f"{float(grid['rmse']):.6g}",
+        grid.name,
+        "equal" if grid.topology_equal else "different",
+        str(first) if first == second else f"{first} / {second}",
+        f"{grid.max_error:.6g}",
+        f"{grid.rmse:.6g}",
         psnr,
     ]

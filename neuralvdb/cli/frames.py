@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from neuralvdb.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from fileseq import FileSequence, FrameSet
+    from fileseq.filesequence import FileSequence
+    from fileseq.frameset import FrameSet
 
 _TOKEN = re.compile(r"#+|@+|%\d*d|\$F\d*|<frame>", re.IGNORECASE)
 _ANY = re.compile("<frame>", re.IGNORECASE)
@@ -42,13 +43,13 @@ def expand(name: str, frames: str | None) -> list[Input]:
         return [Input(name)]
     sequence = _sequence(name)
     if sequence.frameSet() is None or _ANY.search(name):
-        found = _on_disk(name)
-        if found is None and frames is None:
+        on_disk = _on_disk(name)
+        if on_disk is None and frames is None:
             raise InputError(f"{name}: no file matches this pattern; check name and padding")
-        sequence = found or sequence
+        sequence = on_disk or sequence
     if frames is not None:
         sequence.setFrameSet(_range(frames))
-    return [Input(sequence.frame(number), number) for number in sequence.frameSet()]
+    return [Input(sequence.frame(number), int(number)) for number in sequence.frameSet() or ()]
 
 
 def name_for(pattern: str, frame: int) -> str:
@@ -57,16 +58,17 @@ def name_for(pattern: str, frame: int) -> str:
 
 
 def _sequence(name: str) -> FileSequence:
-    from fileseq import FileSequence  # slow to import, and few names are patterns
-    from fileseq.constants import PAD_STYLE_HASH1
+    from fileseq.constants import PAD_STYLE_HASH1  # slow to import, and few names are patterns
+    from fileseq.filesequence import FileSequence
 
     return FileSequence(_normal(name), pad_style=PAD_STYLE_HASH1, allow_subframes=False)
 
 
 def _on_disk(name: str) -> FileSequence | None:
     """The files that exist, of exactly this padding if there are any."""
-    from fileseq import FileSeqException, FileSequence
     from fileseq.constants import PAD_STYLE_HASH1
+    from fileseq.exceptions import FileSeqException
+    from fileseq.filesequence import FileSequence
 
     for strict in (True, False):
         with contextlib.suppress(FileSeqException):
@@ -81,12 +83,13 @@ def _normal(name: str) -> str:
 
 
 def _range(frames: str) -> FrameSet:
-    from fileseq import FileSeqException, FrameSet
+    from fileseq.exceptions import FileSeqException
+    from fileseq.frameset import FrameSet
 
     try:
-        found = FrameSet(frames)
-    except FileSeqException as error:
-        raise UsageError(f"--frames '{frames}': no range of frames such as 1-10 or 1-100x5") from error
-    if not len(found):
+        numbers = FrameSet(frames)
+    except FileSeqException:
+        numbers = FrameSet([])
+    if not len(numbers):
         raise UsageError(f"--frames '{frames}': no range of frames such as 1-10 or 1-100x5")
-    return found
+    return numbers

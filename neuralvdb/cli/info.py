@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+import functools
+from typing import TYPE_CHECKING
 
-from neuralvdb.cli import common
+from neuralvdb.cli.isolate import IsolatedRunner
+from neuralvdb.cli.jobs import Job, Outcome, Result, run_all
+from neuralvdb.cli.options import add_common
 from neuralvdb.cli.output import promise_text, size_text, table_text, topology_text, voxel_size_text
+from neuralvdb.cli.outputs import expand_all
+
+if TYPE_CHECKING:
+    from neuralvdb.api import FileInfo, GridInfo
 
 HELP = "show grids, sizes and metadata"
 _HEADER = (
@@ -27,66 +34,64 @@ _HEADER = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
     parser.add_argument("inputs", nargs="+", metavar="FILE", help=".vdb files or archives")
-    common.add_common(parser)
+    add_common(parser)
 
 
-def run(args: argparse.Namespace) -> tuple[list[dict], common.Errors]:
+def run(args: argparse.Namespace) -> Outcome:
     """Looks into every input."""
-    pairs = [(item, Path()) for name in args.inputs for item in common.expand(name, None)]
-    return common.for_each(pairs, lambda path, _: _one(path))
+    items = expand_all(args.inputs, None)
+    return run_all(Job(item.path, functools.partial(_one, item.path, args)) for item in items)
 
 
-def _one(path: str) -> dict:
+def _one(path: str, args: argparse.Namespace) -> Result:
     from neuralvdb.api import info
+    from neuralvdb.api.memory import most_memory
 
-    return common.isolated(path)(_info_dict, info, path)
-
-
-def _info_dict(info, path: str) -> dict:
-    return info(path).as_dict()
+    report = IsolatedRunner(path, most_memory(path))(functools.partial(info, path))
+    return Result(json=report.as_dict(), text=_text(report, verbose=args.verbose))
 
 
-def text(result: dict, args: argparse.Namespace) -> str:
-    """A table of grids, the largest share of the disk visible at a glance; metadata too with --verbose."""
-    head = f"{result['path']}: {result['version']}, {size_text(result['size'])}, {len(result['grids'])} grids"
-    if result["source_size"] is not None:
-        head += f", from {size_text(result['source_size'])} ({result['source_size'] / result['size']:.2f}x)"
+def _text(report: FileInfo, *, verbose: bool) -> str:
+    """A table of grids, the largest share of the disk visible at a glance; metadata too with `verbose`."""
+    head = f"{report.path}: {report.version}, {size_text(report.size)}, {len(report.grids)} grids"
+    if report.source_size is not None:
+        head += f", from {size_text(report.source_size)} ({report.source_size / report.size:.2f}x)"
     lines = [head]
-    if result["grids"]:
-        lines.append(table_text(_HEADER, [_row(grid, result["size"]) for grid in result["grids"]]))
-    lines.append(f"outside grids: {size_text(result['overhead'])}")
-    if result["kind"] == "archive":
-        promises = {grid["name"]: grid["promise"] for grid in result["grids"] if grid["promise"]}
-        pruned = {grid["name"]: grid["pruned"] for grid in result["grids"] if grid["pruned"] is not None}
+    if report.grids:
+        lines.append(table_text(_HEADER, [_row(grid, report.size) for grid in report.grids]))
+    lines.append(f"outside grids: {size_text(report.overhead)}")
+    if report.kind == "archive":
+        promises = {grid.name: grid.promise for grid in report.grids if grid.promise is not None}
+        pruned = {grid.name: grid.pruned for grid in report.grids if grid.pruned is not None}
         lines.append(f"{promise_text(promises)}; {topology_text(pruned)}" if promises else promise_text(promises))
-    if result["missing_priors"]:
-        lines.append(f"needs the priors {result['missing_priors']}; decompress it with --priors FILE")
-    if args.verbose:
-        lines += _details("file", result["metadata"])
-        for grid in result["grids"]:
-            lines += _details(grid["name"], grid["metadata"])
-            lines.append(f"{grid['name']}: {' '.join(grid['transform'].split())}")
+    if report.missing_priors:
+        lines.append(f"needs the priors {report.missing_priors}; decompress it with --priors FILE")
+    if verbose:
+        lines += _details("file", report.metadata)
+        for grid in report.grids:
+            lines += _details(grid.name, grid.metadata)
+            lines.append(f"{grid.name}: {' '.join(grid.transform.split())}")
     return "\n".join(lines)
 
 
-def _row(grid: dict, size: int) -> list[str]:
-    kind = grid["type"] + (" half" if grid["half"] else "")
-    if grid["instance_of"]:
-        kind += f" = {grid['instance_of']}"
-    sizes, total = grid["bytes"], sum(grid["bytes"].values())
-    counts = ["-" if grid[name] is None else str(grid[name]) for name in ("active_voxels", "leaves", "active_tiles")]
-    parts = [size_text(sizes[name]) if name in sizes else "-" for name in ("topology", "values")]
+def _row(grid: GridInfo, size: int) -> list[str]:
+    """A grid's cells below _HEADER; size: of the file in bytes."""
+    kind = grid.type + (" half" if grid.half else "")
+    if grid.instance_of:
+        kind += f" = {grid.instance_of}"
+    counts = ["-" if count is None else str(count) for count in (grid.active_voxels, grid.leaves, grid.active_tiles)]
+    sizes = [size_text(grid.bytes[name]) if name in grid.bytes else "-" for name in ("topology", "values")]
     return [
-        grid["name"],
+        grid.name,
         kind,
-        grid["grid_class"],
-        voxel_size_text(grid["voxel_size"]),
+        grid.grid_class,
+        voxel_size_text(grid.voxel_size),
         *counts,
-        *parts,
-        size_text(total),
-        f"{total / size:.1%}",
+        *sizes,
+        size_text(grid.total),
+        f"{grid.total / size:.1%}",
     ]
 
 
-def _details(name: str, metadata: dict) -> list[str]:
+def _details(name: str, metadata: dict[str, tuple[str, str]]) -> list[str]:
     return [f"{name}: {key} = {value} ({kind})" for key, (kind, value) in metadata.items()]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import io
 import signal
 import sys
 from collections.abc import Sequence
-from types import ModuleType
 from typing import NoReturn
 
 import neuralvdb
 from neuralvdb import errors
 from neuralvdb.cli import compress, decompress, diff, info, output, train, verify
+from neuralvdb.cli.jobs import Command, Failure, Outcome
 
-COMMANDS: dict[str, ModuleType] = {
+COMMANDS: dict[str, Command] = {
     "compress": compress,
     "decompress": decompress,
     "info": info,
@@ -35,14 +36,14 @@ _EPILOG = """exit codes:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `nvdb` with these arguments (default: the process's) and gives its exit code."""
     args = _parser().parse_args(_joined(sys.argv[1:] if argv is None else list(argv)))
-    if hasattr(sys.stdout, "reconfigure"):
+    if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
     signal.signal(signal.SIGTERM, _terminated)
     try:
         return _run(COMMANDS[args.command], args)
     except errors.NeuralVdbError as error:
         if args.json:
-            output.print_json([], [("", error)])
+            output.print_json(Outcome([], [Failure("", error)]))
         output.print_error(error)
         return error.exit_code
     except (KeyboardInterrupt, BrokenPipeError):
@@ -55,18 +56,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return errors.NeuralVdbError.exit_code
 
 
-def _run(command: ModuleType, args: argparse.Namespace) -> int:
-    results, failed = command.run(args)
+def _run(command: Command, args: argparse.Namespace) -> int:
+    outcome = command.run(args)
     if args.json:
-        output.print_json(results, failed)
+        output.print_json(outcome)
     elif not args.quiet:
-        for result in results:
-            print(command.text(result, args))
-    for _, error in failed:
-        output.print_error(error)
-    if failed:
-        return failed[0][1].exit_code
-    return errors.DIFFERENT if any(map(getattr(command, "different", lambda _: False), results)) else 0
+        for result in outcome.results:
+            print(result.text)
+    for failure in outcome.failures:
+        output.print_error(failure.error)
+    if outcome.failures:
+        return outcome.failures[0].error.exit_code
+    return errors.DIFFERENT if any(result.different for result in outcome.results) else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,8 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"nvdb {neuralvdb.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, module in COMMANDS.items():
-        module.add_arguments(commands.add_parser(name, help=module.HELP, description=module.HELP))
+    for name, command in COMMANDS.items():
+        command.add_arguments(commands.add_parser(name, help=command.HELP, description=command.HELP))
     return parser
 
 

@@ -5,26 +5,38 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
 
 from tqdm import tqdm
 
-from neuralvdb.errors import NeuralVdbError
+from neuralvdb.cli.jobs import Outcome
+
+if TYPE_CHECKING:
+    from neuralvdb.api import PromiseDescription
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
-class Progress:
+class ProgressBar:
     """A progress bar that appears on a terminal when a job takes over a second; call it with amounts done."""
 
-    def __init__(self, total: int, what: str, *, shown: bool, unit: str = "B") -> None:
-        self._options = {"total": total, "desc": what, "unit": unit, "unit_scale": unit == "B"}
+    def __init__(self, total: int, label: str, *, shown: bool, unit: str = "B") -> None:
+        self._total, self._label, self._unit = total, label, unit
         self._shown = shown and sys.stderr.isatty()
-        self._bar: tqdm | None = None
+        self._bar: tqdm[NoReturn] | None = None
 
-    def __call__(self, amount: int) -> None:
+    def __call__(self, amount: int, /) -> None:
         """Adds `amount` to what is done."""
         if self._bar is None:
-            self._bar = tqdm(**self._options, delay=1, leave=False, disable=not self._shown)
+            self._bar = tqdm(
+                total=self._total,
+                desc=self._label,
+                unit=self._unit,
+                unit_scale=self._unit == "B",
+                delay=1,
+                leave=False,
+                disable=not self._shown,
+            )
         self._bar.update(amount)
 
 
@@ -43,12 +55,12 @@ def voxel_size_text(size: tuple[float, float, float] | None) -> str:
     return f"{size[0]:.4g}" if len(set(size)) == 1 else " ".join(f"{edge:.4g}" for edge in size)
 
 
-def promise_text(promises: dict[str, dict]) -> str:
+def promise_text(promises: dict[str, PromiseDescription]) -> str:
     """`lossless`, or what is promised of the first grids that are not, by which lattice, and if by fast networks."""
     if not promises:
         return "lossless"
     shown = [
-        f"{name}: {_error_text(promise)}, {promise['lattice']} lattice" + ", fast" * bool(promise["fast"])
+        f"{name}: {_error_text(promise)}, {promise.lattice} lattice" + ", fast" * bool(promise.fast)
         for name, promise in promises.items()
     ]
     return "; ".join(shown[:3]) + ("; ..." if len(shown) > 3 else "")
@@ -62,12 +74,12 @@ def topology_text(pruned: dict[str, int]) -> str:
     return f"topology pruned, changed: {', '.join(shown[:3])}" + (", ..." if len(shown) > 3 else "")
 
 
-def _error_text(promise: dict) -> str:
-    if promise["psnr"]:
-        return f"PSNR {promise['psnr']:.4g} dB"
-    if promise["max_error"] is None:
+def _error_text(promise: PromiseDescription) -> str:
+    if promise.psnr:
+        return f"PSNR {promise.psnr:.4g} dB"
+    if promise.max_error is None:
         return "no max error"
-    return f"max error {promise['max_error']:.4g}" + (f" or {promise['ratio']:.3g} |v|" if promise["ratio"] else "")
+    return f"max error {promise.max_error:.4g}" + (f" or {promise.ratio:.3g} |v|" if promise.ratio else "")
 
 
 def table_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -85,12 +97,16 @@ def print_error(error: Exception) -> None:
     print(f"nvdb: {' '.join(str(error).split())}", file=sys.stderr)
 
 
-def print_note(text: str) -> None:
+def print_note(text: str, /) -> None:
     """One line for people on stderr."""
     print(f"nvdb: {text}", file=sys.stderr)
 
 
-def print_json(results: Sequence[dict], errors: Sequence[tuple[str, NeuralVdbError]]) -> None:
+def print_json(outcome: Outcome) -> None:
     """One JSON object on stdout: `results` and `errors`."""
-    failed = [{"path": path, "message": str(error), "exit_code": error.exit_code} for path, error in errors]
-    print(json.dumps({"results": list(results), "errors": failed}, indent=2, ensure_ascii=True, allow_nan=False))
+    errors = [
+        {"path": failure.path, "message": str(failure.error), "exit_code": failure.error.exit_code}
+        for failure in outcome.failures
+    ]
+    report = {"results": [result.json for result in outcome.results], "errors": errors}
+    print(json.dumps(report, indent=2, ensure_ascii=True, allow_nan=False))

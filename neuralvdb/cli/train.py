@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from neuralvdb.cli import common
-from neuralvdb.cli.output import Progress, size_text
+from neuralvdb.cli.isolate import IsolatedRunner
+from neuralvdb.cli.jobs import Job, Outcome, Result, device_memory, run_all
+from neuralvdb.cli.options import add_common, add_device, add_inputs, settings_of
+from neuralvdb.cli.output import ProgressBar, size_text
+from neuralvdb.cli.outputs import expand_all
 from neuralvdb.settings import TrainSettings
 
-HELP = "tune the networks to your own files, for compress --priors"
+if TYPE_CHECKING:
+    from neuralvdb.api import TrainReport
+
+HELP = "fine-tune the networks to your own files, for compress --priors"
 _TORCH_MEMORY = 8 << 30  # bytes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
-    common.add_inputs(parser)
+    add_inputs(parser)
     parser.add_argument(
         "-o", "--output", metavar="OUT", required=True, help="file of priors to write, such as my.priors"
     )
@@ -27,36 +35,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=TrainSettings().iterations,
         metavar="N",
-        help="of each network (default: 800)",
+        help="optimisation steps for each network (default: 800)",
     )
-    parser.add_argument("--fast", action="store_true", help="tune the networks of compress --fast")
-    common.add_device(
-        parser, "where networks are trained; cuda: the first GPU; auto: a GPU where there is one (default)"
-    )
-    common.add_common(parser)
+    parser.add_argument("--fast", action="store_true", help="fine-tune the networks of compress --fast")
+    add_device(parser, "where networks are fine-tuned; cuda: the first GPU; auto: a GPU where there is one (default)")
+    add_common(parser)
 
 
-def run(args: argparse.Namespace) -> tuple[list[dict], common.Errors]:
-    """Trains on all inputs together."""
-    inputs = [item.path for name in args.inputs for item in common.expand(name, args.frames)]
-    return common.for_each([(common.Input(inputs[0]), Path(args.output))], lambda _, target: _one(inputs, target, args))
+def run(args: argparse.Namespace) -> Outcome:
+    """Fine-tunes to all inputs together."""
+    settings = settings_of(args, TrainSettings)
+    inputs = [item.path for item in expand_all(args.inputs, args.frames)]
+    return run_all([Job(inputs[0], functools.partial(_one, inputs, settings, args))])
 
 
-def _one(inputs: list[str], target: Path, args: argparse.Namespace) -> dict:
-    from neuralvdb.api.train import NETWORKS, train
+def _one(inputs: list[str], settings: TrainSettings, args: argparse.Namespace) -> Result:
+    from neuralvdb.api import train
+    from neuralvdb.api.memory import most_memory
+    from neuralvdb.api.train import NETWORKS
 
     began = time.perf_counter()
-    bar = Progress(NETWORKS, target.name, shown=not (args.quiet or args.json), unit="network")
-    memory = _TORCH_MEMORY + common.device_memory(args.device)
-    memory += sum(common.MEMORY_PER_BYTE * common.file_size(path) for path in inputs)
-    run = common.isolated(inputs[0] if len(inputs) == 1 else f"{inputs[0]} or another input", memory)
-    report = train(inputs, target, common.settings_of(args, TrainSettings), progress=bar, run=run)
-    return {**report.as_dict(), "seconds": round(time.perf_counter() - began, 3)}
+    bar = ProgressBar(NETWORKS, Path(args.output).name, shown=not (args.quiet or args.json), unit="network")
+    memory = _TORCH_MEMORY + device_memory(settings.device) + sum(map(most_memory, inputs))
+    runner = IsolatedRunner(inputs[0] if len(inputs) == 1 else f"{inputs[0]} or another input", memory)
+    report = train(inputs, args.output, settings, progress=bar, run=runner)
+    seconds = round(time.perf_counter() - began, 3)
+    return Result(json={**report.as_dict(), "seconds": seconds}, text=_text(report, seconds))
 
 
-def text(result: dict, _: argparse.Namespace) -> str:
-    """The summary line."""
-    fields = ", ".join(f"{count} fields for {family}" for family, count in result["fields"].items())
-    what = f"{len(result['sources'])} files -> {result['target']}  {size_text(result['size'])}  {fields}"
-    what += f"  {result['seconds']:.2f} s on {result['device']}"
-    return f"{what}\npriors {result['priors']}; compress with --priors {result['target']}"
+def _text(report: TrainReport, seconds: float) -> str:
+    """The summary, and how to use what was written."""
+    fields = ", ".join(f"{count} fields for {family}" for family, count in report.fields.items())
+    summary = f"{len(report.sources)} files -> {report.target}  {size_text(report.size)}  {fields}"
+    summary += f"  {seconds:.2f} s on {report.device}"
+    return f"{summary}\npriors {report.priors}; compress with --priors {report.target}"

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from neuralvdb.cli import common
-from neuralvdb.cli.output import Progress
+from neuralvdb.cli.isolate import IsolatedRunner
+from neuralvdb.cli.jobs import Job, Outcome, Result, device_memory, run_all
+from neuralvdb.cli.options import add_common, add_device, add_priors, settings_of
+from neuralvdb.cli.output import ProgressBar
 from neuralvdb.settings import VerifySettings
+
+if TYPE_CHECKING:
+    from neuralvdb.api import VerifyReport
 
 HELP = "check an archive, alone or against the file it was made from"
 
@@ -16,36 +23,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
     parser.add_argument("archive", metavar="ARCHIVE")
     parser.add_argument("original", metavar="VDB", nargs="?", help="the .vdb file it was made from")
-    common.add_priors(parser)
-    common.add_device(parser)
-    common.add_common(parser)
+    add_priors(parser)
+    add_device(parser)
+    add_common(parser)
 
 
-def run(args: argparse.Namespace) -> tuple[list[dict], common.Errors]:
+def run(args: argparse.Namespace) -> Outcome:
     """Verifies the archive."""
-    return common.for_each([(common.Input(args.archive), Path())], lambda path, _: _one(path, args))
+    settings = settings_of(args, VerifySettings)
+    return run_all([Job(args.archive, functools.partial(_one, settings, args))])
 
 
-def _one(path: str, args: argparse.Namespace) -> dict:
+def _one(settings: VerifySettings, args: argparse.Namespace) -> Result:
     from neuralvdb.api import verify
+    from neuralvdb.api.memory import memory_needed, most_memory
 
-    memory = 4 * common.archive_memory(path) + common.device_memory(args.device)
+    memory = 4 * memory_needed(args.archive) + device_memory(settings.device)
     if args.original:
-        memory += common.MEMORY_PER_BYTE * common.file_size(args.original)
-    bar = Progress(0, Path(path).name, shown=not (args.quiet or args.json))
-    settings = common.settings_of(args, VerifySettings)
-    job = lambda: verify(path, args.original, settings, progress=bar).as_dict()  # noqa: E731
-    return common.isolated(args.original or path, memory)(job)
+        memory += most_memory(args.original)
+    bar = ProgressBar(0, Path(args.archive).name, shown=not (args.quiet or args.json))
+    runner = IsolatedRunner(args.original or args.archive, memory)
+    report = runner(functools.partial(verify, args.archive, args.original, settings, progress=bar))
+    return Result(json=report.as_dict(), text=_text(report), different=bool(report.differences))
 
 
-def text(result: dict, _: argparse.Namespace) -> str:
-    """One line, or one per difference."""
-    if result["differences"]:
-        return "\n".join(f"{result['path']}: {line}" for line in result["differences"])
-    against = f", the same as {result['original']}" if result["original"] else ""
-    return f"{result['path']}: all {result['grids']} grids decode on {result['device']} to what was stored{against}"
-
-
-def different(result: dict) -> bool:
-    """Whether the exit code should say that something differs."""
-    return bool(result["differences"])
+def _text(report: VerifyReport) -> str:
+    """One line, or one for each difference."""
+    if report.differences:
+        return "\n".join(f"{report.path}: {line}" for line in report.differences)
+    against = f", the same as {report.original}" if report.original else ""
+    return f"{report.path}: all {report.grids} grids decode on {report.device} to what was stored{against}"

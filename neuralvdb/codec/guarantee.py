@@ -39,7 +39,7 @@ def promise_for(grid: VolumeGrid, settings: CompressSettings) -> Promise | None:
         low, high = active_range(grid)
         size = bound.value * (high - low)
     else:
-        size = bound.value * (max(describe_transform(grid.transform)["voxel_size"]) if level_set else 1.0)
+        size = bound.value * (max(describe_transform(grid.transform).voxel_size) if level_set else 1.0)
     if not 0 < size < np.inf:
         return None
     return sample_promise(family, max_error=float(size), ratio=bound.ratio, half=grid.half)

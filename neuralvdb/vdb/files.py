@@ -50,6 +50,15 @@ class Outline:
     active_bbox: tuple[tuple[int, int, int], tuple[int, int, int]] | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class TransformDescription:
+    """A transform. type: OpenVDB's name of its map; voxel_size: edges in world units; text: for people."""
+
+    type: str
+    voxel_size: tuple[float, float, float]
+    text: str
+
+
 class VdbReader:
     """A .vdb file, read grid by grid.
 
@@ -60,14 +69,7 @@ class VdbReader:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
-        try:
-            self._reader = _bridge.Reader(self.path)
-        except OSError as error:
-            raise InputError(f"{self.path}: cannot be read: {error.strerror}") from error
-        except _bridge.UnsupportedError as error:
-            raise self._unsupported(error) from error
-        except _bridge.DamagedError as error:
-            raise self._damaged(error) from error
+        self._reader = self._open()
         self.version: int = self._reader.version
         self.library: tuple[int, int] = self._reader.library
         self.uuid: bytes = self._reader.uuid
@@ -101,6 +103,16 @@ class VdbReader:
         """Everything about the grid at `index` but its values. Raises DamagedFile."""
         try:
             return Outline(**self._reader.outline(index))
+        except _bridge.DamagedError as error:
+            raise self._damaged(error) from error
+
+    def _open(self) -> _bridge.Reader:
+        try:
+            return _bridge.Reader(self.path)
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be read: {error.strerror}") from error
+        except _bridge.UnsupportedError as error:
+            raise self._unsupported(error) from error
         except _bridge.DamagedError as error:
             raise self._damaged(error) from error
 
@@ -205,10 +217,10 @@ def describe_metadata(metadata: bytes) -> dict[str, tuple[str, str]]:
     return {_text(name): (_text(kind), _text(value)) for name, (kind, value) in items.items()}
 
 
-def describe_transform(transform: bytes) -> dict[str, object]:
-    """type, voxel_size (three world units) and text of a serialised transform. Raises DamagedFile."""
+def describe_transform(transform: bytes) -> TransformDescription:
+    """What a serialised transform says. Raises DamagedFile."""
     try:
-        return _bridge.describe_transform(transform)
+        return TransformDescription(**_bridge.describe_transform(transform))
     except _bridge.DamagedError as error:
         raise DamagedFile(f"transform cannot be read: {error}") from error
 

@@ -30,6 +30,7 @@ def trained(fog):
 
 def test_training_gives_priors_that_archives_name(run, run_json, fog, trained, tmp_path):
     (report,) = run_json("train", fog, "-o", "my.priors", "--steps", "20", "--device", "cpu")["results"]
+    assert set(report) == {"sources", "target", "priors", "fields", "size", "device", "seconds"}
     assert report["device"] == "cpu"
     assert (tmp_path / "my.priors").read_bytes() == trained.read_bytes()
     run("train", fog, "-o", "my.priors", code=6)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from neuralvdb.cli.output import Progress, size_text, table_text
+from neuralvdb.cli.output import ProgressBar, size_text, table_text
 
 TRAP = "raise ImportError('{name} was imported')"
 HEAVY = ("torch", "triton", "numba", "scipy")
@@ -103,7 +103,7 @@ def test_progress_is_on_stderr_only_and_only_for_people(monkeypatch, capsys, sho
     terminal = Terminal()
     terminal.isatty = lambda: tty
     monkeypatch.setattr(sys, "stderr", terminal)
-    bar = Progress(100, "smoke.vdb", shown=shown)
+    bar = ProgressBar(100, "smoke.vdb", shown=shown)
     bar(10)
     if bar._bar is not None:
         bar._bar.delay = 0  # as if a second had passed

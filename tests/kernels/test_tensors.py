@@ -8,10 +8,12 @@ import pytest
 
 import neuralvdb
 from neuralvdb import CompressSettings, DecompressSettings, devices
-from neuralvdb.errors import NoSuchDevice, UsageError
+from neuralvdb.errors import MissingPriors, NoSuchDevice, UsageError
 from neuralvdb.settings import Bound
 from neuralvdb.topology import device as masks
+from neuralvdb.values import model_file
 from neuralvdb.values.device import decoder
+from neuralvdb.values.lattice import priors
 from neuralvdb.vdb import VdbReader, from_dense, write_vdb
 from neuralvdb.volume import leaf_origins
 
@@ -65,6 +67,25 @@ def test_tensors_decoded_by_kernels(files, device, monkeypatch):
 
 def test_a_selection(files):
     assert list(neuralvdb.decompress(files[0], settings=replace(ON_CPU, grids=("vel",)))) == ["vel"]
+
+
+def test_priors_are_used_without_a_target_too(files, tmp_path):
+    """An archive that needs its own priors: without them MissingPriors, with them the tensors."""
+    source, archive, mine = files[0].with_name("a.vdb"), tmp_path / "own.neuralvdb", tmp_path / "my.priors"
+    shipped = priors.shipped()
+    velocity = shipped.families["velocity"]
+    net = velocity.networks[0, 0, 0]
+    networks = velocity.networks | {(0, 0, 0): replace(net, b2=net.b2 + np.int32(40))}
+    models = shipped.families | {"velocity": priors.make(networks, velocity.tables)}
+    model_file.write_models(mine, priors.model_set(models))
+    bounds = (Bound(value=0.02, relative=True),)
+    neuralvdb.compress(source, archive, CompressSettings(bounds=bounds, grids=("density",), effort=0, priors=str(mine)))
+    assert neuralvdb.info(archive).missing_priors is not None
+    with pytest.raises(MissingPriors, match="--priors"):
+        neuralvdb.decompress(archive, settings=ON_CPU)
+    reading = replace(ON_CPU, priors=str(mine))
+    neuralvdb.decompress(archive, tmp_path / "b.vdb", reading)
+    assert_equal(neuralvdb.decompress(archive, settings=reading), tmp_path / "b.vdb")
 
 
 def test_a_part_is_refused(files):

@@ -76,7 +76,7 @@ def test_archives_name_priors_and_fail_without(fog, mine, tmp_path):
             work()
     assert not back.exists()
     assert info(archive).missing_priors == identity
-    assert info(archive).grids[0].promise["priors"] == identity
+    assert info(archive).grids[0].promise.priors == identity
     decompress(archive, back, DecompressSettings(priors=str(mine)))
     assert verify(archive, fog, VerifySettings(priors=str(mine))).differences == []
     assert diff(archive, back, DiffSettings(priors=str(mine))).same

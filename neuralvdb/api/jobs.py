@@ -1,0 +1,38 @@
+"""What a caller may hand to the functions of the API beside settings: who is told of progress, and who runs the job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Progress(Protocol):
+    """Is called as work is done."""
+
+    def __call__(self, amount: int, /) -> None:
+        """Hears that `amount` more is done."""
+
+
+class Note(Protocol):
+    """Is called with what people should know."""
+
+    def __call__(self, text: str, /) -> None:
+        """Hears one line."""
+
+
+class Runner(Protocol):
+    """Calls a job: here, or in a process of its own."""
+
+    def __call__(self, job: Callable[[], T], /) -> T:
+        """What the job returns. Raises what the job raises."""
+
+
+def ignore(_: object, /) -> None:
+    """Does nothing: a Progress and a Note."""
+
+
+def run_here(job: Callable[[], T], /) -> T:
+    """What the job returns, called in this process: a Runner."""
+    return job()

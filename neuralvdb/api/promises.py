@@ -1,0 +1,53 @@
+"""What an archive promises of a grid, for people and JSON."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from neuralvdb.codec.decode import FrameReader
+from neuralvdb.errors import MissingPriors
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromiseDescription:
+    """What is promised of a grid that is not lossless, and how it is coded."""
+
+    max_error: float | None
+    """In the grid's values; None where no maximum error is promised."""
+    ratio: float
+    """A value v may be off by `ratio` * |v| where that is more than `max_error`."""
+    psnr: float
+    """Least PSNR over active voxels in dB, peak = active range; 0 where none is promised."""
+    lattice: str
+    """The lattice that holds the values: sample or mean."""
+    family: str
+    """The family of networks."""
+    priors: str
+    """The name of the networks."""
+    refined: bool
+    """Whether the networks were fine-tuned to the grid."""
+    fast: bool | None
+    """Whether the networks have no hidden layers; None where they are missing."""
+
+
+def promise_of(frame: FrameReader, index: int) -> PromiseDescription | None:
+    """What is promised of the grid number `index`, None where every bit is kept. Raises DamagedFile."""
+    head = frame.head(index)
+    if head is None:
+        return None
+    try:
+        fast = frame.library_of(head.models, frame.path).fast
+    except MissingPriors:
+        fast = None
+    bound, mode = head.promise.bound, head.promise.mode
+    return PromiseDescription(
+        max_error=bound.max_error if math.isfinite(bound.max_error) else None,
+        ratio=bound.ratio,
+        psnr=bound.psnr,
+        lattice=mode.lattice.value,
+        family=mode.family,
+        priors=head.models.hex(),
+        refined=head.fine_tuned,
+        fast=fast,
+    )

@@ -1,0 +1,75 @@
+"""What a command is, what it gives back, and jobs over many files."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from neuralvdb import devices
+from neuralvdb.errors import NeuralVdbError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What became of one file."""
+
+    json: dict[str, object]
+    """For programs."""
+    text: str
+    """For people."""
+    different: bool = False
+    """Whether the exit code should say that something differs."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error. path: the file it is about; empty where it is about none."""
+
+    path: str
+    error: NeuralVdbError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of all files."""
+
+    results: list[Result]
+    failures: list[Failure]
+
+
+class Command(Protocol):
+    """A module of a command. HELP: one line that says what it does."""
+
+    HELP: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declares the command's options."""
+
+    def run(self, args: argparse.Namespace) -> Outcome:
+        """Does what the options ask for. Raises UsageError, InputError before any file is worked on."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Work on one file, the one called `path`."""
+
+    path: str
+    work: Callable[[], Result]
+
+
+def run_all(jobs: Iterable[Job]) -> Outcome:
+    """The outcome of all jobs; an error of one does not keep the others from being done."""
+    outcome = Outcome([], [])
+    for job in jobs:
+        try:
+            outcome.results.append(job.work())
+        except NeuralVdbError as error:
+            outcome.failures.append(Failure(job.path, error))
+    return outcome
+
+
+def device_memory(device: str) -> int:
+    """Bytes that working on a device adds to what a job may take of the CPU's memory."""
+    return devices.MEMORY if device != "cpu" and devices.seems_there() else 0

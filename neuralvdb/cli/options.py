@@ -1,0 +1,86 @@
+"""Options that several commands have, and settings made from options."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from neuralvdb.settings import CompressSettings, Settings, TrainSettings
+
+S = TypeVar("S", bound=Settings | TrainSettings)
+
+_DEFAULTS = CompressSettings()
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Options of every command."""
+    parser.add_argument("--json", action="store_true", help="print results as JSON on stdout")
+    amount = parser.add_mutually_exclusive_group()
+    amount.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+    amount.add_argument("-v", "--verbose", action="store_true", help="print more")
+    parser.add_argument(
+        "--threads", type=_positive, default=_DEFAULTS.threads, metavar="N", help="threads to use (default: all)"
+    )
+
+
+def add_device(
+    parser: argparse.ArgumentParser,
+    text: str = "where grids are decoded; cuda: all GPUs; auto: GPUs where there are some (default)",
+) -> None:
+    """The option that says where the work is done; text: its help."""
+    parser.add_argument("--device", default=_DEFAULTS.device, metavar="auto|cpu|cuda[:N]", help=text)
+
+
+def add_grids(parser: argparse.ArgumentParser) -> None:
+    """The option that selects grids."""
+    parser.add_argument("--grids", type=_names, default=(), metavar="A,B", help="only these grids (default: all)")
+
+
+def add_priors(parser: argparse.ArgumentParser) -> None:
+    """The option that names networks other than those shipped."""
+    parser.add_argument("--priors", metavar="FILE", default="", help="networks from nvdb train, where they are needed")
+
+
+def add_inputs(parser: argparse.ArgumentParser) -> None:
+    """Options that name inputs."""
+    parser.add_argument(
+        "inputs", nargs="+", metavar="IN", help="files, or patterns like smoke.####.vdb, %%04d, $F4, <frame>, 1-100x5#"
+    )
+    parser.add_argument(
+        "--frames", metavar="RANGE", help="frames of a pattern, such as 1-10 or 1-100x5 (default: all on disk)"
+    )
+
+
+def add_output(parser: argparse.ArgumentParser, suffix: str) -> None:
+    """Options of commands that write a file for each input."""
+    add_inputs(parser)
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT|DIR",
+        help=f"output file, pattern or folder (default: beside the input, {suffix})",
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite existing files")
+
+
+def settings_of(args: argparse.Namespace, kind: type[S]) -> S:
+    """Settings of a kind, each field from the option of its name. Raises UsageError and what the settings raise."""
+    return kind(**{field.name: _value(getattr(args, field.name)) for field in fields(kind)})
+
+
+def _value(option: Any) -> Any:
+    return tuple(option) if isinstance(option, list) else option
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number of 1 or more")
+    return int(text)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name for name in text.split(",") if name)
+    if not names:
+        raise argparse.ArgumentTypeError("names no grid")
+    return names

@@ -1,0 +1,87 @@
+"""A crash of the work on a file is one line: only a crash inside of the OpenVDB reader is the file's fault."""
+
+import inspect
+import os
+import subprocess
+import sys
+
+import pytest
+
+from neuralvdb.cli import isolate
+from neuralvdb.vdb import VdbReader
+
+STAGES = {
+    "reading": "files.tree_of = lambda _: work()",
+    "outline": "files.Outline = lambda **_: work()",
+    "coding": "compress.encode_frame = lambda *_, **__: work()",
+    "coding in a thread": "compress.encode_frame = lambda *_, **__: pool.submit(work).result()",
+}
+CRASHES = {
+    "SIGABRT": "os.abort()",
+    "SIGSEGV": "ctypes.string_at(0)",
+    "SIGBUS": "signal.raise_signal(signal.SIGBUS)",
+}
+PROGRAM = """
+import ctypes, os, signal, sys
+from concurrent.futures import ThreadPoolExecutor
+from neuralvdb.api import compress as _
+from neuralvdb.cli import main
+from neuralvdb.vdb import files
+compress = sys.modules["neuralvdb.api.compress"]
+pool = ThreadPoolExecutor(1)
+
+def work():
+    {work}
+
+{stage}
+sys.exit(main({argv!r}))
+"""
+
+
+@pytest.fixture
+def run_broken(small, tmp_path):
+    """Runs `nvdb` on `small` with other code in one stage, asserts exit code, one line and no files; gives the line."""
+
+    def checked(stage: str, work: str, code: int) -> str:
+        argv = ["info", str(small)] if stage == "outline" else ["compress", str(small), "-o", "x.neuralvdb"]
+        program = PROGRAM.format(work=work, stage=STAGES[stage], argv=argv)
+        command = [sys.executable, "-P", "-c", program]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        assert (done.returncode, os.listdir(tmp_path), done.stderr.count("\n")) == (code, [], 1), done.stderr
+        return done.stderr
+
+    return checked
+
+
+@pytest.mark.parametrize("crash", CRASHES)
+@pytest.mark.parametrize("stage", ["reading", "outline"])
+def test_a_crash_of_the_reader_is_blamed_on_the_file(run_broken, stage, crash):
+    message = run_broken(stage, CRASHES[crash], code=4)
+    assert f"the OpenVDB library crashed on it ({crash}); it is damaged" in message
+
+
+@pytest.mark.parametrize("crash", CRASHES)
+@pytest.mark.parametrize("stage", ["coding", "coding in a thread"])
+def test_a_crash_while_coding_is_not_blamed_on_the_file(run_broken, stage, crash):
+    message = run_broken(stage, CRASHES[crash], code=1)
+    assert f"the work on it crashed ({crash}); try fewer --threads or another machine" in message
+    assert "damaged" not in message
+
+
+@pytest.mark.parametrize("lack", ["raise MemoryError", 'raise RuntimeError("can\'t start new thread")'])
+@pytest.mark.parametrize("stage", ["coding", "coding in a thread"])
+def test_a_lack_of_memory_or_threads_while_coding_is_exit_code_9(run_broken, stage, lack):
+    message = run_broken(stage, lack, code=9)
+    assert "use fewer --threads or another machine" in message
+    assert "damaged" not in message
+
+
+def test_memory_that_the_reader_asks_for_in_vain_is_blamed_on_the_file(run_broken):
+    assert "more than a file of its size can need; it is damaged" in run_broken("reading", "raise MemoryError", code=4)
+
+
+def test_readers_are_the_methods_that_call_openvdb():
+    methods = dict(inspect.getmembers(VdbReader, inspect.isfunction))
+    calling = {name for name, method in methods.items() if {"Reader", "_reader"} & {*method.__code__.co_names}}
+    assert calling - {"__init__"} == {*isolate.READERS}
+    assert set(methods["__init__"].__code__.co_names) & {"_bridge", "Reader"} == set()
