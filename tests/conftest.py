@@ -1,11 +1,20 @@
-"""Shared settings: NEURALVDB_TEST_DATA names the folder of real volumes (default: ../shared/data of the checkout)."""
+"""Shared settings.
+
+NEURALVDB_TEST_DATA names the folder of real volumes (default: ../shared/data of the checkout); HYPOTHESIS_PROFILE is
+dev (the default: fewer examples) or ci (more examples, the same ones in every run).
+"""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("dev", max_examples=30, deadline=None)
+hypothesis.settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 # Without a GPU, Triton's kernels are interpreted; Triton asks for this when it is imported.
 if not Path("/proc/driver/nvidia/version").exists():

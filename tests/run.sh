@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is missing and runs every test; arguments go to pytest.
+# Installs what is missing and runs every test, with -m "not slow" the fast ones; arguments go to pytest.
 set -eu
 cd "$(dirname "$0")/.."
 . tests/setup.sh
