@@ -240,8 +240,9 @@ def _refined(tree: Tree, promise: Promise, effort: Effort, options: dict, hopele
     plain = CodedValues(1, *watched, frozenset({promise.mode.family}))
     if plain.size >= hopeless:
         return plain
-    dead = dead_zones(promise.mode.family, library.freq) * (promise.mode.lattice is LatticeKind.MEAN)
-    found = fine_tune_grid(promise.mode.family, library, read_head(plain.payload, "").table_rows, sampler, dead, effort)
+    family, rows = promise.mode.family, read_head(plain.payload, "").table_rows
+    dead = dead_zones(family, library.freq) * (promise.mode.lattice is LatticeKind.MEAN)
+    found = fine_tune_grid(sampler, family=family, models=library, rows=rows, dead_zone=dead, effort=effort)
     if not found:
         return plain
     families = plain.families | {change.donor for change in found.values()}

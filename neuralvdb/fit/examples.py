@@ -36,9 +36,30 @@ class Examples:
     ratio: np.ndarray
     scale: np.ndarray
 
-    def some(self, which: slice | np.ndarray) -> Examples:
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def select(self, which: slice | np.ndarray) -> Examples:
         """Those that an index picks."""
         return Examples(*(getattr(self, name)[which] for name in Examples.__dataclass_fields__))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Examples of a network's residuals, and how many residuals they stand for."""
+
+    examples: Examples
+    count: int
+
+    @property
+    def weight(self) -> float:
+        """Residuals that an example stands for."""
+        return self.count / len(self.examples)
+
+    def thinned(self, limit: int) -> Sample:
+        """At most `limit` of the examples, evenly spread, which stand for as many residuals."""
+        every = max(1, math.ceil(len(self.examples) / limit))
+        return Sample(self.examples.select(slice(None, None, every)), self.count)
 
 
 def joined(parts: list[Examples]) -> Examples:
@@ -147,14 +168,14 @@ def count(
 
 
 class Sampler:
-    """What an encoding under a promise meets (lossy.encode calls it): some `limit` examples of each network of the
-    finest `levels`, spread evenly over the tree's `leaves` and `components`, and how many there were."""
+    """What an encoding under a promise meets: some `limit` examples of each network of the
+    finest `levels`, spread evenly over the tree's `leaves` and `components`."""
 
     def __init__(self, leaves: int, components: int, limit: int, levels: int) -> None:
         self._levels = levels
         self._share, self._rng = limit / (leaves * components), np.random.default_rng(0)
         self._found: dict[NetworkKey, list[Examples]] = {}
-        self.counts: dict[NetworkKey, int] = {}
+        self._counts: dict[NetworkKey, int] = {}
 
     def __call__(self, promise: Promise, part: chunks.Chunk, predictor: Callable, exact: object) -> Callable:
         """A predictor that is watched."""
@@ -163,7 +184,7 @@ class Sampler:
         def watch(
             key: NetworkKey, step: int, row: np.ndarray, place: np.ndarray, seen: Callable, target: Callable
         ) -> None:
-            self.counts[key] = self.counts.get(key, 0) + len(row)
+            self._counts[key] = self._counts.get(key, 0) + len(row)
             if len(row) and key[0] < self._levels:
                 pick = np.sort(self._rng.permutation(len(row))[:some])
                 self._found.setdefault(key, []).append(_examples(step, row[pick], place[pick], seen, target))
@@ -171,9 +192,9 @@ class Sampler:
         task = MeanTask if promise.mode.lattice is LatticeKind.MEAN else SampleTask
         return task.watched(predictor, exact, watch)
 
-    def examples(self) -> dict[NetworkKey, Examples]:
-        """Those found, by network."""
-        return {key: joined(parts) for key, parts in sorted(self._found.items())}
+    def samples(self) -> dict[NetworkKey, Sample]:
+        """What was met, by network."""
+        return {key: Sample(joined(parts), self._counts[key]) for key, parts in sorted(self._found.items())}
 
 
 def _examples(step: int, row: np.ndarray, place: np.ndarray, seen: Callable, target: Callable) -> Examples:

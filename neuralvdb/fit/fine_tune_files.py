@@ -90,7 +90,7 @@ def _tuned(family: str, prior: Prior, fields: list[Field], steps: int, device: s
 def _parted(examples: Examples) -> tuple[Examples, Examples]:
     """Those to train on, and those that only judge."""
     tested = np.arange(len(examples.target)) % _TESTED == 0
-    return examples.some(~tested), examples.some(tested)
+    return examples.select(~tested), examples.select(tested)
 
 
 def _better(before: Network, after: Network, test: Examples, cost: Loss) -> Network:

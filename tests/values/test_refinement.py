@@ -11,6 +11,7 @@ from neuralvdb.errors import DamagedFile, UsageError
 from neuralvdb.fit import descend, loss
 from neuralvdb.fit.examples import Examples
 from neuralvdb.fit.loss import Loss
+from neuralvdb.fit.quadratic import Quadratic
 from neuralvdb.settings import Bound, CompressSettings, Effort
 from neuralvdb.topology import Topology
 from neuralvdb.values import encoder, lossless
@@ -155,15 +156,16 @@ def test_the_loss_counts_the_bits_of_the_tables():
 
 def smooth(out: np.ndarray, some: Examples) -> np.ndarray:
     """(n,) bits of the smooth cost."""
-    _, size, log_width, _ = loss._residuals(out, some)
-    return -np.log2(np.maximum(loss._mixture(size, np.exp2(log_width))[0], 1e-9))
+    residuals = loss._residuals(out, some)
+    return loss._mixture(residuals.size, np.exp2(residuals.log_width)).bits
 
 
 @pytest.mark.parametrize("column", [0, 1])
 def test_slopes_and_curvatures_are_those_of_the_smooth_cost(column):
     """Slopes by differences; and minimising the quadratic of a point hardly ever makes that point dearer."""
     some, out = examples(), np.random.default_rng(8).normal(0, 20, (3000, 2))
-    slope, curve = Loss(priors.load("fog").tables, np.zeros(network.CLASSES)).expand(out, some)
+    expansion = Loss(priors.load("fog").tables, np.zeros(network.CLASSES)).expand(out, some)
+    slope, curve = expansion.slope, expansion.curvature
     assert (curve >= 0).all()
     step = np.zeros_like(out)
     step[:, column] = 1e-3
@@ -181,16 +183,17 @@ def test_descent_finds_the_minimum_of_a_small_quadratic():
     rng = np.random.default_rng(7)
     root = rng.normal(0, 1, (3, 5))
     curvature, slope = root @ root.T + np.eye(3), rng.normal(0, 20, 3)
-    shape = descend.Quadratic(slope, curvature, np.full(3, -9.0), np.full(3, 9.0), 0.5)
+    low, high = np.full(3, -9.0), np.full(3, 9.0)
+    quadratic = Quadratic(slope=slope, curvature=curvature, low=low, high=high, selection_penalty=0.5)
     prices = costs(priors.load("fog").tables)
-    value, steps, code = descend.solve(shape, prices, 0, np.zeros(3, np.int64), 8)
+    found = descend.solve(quadratic, prices, 0, np.zeros(3, np.int64), 8)
     every = np.stack(np.meshgrid(*[np.arange(-9, 10)] * 3, indexing="ij"), -1).reshape(-1, 3)
     total = every @ slope + 0.5 * ((every @ curvature) * every).sum(1) + 0.5 * np.count_nonzero(every, axis=1)
-    total += prices[code, every + descend.MOST].sum(1)
-    assert code == 8
-    assert value == pytest.approx(total[(every == steps).all(1)][0])
-    assert value < np.quantile(total, 0.001)
-    assert descend.solve(shape, prices, 2, np.zeros(3, np.int64))[1].tolist() == [0, 0, 0]  # 16 is out of bounds
+    total += prices[8, every + descend.MOST].sum(1)
+    assert (found.scale_class, found.quantum) == (8, 0)
+    assert found.bits == pytest.approx(total[(every == found.deltas).all(1)][0])
+    assert found.bits < np.quantile(total, 0.001)
+    assert descend.solve(quadratic, prices, 2, np.zeros(3, np.int64)).deltas.tolist() == [0, 0, 0]  # 16 is too much
 
 
 RELATIVE = (Bound(value=0.01, relative=True),)
