@@ -14,11 +14,13 @@ from neuralvdb.api.promises import PromiseDescription, promise_of
 from neuralvdb.api.source import select
 from neuralvdb.api.verify import decode_all
 from neuralvdb.archive import ArchiveWriter
-from neuralvdb.codec.decode import FrameReader, models_for
 from neuralvdb.codec.encode import encode_frame
+from neuralvdb.codec.frame import FrameReader
+from neuralvdb.codec.models import models_for
 from neuralvdb.errors import OutputError
 from neuralvdb.platform import return_memory
 from neuralvdb.settings import CompressSettings
+from neuralvdb.values.context import EncodeContext
 from neuralvdb.vdb import VdbReader, set_threads
 
 
@@ -94,12 +96,13 @@ class _Job:
         try:
             with open(self.temporary, "r+b") as stream:
                 writer = ArchiveWriter(stream)
-                table = encode_frame(writer, reader, selected, settings, progress, library=models, devices=gpus)
+                context = EncodeContext.of(settings, models=models, devices=gpus)
+                table = encode_frame(writer, reader, selected, context, progress)
                 writer.close()
         except OSError as error:
             raise OutputError(f"{self.temporary}: cannot be written: {error.strerror}") from error
         return_memory()
-        with FrameReader(self.temporary, library=models, devices=gpus) as frame:
+        with FrameReader(self.temporary, models=models, devices=gpus) as frame:
             if settings.verify:
                 decode_all(frame, settings.threads, progress)
             promises = {head.name: promise_of(frame, index) for index, head in enumerate(table.grids)}

@@ -15,8 +15,9 @@ from neuralvdb.api.files import new_file
 from neuralvdb.api.jobs import Note, Progress, Runner, ignore, run_here
 from neuralvdb.api.source import select
 from neuralvdb.api.tensors import GridTensors, tensors
-from neuralvdb.codec.decode import FrameReader, decode_grids, models_for
-from neuralvdb.codec.frame_table import count
+from neuralvdb.codec.frame import FrameReader
+from neuralvdb.codec.frame_table import Counts
+from neuralvdb.codec.models import models_for
 from neuralvdb.codec.region import plan
 from neuralvdb.settings import DecompressSettings
 from neuralvdb.topology import Topology
@@ -129,8 +130,8 @@ class _Job:
         gpus, write = devices.resolve(self.settings.device), self._grids
         if self.settings.topology_only:
             write = self._masks
-        with FrameReader(self.source, library=models_for(self.settings), devices=gpus) as frame:
-            selected = select(frame.table.grids, self.settings.grids, self.source)
+        with FrameReader(self.source, models=models_for(self.settings), devices=gpus) as frame:
+            selected = select(frame.grids, self.settings.grids, self.source)
             written = write(frame, selected, progress, lambda line: note(f"{self.source}: {line}"))
         return DecompressReport(
             source=self.source,
@@ -145,7 +146,7 @@ class _Job:
 
     def _grids(self, frame: FrameReader, selected: list[int], progress: Progress, note: Note) -> _Written:
         """Writes grids, or what lies in the box, or coarser ones."""
-        box, lod, heads = self.settings.box, self.settings.lod, frame.table.grids
+        box, lod, heads = self.settings.box, self.settings.lod, frame.grids
         selected, notes = plan(frame, selected, box, lod)
         for line in notes:
             note(line)
@@ -161,10 +162,10 @@ class _Job:
             version=max([FILE_VERSION, *raw]),
         )
         parts = {}
-        grids = decode_grids(frame, selected, threads=self.settings.threads, box=box, lod=lod)
+        grids = frame.read_in_order(selected, threads=self.settings.threads, box=box, lod=lod)
         for index, grid in zip(selected, grids, strict=True):
             writer.write(grid)
-            progress(frame.memory(index))
+            progress(frame.index.memory(index))
             if region:
                 parts[grid.name] = _region(grid)
         writer.close()
@@ -172,8 +173,8 @@ class _Job:
 
     def _masks(self, frame: FrameReader, selected: list[int], progress: Progress, note: Note) -> _Written:
         """Writes mask grids of what is active in the grids that travel as arrays."""
-        heads = frame.table.grids
-        trees = [i for i in selected if heads[frame.source(i)].storage is Storage.TREE]
+        heads = frame.grids
+        trees = [i for i in selected if heads[frame.index.source(i)].storage is Storage.TREE]
         left_out = [heads[i].name for i in selected if i not in trees]
         notes = [f"grid '{name}' is left out: its topology is not coded apart" for name in left_out]
         for line in notes:
@@ -188,20 +189,20 @@ class _Job:
         for index in trees:
             head = heads[index]
             writer.write_mask(head.unique_name, head.metadata, head.transform, vars(frame.mask(index)))
-            progress(frame.memory(index))
+            progress(frame.index.memory(index))
         writer.close()
         return _Written([heads[i].name for i in trees], {}, notes)
 
 
 def _region(grid: VolumeGrid) -> GridRegion:
-    active = None if grid.tree is None else count(Topology.of(grid.tree))[2]
+    active = None if grid.tree is None else Counts.of(Topology.of(grid.tree)).active_voxels
     size = describe_transform(grid.transform).voxel_size if grid.transform else None
     return GridRegion(active_voxels=active, voxel_size=size)
 
 
 def _content(frame: FrameReader, selected: list[int]) -> bytes:
     """The hashes of the grids' contents."""
-    return b"".join(frame.table.grids[i].content for i in selected)
+    return b"".join(frame.grids[i].content for i in selected)
 
 
 def _uuid(content: bytes) -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from neuralvdb.api.promises import PromiseDescription, promise_of
 from neuralvdb.api.source import is_archive
 from neuralvdb.archive.formats import form_of
-from neuralvdb.codec.decode import FrameReader
+from neuralvdb.codec.frame import FrameReader
 from neuralvdb.vdb import VdbReader, describe_metadata, describe_transform
 from neuralvdb.vdb.files import Entry, Outline
 from neuralvdb.volume.grid import display_name
@@ -122,12 +122,13 @@ def _archive_info(path: str) -> FileInfo:
     with FrameReader(path) as frame:
         table, size = frame.table, frame.archive.size
         grids = [_archive_grid(frame, index) for index in range(len(table.grids))]
+    major, minor = table.openvdb_version
     missing = [grid.promise.priors for grid in grids if grid.promise is not None and grid.promise.fast is None]
     return FileInfo(
         path=path,
         kind="archive",
         size=size,
-        version=f"archive 1, from OpenVDB {table.library[0]}.{table.library[1]}, file version {table.version}",
+        version=f"archive 1, from OpenVDB {major}.{minor}, file version {table.version}",
         metadata=describe_metadata(table.metadata),
         source_size=table.source_size,
         overhead=size - sum(grid.total for grid in grids),
@@ -137,8 +138,8 @@ def _archive_info(path: str) -> FileInfo:
 
 
 def _archive_grid(frame: FrameReader, index: int) -> GridInfo:
-    head, sizes = frame.table.grids[index], dict[str, int]()
-    for kind, size in frame.sizes(index).items():
+    head, sizes = frame.grids[index], dict[str, int]()
+    for kind, size in frame.index.sizes(index).items():
         content = form_of(kind).content
         sizes[content] = sizes.get(content, 0) + size
     counted = bool(head.leaves or head.active_tiles)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from neuralvdb.api.source import select
-from neuralvdb.codec.decode import FrameReader
+from neuralvdb.codec.frame import FrameReader
 from neuralvdb.errors import InputError
 
 # What a .vdb file can need: an upper node of vec3d takes 8.2 kB on disk when compressed and 0.8 MB in memory.
@@ -19,7 +19,7 @@ def memory_needed(path: str, grids: Sequence[str] = ()) -> int:
     Raises InputError, DamagedFile, Unsupported, NoSuchGrid.
     """
     with FrameReader(path) as frame:
-        return sum(frame.memory(index) for index in select(frame.table.grids, grids, path))
+        return sum(frame.index.memory(index) for index in select(frame.grids, grids, path))
 
 
 def most_memory(path: str) -> int:

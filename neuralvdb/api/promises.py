@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from neuralvdb.codec.decode import FrameReader
+from neuralvdb.codec.frame import FrameReader
 from neuralvdb.errors import MissingPriors
 
 
@@ -37,7 +37,7 @@ def promise_of(frame: FrameReader, index: int) -> PromiseDescription | None:
     if head is None:
         return None
     try:
-        fast = frame.library_of(head.models, frame.path).fast
+        fast = frame.models_of(head.models).fast
     except MissingPriors:
         fast = None
     bound, mode = head.promise.bound, head.promise.mode

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from neuralvdb.archive.container import MAGIC
-from neuralvdb.codec.decode import FrameReader, models_for
+from neuralvdb.codec.frame import FrameReader
+from neuralvdb.codec.models import models_for
 from neuralvdb.errors import InputError, NoSuchGrid
 from neuralvdb.settings import Settings
 from neuralvdb.vdb import VdbReader
@@ -47,7 +48,7 @@ class GridSource:
         self.path = os.fspath(path)
         self._threads = settings.threads
         self._reader: FrameReader | VdbReader = (
-            FrameReader(self.path, library=models_for(settings)) if is_archive(self.path) else VdbReader(self.path)
+            FrameReader(self.path, models=models_for(settings)) if is_archive(self.path) else VdbReader(self.path)
         )
 
     @property

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from neuralvdb import devices
 from neuralvdb.api.source import select
-from neuralvdb.codec.decode import FrameReader, models_for
+from neuralvdb.codec.frame import FrameReader
+from neuralvdb.codec.models import models_for
 from neuralvdb.errors import UsageError
 from neuralvdb.settings import DecompressSettings
 from neuralvdb.volume import Storage
@@ -55,11 +56,11 @@ def tensors(
     if settings.box is not None or settings.lod or settings.topology_only:
         raise UsageError("tensors come whole; leave out the box, the level of detail and topology_only")
     gpus = devices.resolve(settings.device)
-    with FrameReader(source, library=models_for(settings), devices=gpus) as frame:
+    with FrameReader(source, models=models_for(settings), devices=gpus) as frame:
         grids = [
             _tensors(frame, index, settings.threads)
-            for index in select(frame.table.grids, settings.grids, os.fspath(source))
-            if frame.table.grids[frame.source(index)].storage is Storage.TREE
+            for index in select(frame.grids, settings.grids, os.fspath(source))
+            if frame.grids[frame.index.source(index)].storage is Storage.TREE
         ]
     return {grid.name: grid for grid in grids}
 
@@ -67,17 +68,17 @@ def tensors(
 def _tensors(frame: FrameReader, index: int, threads: int) -> GridTensors:
     from torch import from_numpy
 
-    head, source = frame.table.grids[index], frame.source(index)
-    tree, masks, values = frame.leaves(source, threads)
+    head, source = frame.grids[index], frame.index.source(index)
+    leaves = frame.leaves(source, threads)
     return GridTensors(
         name=head.name,
-        grid_type=frame.table.grids[source].grid_type,
-        origins=from_numpy(leaf_origins(tree)).to(values.device),
-        masks=masks,
-        values=values,
-        root=tree.root,
-        upper=tree.upper,
-        lower=tree.lower,
+        grid_type=frame.grids[source].grid_type,
+        origins=from_numpy(leaf_origins(leaves.tree)).to(leaves.values.device),
+        masks=leaves.masks,
+        values=leaves.values,
+        root=leaves.tree.root,
+        upper=leaves.tree.upper,
+        lower=leaves.tree.lower,
         metadata=head.metadata,
         transform=head.transform,
     )

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 
 from neuralvdb import devices
 from neuralvdb.api.jobs import Progress, ignore
-from neuralvdb.codec import cover
-from neuralvdb.codec.decode import FrameReader, decode_grids, models_for
+from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.frame_table import content_hash
-from neuralvdb.codec.guarantee import kept
+from neuralvdb.codec.guarantee import is_kept
+from neuralvdb.codec.models import models_for
 from neuralvdb.settings import VerifySettings
 from neuralvdb.vdb import VdbReader
 from neuralvdb.volume import VolumeGrid
@@ -47,14 +47,14 @@ def verify(
     PromiseBroken, OutOfMemory, NoSuchDevice, MissingPriors.
     """
     gpus = devices.resolve(settings.device)
-    with FrameReader(path, library=models_for(settings), devices=gpus) as frame:
+    with FrameReader(path, models=models_for(settings), devices=gpus) as frame:
         for section in frame.archive.sections:
             frame.archive.read(section)
         decode_all(frame, settings.threads, progress)
         return VerifyReport(
             path=os.fspath(path),
             original=None if original is None else os.fspath(original),
-            grids=len(frame.table.grids),
+            grids=len(frame.grids),
             differences=[] if original is None else _differences(frame, VdbReader(original)),
             device=devices.described(gpus),
         )
@@ -65,8 +65,8 @@ def decode_all(frame: FrameReader, threads: int, progress: Progress) -> None:
 
     progress: is told of bytes of the source. Raises DamagedFile, OutOfMemory, PromiseBroken, MissingPriors.
     """
-    heads = frame.table.grids
-    for head, _ in zip(heads, decode_grids(frame, list(range(len(heads))), threads=threads), strict=True):
+    heads = frame.grids
+    for head, _ in zip(heads, frame.read_in_order(list(range(len(heads))), threads=threads), strict=True):
         progress(head.source_size)
 
 
@@ -87,7 +87,7 @@ def _differences(frame: FrameReader, original: VdbReader) -> list[str]:
 
 def _differing(frame: FrameReader, number: int, original: VolumeGrid) -> list[str]:
     """What of the grid number `number` is not as in the original, or not as promised."""
-    head, promise = frame.table.grids[number], frame.promise(number)
+    head, promise = frame.grids[number], frame.promise(number)
     same = {
         "type": head.grid_type == original.grid_type,
         "saved-as-half flag": head.half == original.half,
@@ -98,5 +98,5 @@ def _differing(frame: FrameReader, number: int, original: VolumeGrid) -> list[st
     differing = [what for what, is_same in same.items() if not is_same]
     if promise is None:
         return differing + ["content"] * (head.content != content_hash(original))
-    keeps = kept if head.pruned is None else cover.kept
-    return ["what was promised"] * (not keeps(promise, original, frame.read(number))) + differing
+    keeps = is_kept(promise, original, frame.read(number), pruned=head.pruned is not None)
+    return ["what was promised"] * (not keeps) + differing

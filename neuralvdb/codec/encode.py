@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from neuralvdb import topology, values
 from neuralvdb.archive import ENTRY_SIZE, ArchiveWriter, FieldWriter, put_array
 from neuralvdb.archive.formats import version_written
-from neuralvdb.codec.cover import Cover, changed, cover_of
-from neuralvdb.codec.frame_table import Frame, GridHead, head_of
+from neuralvdb.codec.frame_table import FrameTable, GridHead
 from neuralvdb.codec.guarantee import promise_for
-from neuralvdb.codec.pruning import pruned
-from neuralvdb.codec.topology_sharing import Role, Shapes
+from neuralvdb.codec.pruning import derive_mask, prunable
+from neuralvdb.codec.scheduler import run_in_order, threads_each
+from neuralvdb.codec.topology_sharing import Role, TopologySharing
 from neuralvdb.errors import InputError
 from neuralvdb.metrics import psnr
 from neuralvdb.settings import CompressSettings, Effort
-from neuralvdb.topology import Topology
+from neuralvdb.topology import Topology, count_differing
 from neuralvdb.values import encoder
+from neuralvdb.values.context import EncodeContext, shipped_models
 from neuralvdb.values.head import read_head
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.kind import LatticeKind
@@ -38,117 +39,173 @@ Progress = Callable[[int], None]
 _FITTED = 2.0  # times the bytes that every bit takes: more than fitting makes up for
 
 
-@dataclass
-class _Coded:
-    """A grid ready to be written: its head, its sections as (kind, part, codec, payload, raw size), and the families
-    whose priors it needs."""
+@dataclass(frozen=True, kw_only=True)
+class _Payload:
+    """A section of a grid; fields as ArchiveWriter.add() has them."""
+
+    kind: str
+    payload: bytes
+    raw_size: int
+    codec: int = 0
+    part: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """A grid to encode.
+
+    number: in the frame.
+    source_size: bytes in the source.
+    promise: None where every bit is kept.
+    needed: what is coded in place of the grid's tree, whose topology is pruned; None where it stays exact.
+    role: of its topology.
+    """
+
+    number: int
+    grid: VolumeGrid
+    source_size: int
+    promise: Promise | None
+    needed: Tree | None
+    role: Role
+
+
+@dataclass(frozen=True, kw_only=True)
+class _EncodedGrid:
+    """A grid ready to be written; families: those whose networks decoding needs."""
 
     head: GridHead
-    sections: list[tuple[str, int, int, bytes, int]]
-    families: frozenset[str]
+    sections: list[_Payload]
+    families: frozenset[str] = frozenset()
 
 
 def encode_frame(
     writer: ArchiveWriter,
     source: VdbReader,
     selected: list[int],
-    settings: CompressSettings,
+    context: EncodeContext,
     progress: Progress,
     frame: int = 0,
-    library: ModelSet | None = None,
-    devices: tuple[str, ...] = (),
-) -> Frame:
+) -> FrameTable:
     """Writes the selected grids of `source` as frame number `frame` and gives its table.
 
-    At most settings.threads grids are in memory beside the one being read. `progress` is called with bytes of
-    the source as they are done. library: the priors of settings.priors, None where there are none; devices: where lossy
-    values are encoded, such as "cuda:0", none for the CPU. Raises DamagedFile, InputError, OutputError and OutOfMemory.
+    At most context.threads grids are in memory beside the one being read. `progress` is called with bytes of the source
+    as they are done. Raises DamagedFile, InputError, OutputError and OutOfMemory.
     """
-    table = Frame(
-        source.version,
-        source.library,
-        source.uuid,
-        source.metadata,
-        source.size,
-        complete=len(selected) == len(source.entries),
-    )
-    library = library or _shipped(settings)
-    if len(library.families) < len(priors.FAMILIES):
-        raise InputError(f"{settings.priors}: carries priors of some families only; give the file that they came from")
-    if settings.fast and not library.fast:
-        raise InputError(f"{settings.priors}: its networks have hidden layers; tune fast ones with `nvdb train --fast`")
+    _check_models(context)
+    heads: list[GridHead] = []
     families: set[str] = set()
-    for index, coded in enumerate(_encoded(source, selected, settings, library, devices)):
-        for kind, part, codec, payload, raw_size in coded.sections:
-            version = version_written(kind, codec)
+    for number, grid in enumerate(_encode_all(source, selected, context)):
+        for section in grid.sections:
             writer.add(
-                kind, payload, raw_size=raw_size, codec=codec, version=version, frame=frame, grid=index, part=part
+                section.kind,
+                section.payload,
+                raw_size=section.raw_size,
+                codec=section.codec,
+                version=version_written(section.kind, section.codec),
+                frame=frame,
+                grid=number,
+                part=section.part,
             )
-        table.grids.append(coded.head)
-        families |= coded.families
-        progress(coded.head.source_size)
-    if settings.embed_priors and families:
-        put_models(writer, library.only(families))
+        heads.append(grid.head)
+        families |= grid.families
+        progress(grid.head.source_size)
+    if context.settings.embed_priors and families:
+        put_models(writer, context.models.only(families))
+    table = FrameTable(
+        version=source.version,
+        openvdb_version=source.library,
+        uuid=source.uuid,
+        metadata=source.metadata,
+        source_size=source.size,
+        complete=len(selected) == len(source.entries),
+        grids=tuple(heads),
+    )
     payload, raw_size = table.pack()
     writer.add("FRAM", payload, raw_size=raw_size, version=version_written("FRAM", 0), frame=frame)
     return table
 
 
-def _encoded(
-    source: VdbReader, selected: list[int], settings: CompressSettings, library: ModelSet, devices: tuple[str, ...]
-) -> Iterator[_Coded]:
-    """Coded grids in order; reading runs ahead of coding by settings.threads grids."""
-    threads = settings.threads
-    inner = replace(settings, threads=threads if len(selected) == 1 else 1)
-    shapes = Shapes()
-    with ThreadPoolExecutor(threads) as pool:
-        waiting: list[Future[_Coded]] = []
-        for index, number in enumerate(selected):
-            entry = source.entries[number]
-            size = entry.end_pos - entry.grid_pos
-            grid = source.read(number)
-            cover = cover_of(grid, settings)
-            role = shapes.place(index, grid.tree if cover is None else cover.tree)
-            waiting.append(pool.submit(_encode, grid, cover, size, index, role, inner, library, devices))
-            if len(waiting) > threads:
-                yield waiting.pop(0).result()
-        while waiting:
-            yield waiting.pop(0).result()
+def _check_models(context: EncodeContext) -> None:
+    """Raises InputError where the models that the user gave cannot encode."""
+    where = context.settings.priors
+    if len(context.models.families) < len(priors.FAMILIES):
+        raise InputError(f"{where}: carries priors of some families only; give the file that they came from")
+    if context.settings.fast and not context.models.fast:
+        raise InputError(f"{where}: its networks have hidden layers; tune fast ones with `nvdb train --fast`")
 
 
-def _encode(
-    grid: VolumeGrid,
-    cover: Cover | None,
-    source_size: int,
-    index: int,
-    role: Role,
-    settings: CompressSettings,
-    library: ModelSet,
-    devices: tuple[str, ...],
-) -> _Coded:
-    head, families = {"topology_of": role.owner}, frozenset()
-    if grid.tree is not None:
-        tree = grid.tree if cover is None else cover.tree
-        how = settings, library, devices
-        coded = encode_values(grid, *how) if cover is None else encode_cover(cover, *how)
-        families = coded.families
-        sections = [
-            ("VALS", 0, coded.codec, coded.payload, values.raw_size(tree)),
-            *(("TILE", part, 0, payload, 0) for part, payload in coded.tiles.items()),
-        ]
-        if role.owner == index:
-            shape = Topology.of(tree)
-            sections.insert(0, ("TOPO", 0, *topology.encode(shape, role.base, threads=settings.threads), shape.nbytes))
-        if cover is not None:
-            head["pruned"] = changed(grid.tree, coded.tree)
-        grid = replace(grid, tree=coded.tree)
-    elif grid.storage is Storage.INSTANCE:
-        sections = []
-    else:
+def _encode_all(source: VdbReader, selected: list[int], context: EncodeContext) -> Iterator[_EncodedGrid]:
+    """The encoded grids in order; reading runs ahead of encoding by context.threads grids."""
+    each = replace(context, threads=threads_each(len(selected), context.threads))
+    jobs = (partial(_encode, job, each) for job in _jobs(source, selected, context.settings))
+    return run_in_order(jobs, threads=context.threads, most_waiting=context.threads + 1)
+
+
+def _jobs(source: VdbReader, selected: list[int], settings: CompressSettings) -> Iterator[_Job]:
+    """The selected grids, each read when it is asked for."""
+    sharing = TopologySharing()
+    for number, entry_number in enumerate(selected):
+        entry = source.entries[entry_number]
+        grid = source.read(entry_number)
+        promise, needed = promise_for(grid, settings), None
+        if promise is not None and grid.tree is not None and settings.topology == "pruned":
+            needed = prunable(grid.tree, promise)
+        yield _Job(
+            number=number,
+            grid=grid,
+            source_size=entry.end_pos - entry.grid_pos,
+            promise=promise,
+            needed=needed,
+            role=sharing.assign(number, grid.tree if needed is None else needed),
+        )
+
+
+def _encode(job: _Job, context: EncodeContext) -> _EncodedGrid:
+    if job.grid.tree is not None:
+        return _encode_tree(job, job.grid.tree, context)
+    sections = []
+    if job.grid.storage is not Storage.INSTANCE:
         out = FieldWriter()
-        put_array(out, np.frombuffer(grid.blob, np.uint8))
-        sections = [("BLOB", 0, 0, out.getvalue(), len(grid.blob))]
-    return _Coded(replace(head_of(grid, source_size, index), **head), sections, families)
+        put_array(out, np.frombuffer(job.grid.blob, np.uint8))
+        sections = [_Payload(kind="BLOB", payload=out.getvalue(), raw_size=len(job.grid.blob))]
+    head = GridHead.of(job.grid, source_size=job.source_size, topology_of=job.role.owner)
+    return _EncodedGrid(head=head, sections=sections)
+
+
+def _encode_tree(job: _Job, tree: Tree, context: EncodeContext) -> _EncodedGrid:
+    """The grid, whose tree is `tree`."""
+    pruned = None
+    if job.needed is None:
+        coded = choose_values(tree, job.promise, context)
+        decoded = coded.tree
+    else:
+        coded = _encode_needed(job.needed, job.promise, context)
+        decoded = derive_mask(coded.tree)
+        pruned = count_differing(Topology.of(tree), Topology.of(decoded))
+    sections = [_encode_topology(job, context)] if job.role.owner == job.number else []
+    raw_size = values.raw_size(coded.tree)
+    sections.append(_Payload(kind="VALS", codec=coded.codec, payload=coded.payload, raw_size=raw_size))
+    for part, payload in coded.tiles.items():
+        sections.append(_Payload(kind="TILE", part=part, payload=payload, raw_size=0))
+    grid = replace(job.grid, tree=decoded)
+    head = GridHead.of(grid, source_size=job.source_size, topology_of=job.role.owner, pruned=pruned)
+    return _EncodedGrid(head=head, sections=sections, families=coded.families)
+
+
+def _encode_needed(needed: Tree, promise: Promise | None, context: EncodeContext) -> CodedValues:
+    """The values of a tree whose topology is pruned, which are never lossless."""
+    coded = None if promise is None else encode_lossy(needed, promise, context)
+    assert coded is not None  # there is a promise, and no PSNR that might not be kept
+    return coded
+
+
+def _encode_topology(job: _Job, context: EncodeContext) -> _Payload:
+    """The section of the topology that a grid does not share with an earlier one."""
+    tree = job.grid.tree if job.needed is None else job.needed
+    assert tree is not None
+    masks = Topology.of(tree)
+    codec, payload = topology.encode(masks, job.role.base, threads=context.threads)
+    return _Payload(kind="TOPO", codec=codec, payload=payload, raw_size=masks.nbytes)
 
 
 @dataclass
@@ -176,26 +233,31 @@ def encode_values(
     library: of networks (default: those shipped); devices: as encode_frame() has them.
     """
     assert grid.tree is not None
-    exact = CodedValues(0, values.encode(grid.tree), {}, grid.tree)
-    promise = promise_for(grid, settings)
-    coded = None
-    if promise is not None:
-        how = settings, library or _shipped(settings), devices
-        coded = _lossy(grid.tree, promise, *how, hopeless=_FITTED * exact.size)
+    context = EncodeContext.of(settings, models=library, devices=devices)
+    return choose_values(grid.tree, promise_for(grid, settings), context)
+
+
+def choose_values(tree: Tree, promise: Promise | None, context: EncodeContext) -> CodedValues:
+    """The values of a tree: under the promise if there is one and that is smaller than every bit."""
+    exact = CodedValues(0, values.encode(tree), {}, tree)
+    if promise is None:
+        return exact
+    coded = encode_lossy(tree, promise, context, hopeless=_FITTED * exact.size)
     return coded if coded is not None and coded.size < exact.size else exact
 
 
-def encode_cover(
-    cover: Cover, settings: CompressSettings, library: ModelSet | None = None, devices: tuple[str, ...] = ()
-) -> CodedValues:
-    """The values of a cover, and the tree pruned to them."""
-    coded = _lossy(cover.tree, cover.promise, settings, library or _shipped(settings), devices)
-    assert coded is not None  # which only a PSNR can prevent
-    return replace(coded, tree=pruned(coded.tree))
+def encode_lossy(
+    tree: Tree, promise: Promise, context: EncodeContext, *, hopeless: float = np.inf
+) -> CodedValues | None:
+    """The values under a promise, by networks that are refined to them if that is smaller; None where none is kept.
+
+    hopeless: bytes from which on it is not worth trying.
+    """
+    settings = replace(context.settings, threads=context.threads)
+    return _lossy(tree, promise, settings, context.models, context.devices, hopeless=hopeless)
 
 
-def _shipped(settings: CompressSettings) -> ModelSet:
-    return priors.fast() if settings.fast else priors.shipped()
+_shipped = shipped_models
 
 
 def _lossy(

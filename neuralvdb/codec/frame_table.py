@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xxhash
@@ -12,103 +14,131 @@ from neuralvdb.topology import Topology
 from neuralvdb.volume import Storage, VolumeGrid
 from neuralvdb.volume.grid import LEAF_SLOTS, LOWER_SLOTS, UPPER_SLOTS, display_name, popcount
 
+UUID_SIZE = 36  # characters
 
-@dataclass
+
+@dataclass(frozen=True, kw_only=True)
 class GridHead:
-    """One grid of a frame.
-
-    topology_of: index of the grid whose TOPO section holds this grid's topology. source_size: bytes it
-    took in the source. content: 16 bytes, the hash of what decoding must give. Counts are those of the
-    tree; active_voxels counts tiles by the voxels they cover, as OpenVDB does. pruned: voxels that are active in either
-    the source or this grid, None where the topology is exact.
-    """
+    """One grid of a frame."""
 
     unique_name: bytes
+    """The name in the file, with OpenVDB's suffix where names repeat."""
     grid_type: str
+    """Such as Tree_float_5_4_3."""
     parent: bytes
+    """Unique name of the grid whose tree it shares, or nothing."""
     half: bool
+    """Whether it is saved as half."""
     storage: Storage
+    """How it travels."""
     metadata: bytes
+    """As OpenVDB serialises it."""
     transform: bytes
+    """As OpenVDB serialises it."""
     block_offset: int
+    """Of raw grids: bytes from the grid to its buffers."""
     source_size: int
+    """Bytes that it took in the source."""
     topology_of: int
+    """Number of the grid whose TOPO section holds its topology."""
     leaves: int
+    """Of its tree."""
     active_tiles: int
+    """Of all levels of its tree."""
     active_voxels: int
+    """Of its tree; tiles count by the voxels they cover, as in OpenVDB."""
     content: bytes
+    """16 bytes: content_hash() of what decoding must give."""
     pruned: int | None = None
+    """Voxels that are active either in the source or here, not in both; None where the topology is exact."""
 
     @property
     def name(self) -> str:
         """The name for people."""
         return display_name(self.unique_name)
 
+    @classmethod
+    def of(cls, grid: VolumeGrid, *, source_size: int, topology_of: int, pruned: int | None = None) -> GridHead:
+        """The table entry of a grid as it decodes; the rest as the fields of the same names."""
+        counts = Counts() if grid.tree is None else Counts.of(Topology.of(grid.tree))
+        return cls(
+            unique_name=grid.unique_name,
+            grid_type=grid.grid_type,
+            parent=grid.parent,
+            half=grid.half,
+            storage=grid.storage,
+            metadata=grid.metadata,
+            transform=grid.transform,
+            block_offset=grid.block_offset if grid.storage is Storage.RAW else 0,
+            source_size=source_size,
+            topology_of=topology_of,
+            leaves=counts.leaves,
+            active_tiles=counts.active_tiles,
+            active_voxels=counts.active_voxels,
+            content=content_hash(grid),
+            pruned=pruned,
+        )
 
-@dataclass
-class Frame:
-    """One source file: its file version, the library that wrote it, uuid (36 bytes), file-level metadata
-    (OpenVDB's bytes), size in bytes and grids. complete: false where the user left grids out."""
+
+@dataclass(frozen=True, kw_only=True)
+class FrameTable:
+    """One source file, and its grids."""
 
     version: int
-    library: tuple[int, int]
+    """File version of the source."""
+    openvdb_version: tuple[int, int]
+    """Of the OpenVDB library that wrote the source: major, minor."""
     uuid: bytes
+    """UUID_SIZE characters."""
     metadata: bytes
+    """File-level metadata as OpenVDB serialises it."""
     source_size: int
-    complete: bool = True
-    grids: list[GridHead] = field(default_factory=list)
+    """Bytes of the source."""
+    complete: bool
+    """False where the user left grids out."""
+    grids: tuple[GridHead, ...]
 
     def pack(self) -> tuple[bytes, int]:
         """The payload of a FRAM section and its raw size in bytes."""
         out = FieldWriter()
-        out.put("u32", self.version, *self.library)
-        out.put_bytes(self.uuid)
-        out.put_bytes(self.metadata)
-        out.put_varint(self.source_size)
-        out.put("u8", self.complete)
+        _put(out, _FRAME_FIELDS, self)
         out.put("u32", len(self.grids))
         for grid in self.grids:
-            _pack_grid(out, grid)
+            _put(out, _GRID_FIELDS, grid)
         table = out.getvalue()
         return pack_table(table), len(table)
 
     @classmethod
-    def unpack(cls, payload: bytes, raw_size: int, where: str) -> Frame:
-        """The frame of a FRAM section. Raises DamagedFile."""
-        table = open_table(payload, where, raw_size)
-        version, major, minor = (table.take("u32") for _ in range(3))
-        uuid, metadata = bytes(table.take_bytes()), bytes(table.take_bytes())
-        if len(uuid) != 36:
-            raise table.damaged(f"a uuid of {len(uuid)} characters")
-        frame = cls(version, (major, minor), uuid, metadata, table.take_varint(), bool(table.take("u8")))
-        count = table.take("u32")
-        for index in range(count):
-            frame.grids.append(_unpack_grid(table, index))
-        table.finish()
-        return frame
+    def unpack(cls, payload: bytes, raw_size: int, where: str) -> FrameTable:
+        """The table of a FRAM section. Raises DamagedFile."""
+        source = open_table(payload, where, raw_size)
+        fields = _take(source, _FRAME_FIELDS)
+        if len(fields["uuid"]) != UUID_SIZE:
+            raise source.damaged(f"a uuid of {len(fields['uuid'])} characters")
+        grids = tuple(_take_head(source, number) for number in range(source.take("u32")))
+        source.finish()
+        return cls(**fields, grids=grids)
 
 
-def head_of(grid: VolumeGrid, source_size: int, index: int) -> GridHead:
-    """The table entry of `grid`, which is the frame's grid number `index` and took `source_size` bytes."""
-    leaves = tiles = voxels = 0
-    if grid.tree is not None:
-        leaves, tiles, voxels = count(Topology.of(grid.tree))
-    return GridHead(
-        grid.unique_name,
-        grid.grid_type,
-        grid.parent,
-        grid.half,
-        grid.storage,
-        grid.metadata,
-        grid.transform,
-        grid.block_offset if grid.storage is Storage.RAW else 0,
-        source_size,
-        index,
-        leaves,
-        tiles,
-        voxels,
-        content_hash(grid),
-    )
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """How much of a tree is active; tiles count as voxels by the voxels that they cover."""
+
+    leaves: int = 0
+    active_tiles: int = 0
+    active_voxels: int = 0
+
+    @classmethod
+    def of(cls, topology: Topology) -> Counts:
+        """The counts of a tree of this topology."""
+        root, upper = int(topology.tile_active.sum()), popcount(topology.upper_active)
+        lower, voxels = popcount(topology.lower_active), popcount(topology.leaf_active)
+        in_tiles = ((root * UPPER_SLOTS + upper) * LOWER_SLOTS + lower) * LEAF_SLOTS
+        return cls(
+            leaves=len(topology.leaf_active),
+            active_tiles=root + upper + lower,
+            active_voxels=in_tiles + voxels,
+        )
 
 
 def content_hash(grid: VolumeGrid) -> bytes:
@@ -124,53 +154,116 @@ def content_hash(grid: VolumeGrid) -> bytes:
     return state.digest()
 
 
-def count(topology: Topology) -> tuple[int, int, int]:
-    """Leaves, active tiles, active voxels."""
-    tiles = int(topology.tile_active.sum()), popcount(topology.upper_active), popcount(topology.lower_active)
-    covered = (
-        tiles[0] * UPPER_SLOTS * LOWER_SLOTS * LEAF_SLOTS + tiles[1] * LOWER_SLOTS * LEAF_SLOTS + tiles[2] * LEAF_SLOTS
-    )
-    return len(topology.leaf_active), sum(tiles), covered + popcount(topology.leaf_active)
+@dataclass(frozen=True)
+class _FieldType:
+    """How a field is written and read."""
+
+    put: Callable[[FieldWriter, Any], None]
+    take: Callable[[FieldReader], Any]
 
 
-def _pack_grid(out: FieldWriter, grid: GridHead) -> None:
-    for data in (grid.unique_name, grid.grid_type.encode(), grid.parent, grid.metadata, grid.transform, grid.content):
-        out.put_bytes(data)
-    out.put("u8", grid.half, grid.storage)
-    for number in (
-        grid.block_offset,
-        grid.source_size,
-        grid.topology_of,
-        grid.leaves,
-        grid.active_tiles,
-        grid.active_voxels,
-        0 if grid.pruned is None else grid.pruned + 1,
-    ):
-        out.put_varint(number)
+def _take_bytes(source: FieldReader) -> bytes:
+    return bytes(source.take_bytes())
 
 
-def _unpack_grid(table: FieldReader, index: int) -> GridHead:
-    name, kind, parent, metadata, transform, content = (bytes(table.take_bytes()) for _ in range(6))
-    half, storage = bool(table.take("u8")), table.take("u8")
+def _put_text(out: FieldWriter, value: str) -> None:
+    out.put_bytes(value.encode())
+
+
+def _take_text(source: FieldReader) -> str:
+    return _take_bytes(source).decode("utf-8", "backslashreplace")
+
+
+def _put_u32(out: FieldWriter, value: int) -> None:
+    out.put("u32", value)
+
+
+def _take_u32(source: FieldReader) -> int:
+    return source.take("u32")
+
+
+def _put_pair(out: FieldWriter, value: tuple[int, int]) -> None:
+    out.put("u32", *value)
+
+
+def _take_pair(source: FieldReader) -> tuple[int, int]:
+    return source.take("u32"), source.take("u32")
+
+
+def _put_byte(out: FieldWriter, value: int) -> None:
+    out.put("u8", value)
+
+
+def _take_byte(source: FieldReader) -> int:
+    return source.take("u8")
+
+
+def _take_flag(source: FieldReader) -> bool:
+    return bool(source.take("u8"))
+
+
+def _put_optional(out: FieldWriter, value: int | None) -> None:
+    out.put_varint(0 if value is None else value + 1)
+
+
+def _take_optional(source: FieldReader) -> int | None:
+    value = source.take_varint()
+    return value - 1 if value else None
+
+
+_BYTES = _FieldType(FieldWriter.put_bytes, _take_bytes)
+_TEXT = _FieldType(_put_text, _take_text)
+_U32 = _FieldType(_put_u32, _take_u32)
+_PAIR = _FieldType(_put_pair, _take_pair)  # two u32
+_BYTE = _FieldType(_put_byte, _take_byte)
+_FLAG = _FieldType(_put_byte, _take_flag)
+_VARINT = _FieldType(FieldWriter.put_varint, FieldReader.take_varint)
+_OPTIONAL = _FieldType(_put_optional, _take_optional)  # a varint: 0, or 1 + the number
+
+_Fields = tuple[tuple[str, _FieldType], ...]
+# Names and types in the order of the bytes, as SPEC.md has them.
+_FRAME_FIELDS: _Fields = (
+    ("version", _U32),
+    ("openvdb_version", _PAIR),
+    ("uuid", _BYTES),
+    ("metadata", _BYTES),
+    ("source_size", _VARINT),
+    ("complete", _FLAG),
+)
+_GRID_FIELDS: _Fields = (
+    ("unique_name", _BYTES),
+    ("grid_type", _TEXT),
+    ("parent", _BYTES),
+    ("metadata", _BYTES),
+    ("transform", _BYTES),
+    ("content", _BYTES),
+    ("half", _FLAG),
+    ("storage", _BYTE),
+    ("block_offset", _VARINT),
+    ("source_size", _VARINT),
+    ("topology_of", _VARINT),
+    ("leaves", _VARINT),
+    ("active_tiles", _VARINT),
+    ("active_voxels", _VARINT),
+    ("pruned", _OPTIONAL),
+)
+
+
+def _put(out: FieldWriter, fields: _Fields, record: FrameTable | GridHead) -> None:
+    for name, form in fields:
+        form.put(out, getattr(record, name))
+
+
+def _take(source: FieldReader, fields: _Fields) -> dict[str, Any]:
+    return {name: form.take(source) for name, form in fields}
+
+
+def _take_head(source: FieldReader, number: int) -> GridHead:
+    """The entry of grid `number`. Raises DamagedFile."""
+    fields = _take(source, _GRID_FIELDS)
+    name, storage = display_name(fields["unique_name"]), fields["storage"]
     if storage > max(Storage):
-        raise table.damaged(f"grid '{display_name(name)}' travels in an unknown way ({storage})")
-    offset, size, topology_of, leaves, tiles, voxels, pruned = (table.take_varint() for _ in range(7))
-    if topology_of > index:
-        raise table.damaged(f"grid '{display_name(name)}' takes its topology from a later one")
-    return GridHead(
-        name,
-        kind.decode("utf-8", "backslashreplace"),
-        parent,
-        half,
-        Storage(storage),
-        metadata,
-        transform,
-        offset,
-        size,
-        topology_of,
-        leaves,
-        tiles,
-        voxels,
-        content,
-        pruned - 1 if pruned else None,
-    )
+        raise source.damaged(f"grid '{name}' travels in an unknown way ({storage})")
+    if fields["topology_of"] > number:
+        raise source.damaged(f"grid '{name}' takes its topology from a later one")
+    return GridHead(**fields | {"storage": Storage(storage)})

@@ -1,4 +1,4 @@
-"""From what the user asks of errors to what is promised of a grid."""
+"""What is promised of a grid, from what the user asks of errors, and whether it is kept."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from dataclasses import replace
 import numpy as np
 
 from neuralvdb.codec.frame_table import content_hash
+from neuralvdb.codec.pruning import check_pruned
 from neuralvdb.metrics import psnr
 from neuralvdb.settings import Bound, CompressSettings, MeanQuality, Preset
 from neuralvdb.values.promise import Promise, mean_promise, sample_promise
-from neuralvdb.vdb import describe_metadata, describe_transform
+from neuralvdb.vdb import describe_transform
+from neuralvdb.vdb.field_kind import FieldKind, field_kind
 from neuralvdb.volume import VolumeGrid
 from neuralvdb.volume.grid import unpack
 
@@ -27,22 +29,22 @@ def promise_for(grid: VolumeGrid, settings: CompressSettings) -> Promise | None:
     wanted = [b for b in settings.bounds if b.grid in ("", grid.name, grid.name.partition("[")[0])]
     if (not wanted and not settings.quality) or grid.tree is None or not len(grid.tree.leaf):
         return None
-    metadata = describe_metadata(grid.metadata)
-    level_set = metadata.get("class", ("", ""))[1] == "level set"
-    family = "levelset" if level_set else "velocity" if grid.tree.leaf.values.ndim == 3 else "fog"
-    if not wanted and family == "fog":
+    kind = field_kind(grid)
+    if not wanted and kind is FieldKind.FOG:
         return preset_promise(grid, settings.preset.flame if _is_flame(grid.name) else settings.preset.fog)
-    bound = wanted[-1] if wanted else _preset_bound(settings.preset, level_set)
+    bound = wanted[-1] if wanted else _preset_bound(settings.preset, kind)
     if bound.decibels:
-        return _psnr_promise(grid, family, bound.value)
+        return _psnr_promise(grid, kind, bound.value)
     if bound.relative:
         low, high = active_range(grid)
         size = bound.value * (high - low)
+    elif kind is FieldKind.LEVEL_SET:
+        size = bound.value * max(describe_transform(grid.transform).voxel_size)
     else:
-        size = bound.value * (max(describe_transform(grid.transform).voxel_size) if level_set else 1.0)
+        size = bound.value
     if not 0 < size < np.inf:
         return None
-    return sample_promise(family, max_error=float(size), ratio=bound.ratio, half=grid.half)
+    return sample_promise(kind.value, max_error=float(size), ratio=bound.ratio, half=grid.half)
 
 
 def preset_promise(grid: VolumeGrid, quality: MeanQuality) -> Promise | None:
@@ -60,19 +62,21 @@ def _is_flame(name: str) -> bool:
     return any(word in name.lower() for word in FLAMES)
 
 
-def _psnr_promise(grid: VolumeGrid, family: str, decibels: float) -> Promise | None:
+def _psnr_promise(grid: VolumeGrid, kind: FieldKind, decibels: float) -> Promise | None:
     """A promise of PSNR, with a bound or step to begin the search with: that of evenly spread errors."""
     low, high = active_range(grid)
     size = (high - low) * 10 ** (-decibels / 20) * np.sqrt(12)
     if not 0 < size < np.inf:
         return None
-    if family == "fog":
+    if kind is FieldKind.FOG:
         return mean_promise(step=float(size), psnr=decibels, half=grid.half, nonnegative=low >= 0)
-    return sample_promise(family, max_error=float(size / 2), psnr=decibels, half=grid.half)
+    return sample_promise(kind.value, max_error=float(size / 2), psnr=decibels, half=grid.half)
 
 
-def _preset_bound(preset: Preset, level_set: bool) -> Bound:
-    return Bound(value=preset.levelset, relative=False) if level_set else Bound(value=preset.velocity, relative=True)
+def _preset_bound(preset: Preset, kind: FieldKind) -> Bound:
+    if kind is FieldKind.LEVEL_SET:
+        return Bound(value=preset.levelset, relative=False)
+    return Bound(value=preset.velocity, relative=True)
 
 
 def active_range(grid: VolumeGrid, outliers: float = 0.0) -> tuple[float, float]:
@@ -92,6 +96,14 @@ def active_range(grid: VolumeGrid, outliers: float = 0.0) -> tuple[float, float]
     return float(ends[skipped]), float(ends[finite.size - 1 - skipped])
 
 
+def is_kept(promise: Promise, original: VolumeGrid, decoded: VolumeGrid, *, pruned: bool) -> bool:
+    """Whether a decoded grid keeps the promise for the original and differs from it in nothing else.
+
+    pruned: whether the topology was pruned.
+    """
+    return (check_pruned if pruned else kept)(promise, original, decoded)
+
+
 def kept(promise: Promise, original: VolumeGrid, decoded: VolumeGrid) -> bool:
     """Whether active leaf values are within the bound and keep the PSNR, and all else has the original's bits."""
     if original.tree is None or decoded.tree is None:
@@ -105,11 +117,12 @@ def kept(promise: Promise, original: VolumeGrid, decoded: VolumeGrid) -> bool:
     near = promise.kept(theirs.values[on], ours.values[on])
     if not (near | _same_bits(ours.values[on], theirs.values[on])).all():
         return False
-    rest = decoded.tree.leaf.values.copy()
-    rest[on] = theirs.values[on]
-    tree = replace(decoded.tree, leaf=replace(ours, values=rest))
+    remainder = decoded.tree.leaf.values.copy()
+    remainder[on] = theirs.values[on]
+    tree = replace(decoded.tree, leaf=replace(ours, values=remainder))
     return content_hash(replace(decoded, tree=tree)) == content_hash(original)
 
 
 def _same_bits(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return a.view(f"u{a.itemsize}") == b.view(f"u{b.itemsize}")
+    equal: np.ndarray = a.view(f"u{a.itemsize}") == b.view(f"u{b.itemsize}")
+    return equal

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neuralvdb.codec.decode import FrameReader
+from neuralvdb.codec.frame import Frame
 from neuralvdb.errors import Unsupported
 from neuralvdb.settings import Box
 from neuralvdb.volume import Storage
@@ -10,15 +10,15 @@ from neuralvdb.volume import Storage
 _POINTS = "ptdataidx"  # in the type of every grid of points
 
 
-def plan(frame: FrameReader, selected: list[int], box: Box | None, lod: int) -> tuple[list[int], list[str]]:
+def plan(frame: Frame, selected: list[int], box: Box | None, lod: int) -> tuple[list[int], list[str]]:
     """Which of the selected grids there will be, and a line on each that is not cut or made coarser as others are.
 
     Raises DamagedFile, and Unsupported where none is left.
     """
     kept, notes = [], []
     for index in selected:
-        head = frame.table.grids[index]
-        owner = frame.table.grids[frame.parent(index)] if head.storage is Storage.INSTANCE else head
+        head = frame.grids[index]
+        owner = frame.grids[frame.index.parent(index)] if head.storage is Storage.INSTANCE else head
         what = f"grid '{head.name}' ({head.grid_type})"
         if lod and owner.storage is not Storage.TREE:
             notes.append(f"{what} is left out: such grids have no levels of detail")

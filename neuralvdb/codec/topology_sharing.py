@@ -21,14 +21,14 @@ class Role:
     base: Base | None = None
 
 
-class Shapes:
+class TopologySharing:
     """The topologies of a frame so far."""
 
     def __init__(self) -> None:
         self._owners: dict[bytes, int] = {}
         self._bases: list[Base] = []
 
-    def place(self, index: int, tree: Tree | None) -> Role:
+    def assign(self, index: int, tree: Tree | None) -> Role:
         """The role of the topology of grid number `index`; call it for every grid, in order."""
         if tree is None:
             return Role(index)

@@ -1,4 +1,4 @@
-"""More to learn from one volume: its axes permuted, the surroundings of its points mirrored, its mask a cover."""
+"""More to learn from one volume: axes permuted, surroundings of points mirrored, leaves as pruned grids have them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from neuralvdb.fit.examples import Task
 from neuralvdb.values.lattice import mean_inputs, sample_inputs
 from neuralvdb.volume.grid import LEAF_LOG2, LOWER_LOG2, UPPER_LOG2, Root, Tree, TreeLevel, child_origins, unpack
 from neuralvdb.volume.lookup import find
-from neuralvdb.volume.regions import without_leaves
+from neuralvdb.volume.regions import keep_leaves
 
 _EDGES = (4096, 128, 8)  # of upper, lower and leaf nodes, in voxels
 
@@ -29,16 +29,12 @@ def transposed(tree: Tree, axes: tuple[int, int, int]) -> Tree:
     return Tree(turned, *levels)
 
 
-def covered(tree: Tree, bound: float) -> Tree:
-    """The tree as it is coded where its topology is pruned: every voxel active in leaves with an active value further
-    than `bound` from the background, no other leaves; `tree` itself if there are none."""
+def keep_needed_leaves(tree: Tree, bound: float) -> Tree:
+    """The tree as it is coded where its topology is pruned (codec/pruning.py): leaves with an active value further than
+    `bound` from the background, all of their voxels active; `tree` itself if there are none."""
     far = np.abs(tree.leaf.values - tree.root.background) > bound
-    stays = (far & unpack(tree.leaf.active)).any(1)
-    if not stays.any():
-        return tree
-    lower = without_leaves(tree.lower, stays, tree.root.background)
-    leaf = TreeLevel(None, np.full_like(tree.leaf.active[stays], 255), tree.leaf.values[stays])
-    return Tree(tree.root, tree.upper, lower, leaf)
+    needed = (far & unpack(tree.leaf.active)).any(1)
+    return keep_leaves(tree, needed, np.full_like(tree.leaf.active, 255)) if needed.any() else tree
 
 
 def _turned(level: TreeLevel, log2dim: int, axes: tuple[int, int, int], node: np.ndarray) -> TreeLevel:

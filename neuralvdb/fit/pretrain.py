@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from neuralvdb.archive.rans import Tables
-from neuralvdb.fit.augment import covered, mirrors, transposed
+from neuralvdb.fit.augment import keep_needed_leaves, mirrors, transposed
 from neuralvdb.fit.examples import (
     Examples,
     MeanTask,
@@ -129,7 +129,7 @@ def train_prior(
         tree = transposed(item.tree, tuple(rng.permutation(3)))
         found = make_lattice(item, rng.random() < companded, rng)
         if not found.knee and rng.random() < pruned:
-            tree = covered(tree, found.unit * UNITS_PER_ERROR)
+            tree = keep_needed_leaves(tree, found.unit * UNITS_PER_ERROR)
         return tree, item.component, found
 
     networks, models = untrained(task), {}

@@ -10,8 +10,8 @@ from neuralvdb.errors import DamagedFile
 from neuralvdb.settings import Box
 from neuralvdb.vdb import _bridge
 from neuralvdb.vdb.files import arrays_of, tree_of
-from neuralvdb.volume.grid import Storage, TreeLevel, VolumeGrid, leaf_origins
-from neuralvdb.volume.regions import touched, without_leaves
+from neuralvdb.volume.grid import Storage, VolumeGrid, leaf_origins
+from neuralvdb.volume.regions import keep_leaves, touched
 
 
 def clip(grid: VolumeGrid, box: Box) -> VolumeGrid:
@@ -20,9 +20,7 @@ def clip(grid: VolumeGrid, box: Box) -> VolumeGrid:
     try:
         if grid.tree is not None:
             keep = touched(leaf_origins(grid.tree), box)
-            leaf = TreeLevel(None, grid.tree.leaf.active[keep], grid.tree.leaf.values[keep])
-            lower = without_leaves(grid.tree.lower, keep, grid.tree.root.background)
-            arrays = arrays_of(replace(grid.tree, lower=lower, leaf=leaf))
+            arrays = arrays_of(keep_leaves(grid.tree, keep))
             metadata, cut = _bridge.clip_tree(*_head(grid), arrays, box.low, box.high)
             return replace(grid, metadata=metadata, tree=tree_of(cut))
         if grid.storage is Storage.SERIAL:

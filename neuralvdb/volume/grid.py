@@ -17,7 +17,7 @@ UPPER_SLOTS, LOWER_SLOTS, LEAF_SLOTS = 32768, 4096, 512
 UPPER_LOG2, LOWER_LOG2, LEAF_LOG2 = 5, 4, 3
 
 # Grid types that travel as arrays: name in the file -> (component type, components).
-TREE_TYPES = {
+TREE_TYPES: dict[str, tuple[np.dtype, int]] = {
     "Tree_float_5_4_3": (np.dtype(np.float32), 1),
     "Tree_double_5_4_3": (np.dtype(np.float64), 1),
     "Tree_vec3s_5_4_3": (np.dtype(np.float32), 3),

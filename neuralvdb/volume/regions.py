@@ -30,6 +30,16 @@ def without_leaves(lower: TreeLevel, keep: np.ndarray, background: np.ndarray) -
     return TreeLevel(np.packbits(child, axis=1, bitorder="little"), lower.active, values)
 
 
+def keep_leaves(tree: Tree, keep: np.ndarray, active: np.ndarray | None = None) -> Tree:
+    """The tree with the leaves `keep` (N,) bool only, and inactive background in place of the others.
+
+    active: (N, 64) uint8, masks for the leaves; None: those that they have.
+    """
+    masks = tree.leaf.active if active is None else active
+    lower = without_leaves(tree.lower, keep, tree.root.background)
+    return Tree(tree.root, tree.upper, lower, TreeLevel(None, masks[keep], tree.leaf.values[keep]))
+
+
 def sampled(tree: Tree, lod: int) -> tuple[np.ndarray, np.ndarray]:
     """Cells (N, M, C) and active (N, M) bool: every 2**lod-th voxel of each leaf."""
     first = (slice(None), slice(None), 0)

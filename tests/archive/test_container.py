@@ -10,7 +10,7 @@ import zstandard
 
 from neuralvdb.archive import ArchiveReader, ArchiveWriter, FieldWriter, put_array
 from neuralvdb.archive.streams import KNOWN, zstd_decompress
-from neuralvdb.codec.decode import FrameReader
+from neuralvdb.codec.frame import FrameReader
 from neuralvdb.errors import DamagedFile, InputError, NeuralVdbError, OutOfMemory, Unsupported
 
 HUGE = 1 << 62
@@ -135,7 +135,7 @@ def test_an_optional_section_is_skipped_in_a_real_archive(made_archive, tmp_path
                 s.kind, frame.archive.read(s), raw_size=s.raw_size, codec=s.codec, version=s.version, grid=s.grid
             )
         writer.close()
-        names = [grid.name for grid in frame.table.grids]
+        names = [grid.name for grid in frame.grids]
     with FrameReader(path) as again:
         assert [again.read(i).name for i in range(len(names))] == names
 

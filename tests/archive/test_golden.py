@@ -13,10 +13,11 @@ import zstandard
 
 from neuralvdb import topology, values
 from neuralvdb.archive import ArchiveWriter, FieldReader, FieldWriter, take_array
-from neuralvdb.codec.decode import FrameReader
 from neuralvdb.codec.encode import encode_frame
+from neuralvdb.codec.frame import FrameReader
 from neuralvdb.settings import CompressSettings
 from neuralvdb.topology import Topology, lossless
+from neuralvdb.values.context import EncodeContext
 from neuralvdb.volume import Root, Storage, Tree, TreeLevel, VolumeGrid
 
 CONTAINER = """
@@ -120,7 +121,8 @@ def encoded(threads: int = 1) -> bytes:
     stream = io.BytesIO()
     writer = ArchiveWriter(stream)
     with mock.patch.object(topology, "encode", lambda shape, base, threads: (0, lossless.encode(shape))):
-        encode_frame(writer, Source(), [0, 1, 2], CompressSettings(threads=threads), lambda _: None)
+        context = EncodeContext.of(CompressSettings(threads=threads))
+        encode_frame(writer, Source(), [0, 1, 2], context, lambda _: None)
     writer.close()
     return stream.getvalue()
 
@@ -153,7 +155,7 @@ def test_the_golden_archive_decodes(tmp_path, archive):
     path.write_bytes(bytes.fromhex(archive))
     with FrameReader(path) as frame:
         table = frame.table
-        assert (table.version, table.library, table.source_size, table.complete) == (224, (10, 0), 4321, True)
+        assert (table.version, table.openvdb_version, table.source_size, table.complete) == (224, (10, 0), 4321, True)
         assert (table.uuid, table.metadata) == (Source.uuid, Source.metadata)
         assert [(g.leaves, g.active_tiles, g.active_voxels) for g in table.grids[:2]] == [
             (1, 3, 4096**3 + 128**3 + 513)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import neuralvdb
-from neuralvdb.codec.decode import FrameReader
+from neuralvdb.codec.frame import FrameReader
 from neuralvdb.vdb import VdbReader, from_dense, write_vdb
 from neuralvdb.volume import Root, Storage, Tree, TreeLevel, VolumeGrid
 from neuralvdb.volume.grid import TREE_TYPES, unpack
@@ -50,7 +50,7 @@ def check(reader, bits_equal, source: Path, archive: Path) -> list:
     original = VdbReader(source)
     with FrameReader(archive) as ours:
         table = ours.table
-        assert (theirs.version, theirs.library, theirs.uuid) == (table.version, table.library, table.uuid)
+        assert (theirs.version, theirs.library, theirs.uuid) == (table.version, table.openvdb_version, table.uuid)
         assert (theirs.metadata, theirs.source_size) == (table.metadata, table.source_size)
         assert theirs.complete == int(table.complete) == 1
         assert len(theirs.grids) == len(table.grids) == len(original.entries)

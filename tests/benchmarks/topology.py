@@ -18,7 +18,7 @@ import zstandard
 from tqdm import tqdm
 
 from neuralvdb import CompressSettings, compress, topology
-from neuralvdb.codec.decode import FrameReader
+from neuralvdb.codec.frame import FrameReader
 from neuralvdb.settings import Bound
 from neuralvdb.topology import Topology
 from neuralvdb.vdb import VdbReader, describe_metadata
@@ -107,8 +107,8 @@ def share_of_time(path: Path, runs: int) -> tuple[float, float]:
         archive = Path(folder) / "x.neuralvdb"
         compress(path, archive, CompressSettings(bounds=(Bound(value=0.01, relative=True),), verify=False))
         with FrameReader(archive) as frame:
-            grids = range(len(frame.table.grids))
-            trees = [i for i in grids if frame.table.grids[i].leaves]
+            grids = range(len(frame.grids))
+            trees = [i for i in grids if frame.grids[i].leaves]
             topologies = fastest(runs, lambda: [frame.topology(i) for i in trees])
             return topologies, fastest(runs, lambda: [frame.read(i) for i in grids])
 

@@ -12,7 +12,7 @@ import numpy as np
 from hostile import Part, Stream
 
 from neuralvdb.api import compress, decompress
-from neuralvdb.codec.decode import FrameReader
+from neuralvdb.codec.frame import FrameReader
 from neuralvdb.errors import Unsupported
 from neuralvdb.settings import Bound, Box, CompressSettings, DecompressSettings
 from neuralvdb.vdb import VdbReader, from_dense, write_vdb
@@ -193,7 +193,7 @@ def _parts(archive: Path) -> list[Part]:
         patch.start()
     try:
         with FrameReader(archive) as frame:
-            for index in range(len(frame.table.grids)):
+            for index in range(len(frame.grids)):
                 frame.read(index)
             payloads = [(section, frame.archive.read(section)) for section in frame.archive.sections]
     finally:

@@ -14,7 +14,7 @@ import zstandard
 
 from neuralvdb.archive import ArchiveWriter, FieldWriter
 from neuralvdb.archive.container import MAGIC
-from neuralvdb.codec.decode import FrameReader
+from neuralvdb.codec.frame import FrameReader
 
 PROGRAM = "import sys; from neuralvdb.cli import main; sys.exit(main())"
 

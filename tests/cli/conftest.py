@@ -12,7 +12,7 @@ import pytest
 
 import neuralvdb
 from neuralvdb.archive import ArchiveWriter
-from neuralvdb.codec.decode import FrameReader
+from neuralvdb.codec.frame import FrameReader
 from neuralvdb.vdb import from_dense, write_vdb
 
 

@@ -5,13 +5,14 @@ import re
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from neuralvdb import devices, errors
 from neuralvdb.cli import info, main
-from neuralvdb.codec.frame_table import Frame
+from neuralvdb.codec.frame_table import FrameTable
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 MEANINGS = {
@@ -157,9 +158,9 @@ def test_8_decoded_data_is_not_what_was_promised(run, forge, tmp_path, command):
     def change(kind: str, payload: bytes, raw_size: int) -> tuple[bytes, int]:
         if kind != "FRAM":
             return payload, raw_size
-        table = Frame.unpack(payload, raw_size, "here")
-        table.grids[0].content = bytes(16)
-        return table.pack()
+        table = FrameTable.unpack(payload, raw_size, "here")
+        first, *rest = table.grids
+        return replace(table, grids=(replace(first, content=bytes(16)), *rest)).pack()
 
     done = run(command, forge(change), code=8)
     assert "grid 'ball' decodes to other values than were stored" in done.stderr

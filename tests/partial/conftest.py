@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from neuralvdb.archive import ArchiveWriter
-from neuralvdb.codec.decode import FrameReader
+from neuralvdb.codec.frame import FrameReader
 from neuralvdb.values.lattice import chunks
 from neuralvdb.vdb import from_dense
 from neuralvdb.volume import Root, TreeLevel, VolumeGrid

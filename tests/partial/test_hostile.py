@@ -8,7 +8,7 @@ import pytest
 import neuralvdb
 from neuralvdb import CompressSettings, DecompressSettings
 from neuralvdb.archive.container import Section
-from neuralvdb.codec.decode import FrameReader
+from neuralvdb.codec.frame import FrameReader
 from neuralvdb.errors import DamagedFile
 from neuralvdb.settings import Bound, Box
 from neuralvdb.vdb import from_dense, write_vdb

@@ -8,7 +8,7 @@ import pytest
 
 import neuralvdb
 from neuralvdb import CompressSettings, DecompressSettings
-from neuralvdb.codec.decode import FrameReader
+from neuralvdb.codec.frame import FrameReader
 from neuralvdb.errors import DamagedFile, Unsupported
 from neuralvdb.settings import Bound, Box
 from neuralvdb.topology import Topology

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 import neuralvdb
 from neuralvdb import CompressSettings
 from neuralvdb.api.compress import CompressReport
-from neuralvdb.codec.decode import FrameReader
+from neuralvdb.codec.frame import FrameReader
 from neuralvdb.errors import UsageError
 from neuralvdb.settings import Bound
 from neuralvdb.vdb import VdbReader, from_dense, write_vdb
@@ -135,6 +135,6 @@ def test_smoke_is_a_fifth_smaller(data, tmp_path):
         sizes[kind] = (tmp_path / f"{kind}.neuralvdb").stat().st_size
     with FrameReader(tmp_path / "pruned.neuralvdb") as frame:
         max_error = frame.promise(0).bound.max_error
-        assert check(source, tmp_path / "pruned.neuralvdb", max_error) == frame.table.grids[0].pruned
+        assert check(source, tmp_path / "pruned.neuralvdb", max_error) == frame.grids[0].pruned
     assert sizes["pruned"] < 0.8 * sizes["exact"]
     assert source.stat().st_size > 26 * sizes["pruned"]

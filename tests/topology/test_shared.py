@@ -7,7 +7,7 @@ import pytest
 
 import neuralvdb
 from neuralvdb.archive import ArchiveReader, ArchiveWriter
-from neuralvdb.codec.decode import FrameReader
+from neuralvdb.codec.frame import FrameReader
 from neuralvdb.errors import DamagedFile
 from neuralvdb.vdb import from_dense, write_vdb
 
@@ -45,7 +45,7 @@ def test_equal_masks_are_stored_once_and_similar_ones_as_what_differs(archive):
     assert [found[grid][0] for grid in (0, 2)] == [1, 2]
     assert found[2][1] < 0.8 * found[0][1]
     with FrameReader(archive) as frame:
-        assert [head.topology_of for head in frame.table.grids] == [0, 0, 2, 3]
+        assert [head.topology_of for head in frame.grids] == [0, 0, 2, 3]
 
 
 def test_all_come_back(alike, archive, tmp_path):

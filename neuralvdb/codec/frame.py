@@ -1,0 +1,121 @@
+"""Frames of an archive: the table at once, grids on demand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import partial
+
+from neuralvdb.archive import ArchiveReader
+from neuralvdb.archive.formats import is_readable
+from neuralvdb.codec.decode import DecodedLeaves, GridDecoder
+from neuralvdb.codec.frame_table import FrameTable, GridHead
+from neuralvdb.codec.index import FrameIndex
+from neuralvdb.codec.models import ModelStore
+from neuralvdb.codec.scheduler import run_in_order, threads_each
+from neuralvdb.codec.store import DecodedStore
+from neuralvdb.settings import Box
+from neuralvdb.topology import Topology
+from neuralvdb.values.head import ValuesHead
+from neuralvdb.values.lattice.priors import ModelSet
+from neuralvdb.values.promise import Promise
+from neuralvdb.volume import VolumeGrid
+
+
+class Frame:
+    """One frame of an open archive. Threads may use it at the same time.
+
+    archive: knows the sections of archive.formats; it may be shared by frames, and stays open.
+    models: those of the archive; may be shared, too.
+    devices: where lossy values and, on the first, topologies are decoded, such as "cuda:0", none for the CPU.
+    Raises InputError where the archive has priors only, DamagedFile.
+    """
+
+    def __init__(
+        self, archive: ArchiveReader, models: ModelStore, number: int = 0, devices: tuple[str, ...] = ()
+    ) -> None:
+        self.archive, self.devices = archive, devices
+        self.index = FrameIndex(archive, number)
+        self._models = models
+        self._store = DecodedStore(archive, self.index, devices[0] if devices else None)
+        self._decoder = GridDecoder(archive, self.index, self._store, models, devices)
+
+    @property
+    def path(self) -> str:
+        """Of the archive."""
+        return self.archive.path
+
+    @property
+    def table(self) -> FrameTable:
+        """What is known without decoding."""
+        return self.index.table
+
+    @property
+    def grids(self) -> tuple[GridHead, ...]:
+        """The table's entries of grids."""
+        return self.index.table.grids
+
+    def read(self, number: int, box: Box | None = None, lod: int = 0, threads: int = 1) -> VolumeGrid:
+        """A grid, as GridDecoder.read() gives it."""
+        return self._decoder.read(number, box, lod, threads)
+
+    def read_in_order(
+        self, numbers: list[int], *, threads: int, box: Box | None = None, lod: int = 0
+    ) -> Iterator[VolumeGrid]:
+        """Grids in this order, each as read() gives it; decoding runs ahead by `threads` - 1 grids."""
+        each = threads_each(len(numbers), threads)
+        jobs = (partial(self.read, number, box, lod, each) for number in numbers)
+        return run_in_order(jobs, threads=threads, most_waiting=threads)
+
+    def leaves(self, number: int, threads: int = 1) -> DecodedLeaves:
+        """A tree with its leaves on the first device, as GridDecoder.leaves() gives it."""
+        return self._decoder.leaves(number, threads)
+
+    def mask(self, number: int) -> Topology:
+        """What is active in a grid, as GridDecoder.mask() gives it."""
+        return self._decoder.mask(number)
+
+    def head(self, number: int) -> ValuesHead | None:
+        """How the values of a grid are coded, None where every bit is kept. Raises DamagedFile."""
+        return self._store.head(number)
+
+    def promise(self, number: int) -> Promise | None:
+        """What is promised of a grid, None where every bit is. Raises DamagedFile."""
+        coded = self.head(number)
+        return None if coded is None else coded.promise
+
+    def models_of(self, identity: bytes) -> ModelSet:
+        """The models of that identity. Raises MissingPriors, DamagedFile."""
+        return self._models.models_of(identity, self.path)
+
+
+class FrameReader(Frame):
+    """One frame of the archive at `path`, which it opens and close() closes. Raises what ArchiveReader raises.
+
+    models: networks that it may need beside those shipped and those that it carries; the rest as in Frame.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        number: int = 0,
+        *,
+        models: ModelSet | None = None,
+        devices: tuple[str, ...] = (),
+    ) -> None:
+        archive = ArchiveReader(path, is_readable)
+        try:
+            super().__init__(archive, ModelStore(archive, models), number, devices)
+        except BaseException:
+            archive.close()
+            raise
+
+    def close(self) -> None:
+        """Closes the archive."""
+        self.archive.close()
+
+    def __enter__(self) -> FrameReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,115 @@
+"""Which sections a frame has, and what its table says of its grids. No grid is decoded."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+from neuralvdb.archive import NO_GRID, ArchiveReader, Section
+from neuralvdb.archive.formats import form_of
+from neuralvdb.codec.frame_table import FrameTable
+from neuralvdb.errors import DamagedFile, InputError
+from neuralvdb.volume import Storage
+
+
+class ChunkPayloads(Mapping[int, bytes]):
+    """Payloads of a grid's TILE sections by their number, read when they are looked up. Raises DamagedFile."""
+
+    def __init__(self, archive: ArchiveReader, sections: dict[int, Section], where: str) -> None:
+        self._archive, self._sections, self._where = archive, sections, where
+
+    def __getitem__(self, number: int) -> bytes:
+        if number not in self._sections:
+            raise DamagedFile(f"{self._where}: section TILE number {number} is missing; get another copy")
+        return self._archive.read(self._sections[number])
+
+    def __contains__(self, number: object) -> bool:
+        return number in self._sections
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._sections)
+
+    def __len__(self) -> int:
+        return len(self._sections)
+
+
+class FrameIndex:
+    """The sections and the table of one frame of an open archive. Raises InputError where the archive holds priors
+    and no frame, DamagedFile."""
+
+    def __init__(self, archive: ArchiveReader, frame: int) -> None:
+        self._archive, self._path = archive, archive.path
+        self._sections: dict[tuple[str, int], Section] = {}  # by type and grid
+        self._chunks: dict[int, dict[int, Section]] = defaultdict(dict)  # by grid and number
+        for section in archive.sections:
+            self._check(section)
+            if section.frame == frame:
+                self._add(section)
+        section = self._table_section()
+        self.table = FrameTable.unpack(archive.read(section), section.raw_size, f"{self._path}: frame {frame}")
+
+    def find(self, kind: str, grid: int) -> Section | None:
+        """The section of a type and a grid, None where there is none."""
+        return self._sections.get((kind, grid))
+
+    def section(self, kind: str, grid: int) -> Section:
+        """The section of a type and a grid. Raises DamagedFile where there is none."""
+        section = self.find(kind, grid)
+        if section is None:
+            what = f"section {kind} of grid '{self.table.grids[grid].name}'"
+            raise DamagedFile(f"{self._path}: {what} is missing; the archive is damaged, get another copy")
+        return section
+
+    def chunks(self, grid: int) -> ChunkPayloads:
+        """The payloads of a grid's chunks."""
+        return ChunkPayloads(self._archive, self._chunks.get(grid, {}), self.where(grid, "values"))
+
+    def sizes(self, grid: int) -> dict[str, int]:
+        """{type of section: stored bytes} of a grid; what it shares with others counts for the first of them."""
+        own = {kind: s.size for (kind, owner), s in self._sections.items() if owner == grid and not s.shared}
+        if grid in self._chunks:
+            own["TILE"] = sum(s.size for s in self._chunks[grid].values() if not s.shared)
+        return own
+
+    def memory(self, grid: int) -> int:
+        """Bytes that the decoded grid takes."""
+        owners = (("TOPO", self.table.grids[grid].topology_of), ("VALS", grid), ("BLOB", grid))
+        return sum(self._sections[key].raw_size for key in owners if key in self._sections)
+
+    def parent(self, grid: int) -> int:
+        """The number of the grid whose tree an instance shares. Raises DamagedFile."""
+        head = self.table.grids[grid]
+        for number, candidate in enumerate(self.table.grids):
+            if candidate.unique_name == head.parent:
+                return number
+        raise DamagedFile(f"{self._path}: grid '{head.name}' shares the tree of a grid that is not there")
+
+    def source(self, grid: int) -> int:
+        """The number of the grid that has the tree of a grid. Raises DamagedFile."""
+        return self.parent(grid) if self.table.grids[grid].storage is Storage.INSTANCE else grid
+
+    def where(self, grid: int, what: str) -> str:
+        """How errors name something of a grid."""
+        return f"{self._path}: {what} of grid '{self.table.grids[grid].name}'"
+
+    def _check(self, section: Section) -> None:
+        form = form_of(section.kind)
+        if form.of_frame != (section.grid == NO_GRID) or (section.part and not form.numbered):
+            what = f"section {section.kind} cannot be part {section.part} of grid {section.grid}"
+            raise DamagedFile(f"{self._path}: {what}; get another copy")
+
+    def _add(self, section: Section) -> None:
+        if form_of(section.kind).numbered:
+            first = self._chunks[section.grid].setdefault(section.part, section)
+        else:
+            first = self._sections.setdefault((section.kind, section.grid), section)
+        if first is not section:
+            raise DamagedFile(f"{self._path}: section {section.kind} of grid {section.grid} occurs twice")
+
+    def _table_section(self) -> Section:
+        section = self.find("FRAM", NO_GRID)
+        if section is not None:
+            return section
+        if {section.kind for section in self._archive.sections} == {"PRIO"}:
+            raise InputError(f"{self._path}: holds priors and no volumes; name it with --priors")
+        raise DamagedFile(f"{self._path}: its table is missing; the archive is damaged, get another copy")

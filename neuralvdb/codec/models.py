@@ -1,0 +1,36 @@
+"""The networks that an archive's values need: shipped, given by the user, or carried by the archive."""
+
+from __future__ import annotations
+
+import functools
+import threading
+
+from neuralvdb.archive import ArchiveReader
+from neuralvdb.errors import MissingPriors
+from neuralvdb.settings import Settings
+from neuralvdb.values.lattice.priors import ModelSet
+from neuralvdb.values.model_file import find_models, models_in, read_models
+
+
+class ModelStore:
+    """Model sets by identity. given: those of the user, None for none."""
+
+    def __init__(self, archive: ArchiveReader, given: ModelSet | None) -> None:
+        self._archive, self._given, self._lock = archive, given, threading.Lock()
+
+    def models_of(self, identity: bytes, where: str) -> ModelSet:
+        """The models of that identity. Raises MissingPriors, naming `where`, and DamagedFile."""
+        try:
+            return find_models(identity, where, (self._given,))
+        except MissingPriors:
+            with self._lock:
+                return find_models(identity, where, (self._carried,))
+
+    @functools.cached_property
+    def _carried(self) -> ModelSet | None:
+        return models_in(self._archive)
+
+
+def models_for(settings: Settings) -> ModelSet | None:
+    """The models of settings.priors, None where there are none. Raises InputError, DamagedFile, Unsupported."""
+    return read_models(settings.priors) if settings.priors else None

@@ -1,0 +1,31 @@
+"""Grids by several threads, in order: the one scheduler of encoding and decoding."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+def threads_each(grids: int, threads: int) -> int:
+    """Threads for each of so many grids: all of them for a single grid, else one."""
+    return threads if grids == 1 else 1
+
+
+def run_in_order(jobs: Iterable[Callable[[], Result]], *, threads: int, most_waiting: int) -> Iterator[Result]:
+    """The results of the jobs in order, `threads` jobs at a time. Raises what a job raises, in its place.
+
+    most_waiting: jobs that are begun and whose results are not taken, at most; the next job is asked for when there
+    are fewer.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[Result]] = deque()
+        for job in jobs:
+            waiting.append(pool.submit(job))
+            if len(waiting) >= most_waiting:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

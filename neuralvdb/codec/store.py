@@ -1,0 +1,128 @@
+"""What grids of a frame share once it is decoded: topologies and the heads of values, each decoded once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from neuralvdb import topology
+from neuralvdb.archive import ArchiveReader, Section
+from neuralvdb.codec.index import FrameIndex
+from neuralvdb.errors import DamagedFile, OutOfMemory
+from neuralvdb.platform import physical_memory
+from neuralvdb.topology import Topology
+from neuralvdb.values.head import ValuesHead, read_head
+
+_SHARE = 16  # one part in so many of the machine's memory is for topologies that no grid may need any more
+_FROM_ANOTHER = 2  # codec of a topology that is decoded from another one
+
+Value = TypeVar("Value")
+
+
+class DecodedStore:
+    """Topologies and heads of values of a frame. Each is decoded by the first thread that asks for it; threads that ask
+    meanwhile wait for it.
+
+    device: where networks decode topologies, such as "cuda:0", None for the CPU. budget: bytes of topologies that are
+    kept, at most; those used last go last, and the very last one is always kept (default: a sixteenth of the machine's
+    memory).
+    """
+
+    def __init__(
+        self, archive: ArchiveReader, index: FrameIndex, device: str | None, budget: int | None = None
+    ) -> None:
+        self._archive, self._index, self._device = archive, index, device
+        self._topologies = _Cache[Topology](physical_memory() // _SHARE if budget is None else budget)
+        self._heads = _Cache[ValuesHead](None)
+
+    def topology(self, grid: int, threads: int = 1) -> Topology:
+        """The topology of a grid that travels as arrays, before it is pruned. Raises DamagedFile, OutOfMemory."""
+        section = self._index.section("TOPO", self._index.table.grids[grid].topology_of)
+        return self._topology(section, self._index.where(grid, "topology"), threads)
+
+    def head(self, grid: int) -> ValuesHead | None:
+        """How the values of a grid are coded, None where every bit is kept. Raises DamagedFile."""
+        section = self._index.find("VALS", grid)
+        if section is None or section.codec == 0:
+            return None
+
+        def read() -> ValuesHead:
+            return read_head(self._archive.read(section), self._index.where(grid, "values"))
+
+        return self._heads.get(grid, read)
+
+    def check_memory(self, size: int, what: str) -> None:
+        """Raises OutOfMemory where so many bytes are more than this machine has; what: takes them."""
+        if size > physical_memory():
+            raise OutOfMemory(
+                f"{self._archive.path}: {what} takes {size} bytes of memory; this machine has {physical_memory()}"
+            )
+
+    def _topology(self, section: Section, where: str, threads: int) -> Topology:
+        def base_of(number: int) -> Topology:
+            return self._base(section, number, threads)
+
+        def decode() -> Topology:
+            return topology.decode(
+                section.codec,
+                self._archive.read(section),
+                section.raw_size,
+                where,
+                base_of,
+                threads=threads,
+                device=self._device,
+            )
+
+        return self._topologies.get(section.grid, decode, section.raw_size)
+
+    def _base(self, section: Section, number: int, threads: int) -> Topology:
+        """The topology of grid `number`, from which that in `section` is decoded."""
+        base = self._index.find("TOPO", number)
+        if base is None or base.codec == _FROM_ANOTHER or number >= section.grid:
+            raise DamagedFile(f"{self._archive.path}: a topology builds on one that is not there; get another copy")
+        self.check_memory(base.raw_size, "a topology")
+        return self._topology(base, f"{self._archive.path}: topology {number}", threads)
+
+
+class _Slot(Generic[Value]):
+    """A value once it is made, and its bytes."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.values: list[Value] = []  # one, or none yet
+        self.size = 0
+
+
+class _Cache(Generic[Value]):
+    """Values by number, each made once. budget: bytes that are kept, at most; None: everything is kept."""
+
+    def __init__(self, budget: int | None) -> None:
+        self._budget, self._lock = budget, threading.Lock()
+        self._slots: dict[int, _Slot[Value]] = {}  # in the order of their last use
+
+    def get(self, number: int, make: Callable[[], Value], size: int = 0) -> Value:
+        """The value of a number, of so many bytes. Raises what make() raises; then the next one to ask tries again."""
+        with self._lock:
+            slot = self._slots.pop(number, None) or _Slot()
+            self._slots[number] = slot
+        with slot.lock:
+            if not slot.values:
+                slot.values.append(make())
+                slot.size = size
+            value = slot.values[0]
+        self._forget()
+        return value
+
+    def _forget(self) -> None:
+        """Drops the values used longest ago until the others keep to the budget."""
+        if self._budget is None:
+            return
+        with self._lock:
+            total = sum(slot.size for slot in self._slots.values())
+            for number, slot in list(self._slots.items())[:-1]:
+                if total <= self._budget:
+                    break
+                if slot.size:  # else it is being made
+                    total -= slot.size
+                    del self._slots[number]

@@ -1,0 +1,40 @@
+"""What all grids of a frame are encoded with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from neuralvdb.settings import CompressSettings
+from neuralvdb.values.lattice import priors
+from neuralvdb.values.lattice.priors import ModelSet
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeContext:
+    """What grids are encoded with."""
+
+    settings: CompressSettings
+    """What the user chose."""
+    models: ModelSet
+    """Those of settings.priors, else `shipped`."""
+    devices: tuple[str, ...]
+    """Where lossy values are encoded, such as "cuda:0"; none for the CPU."""
+    threads: int
+    """How many threads one grid may use."""
+
+    @classmethod
+    def of(
+        cls, settings: CompressSettings, *, models: ModelSet | None = None, devices: tuple[str, ...] = ()
+    ) -> EncodeContext:
+        """The context of settings; models: those of settings.priors, None for those shipped."""
+        return cls(
+            settings=settings,
+            models=models or shipped_models(settings),
+            devices=devices,
+            threads=settings.threads,
+        )
+
+
+def shipped_models(settings: CompressSettings) -> ModelSet:
+    """The models that come with the package for these settings."""
+    return priors.fast() if settings.fast else priors.shipped()
