@@ -58,11 +58,11 @@ class ErrorSums:
         self.active[1] += int(y_on.sum()) * voxels
         either = x_on | y_on
         with np.errstate(invalid="ignore"):  # a signalling NaN
-            own = x[x_on].astype(np.float64)
+            peaks = x[x_on].astype(np.float64)
             x, y = x[either].astype(np.float64), y[either].astype(np.float64)
-        own = own[np.isfinite(own)]
-        if own.size:
-            self._low, self._high = min(self._low, float(own.min())), max(self._high, float(own.max()))
+        peaks = peaks[np.isfinite(peaks)]
+        if peaks.size:
+            self._low, self._high = min(self._low, float(peaks.min())), max(self._high, float(peaks.max()))
         if not x.size:
             return
         with np.errstate(invalid="ignore", over="ignore"):

@@ -249,9 +249,9 @@ _GRID_FIELDS: _Fields = (
 )
 
 
-def _put(out: FieldWriter, fields: _Fields, record: FrameTable | GridHead) -> None:
+def _put(out: FieldWriter, fields: _Fields, entry: FrameTable | GridHead) -> None:
     for name, form in fields:
-        form.put(out, getattr(record, name))
+        form.put(out, getattr(entry, name))
 
 
 def _take(source: FieldReader, fields: _Fields) -> dict[str, Any]:

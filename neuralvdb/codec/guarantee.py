@@ -108,18 +108,18 @@ def kept(promise: Promise, original: VolumeGrid, decoded: VolumeGrid) -> bool:
     """Whether active leaf values are within the bound and keep the PSNR, and all else has the original's bits."""
     if original.tree is None or decoded.tree is None:
         return False
-    ours, theirs = decoded.tree.leaf, original.tree.leaf
-    if ours.values.shape != theirs.values.shape or not np.array_equal(ours.active, theirs.active):
+    leaf, true = decoded.tree.leaf, original.tree.leaf
+    if leaf.values.shape != true.values.shape or not np.array_equal(leaf.active, true.active):
         return False
-    on = unpack(theirs.active)
+    on = unpack(true.active)
     if promise.bound.psnr and psnr(original.tree, decoded.tree) < promise.bound.psnr:
         return False
-    near = promise.kept(theirs.values[on], ours.values[on])
-    if not (near | _same_bits(ours.values[on], theirs.values[on])).all():
+    near = promise.kept(true.values[on], leaf.values[on])
+    if not (near | _same_bits(leaf.values[on], true.values[on])).all():
         return False
-    remainder = decoded.tree.leaf.values.copy()
-    remainder[on] = theirs.values[on]
-    tree = replace(decoded.tree, leaf=replace(ours, values=remainder))
+    remainder = leaf.values.copy()
+    remainder[on] = true.values[on]
+    tree = replace(decoded.tree, leaf=replace(leaf, values=remainder))
     return content_hash(replace(decoded, tree=tree)) == content_hash(original)
 
 

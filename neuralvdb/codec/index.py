@@ -66,10 +66,10 @@ class FrameIndex:
 
     def sizes(self, grid: int) -> dict[str, int]:
         """{type of section: stored bytes} of a grid; what it shares with others counts for the first of them."""
-        own = {kind: s.size for (kind, owner), s in self._sections.items() if owner == grid and not s.shared}
+        sizes = {kind: s.size for (kind, owner), s in self._sections.items() if owner == grid and not s.shared}
         if grid in self._chunks:
-            own["TILE"] = sum(s.size for s in self._chunks[grid].values() if not s.shared)
-        return own
+            sizes["TILE"] = sum(s.size for s in self._chunks[grid].values() if not s.shared)
+        return sizes
 
     def memory(self, grid: int) -> int:
         """Bytes that the decoded grid takes."""

@@ -76,16 +76,16 @@ def check_pruned(promise: Promise, original: VolumeGrid, decoded: VolumeGrid) ->
     if original.tree is None or decoded.tree is None:
         return False
     needed = keep_needed_leaves(original.tree, promise)
-    ours, theirs = decoded.tree.leaf, needed.leaf
-    if ours.values.shape != theirs.values.shape:
+    leaf, coded_leaf = decoded.tree.leaf, needed.leaf
+    if leaf.values.shape != coded_leaf.values.shape:
         return False
-    coded, active = unpack(theirs.active), unpack(ours.active)
-    equal = _same_bits(ours.values, theirs.values)
-    near = _all_components(promise.kept(theirs.values, ours.values))
-    is_background = _same_bits(ours.values, needed.root.background)
+    coded, active = unpack(coded_leaf.active), unpack(leaf.active)
+    equal = _same_bits(leaf.values, coded_leaf.values)
+    near = _all_components(promise.kept(coded_leaf.values, leaf.values))
+    is_background = _same_bits(leaf.values, needed.root.background)
     if not np.where(coded, (near | equal) & (active | is_background), equal & ~active).all():
         return False
-    remainder = replace(decoded, tree=replace(decoded.tree, leaf=theirs))
+    remainder = replace(decoded, tree=replace(decoded.tree, leaf=coded_leaf))
     return content_hash(remainder) == content_hash(replace(original, tree=needed))
 
 

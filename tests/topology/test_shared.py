@@ -1,14 +1,19 @@
-"""Grids of a file share topologies, or build on each other's."""
+"""Grids of a file share topologies, or build on each other's; what they share is decoded once."""
 
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 
 import neuralvdb
+from neuralvdb import CompressSettings, topology
 from neuralvdb.archive import ArchiveReader, ArchiveWriter
+from neuralvdb.codec import store
 from neuralvdb.codec.frame import FrameReader
+from neuralvdb.codec.store import DecodedStore
 from neuralvdb.errors import DamagedFile
+from neuralvdb.settings import Bound
 from neuralvdb.vdb import from_dense, write_vdb
 
 
@@ -82,3 +87,67 @@ def test_a_chain_of_bases_is_damage(archive, tmp_path):
         for grid in (0, 2):
             with pytest.raises(DamagedFile):
                 frame.read(grid)
+
+
+def decodes():
+    """Counts how often a topology is decoded."""
+    return mock.patch.object(topology, "decode", wraps=topology.decode)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    """An archive of twelve grids with one mask, under a bound."""
+    rng = np.random.default_rng(3)
+    shape = (24, 24, 24)
+    active = rng.random(shape) < 0.7
+    path = tmp_path_factory.mktemp("cache") / "cache.vdb"
+    write_vdb(path, [from_dense(rng.random(shape).astype("f4"), name=f"g{i}", active=active) for i in range(12)])
+    bounds = (Bound(value=0.05, relative=True),)
+    neuralvdb.compress(path, path.with_suffix(".neuralvdb"), CompressSettings(bounds=bounds, effort=0, threads=2))
+    return path.with_suffix(".neuralvdb")
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_shared_topology_is_decoded_once(cache, threads):
+    with FrameReader(cache) as frame, decodes() as decode:
+        assert len({head.topology_of for head in frame.grids}) == 1
+        grids = list(frame.read_in_order(list(range(12)), threads=threads))
+    assert decode.call_count == 1
+    assert [grid.name for grid in grids] == [f"g{i}" for i in range(12)]
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_topology_that_others_build_on_is_decoded_once(archive, threads):
+    with FrameReader(archive) as frame, decodes() as decode:
+        list(frame.read_in_order([3, 2, 1, 0], threads=threads))
+    assert decode.call_count == 3
+
+
+def test_a_head_is_parsed_once(cache):
+    with FrameReader(cache) as frame, mock.patch.object(store, "read_head", wraps=store.read_head) as read_head:
+        for number in range(12):
+            assert frame.head(number).promise == frame.promise(number)
+            frame.head(number)
+    assert read_head.call_count == 12
+
+
+def test_topologies_beyond_the_budget_are_forgotten(archive):
+    """The one used last is kept whatever it takes."""
+    with FrameReader(archive) as frame:
+        bounded = DecodedStore(frame.archive, frame.index, None, budget=0)
+        free = DecodedStore(frame.archive, frame.index, None, budget=1 << 30)
+        for kept, numbers, times in ((bounded, [0, 1, 3, 0], 3), (free, [0, 1, 3, 0], 2), (bounded, [1, 0], 0)):
+            with decodes() as decode:
+                for number in numbers:
+                    kept.topology(number)
+            assert decode.call_count == times
+
+
+def test_damage_is_reported_to_everyone_who_asks(archive, tmp_path):
+    """What failed once is tried again, not taken for decoded."""
+    with FrameReader(archive) as frame:
+        with mock.patch.object(topology, "decode", side_effect=DamagedFile("damaged")):
+            for _ in range(2):
+                with pytest.raises(DamagedFile):
+                    frame.read(0)
+        assert frame.read(0).tree is not None
