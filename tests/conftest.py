@@ -27,16 +27,36 @@ MADE_TO_FAIL = {"malformed", "hostile", "bugs"}  # folders of files made to brea
 
 
 def real_files() -> list[Path]:
-    """Every .vdb of the data folder that ordinary programs write; empty where the folder is absent."""
-    return sorted(path for path in DATA.rglob("*.vdb") if not MADE_TO_FAIL & set(path.parts))
+    """Every .vdb of the data folder that ordinary programs write; empty where the folder is absent.
+
+    Of a sequence, whose frames differ little, the first, the middle and the last one.
+    """
+    files = sorted(path for path in DATA.rglob("*.vdb") if not MADE_TO_FAIL & set(path.parts))
+    frames: dict[Path, list[Path]] = {}
+    for path in files:
+        frames.setdefault(path.parent, []).append(path)
+    sequences = [paths for folder, paths in frames.items() if folder.name.startswith("sequence")]
+    left_out = {path for paths in sequences for path in set(paths) - {paths[0], paths[len(paths) // 2], paths[-1]}}
+    return [path for path in files if path not in left_out]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test with an argument `real_vdb` runs once per real file, `damaged_vdb` once per damaged one."""
+    """A test with an argument `real_vdb` runs once per real file, `damaged_vdb` once per damaged one.
+
+    Where the tests of real files are not slow themselves, those of all but the smallest file of a folder are.
+    """
     for name, files in (("real_vdb", real_files()), ("damaged_vdb", sorted((DATA / "malformed").glob("*")))):
         if name in metafunc.fixturenames:
             absent = pytest.param(None, marks=pytest.mark.skip(reason=f"{DATA} is absent; set NEURALVDB_TEST_DATA"))
-            metafunc.parametrize(name, files or [absent], ids=[str(f.relative_to(DATA)) for f in files] or ["absent"])
+            fast = smallest_of_each_folder(files) if name == "real_vdb" else set(files)
+            cases = [pytest.param(file, marks=[] if file in fast else pytest.mark.slow) for file in files]
+            metafunc.parametrize(name, cases or [absent], ids=[str(f.relative_to(DATA)) for f in files] or ["absent"])
+
+
+def smallest_of_each_folder(files: list[Path]) -> set[Path]:
+    """Its smallest file, by folder."""
+    by_size = sorted(files, key=lambda path: path.stat().st_size, reverse=True)
+    return set({path.parent: path for path in by_size}.values())
 
 
 @pytest.fixture(scope="session")
