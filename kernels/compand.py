@@ -2,6 +2,8 @@
 
 c(x) = x up to the knee K, and K (1 + i) + (x - K 2**i) / 2**i from K 2**i to K 2**(i+1), negative values mirrored. A
 knee of 0 is no companding. In plain torch; kernels have twins of their own.
+
+Twin of values/lattice/compand.py.
 """
 
 from __future__ import annotations

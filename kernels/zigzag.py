@@ -4,6 +4,8 @@ Of a residual q of class c, the low w = max(0, (c - 16) div 4 - 1) bits are raw;
 0, 1, 2, 3, ..., is the symbol. What is 63 or more or cannot be coded in its class is an escape, symbol 63: the folded
 value plus one follows as 5 raw bits, how many bits it has, and those bits. A batch has all low bits, then all sizes,
 then all escaped values. Letters: U batches, one after the other among the n residuals.
+
+Twin of values/lattice/residual.py.
 """
 
 from __future__ import annotations

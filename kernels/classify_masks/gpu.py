@@ -1,5 +1,8 @@
 """Masks in Triton: a program takes 128 cells from their surroundings to both classes; after the first symbols a prefix
-sum says which cells have a second one, whose number stays on the device."""
+sum says which cells have a second one, whose number stays on the device.
+
+Twin of topology/inputs.py.
+"""
 
 from __future__ import annotations
 

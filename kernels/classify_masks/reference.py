@@ -8,6 +8,8 @@
    of those that have any says whether all are, so the state of a cell is
 
        -1 where the first symbol is 0, else the second symbol; of bits 2 * first symbol - 1
+
+Twin of topology/inputs.py.
 """
 
 from __future__ import annotations

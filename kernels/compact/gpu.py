@@ -1,4 +1,7 @@
-"""Compaction in Triton: a program counts the set places of a brick; after a prefix sum another one lists them."""
+"""Compaction in Triton: a program counts the set places of a brick; after a prefix sum another one lists them.
+
+Twin of values/lattice/levels.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The definition, in plain torch: a list of what is set for each pass."""
+"""The definition, in plain torch: a list of what is set for each pass.
+
+Twin of values/lattice/levels.py.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """Training in Triton: two launches a step for all networks, gradients of slices of the batch, then their sum and Adam.
 
 No sums are made by atomics: the same input gives the same weights on the same GPU.
+
+Twin of reference.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The bricks around each brick in Triton: one row of 27 per lane group."""
+"""The bricks around each brick in Triton: one row of 27 per lane group.
+
+Twin of values/lattice/levels.py.
+"""
 
 from __future__ import annotations
 

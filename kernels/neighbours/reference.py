@@ -1,4 +1,7 @@
-"""The definition, in plain torch: 27 look-ups per brick at coordinates clamped to its box."""
+"""The definition, in plain torch: 27 look-ups per brick at coordinates clamped to its box.
+
+Twin of values/lattice/levels.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The network in Triton: int8 tensor cores with int32 sums. `layers` is what other kernels build in."""
+"""The network in Triton: int8 tensor cores with int32 sums. `layers` is what other kernels build in.
+
+Twin of nets/network.py.
+"""
 
 from __future__ import annotations
 

@@ -5,6 +5,8 @@
     out = ((W3 h2 + b3) >> s3) + ((L x) >> sl)
 
 All sums are exact: integers of 32 bits or more, `>>` rounds down. Inputs and weights lie within +-127.
+
+Twin of nets/network.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Packing in Triton: each value is ORed into the one or two words that it meets, in whatever order."""
+"""Packing in Triton: each value is ORed into the one or two words that it meets, in whatever order.
+
+Twin of archive/rans.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The definition, in plain Python: one bit after the other."""
+"""The definition, in plain Python: one bit after the other.
+
+Twin of archive/rans.py.
+"""
 
 from __future__ import annotations
 

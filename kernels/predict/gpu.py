@@ -4,6 +4,8 @@ there; only the results touch memory again.
 32 bits are enough nearly everywhere: values lie within 2^28, differences to the base within 2^30. Where the definition
 multiplies by 16 before it shifts down, the two shifts are made one, and what would be clipped anyway is clipped before
 it can overflow.
+
+Twin of values/lattice/mean_inputs.py and values/lattice/sample_inputs.py.
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@
    divided by 2^e, e = floor(log2 sigma), and clipped to +-127/16. So one network serves every scale.
 4. The network gives an offset in 1/256 of 2^e, and what to add to the scale's log2 in 1/16. Predictions are clamped to
    +-2^30.
+
+Twin of values/lattice/mean_inputs.py and values/lattice/sample_inputs.py.
 """
 
 from __future__ import annotations

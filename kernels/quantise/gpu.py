@@ -2,6 +2,8 @@
 
 Division of float64 is IEEE's on every GPU, and no product is added to anything, so nothing can be contracted. Adding
 and taking away 1.5 * 2^52 rounds to the nearest integer, ties to even.
+
+Twin of values/lattice/mean.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 With e = (exact - prediction) / step, the residual is e rounded to the nearest integer, ties to even; with dead zones
 sign(e) * max(0, floor((|e| + 1/2) - dead zone of the class)). Every operation is that of IEEE 754, in this order.
+
+Twin of values/lattice/mean.py.
 """
 
 from __future__ import annotations

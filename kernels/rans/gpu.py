@@ -2,6 +2,8 @@
 
 Lanes whose state fell below 2^16 take words in the order of their symbols: a prefix sum over the warp says which.
 Encoders walk backwards and fill their words' room from its end.
+
+Twin of archive/rans.py.
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@ those that are there:
 
     if x >= f[s] * 2^20:  the next word is x mod 2^16, x = x div 2^16
     x = (x div f[s]) * 4096 + c[s] + x mod f[s]
+
+Twin of archive/rans.py.
 """
 
 from __future__ import annotations

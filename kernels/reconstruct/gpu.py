@@ -1,6 +1,8 @@
 """Residuals in Triton: where each point's raw bits stand are prefix sums over the batch, then all points are one pass.
 
 Streams are told apart by bisection in their starts, which all programs share and the cache holds.
+
+Twin of values/lattice/residual.py.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 Of a residual q of class c, the low w = max(0, (c - 16) div 4 - 1) bits are raw; q >> w, folded as 0, -1, 1, -2, ... to
 0, 1, 2, 3, ..., is the symbol. Symbol 63 is an escape: the folded value plus one follows as 5 raw bits, how many bits
 it has, and those bits (24 at most). A batch has all low bits, then all sizes, then all escaped values.
+
+Twin of values/lattice/residual.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Splitting in Triton: a program takes 256 cells of a brick; its bisection ends with the widest gap among them."""
+"""Splitting in Triton: a program takes 256 cells of a brick; its bisection ends with the widest gap among them.
+
+Twin of values/lattice/mean_pyramid.py.
+"""
 
 from __future__ import annotations
 

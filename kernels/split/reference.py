@@ -8,6 +8,8 @@ mean of the cell, d the size of the gap, T = (p + q) mean and e() the inverse of
     smaller = (T - p larger) div q
 
 So a cell keeps its mean, whatever the companding does. A half alone has the cell's mean.
+
+Twin of values/lattice/mean_pyramid.py.
 """
 
 from __future__ import annotations

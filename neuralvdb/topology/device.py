@@ -1,6 +1,8 @@
 """Masks decoded on a GPU by neuralvdb.kernels: the twin of coder.code_mask(). Needs torch and triton.
 
 Which bricks are next to each other is still found on the CPU, 0.7 us for each.
+
+Twin of topology/code_mask.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-// The fast twin of topology/context.py and network.py: the classes of the cells of a phase. Same integers, cell for cell;
+// The fast twin of topology/inputs.py and nets/network.py: the classes of the cells of a phase. Same integers, cell for cell;
 // see those modules for what is computed and why. A state is -1, 0 or 1, so the first layer is a sum of weights in 16 bits.
 #pragma once
 

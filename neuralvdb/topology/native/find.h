@@ -1,4 +1,4 @@
-// The fast twin of volume.lookup.find(): a hash table of coordinates.
+// The fast twin of volume/lookup.py: find(): a hash table of coordinates.
 #pragma once
 
 #include <cstddef>

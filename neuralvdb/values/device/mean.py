@@ -1,4 +1,7 @@
-"""The mean lattice on a device: the twin of lattice.mean for all domains of a batch."""
+"""The mean lattice on a device: the twin of lattice.mean for all domains of a batch.
+
+Twin of values/lattice/mean.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The sample lattice on a device: the twin of lattice.sample for all domains of a batch."""
+"""The sample lattice on a device: the twin of lattice.sample for all domains of a batch.
+
+Twin of values/lattice/sample.py.
+"""
 
 from __future__ import annotations
 

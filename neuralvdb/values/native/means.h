@@ -1,4 +1,5 @@
-// The fast twins of values/lattice/means.py: what a floor's cells are made of, and their halves.
+// The fast twins of values/lattice/mean_pyramid.py and compand.py: what a level's cells are made of, and their halves.
+// Twin of values/lattice/compand.py.
 #pragma once
 
 #include <algorithm>

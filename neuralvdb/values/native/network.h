@@ -1,5 +1,6 @@
 // The networks of values/lattice/network.py for blocks of points, side by side in vectors: in floats anywhere, in bytes
 // where the processor multiplies those.
+// Twin of nets/network.py.
 #pragma once
 
 #include <algorithm>

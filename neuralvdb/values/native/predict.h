@@ -1,5 +1,6 @@
 // The fast twin of values/lattice/sample_inputs.py and network.py: predictions and scale classes of the points of a phase.
 // Same integers, point for point; see those modules for what is computed and why.
+// Twin of values/lattice/mean_inputs.py.
 #pragma once
 
 #include "network.h"

@@ -1,4 +1,5 @@
 // Bricks of a level with what is around them, for values/lattice/sample_inputs.py and mean_inputs.py.
+// Twin of values/lattice/levels.py.
 #pragma once
 
 #include <algorithm>
