@@ -18,7 +18,7 @@ from neuralvdb.api.tensors import GridTensors, tensors
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.frame_table import Counts
 from neuralvdb.codec.models import models_for
-from neuralvdb.codec.region import plan
+from neuralvdb.codec.region import plan_region
 from neuralvdb.settings import DecompressSettings
 from neuralvdb.topology import Topology
 from neuralvdb.vdb import FILE_VERSION, VdbWriter, describe_transform, set_threads
@@ -147,7 +147,8 @@ class _Job:
     def _grids(self, frame: FrameReader, selected: list[int], progress: Progress, note: Note) -> _Written:
         """Writes grids, or what lies in the box, or coarser ones."""
         box, lod, heads = self.settings.box, self.settings.lod, frame.grids
-        selected, notes = plan(frame, selected, box, lod)
+        plan = plan_region(frame, selected, box, lod)
+        selected, notes = plan.numbers, plan.notes
         for line in notes:
             note(line)
         region = repr((box, lod)) if box is not None or lod else ""

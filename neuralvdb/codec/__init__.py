@@ -1,1 +1,13 @@
-"""The pipeline: grids to sections (encode) and back (decode)."""
+"""The pipeline: grids to sections and back.
+
+encode            grids of a .vdb file to sections
+  guarantee       what is promised of a grid, and whether it is kept
+  pruning         topologies that follow from values
+  topology_sharing  grids that share a topology, or build on another one's
+frame             one frame of an open archive
+  index           its sections, and its table (frame_table)
+  store, models   what its grids share: topologies, heads of values, networks
+  decode          sections to grids
+  region          a box or a level of detail of it
+scheduler         grids by several threads, both ways
+"""

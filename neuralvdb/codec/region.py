@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from neuralvdb.codec.frame import Frame
 from neuralvdb.errors import Unsupported
 from neuralvdb.settings import Box
@@ -10,26 +12,35 @@ from neuralvdb.volume import Storage
 _POINTS = "ptdataidx"  # in the type of every grid of points
 
 
-def plan(frame: Frame, selected: list[int], box: Box | None, lod: int) -> tuple[list[int], list[str]]:
-    """Which of the selected grids there will be, and a line on each that is not cut or made coarser as others are.
+@dataclass(frozen=True)
+class RegionPlan:
+    """What a region will hold.
 
-    Raises DamagedFile, and Unsupported where none is left.
+    numbers: of the selected grids that are in it.
+    notes: a line on each selected grid that is left out, or not cut as others are.
     """
-    kept, notes = [], []
-    for index in selected:
-        head = frame.grids[index]
-        owner = frame.grids[frame.index.parent(index)] if head.storage is Storage.INSTANCE else head
+
+    numbers: list[int]
+    notes: list[str]
+
+
+def plan_region(frame: Frame, selected: list[int], box: Box | None, lod: int) -> RegionPlan:
+    """What a box, or a coarser level of detail, of the selected grids will hold.
+
+    Raises DamagedFile, and Unsupported where no grid is left.
+    """
+    plan = RegionPlan([], [])
+    for number in selected:
+        head, source = frame.grids[number], frame.grids[frame.index.source(number)]
         what = f"grid '{head.name}' ({head.grid_type})"
-        if lod and owner.storage is not Storage.TREE:
-            notes.append(f"{what} is left out: such grids have no levels of detail")
+        if lod and source.storage is not Storage.TREE:
+            plan.notes.append(f"{what} is left out: such grids have no levels of detail")
             continue
-        kept.append(index)
-        if box is None or head.storage in (Storage.TREE, Storage.INSTANCE):
-            continue
-        if head.storage is Storage.RAW:
-            notes.append(f"{what} is kept whole: its type is unknown to OpenVDB and cannot be cut")
-        elif _POINTS in head.grid_type:
-            notes.append(f"{what} keeps all points of leaves of 8 voxels that meet the box")
-    if selected and not kept:
+        plan.numbers.append(number)
+        if box is not None and head.storage is Storage.RAW:
+            plan.notes.append(f"{what} is kept whole: its type is unknown to OpenVDB and cannot be cut")
+        elif box is not None and head.storage is Storage.SERIAL and _POINTS in head.grid_type:
+            plan.notes.append(f"{what} keeps all points of leaves of 8 voxels that meet the box")
+    if selected and not plan.numbers:
         raise Unsupported(f"{frame.path}: none of the grids has levels of detail; use decompress without --lod")
-    return kept, notes
+    return plan
