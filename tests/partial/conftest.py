@@ -1,4 +1,4 @@
-"""Volumes of several domains with tiles of every level, and OpenVDB's own view of files."""
+"""Volumes of several chunks with tiles of every level, and OpenVDB's own view of files."""
 
 import json
 import os
@@ -59,7 +59,7 @@ def make_odd() -> Callable[[str, Path], Path]:
 
 @pytest.fixture(scope="module", autouse=True)
 def sparse() -> Iterator[None]:
-    """The two blobs of a rod are domains of their own."""
+    """The two blobs of a rod are chunks of their own."""
     with mock.patch.object(chunks, "SPARSE", 2):
         yield
 
@@ -120,11 +120,11 @@ def dense(grid: VolumeGrid, low, high) -> tuple[np.ndarray, np.ndarray]:
     shape = last - first + 1
     origins = (np.stack(np.unravel_index(np.arange(shape.prod()), shape), 1) + first) * 8
     values, active = bricks_at(grid.tree, origins.astype(np.int32))
-    place = tuple(slice(a - f * 8, b - f * 8 + 1) for a, b, f in zip(low, high, first, strict=True))
+    region = tuple(slice(a - f * 8, b - f * 8 + 1) for a, b, f in zip(low, high, first, strict=True))
 
     def joined(bricks: np.ndarray) -> np.ndarray:
-        parts = bricks.reshape(*shape, 8, 8, 8, -1).transpose(0, 3, 1, 4, 2, 5, 6)
-        return parts.reshape(*shape * 8, -1)[place]
+        cubes = bricks.reshape(*shape, 8, 8, 8, -1).transpose(0, 3, 1, 4, 2, 5, 6)
+        return cubes.reshape(*shape * 8, -1)[region]
 
     return joined(values), joined(active)[..., 0]
 
@@ -145,8 +145,15 @@ def forge(tmp_path: Path) -> Callable[..., Path]:
             writer = ArchiveWriter(stream)
             for section in frame.archive.sections:
                 for s, payload in change(section, frame.archive.read(section)):
-                    place = {"codec": s.codec, "version": s.version, "grid": s.grid, "part": s.part}
-                    writer.add(s.kind, payload, raw_size=s.raw_size, **place)
+                    writer.add(
+                        s.kind,
+                        payload,
+                        raw_size=s.raw_size,
+                        codec=s.codec,
+                        version=s.version,
+                        grid=s.grid,
+                        part=s.part,
+                    )
             writer.close()
         return path
 
@@ -155,12 +162,12 @@ def forge(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def damage(tmp_path: Path) -> Callable[..., Path]:
-    """A copy of an archive with a byte flipped in each section that `chosen(section)` names."""
+    """A copy of an archive with a byte flipped in each section that `is_hit(section)` names."""
 
-    def damaged(archive: Path, chosen: Callable) -> Path:
+    def damaged(archive: Path, is_hit: Callable) -> Path:
         data = bytearray(archive.read_bytes())
         with FrameReader(archive) as frame:
-            hit = [s for s in frame.archive.sections if chosen(s)]
+            hit = [s for s in frame.archive.sections if is_hit(s)]
         assert hit
         for section in hit:
             data[section.offset + section.size // 2] ^= 0x10

@@ -15,7 +15,7 @@ from neuralvdb.topology import Topology
 from neuralvdb.vdb import VdbReader, write_vdb
 from neuralvdb.volume import Storage, VolumeGrid
 
-HOWS = {
+MODES = {
     "lossless": CompressSettings(),
     "sample": CompressSettings(bounds=(Bound(value=0.01, relative=False),)),
     "mean": CompressSettings(quality="production"),
@@ -56,13 +56,13 @@ def archives(rod, tmp_path_factory):
     """The archive of a kind of grid coded in some way, and its full decode."""
     made = {}
 
-    def get(kind: str, how: str) -> tuple[Path, VolumeGrid]:
-        if (kind, how) not in made:
+    def get(kind: str, mode: str) -> tuple[Path, VolumeGrid]:
+        if (kind, mode) not in made:
             folder = tmp_path_factory.mktemp("box")
             dtype, components, options = KINDS[kind]
-            archive = compressed([rod(dtype, components, **options)], folder, HOWS[how])
-            made[kind, how] = archive, decompressed(archive, folder / "full.vdb")[0]
-        return made[kind, how]
+            archive = compressed([rod(dtype, components, **options)], folder, MODES[mode])
+            made[kind, mode] = archive, decompressed(archive, folder / "full.vdb")[0]
+        return made[kind, mode]
 
     return get
 
@@ -70,21 +70,21 @@ def archives(rod, tmp_path_factory):
 def assert_cut(cut: VolumeGrid, full: VolumeGrid, box: Box, dense_of) -> None:
     low, high = np.array(box.low) - 9, np.array(box.high) + 9
     values, active = dense_of(full, low, high)
-    inside = np.zeros(active.shape, bool)
-    inside[9:-9, 9:-9, 9:-9] = True
-    values[~inside], active[~inside] = full.tree.root.background, False
-    found, on = dense_of(cut, low, high)
+    in_box = np.zeros(active.shape, bool)
+    in_box[9:-9, 9:-9, 9:-9] = True
+    values[~in_box], active[~in_box] = full.tree.root.background, False
+    decoded, on = dense_of(cut, low, high)
     np.testing.assert_array_equal(on, active)
-    assert found.tobytes() == values.tobytes()
+    assert decoded.tobytes() == values.tobytes()
     with_tiles = [np.bitwise_count(level.active).sum() for level in cut.tree.levels]
     assert with_tiles[0] == cut.tree.root.tile_active.sum() == 0
     assert 512 * with_tiles[1] + with_tiles[2] == active.sum()
 
 
-@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_box_is_a_cut_of_the_whole(archives, dense_of, tmp_path, kind, how):
-    archive, full = archives(kind, how)
+def test_a_box_is_a_cut_of_the_whole(archives, dense_of, tmp_path, kind, mode):
+    archive, full = archives(kind, mode)
     for box in BOXES.values():
         if min(box.low) < -(1 << 30):
             continue
@@ -94,9 +94,9 @@ def test_a_box_is_a_cut_of_the_whole(archives, dense_of, tmp_path, kind, how):
         assert cut.metadata == full.metadata
 
 
-@pytest.mark.parametrize("how", HOWS)
-def test_a_box_around_everything_keeps_every_voxel(archives, dense_of, tmp_path, how):
-    archive, full = archives("float", how)
+@pytest.mark.parametrize("mode", MODES)
+def test_a_box_around_everything_keeps_every_voxel(archives, dense_of, tmp_path, mode):
+    archive, full = archives("float", mode)
     (cut,) = decompressed(archive, tmp_path / "b.vdb", box=Box((-(1 << 20),) * 3, (1 << 20,) * 3))
     assert neuralvdb.diff(archive, tmp_path / "b.vdb").grids[0].max_error == 0
     for low in ((-20, -9, -13), (1260, -9, -13), (60, 0, 0), (130, 0, 0), (4096, 0, 0)):
@@ -105,9 +105,9 @@ def test_a_box_around_everything_keeps_every_voxel(archives, dense_of, tmp_path,
 
 
 @pytest.mark.parametrize("name", ["nothing", "nothing at the edge of 32 bits"])
-@pytest.mark.parametrize("how", HOWS)
-def test_a_box_that_meets_nothing_gives_an_empty_grid(archives, tmp_path, how, name):
-    archive, full = archives("float", how)
+@pytest.mark.parametrize("mode", MODES)
+def test_a_box_that_meets_nothing_gives_an_empty_grid(archives, tmp_path, mode, name):
+    archive, full = archives("float", mode)
     (cut,) = decompressed(archive, tmp_path / "b.vdb", box=BOXES[name])
     assert Topology.of(cut.tree).counts == (0, 0, 0, 0)
     assert cut.tree.root.background == full.tree.root.background
@@ -124,12 +124,12 @@ def test_other_openvdbs_see_the_cut(probe, archives, tmp_path):
         assert after[what] == before[what]
 
 
-@pytest.mark.parametrize("how", ["sample", "mean"])
-def test_damage_outside_of_the_box_does_not_matter(archives, damage, tmp_path, how):
-    archive, _ = archives("float", how)
+@pytest.mark.parametrize("mode", ["sample", "mean"])
+def test_damage_outside_of_the_box_does_not_matter(archives, damage, tmp_path, mode):
+    archive, _ = archives("float", mode)
     with FrameReader(archive) as frame:
-        parts = [s.part for s in frame.archive.sections if s.kind == "TILE"]
-    assert {part // 4 for part in parts} == {0, 1}
+        numbers = [s.part for s in frame.archive.sections if s.kind == "TILE"]
+    assert {number // 4 for number in numbers} == {0, 1}
     bad = damage(archive, lambda s: s.kind == "TILE" and s.part >= 4)
     near, far = BOXES["across the origin"], BOXES["far end"]
     (cut,) = decompressed(bad, tmp_path / "b.vdb", box=near)
@@ -144,7 +144,7 @@ def test_only_the_selected_grids_are_read(rod, damage, tmp_path):
     grids = [replace(rod(), unique_name=name) for name in (b"one", b"two")]
     grids[1].tree.leaf.values[:] += np.float32(1)
     write_vdb(tmp_path / "in.vdb", grids)
-    neuralvdb.compress(tmp_path / "in.vdb", tmp_path / "a.neuralvdb", HOWS["mean"])
+    neuralvdb.compress(tmp_path / "in.vdb", tmp_path / "a.neuralvdb", MODES["mean"])
     bad = damage(tmp_path / "a.neuralvdb", lambda s: s.kind in ("VALS", "TILE") and s.grid == 0)
     (two,) = decompressed(bad, tmp_path / "b.vdb", grids=("two",))
     assert two.name == "two"
@@ -160,15 +160,15 @@ def test_serial_grids_are_cut_by_openvdb(make_odd, probe12, tmp_path):
         g.storage for g in decompressed(tmp_path / "a.neuralvdb", tmp_path / "b.vdb", box=Box((-5, -5, -5), (2, 9, 0)))
     }
     before, after = (probe12(path, low, high) for path in (source, tmp_path / "b.vdb"))
-    places = list(np.ndindex(*(b - a + 1 for a, b in zip(low, high, strict=True))))
-    inside = [all(a <= x + o <= b for x, o, a, b in zip(at, low, (-5,) * 3, (2, 9, 0), strict=True)) for at in places]
+    voxels = list(np.ndindex(*(b - a + 1 for a, b in zip(low, high, strict=True))))
+    in_box = [all(a <= x + o <= b for x, o, a, b in zip(at, low, (-5,) * 3, (2, 9, 0), strict=True)) for at in voxels]
     assert before.keys() == after.keys()
     for name, grid in after.items():
         old = before[name]
         assert grid["type"] == old["type"]
-        for i, there in enumerate(inside):
-            assert grid["active"][i] == (old["active"][i] and there)
-            if there:
+        for i, kept in enumerate(in_box):
+            assert grid["active"][i] == (old["active"][i] and kept)
+            if kept:
                 assert grid["values"][i] == old["values"][i]
             else:
                 assert not np.any(grid["values"][i])
@@ -180,8 +180,8 @@ def test_an_instance_shares_the_cut_tree(make_odd, probe12, tmp_path):
     box = Box((3, 4, 5), (9, 130, 7))
     first, second = decompressed(tmp_path / "a.neuralvdb", tmp_path / "b.vdb", box=box)
     assert (first.storage, second.storage, second.parent) == (Storage.TREE, Storage.INSTANCE, b"first")
-    seen = probe12(tmp_path / "b.vdb", box.low, box.high)
-    assert seen["first"]["active_voxels"] == seen["second"]["active_voxels"] == 7 * 124 * 3
+    probed = probe12(tmp_path / "b.vdb", box.low, box.high)
+    assert probed["first"]["active_voxels"] == probed["second"]["active_voxels"] == 7 * 124 * 3
 
 
 def test_points_keep_the_leaves_that_meet_the_box(data, tmp_path):
@@ -216,13 +216,13 @@ def test_an_unknown_type_is_kept_whole_and_said(rod, tmp_path):
 
 def test_statistics_in_the_metadata_are_those_of_the_cut(rod, probe12, tmp_path):
     stats = {"file_voxel_count": 5, "note": "mine"}
-    archive = compressed([rod(metadata=stats)], tmp_path, HOWS["mean"])
+    archive = compressed([rod(metadata=stats)], tmp_path, MODES["mean"])
     box = BOXES["across the origin"]
     decompressed(archive, tmp_path / "b.vdb", box=box)
-    seen = probe12(tmp_path / "b.vdb", box.low, box.low)["g"]
-    assert seen["metadata"]["file_voxel_count"] == str(seen["active_voxels"])
-    assert seen["metadata"]["note"] == "'mine'"
-    assert "file_bbox_min" not in seen["metadata"]
+    probed = probe12(tmp_path / "b.vdb", box.low, box.low)["g"]
+    assert probed["metadata"]["file_voxel_count"] == str(probed["active_voxels"])
+    assert probed["metadata"]["note"] == "'mine'"
+    assert "file_bbox_min" not in probed["metadata"]
 
 
 def test_two_boxes_are_two_files(archives, tmp_path):

@@ -1,4 +1,4 @@
-"""Sections of domains that are missing, too many, or in the wrong place are one clear error."""
+"""Sections of chunks that are missing, too many, or in the wrong place are one clear error."""
 
 from dataclasses import replace
 
@@ -28,56 +28,56 @@ def archive(rod, tmp_path_factory):
     return folder / "a.neuralvdb"
 
 
-def moved(part: int, to: int):
+def moved(number: int, to: int):
     def change(section: Section, payload: bytes) -> Sections:
-        return [(replace(section, part=to) if section.kind == "TILE" and section.part == part else section, payload)]
+        return [(replace(section, part=to) if section.kind == "TILE" and section.part == number else section, payload)]
 
     return change
 
 
-def dropped(part: int):
-    return lambda section, payload: [] if section.kind == "TILE" and section.part == part else [(section, payload)]
+def dropped(number: int):
+    return lambda section, payload: [] if section.kind == "TILE" and section.part == number else [(section, payload)]
 
 
-def doubled(part: int):
+def doubled(number: int):
     def change(section: Section, payload: bytes) -> Sections:
-        return [(section, payload)] * (1 + (section.kind == "TILE" and section.part == part))
+        return [(section, payload)] * (1 + (section.kind == "TILE" and section.part == number))
 
     return change
 
 
-def resized(part: int, by: int):
+def resized(number: int, by: int):
     def change(section: Section, payload: bytes) -> Sections:
-        hit = section.kind == "TILE" and section.part == part
+        hit = section.kind == "TILE" and section.part == number
         return [(section, (payload + b"\0" * by if by > 0 else payload[:by]) if hit else payload)]
 
     return change
 
 
 CHANGES = {
-    "no first section of a domain": dropped(4),
+    "no first section of a chunk": dropped(4),
     "no first section of all": dropped(0),
-    "no finest octave": dropped(3),
-    "a domain too many": moved(7, 8),
+    "no finest layer": dropped(3),
+    "a chunk too many": moved(7, 8),
     "part numbers of 32 bits": moved(7, 0xFFFFFFFF),
-    "an octave that begins elsewhere": moved(3, 1),
-    "a domain's octave in another domain": moved(7, 3),
+    "a layer that begins elsewhere": moved(3, 1),
+    "a layer of another chunk": moved(7, 3),
     "twice": doubled(3),
     "too long": resized(3, 5),
     "too short": resized(3, -5),
-    "exceptions too long": resized(0, 5),
-    "exceptions too short": resized(0, -1),
+    "outliers too long": resized(0, 5),
+    "outliers too short": resized(0, -1),
     "part number of another kind": lambda s, p: [(replace(s, part=1) if s.kind == "TOPO" else s, p)],
-    "values without domains": lambda s, p: [(s, p)] if s.kind != "TILE" else [],
-    "lossless values with domains": lambda s, p: [(replace(s, codec=0, version=1) if s.kind == "VALS" else s, p)],
-    "domains of no grid": lambda s, p: [(s, p)] + ([(replace(s, grid=1), p)] if s.kind == "TILE" else []),
+    "values without chunks": lambda s, p: [(s, p)] if s.kind != "TILE" else [],
+    "lossless values with chunks": lambda s, p: [(replace(s, codec=0, version=1) if s.kind == "VALS" else s, p)],
+    "chunks of no grid": lambda s, p: [(s, p)] + ([(replace(s, grid=1), p)] if s.kind == "TILE" else []),
 }
 
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_hostile_sections(archive, forge, tmp_path, name):
     bad = forge(archive, CHANGES[name])
-    if name == "domains of no grid":  # nobody asks for them
+    if name == "chunks of no grid":  # nobody asks for them
         neuralvdb.decompress(bad, tmp_path / "b.vdb")
         return
     with pytest.raises(DamagedFile):
@@ -85,14 +85,14 @@ def test_hostile_sections(archive, forge, tmp_path, name):
     assert not (tmp_path / "b.vdb").exists()
 
 
-@pytest.mark.parametrize("part", [8, 0xFFFFFFFF])
-def test_parts_that_there_are_not_are_seen_in_a_box_too(archive, forge, tmp_path, part):
-    bad = forge(archive, moved(7, part))
+@pytest.mark.parametrize("number", [8, 0xFFFFFFFF])
+def test_chunks_that_there_are_not_are_seen_in_a_box_too(archive, forge, tmp_path, number):
+    bad = forge(archive, moved(7, number))
     with pytest.raises(DamagedFile, match="domains that there are not"):
         neuralvdb.decompress(bad, tmp_path / "b.vdb", DecompressSettings(box=Box((0, 0, 0), (1, 1, 1))))
 
 
-def test_exceptions_beyond_the_domain(forge, tmp_path):
+def test_outliers_beyond_the_chunk(forge, tmp_path):
     values = np.random.default_rng(2).random((16, 16, 16), np.float32)
     values[3, 3, 3] = np.nan
     write_vdb(tmp_path / "in.vdb", [from_dense(values, name="g", active=np.ones(values.shape, bool))])

@@ -45,10 +45,10 @@ def sections(path: Path) -> dict[int, tuple[int, int]]:
 
 
 def test_equal_masks_are_stored_once_and_similar_ones_as_what_differs(archive):
-    found = sections(archive)
-    assert sorted(found) == [0, 2, 3]
-    assert [found[grid][0] for grid in (0, 2)] == [1, 2]
-    assert found[2][1] < 0.8 * found[0][1]
+    stored = sections(archive)
+    assert sorted(stored) == [0, 2, 3]
+    assert [stored[grid][0] for grid in (0, 2)] == [1, 2]
+    assert stored[2][1] < 0.8 * stored[0][1]
     with FrameReader(archive) as frame:
         assert [head.topology_of for head in frame.grids] == [0, 0, 2, 3]
 
