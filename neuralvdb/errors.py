@@ -1,16 +1,16 @@
 """Every error this package raises on purpose, each with the exit code of `nvdb`.
 
 NeuralVdbError              1   base; by itself only for what should never happen
-├── UsageError              2   arguments that make no sense, alone or together; a ValueError too
+├── UsageError              2   arguments make no sense, alone or together; also a ValueError
 ├── InputError              3   a file is missing or cannot be read
 ├── DamagedFile             4   bytes break their format: truncated, flipped, not a VDB at all
-├── Unsupported             5   valid, but not for this version: newer archive, unknown grid type
+├── Unsupported             5   valid, but unknown to this version: newer archive, unknown grid type
 ├── OutputExists            6   something is at the output's name and --force was not given
 ├── OutputError             7   writing failed: disk full, no permission
 ├── PromiseBroken           8   decoded data is not what the archive promises; nothing was kept
-├── OutOfMemory             9   more memory is needed than there is or than the file can deserve
+├── OutOfMemory             9   more memory is needed than there is, or than such a file can need
 ├── NoSuchGrid             11   a grid asked for by name is not in the file
-├── MissingPriors          12   an archive needs priors that neither it nor --priors brings
+├── MissingPriors          12   an archive needs priors that are neither in it nor in --priors
 └── NoSuchDevice           13   a GPU asked for is not there or cannot be used
 
 `nvdb` also ends with 0 (done), 10 (`diff` and `verify` found differences) and
@@ -81,7 +81,7 @@ class NoSuchGrid(NeuralVdbError):
 
 
 class MissingPriors(NeuralVdbError):
-    """An archive names priors that are not there."""
+    """An archive needs priors that were not given."""
 
     exit_code = 12
 

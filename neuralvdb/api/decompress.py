@@ -111,7 +111,7 @@ class _Written:
     """Grids that were written: their names, and what DecompressReport says of some."""
 
     grids: list[str]
-    parts: dict[str, GridRegion]
+    regions: dict[str, GridRegion]
     notes: list[str]
 
 
@@ -139,7 +139,7 @@ class _Job:
             archive_size=os.path.getsize(self.source),
             vdb_size=os.path.getsize(self.temporary),
             grids=written.grids,
-            parts=written.parts,
+            parts=written.regions,
             notes=written.notes,
             device=devices.described(gpus),
         )
@@ -162,15 +162,15 @@ class _Job:
             compression=self.settings.compression,
             version=max([FILE_VERSION, *raw]),
         )
-        parts = {}
+        regions = {}
         grids = frame.read_in_order(selected, threads=self.settings.threads, box=box, lod=lod)
         for index, grid in zip(selected, grids, strict=True):
             writer.write(grid)
             progress(frame.index.memory(index))
             if region:
-                parts[grid.name] = _region(grid)
+                regions[grid.name] = _region(grid)
         writer.close()
-        return _Written([heads[i].name for i in selected], parts, notes)
+        return _Written([heads[i].name for i in selected], regions, notes)
 
     def _masks(self, frame: FrameReader, selected: list[int], progress: Progress, note: Note) -> _Written:
         """Writes mask grids of what is active in the grids that travel as arrays."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -78,24 +77,20 @@ def diff(
     OutOfMemory, PromiseBroken.
     """
     a, b = GridSource(first, settings), GridSource(second, settings)
-    ours, theirs = _selected(a, settings.grids), _selected(b, settings.grids)
+    selected_a, selected_b = (select(source.grids, settings.grids, source.path) for source in (a, b))
+    names_a, names_b = [a.grids[i].unique_name for i in selected_a], [b.grids[i].unique_name for i in selected_b]
     changes = [] if a.metadata == b.metadata else ["file-level metadata differs"]
-    if list(ours) != list(theirs) and sorted(ours) == sorted(theirs):
+    if names_a != names_b and sorted(names_a) == sorted(names_b):
         changes.append("the grids stand in another order")
-    changes += [f"grid '{display_name(name)}' is only in the first file" for name in ours if name not in theirs]
-    changes += [f"grid '{display_name(name)}' is only in the second file" for name in theirs if name not in ours]
+    changes += [f"grid '{display_name(name)}' is only in the first file" for name in names_a if name not in names_b]
+    changes += [f"grid '{display_name(name)}' is only in the second file" for name in names_b if name not in names_a]
     grids = []
-    for name in ours:
-        if name in theirs:
-            grids.append(diff_grids(a.read(ours[name]), b.read(theirs[name])))
+    for name, index in zip(names_a, selected_a, strict=True):
+        if name in names_b:
+            grids.append(diff_grids(a.read(index), b.read(selected_b[names_b.index(name)])))
             progress(1)
     same = not changes and all(grid.same for grid in grids)
     return DiffReport(first=os.fspath(first), second=os.fspath(second), same=same, changes=changes, grids=grids)
-
-
-def _selected(source: GridSource, names: Sequence[str]) -> dict[bytes, int]:
-    """{unique name: index} of the grids called one of `names`, in order. Raises NoSuchGrid."""
-    return {source.grids[i].unique_name: i for i in select(source.grids, names, source.path)}
 
 
 def diff_grids(a: VolumeGrid, b: VolumeGrid) -> GridDiff:
@@ -115,12 +110,12 @@ def _changes(a: VolumeGrid, b: VolumeGrid) -> list[str]:
     if a.parent != b.parent:
         changes.append("they share trees with different grids")
     if a.metadata != b.metadata:
-        ours, theirs = describe_metadata(a.metadata), describe_metadata(b.metadata)
-        for name in sorted(ours.keys() | theirs.keys()):
-            x, y = ours.get(name, ("", "nothing")), theirs.get(name, ("", "nothing"))
+        items_a, items_b = describe_metadata(a.metadata), describe_metadata(b.metadata)
+        for name in sorted(items_a.keys() | items_b.keys()):
+            x, y = items_a.get(name, ("", "nothing")), items_b.get(name, ("", "nothing"))
             if x != y:
                 changes.append(f"metadata {name}: {x[1]} / {y[1]}")
-        if ours == theirs:
+        if items_a == items_b:
             changes.append("metadata differs in its bytes")
     if a.transform != b.transform:
         changes.append(f"transform: {_line(a.transform)} / {_line(b.transform)}")

@@ -87,11 +87,11 @@ def select(grids: Sequence[NamedGrid], names: Sequence[str], path: str) -> list[
 
 def _called(grids: Sequence[NamedGrid], name: str, path: str) -> list[int]:
     """Indices of the grids of that name, with or without their number. Raises NoSuchGrid where there are none."""
-    found = [i for i, grid in enumerate(grids) if name in (display_name(grid.unique_name), _base(grid.unique_name))]
-    if not found:
+    numbers = [i for i, grid in enumerate(grids) if name in (display_name(grid.unique_name), _base(grid.unique_name))]
+    if not numbers:
         names = ", ".join(display_name(grid.unique_name) for grid in grids) or "none"
         raise NoSuchGrid(f"{path}: has no grid '{name}'; it has: {names}")
-    return found
+    return numbers
 
 
 def _base(unique_name: bytes) -> str:

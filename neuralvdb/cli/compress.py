@@ -20,14 +20,32 @@ from neuralvdb.settings import ARCHIVE_SUFFIX, DEFAULT_EFFORT, EFFORTS, TOPOLOGI
 if TYPE_CHECKING:
     from neuralvdb.api import CompressReport
 
-HELP = "make .vdb files small"
+HELP = "turn .vdb files into small archives"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
     add_output(parser, ARCHIVE_SUFFIX)
     parser.add_argument("--lossless", action="store_true", help="keep every bit (the default)")
-    parser.add_argument("--quality", metavar="NAME", default="", help="what a picture needs: " + ", ".join(presets()))
+    _add_presets(parser)
+    _add_bounds(parser)
+    parser.add_argument(
+        "--topology",
+        choices=TOPOLOGIES,
+        default=TOPOLOGIES[0],
+        help="pruned: active voxels within the maximum error of the background may become inactive (default: exact)",
+    )
+    _add_networks(parser)
+    add_device(parser, "where lossy values are coded; cuda: all GPUs; auto: GPUs where there are some (default)")
+    parser.add_argument(
+        "--no-verify", dest="verify", action="store_false", help="do not decode and compare what was written"
+    )
+    add_grids(parser)
+    add_common(parser)
+
+
+def _add_presets(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quality", metavar="NAME", default="", help="a preset: " + ", ".join(presets()))
     parser.add_argument(
         "--presets",
         dest="presets_file",
@@ -35,13 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help="a file of your own presets, like configs/presets.toml",
     )
-    _add_bounds(parser)
-    parser.add_argument(
-        "--topology",
-        choices=TOPOLOGIES,
-        default=TOPOLOGIES[0],
-        help="pruned: active voxels within the maximum error of the background may go (default: exact)",
-    )
+
+
+def _add_networks(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--effort",
         type=int,
@@ -53,12 +67,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fast", action="store_true", help="networks without hidden layers: less time both ways, some bytes more"
     )
-    add_device(parser, "where lossy values are coded; cuda: all GPUs; auto: GPUs where there are some (default)")
-    add_priors(parser)
-    parser.add_argument("--embed-priors", action="store_true", help="archives carry the networks they need (~80 kB)")
-    parser.add_argument("--no-verify", dest="verify", action="store_false", help="do not decode what was written")
-    add_grids(parser)
-    add_common(parser)
+    add_priors(parser, "a file of networks from nvdb train, in place of those shipped")
+    parser.add_argument(
+        "--embed-priors", action="store_true", help="store in each archive the networks it needs (~80 kB)"
+    )
 
 
 def run(args: argparse.Namespace) -> Outcome:
@@ -67,10 +79,10 @@ def run(args: argparse.Namespace) -> Outcome:
         raise UsageError("--lossless allows no error; leave it out, or the options that allow one")
     settings = settings_of(args, CompressSettings)
     steps = plan(expand_all(args.inputs, args.frames), args.output, ARCHIVE_SUFFIX)
-    return run_all(Job(step.source, functools.partial(_one, step, settings, args)) for step in steps)
+    return run_all(Job(step.source, functools.partial(_process, step, settings, args)) for step in steps)
 
 
-def _one(step: Step, settings: CompressSettings, args: argparse.Namespace) -> Result:
+def _process(step: Step, settings: CompressSettings, args: argparse.Namespace) -> Result:
     from neuralvdb.api import compress
     from neuralvdb.api.memory import file_size, most_memory
 
@@ -107,7 +119,7 @@ def _add_bounds(parser: argparse.ArgumentParser) -> None:
         "--rel-error",
         type=functools.partial(_bounds, relative=True),
         metavar="R",
-        help="the same as a share of the active range, 0.01 or 1%%",
+        help="like --max-error, as a share of the active range: 0.01 or 1%%",
     )
     add(
         "--tolerance",
@@ -125,7 +137,7 @@ def _add_bounds(parser: argparse.ArgumentParser) -> None:
 
 def _bounds(text: str, *, relative: bool = False, decibels: bool = False) -> tuple[Bound, ...]:
     """The bounds of `0.01`, `1%` or `density=0.002,vel=1%`; percent are always relative."""
-    return tuple(_bound(part, relative=relative, decibels=decibels) for part in text.split(","))
+    return tuple(_bound(item, relative=relative, decibels=decibels) for item in text.split(","))
 
 
 def _bound(text: str, *, relative: bool = False, decibels: bool = False) -> Bound:

@@ -18,7 +18,7 @@ from neuralvdb.settings import COMPRESSIONS, MAX_LOD, Box, DecompressSettings
 if TYPE_CHECKING:
     from neuralvdb.api import DecompressReport
 
-HELP = "make ordinary .vdb files again"
+HELP = "turn archives back into .vdb files"
 _SUFFIX = ".vdb"
 
 
@@ -26,7 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
     add_output(parser, _SUFFIX)
     parser.add_argument(
-        "--compression", choices=COMPRESSIONS, default=COMPRESSIONS[0], help="inside the .vdb (default: blosc)"
+        "--compression",
+        choices=COMPRESSIONS,
+        default=COMPRESSIONS[0],
+        help="compression inside the .vdb (default: blosc)",
     )
     parser.add_argument(
         "--bbox",
@@ -40,11 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         choices=range(1, MAX_LOD + 1),
         default=0,
-        help="a coarser grid, voxels 2, 4 or 8 times as long (for previews); with --bbox, which keeps to the full "
-        "grid's voxels, every coarse voxel that the box touches",
+        help="a coarser grid for previews: voxels 2, 4 or 8 times as long; with --bbox, whose corners are voxels of "
+        "the full grid, every coarse voxel that the box touches",
     )
     parser.add_argument(
-        "--topology-only", action="store_true", help="mask grids of what is active; values are not decoded"
+        "--topology-only", action="store_true", help="write masks of the active voxels; values are not decoded"
     )
     add_device(parser)
     add_grids(parser)
@@ -56,10 +59,10 @@ def run(args: argparse.Namespace) -> Outcome:
     """Decompresses every input."""
     settings = settings_of(args, DecompressSettings)
     steps = plan(expand_all(args.inputs, args.frames), args.output, _SUFFIX)
-    return run_all(Job(step.source, functools.partial(_one, step, settings, args)) for step in steps)
+    return run_all(Job(step.source, functools.partial(_process, step, settings, args)) for step in steps)
 
 
-def _one(step: Step, settings: DecompressSettings, args: argparse.Namespace) -> Result:
+def _process(step: Step, settings: DecompressSettings, args: argparse.Namespace) -> Result:
     from neuralvdb.api import decompress
     from neuralvdb.api.jobs import ignore
     from neuralvdb.api.memory import memory_needed

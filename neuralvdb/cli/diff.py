@@ -22,8 +22,8 @@ _HEADER = ("grid", "topology", "active voxels", "max error", "RMSE", "PSNR")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
-    parser.add_argument("first", metavar="A")
-    parser.add_argument("second", metavar="B")
+    parser.add_argument("first", metavar="A", help="a .vdb file or an archive")
+    parser.add_argument("second", metavar="B", help="the one to compare it with")
     add_grids(parser)
     add_priors(parser)
     add_common(parser)
@@ -32,10 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Outcome:
     """Compares the two files."""
     settings = settings_of(args, DiffSettings)
-    return run_all([Job(args.first, functools.partial(_one, settings, args))])
+    return run_all([Job(args.first, functools.partial(_process, settings, args))])
 
 
-def _one(settings: DiffSettings, args: argparse.Namespace) -> Result:
+def _process(settings: DiffSettings, args: argparse.Namespace) -> Result:
     from neuralvdb.api import diff
 
     memory = _memory(args.first) + _memory(args.second)
@@ -58,13 +58,13 @@ def _text(report: DiffReport) -> str:
     same = "the same, bit for bit" if report.same else "different"
     lines = [f"{report.first} and {report.second} are {same}"]
     if report.grids:
-        lines.append(table_text(_HEADER, [_row(grid) for grid in report.grids]))
+        lines.append(table_text(_HEADER, [_cells(grid) for grid in report.grids]))
     lines += report.changes
     lines += [f"{grid.name}: {change}" for grid in report.grids for change in grid.changes]
     return "\n".join(lines)
 
 
-def _row(grid: GridDiff) -> list[str]:
+def _cells(grid: GridDiff) -> list[str]:
     """A grid's cells below _HEADER."""
     if grid.active_voxels is None:
         return [grid.name, "-", "-", "-", "-", "same" if grid.same else "different"]

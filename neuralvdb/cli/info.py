@@ -40,10 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Outcome:
     """Looks into every input."""
     items = expand_all(args.inputs, None)
-    return run_all(Job(item.path, functools.partial(_one, item.path, args)) for item in items)
+    return run_all(Job(item.path, functools.partial(_process, item.path, args)) for item in items)
 
 
-def _one(path: str, args: argparse.Namespace) -> Result:
+def _process(path: str, args: argparse.Namespace) -> Result:
     from neuralvdb.api import info
     from neuralvdb.api.memory import most_memory
 
@@ -58,7 +58,7 @@ def _text(report: FileInfo, *, verbose: bool) -> str:
         head += f", from {size_text(report.source_size)} ({report.source_size / report.size:.2f}x)"
     lines = [head]
     if report.grids:
-        lines.append(table_text(_HEADER, [_row(grid, report.size) for grid in report.grids]))
+        lines.append(table_text(_HEADER, [_cells(grid, report.size) for grid in report.grids]))
     lines.append(f"outside grids: {size_text(report.overhead)}")
     if report.kind == "archive":
         promises = {grid.name: grid.promise for grid in report.grids if grid.promise is not None}
@@ -74,7 +74,7 @@ def _text(report: FileInfo, *, verbose: bool) -> str:
     return "\n".join(lines)
 
 
-def _row(grid: GridInfo, size: int) -> list[str]:
+def _cells(grid: GridInfo, size: int) -> list[str]:
     """A grid's cells below _HEADER; size: of the file in bytes."""
     kind = grid.type + (" half" if grid.half else "")
     if grid.instance_of:

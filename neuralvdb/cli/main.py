@@ -24,7 +24,7 @@ COMMANDS: dict[str, Command] = {
 }
 _EPILOG = """exit codes:
   0  done                          7  output cannot be written (disk full, no permission)
-  1  a bug; please report it       8  decoded data is not what was promised
+  1  a bug or a crash: report it   8  decoded data is not what was promised
   2  wrong arguments               9  out of memory
   3  input cannot be read         10  verify, diff: there are differences
   4  input is damaged             11  no such grid

@@ -20,7 +20,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     amount.add_argument("-q", "--quiet", action="store_true", help="print errors only")
     amount.add_argument("-v", "--verbose", action="store_true", help="print more")
     parser.add_argument(
-        "--threads", type=_positive, default=_DEFAULTS.threads, metavar="N", help="threads to use (default: all)"
+        "--threads", type=_count, default=_DEFAULTS.threads, metavar="N", help="threads to use (default: all)"
     )
 
 
@@ -37,9 +37,11 @@ def add_grids(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--grids", type=_names, default=(), metavar="A,B", help="only these grids (default: all)")
 
 
-def add_priors(parser: argparse.ArgumentParser) -> None:
-    """The option that names networks other than those shipped."""
-    parser.add_argument("--priors", metavar="FILE", default="", help="networks from nvdb train, where they are needed")
+def add_priors(
+    parser: argparse.ArgumentParser, text: str = "a file of networks from nvdb train, for archives that need it"
+) -> None:
+    """The option that names networks other than those shipped; text: its help."""
+    parser.add_argument("--priors", metavar="FILE", default="", help=text)
 
 
 def add_inputs(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +75,7 @@ def _value(option: Any) -> Any:
     return tuple(option) if isinstance(option, list) else option
 
 
-def _positive(text: str) -> int:
+def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is no whole number of 1 or more")
     return int(text)

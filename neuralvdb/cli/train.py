@@ -46,10 +46,10 @@ def run(args: argparse.Namespace) -> Outcome:
     """Fine-tunes to all inputs together."""
     settings = settings_of(args, TrainSettings)
     inputs = [item.path for item in expand_all(args.inputs, args.frames)]
-    return run_all([Job(inputs[0], functools.partial(_one, inputs, settings, args))])
+    return run_all([Job(inputs[0], functools.partial(_process, inputs, settings, args))])
 
 
-def _one(inputs: list[str], settings: TrainSettings, args: argparse.Namespace) -> Result:
+def _process(inputs: list[str], settings: TrainSettings, args: argparse.Namespace) -> Result:
     from neuralvdb.api import train
     from neuralvdb.api.memory import most_memory
     from neuralvdb.api.train import NETWORKS

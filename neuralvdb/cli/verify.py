@@ -21,7 +21,7 @@ HELP = "check an archive, alone or against the file it was made from"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
-    parser.add_argument("archive", metavar="ARCHIVE")
+    parser.add_argument("archive", metavar="ARCHIVE", help="the archive to check")
     parser.add_argument("original", metavar="VDB", nargs="?", help="the .vdb file it was made from")
     add_priors(parser)
     add_device(parser)
@@ -31,10 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Outcome:
     """Verifies the archive."""
     settings = settings_of(args, VerifySettings)
-    return run_all([Job(args.archive, functools.partial(_one, settings, args))])
+    return run_all([Job(args.archive, functools.partial(_process, settings, args))])
 
 
-def _one(settings: VerifySettings, args: argparse.Namespace) -> Result:
+def _process(settings: VerifySettings, args: argparse.Namespace) -> Result:
     from neuralvdb.api import verify
     from neuralvdb.api.memory import memory_needed, most_memory
 

@@ -40,7 +40,7 @@ from tqdm import tqdm
 SECONDS, BYTES = 5.0, 1 << 30
 _EXPLAINED = {0, 4, 5, 8, 9, 12}  # done, damaged, unsupported, promise broken, out of memory, priors missing
 _DIFFERENT = 10
-_PARTS = [options for options in OPTIONS if options]
+_REGIONS = [options for options in OPTIONS if options]
 _FORK = multiprocessing.get_context("fork")
 
 
@@ -81,8 +81,8 @@ class Bench:
         """The case of that number."""
         rng = random.Random(f"{self.kind} {self.seed} {number}")
         seed = rng.choice(self.seeds)
-        if seed.parts and rng.random() < 0.6:
-            name, data, changed = hostile.attack(rng, seed.parts)
+        if seed.pieces and rng.random() < 0.6:
+            name, data, changed = hostile.attack(rng, seed.pieces)
             return Case(number, seed, f"hostile {name}", data, exact=not changed)
         name, data = mutations.damage(rng, seed.data, seed.hot)
         if rng.random() < 0.15 and data:
@@ -103,16 +103,16 @@ class Bench:
 
     def _run_archive(self, case: Case, damaged: Path, out: Path, outcome: Outcome) -> None:
         command = ("decompress", "decompress", "decompress", "decompress", "info", "verify")[case.number % 6]
-        part = _PARTS[case.number // 6 % len(_PARTS)] if case.number % 6 == 3 else ()
+        region = _REGIONS[case.number // 6 % len(_REGIONS)] if case.number % 6 == 3 else ()
         back = out / "back.vdb"
-        options = ["-o", back, "-q", *part] if command == "decompress" else []
+        options = ["-o", back, "-q", *region] if command == "decompress" else []
         code = outcome.code = self._command(outcome, command, damaged, *options)
         self._explained(outcome, code)
         self._left(outcome, out, {back.name} if options and code == 0 else set())
         if code == 0 and case.refuse:
             outcome.problems.append("a truncated file was accepted")
-        exact = case.exact and not (part and case.name.startswith("hostile"))  # the table has no hashes of parts
-        if options and code == 0 and exact and back.read_bytes() != case.seed.decoded[part]:
+        exact = case.exact and not (region and case.name.startswith("hostile"))  # the table has no hashes of parts
+        if options and code == 0 and exact and back.read_bytes() != case.seed.decoded[region]:
             outcome.problems.append("decoded to something else without a word")
 
     def _run_vdb(self, case: Case, damaged: Path, out: Path, outcome: Outcome) -> None:

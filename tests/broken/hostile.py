@@ -25,7 +25,7 @@ class Stream:
 
 
 @dataclass(frozen=True)
-class Part:
+class Piece:
     """A section, its payload and the streams in it."""
 
     section: Section
@@ -33,23 +33,23 @@ class Part:
     streams: tuple[Stream, ...] = ()
 
 
-def attack(rng: random.Random, parts: list[Part]) -> tuple[str, bytes, bool]:
-    """Name and bytes of a hostile archive, and whether it has another table than `parts`: what the table says
+def attack(rng: random.Random, pieces: list[Piece]) -> tuple[str, bytes, bool]:
+    """Name and bytes of a hostile archive, and whether it has another table than `pieces`: what the table says
     of names, metadata and the hashes themselves is covered by checksums only."""
-    before = {part.payload for part in parts if part.section.kind == "FRAM"}
-    parts, names = list(parts), []
+    before = {piece.payload for piece in pieces if piece.section.kind == "FRAM"}
+    pieces, names = list(pieces), []
     for _ in range(rng.choice((1, 1, 1, 2))):
         mutation = rng.choice(_MUTATIONS)
-        if parts:
-            mutation(rng, parts)
+        if pieces:
+            mutation(rng, pieces)
             names.append(mutation.__name__.strip("_"))
-    changed = any(part.section.kind == "FRAM" and part.payload not in before for part in parts)
-    return "+".join(names), join(rng, parts), changed
+    changed = any(piece.section.kind == "FRAM" and piece.payload not in before for piece in pieces)
+    return "+".join(names), join(rng, pieces), changed
 
 
-def join(rng: random.Random, parts: list[Part]) -> bytes:
-    """An archive of `parts` with right checksums; now and then its header and index lie about themselves."""
-    entries = b"".join(_pack(part.section) for part in parts)
+def join(rng: random.Random, pieces: list[Piece]) -> bytes:
+    """An archive of `pieces` with right checksums; now and then its header and index lie about themselves."""
+    entries = b"".join(_pack(piece.section) for piece in pieces)
     lie = rng.random()
     if lie < 0.04:
         entries = damage(rng, entries)[1]
@@ -58,9 +58,9 @@ def join(rng: random.Random, parts: list[Part]) -> bytes:
         index = _bomb(rng)
     if 0.06 < lie < 0.08:
         index = damage(rng, index)[1]
-    body = b"".join(part.payload for part in parts if not part.section.shared)
+    body = b"".join(piece.payload for piece in pieces if not piece.section.shared)
     at = _HEADER.size + 8 + len(body)
-    fields = [MAGIC, 1, 0, 0, len(parts), len(index), at, at + len(index)]
+    fields = [MAGIC, 1, 0, 0, len(pieces), len(index), at, at + len(index)]
     if 0.08 < lie < 0.14:
         number = rng.randrange(1, len(fields))
         fields[number] = huge_or_tiny(rng, 2 if number < 4 else 4 if number < 6 else 8)
@@ -74,148 +74,148 @@ def _pack(section: Section) -> bytes:
     return _ENTRY.pack(s.kind.encode("latin1"), s.required + 2 * s.shared, 0, s.codec, s.version, 0, *numbers)
 
 
-def _with_payload(part: Part, payload: bytes, raw_size: int | None = None) -> Part:
+def _with_payload(piece: Piece, payload: bytes, raw_size: int | None = None) -> Piece:
     section = replace(
-        part.section,
+        piece.section,
         size=len(payload),
         checksum=xxhash.xxh3_64_intdigest(payload),
-        raw_size=part.section.raw_size if raw_size is None else min(max(0, raw_size), (1 << 64) - 1),
+        raw_size=piece.section.raw_size if raw_size is None else min(max(0, raw_size), (1 << 64) - 1),
         shared=False,
     )
-    return Part(section, payload)
+    return Piece(section, payload)
 
 
-def _payload(rng: random.Random, parts: list[Part]) -> None:
+def _payload(rng: random.Random, pieces: list[Piece]) -> None:
     """Bytes of a section."""
-    i = rng.randrange(len(parts))
-    hot = [(0, 40)] + [(stream.begin, stream.begin + 12) for stream in parts[i].streams]
-    parts[i] = _with_payload(parts[i], damage(rng, parts[i].payload, hot)[1])
+    i = rng.randrange(len(pieces))
+    hot = [(0, 40)] + [(stream.begin, stream.begin + 12) for stream in pieces[i].streams]
+    pieces[i] = _with_payload(pieces[i], damage(rng, pieces[i].payload, hot)[1])
 
 
-def _stream_head(rng: random.Random, parts: list[Part]) -> None:
+def _stream_head(rng: random.Random, pieces: list[Piece]) -> None:
     """Codec, raw length, stored length or the first bytes of a stream: where zstd keeps its own lengths."""
-    i = rng.randrange(len(parts))
-    if not parts[i].streams:
+    i = rng.randrange(len(pieces))
+    if not pieces[i].streams:
         return
-    stream = rng.choice(parts[i].streams)
-    payload = bytearray(parts[i].payload)
+    stream = rng.choice(pieces[i].streams)
+    payload = bytearray(pieces[i].payload)
     at = stream.begin + rng.randrange(14)
     new = bytes([rng.choice((0, 1, 2, 3, 4, 0x7F, 0x80, 0xFF, rng.randrange(256)))])
     if rng.random() < 0.3:
         new = _varint(huge_or_tiny(rng))
     payload[at : at + rng.choice((1, len(new)))] = new
-    parts[i] = _with_payload(parts[i], bytes(payload))
+    pieces[i] = _with_payload(pieces[i], bytes(payload))
 
 
-def _array(rng: random.Random, parts: list[Part]) -> None:
+def _array(rng: random.Random, pieces: list[Piece]) -> None:
     """The values of a stream, coded anew: of the old length, or of another with lengths that agree or not."""
-    i = rng.randrange(len(parts))
-    if not parts[i].streams:
+    i = rng.randrange(len(pieces))
+    if not pieces[i].streams:
         return
-    stream = rng.choice(parts[i].streams)
+    stream = rng.choice(pieces[i].streams)
     raw = damage(rng, stream.array.tobytes())[1]
     if rng.random() < 0.8:  # most length checks should not see anything
         raw = raw[: stream.array.nbytes].ljust(stream.array.nbytes, b"\0")
     usable = len(raw) // stream.array.itemsize * stream.array.itemsize
     data = _coded(raw[:usable], stream.array.dtype)
-    _replace_stream(rng, parts, i, stream, data, usable - stream.array.nbytes)
+    _replace_stream(rng, pieces, i, stream, data, usable - stream.array.nbytes)
 
 
-def _forged_blob(rng: random.Random, parts: list[Part]) -> None:
+def _forged_blob(rng: random.Random, pieces: list[Piece]) -> None:
     """What OpenVDB reads by itself is damaged, and the hash in the table agrees."""
-    tables = [i for i, part in enumerate(parts) if part.section.kind == "FRAM" and part.streams]
-    blobs = [i for i, part in enumerate(parts) if part.section.kind == "BLOB" and part.streams]
+    tables = [i for i, piece in enumerate(pieces) if piece.section.kind == "FRAM" and piece.streams]
+    blobs = [i for i, piece in enumerate(pieces) if piece.section.kind == "BLOB" and piece.streams]
     if not tables or not blobs:
-        _array(rng, parts)
+        _array(rng, pieces)
         return
     i, blob = tables[0], rng.choice(blobs)
-    old = parts[blob].streams[0].array.tobytes()
+    old = pieces[blob].streams[0].array.tobytes()
     new = damage(rng, old, [(0, 4096), (len(old) - 512, len(old))])[1]
-    table = parts[i].streams[0].array.tobytes().replace(xxhash.xxh3_128_digest(old), xxhash.xxh3_128_digest(new))
-    parts[blob] = _with_payload(parts[blob], _coded(new), len(new))
-    parts[i] = _with_payload(parts[i], _coded(table), len(table))
+    table = pieces[i].streams[0].array.tobytes().replace(xxhash.xxh3_128_digest(old), xxhash.xxh3_128_digest(new))
+    pieces[blob] = _with_payload(pieces[blob], _coded(new), len(new))
+    pieces[i] = _with_payload(pieces[i], _coded(table), len(table))
 
 
-def _zeros(rng: random.Random, parts: list[Part]) -> None:
+def _zeros(rng: random.Random, pieces: list[Piece]) -> None:
     """A stream becomes a compressed run of many zeros, whatever lengths were declared for it."""
-    i = rng.randrange(len(parts))
-    if not parts[i].streams:
+    i = rng.randrange(len(pieces))
+    if not pieces[i].streams:
         return
-    stream = rng.choice(parts[i].streams)
+    stream = rng.choice(pieces[i].streams)
     bomb = _bomb(rng)
     size = zstandard.frame_content_size(bomb)
     declared = rng.choice((size, stream.array.nbytes, huge_or_tiny(rng)))
     out = bytes([rng.choice((1, 2))]) + _varint(declared) + _varint(len(bomb)) + bomb
-    _replace_stream(rng, parts, i, stream, out, size - stream.array.nbytes)
+    _replace_stream(rng, pieces, i, stream, out, size - stream.array.nbytes)
 
 
-def _replace_stream(rng: random.Random, parts: list[Part], i: int, stream: Stream, data: bytes, growth: int) -> None:
-    payload = parts[i].payload[: stream.begin] + data + parts[i].payload[stream.end :]
-    raw_size = parts[i].section.raw_size + (growth if rng.random() < 0.7 else 0)
-    parts[i] = _with_payload(parts[i], payload, raw_size)
+def _replace_stream(rng: random.Random, pieces: list[Piece], i: int, stream: Stream, data: bytes, growth: int) -> None:
+    payload = pieces[i].payload[: stream.begin] + data + pieces[i].payload[stream.end :]
+    raw_size = pieces[i].section.raw_size + (growth if rng.random() < 0.7 else 0)
+    pieces[i] = _with_payload(pieces[i], payload, raw_size)
 
 
-def _entry(rng: random.Random, parts: list[Part]) -> None:
+def _entry(rng: random.Random, pieces: list[Piece]) -> None:
     """One field of an entry of the index."""
-    i = rng.randrange(len(parts))
+    i = rng.randrange(len(pieces))
     name, width = rng.choice(
         (("codec", 2), ("version", 2), ("frame", 4), ("grid", 4), ("part", 4), ("checksum", 8), ("size", 8))
     )
-    value = getattr(rng.choice(parts).section, name) if rng.random() < 0.5 else huge_or_tiny(rng, width)
+    value = getattr(rng.choice(pieces).section, name) if rng.random() < 0.5 else huge_or_tiny(rng, width)
     if rng.random() < 0.2:
         name, value = "kind", rng.choice(("TOPO", "VALS", "TILE", "BLOB", "FRAM", "XTRA", "\x00\xff\r\n"))
-    section = replace(parts[i].section, required=rng.random() < 0.5, **{name: value})
-    parts[i] = Part(section, parts[i].payload, parts[i].streams)
+    section = replace(pieces[i].section, required=rng.random() < 0.5, **{name: value})
+    pieces[i] = Piece(section, pieces[i].payload, pieces[i].streams)
 
 
-def _part_number(rng: random.Random, parts: list[Part]) -> None:
+def _part_number(rng: random.Random, pieces: list[Piece]) -> None:
     """Which domain and octave a section says it has."""
-    tiles = [i for i, part in enumerate(parts) if part.section.kind == "TILE"]
+    tiles = [i for i, piece in enumerate(pieces) if piece.section.kind == "TILE"]
     if not tiles:
-        _entry(rng, parts)
+        _entry(rng, pieces)
         return
     i = rng.choice(tiles)
     number = rng.choice((0, 1, 2, 3, 4, 5, 7, 8, huge_or_tiny(rng, 4)))
-    parts[i] = Part(replace(parts[i].section, part=number), parts[i].payload, parts[i].streams)
+    pieces[i] = Piece(replace(pieces[i].section, part=number), pieces[i].payload, pieces[i].streams)
 
 
-def _share(rng: random.Random, parts: list[Part]) -> None:
+def _share(rng: random.Random, pieces: list[Piece]) -> None:
     """A section says that its bytes are those of another, before it or not."""
-    i, other = rng.randrange(len(parts)), rng.choice(parts).section
-    section = replace(parts[i].section, size=other.size, checksum=other.checksum, shared=True)
-    parts[i] = Part(section, b"")
+    i, other = rng.randrange(len(pieces)), rng.choice(pieces).section
+    section = replace(pieces[i].section, size=other.size, checksum=other.checksum, shared=True)
+    pieces[i] = Piece(section, b"")
 
 
-def _raw_size(rng: random.Random, parts: list[Part]) -> None:
+def _raw_size(rng: random.Random, pieces: list[Piece]) -> None:
     """The memory that decoding a section is said to take."""
-    i = rng.randrange(len(parts))
-    size = parts[i].section.raw_size + rng.choice((-1, 1, 64)) if rng.random() < 0.3 else huge_or_tiny(rng)
-    parts[i] = _with_payload(parts[i], parts[i].payload, size)
+    i = rng.randrange(len(pieces))
+    size = pieces[i].section.raw_size + rng.choice((-1, 1, 64)) if rng.random() < 0.3 else huge_or_tiny(rng)
+    pieces[i] = _with_payload(pieces[i], pieces[i].payload, size)
 
 
-def _list(rng: random.Random, parts: list[Part]) -> None:
+def _list(rng: random.Random, pieces: list[Piece]) -> None:
     """A section is missing, there twice, in another place, or many optional ones follow."""
-    i = rng.randrange(len(parts))
+    i = rng.randrange(len(pieces))
     what = rng.randrange(4)
     if what == 0:
-        del parts[i]
+        del pieces[i]
     elif what == 1:
-        parts.insert(rng.randrange(len(parts) + 1), parts[i])
+        pieces.insert(rng.randrange(len(pieces) + 1), pieces[i])
     elif what == 2:
-        rng.shuffle(parts)
+        rng.shuffle(pieces)
     else:
-        section = replace(parts[i].section, kind="MANY", required=False, size=0, grid=NO_GRID)
-        parts += [Part(section, b"")] * rng.choice((1, 100, 5000))
+        section = replace(pieces[i].section, kind="MANY", required=False, size=0, grid=NO_GRID)
+        pieces += [Piece(section, b"")] * rng.choice((1, 100, 5000))
 
 
-def _border(rng: random.Random, parts: list[Part]) -> None:
+def _border(rng: random.Random, pieces: list[Piece]) -> None:
     """Bytes move from a section to its neighbour."""
-    if len(parts) < 2:
+    if len(pieces) < 2:
         return
-    i = rng.randrange(len(parts) - 1)
-    both = parts[i].payload + parts[i + 1].payload
+    i = rng.randrange(len(pieces) - 1)
+    both = pieces[i].payload + pieces[i + 1].payload
     at = rng.randrange(len(both) + 1)
-    parts[i], parts[i + 1] = _with_payload(parts[i], both[:at]), _with_payload(parts[i + 1], both[at:])
+    pieces[i], pieces[i + 1] = _with_payload(pieces[i], both[:at]), _with_payload(pieces[i + 1], both[at:])
 
 
 def _bomb(rng: random.Random) -> bytes:
@@ -234,7 +234,7 @@ def _varint(value: int) -> bytes:
     return out.getvalue()
 
 
-_MUTATIONS: tuple[Callable[[random.Random, list[Part]], None], ...] = (
+_MUTATIONS: tuple[Callable[[random.Random, list[Piece]], None], ...] = (
     *(_payload, _stream_head, _stream_head, _array, _array, _array, _array),
     *(_forged_blob, _zeros, _entry, _part_number, _share, _raw_size, _list, _border),
 )

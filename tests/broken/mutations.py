@@ -17,7 +17,7 @@ def huge_or_tiny(rng: random.Random, width: int = 8) -> int:
     return (value + rng.choice((-1, 0, 0, 1))) % (1 << 8 * width)
 
 
-def place(rng: random.Random, data: bytes, hot: Hot) -> int:
+def position(rng: random.Random, data: bytes, hot: Hot) -> int:
     """A position in `data`, half of the time inside a hot range."""
     if hot and rng.random() < 0.5:
         begin, end = rng.choice(hot)
@@ -29,13 +29,13 @@ def flip_bits(rng: random.Random, data: bytes, hot: Hot) -> bytes:
     """1 to 64 bits the other way round."""
     out = bytearray(data)
     for _ in range(rng.choice((1, 1, 1, 2, 8, 64))):
-        out[place(rng, data, hot)] ^= 1 << rng.randrange(8)
+        out[position(rng, data, hot)] ^= 1 << rng.randrange(8)
     return bytes(out)
 
 
 def overwrite(rng: random.Random, data: bytes, hot: Hot) -> bytes:
     """Up to 64 bytes in a row are noise, zero or all ones."""
-    at = place(rng, data, hot)
+    at = position(rng, data, hot)
     count = min(rng.randint(1, 64), len(data) - at)
     fill = rng.choice((rng.randbytes(count), b"\0" * count, b"\xff" * count))
     return data[:at] + fill + data[at + count :]
@@ -45,14 +45,14 @@ def replace_length(rng: random.Random, data: bytes, hot: Hot) -> bytes:
     """1 to 3 numbers of 4 or 8 bytes become 0, 1, the largest there is or something absurd."""
     for _ in range(rng.choice((1, 1, 2, 3))):
         width = rng.choice((1, 4, 4, 8))
-        at = place(rng, data, hot)
+        at = position(rng, data, hot)
         data = data[:at] + huge_or_tiny(rng, width).to_bytes(width, "little") + data[at + width :]
     return data
 
 
 def truncate(rng: random.Random, data: bytes, hot: Hot) -> bytes:
     """Some bytes at the end are missing."""
-    return data[: -rng.randint(1, min(16, len(data)))] if rng.random() < 0.2 else data[: place(rng, data, hot)]
+    return data[: -rng.randint(1, min(16, len(data)))] if rng.random() < 0.2 else data[: position(rng, data, hot)]
 
 
 def delete(rng: random.Random, data: bytes, hot: Hot) -> bytes:
@@ -70,7 +70,7 @@ def duplicate(rng: random.Random, data: bytes, hot: Hot) -> bytes:
 def splice(rng: random.Random, data: bytes, hot: Hot) -> bytes:
     """A piece replaces another one of its length, or is put in between."""
     source, count = _slice(rng, data, hot)
-    at = place(rng, data, hot)
+    at = position(rng, data, hot)
     piece = data[source : source + count]
     return data[:at] + piece + data[at + (count if rng.random() < 0.7 else 0) :]
 
@@ -80,7 +80,7 @@ def append(rng: random.Random, data: bytes, _: Hot) -> bytes:
     return data + rng.randbytes(rng.randint(1, 100))
 
 
-PLAIN: tuple[Callable[[random.Random, bytes, Hot], bytes], ...] = (
+MUTATIONS: tuple[Callable[[random.Random, bytes, Hot], bytes], ...] = (
     flip_bits,
     flip_bits,
     overwrite,
@@ -97,12 +97,12 @@ PLAIN: tuple[Callable[[random.Random, bytes, Hot], bytes], ...] = (
 def damage(rng: random.Random, data: bytes, hot: Hot = ()) -> tuple[str, bytes]:
     """Name and result of one kind of damage, never `data` itself."""
     while True:
-        mutation = rng.choice(PLAIN)
+        mutation = rng.choice(MUTATIONS)
         damaged = mutation(rng, data, hot) if data else rng.randbytes(rng.randint(1, 64))
         if damaged != data:
             return mutation.__name__, damaged
 
 
 def _slice(rng: random.Random, data: bytes, hot: Hot) -> tuple[int, int]:
-    at = place(rng, data, hot)
+    at = position(rng, data, hot)
     return at, min(rng.choice((1, 4, 8, rng.randint(1, 64), rng.randint(1, 4096))), len(data) - at)

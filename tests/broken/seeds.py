@@ -9,7 +9,7 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
-from hostile import Part, Stream
+from hostile import Piece, Stream
 
 from neuralvdb.api import compress, decompress
 from neuralvdb.codec.frame import FrameReader
@@ -49,13 +49,13 @@ _MAX_VDB = 3 << 20  # bytes
 
 @dataclass(frozen=True)
 class Seed:
-    """A file to damage. hot: where its lengths and counts stand. Of archives also their parts and the .vdb
+    """A file to damage. hot: where its lengths and counts stand. Of archives also their pieces and the .vdb
     files they decode to: by the options of OPTIONS, None where these grids have no levels of detail."""
 
     name: str
     data: bytes
     hot: list[tuple[int, int]]
-    parts: list[Part] = field(default_factory=list)
+    pieces: list[Piece] = field(default_factory=list)
     decoded: dict[tuple[str, ...], bytes | None] = field(default_factory=dict)
 
 
@@ -73,8 +73,8 @@ def archive_seeds(folder: Path) -> list[Seed]:
         if path.stem in _LOSSY
     ]
     pruned = CompressSettings(bounds=(Bound(value=0.02, relative=True),), topology="pruned")
-    refined = CompressSettings(bounds=(Bound(value=0.001, relative=True),), effort=6, embed_priors=True)
-    more = [_archive_seed(folder / "made_alike.vdb", folder, settings) for settings in (pruned, refined)]
+    fine_tuned = CompressSettings(bounds=(Bound(value=0.001, relative=True),), effort=6, embed_priors=True)
+    more = [_archive_seed(folder / "made_alike.vdb", folder, settings) for settings in (pruned, fine_tuned)]
     return [*lossless, *lossy, *more]
 
 
@@ -99,7 +99,7 @@ def _made(folder: Path) -> list[Path]:
     fog = np.maximum(0, 1 - np.sqrt(x * x + y * y + z * z)).astype(np.float32)
     wind = np.stack([x, y, z], -1).astype(np.float32)
     specks = (np.random.default_rng(2).random((16, 16, 16)) > 0.5).astype(np.float32)  # no network knows their topology
-    made = [_odd(folder, fog), _rod(folder), _alike(folder)]
+    made = [_mixed(folder, fog), _rod(folder), _alike(folder)]
     for compression in ("none", "zip", "blosc"):
         grids = [
             _grid("density", fog),
@@ -114,7 +114,7 @@ def _made(folder: Path) -> list[Path]:
     return made
 
 
-def _odd(folder: Path, fog: np.ndarray) -> Path:
+def _mixed(folder: Path, fog: np.ndarray) -> Path:
     """A file with a level set, a grid that shares its tree, and one of a type that OpenVDB does not know."""
     first = _grid("surface", fog, grid_class="level set", background=3.0)
     again = replace(first, unique_name=b"again", storage=Storage.INSTANCE, parent=b"surface", tree=None)
@@ -169,21 +169,21 @@ def _archive_seed(path: Path, folder: Path, settings: CompressSettings = Compres
             decompress(archive, back, replace(meaning, threads=1, force=True))
             decoded[options] = back.read_bytes()
     data = archive.read_bytes()
-    parts = _parts(archive)
+    pieces = _pieces(archive)
     hot = [(0, 64), (len(data) - 200, len(data))]
-    return Seed(name, data, hot, parts, decoded)
+    return Seed(name, data, hot, pieces, decoded)
 
 
-def _parts(archive: Path) -> list[Part]:
+def _pieces(archive: Path) -> list[Piece]:
     """The sections of an archive with the streams that reading them takes."""
-    seen: list[Stream] = []
-    found: dict[bytes, list[Stream]] = {}
+    taken: list[Stream] = []
+    by_payload: dict[bytes, list[Stream]] = {}
 
     def take(source, dtype, count):
         begin = source._at
         array = real(source, dtype, count)
-        seen.append(Stream(begin, source._at, np.array(array)))
-        found.setdefault(bytes(source._data), []).append(seen[-1])
+        taken.append(Stream(begin, source._at, np.array(array)))
+        by_payload.setdefault(bytes(source._data), []).append(taken[-1])
         return array
 
     from neuralvdb.archive import take_array as real
@@ -199,4 +199,4 @@ def _parts(archive: Path) -> list[Part]:
     finally:
         for patch in patches:
             patch.stop()
-    return [Part(section, payload, tuple(found.get(payload, ()))) for section, payload in payloads]
+    return [Piece(section, payload, tuple(by_payload.get(payload, ()))) for section, payload in payloads]

@@ -271,7 +271,7 @@ def test_memory_lie_in_index(run, archive: Path):
         assert "bytes of memory" in run("decompress", crafted, "-o", "x.vdb", code=9)
 
 
-def test_crash_of_the_library_is_one_line(run, sample: Path):
+def test_crash_of_openvdb_is_one_line(run, sample: Path):
     code = (
         "import os, signal, sys, neuralvdb.vdb.files as vdb; from neuralvdb.cli import main\n"
         "vdb.tree_of = lambda _: os.kill(os.getpid(), signal.SIGSEGV)\n"

@@ -23,7 +23,7 @@ def test_damage_never_surprises(kind: str, runs: int, tmp_path: Path):
 
 
 def test_seeds_have_sections_of_every_kind():
-    sections = [part.section for seed in fuzz.make_seeds("archives") for part in seed.parts]
+    sections = [piece.section for seed in fuzz.make_seeds("archives") for piece in seed.pieces]
     kinds = {(section.kind, section.codec) for section in sections}
     assert {("TOPO", 0), ("TOPO", 1), ("TOPO", 2), ("VALS", 0), ("VALS", 1), ("BLOB", 0)} <= kinds
 
@@ -31,7 +31,7 @@ def test_seeds_have_sections_of_every_kind():
 def test_hostile_archives_reach_the_decoders():
     seeds = fuzz.make_seeds("archives")
     for seed in seeds:
-        whole = hostile.join(_Honest(), seed.parts)
+        whole = hostile.join(_Honest(), seed.pieces)
         bench = fuzz.Bench("archives", 0, seeds)
         outcome = bench.run(fuzz.Case(0, seed, "put together again", whole, exact=True))
         bench.close()
@@ -41,14 +41,14 @@ def test_hostile_archives_reach_the_decoders():
 def test_fuzzer_sees_silent_changes(monkeypatch: pytest.MonkeyPatch):
     from neuralvdb.codec import decode
 
-    found = set()
+    problems = set()
     monkeypatch.setattr(decode, "content_hash", lambda grid: _Equal())
     seeds = fuzz.make_seeds("archives")
     bench = fuzz.Bench("archives", 0, seeds)
     for number in range(0, 1200, 6):
-        found.update(problem.partition(":")[0] for problem in bench.run(bench.case(number)).problems)
+        problems.update(problem.partition(":")[0] for problem in bench.run(bench.case(number)).problems)
     bench.close()
-    assert "decoded to something else without a word" in found
+    assert "decoded to something else without a word" in problems
 
 
 class _Honest:

@@ -41,9 +41,9 @@ def run_json(run):
 
     def parsed(*args: object, code: int = 0) -> dict:
         done = run(*args, "--json", code=code)
-        found = json.loads(done.stdout)
-        assert set(found) == {"results", "errors"}
-        return found
+        report = json.loads(done.stdout)
+        assert set(report) == {"results", "errors"}
+        return report
 
     return parsed
 

@@ -103,9 +103,9 @@ def commands(small, archive, haze):
 
 @pytest.mark.parametrize("command", KEYS)
 def test_json_has_its_schema_and_quiet_does_not_silence_it(run_json, commands, command):
-    found = run_json(*commands[command], "-q")
-    assert found["errors"] == []
-    (result,) = found["results"]
+    report = run_json(*commands[command], "-q")
+    assert report["errors"] == []
+    (result,) = report["results"]
     assert result.keys() == KEYS[command].keys()
     for key, kind in KEYS[command].items():
         assert isinstance(result[key], kind), key
@@ -198,8 +198,10 @@ def test_decompress_compresses_inside_the_vdb(run_json, archive, small, compress
 def test_no_compression_is_larger(run_json, sample):
     run_json("compress", sample, "-o", "a.neuralvdb")
     sizes = [
-        run_json("decompress", "a.neuralvdb", "-o", f"{how}.vdb", "--compression", how)["results"][0]["vdb_size"]
-        for how in ("blosc", "none")
+        run_json("decompress", "a.neuralvdb", "-o", f"{compression}.vdb", "--compression", compression)["results"][0][
+            "vdb_size"
+        ]
+        for compression in ("blosc", "none")
     ]
     assert sizes[0] < sizes[1]
 
@@ -232,9 +234,9 @@ def test_verify_names_the_part_that_differs(run, small, archive, tmp_path):
 
 
 def test_an_error_of_one_file_does_not_keep_the_others(run, run_json, small):
-    found = run_json("compress", "absent.vdb", small, "-o", ".", code=3)
-    assert [result["source"] for result in found["results"]] == [str(small)]
-    (error,) = found["errors"]
+    report = run_json("compress", "absent.vdb", small, "-o", ".", code=3)
+    assert [result["source"] for result in report["results"]] == [str(small)]
+    (error,) = report["errors"]
     assert error.keys() == {"path", "message", "exit_code"}
     assert (error["path"], error["exit_code"]) == ("absent.vdb", 3)
 
@@ -242,8 +244,8 @@ def test_an_error_of_one_file_does_not_keep_the_others(run, run_json, small):
 @pytest.mark.parametrize("args", [("compress", "nope.####.vdb"), ("info", "nope.####.vdb")])
 def test_json_is_printed_even_if_nothing_matches(run_json, args):
     """A script that asked for JSON gets JSON, also where the work fails before it begins."""
-    found = run_json(*args, code=3)
-    assert found["errors"][0]["exit_code"] == 3
+    report = run_json(*args, code=3)
+    assert report["errors"][0]["exit_code"] == 3
 
 
 def test_version(run):

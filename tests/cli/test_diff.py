@@ -65,8 +65,8 @@ def test_a_known_error_is_measured(volumes, compare, components):
 def test_one_voxel_is_found(volumes, compare):
     values, active = noise(3)
     other = values.copy()
-    place = tuple(np.argwhere(active)[17])
-    other[place] += 0.5
+    position = tuple(np.argwhere(active)[17])
+    other[position] += 0.5
     _, grid = compare(*volumes((values, active), (other, active)))
     assert grid["max_error"] == pytest.approx(0.5, rel=1e-6)
     assert grid["rmse"] == pytest.approx(0.5 / math.sqrt(active.sum()), rel=1e-6)
@@ -144,10 +144,10 @@ def test_other_properties_are_named(volumes, tmp_path, run):
 def test_the_table_lines_up(volumes, run):
     values, active = noise(10)
     lines = run("diff", *volumes((values, active), (values + np.float32(0.5), active)), code=10).stdout.splitlines()
-    header, row = lines[1:3]
-    assert header.split("  ") and len(header) <= len(row)
-    assert header.index("topology") + len("topology") == row.index("equal") + len("equal")
-    assert row.endswith(" dB")
+    header, line = lines[1:3]
+    assert header.split("  ") and len(header) <= len(line)
+    assert header.index("topology") + len("topology") == line.index("equal") + len("equal")
+    assert line.endswith(" dB")
 
 
 @pytest.mark.parametrize("which", ["clouds/wdas_cloud_sixteenth.vdb"])

@@ -36,26 +36,26 @@ MEANINGS = {
 
 def classes() -> dict[str, int]:
     """{class: exit code} of errors.py."""
-    found, todo = {}, [errors.NeuralVdbError]
+    codes, todo = {}, [errors.NeuralVdbError]
     while todo:
         kind = todo.pop()
-        found[kind.__name__] = kind.exit_code
+        codes[kind.__name__] = kind.exit_code
         todo += kind.__subclasses__()
-    return found
+    return codes
 
 
 def table(text: str) -> dict[int, str]:
     """{code: meaning} of the table in `nvdb --help`."""
-    rows = text.partition("exit codes:\n")[2].splitlines()
-    cells = [cell for row in rows for cell in re.split(r"\s{2,}(?=\d)|\s+(?=130 )", row.strip())]
+    lines = text.partition("exit codes:\n")[2].splitlines()
+    cells = [cell for line in lines for cell in re.split(r"\s{2,}(?=\d)|\s+(?=130 )", line.strip())]
     return {int(code): meaning for code, meaning in (cell.split(None, 1) for cell in cells if cell)}
 
 
 def test_help_lists_every_code(run):
-    found = table(run("--help").stdout)
-    assert found.keys() == {0, errors.DIFFERENT, errors.INTERRUPTED, *classes().values()}
-    assert found.keys() == MEANINGS.keys()
-    assert [code for code, meaning in MEANINGS.items() if meaning not in found[code]] == []
+    listed = table(run("--help").stdout)
+    assert listed.keys() == {0, errors.DIFFERENT, errors.INTERRUPTED, *classes().values()}
+    assert listed.keys() == MEANINGS.keys()
+    assert [code for code, meaning in MEANINGS.items() if meaning not in listed[code]] == []
 
 
 def test_every_error_has_a_code_of_its_own():
@@ -108,7 +108,7 @@ def test_2_wrong_arguments(run, args):
     done = run(*args, code=2)
     assert done.stdout == ""
     assert "error: " in done.stderr
-    assert "_positive" not in done.stderr
+    assert "_count" not in done.stderr
 
 
 @pytest.mark.parametrize("args", [("info", "a.vdb"), ("compress", "a.vdb"), ("decompress", "a"), ("verify", "a")])

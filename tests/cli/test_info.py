@@ -85,21 +85,21 @@ def test_columns_line_up(run, run_json, sample):
     ]
     assert re.split(r"\s{2,}", header) == titles
     ends = [match.end() for match in re.finditer(r"\S+(?: \S+)*", header)]
-    for row in rows:
-        assert len(row) == len(header)
+    for line in rows:
+        assert len(line) == len(header)
         for end in ends[1:]:
-            assert row[end - 1] != " " and (end == len(row) or row[end : end + 2] == "  ")
-    assert [row.split()[0] for row in rows] == ["density", "temperature", "velocity"]
+            assert line[end - 1] != " " and (end == len(line) or line[end : end + 2] == "  ")
+    assert [line.split()[0] for line in rows] == ["density", "temperature", "velocity"]
 
 
 def test_shares_add_up(run, sample):
-    shares = [float(found) for found in re.findall(r"([\d.]+)%", run("info", sample).stdout)]
+    shares = [float(share) for share in re.findall(r"([\d.]+)%", run("info", sample).stdout)]
     assert sum(shares) == pytest.approx(100, abs=0.2)
 
 
 def test_verbose_shows_metadata_and_transform(run, sample):
-    plain, verbose = run("info", sample).stdout, run("info", sample, "-v").stdout
-    assert verbose.startswith(plain)
+    quiet, verbose = run("info", sample).stdout, run("info", sample, "-v").stdout
+    assert verbose.startswith(quiet)
     assert "velocity: vector_type = contravariant relative (string)" in verbose
     assert "density: voxel size: 0.0625" in verbose
 

@@ -22,13 +22,13 @@ GRID_DIFF = {"name", "same", "topology_equal", "active_voxels", "max_error", "rm
 def result(run_json):
     """The one result of a command."""
 
-    def one(*args: object, code: int = 0) -> dict:
+    def single(*args: object, code: int = 0) -> dict:
         report = run_json(*args, code=code)
         assert report["errors"] == []
-        (found,) = report["results"]
-        return found
+        (only,) = report["results"]
+        return only
 
-    return one
+    return single
 
 
 def test_compress(result, small):
@@ -41,7 +41,7 @@ def test_compress(result, small):
 def test_decompress(result, archive):
     report = result("decompress", archive, "-o", "x.vdb", "--lod", "1")
     assert set(report) == DECOMPRESS
-    assert {name: set(part) for name, part in report["parts"].items()} == {"ball": {"active_voxels", "voxel_size"}}
+    assert {name: set(region) for name, region in report["parts"].items()} == {"ball": {"active_voxels", "voxel_size"}}
 
 
 def test_info(result, small):

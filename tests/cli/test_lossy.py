@@ -30,8 +30,8 @@ def test_a_promise_is_kept_and_said(run, sample, tmp_path, options):
 def test_the_error_of_the_decoded_file_is_within_the_bound(run, run_json, sample, tmp_path):
     (report,) = run_json("compress", sample, "-o", "a.neuralvdb", "--rel-error", "0.01")["results"]
     run("decompress", "a.neuralvdb")
-    found = neuralvdb.diff(sample, tmp_path / "a.vdb")
-    for grid in found.grids:
+    report_of_diff = neuralvdb.diff(sample, tmp_path / "a.vdb")
+    for grid in report_of_diff.grids:
         promise = report["promises"][grid.name]
         bound = promise["max_error"]
         assert grid.topology_equal

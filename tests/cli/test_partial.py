@@ -19,9 +19,9 @@ def test_a_box_may_begin_with_a_minus(run, archive, tmp_path, join):
 
 def test_a_part_is_in_the_json(run_json, archive):
     (result,) = run_json("decompress", archive, "-o", "a.vdb", "--lod", "2", "--bbox", "0,0,0,15,15,15")["results"]
-    part = result["parts"]["ball"]
-    assert part["voxel_size"] == [4.0, 4.0, 4.0]
-    assert 0 < part["active_voxels"] <= 64
+    region = result["parts"]["ball"]
+    assert region["voxel_size"] == [4.0, 4.0, 4.0]
+    assert 0 < region["active_voxels"] <= 64
     assert result["notes"] == []
 
 

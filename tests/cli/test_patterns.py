@@ -22,8 +22,8 @@ def names(*numbers: int, form: str = "smoke.{:04d}.neuralvdb") -> list[str]:
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_a_pattern_stands_for_the_frames_on_disk(run_json, frames, pattern):
-    found = run_json("compress", pattern)
-    assert [result["source"] for result in found["results"]] == [f"smoke.{n:04d}.vdb" for n in (1, 2, 3, 5)]
+    report = run_json("compress", pattern)
+    assert [result["source"] for result in report["results"]] == [f"smoke.{n:04d}.vdb" for n in (1, 2, 3, 5)]
     assert made(frames) == names(1, 2, 3, 5)
 
 

@@ -52,8 +52,12 @@ def test_without_options_settings_are_the_defaults(command):
 
 @pytest.mark.parametrize("command", CLASSES)
 def test_every_option_arrives(command):
-    found, defaults = settings_of(parsed(command, OPTIONS[command]), CLASSES[command]), CLASSES[command]()
-    same = {field.name for field in fields(defaults) if getattr(found, field.name) == getattr(defaults, field.name)}
+    parsed_settings, defaults = settings_of(parsed(command, OPTIONS[command]), CLASSES[command]), CLASSES[command]()
+    same = {
+        field.name
+        for field in fields(defaults)
+        if getattr(parsed_settings, field.name) == getattr(defaults, field.name)
+    }
     assert same <= {"presets_file", "topology_only"}  # a file of presets, and what excludes other options
 
 

@@ -50,14 +50,14 @@ def test_help_loads_neither_numpy_nor_openvdb(modules, args):
 
 @pytest.mark.parametrize("what", ["small", "archive"])
 def test_info_loads_no_torch(modules, request, what):
-    found = modules(MAIN, "info", request.getfixturevalue(what))
-    assert "neuralvdb.api" in found
-    assert not found & {*HEAVY, "neuralvdb.kernels", "neuralvdb.fit"}
+    imported = modules(MAIN, "info", request.getfixturevalue(what))
+    assert "neuralvdb.api" in imported
+    assert not imported & {*HEAVY, "neuralvdb.kernels", "neuralvdb.fit"}
 
 
 def test_fitting_loads_no_torch(modules, small, tmp_path):
-    found = modules(MAIN, "compress", small, "-o", tmp_path / "x", "--rel-error", "1%", "--effort", "9")
-    assert not found & {*HEAVY}
+    imported = modules(MAIN, "compress", small, "-o", tmp_path / "x", "--rel-error", "1%", "--effort", "9")
+    assert not imported & {*HEAVY}
 
 
 def test_the_trap_works(modules):
@@ -75,9 +75,9 @@ def test_stdin_is_not_needed(nvdb_command, small, archive, tmp_path, command):
         "verify": (archive,),
         "diff": (small, archive),
     }[command]
-    shell = ["sh", "-c", 'exec "$@" <&-', "sh", *nvdb_command, command, *map(str, args)]
+    closed = ["sh", "-c", 'exec "$@" <&-', "sh", *nvdb_command, command, *map(str, args)]
     for code in (0, 6 if command.endswith("compress") else 0):
-        done = subprocess.run(shell, cwd=tmp_path, capture_output=True, timeout=60)
+        done = subprocess.run(closed, cwd=tmp_path, capture_output=True, timeout=60)
         assert done.returncode == code, done.stderr
 
 

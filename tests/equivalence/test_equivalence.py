@@ -54,17 +54,17 @@ def source(request) -> Path:
 
 
 def test_one_thread_is_two_threads(source, tmp_path):
-    one, again, two, five = (compressed(source, tmp_path / f"{i}.neuralvdb", n) for i, n in enumerate((1, 1, 2, 5)))
-    assert one == again
-    assert one == two
-    assert one == five
+    first, again, two, five = (compressed(source, tmp_path / f"{i}.neuralvdb", n) for i, n in enumerate((1, 1, 2, 5)))
+    assert first == again
+    assert first == two
+    assert first == five
 
 
 def test_fast_networks_give_the_same_bytes_on_two_threads(source, tmp_path):
     options = {"fast": True, "bounds": (Bound(value=0.01, relative=True),)}
-    one, again, two = (compressed(source, tmp_path / f"{i}", n, **options) for i, n in enumerate((1, 1, 2)))
-    assert one == again
-    assert one == two
+    first, again, two = (compressed(source, tmp_path / f"{i}", n, **options) for i, n in enumerate((1, 1, 2)))
+    assert first == again
+    assert first == two
 
 
 def test_verifying_changes_no_byte(source, tmp_path):
@@ -76,11 +76,11 @@ def test_verifying_changes_no_byte(source, tmp_path):
 def test_decompressing_twice_gives_the_same_bytes(many_grids, tmp_path, compression):
     archive = tmp_path / "x.neuralvdb"
     compressed(many_grids, archive, 1)
-    one, again, two = (
+    first, again, two = (
         decompressed(archive, tmp_path / f"{i}.vdb", n, compression=compression) for i, n in enumerate((1, 1, 2))
     )
-    assert one == again
-    assert one == two
+    assert first == again
+    assert first == two
 
 
 def test_decompressing_samples_twice_gives_the_same_bytes(source, tmp_path):
@@ -93,17 +93,17 @@ def test_some_grids_decompressed_twice_give_the_same_bytes(many_grids, tmp_path)
     """A part of a file is a new file, with a uuid that depends on nothing but its content."""
     archive = tmp_path / "x.neuralvdb"
     compressed(many_grids, archive, 2)
-    parts = [decompressed(archive, tmp_path / f"{i}.vdb", 1, grids=("g1", "empty")) for i in range(2)]
-    assert parts[0] == parts[1]
+    files = [decompressed(archive, tmp_path / f"{i}.vdb", 1, grids=("g1", "empty")) for i in range(2)]
+    assert files[0] == files[1]
 
 
 def test_the_command_writes_the_bytes_of_the_api(sample, tmp_path):
-    ours = compressed(sample, tmp_path / "api.neuralvdb", 2)
+    archive = compressed(sample, tmp_path / "api.neuralvdb", 2)
     for threads in (1, 2):
         target = tmp_path / f"{threads}.neuralvdb"
         command = ["compress", sample, "-o", target, "--threads", threads]
         subprocess.run([sys.executable, "-P", "-m", "neuralvdb.cli.main", *map(str, command)], check=True)
-        assert target.read_bytes() == ours
+        assert target.read_bytes() == archive
 
 
 def test_an_archive_made_from_an_archive_s_vdb_decodes_to_the_same(sample, tmp_path):
@@ -123,8 +123,8 @@ def test_shared_topologies_are_stored_once(many_grids, tmp_path):
 
 def test_shared_topologies_of_a_real_file_are_stored_once(data, tmp_path):
     source = data / "sequence-blender-24grids" / "fluid_data_0005.vdb"
-    one, two = (compressed(source, tmp_path / f"{n}.neuralvdb", n, verify=False) for n in (1, 2))
-    assert one == two
+    first, two = (compressed(source, tmp_path / f"{n}.neuralvdb", n, verify=False) for n in (1, 2))
+    assert first == two
     trees = len(owners(tmp_path / "1.neuralvdb", "VALS"))
     assert trees > 20
     assert len(owners(tmp_path / "1.neuralvdb", "TOPO")) < trees
