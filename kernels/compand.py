@@ -1,31 +1,29 @@
-"""The companding of lattice values in whole numbers: linear below a knee, then steps that double with every octave.
+"""torch transcription of values/lattice/compand.py: companding of lattice values in whole numbers.
 
-c(x) = x up to the knee K, and K (1 + i) + (x - K 2**i) / 2**i from K 2**i to K 2**(i+1), negative values mirrored. A
-knee of 0 is no companding. In plain torch; kernels have twins of their own.
-
-Twin of values/lattice/compand.py.
+Linear below a knee K, then steps that double with every segment: c(x) = x up to K, and K (1 + i) + (x - K 2**i) / 2**i
+from K 2**i to K 2**(i+1), negative values mirrored. A knee of 0 is no companding. kernels/split has a twin in Triton.
 """
 
 from __future__ import annotations
 
 import torch
 
-OCTAVES = 31
+SEGMENTS = 31
 
 
 def companded(x: torch.Tensor, knee: int) -> torch.Tensor:
     """int64 companded values of lattice values below 2^53, rounded towards 0."""
     size = x.long().abs()
-    if not knee:
+    if knee == 0:
         return x.long()
-    octave = (torch.frexp((size // knee).double())[1].long() - 1).clamp(min=0)
-    return x.long().sign() * (knee * octave + (size >> octave))
+    segment = (torch.frexp((size // knee).double())[1].long() - 1).clamp(min=0)
+    return x.long().sign() * (knee * segment + (size >> segment))
 
 
 def expanded(c: torch.Tensor, knee: int) -> torch.Tensor:
-    """int64 lattice values of companded ones below 2^29, the exact inverse; at most 31 octaves."""
+    """int64 lattice values of companded ones below 2^29, the exact inverse; at most 31 segments."""
     size = c.long().abs()
-    if not knee:
+    if knee == 0:
         return c.long()
-    octave = (size // knee - 1).clamp(0, OCTAVES)
-    return c.long().sign() * ((size - knee * octave) << octave)
+    segment = (size // knee - 1).clamp(0, SEGMENTS)
+    return c.long().sign() * ((size - knee * segment) << segment)

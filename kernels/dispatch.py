@@ -1,27 +1,32 @@
-"""Which implementation an operation runs: said by the caller, never found out by failing."""
+"""Which implementation an operation runs: the caller says it; nothing falls back in silence."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
 import torch
 
 IMPLEMENTATIONS = ("auto", "reference", "triton")
 
 
-def chosen(operation: str, name: str, implementation: str, tensor: torch.Tensor) -> Callable:
-    """The function of this name that runs an operation on the device of `tensor`: that of "reference" or "triton";
-    auto: triton where `tensor` is on a GPU. Raises ValueError on any other implementation."""
+def select(operation: str, name: str, implementation: str, tensor: torch.Tensor) -> Callable[..., Any]:
+    """The function `name` of an operation's reference.py or gpu.py, run on the device of `tensor`.
+
+    operation: its package, such as neuralvdb.kernels.split; implementation: "reference", "triton", or "auto", which is
+    triton where `tensor` is on a GPU. Raises ValueError on any other implementation.
+    """
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(f"implementation {implementation!r} does not exist; {', '.join(IMPLEMENTATIONS)} do")
     if implementation == "auto":
         implementation = "triton" if tensor.is_cuda else "reference"
     module = import_module(f"{operation}.{'gpu' if implementation == 'triton' else 'reference'}")
+    function = getattr(module, name)
 
-    def run(*args: object) -> object:
+    def run(*args: object, **named: object) -> object:
         with torch.cuda.device_of(tensor):  # Triton launches on the current device, wherever the arguments are
-            return getattr(module, name)(*args)
+            return function(*args, **named)
 
     return run
 

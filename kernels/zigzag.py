@@ -1,11 +1,10 @@
-"""Residuals as symbols and raw bits, in plain torch: the inverse of what kernels/reconstruct reads.
+"""torch transcription of values/lattice/residual.py: residuals as symbols and raw bits.
 
-Of a residual q of class c, the low w = max(0, (c - 16) div 4 - 1) bits are raw; q >> w, folded as 0, -1, 1, -2, ... to
-0, 1, 2, 3, ..., is the symbol. What is 63 or more or cannot be coded in its class is an escape, symbol 63: the folded
-value plus one follows as 5 raw bits, how many bits it has, and those bits. A batch has all low bits, then all sizes,
-then all escaped values. Letters: U batches, one after the other among the n residuals.
-
-Twin of values/lattice/residual.py.
+kernels/reconstruct has the inverse. Of a residual q of scale class c, the low w = max(0, (c - 16) div 4 - 1) bits are
+raw; the zigzag of q >> w (0, -1, 1, -2, ... become 0, 1, 2, 3, ...) is the symbol. A zigzag of 63 or more, or one that
+its class cannot code, is an escape, symbol 63: the zigzag plus one follows raw, first 5 bits that say how many bits it
+has, then those bits. A batch has all low bits, then all sizes, then all escaped values. Letters: U batches, one after
+the other among the n residuals.
 """
 
 from __future__ import annotations
@@ -19,20 +18,25 @@ _SIZE_BITS = 5
 
 
 def symbols(residuals: torch.Tensor, classes: torch.Tensor, coded: torch.Tensor | None = None) -> torch.Tensor:
-    """(n,) uint8 of residuals (n,) int32, within 2^27, and classes (n,) uint8, below 64.
+    """(n,) uint8 of residuals (n,) int32, within 2^27, and scale classes (n,) uint8, below 64.
 
-    coded: (64, 64) bool, which symbols each class can code, all of them where it is None.
+    coded: (64, 64) bool, which symbols each class can code; None where it can code all.
     """
-    found = folded(residuals, classes).clamp_(max=ESCAPE)
+    numbers = zigzag(residuals, classes).clamp_(max=ESCAPE)
     if coded is not None:
-        found.masked_fill_(~coded.view(-1)[classes.long() * (ESCAPE + 1) + found], ESCAPE)
-    return found.to(torch.uint8)
+        numbers.masked_fill_(~coded.view(-1)[classes.long() * (ESCAPE + 1) + numbers], ESCAPE)
+    return numbers.to(torch.uint8)
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class Raw:
-    """m raw values of U batches. values: (m,) int32, below 2^24; batch: (m,) int64, whose each is; at: (m,) int64, the
-    bit that it begins with there; sizes: (U,) int64, bits of each batch."""
+    """m raw values of U batches.
+
+    values: (m,) int32, below 2^24;
+    batch: (m,) int64, the batch of each;
+    at: (m,) int64, the bit that it begins with there;
+    sizes: (U,) int64, bits of each batch.
+    """
 
     values: torch.Tensor
     batch: torch.Tensor
@@ -41,43 +45,43 @@ class Raw:
 
 
 def raw(residuals: torch.Tensor, classes: torch.Tensor, symbols: torch.Tensor, starts: torch.Tensor) -> Raw:
-    """What is raw of residuals (n,) whose classes and symbols are known; starts: (U + 1,) int64, of batches."""
+    """The raw values of residuals (n,) with scale classes and symbols (n,); starts: (U + 1,) int64, of batches."""
     widths = width(classes)
     before = _sums(widths)
-    lows, (wide, of) = before[starts].diff(), _listed(widths > 0, starts)
-    low = residuals[wide] & (1 << widths[wide]) - 1, of, before[wide] - before[starts[of]]
-    rare, of = _listed(symbols == ESCAPE, starts)
-    escaped = folded(residuals[rare], classes[rare]) + 1
+    lows, (wide, batch) = before[starts].diff(), _listed(widths > 0, starts)
+    low = residuals[wide] & (1 << widths[wide]) - 1, batch, before[wide] - before[starts[batch]]
+    escapes, batch = _listed(symbols == ESCAPE, starts)
+    escaped = zigzag(residuals[escapes], classes[escapes]) + 1
     bits = torch.frexp(escaped.double())[1].long()
-    first, before = torch.searchsorted(rare, starts), _sums(bits)
-    rank = torch.arange(len(rare), device=rare.device) - first[of]
+    first, before = torch.searchsorted(escapes, starts), _sums(bits)
+    rank = torch.arange(len(escapes), device=escapes.device) - first[batch]
     counts = first.diff()
-    size = bits, of, lows[of] + _SIZE_BITS * rank
-    value = escaped, of, lows[of] + _SIZE_BITS * counts[of] + before[:-1] - before[first[of]]
+    size = bits, batch, lows[batch] + _SIZE_BITS * rank
+    value = escaped, batch, lows[batch] + _SIZE_BITS * counts[batch] + before[:-1] - before[first[batch]]
     sizes = lows + _SIZE_BITS * counts + before[first].diff()
-    values, batch, at = (torch.cat(parts) for parts in zip(low, size, value, strict=True))
-    return Raw(values.to(torch.int32), batch, at, sizes)
+    values, batches, at = (torch.cat(columns) for columns in zip(low, size, value, strict=True))
+    return Raw(values=values.to(torch.int32), batch=batches, at=at, sizes=sizes)
 
 
 def width(classes: torch.Tensor) -> torch.Tensor:
-    """(n,) int32: how many low bits of a residual of each class are raw."""
+    """(n,) int32: how many low bits of a residual of each scale class are raw."""
     return ((classes.to(torch.int32) >> 2) - 5).clamp_(min=0)
 
 
-def folded(residuals: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+def zigzag(residuals: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
     """(n,) int32: 0, 1, 2, 3, ... of 0, -1, 1, -2, ..., low bits left out."""
     high = residuals >> width(classes)
     return (high << 1) ^ (high >> 31)
 
 
-def _listed(there: torch.Tensor, starts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Numbers (m,) int64 of what is there (n,) bool, and the batch of each."""
-    found = torch.nonzero(there)[:, 0]
-    return found, torch.searchsorted(starts, found, right=True) - 1
+def _listed(flags: torch.Tensor, starts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where flags (n,) bool are set, (m,) int64, and the batch of each."""
+    numbers = torch.nonzero(flags)[:, 0]
+    return numbers, torch.searchsorted(starts, numbers, right=True) - 1
 
 
 def _sums(counts: torch.Tensor) -> torch.Tensor:
-    """(n + 1,) int64: sums of what is before each of counts (n,), and of all."""
-    found = torch.zeros(len(counts) + 1, dtype=torch.int64, device=counts.device)
-    torch.cumsum(counts, 0, dtype=torch.int64, out=found[1:])
-    return found
+    """(n + 1,) int64: the sum of the counts (n,) before each, and of all."""
+    sums = torch.zeros(len(counts) + 1, dtype=torch.int64, device=counts.device)
+    torch.cumsum(counts, 0, dtype=torch.int64, out=sums[1:])
+    return sums

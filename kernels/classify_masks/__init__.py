@@ -1,4 +1,4 @@
-"""A phase of masks: what is around its cells, the network, binary rANS, and the states that come of it."""
+"""A phase of masks: the neighbourhood of its cells, the network, binary rANS, and the states of the cells."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ from dataclasses import dataclass, field
 
 import torch
 
-from neuralvdb.kernels.classify_masks.points import points_of, ways
-from neuralvdb.kernels.dispatch import checked, chosen
-from neuralvdb.kernels.network import INPUTS, Packed
+from neuralvdb.kernels.classify_masks.points import INPUTS, points_of, ways
+from neuralvdb.kernels.dispatch import checked, select
+from neuralvdb.kernels.network import Packed
 from neuralvdb.kernels.rans import TOTAL, Segments
 
 __all__ = ["MaskLevel", "Phase", "decode", "points_of"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MaskLevel:
-    """What is known at a level of n^3 cells per brick, n = 8, 4, 2 or 1: -1 nothing set, 1 everything, else 0.
+    """States of a level of n^3 cells per brick, n = 8, 4, 2 or 1: -1 no bit set, 1 all bits set, else 0.
 
-    states: (R, n^3) int8, those yet to be decoded 0 or what they inherit; above: (R, m^3) int8 of the level above, m =
-    n / 2, or 1 where n is; reference: (R, n^3) int8 of another mask, or None; near: (B, 27) int32, rows at -1, 0, 1
-    along x, y, z around each brick, x slowest.
+    states: (R, n^3) int8, those yet to be decoded 0 or what they inherit;
+    above: (R, m^3) int8, of the level above, m = n / 2, or 1 where n is;
+    reference: (R, n^3) int8, of another mask, or None;
+    near: (B, 27) int32, the bricks at -1, 0, 1 along x, y, z around each brick, x slowest.
     """
 
     states: torch.Tensor
@@ -39,10 +40,14 @@ class MaskLevel:
         checked("near", self.near, torch.int32, None, 27)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Phase:
-    """octant: of the phase's cells, 4 for an odd x, 2 for an odd y, 1 for an odd z; points: (4, 128) int32, what
-    points_of() gives; network: packed with its inputs in that order."""
+    """A phase of a level.
+
+    octant: of its cells, 4 for an odd x, plus 2 for an odd y, plus 1 for an odd z;
+    points: (4, 128) int32, as points_of() gives them;
+    network: packed with its inputs in that order, 128 columns wide.
+    """
 
     octant: int
     points: torch.Tensor
@@ -51,9 +56,10 @@ class Phase:
 
     def __post_init__(self) -> None:
         checked("points", self.points, torch.int32, 4, INPUTS)
+        checked("network", self.network.w1, torch.int8, None, INPUTS)
 
     def ways(self, n: int) -> torch.Tensor:
-        """What ways() gives for bricks of n^3 cells, found once."""
+        """What ways() gives for bricks of n^3 cells, made once."""
         if n not in self._ways:
             self._ways[n] = ways(self.points, self.octant, n)
         return self._ways[n]
@@ -70,10 +76,12 @@ def decode(
 ) -> None:
     """States of the next n cells; the segments, all of one stream, move on.
 
-    parents: (n,) int32, row * m^3 + place of each cell's parent above; of bricks themselves where there is one cell in
-    each. slots: (64, 4096) int32, as neuralvdb.kernels.rans takes them, of symbols below 2. Nothing waits for the
-    device; where words run out 0 is read, and segments.ended() will tell. Raises ValueError on other shapes or types.
+    parents: (n,) int32, brick * m^3 + place of each cell's parent above; the bricks themselves where each has one cell;
+    slots: (64, 4096) int32, as neuralvdb.kernels.rans takes them, of symbols below 2.
+
+    The host does not wait for the device. Where words run out 0 is read, and segments.ended() will tell. Raises
+    ValueError on other shapes or types.
     """
     checked("parents", parents, torch.int32, None)
     checked("slots", slots, torch.int32, 64, TOTAL)
-    chosen(__name__, "decode", implementation, parents)(level, parents, phase, slots, segments)
+    select(__name__, "decode", implementation, parents)(level, parents, phase, slots, segments)

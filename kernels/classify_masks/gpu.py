@@ -1,7 +1,7 @@
-"""Masks in Triton: a program takes 128 cells from their surroundings to both classes; after the first symbols a prefix
-sum says which cells have a second one, whose number stays on the device.
+"""Twin of topology/code_mask.py and topology/inputs.py in Triton: a program takes 128 cells from their neighbourhood to
+both classes.
 
-Twin of topology/inputs.py.
+After the first symbols a prefix sum says which cells have a second one; how many those are stays on the device.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _classify(
     b_parent = tl.load(p_parents + o_n, mask=m_n, other=0)
     b_low = _inputs(p_states, p_above, p_reference, p_near, p_kinds, p_ways, b_parent, o_k, log, up)
     b_high = _inputs(p_states, p_above, p_reference, p_near, p_kinds, p_ways, b_parent, 64 + o_k, log, up)
-    out0, out1 = layers(b_low, b_high, p_w1, p_b1, p_w2, p_b2, p_w3, p_b3, p_shifts)
+    out0, out1 = layers((b_low, b_high), p_w1, p_b1, p_w2, p_b2, p_w3, p_b3, p_shifts)
     b_class = tl.minimum(tl.maximum((out0 >> 2) + 32, 0), 63)
     tl.store(p_classes + o_n, b_class.to(tl.uint8), mask=m_n)
     if log < 3:
@@ -84,20 +84,20 @@ def _store(
     o_n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     m_n = o_n < n
     b_row, b_x, b_y, b_z = _place(p_parents, o_n, m_n, octant, log, up)
-    b_some = tl.load(p_symbols + o_n, mask=m_n, other=0).to(tl.int32)
+    b_any = tl.load(p_symbols + o_n, mask=m_n, other=0).to(tl.int32)
     if p_second is None:
-        b_state = 2 * b_some - 1
+        b_state = 2 * b_any - 1
     else:
-        m_some = m_n & (b_some != 0)
-        o_s = tl.load(p_before + o_n, mask=m_some, other=0)
-        b_state = tl.where(m_some, tl.load(p_second + o_s, mask=m_some, other=0).to(tl.int32), -1)
+        m_any = m_n & (b_any != 0)
+        o_s = tl.load(p_before + o_n, mask=m_any, other=0)
+        b_state = tl.where(m_any, tl.load(p_second + o_s, mask=m_any, other=0).to(tl.int32), -1)
     b_at = (b_row << (3 * log)) + (((b_x << log) + b_y) << log) + b_z
     tl.store(p_states + b_at, b_state.to(tl.int8), mask=m_n)
 
 
 def decode(level: MaskLevel, parents: torch.Tensor, phase: Phase, slots: torch.Tensor, segments: Segments) -> None:
     """Arguments as in the package."""
-    n, log, up = len(parents), *(array.shape[1].bit_length() // 3 for array in (level.states, level.above))
+    n, log, up = len(parents), level.states.shape[1].bit_length() // 3, level.above.shape[1].bit_length() // 3
     if not n:
         return
     grid, octant = (triton.cdiv(n, CELLS),), phase.octant if log else 0
@@ -107,11 +107,11 @@ def decode(level: MaskLevel, parents: torch.Tensor, phase: Phase, slots: torch.T
         *weights(phase.network), classes, n, log, up, BLOCK, num_warps=WARPS,
     )  # fmt: skip
     starts = torch.arange(0, n + 1, n, device=parents.device)
-    some, before, every = symbols_of(slots, classes[0], starts, segments), None, None
+    first, before, second = symbols_of(slots, classes[0], starts, segments), None, None
     if log < 3:
         before = torch.zeros(n + 1, dtype=torch.int64, device=parents.device)
-        torch.cumsum(some, 0, out=before[1:])
-        second = torch.empty(n, dtype=torch.uint8, device=parents.device)
-        _narrow[grid](classes, some, before, second, n, CELLS)
-        every = symbols_of(slots, second, before[::n].contiguous(), segments)
-    _store[grid](level.states, parents, some, before, every, n, octant, log, up, CELLS)
+        torch.cumsum(first, 0, out=before[1:])
+        narrowed = torch.empty(n, dtype=torch.uint8, device=parents.device)
+        _narrow[grid](classes, first, before, narrowed, n, CELLS)
+        second = symbols_of(slots, narrowed, before[::n].contiguous(), segments)
+    _store[grid](level.states, parents, first, before, second, n, octant, log, up, CELLS)

@@ -1,15 +1,13 @@
-"""The definition, in plain torch.
+"""torch transcription of topology/code_mask.py and topology/inputs.py.
 
 1. A cell has a parent, whose place in the level above is given, and an octant; where bricks have one cell it is its
    own parent. Its inputs are 16 times the states at offsets from the parent in the level above, from the cell in the
    level itself, and from the cell in the reference. Coordinates beyond the bricks around are clamped.
 2. The network gives two logits in 1/16; class = clamp((logit >> 2) + 32, 0, 63), which is a probability in the table.
-3. The first symbol of all cells says whether any bit of a cell is set. Then, unless cells are bits, the second symbol
-   of those that have any says whether all are, so the state of a cell is
+3. The first symbol of a cell says whether any of its bits is set. Unless cells are bits, cells with a bit set have a
+   second symbol that says whether all are, so the state of a cell is
 
        -1 where the first symbol is 0, else the second symbol; of bits 2 * first symbol - 1
-
-Twin of topology/inputs.py.
 """
 
 from __future__ import annotations
@@ -18,8 +16,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from neuralvdb.kernels.classify_masks.points import ABOVE, ONE, REFERENCE, SAME
-from neuralvdb.kernels.network import INPUTS
+from neuralvdb.kernels.classify_masks.points import ABOVE, INPUTS, ONE, REFERENCE, SAME
 from neuralvdb.kernels.network.reference import forward
 from neuralvdb.kernels.rans import Segments
 from neuralvdb.kernels.rans.reference import decode as symbols_of
@@ -35,13 +32,13 @@ def decode(level: MaskLevel, parents: torch.Tensor, phase: Phase, slots: torch.T
     row, place = cells(level, parents, phase.octant)
     out = forward(inputs(level, row, place, phase.points), phase.network)
     first, second = ((out >> 2) + _CLASSES // 2).clamp(0, _CLASSES - 1).to(torch.uint8).unbind(1)
-    some = _symbols(slots, first, segments)
+    occupied = _symbols(slots, first, segments)
     if level.states.shape[1] == 512:
-        found = 2 * some.to(torch.int8) - 1
+        states = 2 * occupied.to(torch.int8) - 1
     else:
-        found = some.to(torch.int8) - 1
-        found[some != 0] = _symbols(slots, second[some != 0], segments).to(torch.int8)
-    level.states[row, place] = found
+        states = occupied.to(torch.int8) - 1
+        states[occupied != 0] = _symbols(slots, second[occupied != 0], segments).to(torch.int8)
+    level.states[row, place] = states
 
 
 def cells(level: MaskLevel, parents: torch.Tensor, octant: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -58,18 +55,18 @@ def inputs(level: MaskLevel, row: torch.Tensor, place: torch.Tensor, points: tor
     """(n, 128) int8 inputs of cells."""
     n = round(level.states.shape[1] ** (1 / 3))
     at = torch.stack([place // (n * n), place // n % n, place % n], 1)
-    found = torch.zeros((len(row), INPUTS), dtype=torch.int8, device=row.device)
+    columns = torch.zeros((len(row), INPUTS), dtype=torch.int8, device=row.device)
     for kind, states in ((ABOVE, level.above), (SAME, level.states), (REFERENCE, level.reference)):
         if states is not None:
-            m = round(states.shape[1] ** (1 / 3))
-            mine = points[3] == kind
-            found[:, mine] = _ONE * _look(states, level.near[row], at // (n // m), points[:3, mine].T.long(), m)
-    return found.masked_fill_(points[3] == ONE, _ONE)
+            of_kind, parent = points[3] == kind, at // (n // round(states.shape[1] ** (1 / 3)))
+            columns[:, of_kind] = _ONE * _look(states, level.near[row], parent, points[:3, of_kind].T.long())
+    return columns.masked_fill_(points[3] == ONE, _ONE)
 
 
-def _look(states: torch.Tensor, near: torch.Tensor, at: torch.Tensor, steps: torch.Tensor, n: int) -> torch.Tensor:
-    """States (N, m) at `at` (N, 3) plus `steps` (m, 3), around bricks whose neighbours are `near` (N, 27)."""
-    x, y, z = (at[:, None] + steps).clamp(-n, 2 * n - 1).unbind(2)
+def _look(states: torch.Tensor, near: torch.Tensor, at: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
+    """States (N, m) at `at` (N, 3) plus `offsets` (m, 3), around bricks whose neighbours are `near` (N, 27)."""
+    n = round(states.shape[1] ** (1 / 3))
+    x, y, z = (at[:, None] + offsets).clamp(-n, 2 * n - 1).unbind(2)
     brick = near.long().gather(1, (x // n * 3 + y // n) * 3 + z // n + 13)
     return states[brick, (x % n * n + y % n) * n + z % n]
 

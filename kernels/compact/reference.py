@@ -1,7 +1,4 @@
-"""The definition, in plain torch: a list of what is set for each pass.
-
-Twin of values/lattice/levels.py.
-"""
+"""torch transcription of values/lattice/levels.py: a list of the set flags for each pass."""
 
 from __future__ import annotations
 
@@ -9,8 +6,8 @@ import torch
 
 
 def compact(flags: torch.Tensor, passes: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Targets (n,) int32 and offsets (count * B + 1,) int64; arguments as in the package."""
-    mine = [(flags != 0) & (passes == p) for p in range(count)]
-    targets = torch.cat([torch.nonzero(m.reshape(-1))[:, 0] for m in mine])
-    counts = torch.cat([torch.zeros(1, dtype=torch.int64, device=flags.device), *(m.sum(1) for m in mine)])
-    return targets.to(torch.int32), counts.cumsum(0)
+    """Points (n,) int32 and starts (count * B + 1,) int64; arguments as in the package."""
+    in_pass = [(flags != 0) & (passes == p) for p in range(count)]
+    points = torch.cat([torch.nonzero(m.reshape(-1))[:, 0] for m in in_pass])
+    counts = torch.cat([torch.zeros(1, dtype=torch.int64, device=flags.device), *(m.sum(1) for m in in_pass)])
+    return points.to(torch.int32), counts.cumsum(0)

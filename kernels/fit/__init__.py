@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from neuralvdb.kernels.dispatch import checked, chosen
+from neuralvdb.kernels.dispatch import checked, select
 from neuralvdb.kernels.fit.layout import FIRST, INPUTS, OUTPUTS, SECOND, SIZE, Layers, layers, row
 from neuralvdb.kernels.fit.reference import ONE
 
@@ -83,6 +83,6 @@ def fit(
     """
     checked("picks", picks, torch.int32, len(rates), len(learners.weights), None)
     checked("places", examples.places, torch.int64, len(learners.weights), 3)
-    found = chosen(__name__, "fit", implementation, picks)(learners, examples, picks, rates)
+    found = select(__name__, "fit", implementation, picks)(learners, examples, picks, rates)
     learners.steps += len(rates)
     return found

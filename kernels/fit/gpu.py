@@ -1,8 +1,7 @@
-"""Training in Triton: two launches a step for all networks, gradients of slices of the batch, then their sum and Adam.
+"""Twin of reference.py in Triton: two launches an iteration for all networks.
 
-No sums are made by atomics: the same input gives the same weights on the same GPU.
-
-Twin of reference.py.
+The first makes gradients of slices of the batch, the second sums them and makes Adam's step. No sums are made by
+atomics: the same input gives the same weights on the same GPU.
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
-"""The bricks around each brick in Triton: one row of 27 per lane group.
-
-Twin of values/lattice/levels.py.
-"""
+"""Twin of values/lattice/levels.py in Triton: a program looks up the 27 bricks around each of 64 bricks."""
 
 from __future__ import annotations
 
 import torch
 import triton
 import triton.language as tl
+
+from neuralvdb.kernels.bricks import Neighbours
 
 BLOCK = 64
 
@@ -34,10 +33,10 @@ def _neighbours(p_table, p_boxes, p_cells, p_rows, p_edges, count, BLOCK: tl.con
     tl.store(p_edges + o_b, b_edges.to(tl.uint8), mask=m_b)
 
 
-def neighbours(table: torch.Tensor, boxes: torch.Tensor, cells: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows (B, 27) int32 and edges (B,) uint8; arguments as in the package."""
-    rows = torch.empty((len(cells), 27), dtype=torch.int32, device=table.device)
+def find_neighbours(table: torch.Tensor, boxes: torch.Tensor, cells: torch.Tensor) -> Neighbours:
+    """The bricks around B bricks; arguments as in the package."""
+    bricks = torch.empty((len(cells), 27), dtype=torch.int32, device=table.device)
     edges = torch.empty(len(cells), dtype=torch.uint8, device=table.device)
     if len(cells):
-        _neighbours[(triton.cdiv(len(cells), BLOCK),)](table, boxes, cells, rows, edges, len(cells), BLOCK)
-    return rows, edges
+        _neighbours[(triton.cdiv(len(cells), BLOCK),)](table, boxes, cells, bricks, edges, len(cells), BLOCK)
+    return Neighbours(bricks=bricks, edges=edges)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import torch
 
-from neuralvdb.kernels.dispatch import checked, chosen
-from neuralvdb.kernels.network.packed import INPUTS, Packed, pack
+from neuralvdb.kernels.dispatch import checked, select
+from neuralvdb.kernels.network.packed import Packed, Weights, pack
 
-__all__ = ["INPUTS", "Packed", "forward", "pack"]
+__all__ = ["Packed", "Weights", "forward", "pack"]
 
 
 def forward(inputs: torch.Tensor, network: Packed, *, implementation: str = "auto") -> torch.Tensor:
-    """out (n, 2) int32 of inputs (n, 128) int8, laid out as the network was packed.
+    """out (n, 2) int32 of inputs (n, C) int8, laid out in the network's C columns.
 
     Raises ValueError on other shapes or types.
     """
-    checked("inputs", inputs, torch.int8, None, INPUTS)
-    return chosen(__name__, "forward", implementation, inputs)(inputs, network)
+    checked("inputs", inputs, torch.int8, None, network.inputs)
+    return select(__name__, "forward", implementation, inputs)(inputs, network)

@@ -1,12 +1,10 @@
-"""The definition of the network, in plain torch.
+"""torch transcription of nets/network.py, for packed networks.
 
     h1  = clip((W1 x + b1) >> s1, 0, 255)
     h2  = clip((W2 h1 + b2) >> s2, 0, 255)
     out = ((W3 h2 + b3) >> s3) + ((L x) >> sl)
 
 All sums are exact: integers of 32 bits or more, `>>` rounds down. Inputs and weights lie within +-127.
-
-Twin of nets/network.py.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ from neuralvdb.kernels.network.packed import FIRST, OUTPUTS, Packed
 
 
 def forward(inputs: torch.Tensor, network: Packed) -> torch.Tensor:
-    """out (n, 2) int32 of inputs (n, 128) int8."""
+    """out (n, 2) int32 of inputs (n, C) int8."""
     s1, s2, s3, sl = network.shifts.split([1, 1, 2, 2])
     sums = _product(inputs, network.w1)
     h1 = ((sums[:, :FIRST] + network.b1) >> s1).clamp(0, 255)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from neuralvdb.kernels.dispatch import checked, chosen
+from neuralvdb.kernels.dispatch import checked, select
 
 
 def pack(values: torch.Tensor, at: torch.Tensor, words: torch.Tensor, *, implementation: str = "auto") -> None:
@@ -16,4 +16,4 @@ def pack(values: torch.Tensor, at: torch.Tensor, words: torch.Tensor, *, impleme
     checked("values", values, torch.int32, None)
     checked("at", at, torch.int64, len(values))
     checked("words", words, torch.int32, None)
-    return chosen(__name__, "pack", implementation, words)(values, at, words)
+    return select(__name__, "pack", implementation, words)(values, at, words)

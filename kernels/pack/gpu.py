@@ -1,7 +1,4 @@
-"""Packing in Triton: each value is ORed into the one or two words that it meets, in whatever order.
-
-Twin of archive/rans.py.
-"""
+"""Twin of archive/rans.py in Triton: each raw value is ORed into the one or two words that it meets."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Predictions in Triton: a thread takes a point from stencil to inputs, tensor cores take a program's points on from
-there; only the results touch memory again.
+"""Twin of values/lattice/sample_inputs.py and values/lattice/mean_inputs.py in Triton.
+
+A thread takes a point from stencil to inputs, tensor cores take a program's points on from there; only the results
+touch memory again. SOURCES says, as data, which input each of the network's columns takes.
 
 32 bits are enough nearly everywhere: values lie within 2^28, differences to the base within 2^30. Where the definition
 multiplies by 16 before it shifts down, the two shifts are made one, and what would be clipped anyway is clipped before
 it can overflow.
-
-Twin of values/lattice/mean_inputs.py and values/lattice/sample_inputs.py.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ import torch
 import triton
 import triton.language as tl
 
-from neuralvdb.kernels.network import Packed
+from neuralvdb.kernels.bricks import Bricks, Differences, Predictions
 from neuralvdb.kernels.network.gpu import layers, weights
-from neuralvdb.kernels.predict.stencil import Stencil
 
 if TYPE_CHECKING:
-    from neuralvdb.kernels.predict import Around
+    from neuralvdb.kernels.predict import StencilNetwork
 
 BLOCK, WARPS = 128, 4  # a point per thread
 
@@ -57,9 +56,9 @@ def _scaled(x, e, TOP: tl.constexpr):
 
 
 @triton.jit
-def _line(b_targets, b_edges, axis, own, unit, STEPS: tl.constexpr, RULE: tl.constexpr):
-    """Of steps from targets along an axis: places in their bricks, where a place has them; whether those are the next
-    bricks; and how far from the brick's own number, among the 27, the next one's is. own: the axis of the pass."""
+def _line(b_targets, b_edges, axis, pass_axis, unit, STEPS: tl.constexpr, RULE: tl.constexpr):
+    """Of STEPS from targets along an axis: offsets (M,) int32 in a brick, shifted to the axis; whether that is the next
+    brick; and how far the next brick's number, among the 27, is from the target's own. pass_axis: of the pass."""
     shift = 6 - 3 * axis
     b_here = (b_targets >> shift) & 7
     m_low, m_high = (b_edges >> axis) & 1 != 0, (b_edges >> (3 + axis)) & 1 != 0
@@ -68,10 +67,10 @@ def _line(b_targets, b_edges, axis, own, unit, STEPS: tl.constexpr, RULE: tl.con
         b_at = b_here + STEPS[K] * unit
         if RULE == "clamped":
             b_below, b_above = 0, 7
-        elif RULE == "own":
+        elif RULE == "along":
             b_below, b_above = 0, 14 - b_at
         else:
-            b_below, b_above = -b_at, tl.where(own < axis, 12, 14) - b_at
+            b_below, b_above = -b_at, tl.where(pass_axis < axis, 12, 14) - b_at
         b_at = tl.where((b_at < 0) & m_low, b_below, tl.where((b_at > 7) & m_high, b_above, b_at))
         places += ((b_at & 7) << shift,)
         beyond += (b_at != (b_at & 7),)
@@ -81,8 +80,8 @@ def _line(b_targets, b_edges, axis, own, unit, STEPS: tl.constexpr, RULE: tl.con
 
 @triton.jit
 def _place(rows, a, u, v, A: tl.constexpr, U: tl.constexpr, V: tl.constexpr):
-    """row * 512 + place (M,) int32 of steps A, U and V along the three lines. rows: 512 times those of the eight bricks
-    that can be met, the own one first."""
+    """brick * 512 + offset (M,) int32 of steps A, U and V along the three lines. rows: 512 times the eight bricks
+    that can be met, the target's first."""
     r0, r1 = tl.where(a[1][A], rows[4], rows[0]), tl.where(a[1][A], rows[5], rows[1])
     r2, r3 = tl.where(a[1][A], rows[6], rows[2]), tl.where(a[1][A], rows[7], rows[3])
     b_row = tl.where(v[1][V], tl.where(u[1][U], r3, r1), tl.where(u[1][U], r2, r0))
@@ -97,7 +96,7 @@ def _fetch(p_values, p_flags, b_at, m_n):
 
 @triton.jit
 def _extended(line, there):
-    """Four points, those that are not active replaced (reference.py)."""
+    """Four points, inactive ones replaced by extrapolation (reference.py)."""
     far, near, beyond, last = line[0], line[1], line[2], line[3]
     a, b, c, d = there[0], there[1], there[2], there[3]
     one = tl.where(b != 0, near, tl.where(c & d != 0, 2 * beyond - last, beyond))
@@ -109,8 +108,11 @@ def _extended(line, there):
 
 
 @triton.jit
-def _columns(parts):
-    """(M, 64) of 64 columns (M,)."""
+def _tile(inputs, SOURCES: tl.constexpr, FIRST: tl.constexpr):
+    """(M, 64) int8: the columns from FIRST on, each of the input (M,) that SOURCES names."""
+    parts = ()
+    for K in tl.static_range(64):
+        parts += (inputs[SOURCES[FIRST + K]],)
     for LOG in tl.static_range(6):
         joined = ()
         for K in tl.static_range(32 >> LOG):
@@ -119,13 +121,13 @@ def _columns(parts):
     return tl.reshape(parts[0], (parts[0].shape[0], 64))
 
 
-@triton.jit(do_not_specialize=["n", "axis", "step", "log_step"])
+@triton.jit(do_not_specialize=["n", "axis", "quant_step", "log_step"])
 def _predict(
-    p_values, p_active, p_gaps, p_known, p_share, p_neighbours, p_edges, p_targets,
-    p_w1, p_b1, p_w2, p_b2, p_w3, p_b3, p_shifts, p_predictions, p_classes, n, axis, step, log_step,
-    PHASE: tl.constexpr, MEAN: tl.constexpr, INSIDE: tl.constexpr, BLOCK: tl.constexpr,
+    p_values, p_active, p_differences, p_known, p_share, p_neighbours, p_edges, p_targets,
+    p_w1, p_b1, p_w2, p_b2, p_w3, p_b3, p_shifts, p_predictions, p_classes, n, axis, quant_step, log_step,
+    PHASE: tl.constexpr, MEAN: tl.constexpr, ACTIVE_ONLY: tl.constexpr, KNOWN: tl.constexpr, SOURCES: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):  # fmt: skip
-    KNOWN: tl.constexpr = 45 if MEAN else 36
     o_n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     m_n = o_n < n
     b_targets = tl.load(p_targets + o_n, mask=m_n, other=0)
@@ -137,7 +139,7 @@ def _predict(
         u = _line(b_targets, b_edges, first, axis, 1, (-1, 0, 1), "clamped")
         v = _line(b_targets, b_edges, second, axis, 1, (-1, 0, 1), "clamped")
     else:
-        a = _line(b_targets, b_edges, axis, axis, 1, (-3, -1, 1, 3, -2, 0, 2), "own")
+        a = _line(b_targets, b_edges, axis, axis, 1, (-3, -1, 1, 3, -2, 0, 2), "along")
         u = _line(b_targets, b_edges, first, axis, tl.where(axis == 0, 2, 1), (-1, 0, 1), "mirrored")
         v = _line(b_targets, b_edges, second, axis, tl.where(axis == 2, 1, 2), (-1, 0, 1), "mirrored")
     rows = ()
@@ -152,7 +154,7 @@ def _predict(
             b_v, b_on = _fetch(p_values, p_active, _place(rows, a, u, v, K, 1, 1), m_n)
             line += (b_v.to(tl.int64),)
             there += (b_on,)
-        if INSIDE:
+        if ACTIVE_ONLY:
             line = _extended(line, there)
         b_about = (9 * (line[1] + line[2]) - line[0] - line[3] + 8) >> 4
         b_about = tl.minimum(tl.maximum(b_about, -(1 << 29)), 1 << 29).to(tl.int32)
@@ -164,7 +166,7 @@ def _predict(
         b_v -= b_about
         b_spread += tl.abs(b_v * b_on)
         b_count += b_on
-        deltas += (b_v * b_on if MEAN or INSIDE else b_v,)
+        deltas += (b_v * b_on if MEAN or ACTIVE_ONLY else b_v,)
         flags += ((b_on * 16).to(tl.int8),)
     if PHASE:
         ZERO: tl.constexpr = 2 if MEAN else 5  # the step of 0 along the pass
@@ -174,30 +176,30 @@ def _predict(
                 1 + (K // 2 == 1) * (K % 2 * 2 - 1), 1 + (K // 2 == 2) * (K % 2 * 2 - 1),
             )  # fmt: skip
             if MEAN:
-                b_v, b_on = _fetch(p_gaps, p_known, b_at, m_n)
+                b_v, b_on = _fetch(p_differences, p_known, b_at, m_n)
                 deltas += (b_v * b_on,)
             else:
                 b_v, b_on = _fetch(p_values, p_active, b_at, m_n)
                 b_v -= b_about
-                deltas += (b_v * b_on if INSIDE else b_v,)
+                deltas += (b_v * b_on if ACTIVE_ONLY else b_v,)
             flags += ((b_on * 16).to(tl.int8),)
-    b_sigma = tl.maximum(_mean(b_spread, b_count) + (step >> 2), 1)
+    b_sigma = tl.maximum(_mean(b_spread, b_count) + (quant_step >> 2), 1)
     b_e = _floor_log2(b_sigma)
     b_scale = _log2(b_sigma) - log_step
-    b_size = (_log2(tl.abs(b_about) + step) - log_step) >> 1
-    inputs = ()
+    b_size = (_log2(tl.abs(b_about) + quant_step) - log_step) >> 1
+    inputs = ()  # in the network's order: points, flags, scales, and a 0 for columns without input
     for K in tl.static_range(KNOWN + 6 * PHASE):
         inputs += (_scaled(deltas[K], b_e, 127).to(tl.int8),)
+    inputs += flags
     inputs += (tl.minimum(tl.maximum(b_scale, -127), 127).to(tl.int8),)
     inputs += (tl.minimum(tl.maximum(b_size, 0), 127).to(tl.int8), _scaled(b_about, b_e, 64).to(tl.int8))
     if MEAN:
         inputs += ((tl.load(p_share + b_targets, mask=m_n, other=0).to(tl.int32) - 16).to(tl.int8),)
-    for _ in tl.static_range(64 - KNOWN - 6 * PHASE):
-        flags += (tl.zeros((BLOCK,), tl.int8),)
-    for _ in tl.static_range(61 - KNOWN - 6 * PHASE - MEAN):
-        inputs += (tl.zeros((BLOCK,), tl.int8),)
-    b_low, b_high = _columns(inputs), _columns(flags)
-    out0, out1 = layers(b_low, b_high, p_w1, p_b1, p_w2, p_b2, p_w3, p_b3, p_shifts)
+    inputs += (tl.zeros((BLOCK,), tl.int8),)
+    tiles = ()
+    for K in tl.static_range(len(SOURCES) // 64):
+        tiles += (_tile(inputs, SOURCES, 64 * K),)
+    out0, out1 = layers(tiles, p_w1, p_b1, p_w2, p_b2, p_w3, p_b3, p_shifts)
     b_offset = tl.minimum(tl.maximum(out0, -(1 << 13)), 1 << 13).to(tl.int64)
     b_base = (deltas[13] - deltas[31]) >> 2 if MEAN else b_about
     b_found = b_base.to(tl.int64) + ((b_offset << b_e.to(tl.int64)) >> 8)
@@ -207,29 +209,24 @@ def _predict(
 
 
 def predict(
-    values: torch.Tensor,
-    active: torch.Tensor,
-    around: Around,
-    targets: torch.Tensor,
-    stencil: Stencil,
-    network: Packed,
-    step: int,
-    gaps: torch.Tensor | None,
-    known: torch.Tensor | None,
-    share: torch.Tensor | None,
-    inside: bool,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Predictions (n,) int64 and classes (n,) uint8; arguments as in the package."""
-    n = len(targets)
-    predictions = torch.empty(n, dtype=torch.int64, device=values.device)
-    classes = torch.empty(n, dtype=torch.uint8, device=values.device)
+    bricks: Bricks,
+    points: torch.Tensor,
+    predictor: StencilNetwork,
+    quant_step: int,
+    differences: Differences | None,
+) -> Predictions:
+    """Predictions of points; arguments as in the package."""
+    n, stencil, network = len(points), predictor.stencil, predictor.network
+    values = torch.empty(n, dtype=torch.int64, device=points.device)
+    classes = torch.empty(n, dtype=torch.uint8, device=points.device)
+    split = (None, None, None) if differences is None else (differences.values, differences.known, differences.share)
     if n:
         _predict[(triton.cdiv(n, BLOCK),)](
-            values, active, gaps, known, share, around.neighbours, around.edges, targets, *weights(network),
-            predictions, classes, n, stencil.axis, step, _log2_of(step), stencil.phase, stencil.mean, inside, BLOCK,
-            num_warps=WARPS,
+            bricks.values, bricks.active, *split, bricks.neighbours.bricks, bricks.neighbours.edges, points,
+            *weights(network), values, classes, n, stencil.axis, quant_step, _log2_of(quant_step), stencil.phase,
+            stencil.mean, stencil.active_only, stencil.known, network.sources, BLOCK, num_warps=WARPS,
         )  # fmt: skip
-    return predictions, classes
+    return Predictions(values=values, scale_classes=classes)
 
 
 def _log2_of(x: int) -> int:

@@ -1,109 +1,132 @@
-"""The definition, in plain torch: one step after the other, everything in 64 bits.
+"""torch transcription of values/lattice/sample_inputs.py and values/lattice/mean_inputs.py, everything in 64 bits.
 
-1. The stencil's points are fetched from the bricks around. Coordinates beyond the box are clamped to it (mean lattice)
-   or mirrored so that they are never ones yet to be coded (sample lattice): above the box at its last point, along axes
-   after that of the pass at the last even one; below it at the first one, but along the axis itself clamped to it. Only
-   bricks at the box's edge need either.
-2. `base` is what to expect without a network: on the sample lattice the cubic interpolation of the four nearest points
-   along the axis, on the mean lattice half the slope between the cells before and behind. Where only active points of
-   the sample lattice are looked at, those of the four that are not are what the others go on to (extended), and all
-   others count as the base.
+1. The stencil's points are fetched from the bricks around. Coordinates beyond the box are brought back into it, so
+   that they never lead to points yet to be coded; only bricks at the box's edge need it. On the mean lattice they are
+   clamped. On the sample lattice they are clamped below the box along the axis of the pass, and mirrored elsewhere: at
+   the first point, at the last one, or, along axes after that of the pass, at the last even one.
+2. `base` is the prediction without a network: on the sample lattice the cubic interpolation of the four nearest points
+   along the axis, on the mean lattice half the slope between the cells before and behind. A stencil of active points
+   only replaces inactive ones of the four by extrapolation (extended), and counts all others as the base.
 3. Block floating point: with sigma the mean of |point - base| over active points, at least step / 4, all values are
    divided by 2^e, e = floor(log2 sigma), and clipped to +-127/16. So one network serves every scale.
 4. The network gives an offset in 1/256 of 2^e, and what to add to the scale's log2 in 1/16. Predictions are clamped to
    +-2^30.
-
-Twin of values/lattice/mean_inputs.py and values/lattice/sample_inputs.py.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
-from neuralvdb.kernels.network import Packed
+from neuralvdb.kernels.bricks import Bricks, Differences, Neighbours, Predictions
 from neuralvdb.kernels.network.reference import forward
-from neuralvdb.kernels.predict.stencil import PLACES, Stencil, offsets_on
+from neuralvdb.kernels.predict.stencil import Stencil, offsets_on
 
 if TYPE_CHECKING:
-    from neuralvdb.kernels.predict import Around
+    from neuralvdb.kernels.predict import StencilNetwork
 
 ONE, TOP, SHARES, CLASSES, MOST, BASE = 16, 127, 32, 64, 1 << 30, 1 << 29
-LINE = (4, 13, 22, 31)  # the points of the stencil along the axis
+LINE = (4, 13, 22, 31)  # the points of the sample lattice's stencil on the axis itself
+BEFORE, CENTRE, BEHIND = 13, 22, 31  # the cells of the mean lattice's stencil on the axis next to the target, and it
 
 
 def predict(
-    values: torch.Tensor,
-    active: torch.Tensor,
-    around: Around,
-    targets: torch.Tensor,
-    stencil: Stencil,
-    network: Packed,
-    step: int,
-    gaps: torch.Tensor | None,
-    known: torch.Tensor | None,
-    share: torch.Tensor | None,
-    inside: bool,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Predictions (n,) int64 and classes (n,) uint8; arguments as in the package."""
-    at = places(around, targets, stencil)
-    seen, on = values.reshape(-1)[at].long(), active.reshape(-1)[at].long()
-    centre = seen[:, 22].clone()
-    if stencil.mean and stencil.phase:
-        faces = at[:, stencil.known :]
-        seen[:, stencil.known :] = gaps.reshape(-1)[faces].long()
-        on[:, stencil.known :] = known.reshape(-1)[faces].long()
-    if stencil.mean:
-        seen[:, : stencil.known] -= centre[:, None]
-        delta, about = seen * on, centre
-        base = (delta[:, 13] - delta[:, 31]) >> 2
-    else:
-        far, near, beyond, last = line = [seen[:, i] for i in LINE]
-        if inside:
-            far, near, beyond, last = extended(*line, *(on[:, i] != 0 for i in LINE))
-        base = ((9 * (near + beyond) - far - last + 8) >> 4).clamp(-BASE, BASE)
-        delta, about = seen - base[:, None], base
-        if inside:
-            delta = delta * on
-    spread = (delta.abs() * on)[:, : stencil.known].sum(1)
-    sigma = (spread // (on[:, : stencil.known].sum(1) + 1) + (step >> 2)).clamp(min=1)
-    exponent, log_step = bit_length(sigma) - 1, log2(torch.tensor([step], device=values.device))
-    scale, size = log2(sigma) - log_step, log2(about.abs() + step) - log_step
-    extras = [scale.clamp(-TOP, TOP), (size >> 1).clamp(0, TOP), _scaled(about, exponent, 4 * ONE)]
-    if stencil.mean:
-        extras.append(share.reshape(-1)[targets.long()].long() - SHARES // 2)
-    inputs = torch.zeros((len(targets), 2 * PLACES), dtype=torch.int8, device=values.device)
-    every = [_scaled(delta, exponent[:, None], TOP), on * ONE, torch.stack(extras, 1)]
-    inputs[:, stencil.columns()] = torch.cat(every, 1).to(torch.int8)
+    bricks: Bricks,
+    points: torch.Tensor,
+    predictor: StencilNetwork,
+    quant_step: int,
+    differences: Differences | None,
+) -> Predictions:
+    """Predictions of points; arguments as in the package."""
+    stencil, network = predictor.stencil, predictor.network
+    at = places(bricks.neighbours, points, stencil)
+    view = (
+        _view_of_samples(bricks, at, stencil)
+        if differences is None
+        else _view_of_means(bricks, differences, at, stencil)
+    )
+    known, active = slice(stencil.known), view.active
+    spread = (view.delta.abs() * active)[:, known].sum(1)
+    sigma = (spread // (active[:, known].sum(1) + 1) + (quant_step >> 2)).clamp(min=1)
+    exponent, log_step = bit_length(sigma) - 1, log2(torch.tensor([quant_step], device=points.device))
+    scale, size = log2(sigma) - log_step, log2(view.about.abs() + quant_step) - log_step
+    scales = [scale.clamp(-TOP, TOP), (size >> 1).clamp(0, TOP), _scaled(view.about, exponent, 4 * ONE)]
+    if differences is not None:
+        scales.append(differences.share.reshape(-1)[points.long()].long() - SHARES // 2)
+    every = [_scaled(view.delta, exponent[:, None], TOP), active * ONE, torch.stack(scales, 1)]
+    inputs = torch.zeros((len(points), network.inputs), dtype=torch.int8, device=points.device)
+    inputs[:, list(network.columns)] = torch.cat(every, 1).to(torch.int8)
     out = forward(inputs, network).long()
     offset = out[:, 0].clamp(-(1 << 13), 1 << 13)
-    classes = (((scale + out[:, 1]) >> 2) + 16).clamp(0, CLASSES - 1)
-    return (base + ((offset << exponent) >> 8)).clamp(-MOST, MOST), classes.to(torch.uint8)
+    scale_classes = (((scale + out[:, 1]) >> 2) + 16).clamp(0, CLASSES - 1).to(torch.uint8)
+    values = (view.base + ((offset << exponent) >> 8)).clamp(-MOST, MOST)
+    return Predictions(values=values, scale_classes=scale_classes)
 
 
-def places(around: Around, targets: torch.Tensor, stencil: Stencil) -> torch.Tensor:
-    """(n, points) int64: row * 512 + place of the stencil's points around targets (n,)."""
-    offsets = offsets_on(stencil, targets.device)[:, : stencil.points].long()
-    row, place = targets.long() >> 9, targets.long() & 511
-    edges = around.edges[row].long()[:, None]
-    cell, inside = 0, 0
-    for axis, shift in enumerate((6, 3, 0)):
-        at = (place >> shift & 7)[:, None] + offsets[axis]
+@dataclass(frozen=True, kw_only=True)
+class _View:
+    """What n targets see of P points. delta, active: (n, P) int64, values less `about`, and 0 or 1; base: (n,) int64,
+    the prediction without a network; about: (n,) int64, what values are around."""
+
+    delta: torch.Tensor
+    active: torch.Tensor
+    base: torch.Tensor
+    about: torch.Tensor
+
+
+def _view_of_samples(bricks: Bricks, at: torch.Tensor, stencil: Stencil) -> _View:
+    values, active = bricks.values.reshape(-1)[at].long(), bricks.active.reshape(-1)[at].long()
+    far, near, beyond, last = (values[:, i] for i in LINE)
+    if stencil.active_only:
+        a, b, c, d = (active[:, i] != 0 for i in LINE)
+        far, near, beyond, last = extended((far, near, beyond, last), (a, b, c, d))
+    base = ((9 * (near + beyond) - far - last + 8) >> 4).clamp(-BASE, BASE)
+    delta = values - base[:, None]
+    return _View(delta=delta * active if stencil.active_only else delta, active=active, base=base, about=base)
+
+
+def _view_of_means(bricks: Bricks, differences: Differences, at: torch.Tensor, stencil: Stencil) -> _View:
+    values, active = bricks.values.reshape(-1)[at].long(), bricks.active.reshape(-1)[at].long()
+    centre, nearest = values[:, CENTRE].clone(), at[:, stencil.known :]
+    values[:, : stencil.known] -= centre[:, None]
+    values[:, stencil.known :] = differences.values.reshape(-1)[nearest].long()
+    active[:, stencil.known :] = differences.known.reshape(-1)[nearest].long()
+    delta = values * active
+    return _View(delta=delta, active=active, base=(delta[:, BEFORE] - delta[:, BEHIND]) >> 2, about=centre)
+
+
+def places(neighbours: Neighbours, points: torch.Tensor, stencil: Stencil) -> torch.Tensor:
+    """(n, P) int64: brick * 512 + offset of the stencil's points around points (n,)."""
+    brick, offset = points.long() >> 9, points.long() & 511
+    edges = neighbours.edges[brick].long()[:, None]
+    near = torch.zeros((1, 1), dtype=torch.int64, device=points.device)
+    inside = near
+    for axis, (shift, steps) in enumerate(zip((6, 3, 0), offsets_on(stencil, points.device), strict=True)):
+        at = (offset >> shift & 7)[:, None] + steps
         below, beyond = (at < 0) & (edges >> axis & 1 != 0), (at > 7) & (edges >> 3 + axis & 1 != 0)
         if stencil.mean:
             at = torch.where(below, 0, torch.where(beyond, 7, at))
         else:
-            first, last = 0 if axis == stencil.axis else -at, 6 if axis > stencil.axis else 7
+            last = 6 if axis > stencil.axis else 7
+            first = torch.zeros_like(at) if axis == stencil.axis else -at
             at = torch.where(below, first, torch.where(beyond, 2 * last - at, at))
-        cell, inside = 3 * cell + (at >> 3) + 1, 8 * inside + (at & 7)
-    return around.neighbours[row[:, None], cell].long() * 512 + inside
+        near, inside = 3 * near + (at >> 3) + 1, 8 * inside + (at & 7)
+    return neighbours.bricks[brick[:, None], near].long() * 512 + inside
 
 
-def extended(far, near, beyond, last, a, b, c, d) -> tuple[torch.Tensor, ...]:
-    """The four points, those of them that are not active replaced, from inner to outer ones: an inner one lies on the
-    line through both of the other side, or is their inner one; an outer one lies on the parabola through the three
-    others, or on the line through the inner ones."""
+Line = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+def extended(line: Line, active: Line) -> Line:
+    """Replaces inactive points of a 4-point line by extrapolation, from far before the target to far behind it.
+
+    Inner point: linear from the two points of the other side if both are active, else a copy of the other inner point.
+    Outer point: quadratic through the other three if all are active, else linear through the inner two.
+    """
+    far, near, beyond, last = line
+    a, b, c, d = active
     one = torch.where(b, near, torch.where(c & d, 2 * beyond - last, beyond))
     two = torch.where(c, beyond, torch.where(a & b, 2 * near - far, near))
     bend = 3 * (near - beyond)

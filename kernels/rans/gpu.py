@@ -1,26 +1,21 @@
-"""rANS in Triton: a program, one warp, per segment; its lanes take or put a symbol each per turn.
+"""Twin of archive/rans.py in Triton: a program, one warp, per segment; its lanes take or put a symbol each per turn.
 
 Lanes whose state fell below 2^16 take words in the order of their symbols: a prefix sum over the warp says which.
 Encoders walk backwards and fill their words' room from its end.
-
-Twin of archive/rans.py.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import torch
 import triton
 import triton.language as tl
 
-if TYPE_CHECKING:
-    from neuralvdb.kernels.rans import Plan, Segments
+from neuralvdb.kernels.rans import Encoded, Plan, Segments
 
 
 @triton.jit
 def _decode(
-    p_slots, p_classes, p_starts, p_stream, p_number, p_count, p_lanes, p_states, p_words, p_at, p_end, p_seen,
+    p_slots, p_classes, p_starts, p_stream, p_number, p_count, p_lanes, p_states, p_words, p_at, p_end, p_taken,
     p_symbols,
 ):  # fmt: skip
     i_segment = tl.program_id(0).to(tl.int64)
@@ -32,12 +27,12 @@ def _decode(
     begin = first + number * n // count
     end = first + (number + 1) * n // count
     lanes = tl.load(p_lanes + i_segment)
-    seen = tl.load(p_seen + i_segment)
+    taken = tl.load(p_taken + i_segment)
     at = tl.load(p_at + i_segment)
     last = tl.load(p_end + i_segment)
     o_l = tl.arange(0, 32)
     b_x = tl.load(p_states + i_segment * 32 + o_l).to(tl.uint32, bitcast=True)
-    here = begin - seen % lanes
+    here = begin - taken % lanes
     while here < end:
         o_i = here + o_l
         m_i = (o_l < lanes) & (o_i >= begin) & (o_i < end)
@@ -55,7 +50,7 @@ def _decode(
         here += lanes
     tl.store(p_states + i_segment * 32 + o_l, b_x.to(tl.int32, bitcast=True))
     tl.store(p_at + i_segment, at)
-    tl.store(p_seen + i_segment, seen + end - begin)
+    tl.store(p_taken + i_segment, taken + end - begin)
 
 
 def decode(slots: torch.Tensor, classes: torch.Tensor, starts: torch.Tensor, segments: Segments) -> torch.Tensor:
@@ -64,7 +59,7 @@ def decode(slots: torch.Tensor, classes: torch.Tensor, starts: torch.Tensor, seg
     s = segments
     if len(s.stream):
         _decode[(len(s.stream),)](
-            slots, classes, starts, s.stream, s.number, s.count, s.lanes, s.states, s.words, s.at, s.end, s.seen,
+            slots, classes, starts, s.stream, s.number, s.count, s.lanes, s.states, s.words, s.at, s.end, s.taken,
             symbols, num_warps=1,
         )  # fmt: skip
     return symbols
@@ -82,11 +77,11 @@ def _encode(
     number = tl.load(p_number + i_segment).to(tl.int64)
     count = tl.load(p_count + i_segment).to(tl.int64)
     lanes = tl.load(p_lanes + i_segment).to(tl.int64)
-    seen = tl.zeros((), tl.int64)
+    taken = tl.zeros((), tl.int64)
     i_batch = first
     while i_batch < batch:
         n = tl.load(p_batches + i_batch * 2 + 1) - tl.load(p_batches + i_batch * 2)
-        seen += (number + 1) * n // count - number * n // count
+        taken += (number + 1) * n // count - number * n // count
         i_batch += 1
     last = tl.load(p_end + i_segment)
     at = last
@@ -98,8 +93,8 @@ def _encode(
         n = tl.load(p_batches + batch * 2 + 1) - here
         begin = here + number * n // count
         end = here + (number + 1) * n // count
-        seen -= end - begin
-        low = begin - seen % lanes
+        taken -= end - begin
+        low = begin - taken % lanes
         here = low + (end - low + lanes - 1) // lanes * lanes
         while here > low:
             here -= lanes
@@ -121,16 +116,15 @@ def _encode(
     tl.store(p_sizes + i_segment, last - at)
 
 
-def encode(
-    codes: torch.Tensor, classes: torch.Tensor, symbols: torch.Tensor, plan: Plan
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """States, room for all words, of which each segment has the last ones before its end, and how many those are."""
-    states = torch.empty((len(plan.stream), 32), dtype=torch.int32, device=classes.device)
-    words = torch.empty(len(classes), dtype=torch.int16, device=classes.device)
-    sizes = torch.empty(len(plan.stream), dtype=torch.int64, device=classes.device)
-    if len(plan.stream):
-        _encode[(len(plan.stream),)](
+def encode(codes: torch.Tensor, classes: torch.Tensor, symbols: torch.Tensor, plan: Plan) -> Encoded:
+    """Segments, each with its words at the end of its room: the last `sizes` words before its `ends`."""
+    count, device = len(plan.stream), classes.device
+    states = torch.empty((count, 32), dtype=torch.int32, device=device)
+    words = torch.empty(len(classes), dtype=torch.int16, device=device)
+    sizes = torch.empty(count, dtype=torch.int64, device=device)
+    if count:
+        _encode[(count,)](
             codes, classes, symbols, plan.batches, plan.begins, plan.stream, plan.number, plan.count, plan.lanes,
             plan.ends, states, words, sizes, num_warps=1,
         )  # fmt: skip
-    return states, words, sizes
+    return Encoded(states=states, words=words, sizes=sizes)

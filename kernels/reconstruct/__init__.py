@@ -1,4 +1,4 @@
-"""Residuals from symbols and raw bits, added to predictions and put in their places."""
+"""Residuals from symbols and raw bits, added to predictions and written to their points."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ from dataclasses import dataclass
 
 import torch
 
-from neuralvdb.kernels.dispatch import checked, chosen
+from neuralvdb.kernels.bricks import Destination, Predictions
+from neuralvdb.kernels.dispatch import checked, select
 
 ESCAPE = 63
 TOP = 1 << 28  # reconstructed values are clamped to plus or minus this
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class RawBits:
-    """The raw bits of D streams. words: (M,) int32, the bits of uint32, two more than are needed; at: (D,) int64, the
-    next bit of each stream; end: (D,) int64, behind its last."""
+    """The raw bits of D streams; `at` moves on as they are read.
+
+    words: (M,) int32, the bits of uint32, two words more than are needed;
+    at: (D,) int64, the next bit of each stream;
+    end: (D,) int64, behind its last.
+    """
 
     words: torch.Tensor
     at: torch.Tensor
@@ -29,35 +34,20 @@ class RawBits:
 
 def reconstruct(
     symbols: torch.Tensor,
-    classes: torch.Tensor,
-    predictions: torch.Tensor,
-    targets: torch.Tensor,
-    starts: torch.Tensor,
+    predictions: Predictions,
+    destination: Destination,
+    quant_step: int,
     bits: RawBits,
-    step: int,
-    values: torch.Tensor,
-    known: torch.Tensor | None = None,
     *,
     implementation: str = "auto",
 ) -> None:
-    """values[targets] = prediction + residual * step, clamped to +-2^28; known[targets] = 1; the bits move on.
+    """The destination gets prediction + residual * quant_step, clamped to +-2^28; the bits move on.
 
-    symbols, classes: (n,) uint8, predictions: (n,) int64, targets: (n,) int32, flat places in values, stream after
-    stream; starts: (D + 1,) int64, where each stream begins; values: (...) int32; known: (...) uint8. Beyond a stream's
-    last bit 0 is read, and bits.at > bits.end tells. Raises ValueError on other shapes or types.
+    symbols: (n,) uint8. Beyond a stream's last bit 0 is read, and bits.at > bits.end tells. Raises ValueError on other
+    shapes or types.
     """
-    n = len(symbols)
-    for name, tensor, dtype in (
-        ("symbols", symbols, torch.uint8),
-        ("classes", classes, torch.uint8),
-        ("predictions", predictions, torch.int64),
-        ("targets", targets, torch.int32),
-    ):
-        checked(name, tensor, dtype, n)
-    checked("starts", starts, torch.int64, len(bits.at) + 1)
-    checked("values", values.view(-1), torch.int32, None)
-    if known is not None:
-        checked("known", known.view(-1), torch.uint8, values.numel())
-    return chosen(__name__, "reconstruct", implementation, symbols)(
-        symbols, classes, predictions, targets, starts, bits, step, values, known
-    )
+    checked("symbols", symbols, torch.uint8, len(destination.targets))
+    checked("predictions", predictions.values, torch.int64, len(symbols))
+    checked("starts", destination.targets.starts, torch.int64, len(bits.at) + 1)
+    run = select(__name__, "reconstruct", implementation, symbols)
+    run(symbols, predictions, destination, quant_step, bits)

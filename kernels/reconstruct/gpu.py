@@ -1,8 +1,7 @@
-"""Residuals in Triton: where each point's raw bits stand are prefix sums over the batch, then all points are one pass.
+"""Twin of values/lattice/residual.py in Triton: prefix sums over the batch say where each point's raw bits stand, then
+all points are one pass.
 
 Streams are told apart by bisection in their starts, which all programs share and the cache holds.
-
-Twin of values/lattice/residual.py.
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 import triton
 import triton.language as tl
+
+from neuralvdb.kernels.bricks import Destination, Predictions
 
 if TYPE_CHECKING:
     from neuralvdb.kernels.reconstruct import RawBits
@@ -37,12 +38,12 @@ def _stream_of(p_starts, o_n, D):
 @triton.jit
 def _bits(p_words, b_at, b_width, b_end, m_n):
     """The b_width bits (M,) int32, 24 at most, from bit b_at on; 0 beyond b_end."""
-    b_there = tl.minimum(tl.maximum(b_end - b_at, 0), b_width.to(tl.int64)).to(tl.int32)
-    m_n = m_n & (b_there > 0)
+    b_valid = tl.minimum(tl.maximum(b_end - b_at, 0), b_width.to(tl.int64)).to(tl.int32)
+    m_n = m_n & (b_valid > 0)
     b_low = tl.load(p_words + (b_at >> 5), mask=m_n, other=0).to(tl.uint32, bitcast=True)
     b_high = tl.load(p_words + (b_at >> 5) + 1, mask=m_n, other=0).to(tl.uint32, bitcast=True)
     b_both = (b_high.to(tl.uint64) << 32) | b_low.to(tl.uint64)
-    return ((b_both >> (b_at & 31).to(tl.uint64)) & ((1 << b_there) - 1).to(tl.uint64)).to(tl.int32)
+    return ((b_both >> (b_at & 31).to(tl.uint64)) & ((1 << b_valid) - 1).to(tl.uint64)).to(tl.int32)
 
 
 @triton.jit(do_not_specialize=["n"])
@@ -74,10 +75,10 @@ def _sizes(
     tl.store(p_sizes + o_n, tl.minimum(b_size, 24).to(tl.uint8), mask=m_n)
 
 
-@triton.jit(do_not_specialize=["n", "D", "step"])
+@triton.jit(do_not_specialize=["n", "D", "quant_step"])
 def _reconstruct(
     p_symbols, p_classes, p_predictions, p_targets, p_sums, p_sized, p_starts, p_words, p_at, p_end, p_values, p_known,
-    n, D, step, BLOCK: tl.constexpr,
+    n, D, quant_step, BLOCK: tl.constexpr,
 ):  # fmt: skip
     o_n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     m_n = o_n < n
@@ -96,10 +97,10 @@ def _reconstruct(
     b_size = (tl.load(p_sized + o_n + 1, mask=m_n, other=0) - b_sized).to(tl.int32)
     o_bits = b_begin + b_rest + b_sized - tl.load(p_sized + o_first)
     m_escape = m_n & (b_symbol == 63)
-    b_folded = tl.where(m_escape, _bits(p_words, o_bits, b_size, b_end, m_escape).to(tl.int64) - 1, b_symbol)
-    b_high = tl.where(b_folded & 1 != 0, -((b_folded + 1) >> 1), b_folded >> 1)
+    b_zigzag = tl.where(m_escape, _bits(p_words, o_bits, b_size, b_end, m_escape).to(tl.int64) - 1, b_symbol)
+    b_high = tl.where(b_zigzag & 1 != 0, -((b_zigzag + 1) >> 1), b_zigzag >> 1)
     b_residual = (b_high << b_width.to(tl.int64)) + b_low.to(tl.int64)
-    b_value = tl.load(p_predictions + o_n, mask=m_n, other=0) + b_residual * step
+    b_value = tl.load(p_predictions + o_n, mask=m_n, other=0) + b_residual * quant_step
     b_value = tl.minimum(tl.maximum(b_value, -(1 << 28)), 1 << 28).to(tl.int32)
     b_target = tl.load(p_targets + o_n, mask=m_n, other=0).to(tl.int64)
     tl.store(p_values + b_target, b_value, mask=m_n)
@@ -108,37 +109,29 @@ def _reconstruct(
 
 
 def reconstruct(
-    symbols: torch.Tensor,
-    classes: torch.Tensor,
-    predictions: torch.Tensor,
-    targets: torch.Tensor,
-    starts: torch.Tensor,
-    bits: RawBits,
-    step: int,
-    values: torch.Tensor,
-    known: torch.Tensor | None,
+    symbols: torch.Tensor, predictions: Predictions, destination: Destination, quant_step: int, bits: RawBits
 ) -> None:
     """Arguments as in the package."""
     n, streams = len(symbols), len(bits.at)
     if not n:
         return
-    grid = (triton.cdiv(n, BLOCK),)
+    grid, targets, classes = (triton.cdiv(n, BLOCK),), destination.targets, predictions.scale_classes
     counts = torch.empty(n, dtype=torch.int64, device=symbols.device)
     _measure[grid](symbols, classes, counts, n, BLOCK)
     sums = _sums(counts)
     sizes = torch.empty(n, dtype=torch.uint8, device=symbols.device)
-    _sizes[grid](symbols, sums, starts, bits.words, bits.at, bits.end, sizes, n, streams, BLOCK)
+    _sizes[grid](symbols, sums, targets.starts, bits.words, bits.at, bits.end, sizes, n, streams, BLOCK)
     sized = _sums(sizes)
     _reconstruct[grid](
-        symbols, classes, predictions, targets, sums, sized, starts, bits.words, bits.at, bits.end, values, known,
-        n, streams, step, BLOCK,
+        symbols, classes, predictions.values, targets.points, sums, sized, targets.starts, bits.words, bits.at,
+        bits.end, destination.values, destination.known, n, streams, quant_step, BLOCK,
     )  # fmt: skip
-    sums, sized = sums[starts], sized[starts]
-    bits.at += ((sums & 0xFFFFFFFF) + 5 * (sums >> 32) + sized).diff()
+    sums, sized = sums[targets.starts], sized[targets.starts]
+    bits.at.add_(((sums & 0xFFFFFFFF) + 5 * (sums >> 32) + sized).diff())
 
 
 def _sums(counts: torch.Tensor) -> torch.Tensor:
-    """(n + 1,) int64: sums of what is before each of counts (n,), and of all."""
-    found = torch.zeros(len(counts) + 1, dtype=torch.int64, device=counts.device)
-    torch.cumsum(counts, 0, dtype=torch.int64, out=found[1:])
-    return found
+    """(n + 1,) int64: the sum of the counts (n,) before each, and of all."""
+    sums = torch.zeros(len(counts) + 1, dtype=torch.int64, device=counts.device)
+    torch.cumsum(counts, 0, dtype=torch.int64, out=sums[1:])
+    return sums

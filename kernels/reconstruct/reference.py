@@ -1,10 +1,9 @@
-"""The definition, in plain Python: one stream and one point after the other.
+"""torch transcription of values/lattice/residual.py: one point after the other.
 
-Of a residual q of class c, the low w = max(0, (c - 16) div 4 - 1) bits are raw; q >> w, folded as 0, -1, 1, -2, ... to
-0, 1, 2, 3, ..., is the symbol. Symbol 63 is an escape: the folded value plus one follows as 5 raw bits, how many bits
-it has, and those bits (24 at most). A batch has all low bits, then all sizes, then all escaped values.
-
-Twin of values/lattice/residual.py.
+Of a residual q of scale class c, the low w = max(0, (c - 16) div 4 - 1) bits are raw; the zigzag of q >> w (0, -1, 1,
+-2, ... become 0, 1, 2, 3, ...) is the symbol. Symbol 63 is an escape: the zigzag plus one follows raw, first 5 bits
+that say how many bits it has, then those bits (24 at most). A batch has all low bits, then all sizes, then all escaped
+values.
 """
 
 from __future__ import annotations
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from neuralvdb.kernels.bricks import Destination, Predictions
+
 if TYPE_CHECKING:
     from neuralvdb.kernels.reconstruct import RawBits
 
@@ -20,36 +21,45 @@ _ESCAPE, _TOP, _MAX_WIDTH = 63, 1 << 28, 24
 
 
 def reconstruct(
-    symbols: torch.Tensor,
-    classes: torch.Tensor,
-    predictions: torch.Tensor,
-    targets: torch.Tensor,
-    starts: torch.Tensor,
-    bits: RawBits,
-    step: int,
-    values: torch.Tensor,
-    known: torch.Tensor | None,
+    symbols: torch.Tensor, predictions: Predictions, destination: Destination, quant_step: int, bits: RawBits
 ) -> None:
     """Arguments as in the package."""
-    words, bounds, at = bits.words.tolist(), starts.tolist(), bits.at.tolist()
-    residuals = []
+    words, bounds, at = bits.words.tolist(), destination.targets.starts.tolist(), bits.at.tolist()
+    residuals: list[int] = []
     for d, end in enumerate(bits.end.tolist()):
-
-        def take(width: int, d: int = d, end: int = end) -> int:
-            places = range(at[d], at[d] + width)
-            at[d] += width
-            return sum((words[p >> 5] >> (p & 31) & 1) << i for i, p in enumerate(places) if p < end)
-
-        some = slice(bounds[d], bounds[d + 1])
-        widths = [max((c - 16) // 4 - 1, 0) for c in classes[some].tolist()]
-        low = [take(width) for width in widths]
-        sizes = [take(5) if symbol == _ESCAPE else 0 for symbol in symbols[some].tolist()]
-        for symbol, size, width, rest in zip(symbols[some].tolist(), sizes, widths, low, strict=True):
-            folded = take(min(size, _MAX_WIDTH)) - 1 if symbol == _ESCAPE else symbol
-            high = -(folded + 1) // 2 if folded & 1 else folded // 2
-            residuals.append((high << width) + rest)
+        points = slice(bounds[d], bounds[d + 1])
+        reader = _BitReader(words, at[d], end)
+        residuals += _residuals(symbols[points].tolist(), predictions.scale_classes[points].tolist(), reader)
+        at[d] = reader.at
     bits.at.copy_(torch.tensor(at))
-    q = torch.tensor(residuals, dtype=torch.int64, device=values.device)
-    values.view(-1)[targets.long()] = (predictions + q * step).clamp(-_TOP, _TOP).to(torch.int32)
-    if known is not None:
-        known.view(-1)[targets.long()] = 1
+    q = torch.tensor(residuals, dtype=torch.int64, device=symbols.device)
+    where = destination.targets.points.long()
+    destination.values.view(-1)[where] = (predictions.values + q * quant_step).clamp(-_TOP, _TOP).to(torch.int32)
+    if destination.known is not None:
+        destination.known.view(-1)[where] = 1
+
+
+class _BitReader:
+    """Reads bits of words of 32, lowest first, from bit `at` on; those from bit `end` on read as 0."""
+
+    def __init__(self, words: list[int], at: int, end: int) -> None:
+        self._words, self.at, self._end = words, at, end
+
+    def read(self, width: int) -> int:
+        """The next `width` bits."""
+        begin, self.at = self.at, self.at + width
+        stop = min(self.at, self._end)
+        return sum((self._words[p >> 5] >> (p & 31) & 1) << (p - begin) for p in range(begin, stop))
+
+
+def _residuals(symbols: list[int], scale_classes: list[int], reader: _BitReader) -> list[int]:
+    """The residuals of one stream."""
+    widths = [max((c - 16) // 4 - 1, 0) for c in scale_classes]
+    lows = [reader.read(width) for width in widths]
+    sizes = [reader.read(5) if symbol == _ESCAPE else 0 for symbol in symbols]
+    residuals = []
+    for symbol, size, width, low in zip(symbols, sizes, widths, lows, strict=True):
+        zigzag = reader.read(min(size, _MAX_WIDTH)) - 1 if symbol == _ESCAPE else symbol
+        high = -(zigzag + 1) // 2 if zigzag & 1 else zigzag // 2
+        residuals.append((high << width) + low)
+    return residuals

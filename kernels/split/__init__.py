@@ -2,40 +2,62 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
-from neuralvdb.kernels.dispatch import checked, chosen
+from neuralvdb.kernels.dispatch import checked, select
 
 TOP = 1 << 28  # means are clamped to plus or minus this
 
 
-def split(
-    means: torch.Tensor,
-    values: torch.Tensor,
-    gaps: torch.Tensor,
-    pairs: torch.Tensor,
-    counts: torch.Tensor,
-    axis: int,
-    knee: int,
-    positive: bool,
-    fine_means: torch.Tensor,
-    fine_values: torch.Tensor,
-    *,
-    implementation: str = "auto",
-) -> None:
-    """fine_means and fine_values (F, 512) int32 of the halves that hold coded voxels.
+@dataclass(frozen=True, kw_only=True)
+class Companding:
+    """knee: of companding, in lattice units, 0 for none; nonnegative: no value is below 0."""
 
-    means, values: (R, 512) int32, of the cells, plain and companded; gaps: (R, 512) int32, companded first less second
-    half, 0 where only one half holds something; pairs: (B, 2) int64, the fine rows that each of the first B rows joins
-    along `axis`; counts: (F, 512) int32, coded voxels of the halves; knee: of companding; positive: nothing is below
-    0. Raises ValueError on other shapes or types.
+    knee: int
+    nonnegative: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cells:
+    """Cells of R bricks, all (R, 512) int32.
+
+    means: in lattice units;
+    companded: the same, companded;
+    differences: companded first half less second half, 0 where only one half holds coded voxels.
     """
-    rows, fine = len(means), len(counts)
-    for name, tensor in (("means", means), ("values", values), ("gaps", gaps)):
-        checked(name, tensor, torch.int32, rows, 512)
-    for name, tensor in (("counts", counts), ("fine_means", fine_means), ("fine_values", fine_values)):
-        checked(name, tensor, torch.int32, fine, 512)
-    checked("pairs", pairs, torch.int64, None, 2)
-    chosen(__name__, "split", implementation, means)(
-        means, values, gaps, pairs, counts, axis, knee, positive, fine_means, fine_values
-    )
+
+    means: torch.Tensor
+    companded: torch.Tensor
+    differences: torch.Tensor
+
+    def __post_init__(self) -> None:
+        for name in ("means", "companded", "differences"):
+            checked(name, getattr(self, name), torch.int32, len(self.means), 512)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Halves:
+    """The halves of the cells of the first B bricks, in F finer bricks.
+
+    pairs: (B, 2) int64, the finer bricks that each brick joins along `axis`;
+    counts: (F, 512) int32, coded voxels of each half;
+    means, companded: (F, 512) int32, written where a half holds coded voxels.
+    """
+
+    axis: int
+    pairs: torch.Tensor
+    counts: torch.Tensor
+    means: torch.Tensor
+    companded: torch.Tensor
+
+    def __post_init__(self) -> None:
+        checked("pairs", self.pairs, torch.int64, None, 2)
+        for name in ("counts", "means", "companded"):
+            checked(name, getattr(self, name), torch.int32, len(self.counts), 512)
+
+
+def split(cells: Cells, halves: Halves, companding: Companding, *, implementation: str = "auto") -> None:
+    """Writes the means of halves that hold coded voxels, plain and companded."""
+    select(__name__, "split", implementation, cells.means)(cells, halves, companding)

@@ -34,6 +34,6 @@ def segments_of(
         "words": np.concatenate([layout.words for layout in layouts]).view(np.int16),
         "at": before + np.concatenate([layout.at for layout in layouts]),
         "end": before + np.concatenate([layout.ends for layout in layouts]),
-        "seen": np.zeros(len(owner), np.int64),
+        "taken": np.zeros(len(owner), np.int64),
     }
     return Segments(**{name: torch.from_numpy(array).to(device) for name, array in parts.items()}), owner

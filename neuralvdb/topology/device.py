@@ -19,7 +19,7 @@ from neuralvdb.devices import ONE_AT_A_TIME
 from neuralvdb.errors import OutOfMemory
 from neuralvdb.kernels.classify_masks import MaskLevel, Phase, decode, points_of
 from neuralvdb.kernels.classify_masks.reference import cells
-from neuralvdb.kernels.network import Packed, pack
+from neuralvdb.kernels.network import Packed, Weights, pack
 from neuralvdb.topology import priors
 from neuralvdb.topology.bricks import EMPTY, FULL, LEVELS, Place, pyramid
 from neuralvdb.topology.inputs import ORDER, Family, inputs_of, octants, offsets
@@ -73,7 +73,7 @@ class DeviceCoder:
         above[bricks + EMPTY], above[bricks + FULL] = -1, 1
         for k in reversed(range(LEVELS)):
             states = above.clone() if k == LEVELS - 1 else _halved(above)
-            level = MaskLevel(states, above, other[k], near)
+            level = MaskLevel(states=states, above=above, reference=other[k], near=near)
             for number, parents in self._phases(where, above, k):
                 if ignore:
                     parents = parents[level.reference[cells(level, parents, ORDER[number])] < 1]
@@ -110,15 +110,13 @@ def phase_on(family: Family, number: int, k: int, device: str) -> Phase:
     """A phase of level k on a device."""
     parts = [part.tolist() for part in offsets(family, number)]
     points = points_of(*parts, [k == level for level in family.levels]).to(device)
-    return Phase(ORDER[number], points, _network(family, number, device))
+    return Phase(octant=ORDER[number], points=points, network=_network(family, number, device))
 
 
 @functools.cache
 def _network(family: Family, number: int, device: str) -> Packed:
     net = priors.load().networks[family.name, number]
-    parts = (net.w1, net.b1, net.w2, net.b2, net.w3, net.b3, net.linear, net.shifts)
-    columns = range(inputs_of(family, number))
-    return pack(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts), columns).to(device)
+    return pack(Weights.of(vars(net)), range(inputs_of(family, number))).to(device)
 
 
 def _halved(states: torch.Tensor) -> torch.Tensor:

@@ -158,8 +158,15 @@ class Reader:
         from neuralvdb.values.device.decoder import DeviceDecoder
 
         options = {"implementation": self._implementation} if self._implementation != "native" else {}
-        place = self.promise, self._networks, self._tables, self._components, self._devices
-        return DeviceDecoder(self.tree, *place, **options)
+        return DeviceDecoder(
+            tree=self.tree,
+            promise=self.promise,
+            networks=self._networks,
+            tables=self._tables,
+            components=self._components,
+            devices=self._devices,
+            **options,
+        )
 
     def _keep(self, near: np.ndarray) -> np.ndarray:
         """(leaves,) bool: those of domains with a leaf that is `near`; the other domains are forgotten."""

@@ -12,8 +12,10 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import fields
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -29,26 +31,35 @@ neuralvdb.__path__.append(str(ROOT))  # kernels/ is neuralvdb.kernels
 import gpu_kernels  # noqa: E402
 from gpu_encode import Encoder  # noqa: E402
 
+from neuralvdb.kernels.bricks import Bricks, Destination, Neighbours, Predictions, Targets  # noqa: E402
 from neuralvdb.kernels.classify_masks import MaskLevel, Phase  # noqa: E402
 from neuralvdb.kernels.classify_masks import decode as decode_masks  # noqa: E402
 from neuralvdb.kernels.fit import Examples, Learners, fit  # noqa: E402
-from neuralvdb.kernels.network import Packed, forward, pack  # noqa: E402
-from neuralvdb.kernels.predict import Around, Stencil, predict  # noqa: E402
+from neuralvdb.kernels.network import Packed, Weights, forward, pack  # noqa: E402
+from neuralvdb.kernels.predict import Stencil, StencilNetwork, predict  # noqa: E402
 from neuralvdb.kernels.rans import Segments, decode  # noqa: E402
 from neuralvdb.kernels.reconstruct import RawBits, reconstruct  # noqa: E402
-from neuralvdb.kernels.split import split  # noqa: E402
+from neuralvdb.kernels.split import Cells, Companding, Halves, split  # noqa: E402
 
 MILLIONS = (1, 10, 100, 500)
 # bytes/s, by makers' sheets
 BANDWIDTH = {"H100": 3.35e12, "H200": 4.8e12, "A100": 2.0e12, "L40": 0.86e12, "4090": 1.01e12}
 PASSES = [(axis, phase) for axis in range(3) for phase in (0, 1)]
 STEPS = (16, 11, 8, 6, 4)
+ROOT_CLASS = 40
 TOP = 1 << 28
 OCTANTS = (0, 7, 3, 4, 5, 2, 6, 1)  # of phases
 
 
-class Bricks:
-    """One domain as gpu_bricks.py wrote it, `copies` times side by side on a device: each with streams of its own."""
+class PassCoder(Protocol):
+    """Codes a pass of level k; writes the values to their destination."""
+
+    def __call__(self, k: int, predictions: Predictions, destination: Destination) -> None:
+        """Codes it."""
+
+
+class Copies:
+    """One chunk as gpu_bricks.py wrote it, `copies` times side by side on a device: each with streams of its own."""
 
     def __init__(self, path: Path, device: str, copies: int = 1) -> None:
         with np.load(path) as file:
@@ -57,30 +68,37 @@ class Bricks:
         self.expected = self.arrays["expected"]
         self.voxels = copies * int(self.arrays["0.coded"].sum())
         self.active = [self.tiled(f"{k}.active") for k in range(5)]
-        self.around = [Around(self._offset(f"{k}.neighbours", k), self.tiled(f"{k}.edges")) for k in range(4)]
+        self.neighbours = [
+            Neighbours(bricks=self._offset(f"{k}.neighbours", k), edges=self.tiled(f"{k}.edges")) for k in range(4)
+        ]
         self.targets = [self._listed(f"{k}.targets.{p}", k) for k in range(4) for p in range(6)]
         self.root = self._listed("4.targets.0", 4)
         self.slots, self._payloads = self.arrays["slots"], self.arrays["payloads"].tolist()
-        self._networks: dict[tuple[int, int, int], Packed] = {}
-        for key in [(k, *a) for k in range(3) for a in PASSES]:
-            self._networks[key] = Packed(*(self.arrays[f"{key}.{name}"] for name in Packed.__dataclass_fields__))
+        self.predictors: dict[tuple[int, int, int], StencilNetwork] = {}
+        for key in [(k, axis, phase) for k in range(3) for axis, phase in PASSES]:
+            stencil = Stencil(key[1], key[2])
+            network = packed(self.arrays, str(key), stencil.columns())
+            self.predictors[key] = StencilNetwork(stencil=stencil, network=network)
 
     def decoded(self, implementation: str = "auto") -> torch.Tensor:
         """(copies * R, 512) int32 of level 0."""
-        streams, options = self._streams(), {"implementation": implementation}
-        n = len(self.root[0])
-        classes = torch.full((n,), 40, dtype=torch.uint8, device=self._device)
-        symbols = decode(self.slots, classes, self.root[1], streams[0][0], **options)
-        found, zeros = (torch.zeros(n, dtype=dtype, device=self._device) for dtype in (torch.int32, torch.int64))
-        numbers = torch.arange(n, dtype=torch.int32, device=self._device)
-        reconstruct(symbols, classes, zeros, numbers, self.root[1], streams[0][1], 1, found, **options)
-        values = self.values_from(found.view(self.copies, -1).cumsum(1).reshape(-1) * STEPS[4])
+        streams = self._streams()
 
-        def code(k: int, targets: torch.Tensor, starts: torch.Tensor, *seen: torch.Tensor) -> None:
-            predictions, classes = seen
-            segments, bits = streams[max(3 - k, 0)]
-            symbols = decode(self.slots, classes, starts, segments, **options)
-            reconstruct(symbols, classes, predictions, targets, starts, bits, STEPS[k], values[k], **options)
+        def take(layer: int, quant_step: int, predictions: Predictions, destination: Destination) -> None:
+            segments, bits = streams[layer]
+            classes, starts = predictions.scale_classes, destination.targets.starts
+            symbols = decode(self.slots, classes, starts, segments, implementation=implementation)
+            reconstruct(symbols, predictions, destination, quant_step, bits, implementation=implementation)
+
+        n = len(self.root)
+        classes = torch.full((n,), ROOT_CLASS, dtype=torch.uint8, device=self._device)
+        root, zeros = (torch.zeros(n, dtype=dtype, device=self._device) for dtype in (torch.int32, torch.int64))
+        numbers = Targets(points=torch.arange(n, dtype=torch.int32, device=self._device), starts=self.root.starts)
+        take(0, 1, Predictions(values=zeros, scale_classes=classes), Destination(targets=numbers, values=root))
+        values = self.values_from(root.view(self.copies, -1).cumsum(1).reshape(-1) * STEPS[4])
+
+        def code(k: int, predictions: Predictions, destination: Destination) -> None:
+            take(max(3 - k, 0), STEPS[k], predictions, destination)
 
         self.descend(values, code, implementation)
         return values[0]
@@ -88,18 +106,18 @@ class Bricks:
     def values_from(self, top: torch.Tensor) -> list[torch.Tensor]:
         """Values (copies * R, 512) int32 of each level, of which the coarsest points (n,) are known."""
         values = [self.tiled(f"{k}.values") for k in range(5)]
-        values[4].view(-1)[self.root[0].long()] = top.clamp(-TOP, TOP).to(torch.int32)
+        values[4].view(-1)[self.root.points.long()] = top.clamp(-TOP, TOP).to(torch.int32)
         return values
 
-    def descend(self, values: list[torch.Tensor], code: Callable[..., None], implementation: str) -> None:
-        """Calls `code` with (level, targets, starts, predictions, classes) for every pass; it puts values in place."""
+    def descend(self, values: list[torch.Tensor], code: PassCoder, implementation: str) -> None:
+        """Calls `code` for every pass; it writes the values to their destination."""
         for k in reversed(range(4)):
-            self._refine(values, k)
+            self._upsample(values, k)
+            bricks = Bricks(values=values[k], active=self.active[k], neighbours=self.neighbours[k])
             for p, (axis, phase) in enumerate(PASSES):
-                targets, starts = self.targets[6 * k + p]
-                net = self._networks[min(k, 2), axis, phase]
-                place = values[k], self.active[k], self.around[k], targets, Stencil(axis, phase), net, STEPS[k]
-                code(k, targets, starts, *predict(*place, implementation=implementation))
+                targets, predictor = self.targets[6 * k + p], self.predictors[min(k, 2), axis, phase]
+                predictions = predict(bricks, targets.points, predictor, STEPS[k], implementation=implementation)
+                code(k, predictions, Destination(targets=targets, values=values[k]))
 
     def check(self, implementation: str = "auto", decoded: torch.Tensor | None = None) -> None:
         """Ends the program where what is decoded, here if it is not given, is not what the CPU decoded."""
@@ -108,13 +126,11 @@ class Bricks:
         if not torch.equal(found, self.expected.expand_as(found)):
             raise SystemExit(f"wrong values from {implementation}: no figures")
 
-    def first_pass(self) -> tuple:
-        """Arguments of predict for the pass of level 0 with most points."""
-        targets, _ = self.targets[4]
-        place = self.tiled("0.values"), self.active[0], self.around[0], targets
-        return *place, Stencil(2, 0), self._networks[0, 2, 0], STEPS[0]
+    def finest(self) -> Bricks:
+        """Level 0 of all copies."""
+        return Bricks(values=self.tiled("0.values"), active=self.active[0], neighbours=self.neighbours[0])
 
-    def _refine(self, values: list[torch.Tensor], k: int) -> None:
+    def _upsample(self, values: list[torch.Tensor], k: int) -> None:
         parent, octant = self._offset(f"{k}.parent", k + 1), self.tiled(f"{k}.octant")
         bricks = len(parent) // self.copies
         eighths = values[k + 1].view(-1, 2, 4, 2, 4, 2, 4).permute(0, 1, 3, 5, 2, 4, 6).reshape(-1, 8, 4, 4, 4)
@@ -122,21 +138,19 @@ class Bricks:
         fine.copy_(eighths[parent.long(), octant.long()].view(self.copies, bricks, 4, 4, 4))
 
     def _streams(self) -> list[tuple[Segments, RawBits]]:
-        """Of each octave; payloads that go on are the same objects."""
+        """Of each layer; payloads that go on are the same objects."""
         made: dict[int, tuple[Segments, RawBits]] = {}
-        found = []
         for payload in self._payloads:
             if payload not in made:
                 own = {name: self.tiled(f"p{payload}.{name}") for name in ("number", "count", "lanes", "states")}
-                own |= {name: self.tiled(f"p{payload}.{name}").clone() for name in ("at", "end", "seen")}
+                own |= {name: self.tiled(f"p{payload}.{name}").clone() for name in ("at", "end", "taken")}
                 each = len(own["number"]) // self.copies
                 copy = torch.arange(self.copies, dtype=torch.int32, device=self._device)
                 stream = copy[:, None].expand(-1, each).reshape(-1)
-                bits = (self.tiled(f"p{payload}.bits_{name}").clone() for name in ("at", "end"))
-                words = self.arrays["bits"]
-                made[payload] = Segments(stream=stream, words=self.arrays["words"], **own), RawBits(words, *bits)
-            found.append(made[payload])
-        return found
+                at, end = (self.tiled(f"p{payload}.bits_{name}").clone() for name in ("at", "end"))
+                bits = RawBits(words=self.arrays["bits"], at=at, end=end)
+                made[payload] = Segments(stream=stream, words=self.arrays["words"], **own), bits
+        return [made[payload] for payload in self._payloads]
 
     def tiled(self, name: str) -> torch.Tensor:
         array = self.arrays[name]
@@ -148,13 +162,18 @@ class Bricks:
         copy = torch.arange(self.copies, dtype=torch.int32, device=self._device) * len(self.arrays[f"{k}.active"])
         return (array + copy.view(-1, *[1] * array.ndim)).reshape(-1, *array.shape[1:]).contiguous()
 
-    def _listed(self, name: str, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Targets and where each copy begins."""
+    def _listed(self, name: str, k: int) -> Targets:
         array = self.arrays[name]
         rows = len(self.arrays[f"{k}.active"])
         copy = torch.arange(self.copies, dtype=torch.int32, device=self._device) * (rows * 512)
         starts = torch.arange(self.copies + 1, device=self._device) * len(array)
-        return (array + copy[:, None]).reshape(-1), starts
+        return Targets(points=(array + copy[:, None]).reshape(-1), starts=starts)
+
+
+def packed(arrays: dict[str, torch.Tensor], prefix: str, columns: Iterable[int]) -> Packed:
+    """The network that gpu_bricks.py wrote under a prefix."""
+    names = (field.name for field in fields(Packed) if field.name != "columns")
+    return Packed(**{name: arrays[f"{prefix}.{name}"] for name in names}, columns=tuple(columns))
 
 
 class Masks:
@@ -186,7 +205,7 @@ class Masks:
                 wide = above.view(-1, n // 2, 1, n // 2, 1, n // 2, 1).expand(-1, n // 2, 2, n // 2, 2, n // 2, 2)
                 states = wide.reshape(-1, n**3).contiguous()
                 parents = torch.nonzero(above[:-2].reshape(-1) == 0)[:, 0].to(torch.int32)
-            level = MaskLevel(states, above, None, self.near)
+            level = MaskLevel(states=states, above=above, reference=None, near=self.near)
             for p in range(8):
                 cells = self._bricks[p] if k == 3 else parents
                 decode_masks(level, cells, self._phases[k, p], self._slots, segments, implementation=implementation)
@@ -201,28 +220,36 @@ class Masks:
             raise SystemExit(f"wrong masks from {implementation}: no figures")
 
     def _phase(self, arrays: dict[str, torch.Tensor], k: int, p: int) -> Phase:
-        network = Packed(*(arrays[f"m.{k}.{p}.{name}"] for name in Packed.__dataclass_fields__))
-        return Phase(OCTANTS[p], arrays[f"m.{k}.{p}.points"], network)
+        prefix = f"m.{k}.{p}"
+        network = packed(arrays, prefix, range(arrays[f"{prefix}.w1"].shape[1]))
+        return Phase(octant=OCTANTS[p], points=arrays[f"{prefix}.points"], network=network)
 
 
 def random_checks(device: str, n: int) -> None:
     """Networks and splits on fresh random input: the kernel against the reference."""
     random = torch.Generator().manual_seed(time.time_ns())
-    draw = lambda low, high, size, dtype: torch.randint(low, high, size, generator=random, dtype=dtype)  # noqa: E731
+
+    def draw(low: int, high: int, size: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        return torch.randint(low, high, size, generator=random, dtype=dtype)
+
     shapes = ((64, 128), (32, 64), (2, 32), (2, 128))
     w1, w2, w3, linear = (draw(-127, 128, shape, torch.int8) for shape in shapes)
     b1, b2, b3 = (draw(-9999, 9999, (size,), torch.int32) for size in (64, 32, 2))
-    net = pack(w1, b1, w2, b2, w3, b3, linear, draw(4, 12, (6,), torch.int8), range(128)).to(device)
+    shifts = draw(4, 12, (6,), torch.int8)
+    weights = Weights(w1=w1, b1=b1, w2=w2, b2=b2, w3=w3, b3=b3, linear=linear, shifts=shifts)
+    net = pack(weights, range(128)).to(device)
     inputs = draw(-127, 128, (n, 128), torch.int8).to(device)
     outs = [forward(inputs, net, implementation=name) for name in ("reference", "triton")]
     same = torch.equal(*outs)
     for axis in range(3):
-        means, gaps = (draw(-(1 << 20), 1 << 20, (2, 512), torch.int32).to(device) for _ in range(2))
+        means, differences = (draw(-(1 << 20), 1 << 20, (2, 512), torch.int32).to(device) for _ in range(2))
         counts, pairs = draw(0, 64, (4, 512), torch.int32).to(device), torch.arange(4, device=device).view(2, 2)
         made = []
         for name in ("reference", "triton"):
             fine = torch.full((2, 4, 512), -1, dtype=torch.int32, device=device)
-            split(means, means, gaps, pairs, counts, axis, 0, False, *fine, implementation=name)
+            cells = Cells(means=means, companded=means, differences=differences)
+            halves = Halves(axis=axis, pairs=pairs, counts=counts, means=fine[0], companded=fine[1])
+            split(cells, halves, Companding(knee=0, nonnegative=False), implementation=name)
             made.append(fine)
         same &= torch.equal(*made)
     if not same:
@@ -248,7 +275,7 @@ class Fitting:
 
     def fitted(self, picks: torch.Tensor, implementation: str = "auto") -> tuple[torch.Tensor, torch.Tensor]:
         """Bits (T, K) of the steps, and weights after them."""
-        nets = Learners(self._weights.clone(), *(torch.zeros_like(self._weights) for _ in range(2)))
+        nets = Learners(self._weights.clone(), torch.zeros_like(self._weights), torch.zeros_like(self._weights))
         bits = fit(nets, self._examples, picks, [(1e-3, 0.9)] * len(picks), implementation=implementation)
         return bits, nets.weights
 
@@ -272,7 +299,7 @@ def seconds(job: Callable[[], object], runs: int = 5) -> float:
     return min(times[2:])
 
 
-def graph_seconds(bricks: Bricks) -> float:
+def graph_seconds(bricks: Copies) -> float:
     """Of decoding by a CUDA graph of all launches, recorded first. Ends the program where values differ."""
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
@@ -288,9 +315,9 @@ def figures(path: Path, device: str) -> list[str]:
     name = torch.cuda.get_device_name(device)
     rate = next((value for key, value in BANDWIDTH.items() if key in name), None)
     lines = [f"# Kernels on {name}", "", "`python tests/benchmarks/gpu.py bricks.npz`, best of 5, checked first.", ""]
-    one = Bricks(path, device)
+    one = Copies(path, device)
     copies = max(1, 10_000_000 // one.voxels)
-    lines += [*gpu_kernels.table(Bricks(path, device, copies), seconds, rate), ""]
+    lines += [*gpu_kernels.table(Copies(path, device, copies), seconds, rate), ""]
     fitting, batch, steps = Fitting(path, device), 2048, 100
     fitting.check(20, batch)
     picks = fitting.picks(steps, batch)
@@ -299,7 +326,7 @@ def figures(path: Path, device: str) -> list[str]:
         f"fit: {fitting.networks} networks, {batch} examples each: {took * 1e3:.3f} ms, {1 / took:,.0f} steps/s",
         "",
     ]
-    encoder = Encoder(Bricks(path, device, copies))
+    encoder = Encoder(Copies(path, device, copies))
     encoder.check()
     lines += [f"encode, {line}" for line in encoder.figures(seconds)]
     del encoder
@@ -316,7 +343,7 @@ def figures(path: Path, device: str) -> list[str]:
     lines += ["", f"| {' | '.join(heads)} |", "|" + " ---: |" * len(heads)]
     for millions in MILLIONS:
         try:
-            bricks = Bricks(path, device, max(1, millions * 1_000_000 // one.voxels))
+            bricks = Copies(path, device, max(1, millions * 1_000_000 // one.voxels))
             encoder = Encoder(bricks)
             bricks.check()
             encoder.check()
@@ -352,7 +379,7 @@ def main() -> None:
     if not torch.cuda.is_available():
         random_checks("cpu", 100)
         Fitting(args.bricks, "cpu").check(2, 40)
-        bricks = Bricks(args.bricks, "cpu")
+        bricks = Copies(args.bricks, "cpu")
         bricks.check("reference")
         Encoder(bricks).check("reference")
         Masks(args.bricks, "cpu", 1).check("reference")

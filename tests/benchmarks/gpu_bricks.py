@@ -19,7 +19,6 @@ from neuralvdb.fit.augment import mirrors
 from neuralvdb.fit.examples import SampleTask, collect, joined
 from neuralvdb.fit.optimise import Job, laid_out, to_floats
 from neuralvdb.kernels.fit import row
-from neuralvdb.kernels.network import Packed
 from neuralvdb.settings import Bound, CompressSettings
 from neuralvdb.topology import Topology
 from neuralvdb.topology import priors as classifiers
@@ -31,10 +30,12 @@ from neuralvdb.topology.inputs import CELLS, ORDER, VOXELS, octants
 from neuralvdb.values import encoder, lossless
 from neuralvdb.values.decoder import Reader
 from neuralvdb.values.device import sample
-from neuralvdb.values.device.batch import exact as exact_values
-from neuralvdb.values.device.batch import finite, load
-from neuralvdb.values.device.boxes import flat
-from neuralvdb.values.device.networks import Networks
+from neuralvdb.values.device.batch import load
+from neuralvdb.values.device.lattice import stencil_of
+from neuralvdb.values.device.models import slots_on as slots_of_tables
+from neuralvdb.values.device.models import stencil_network
+from neuralvdb.values.device.quantiser import exact as exact_values
+from neuralvdb.values.device.quantiser import finite
 from neuralvdb.values.device.streams import Streams
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.levels import LAYERS
@@ -49,7 +50,7 @@ EXAMPLES = 4096  # of a network in a domain, at most
 
 
 def level_arrays(
-    levels: list[sample.Level], values: torch.Tensor, exact: torch.Tensor, coded: torch.Tensor
+    levels: list[sample.SampleLevel], values: torch.Tensor, exact: torch.Tensor, coded: torch.Tensor
 ) -> dict[str, torch.Tensor]:
     """All of the levels, by name, of values (R, 512) int32 before decoding and exact ones (R, 512) float64; neighbours
     and edges of rows that are not coded are 0.
@@ -57,17 +58,15 @@ def level_arrays(
     found = {"0.coded": coded}
     for k, level in enumerate(levels):
         if k:
-            values, exact = (sample.joined(points, level.rows) for points in (values, exact))
+            values, exact = (sample.join_bricks(points, level.children) for points in (values, exact))
         found |= {f"{k}.active": level.active, f"{k}.values": values, f"{k}.exact": exact}
-        rest = len(values) - level.boxes.bricks
-        found[f"{k}.neighbours"] = torch.cat([level.around.neighbours, torch.zeros((rest, 27), dtype=torch.int32)])
-        found[f"{k}.edges"] = torch.cat([level.around.edges, torch.zeros(rest, dtype=torch.uint8)])
-        found |= {f"{k}.targets.{p}": level.batch(p)[0] for p in range(len(level.ends))}
+        more = len(values) - level.boxes.bricks
+        found[f"{k}.neighbours"] = torch.cat([level.neighbours.bricks, torch.zeros((more, 27), dtype=torch.int32)])
+        found[f"{k}.edges"] = torch.cat([level.neighbours.edges, torch.zeros(more, dtype=torch.uint8)])
+        found |= {f"{k}.targets.{p}": targets.points for p, targets in enumerate(level.passes)}
     for k, (fine, coarse) in enumerate(pairwise(levels)):
-        box, *cell = fine.boxes.cells.long().unbind(1)
-        halves = [c // 2 for c in cell]
-        found[f"{k}.parent"] = coarse.boxes.table[flat(coarse.boxes.shapes, box, *halves)]
-        found[f"{k}.octant"] = ((cell[0] % 2 * 2 + cell[1] % 2) * 2 + cell[2] % 2).to(torch.uint8)
+        parent, octant = fine.boxes.parents(coarse.boxes)
+        found |= {f"{k}.parent": parent.to(torch.int32), f"{k}.octant": octant.to(torch.uint8)}
     return found
 
 
@@ -77,8 +76,8 @@ def stream_arrays(decoders: dict[int, Decoder]) -> dict[str, torch.Tensor]:
     found = {"payloads": torch.tensor([sum(b <= o for b in begins) - 1 for o in range(LAYERS)])}
     streams = Streams([decoders], "cpu")
     for i, begin in enumerate(begins):
-        segments, bits = streams.octave(begin)
-        names = ("number", "count", "lanes", "states", "at", "end", "seen")
+        segments, bits = streams.layer(begin).segments, streams.layer(begin).bits
+        names = ("number", "count", "lanes", "states", "at", "end", "taken")
         found |= {f"p{i}.{name}": getattr(segments, name) for name in names}
         found |= {f"p{i}.bits_at": bits.at, f"p{i}.bits_end": bits.end, "words": segments.words, "bits": bits.words}
     return found
@@ -104,7 +103,7 @@ def mask_arrays(topology: Topology) -> dict[str, torch.Tensor]:
     for k, number in [(k, number) for k in range(LEVELS) for number in range(len(ORDER))]:
         phase = phase_on(FAMILIES[k], number, k, "cpu")
         found[f"m.{k}.{number}.points"] = phase.points
-        found |= {f"m.{k}.{number}.{field.name}": getattr(phase.network, field.name) for field in fields(Packed)}
+        found |= {f"m.{k}.{number}.{name}": tensor for name, tensor in phase.network.tensors().items()}
     for copies in COPIES:
         segments, _ = segments_of([_encoded(topology, coords, copies)], [0], "cpu")
         found |= {f"m{copies}.{name}": tensor for name, tensor in vars(segments).items()}
@@ -138,17 +137,18 @@ def main() -> None:
     part, tiles = max(reader._domains(), key=lambda item: len(item[0].leaves))
     cpu, lattice = torch.device("cpu"), promise.quantiser
     batch = load(reader.tree, [part], cpu, "reference")
-    levels, networks = sample.levels_of(batch), Networks(reader._networks, reader._tables, cpu, mean=False)
+    levels = sample.SampleLattice(batch, lattice).levels
     decoders = {o: tiles.decoder(o, 0) for o in range(LAYERS) if tiles.begins(o)}
     exact = torch.zeros(batch.active.shape, dtype=torch.float64)
     exact[: len(part.leaves)] = finite(exact_values(load(grid.tree, [part], cpu, "reference").leaves[..., 0], lattice))
-    found = level_arrays(levels, batch.known(0, lattice), exact, batch.coded) | stream_arrays(decoders)
+    found = level_arrays(levels, batch.blank_values(0, lattice), exact, batch.coded) | stream_arrays(decoders)
     found |= fit_arrays(grid.tree, promise)
     tables = reader._tables
-    found |= {"slots": networks.slots, "codes": torch.from_numpy(tables.codes.view(np.int32))}
+    found |= {"slots": slots_of_tables(tables, cpu), "codes": torch.from_numpy(tables.codes.view(np.int32))}
     found["coded"] = torch.from_numpy(tables.freq > 0)
-    for key in [(k, *pair) for k in range(3) for pair in sample.PASSES]:
-        found |= {f"{key}.{field.name}": getattr(networks[key], field.name) for field in fields(Packed)}
+    for key, net in reader._networks.items():
+        packed = stencil_network(net, stencil_of(promise, key), cpu).network
+        found |= {f"{tuple(key)}.{name}": tensor for name, tensor in packed.tensors().items()}
     found |= mask_arrays(Topology.of(grid.tree))
     _, values, coded = reader._decode(part, 0, tiles, 0)
     found["expected"] = torch.from_numpy(values[: len(coded)])

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from neuralvdb.kernels import zigzag
+from neuralvdb.kernels.bricks import Destination, Predictions
 from neuralvdb.kernels.pack import pack
 from neuralvdb.kernels.quantise import quantise
-from neuralvdb.kernels.rans import Plan, encode
+from neuralvdb.kernels.rans import Encoded, Plan, encode
 
 if TYPE_CHECKING:
-    from gpu import Bricks
+    from gpu import Copies
 
 STEPS, ROOT_CLASS = (16, 11, 8, 6, 4), 40
 
@@ -22,47 +23,46 @@ class Encoder:
     """Encodes all copies of `bricks`; every payload of every copy is a stream. Batches are pass after pass, and in each
     copy after copy."""
 
-    def __init__(self, bricks: Bricks) -> None:
+    def __init__(self, bricks: Copies) -> None:
         self._bricks = bricks
         arrays, copies, device = bricks.arrays, bricks.copies, bricks.expected.device
         self._codes, self._coded = arrays["codes"], arrays["coded"]
-        counts = [len(bricks.root[0])] + [len(bricks.targets[6 * k + p][0]) for k in (3, 2, 1, 0) for p in range(6)]
+        counts = [len(bricks.root)] + [len(bricks.targets[6 * k + p]) for k in (3, 2, 1, 0) for p in range(6)]
         self._payload = arrays["payloads"][torch.tensor([0] + [o for o in range(4) for _ in range(6)], device=device)]
         self._passes, n = len(counts), torch.tensor(counts, device=device) // copies
         self._starts = torch.cat([n.new_zeros(1), n.repeat_interleave(copies).cumsum(0)])
         self._streams = int(self._payload[-1]) + 1
         self._plan = self._planned(n)
 
-    def encoded(self, implementation: str = "auto") -> tuple[torch.Tensor, ...]:
-        """States (S, 32) int32, words (W,) int16, how many each segment has (S,) int64, raw bits (M,) int32."""
+    def encoded(self, implementation: str = "auto") -> tuple[Encoded, torch.Tensor]:
+        """All segments, and raw bits (M,) int32."""
         residuals, classes = self.residuals(implementation)
         symbols = self.symbols(residuals, classes)
-        return *self.words(classes, symbols, implementation), self.bits(residuals, classes, symbols, implementation)
+        segments = self.segments(classes, symbols, implementation)
+        return segments, self.bits(residuals, classes, symbols, implementation)
 
     def residuals(self, implementation: str = "auto") -> tuple[torch.Tensor, torch.Tensor]:
         """Residuals (n,) int32 and classes (n,) uint8 of all passes."""
-        bricks, options = self._bricks, {"implementation": implementation}
+        bricks = self._bricks
         exact = [bricks.tiled(f"{k}.exact") for k in range(5)]
-        whole = (exact[4].view(-1)[bricks.root[0].long()] / STEPS[4]).round().to(torch.int32)  # a power of two
+        whole = (exact[4].view(-1)[bricks.root.points.long()] / STEPS[4]).round().to(torch.int32)  # a power of two
         by_copy = whole.view(bricks.copies, -1)
-        found = [(torch.diff(by_copy, prepend=torch.zeros_like(by_copy[:, :1])).reshape(-1), ROOT_CLASS)]
+        residuals = [torch.diff(by_copy, prepend=torch.zeros_like(by_copy[:, :1])).reshape(-1)]
+        classes = [torch.full_like(whole, ROOT_CLASS, dtype=torch.uint8)]
 
-        def code(k: int, targets: torch.Tensor, _: torch.Tensor, *seen: torch.Tensor) -> None:
-            predictions, classes = seen
-            q = quantise(exact[k], predictions, classes, targets, STEPS[k], self._values[k], **options)
-            found.append((q, classes))
+        def code(k: int, predictions: Predictions, destination: Destination) -> None:
+            residuals.append(quantise(exact[k], predictions, destination, STEPS[k], implementation=implementation))
+            classes.append(predictions.scale_classes)
 
-        self._values = bricks.values_from(whole * STEPS[4])
-        bricks.descend(self._values, code, implementation)
-        classes = [kind if torch.is_tensor(kind) else torch.full_like(q, kind, dtype=torch.uint8) for q, kind in found]
-        return torch.cat([q for q, _ in found]), torch.cat(classes)
+        bricks.descend(bricks.values_from(whole * STEPS[4]), code, implementation)
+        return torch.cat(residuals), torch.cat(classes)
 
     def symbols(self, residuals: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
         """(n,) uint8."""
         return zigzag.symbols(residuals, classes, self._coded)
 
-    def words(self, classes: torch.Tensor, symbols: torch.Tensor, implementation: str = "auto") -> tuple:
-        """States, words and sizes of all segments."""
+    def segments(self, classes: torch.Tensor, symbols: torch.Tensor, implementation: str = "auto") -> Encoded:
+        """All segments."""
         return encode(self._codes, classes, symbols, self._plan, implementation=implementation)
 
     def bits(
@@ -82,7 +82,7 @@ class Encoder:
 
     def check(self, implementation: str = "auto") -> None:
         """Ends the program where what is encoded is not what the CPU encoded."""
-        states, words, _, bits = self.encoded(implementation)
+        segments, bits = self.encoded(implementation)
         arrays, copies = self._bricks.arrays, self._bricks.copies
         wanted, theirs, raw = [], [], []
         for i in range(self._streams):
@@ -92,7 +92,11 @@ class Encoder:
             own = slice(int(arrays[f"p{i}.bits_at"]) // 8, int(arrays[f"p{i}.bits_end"]) // 8)
             data = arrays["bits"].view(torch.uint8)[own]
             raw.append(torch.nn.functional.pad(data, (0, -len(data) % 4)))
-        same = [(states, torch.cat(wanted)), (words, torch.cat(theirs)), (bits.view(torch.uint8), torch.cat(raw))]
+        same = [
+            (segments.states, torch.cat(wanted)),
+            (segments.words, torch.cat(theirs)),
+            (bits.view(torch.uint8), torch.cat(raw)),
+        ]
         for mine, expected in same:
             found = mine.reshape(copies, -1)
             if found.shape[1] != expected.numel() or not torch.equal(found, expected.reshape(-1).expand_as(found)):
@@ -102,11 +106,11 @@ class Encoder:
         """Lines on each step: time, and bytes that it must move."""
         residuals, classes = self.residuals()
         symbols = self.symbols(residuals, classes)
-        n, words = len(residuals), self.words(classes, symbols)[1]
+        n, words = len(residuals), self.segments(classes, symbols).words
         steps = {
             "predict and quantise": (self.residuals, n * (4 + 9 + 9 + 4 + 8 + 4 + 4)),
-            "fold": (lambda: self.symbols(residuals, classes), n * (4 + 1 + 1)),
-            "rans": (lambda: self.words(classes, symbols), n * 2 + 2 * words.numel()),
+            "zigzag": (lambda: self.symbols(residuals, classes), n * (4 + 1 + 1)),
+            "rans": (lambda: self.segments(classes, symbols), n * 2 + 2 * words.numel()),
             "raw bits": (lambda: self.bits(residuals, classes, symbols), n * 6),
         }
         found = []
@@ -131,11 +135,11 @@ class Encoder:
         joined = {name: torch.cat(some).repeat(copies) for name, some in parts.items()}
         copy = torch.arange(copies, dtype=torch.int32, device=device).repeat_interleave(len(joined["stream"]) // copies)
         return Plan(
-            bounds.transpose(0, 1).reshape(-1, 2).contiguous(),
-            torch.cat([passes.new_zeros(1), passes.repeat(copies).cumsum(0)]),
-            joined["stream"] + copy * self._streams,
-            joined["number"],
-            joined["count"],
-            joined["lanes"],
-            joined["sizes"].cumsum(0),
+            batches=bounds.transpose(0, 1).reshape(-1, 2).contiguous(),
+            begins=torch.cat([passes.new_zeros(1), passes.repeat(copies).cumsum(0)]),
+            stream=joined["stream"] + copy * self._streams,
+            number=joined["number"],
+            count=joined["count"],
+            lanes=joined["lanes"],
+            ends=joined["sizes"].cumsum(0),
         )

@@ -20,20 +20,22 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "kernels"))
 from compiled import row
 
 from neuralvdb.kernels import zigzag
+from neuralvdb.kernels.bricks import Destination, Differences, Targets
 from neuralvdb.kernels.compact import compact
-from neuralvdb.kernels.neighbours import neighbours
-from neuralvdb.kernels.network import INPUTS, forward
+from neuralvdb.kernels.neighbours import find_neighbours
+from neuralvdb.kernels.network import Packed, forward
 from neuralvdb.kernels.pack import pack
-from neuralvdb.kernels.predict import Stencil, predict
+from neuralvdb.kernels.predict import Stencil, StencilNetwork, predict
 from neuralvdb.kernels.quantise import quantise
-from neuralvdb.kernels.rans import Plan, Segments, decode, encode
+from neuralvdb.kernels.rans import Encoded, Plan, Segments, decode, encode
 from neuralvdb.kernels.reconstruct import RawBits, reconstruct
-from neuralvdb.kernels.split import split
+from neuralvdb.kernels.split import Cells, Companding, Halves, split
 
 if TYPE_CHECKING:
-    from gpu import Bricks
+    from gpu import Copies
 
 SEGMENT = 1 << 15  # symbols
+STEPS = (16, 11, 8, 6, 4)  # quantisation steps of levels 0 to 4
 
 
 @dataclass
@@ -47,79 +49,82 @@ class Job:
     variant: tuple[str, str, int] | None = None
 
 
-def jobs(bricks: Bricks) -> dict[str, Job]:
+def jobs(bricks: Copies) -> dict[str, Job]:
     """Of every kernel but fit and masks, which gpu.py measures whole, on level 0 of all copies."""
     return predictions(bricks) | coding(bricks) | structure(bricks)
 
 
-def predictions(bricks: Bricks) -> dict[str, Job]:
+def predictions(bricks: Copies) -> dict[str, Job]:
     """Along z, where most points are; the mean lattice on made-up shares, with the differences that the values are."""
-    values, active, around, targets, _, net, step = bricks.first_pass()
-    part, rows = torch.zeros_like(active), values.numel() * 5
-    other, n = bricks.targets[5][0], len(targets)
+    level, net, step = bricks.finest(), bricks.predictors[0, 2, 0], STEPS[0]
+    points, share = bricks.targets[4].points, torch.zeros_like(level.active)
+    differences, n = Differences(values=level.values, known=level.active, share=share), len(points)
 
-    def job(targets: torch.Tensor, stencil: Stencil, variant: int, **more: torch.Tensor) -> Job:
-        run = lambda: predict(values, active, around, targets, stencil, net, step, **more)  # noqa: E731
-        return Job(
-            run, len(targets), rows * (2 if "gaps" in more else 1) + len(targets) * 13, ("predict", "_predict", variant)
-        )
+    def job(points: torch.Tensor, stencil: Stencil, variant: int) -> Job:
+        network = _stand_in(net.network, stencil)
 
-    mean = {"gaps": values, "known": active, "share": part}
-    inputs = torch.zeros((n, INPUTS), dtype=torch.int8, device=values.device)
+        def run() -> object:
+            return predict(level, points, network, step, differences=differences if stencil.mean else None)
+
+        moved = level.values.numel() * 5 * (2 if stencil.mean and stencil.phase else 1) + len(points) * 13
+        return Job(run, len(points), moved, ("predict", "_predict", variant))
+
+    other = bricks.targets[5].points
+    inputs = torch.zeros((n, net.network.inputs), dtype=torch.int8, device=points.device)
+    forward_job = Job(lambda: forward(inputs, net.network), n, n * (inputs.shape[1] + 8), ("network", "_forward", 0))
     return {
-        "predict, sample, phase 0": job(targets, Stencil(2, 0), 0),
+        "predict, sample, phase 0": job(points, Stencil(2, 0), 0),
         "predict, sample, phase 1": job(other, Stencil(2, 1), 1),
-        "predict, mean, phase 0": job(targets, Stencil(2, 0, mean=True), 3, share=part),
-        "predict, mean, phase 1": job(other, Stencil(2, 1, mean=True), 4, **mean),
-        "network": Job(lambda: forward(inputs, net), n, n * (INPUTS + 8), ("network", "_forward", 0)),
+        "predict, mean, phase 0": job(points, Stencil(2, 0, mean=True), 3),
+        "predict, mean, phase 1": job(other, Stencil(2, 1, mean=True), 4),
+        "network": forward_job,
     }
 
 
-def coding(bricks: Bricks) -> dict[str, Job]:
+def _stand_in(network: Packed, stencil: Stencil) -> StencilNetwork:
+    """Some network's weights for a stencil: what it predicts means nothing, its time does."""
+    return StencilNetwork(stencil=stencil, network=replace(network, columns=tuple(stencil.columns())))
+
+
+def coding(bricks: Copies) -> dict[str, Job]:
     """What follows a prediction, encoding and decoding. Ends the program where symbols do not come back."""
-    place, exact = bricks.first_pass(), bricks.tiled("0.exact")
-    targets, step, values = place[3], place[-1], torch.empty_like(place[0])
-    n, device = len(targets), targets.device
-    found, classes = predict(*place)
-    residuals = quantise(exact, found, classes, targets, step, values)
-    coded, starts = bricks.arrays["coded"], torch.tensor([0, n], device=device)
+    level, exact, step = bricks.finest(), bricks.tiled("0.exact"), STEPS[0]
+    points = bricks.targets[4].points
+    n, device = len(points), points.device
+    starts = torch.tensor([0, n], device=device)
+    predicted = predict(level, points, bricks.predictors[0, 2, 0], step)
+    destination = Destination(targets=Targets(points=points, starts=starts), values=torch.empty_like(level.values))
+    residuals, classes = quantise(exact, predicted, destination, step), predicted.scale_classes
+    coded = bricks.arrays["coded"]
     symbols = zigzag.symbols(residuals, classes, coded)
     raw = zigzag.raw(residuals, classes, symbols, starts)
     words = torch.zeros(int(raw.sizes[0]) // 32 + 3, dtype=torch.int32, device=device)
     pack(raw.values, raw.at, words)
     plan, codes, slots = _plan(n, device), bricks.arrays["codes"], bricks.slots
-    segments = _segments(plan, *encode(codes, classes, symbols, plan))
+    segments = _segments(plan, encode(codes, classes, symbols, plan))
 
     def again() -> torch.Tensor:
-        fresh = {name: getattr(segments, name).clone() for name in ("states", "at", "seen")}
+        fresh = {name: getattr(segments, name).clone() for name in ("states", "at", "taken")}
         return decode(slots, classes, starts, replace(segments, **fresh))
+
+    def rebuilt() -> None:
+        reconstruct(symbols, predicted, destination, step, replace(bits, at=bits.at.clone()))
 
     if not torch.equal(again(), symbols):
         raise SystemExit("symbols do not come back: no figures")
-    bits = RawBits(words, torch.zeros(1, dtype=torch.int64, device=device), raw.sizes)
+    bits = RawBits(words=words, at=torch.zeros(1, dtype=torch.int64, device=device), end=raw.sizes)
     text = n * 2 + segments.words.numel() * 2
     return {
-        "quantise": Job(
-            lambda: quantise(exact, found, classes, targets, step, values),
-            n,
-            n * 28,
-            ("quantise", "_quantise", 0),
-        ),
-        "fold to symbols": Job(lambda: zigzag.symbols(residuals, classes, coded), n, n * 6),
+        "quantise": Job(lambda: quantise(exact, predicted, destination, step), n, n * 28, ("quantise", "_quantise", 0)),
+        "residuals to symbols": Job(lambda: zigzag.symbols(residuals, classes, coded), n, n * 6),
         "pack": Job(lambda: pack(raw.values, raw.at, torch.zeros_like(words)), len(raw.values), len(raw.values) * 16),
         "rans, encode": Job(lambda: encode(codes, classes, symbols, plan), n, text),
         "rans, decode": Job(again, n, text),
-        "reconstruct": Job(
-            lambda: reconstruct(
-                symbols, classes, found, targets, starts, replace(bits, at=bits.at.clone()), step, values
-            ),
-            n,
-            n * 22 + words.numel() * 4,
-        ),
+        "reconstruct": Job(rebuilt, n, n * 22 + words.numel() * 4),
     }
 
 
-def structure(bricks: Bricks) -> dict[str, Job]:
+def structure(bricks: Copies) -> dict[str, Job]:
     """Lists, neighbours and halves of cells."""
     flags = bricks.tiled("0.coded")
     device, n = flags.device, len(flags)
@@ -134,18 +139,22 @@ def structure(bricks: Bricks) -> dict[str, Job]:
     means = bricks.tiled("0.values").contiguous()
     pairs = torch.arange(n // 2 * 2, device=device).view(-1, 2)
     counts = flags.to(torch.int32)
-    halves = [torch.empty_like(means) for _ in range(2)]
-    some = int((flags != 0).sum())
+    split_cells = Cells(means=means, companded=means, differences=means)
+    halves = Halves(
+        axis=2, pairs=pairs, counts=counts, means=torch.empty_like(means), companded=torch.empty_like(means)
+    )
+    companding = Companding(knee=0, nonnegative=False)
+    listed = int((flags != 0).sum())
     return {
-        "compact": Job(lambda: compact(flags, passes, 6), n * 512, n * 1024 + some * 4),
+        "compact": Job(lambda: compact(flags, passes, 6), n * 512, n * 1024 + listed * 4),
         "neighbours": Job(
-            lambda: neighbours(table, boxes, cells), len(cells), len(cells) * 129, ("neighbours", "_neighbours", 0)
+            lambda: find_neighbours(table, boxes, cells), len(cells), len(cells) * 129, ("neighbours", "_neighbours", 0)
         ),
-        "split": Job(lambda: split(means, means, means, pairs, counts, 2, 0, False, *halves), n * 512, n * 512 * 18),
+        "split": Job(lambda: split(split_cells, halves, companding), n * 512, n * 512 * 18),
     }
 
 
-def table(bricks: Bricks, seconds: Callable[[Callable[[], object]], float], bandwidth: float | None) -> list[str]:
+def table(bricks: Copies, seconds: Callable[[Callable[[], object]], float], bandwidth: float | None) -> list[str]:
     """Lines of the report."""
     device = triton.runtime.driver.active.utils.get_device_properties(0)
     starts = device["multiprocessor_count"] * 4 * device["sm_clock_rate"] * 1e3  # of kHz
@@ -166,13 +175,27 @@ def _plan(n: int, device: torch.device) -> Plan:
     """One stream of one batch, cut into segments of 32 lanes."""
     count = max(1, n // SEGMENT)
     number = torch.arange(count, dtype=torch.int32, device=device)
-    full = lambda value: torch.full_like(number, value)  # noqa: E731
-    ends = (number.long() + 1) * n // count
-    bounds, begins = torch.tensor([[0, n]], device=device), torch.tensor([0, 1], device=device)
-    return Plan(bounds, begins, full(0), number, full(count), full(32), ends)
+    return Plan(
+        batches=torch.tensor([[0, n]], device=device),
+        begins=torch.tensor([0, 1], device=device),
+        stream=torch.zeros_like(number),
+        number=number,
+        count=torch.full_like(number, count),
+        lanes=torch.full_like(number, 32),
+        ends=(number.long() + 1) * n // count,
+    )
 
 
-def _segments(plan: Plan, states: torch.Tensor, words: torch.Tensor, sizes: torch.Tensor) -> Segments:
-    ends = sizes.cumsum(0)
-    shape = plan.stream, plan.number, plan.count, plan.lanes
-    return Segments(*shape, states, words, ends - sizes, ends, torch.zeros_like(ends))
+def _segments(plan: Plan, encoded: Encoded) -> Segments:
+    ends = encoded.sizes.cumsum(0)
+    return Segments(
+        stream=plan.stream,
+        number=plan.number,
+        count=plan.count,
+        lanes=plan.lanes,
+        states=encoded.states,
+        words=encoded.words,
+        at=ends - encoded.sizes,
+        end=ends,
+        taken=torch.zeros_like(ends),
+    )

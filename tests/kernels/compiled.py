@@ -21,12 +21,14 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from neuralvdb.kernels.predict import Stencil
+
 CAPABILITIES = (80, 89, 90)
 # types of arguments, by name; pointers begin with p_, everything else is int32 unless named here
 TYPES = {
     "p_values": "*i32",
     "p_active": "*u8",
-    "p_gaps": "*i32",
+    "p_differences": "*i32",
     "p_known": "*u8",
     "p_share": "*u8",
     "p_neighbours": "*i32",
@@ -60,15 +62,16 @@ TYPES = {
     "p_words": "*i32",
     "p_at": "*i64",
     "p_end": "*i64",
-    "p_seen": "*i64",
+    "p_taken": "*i64",
     "p_symbols": "*u8",
     "p_sums": "*i64",
     "p_sized": "*i64",
     "p_sizes": "*u8",
     "p_means": "*i32",
+    "p_companded": "*i32",
     "p_pairs": "*i64",
     "p_fine_means": "*i32",
-    "p_fine_values": "*i32",
+    "p_fine_companded": "*i32",
     "p_target": "*fp32",
     "p_ratio": "*fp32",
     "p_scale": "*fp32",
@@ -91,24 +94,38 @@ TYPES = {
     "p_before": "*i64",
     "p_second": "*u8",
     "p_exact": "*fp64",
-    "p_dead": "*fp64",
+    "p_dead_zone": "*fp64",
     "p_residuals": "*i32",
     "p_raw": "*i32",
     "p_codes": "*i32",
     "p_batches": "*i64",
     "p_begins": "*i64",
 }
-SAMPLE = {"MEAN": False, "INSIDE": False, "p_gaps": None, "p_known": None, "p_share": None, "BLOCK": 128}
-MEAN = {"MEAN": True, "INSIDE": False, "BLOCK": 128}
+DIFFERENCES = ("p_differences", "p_known", "p_share")
+
+
+def predicted(stencil: Stencil) -> dict[str, object]:
+    """What is known of _predict for a stencil whose network is packed with its columns, in two tiles."""
+    columns, none = stencil.columns(), len(stencil.columns())
+    return {
+        "PHASE": stencil.phase,
+        "MEAN": stencil.mean,
+        "ACTIVE_ONLY": stencil.active_only,
+        "KNOWN": stencil.known,
+        "SOURCES": tuple(columns.index(column) if column in columns else none for column in range(128)),
+        "BLOCK": 128,
+    }
+
+
 MASKS = {"p_states": "*i8", "BLOCK": 128, "num_warps": 8}
 STATES = {"p_states": "*i8", "BLOCK": 512}
 # (module, kernel): variants, each what is known when it is compiled
 KERNELS = {
     ("compact", "_count"): [{"COUNT": 6}],
-    ("compact", "_list"): [{"COUNT": 6, "p_offsets": "*i64"}],
+    ("compact", "_list"): [{"COUNT": 6, "p_points": "*i32"}],
     ("pack", "_pack"): [{"BLOCK": 512}],
     ("quantise", "_quantise"): [
-        {"BLOCK": 512, "p_dead": None, "p_known": None},
+        {"BLOCK": 512, "p_dead_zone": None, "p_known": None},
         {"BLOCK": 512, "p_exact": "*fp32"},
     ],
     ("rans", "_decode"): [{"p_words": "*i16", "num_warps": 1}],
@@ -117,22 +134,22 @@ KERNELS = {
     ("reconstruct", "_sizes"): [{"BLOCK": 512}],
     ("reconstruct", "_reconstruct"): [{"BLOCK": 512}, {"BLOCK": 512, "p_known": None}],
     ("split", "_split"): [
-        {"SHIFT": shift, "COMPANDED": companded, "POSITIVE": True, "BLOCK": 256, "p_counts": "*i32"}
+        {"SHIFT": shift, "COMPANDED": companded, "NONNEGATIVE": True, "BLOCK": 256, "p_counts": "*i32"}
         for shift, companded in ((6, True), (0, False))
     ],
     ("fit", "_slopes"): [{"p_inputs": "*i16", "SIZE": 8192, "BLOCK": 32, "CHUNK": 32, "num_warps": 8}],
     ("fit", "_update"): [{"SIZE": 8192, "num_warps": 16}],
-    ("masks", "_classify"): [MASKS, MASKS | {"p_reference": None}],
-    ("masks", "_narrow"): [{"BLOCK": 512}],
-    ("masks", "_store"): [STATES, STATES | {"p_before": None, "p_second": None}],
-    ("network", "_forward"): [{"BLOCK": 128}],
+    ("classify_masks", "_classify"): [MASKS, MASKS | {"p_reference": None}],
+    ("classify_masks", "_narrow"): [{"BLOCK": 512}],
+    ("classify_masks", "_store"): [STATES, STATES | {"p_before": None, "p_second": None}],
+    ("network", "_forward"): [{"TILES": 2, "BLOCK": 128}],
     ("neighbours", "_neighbours"): [{"BLOCK": 64}],
     ("predict", "_predict"): [
-        SAMPLE | {"PHASE": 0},
-        SAMPLE | {"PHASE": 1},
-        SAMPLE | {"PHASE": 1, "INSIDE": True},
-        MEAN | {"PHASE": 0, "p_gaps": None, "p_known": None},
-        MEAN | {"PHASE": 1},
+        predicted(Stencil(0, 0)) | dict.fromkeys(DIFFERENCES),
+        predicted(Stencil(0, 1)) | dict.fromkeys(DIFFERENCES),
+        predicted(Stencil(0, 1, active_only=True)) | dict.fromkeys(DIFFERENCES),
+        predicted(Stencil(0, 0, mean=True)) | {"p_differences": None, "p_known": None},
+        predicted(Stencil(0, 1, mean=True)),
     ],
 }
 

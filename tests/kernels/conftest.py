@@ -4,7 +4,7 @@ shows."""
 import pytest
 import torch
 
-from neuralvdb.kernels.network import Packed, pack
+from neuralvdb.kernels.network import Packed, Weights, pack
 from neuralvdb.values.lattice.network import Network
 
 
@@ -35,7 +35,6 @@ def packed(device):
     """Packs a network: packed(net, columns)."""
 
     def make(net: Network, columns: list[int]) -> Packed:
-        parts = (net.w1, net.b1, net.w2, net.b2, net.w3, net.b3, net.linear, net.shifts)
-        return pack(*(torch.from_numpy(part) for part in parts), columns).to(device)
+        return pack(Weights.of(vars(net)), columns).to(device)
 
     return make

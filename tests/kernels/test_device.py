@@ -126,12 +126,12 @@ def test_levels_of_detail_are_those_of_the_cpu(coded, device, lod):
 def test_the_next_batch_is_worked_on_while_results_are_taken(device, monkeypatch):
     begun = [threading.Event() for _ in range(3)]
 
-    def work(some: list[int], _: str) -> int:
-        begun[some[0]].set()
-        return some[0]
+    def work(items: list[int], device: str) -> int:
+        begun[items[0]].set()
+        return items[0]
 
     monkeypatch.setattr(scheduler, "_room", lambda _: 1)
-    results = scheduler.deal(range(3), lambda _: 1, [device], work)
+    results = scheduler.schedule(range(3), [1, 1, 1], [device], work)
     assert next(results) == 0
     assert begun[1].wait(60)
     assert list(results) == [1, 2]

@@ -7,6 +7,7 @@ import torch
 from neuralvdb.archive import _rans, rans
 from neuralvdb.archive.rans import Tables, normalise
 from neuralvdb.kernels import zigzag
+from neuralvdb.kernels.bricks import Destination, Predictions, Targets
 from neuralvdb.kernels.pack import pack
 from neuralvdb.kernels.quantise import quantise
 from neuralvdb.kernels.rans import Plan, encode
@@ -58,9 +59,15 @@ def test_residuals(device, implementation, zones, kind, largest, n):
     else:
         q = np.clip(np.rint(error), -residual.MAX_RESIDUAL, residual.MAX_RESIDUAL)
     values, known = to(device, np.full(600, -7, np.int32)), to(device, np.full(600, 9, np.uint8))
-    given = [to(device, array) for array in (exact, predictions, classes, targets)]
-    options = {"dead": to(device, dead) if zones else None, "known": known, "implementation": implementation}
-    found = quantise(*given, step, values, **options)
+    points = Targets(points=to(device, targets), starts=torch.tensor([0, n], device=device))
+    found = quantise(
+        to(device, exact),
+        Predictions(values=to(device, predictions), scale_classes=to(device, classes)),
+        Destination(targets=points, values=values, known=known),
+        step,
+        dead_zone=to(device, dead) if zones else None,
+        implementation=implementation,
+    )
     np.testing.assert_array_equal(found.cpu(), q)
     expected, marks = np.full(600, -7), np.full(600, 9)
     expected[targets] = np.clip(predictions + q.astype(np.int64) * step, -(1 << 28), 1 << 28)
@@ -103,14 +110,19 @@ def test_symbols_are_coded_as_on_the_cpu(device, implementation, lanes, segments
         rooms += [sum((g + 1) * n // shape[0] - g * n // shape[0] for n in counts) for g in range(shape[0])]
         first = own.stop
     whose = np.repeat([0, 1], [segments, 1]).astype(np.int32)
+    count, lane = (np.array([shape[i] for shape in shapes], np.int32)[whose] for i in (0, 1))
     plan = Plan(
-        *(to(device, a) for a in (np.stack([bounds[:-1], bounds[1:]], 1), np.array([0, 6, 9]), whose)),
-        to(device, np.array([*range(segments), 0], np.int32)),
-        *(to(device, np.array([shape[i] for shape in shapes], np.int32)[whose]) for i in (0, 1)),
-        to(device, np.cumsum(rooms)),
+        batches=to(device, np.stack([bounds[:-1], bounds[1:]], 1)),
+        begins=to(device, np.array([0, 6, 9])),
+        stream=to(device, whose),
+        number=to(device, np.array([*range(segments), 0], np.int32)),
+        count=to(device, count),
+        lanes=to(device, lane),
+        ends=to(device, np.cumsum(rooms)),
     )
-    given = [to(device, array) for array in (freq.codes.view(np.int32), classes, symbols)]
-    states, words, counts = (x.cpu().numpy() for x in encode(*given, plan, implementation=implementation))
+    codes, given = to(device, freq.codes.view(np.int32)), to(device, symbols)
+    found = encode(codes, to(device, classes), given, plan, implementation=implementation)
+    states, words, counts = (tensor.cpu().numpy() for tensor in (found.states, found.words, found.sizes))
     np.testing.assert_array_equal(counts, np.concatenate([part[1] for part in expected]))
     assert words.astype("<i2").tobytes() == b"".join(part[2].tobytes() for part in expected)
     for row, part in zip((slice(0, segments), slice(segments, None)), expected, strict=True):

@@ -79,8 +79,12 @@ def test_phases(device, implementation, family, k, number, count, monkeypatch):
     if k:
         coder.put(classes[some > 0, 1], every[some > 0])
     expected[row, cell] = np.where(some > 0, every if k else 1, -1)
-    arrays = (view.states, view.above, view.reference, view.near)
-    level = MaskLevel(*(a if a is None else torch.from_numpy(a).to(device) for a in arrays))
+    level = MaskLevel(
+        states=torch.from_numpy(view.states).to(device),
+        above=torch.from_numpy(view.above).to(device),
+        reference=None if view.reference is None else torch.from_numpy(view.reference).to(device),
+        near=torch.from_numpy(view.near).to(device),
+    )
     segments, _ = segments_of([Decoder(coder.finish(), prior.tables, "test")], [0], device)
     given = torch.from_numpy(parents.astype(np.int32)).to(device)
     phase = phase_on(family, number, k, device)
@@ -91,7 +95,8 @@ def test_phases(device, implementation, family, k, number, count, monkeypatch):
 
 
 def test_other_shapes_are_refused(device):
-    level = MaskLevel(*(torch.zeros((9, n), dtype=torch.int8) for n in (64, 8)), None, torch.zeros((7, 27)).int())
+    states, above = (torch.zeros((9, n), dtype=torch.int8) for n in (64, 8))
+    level = MaskLevel(states=states, above=above, reference=None, near=torch.zeros((7, 27)).int())
     phase, parents = phase_on(CELLS, 0, 1, "cpu"), torch.zeros(3, dtype=torch.int32)
     with pytest.raises(ValueError, match="parents"):
         decode(level, parents.long(), phase, slots_on("cpu"), None)
@@ -148,7 +153,7 @@ def test_archives(decoded_by_kernels, tmp_path):
     assert len(decoded_by_kernels) > before
 
 
-def no_memory(*_):
+def no_memory(*_, **__):
     raise torch.OutOfMemoryError
 
 

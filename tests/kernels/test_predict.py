@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from neuralvdb.kernels.neighbours import neighbours
-from neuralvdb.kernels.network import INPUTS, forward, pack
-from neuralvdb.kernels.predict import Around, Stencil, predict
+from neuralvdb.kernels.bricks import Bricks, Differences, Neighbours
+from neuralvdb.kernels.neighbours import find_neighbours
+from neuralvdb.kernels.network import Weights, forward, pack
+from neuralvdb.kernels.predict import Stencil, StencilNetwork, predict
 from neuralvdb.values.lattice import mean_inputs, network, priors, sample_inputs
 from neuralvdb.values.lattice.levels import LatticeLevel
 
@@ -35,10 +36,20 @@ def tensors(device: str, *arrays: np.ndarray) -> list[torch.Tensor]:
     return [torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in arrays]
 
 
-def around_of(at: LatticeLevel, device: str, implementation: str) -> Around:
+def neighbours_of(at: LatticeLevel, device: str, implementation: str) -> Neighbours:
     cells = np.concatenate([np.zeros((at.bricks, 1)), at.cells], 1).astype(np.int32)
-    arrays = tensors(device, at.table.reshape(-1), np.array([[0, *at.table.shape]]), cells)
-    return Around(*neighbours(*arrays, implementation=implementation))
+    table, boxes, cells = tensors(device, at.table.reshape(-1), np.array([[0, *at.table.shape]]), cells)
+    return find_neighbours(table, boxes, cells, implementation=implementation)
+
+
+def bricks_of(at: LatticeLevel, device: str, implementation: str) -> Bricks:
+    values, active = tensors(device, at.values, at.active)
+    return Bricks(values=values, active=active, neighbours=neighbours_of(at, device, implementation))
+
+
+def differences_of(at: LatticeLevel, share: np.ndarray, device: str) -> Differences:
+    values, known, share = tensors(device, at.values, at.active, share)
+    return Differences(values=values, known=known, share=share)
 
 
 def flat(row: np.ndarray, place: np.ndarray, device: str) -> torch.Tensor:
@@ -52,23 +63,37 @@ def test_networks(device, packed, implementation, library, n):
     rng = np.random.default_rng(n)
     net, columns = library().families["levelset"].networks[0, 1, 1], Stencil(1, 1).columns()
     x = rng.integers(-127, 128, (n, len(columns))).astype(np.int16)
-    inputs = torch.zeros((n, INPUTS), dtype=torch.int8, device=device)
+    net_on_device = packed(net, columns)
+    inputs = torch.zeros((n, net_on_device.inputs), dtype=torch.int8, device=device)
     inputs[:, columns] = torch.from_numpy(x.astype(np.int8)).to(device)
-    found = forward(inputs, packed(net, columns), implementation=implementation)
+    found = forward(inputs, net_on_device, implementation=implementation)
     np.testing.assert_array_equal(found.cpu(), network.forward(net, x))
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-def test_sums_at_their_limits_are_exact(device, implementation):
-    """All weights and inputs as large as they get."""
-    ones = [torch.full(shape, 127, dtype=torch.int8) for shape in ((62, 126), (32, 62), (2, 32), (2, 126))]
+@pytest.mark.parametrize("inputs", [126, 192, 250])
+def test_sums_at_their_limits_are_exact(device, implementation, inputs):
+    """All weights and inputs as large as they get; networks of two, three and four tiles."""
+    ones = [torch.full(shape, 127, dtype=torch.int8) for shape in ((62, inputs), (32, 62), (2, 32), (2, inputs))]
     zeros = [torch.zeros(size, dtype=torch.int32) for size in (62, 32, 2)]
     shifts = torch.zeros(6, dtype=torch.int8)
-    net = pack(ones[0], zeros[0], ones[1], zeros[1], ones[2], zeros[2], ones[3], shifts, range(126)).to(device)
-    inputs = torch.full((3, INPUTS), 127, dtype=torch.int8, device=device)
-    inputs[:, 126:] = 0
-    found = forward(inputs, net, implementation=implementation)
-    assert found.tolist() == [[127 * 255 * 32 + 127 * 127 * 126] * 2] * 3
+    weights = Weights(
+        w1=ones[0], b1=zeros[0], w2=ones[1], b2=zeros[1], w3=ones[2], b3=zeros[2], linear=ones[3], shifts=shifts
+    )
+    net = pack(weights, range(inputs)).to(device)
+    assert net.inputs == -(-inputs // 64) * 64
+    columns = torch.full((3, net.inputs), 127, dtype=torch.int8, device=device)
+    columns[:, inputs:] = 0
+    found = forward(columns, net, implementation=implementation)
+    assert found.tolist() == [[127 * 255 * 32 + 127 * 127 * inputs] * 2] * 3
+
+
+def test_networks_of_today_take_two_tiles(packed):
+    """So that kernels need not become slower for those to come."""
+    for family in priors.shipped().families.values():
+        mean = any(len(net.w1[0]) == mean_inputs.inputs_of(phase) for (_, _, phase), net in family.networks.items())
+        for (_, axis, phase), net in family.networks.items():
+            assert packed(net, Stencil(axis, phase, mean).columns()).inputs == 128
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
@@ -82,7 +107,8 @@ def test_neighbours(device, implementation, shapes):
         ::-1
     ].copy()
     arrays = tensors(device, np.concatenate(tables), boxes, cells)
-    rows, edges = (x.cpu().numpy() for x in neighbours(*arrays, implementation=implementation))
+    found = find_neighbours(*arrays, implementation=implementation)
+    rows, edges = found.bricks.cpu().numpy(), found.edges.cpu().numpy()
     for (d, *cell), row, edge in zip(cells, rows, edges, strict=True):
         x, y, z = cell
         wide = np.pad(tables[d].reshape(shapes[d]), 1, mode="edge")
@@ -101,29 +127,22 @@ def test_stencils_are_the_definitions(mean, axis, phase):
     assert len(found.columns()) == (mean_inputs if mean else sample_inputs).inputs_of(phase)
 
 
+def scattered(stencil: Stencil, width: int) -> list[int]:
+    """Columns of a layout that nobody uses: inputs anywhere among `width`, the last column among them."""
+    order = np.random.default_rng(4).permutation(width - 1)[: len(stencil.columns()) - 1]
+    return [*order.tolist(), width - 1]
+
+
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("largest", [1000, 1 << 28])
 @pytest.mark.parametrize("axis,phase", PHASES)
-@pytest.mark.parametrize("inside", [False, True])
-def test_sample_lattice(device, packed, inside, implementation, library, largest, axis, phase):
+@pytest.mark.parametrize("active_only", [False, True])
+def test_sample_lattice(device, packed, active_only, implementation, library, largest, axis, phase):
+    stencil = Stencil(axis, phase, active_only=active_only)
     at = level(axis + 3 * phase, largest)
-    row, place = sample_inputs.targets(at, axis, phase)
     net = library().families["fog"].networks[2, axis, phase]
-    expected = network.predict(net, sample_inputs.context(at, row, place, axis, phase, 11, inside))
-    stencil = Stencil(axis, phase)
-    found = predict(
-        *tensors(device, at.values, at.active),
-        around_of(at, device, implementation),
-        flat(row, place, device),
-        stencil,
-        packed(net, stencil.columns()),
-        11,
-        inside=inside,
-        implementation=implementation,
-    )
-    for x, y in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(x.cpu(), y)
+    check_samples(device, implementation, at, stencil, net, packed(net, stencil.columns()))
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
@@ -131,38 +150,69 @@ def test_sample_lattice(device, packed, inside, implementation, library, largest
 @pytest.mark.parametrize("largest", [1000, 1 << 28])
 @pytest.mark.parametrize("axis,phase", PHASES)
 def test_mean_lattice(device, packed, implementation, library, largest, axis, phase):
-    at, gaps = level(axis + 3 * phase, largest), level(9, largest)
-    share = np.random.default_rng(3).integers(0, 33, at.values.shape).astype(np.uint8)
-    row, place = mean_inputs.targets(at.coded, phase)
-    row, place = row[::3], place[::3]
-    net = library().families["fog-mean"].networks[1, axis, phase]
-    expected = network.predict(
-        net,
-        mean_inputs.context(
-            at,
-            LatticeLevel(at.low, at.table, gaps.values, gaps.active, at.coded),
-            share,
-            row,
-            place,
-            axis,
-            phase,
-            37,
-        ),
-    )
     stencil = Stencil(axis, phase, mean=True)
-    values, active, gap, known, part = tensors(device, at.values, at.active, gaps.values, gaps.active, share)
+    at, differences = level(axis + 3 * phase, largest), level(9, largest)
+    net = library().families["fog-mean"].networks[1, axis, phase]
+    check_means(device, implementation, (at, differences), stencil, net, packed(net, stencil.columns()))
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("width", [192, 256])
+@pytest.mark.parametrize("phase", [0, 1])
+def test_a_layout_of_more_columns(device, packed, implementation, width, phase):
+    """Where inputs go is data: an invented layout predicts as the package's own does."""
+    stencil = Stencil(1, phase)
+    net = priors.shipped().families["fog"].networks[2, 1, phase]
+    wide = packed(net, scattered(stencil, width))
+    assert wide.inputs == width
+    check_samples(device, implementation, level(phase, 1000), stencil, net, wide)
+    stencil = Stencil(1, phase, mean=True)
+    net = priors.shipped().families["fog-mean"].networks[1, 1, phase]
+    wide = packed(net, scattered(stencil, width))
+    check_means(device, implementation, (level(phase, 1000), level(9, 1000)), stencil, net, wide)
+
+
+def test_a_network_for_other_inputs_is_refused(packed):
+    net = priors.shipped().families["fog"].networks[2, 0, 0]
+    columns = Stencil(0, 0).columns()
+    with pytest.raises(ValueError, match="does not fit"):
+        packed(net, columns[1:])
+    with pytest.raises(ValueError, match="inputs expected"):
+        StencilNetwork(stencil=Stencil(0, 1), network=packed(net, columns))
+
+
+def check_samples(device, implementation, at, stencil, net, packed_net) -> None:
+    row, place = sample_inputs.targets(at, stencil.axis, stencil.phase)
+    expected = network.predict(
+        net, sample_inputs.context(at, row, place, stencil.axis, stencil.phase, 11, stencil.active_only)
+    )
     found = predict(
-        values,
-        active,
-        around_of(at, device, implementation),
+        bricks_of(at, device, implementation),
         flat(row, place, device),
-        stencil,
-        packed(net, stencil.columns()),
-        37,
-        gaps=gap,
-        known=known,
-        share=part,
+        StencilNetwork(stencil=stencil, network=packed_net),
+        11,
         implementation=implementation,
     )
-    for x, y in zip(found, expected, strict=True):
+    for x, y in zip((found.values, found.scale_classes), expected, strict=True):
+        np.testing.assert_array_equal(x.cpu(), y)
+
+
+def check_means(device, implementation, levels, stencil, net, packed_net) -> None:
+    at, gaps = levels
+    share = np.random.default_rng(3).integers(0, 33, at.values.shape).astype(np.uint8)
+    row, place = mean_inputs.targets(at.coded, stencil.phase)
+    row, place = row[::3], place[::3]
+    differences = LatticeLevel(at.low, at.table, gaps.values, gaps.active, at.coded)
+    expected = network.predict(
+        net, mean_inputs.context(at, differences, share, row, place, stencil.axis, stencil.phase, 37)
+    )
+    found = predict(
+        bricks_of(at, device, implementation),
+        flat(row, place, device),
+        StencilNetwork(stencil=stencil, network=packed_net),
+        37,
+        differences=differences_of(gaps, share, device),
+        implementation=implementation,
+    )
+    for x, y in zip((found.values, found.scale_classes), expected, strict=True):
         np.testing.assert_array_equal(x.cpu(), y)

@@ -6,6 +6,7 @@ import torch
 
 from neuralvdb.archive.rans import Decoder, Tables, normalise
 from neuralvdb.errors import DamagedFile
+from neuralvdb.kernels.bricks import Destination, Predictions, Targets
 from neuralvdb.kernels.rans import decode
 from neuralvdb.kernels.reconstruct import reconstruct
 from neuralvdb.values.device.streams import Streams
@@ -57,17 +58,18 @@ def test_residuals_come_back(device, implementation, sizes):
         expected, classes = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
         order = rng.permutation(len(expected)).astype(np.int32)
         base = rng.integers(-(1 << 29), 1 << 29, len(expected))
-        segments, bits = taken.octave(number)
+        layer = taken.layer(number)
         classes = torch.from_numpy(classes).to(device)
-        symbols = decode(slots, classes, starts, segments, implementation=implementation)
+        symbols = decode(slots, classes, starts, layer.segments, implementation=implementation)
         values = torch.empty(len(order), dtype=torch.int32, device=device)
         known = torch.zeros(len(order), dtype=torch.uint8, device=device)
-        targets, predictions = torch.from_numpy(order).to(device), torch.from_numpy(base).to(device)
-        places = (symbols, classes, predictions, targets, starts, bits, 7, values, known)
-        reconstruct(*places, implementation=implementation)
+        targets = Targets(points=torch.from_numpy(order).to(device), starts=starts)
+        predictions = Predictions(values=torch.from_numpy(base).to(device), scale_classes=classes)
+        destination = Destination(targets=targets, values=values, known=known)
+        reconstruct(symbols, predictions, destination, 7, layer.bits, implementation=implementation)
         np.testing.assert_array_equal(values.cpu()[order], np.clip(base + 7 * expected, -(1 << 28), 1 << 28))
         assert known.all()
-    taken.octave(3)
+    taken.layer(3)
     taken.finish()
 
 
@@ -82,13 +84,16 @@ def test_streams_that_end_too_early_or_too_late_are_damaged(device, implementati
     if damage == "words":
         classes = np.full(1500, 63, np.uint8)
     taken = Streams([{0: Decoder(payload, freq, "test")}], device)
-    segments, bits = taken.octave(0)
+    layer = taken.layer(0)
     n, kinds = len(classes), torch.from_numpy(classes).to(device)
     starts, slots = torch.tensor([0, n], device=device), torch.from_numpy(freq.slots.view(np.int32)).to(device)
-    symbols = decode(slots, kinds, starts, segments, implementation=implementation)
-    zeros, targets = (torch.arange(n, device=device, dtype=dtype) for dtype in (torch.int64, torch.int32))
+    symbols = decode(slots, kinds, starts, layer.segments, implementation=implementation)
+    numbers = torch.arange(n, device=device)
+    targets = Targets(points=numbers.int(), starts=starts)
+    predictions = Predictions(values=numbers, scale_classes=kinds)
     values = torch.empty(n, dtype=torch.int32, device=device)
-    reconstruct(symbols, kinds, zeros, targets, starts, bits, 1, values, implementation=implementation)
-    taken.octave(3)
+    destination = Destination(targets=targets, values=values)
+    reconstruct(symbols, predictions, destination, 1, layer.bits, implementation=implementation)
+    taken.layer(3)
     with pytest.raises(DamagedFile, match="damaged"):
         taken.finish()

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from neuralvdb.kernels.compact import NONE, compact
-from neuralvdb.kernels.split import split
+from neuralvdb.kernels.split import Cells as DeviceCells
+from neuralvdb.kernels.split import Companding, Halves, split
 from neuralvdb.values.lattice import compand, mean_pyramid
 from neuralvdb.values.lattice.chunks import Quantiser
 from neuralvdb.values.lattice.mean_pyramid import Cells, MeanLevel
@@ -55,9 +56,11 @@ def test_split(device, implementation, axis, knee, positive, largest):
     first, second = mean_pyramid.halves(fine.counts, pairs, axis)
     gaps = np.where((first > 0) & (second > 0), gaps, 0).astype(np.int32)
     arrays = (above.means, companded, gaps, pairs[:5], fine.counts)
+    means, companded, differences, pairs, counts = (torch.from_numpy(array).to(device) for array in arrays)
     found = [torch.from_numpy(fine.means.copy()).to(device) for _ in range(2)]
-    given = [torch.from_numpy(array).to(device) for array in arrays]
-    split(*given, axis, knee, positive, *found, implementation=implementation)
+    cells = DeviceCells(means=means, companded=companded, differences=differences)
+    halves = Halves(axis=axis, pairs=pairs, counts=counts, means=found[0], companded=found[1])
+    split(cells, halves, Companding(knee=knee, nonnegative=positive), implementation=implementation)
     expected = mean_pyramid.split(above, fine, axis, gaps, Quantiser(1.0, knee, positive), "reference")
     np.testing.assert_array_equal(found[0].cpu(), expected)
     np.testing.assert_array_equal(found[1].cpu(), compand.compand_whole(expected, knee))

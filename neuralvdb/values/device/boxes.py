@@ -1,7 +1,6 @@
-"""The boxes of many domains as one table on a device, and how one of coarser cells follows from it.
+"""The boxes of many chunks as one table on a device, and how the boxes of coarser cells follow from them.
 
-Letters in shapes: D domains, T cells of all their boxes, R rows, B of them with something to be coded, which come
-first.
+Letters in shapes: D chunks, T cells of all their boxes, R bricks, the first B of them with points to be coded.
 """
 
 from __future__ import annotations
@@ -11,11 +10,18 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+Coordinates = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
-@dataclass
+
+@dataclass(frozen=True, kw_only=True)
 class Boxes:
-    """sizes: (D, 3) int64 in cells, on the host; table: (T,) int32, row of each cell, box after box; cells: (B, 4)
-    int32, box, x, y, z of each row with something to be coded; starts: (D + 1,) int64, the rows of each box."""
+    """D boxes of cells.
+
+    sizes: (D, 3) int64 in cells, on the host;
+    table: (T,) int32, the brick in each cell, box after box;
+    cells: (B, 4) int32, box, x, y, z of each brick with points to be coded;
+    starts: (D + 1,) int64, where the bricks of each box begin.
+    """
 
     sizes: np.ndarray
     table: torch.Tensor
@@ -33,60 +39,64 @@ class Boxes:
         first = np.cumsum([0, *self.sizes.prod(1)])[:-1]
         return torch.from_numpy(np.concatenate([first[:, None], self.sizes], 1)).to(self.table.device)
 
+    def index_of(self, box: torch.Tensor, cell: Coordinates) -> torch.Tensor:
+        """Where cells of boxes (n,) stand in the table."""
+        x, y, z = cell
+        first, _, ny, nz = self.shapes[box].unbind(1)
+        return first + (x * ny + y) * nz + z
 
-def flat(shapes: torch.Tensor, box: torch.Tensor, x: torch.Tensor, y: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-    """Places in the table of cells of boxes."""
-    first, _, ny, nz = shapes[box].unbind(1)
-    return first + (x * ny + y) * nz + z
+    def parents(self, coarse: Boxes) -> tuple[torch.Tensor, torch.Tensor]:
+        """For each brick to be coded the coarser brick, of cells twice as long, that it lies in, (B,) int64, and its
+        octant there, (B,) int64."""
+        box, x, y, z = self.cells.long().unbind(1)
+        parent = coarse.table[coarse.index_of(box, (x // 2, y // 2, z // 2))].long()
+        return parent, (x % 2 * 2 + y % 2) * 2 + z % 2
 
 
-def halved(below: Boxes, coded: torch.Tensor, axis: int | None) -> tuple[Boxes, torch.Tensor]:
-    """Boxes of cells twice as long along an axis, or along all where it is None, and rows (R, 2 or 8) int64 joined by
-    each.
+def downsample(fine: Boxes, coded: torch.Tensor, axis: int | None) -> tuple[Boxes, torch.Tensor]:
+    """Boxes of cells twice as long along an axis, or along all where it is None, and the finer bricks (R, 2 or 8) int64
+    that each coarser brick joins.
 
-    coded: (R,) bool, whether a row of `below` has anything to be coded. Cells are numbered axis by axis, the given one
+    coded: (R,) bool, whether a brick of `fine` has points to be coded. Cells are numbered axis by axis, the given one
     last.
     """
     factors = np.array([2 if axis in (None, other) else 1 for other in range(3)])
     order = [0, 1, 2] if axis is None else [*(other for other in range(3) if other != axis), axis]
-    sizes = below.sizes // factors
-    box, cell = _enumerated(sizes, order, below.table.device)
-    steps = torch.cartesian_prod(*(torch.arange(f, device=box.device) for f in factors)).reshape(-1, 3)
-    children = [
-        flat(below.shapes, box, *(c * int(f) + s for c, f, s in zip(cell, factors, step, strict=True)))
-        for step in steps
-    ]
-    rows = below.table[torch.stack(children, 1)].long()
-    needed = coded[rows].any(1)
-    kept, rest = rows[needed], rows[~needed]
-    others, which = torch.unique(rest, dim=0, return_inverse=True) if len(rest) else (rest, rest[:, 0])
-    number = torch.empty(len(rows), dtype=torch.int64, device=box.device)
+    sizes = fine.sizes // factors
+    box, cell = _enumerated(sizes, order, fine.table.device)
+    children = fine.table[torch.stack(_children(fine, box, cell, factors), 1)].long()
+    needed = coded[children].any(1)
+    kept, constant = children[needed], children[~needed]
+    # bricks without points to be coded are shared by all cells that join the same finer bricks
+    shared, which = torch.unique(constant, dim=0, return_inverse=True) if len(constant) else (constant, constant[:, 0])
+    number = torch.empty(len(children), dtype=torch.int64, device=box.device)
     number[needed] = torch.arange(len(kept), device=box.device)
     number[~needed] = len(kept) + which
-    above = Boxes(sizes, number.to(torch.int32), _cells(box, cell, needed), _starts(box[needed], len(sizes)))
-    above.table[flat(above.shapes, box, *cell)] = number.to(torch.int32)
-    return above, torch.cat([kept, others])
+    cells = torch.stack([box, *cell], 1)[needed].to(torch.int32)
+    starts = torch.searchsorted(box[needed].contiguous(), torch.arange(len(sizes) + 1, device=box.device))
+    coarse = Boxes(sizes=sizes, table=number.to(torch.int32), cells=cells, starts=starts)
+    coarse.table[coarse.index_of(box, cell)] = number.to(torch.int32)
+    return coarse, torch.cat([kept, shared])
 
 
-def _enumerated(sizes: np.ndarray, order: list[int], device: torch.device) -> tuple[torch.Tensor, list[torch.Tensor]]:
+def _children(fine: Boxes, box: torch.Tensor, cell: Coordinates, factors: np.ndarray) -> list[torch.Tensor]:
+    """Where the finer cells in each cell stand in the table of `fine`."""
+    fx, fy, fz = (int(factor) for factor in factors)
+    offsets = [(i, j, k) for i in range(fx) for j in range(fy) for k in range(fz)]
+    x, y, z = cell
+    return [fine.index_of(box, (x * fx + i, y * fy + j, z * fz + k)) for i, j, k in offsets]
+
+
+def _enumerated(sizes: np.ndarray, order: list[int], device: torch.device) -> tuple[torch.Tensor, Coordinates]:
     """Box (T,) and coordinates, three of (T,), of all cells, the last axis of `order` running fastest."""
     counts = sizes.prod(1)
     total = int(counts.sum())
     numbers = torch.arange(len(sizes), device=device)
     box = torch.repeat_interleave(numbers, torch.from_numpy(counts).to(device), output_size=total)
-    rest = torch.arange(total, device=device) - torch.from_numpy(np.cumsum([0, *counts])[:-1]).to(device)[box]
+    index = torch.arange(total, device=device) - torch.from_numpy(np.cumsum([0, *counts])[:-1]).to(device)[box]
     dims = torch.from_numpy(sizes).to(device)[box]
-    cell = [rest] * 3
+    cell = [index] * 3
     for axis in reversed(order):
-        cell[axis] = rest % dims[:, axis]
-        rest = rest // dims[:, axis]
-    return box, cell
-
-
-def _cells(box: torch.Tensor, cell: list[torch.Tensor], needed: torch.Tensor) -> torch.Tensor:
-    return torch.stack([box, *cell], 1)[needed].to(torch.int32)
-
-
-def _starts(box: torch.Tensor, count: int) -> torch.Tensor:
-    """(count + 1,) int64: where each box begins among sorted ones (n,)."""
-    return torch.searchsorted(box.contiguous(), torch.arange(count + 1, device=box.device))
+        cell[axis] = index % dims[:, axis]
+        index = index // dims[:, axis]
+    return box, (cell[0], cell[1], cell[2])

@@ -1,214 +1,223 @@
-"""The mean lattice on a device: the twin of lattice.mean for all domains of a batch.
-
-Twin of values/lattice/mean.py.
-"""
+"""Twin of values/lattice/mean.py and values/lattice/mean_pyramid.py on a device, for all chunks of a batch at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
+from neuralvdb.kernels.bricks import Bricks, Destination, Differences, Neighbours, Targets
 from neuralvdb.kernels.compand import companded, expanded
-from neuralvdb.kernels.predict import Around, Stencil, predict
-from neuralvdb.kernels.quantise import quantise
-from neuralvdb.kernels.rans import decode as symbols_of
-from neuralvdb.kernels.reconstruct import TOP, reconstruct
-from neuralvdb.kernels.split import split
-from neuralvdb.values.device.batch import SLOTS, Batch, compand, exact, finite, like
-from neuralvdb.values.device.boxes import Boxes, halved
-from neuralvdb.values.device.networks import Networks
-from neuralvdb.values.device.sample import listing, root
+from neuralvdb.kernels.predict import predict
+from neuralvdb.kernels.reconstruct import TOP
+from neuralvdb.kernels.split import Cells, Companding, Halves, split
+from neuralvdb.values.device.batch import Batch
+from neuralvdb.values.device.boxes import Boxes, downsample
+from neuralvdb.values.device.coding import PassCoder, PassDecoder, PassEncoder
+from neuralvdb.values.device.models import DeviceModels
+from neuralvdb.values.device.quantiser import compand, exact, finite
 from neuralvdb.values.device.streams import Streams
 from neuralvdb.values.device.symbol_buffer import SymbolBuffer
 from neuralvdb.values.lattice.chunks import Quantiser
-from neuralvdb.values.lattice.levels import EDGE
-from neuralvdb.values.lattice.mean import ROOT_CLASS, STEPS
-from neuralvdb.values.lattice.mean_pyramid import AXES, FLOORS, SHARES
-from neuralvdb.values.lattice.schedule import mean_layer, network_key
+from neuralvdb.values.lattice.constants import (
+    EDGE,
+    LIMIT,
+    MEAN_LEVELS,
+    MEAN_ROOT_CLASS,
+    MEAN_TOP_STEP,
+    SHARES,
+    SLOTS,
+)
+from neuralvdb.values.lattice.schedule import mean_levels, mean_passes, split_axis
 
-Code = Callable[..., None]  # (floor, targets, starts, predictions, classes, gaps, known)
 
+@dataclass(frozen=True, kw_only=True)
+class MeanLevel:
+    """A level of all chunks: bricks of cells; on level 0 these are voxels.
 
-@dataclass
-class Floor:
-    """A floor of all domains. rows: (R, 2) int64, those of the floor below that each joins, none on floor 0; active:
-    (R, 512) uint8; counts: (R, 512) int32, coded voxels; share: (R, 512) uint8, the first half's part of them;
-    targets, starts, ends: as a sample.Level has them, of cells both of whose halves are coded, by phase; on the top
-    floor of all coded cells."""
+    boxes: of its bricks;
+    counts: (R, 512) int32, coded voxels of each cell;
+    active: (R, 512) uint8, whether a cell is coded or has an active voxel.
+    """
 
     boxes: Boxes
-    rows: torch.Tensor
-    active: torch.Tensor
     counts: torch.Tensor
-    share: torch.Tensor
-    around: Around
-    targets: torch.Tensor
-    starts: list[torch.Tensor]
-    ends: list[int]
-    top: tuple[torch.Tensor, torch.Tensor] | None = None
+    active: torch.Tensor
 
 
-def floors_of(batch: Batch) -> list[Floor]:
-    """All floors, from voxels up."""
-    none = torch.empty((0, 2), dtype=torch.int64, device=batch.device)
-    counts = batch.coded.to(torch.int32)
-    found = [Floor(batch.boxes, none, batch.active, counts, batch.coded, None, none, [], [])]
-    place = torch.arange(SLOTS)
-    phases = ((place >> 6) + (place >> 3) + place).bitwise_and_(1).to(torch.uint8)
-    for j in range(FLOORS):
-        below, axis = found[-1], AXES[j % 3]
-        boxes, rows = halved(below.boxes, (below.counts > 0).any(1), axis)
-        first, second = halves(below.counts, rows, axis)
-        counts = first + second
-        share = torch.div(SHARES * first, counts.clamp(min=1), rounding_mode="floor").to(torch.uint8)
-        active = torch.maximum(*halves(below.active, rows, axis)).masked_fill_(counts > 0, 1)
-        both = ((first > 0) & (second > 0)).to(torch.uint8)
-        listed = listing(batch, boxes, both, phases, 2)
-        found.append(Floor(boxes, rows, active, counts, share, batch.around(boxes), *listed))
-    coded = (found[-1].counts > 0).to(torch.uint8)
-    targets, starts, _ = listing(batch, found[-1].boxes, coded, torch.zeros(SLOTS, dtype=torch.uint8), 1)
-    found[-1].top = targets, starts[0]
-    return found
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """How the cells of level j + 1 are split into those of level j.
 
-
-def encode(
-    batch: Batch,
-    floors: list[Floor],
-    component: int,
-    lattice: Quantiser,
-    networks: Networks,
-    dead: torch.Tensor,
-    record: SymbolBuffer,
-) -> torch.Tensor:
-    """Appends a component to a record and gives its means (R, 512) int32 of floor 0 as they decode.
-
-    dead: (64,) float64, by how much residuals of each class are rounded towards zero.
+    axis: of the split;
+    pairs: (R, 2) int64, the bricks of level j that each brick of level j + 1 joins;
+    share: (R, 512) uint8, the first half's part of a cell's coded voxels, in 1/32;
+    neighbours: of the bricks of level j + 1;
+    passes: for both phases, the cells both of whose halves are coded.
     """
-    true = _TrueMeans(batch, floors, component, lattice)
-    targets, starts = floors[-1].top
-    top = true.companded(FLOORS).view(-1)[targets.long()]
-    whole = (top / like(STEPS[-1], top)).round_().to(torch.int32)
-    record.put_root(whole, starts, ROOT_CLASS)
-    wanted: dict[int, torch.Tensor] = {}
 
-    def code(j: int, targets: torch.Tensor, starts: torch.Tensor, *found: torch.Tensor) -> None:
-        predictions, classes, gaps, known = found
-        if j not in wanted:
-            wanted.clear()
-            wanted[j] = true.gaps(j)
-        place = wanted[j], predictions, classes, targets, STEPS[j], gaps
-        residuals = quantise(*place, dead=dead, known=known, implementation=batch.implementation)
-        record.put(residuals, classes, starts, mean_layer(j))
-
-    return _descend(batch, floors, component, lattice, whole.long(), networks, code, 0)
+    axis: int
+    pairs: torch.Tensor
+    share: torch.Tensor
+    neighbours: Neighbours
+    passes: list[Targets]
 
 
-def decode(
-    batch: Batch,
-    floors: list[Floor],
-    component: int,
-    lattice: Quantiser,
-    networks: Networks,
-    streams: Streams,
-    lod: int,
-) -> torch.Tensor:
-    """Means (R, 512) int32 of floor 3 lod. What is damaged shows in streams.finish()."""
-    targets, starts = floors[-1].top
-    whole = root(batch, networks, streams, len(targets), starts, ROOT_CLASS)
-    options = {"implementation": batch.implementation}
+class MeanLattice:
+    """The mean lattice of a batch (lattice.Lattice)."""
 
-    def code(j: int, targets: torch.Tensor, starts: torch.Tensor, *found: torch.Tensor) -> None:
-        predictions, classes, gaps, known = found
-        segments, bits = streams.octave(mean_layer(j))
-        symbols = symbols_of(networks.slots, classes, starts, segments, **options)
-        reconstruct(symbols, classes, predictions, targets, starts, bits, STEPS[j], gaps, known, **options)
+    def __init__(self, batch: Batch, quantiser: Quantiser) -> None:
+        self._batch, self._quantiser = batch, quantiser
+        self._levels = [MeanLevel(boxes=batch.boxes, counts=batch.coded.to(torch.int32), active=batch.active)]
+        self._splits: list[Split] = []
+        for j in range(MEAN_LEVELS - 1):
+            level, division = _joined(batch, self._levels[-1], split_axis(j))
+            self._levels.append(level)
+            self._splits.append(division)
+        top, one = self._levels[-1], torch.zeros(SLOTS, dtype=torch.uint8)
+        (self._root,) = batch.targets(top.boxes, (top.counts > 0).to(torch.uint8), one, 1)
 
-    return _descend(batch, floors, component, lattice, whole, networks, code, 3 * lod)
+    def encode(self, component: int, models: DeviceModels, buffer: SymbolBuffer) -> torch.Tensor:
+        """As in Lattice."""
+        exact_values = _ExactDifferences(self._batch, self._levels, self._splits, component, self._quantiser)
+        coder = PassEncoder(exact_values, buffer, models.dead_zone, self._batch.implementation)
+        return self._descend(component, models, coder, 0)
+
+    def decode(self, component: int, models: DeviceModels, streams: Streams, lod: int) -> torch.Tensor:
+        """As in Lattice."""
+        coder = PassDecoder(streams, models.slots, self._batch.implementation)
+        return self._descend(component, models, coder, lod)
+
+    def cells(self, lod: int) -> tuple[Boxes, torch.Tensor]:
+        """As in Lattice."""
+        level = self._levels[3 * lod]
+        return level.boxes, (level.counts > 0).to(torch.uint8)
+
+    def values(self, lattice_values: torch.Tensor) -> torch.Tensor:
+        """As in Lattice: means are not companded."""
+        return lattice_values.double() * self._quantiser.unit
+
+    def holds(self, true: torch.Tensor) -> torch.Tensor:
+        """As in Lattice."""
+        return true.abs() <= LIMIT * self._quantiser.unit
+
+    def _descend(self, component: int, models: DeviceModels, coder: PassCoder, lod: int) -> torch.Tensor:
+        """Means (R, 512) int32 of cells of 2**lod voxels, level after level."""
+        knee, nonnegative = self._quantiser.knee, self._quantiser.positive
+        means, points = self._blank_means(component), self._root.points.long()
+        whole = coder.root(self._root, MEAN_TOP_STEP, MEAN_ROOT_CLASS)
+        top = (whole * MEAN_TOP_STEP).clamp(0 if nonnegative else -TOP, TOP)
+        means[-1].view(-1)[points] = expanded(top, knee).clamp(-TOP, TOP).to(torch.int32)
+        above = companded(means[-1], knee).to(torch.int32)
+        for j in mean_levels(lod):
+            differences = self._differences(j, above, models, coder)
+            cells = Cells(means=means.pop(), companded=above, differences=differences)
+            above = companded(means[j], knee).to(torch.int32)
+            pairs = self._splits[j].pairs[: self._levels[j + 1].boxes.bricks]
+            halves = Halves(
+                axis=self._splits[j].axis,
+                pairs=pairs,
+                counts=self._levels[j].counts,
+                means=means[j],
+                companded=above,
+            )
+            companding = Companding(knee=knee, nonnegative=nonnegative)
+            split(cells, halves, companding, implementation=self._batch.implementation)
+        return means[3 * lod]
+
+    def _differences(self, j: int, above: torch.Tensor, models: DeviceModels, coder: PassCoder) -> torch.Tensor:
+        """(R, 512) int32: differences of the halves on level j; above: (R, 512) int32, companded means of level
+        j + 1."""
+        level, division = self._levels[j + 1], self._splits[j]
+        bricks = Bricks(values=above, active=level.active, neighbours=division.neighbours)
+        values, known = torch.zeros_like(above), torch.zeros_like(level.active)
+        differences = Differences(values=values, known=known, share=division.share)
+        for pass_, targets in zip(mean_passes(j), division.passes, strict=True):
+            predictions = predict(
+                bricks,
+                targets.points,
+                models.predictors[pass_.network],
+                pass_.quant_step,
+                differences=differences,
+                implementation=self._batch.implementation,
+            )
+            coder.code(pass_, predictions, Destination(targets=targets, values=values, known=known))
+        return values
+
+    def _blank_means(self, component: int) -> list[torch.Tensor]:
+        """Means (R, 512) int32 of every level before decoding; those of coded cells are 0."""
+        values = self._batch.blank_values(component, Quantiser(self._quantiser.unit))
+        means = [values.masked_fill_((self._batch.coded != 0) | (self._batch.active == 0), 0)]
+        for level, division in zip(self._levels[1:], self._splits, strict=True):
+            first, second = halves_of(means[-1], division.pairs, division.axis)
+            means.append(((first + second) >> 1).masked_fill_(level.counts > 0, 0))
+        return means
 
 
-def _descend(
-    batch: Batch,
-    floors: list[Floor],
-    component: int,
-    lattice: Quantiser,
-    whole: torch.Tensor,
-    networks: Networks,
-    code: Code,
-    end: int,
-) -> torch.Tensor:
-    """Means of floor `end`, floor after floor; whole: (n,) int64, the companded means of the top in steps; code: puts
-    the differences of a phase in their place."""
-    means = _blank(batch, floors, component, lattice)
-    found = (whole * STEPS[-1]).clamp(0 if lattice.positive else -TOP, TOP)
-    means[-1].view(-1)[floors[-1].top[0].long()] = expanded(found, lattice.knee).clamp(-TOP, TOP).to(torch.int32)
-    above = companded(means[-1], lattice.knee).to(torch.int32)
-    for j in reversed(range(end, FLOORS)):
-        gaps = _gaps(batch, floors[j + 1], above, j, networks, code)
-        below = companded(means[j], lattice.knee).to(torch.int32)
-        floor = floors[j + 1]
-        places = means.pop(), above, gaps, floor.rows[: floor.boxes.bricks], floors[j].counts, AXES[j % 3]
-        companding = lattice.knee, lattice.positive
-        split(*places, *companding, means[j], below, implementation=batch.implementation)
-        above = below
-    return means[end]
+class _ExactDifferences:
+    """Twin of mean_pyramid.TrueMeans: sums (R, 512) float32 of every level. A level asked for frees those above it."""
 
-
-def _gaps(batch: Batch, floor: Floor, values: torch.Tensor, j: int, networks: Networks, code: Code) -> torch.Tensor:
-    """(R, 512) int32: differences of the halves of a floor's cells; values: (R, 512) int32, companded means."""
-    gaps, known = torch.zeros_like(values), torch.zeros_like(floor.active)
-    axis, options = AXES[j % 3], {"implementation": batch.implementation}
-    begin = 0
-    for phase in (0, 1):
-        targets, starts = floor.targets[begin : floor.ends[phase]], floor.starts[phase] - begin
-        begin = floor.ends[phase]
-        net = networks[network_key(j // 3, axis, phase)]
-        places = values, floor.active, floor.around, targets, Stencil(axis, phase, mean=True), net, STEPS[j]
-        predictions, classes = predict(*places, gaps=gaps, known=known, share=floor.share, **options)
-        code(j, targets, starts, predictions, classes, gaps, known)
-    return gaps
-
-
-class _TrueMeans:
-    """The twin of lattice.means.TrueMeans: sums (R, 512) float32 of every floor; one is forgotten when a lower one is
-    asked for."""
-
-    def __init__(self, batch: Batch, floors: list[Floor], component: int, lattice: Quantiser) -> None:
-        self._floors, self._knee = floors, lattice.knee
+    def __init__(
+        self, batch: Batch, levels: list[MeanLevel], splits: list[Split], component: int, quantiser: Quantiser
+    ) -> None:
+        self._levels, self._splits, self._knee = levels, splits, quantiser.knee
+        self._current: tuple[int, torch.Tensor] | None = None
         bricks = batch.boxes.bricks
-        true = finite(exact(batch.leaves[..., component], Quantiser(lattice.unit))).float()
-        sums = true.new_zeros(batch.active.shape)
-        sums[:bricks] = true.masked_fill_(batch.coded[:bricks] == 0, 0.0)
+        values = finite(exact(batch.leaves[..., component], Quantiser(quantiser.unit))).float()
+        sums = values.new_zeros(batch.active.shape)
+        sums[:bricks] = values.masked_fill_(batch.coded[:bricks] == 0, 0.0)
         self._sums = [sums]
-        for j, floor in enumerate(floors[1:]):
-            even, odd = halves(self._sums[-1], floor.rows, AXES[j % 3])
+        for division in splits:
+            even, odd = halves_of(self._sums[-1], division.pairs, division.axis)
             self._sums.append(even + odd)
 
-    def companded(self, j: int) -> torch.Tensor:
-        """(R, 512) float32: companded means of the cells of floor j that are coded."""
-        del self._sums[j + 1 :]
-        return compand(self._sums[j] / self._floors[j].counts.clamp(min=1).float(), self._knee)
+    def top(self) -> torch.Tensor:
+        """As in ExactValues: companded means."""
+        return self._companded(MEAN_LEVELS - 1)
 
-    def gaps(self, j: int) -> torch.Tensor:
-        """(R, 512) float32: of cells of floor j + 1, both of whose halves are coded, the companded mean of the first
-        half less that of the second."""
-        first, second = halves(self.companded(j), self._floors[j + 1].rows, AXES[j % 3])
-        return first - second
+    def level(self, level: int) -> torch.Tensor:
+        """As in ExactValues: of cells of level + 1 both of whose halves are coded, the companded mean of the first half
+        less that of the second."""
+        if self._current is None or self._current[0] != level:
+            self._current = None
+            division = self._splits[level]
+            first, second = halves_of(self._companded(level), division.pairs, division.axis)
+            self._current = level, first - second
+        return self._current[1]
 
-
-def _blank(batch: Batch, floors: list[Floor], component: int, lattice: Quantiser) -> list[torch.Tensor]:
-    """Means (R, 512) int32 of every floor before decoding; those of coded cells are 0."""
-    values = batch.known(component, Quantiser(lattice.unit))
-    found = [values.masked_fill_((batch.coded != 0) | (batch.active == 0), 0)]
-    for j, floor in enumerate(floors[1:]):
-        first, second = halves(found[-1], floor.rows, AXES[j % 3])
-        found.append(((first + second) >> 1).masked_fill_(floor.counts > 0, 0))
-    return found
+    def _companded(self, level: int) -> torch.Tensor:
+        """(R, 512) float32: companded means of the coded cells of a level."""
+        del self._sums[level + 1 :]
+        return compand(self._sums[level] / self._levels[level].counts.clamp(min=1).float(), self._knee)
 
 
-def halves(fine: torch.Tensor, rows: torch.Tensor, axis: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """First and second halves (R, 512) of the cells of each pair of rows (R, 2) of fine (R', 512)."""
+def _joined(batch: Batch, fine: MeanLevel, axis: int) -> tuple[MeanLevel, Split]:
+    """The level of cells twice as long along an axis, and how it is split."""
+    boxes, pairs = downsample(fine.boxes, (fine.counts > 0).any(1), axis)
+    first, second = halves_of(fine.counts, pairs, axis)
+    counts = first + second
+    share = torch.div(SHARES * first, counts.clamp(min=1), rounding_mode="floor").to(torch.uint8)
+    active = torch.maximum(*halves_of(fine.active, pairs, axis)).masked_fill_(counts > 0, 1)
+    both = ((first > 0) & (second > 0)).to(torch.uint8)
+    division = Split(
+        axis=axis,
+        pairs=pairs,
+        share=share,
+        neighbours=batch.neighbours(boxes),
+        passes=batch.targets(boxes, both, _phases(), 2),
+    )
+    return MeanLevel(boxes=boxes, counts=counts, active=active), division
+
+
+def _phases() -> torch.Tensor:
+    """(512,) uint8: the phase of each offset, odd where the sum of its coordinates is."""
+    offset = torch.arange(SLOTS)
+    return ((offset >> 6) + (offset >> 3) + offset).bitwise_and_(1).to(torch.uint8)
+
+
+def halves_of(fine: torch.Tensor, pairs: torch.Tensor, axis: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """First and second halves (R, 512) of the cells of each pair of bricks (R, 2) of fine (R', 512)."""
     bricks = fine.view(-1, EDGE, EDGE, EDGE)
-    both = torch.cat([bricks[rows[:, 0]], bricks[rows[:, 1]]], 1 + axis)
-    return tuple(both[(slice(None),) * (1 + axis) + (slice(half, None, 2),)].reshape(-1, SLOTS) for half in (0, 1))
+    both = torch.cat([bricks[pairs[:, 0]], bricks[pairs[:, 1]]], 1 + axis).movedim(1 + axis, 1)
+    first, second = (both[:, half::2].movedim(1, 1 + axis).reshape(-1, SLOTS) for half in (0, 1))
+    return first, second

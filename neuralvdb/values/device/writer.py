@@ -1,7 +1,7 @@
-"""Records as payloads, on a device: all streams of a component of a batch of domains at once.
+"""Symbol buffers as payloads, on a device: all streams of a component of a batch of chunks at once.
 
-Of each domain and component there is a payload for every section that the domain gets (values/tiles.py);
-archive/rans.py has the bytes.
+Each chunk and component has a payload for every section that the chunk gets (values/chunk_sections.py); archive/rans.py
+has the bytes.
 """
 
 from __future__ import annotations
@@ -19,23 +19,29 @@ from neuralvdb.kernels.pack import pack
 from neuralvdb.kernels.rans import Plan, encode
 from neuralvdb.values import chunk_sections
 from neuralvdb.values.device.symbol_buffer import SymbolBuffer
-from neuralvdb.values.lattice.levels import LAYERS
+from neuralvdb.values.lattice.constants import LAYERS
 
-Sections = list[tuple[range, list[bytes]]]  # octaves of each section, and the payload of each component
+Sections = list[tuple[range, list[bytes]]]  # layers of each section, and the payload of each component
 _WORD = 32  # bits
 
 
-def write(records: Sequence[SymbolBuffer], tables: Tables, device: torch.device, implementation: str) -> list[Sections]:
-    """The sections of each domain; records: of each component."""
-    made = [_Component(record, tables, device) for record in records]
-    cuts = [chunk_sections.cut(sizes.tolist()) for sizes in sum(component.sizes() for component in made)]
-    found = [iter(component.payloads(cuts, implementation)) for component in made]
-    return [[(octaves, [next(payloads) for payloads in found]) for octaves in domain] for domain in cuts]
+def write(buffers: Sequence[SymbolBuffer], tables: Tables, device: torch.device, implementation: str) -> list[Sections]:
+    """The sections of each chunk; buffers: of each component."""
+    components = [_Component(buffer, tables, device) for buffer in buffers]
+    sizes = np.sum([component.sizes() for component in components], 0)
+    cuts = [chunk_sections.cut(of_chunk.tolist()) for of_chunk in sizes]
+    payloads = [iter(component.payloads(cuts, implementation)) for component in components]
+    return [[(layers, [next(component) for component in payloads]) for layers in of_chunk] for of_chunk in cuts]
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class _Stream:
-    """What becomes a payload: the numbers of its batches, bits of each one's raw values, segments and lanes."""
+    """What becomes a payload.
+
+    batches: numbers of its batches;
+    raw: bits of the raw values of each batch;
+    segments, lanes: that it is written in.
+    """
 
     batches: np.ndarray
     raw: np.ndarray
@@ -44,12 +50,12 @@ class _Stream:
 
 
 class _Component:
-    """A record on a device, its residuals folded to symbols and raw values."""
+    """A symbol buffer on a device, its residuals as symbols and raw values."""
 
-    def __init__(self, record: SymbolBuffer, tables: Tables, device: torch.device) -> None:
-        self._record, self._device = record, device
-        residuals, self._classes = record.residuals.to(device), record.classes.to(device)
-        starts = self._to(record.starts)
+    def __init__(self, buffer: SymbolBuffer, tables: Tables, device: torch.device) -> None:
+        self._buffer, self._device = buffer, device
+        residuals, self._classes = buffer.residuals.to(device), buffer.classes.to(device)
+        starts = self._to(buffer.starts)
         self._symbols = zigzag.symbols(residuals, self._classes, self._to(tables.freq > 0))
         self._raw = zigzag.raw(residuals, self._classes, self._symbols, starts)
         self._codes = self._to(tables.codes.view(np.int32))
@@ -59,49 +65,49 @@ class _Component:
         self._bits = self._raw.sizes.cpu().numpy()
 
     def sizes(self) -> np.ndarray:
-        """(D, LAYERS) int64: bytes of each octave of each domain, states and sizes aside."""
-        passes = [np.nonzero(self._record.octaves == o)[0] for o in range(LAYERS)]
-        lengths, bits = (array.reshape(-1, self._record.domains) for array in (self._lengths, self._bits))
-        return np.stack([(lengths[some].sum(0) >> 20) + bits[some].sum(0) >> 3 for some in passes], 1)
+        """(D, LAYERS) int64: bytes of each layer of each chunk, states and sizes aside."""
+        passes = [np.nonzero(self._buffer.layers == layer)[0] for layer in range(LAYERS)]
+        lengths, bits = (array.reshape(-1, self._buffer.chunks) for array in (self._lengths, self._bits))
+        return np.stack([(lengths[layer].sum(0) >> 20) + bits[layer].sum(0) >> 3 for layer in passes], 1)
 
     def payloads(self, cuts: list[list[range]], implementation: str) -> list[bytes]:
-        """Those of all sections of all domains; cuts: octaves of each section of each domain."""
-        streams = [self._stream(d, octaves) for d, domain in enumerate(cuts) for octaves in domain]
-        bits = self._packed(streams, implementation)
-        place = self._codes, self._classes, self._symbols, self._plan(streams)
-        states, words, sizes = (a.cpu().numpy() for a in encode(*place, implementation=implementation))
+        """Those of all sections of all chunks; cuts: layers of each section of each chunk."""
+        streams = [self._stream(d, layers) for d, of_chunk in enumerate(cuts) for layers in of_chunk]
+        bits, plan = self._packed(streams, implementation), self._plan(streams)
+        encoded = encode(self._codes, self._classes, self._symbols, plan, implementation=implementation)
+        states = encoded.states.cpu().numpy().view(np.uint32)
+        words, sizes = encoded.words.cpu().numpy(), encoded.sizes.cpu().numpy()
         segments = np.cumsum([0, *(stream.segments for stream in streams)])
         ends = np.cumsum([0, *sizes])
-        found = []
+        payloads = []
         for stream, raw, begin, end in zip(streams, bits, segments[:-1], segments[1:], strict=True):
-            own = states[begin:end, : stream.lanes].view(np.uint32), sizes[begin:end].tolist()
-            found.append(rans.payload(raw, *own, words[ends[begin] : ends[end]].astype("<i2").tobytes()))
-        return found
+            data = words[ends[begin] : ends[end]].astype("<i2").tobytes()
+            payloads.append(rans.payload(raw, states[begin:end, : stream.lanes], sizes[begin:end].tolist(), data))
+        return payloads
 
-    def _stream(self, d: int, octaves: range) -> _Stream:
-        passes = np.nonzero(np.isin(self._record.octaves, octaves))[0]
-        batches = passes * self._record.domains + d
-        symbols = np.diff(self._record.starts)[batches].sum()
-        layout = rans.layout(int(symbols), int(self._lengths[batches].sum()) >> 20)
-        return _Stream(batches, self._bits[batches], *layout)
+    def _stream(self, d: int, layers: range) -> _Stream:
+        passes = np.nonzero(np.isin(self._buffer.layers, layers))[0]
+        batches = passes * self._buffer.chunks + d
+        symbols = np.diff(self._buffer.starts)[batches].sum()
+        segments, lanes = rans.layout(int(symbols), int(self._lengths[batches].sum()) >> 20)
+        return _Stream(batches=batches, raw=self._bits[batches], segments=segments, lanes=lanes)
 
     def _plan(self, streams: list[_Stream]) -> Plan:
-        starts = self._record.starts
+        starts = self._buffer.starts
         batches = np.concatenate([stream.batches for stream in streams])
         counts = [stream.segments for stream in streams]
         owner = np.repeat(np.arange(len(streams)), counts)
         pieces = [np.diff(starts)[s.batches, None] * np.arange(s.segments + 1) // max(s.segments, 1) for s in streams]
         sizes = np.concatenate([np.diff(cuts.sum(0)) for cuts in pieces])
-        parts = {
-            "batches": np.stack([starts[batches], starts[batches + 1]], 1),
-            "begins": np.cumsum([0, *(len(stream.batches) for stream in streams)]),
-            "stream": owner.astype(np.int32),
-            "number": np.concatenate([np.arange(count, dtype=np.int32) for count in counts]),
-            "count": np.array(counts, np.int32)[owner],
-            "lanes": np.array([stream.lanes for stream in streams], np.int32)[owner],
-            "ends": np.cumsum(sizes),
-        }
-        return Plan(**{name: self._to(array) for name, array in parts.items()})
+        return Plan(
+            batches=self._to(np.stack([starts[batches], starts[batches + 1]], 1)),
+            begins=self._to(np.cumsum([0, *(len(stream.batches) for stream in streams)])),
+            stream=self._to(owner.astype(np.int32)),
+            number=self._to(np.concatenate([np.arange(count, dtype=np.int32) for count in counts])),
+            count=self._to(np.array(counts, np.int32)[owner]),
+            lanes=self._to(np.array([stream.lanes for stream in streams], np.int32)[owner]),
+            ends=self._to(np.cumsum(sizes)),
+        )
 
     def _packed(self, streams: list[_Stream], implementation: str) -> list[bytes]:
         """The raw bits of each payload."""

@@ -1,0 +1,103 @@
+"""How a pass is coded on a device: an encoder keeps residuals, a decoder takes them from streams.
+
+Both write the values as they decode, so lattices predict and descend in the same way for both.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+
+from neuralvdb.kernels.bricks import Destination, Predictions, Targets
+from neuralvdb.kernels.quantise import quantise
+from neuralvdb.kernels.rans import decode as decode_symbols
+from neuralvdb.kernels.reconstruct import reconstruct
+from neuralvdb.values.device.quantiser import scalar_as
+from neuralvdb.values.device.streams import Streams
+from neuralvdb.values.device.symbol_buffer import SymbolBuffer
+from neuralvdb.values.lattice.schedule import Pass
+
+
+class ExactValues(Protocol):
+    """The exact lattice values of a component."""
+
+    def top(self) -> torch.Tensor:
+        """(R, 512) floats: those of the coarsest level."""
+
+    def level(self, level: int) -> torch.Tensor:
+        """(R, 512) floats: those that are coded on a level; levels come from the coarsest to the finest."""
+
+
+class PassCoder(Protocol):
+    """Codes all passes of a component of a batch, coarse to fine."""
+
+    def root(self, targets: Targets, quant_step: int, scale_class: int) -> torch.Tensor:
+        """(n,) int64: the coarsest values, whole numbers of quantisation steps."""
+
+    def code(self, pass_: Pass, predictions: Predictions, destination: Destination) -> None:
+        """Codes a pass; the destination gets its values as they decode."""
+
+
+class PassEncoder:
+    """Quantises exact values and appends the residuals to a buffer.
+
+    dead_zone: (64,) float64, how much residuals of each scale class are rounded towards zero; None to round to the
+    nearest.
+    """
+
+    def __init__(
+        self, exact: ExactValues, buffer: SymbolBuffer, dead_zone: torch.Tensor | None, implementation: str
+    ) -> None:
+        self._exact, self._buffer, self._dead_zone = exact, buffer, dead_zone
+        self._implementation = implementation
+
+    def root(self, targets: Targets, quant_step: int, scale_class: int) -> torch.Tensor:
+        """As in PassCoder."""
+        exact = self._exact.top().view(-1)[targets.points.long()]
+        whole = (exact / scalar_as(quant_step, exact)).round_().to(torch.int32)
+        self._buffer.put_root(whole, targets.starts, scale_class)
+        return whole.long()
+
+    def code(self, pass_: Pass, predictions: Predictions, destination: Destination) -> None:
+        """As in PassCoder."""
+        residuals = quantise(
+            self._exact.level(pass_.level),
+            predictions,
+            destination,
+            pass_.quant_step,
+            dead_zone=self._dead_zone,
+            implementation=self._implementation,
+        )
+        self._buffer.put(residuals, predictions.scale_classes, destination.targets.starts, pass_.layer)
+
+
+class PassDecoder:
+    """Takes residuals from streams. slots: as neuralvdb.kernels.rans takes them. Damage shows in streams.finish()."""
+
+    def __init__(self, streams: Streams, slots: torch.Tensor, implementation: str) -> None:
+        self._streams, self._slots, self._implementation = streams, slots, implementation
+
+    def root(self, targets: Targets, quant_step: int, scale_class: int) -> torch.Tensor:
+        """As in PassCoder: the sums of the first residuals of each stream."""
+        n, device = len(targets), targets.points.device
+        values = torch.empty(n, dtype=torch.int32, device=device)
+        zeros = torch.zeros(n, dtype=torch.int64, device=device)
+        classes = torch.full((n,), scale_class, dtype=torch.uint8, device=device)
+        numbers = torch.arange(n, dtype=torch.int32, device=device)
+        numbered = Targets(points=numbers, starts=targets.starts)
+        self._take(0, 1, Predictions(values=zeros, scale_classes=classes), Destination(targets=numbered, values=values))
+        sums = torch.cat([zeros[:1], values.cumsum(0)]) if n else zeros
+        stream = torch.searchsorted(targets.starts, numbers.long(), right=True) - 1
+        return sums[1:] - sums[targets.starts[stream]]
+
+    def code(self, pass_: Pass, predictions: Predictions, destination: Destination) -> None:
+        """As in PassCoder."""
+        self._take(pass_.layer, pass_.quant_step, predictions, destination)
+
+    def _take(self, layer: int, quant_step: int, predictions: Predictions, destination: Destination) -> None:
+        streams, starts = self._streams.layer(layer), destination.targets.starts
+        symbols = decode_symbols(
+            self._slots, predictions.scale_classes, starts, streams.segments, implementation=self._implementation
+        )
+        reconstruct(symbols, predictions, destination, quant_step, streams.bits, implementation=self._implementation)

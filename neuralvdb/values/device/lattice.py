@@ -1,0 +1,66 @@
+"""Both lattices behind one protocol; `lattice_on` is the one place that chooses."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+
+from neuralvdb.kernels.predict import Stencil
+from neuralvdb.values.device.batch import Batch
+from neuralvdb.values.device.boxes import Boxes
+from neuralvdb.values.device.mean import MeanLattice
+from neuralvdb.values.device.models import DeviceModels
+from neuralvdb.values.device.sample import SampleLattice
+from neuralvdb.values.device.streams import Streams
+from neuralvdb.values.device.symbol_buffer import SymbolBuffer
+from neuralvdb.values.lattice.kind import LatticeKind
+from neuralvdb.values.lattice.schedule import NetworkKey
+from neuralvdb.values.promise import Promise
+
+
+class Lattice(Protocol):
+    """All levels of a batch, of which components are coded one after the other."""
+
+    def encode(self, component: int, models: DeviceModels, buffer: SymbolBuffer) -> torch.Tensor:
+        """Lattice values (R, 512) int32 of level 0 as they decode; appends the component to a buffer."""
+
+    def decode(self, component: int, models: DeviceModels, streams: Streams, lod: int) -> torch.Tensor:
+        """Lattice values (R, 512) int32 of cells of 2**lod voxels. Damage shows in streams.finish()."""
+
+    def cells(self, lod: int) -> tuple[Boxes, torch.Tensor]:
+        """Boxes of cells of 2**lod voxels, and which cells are coded, (R, 512) uint8."""
+
+    def values(self, lattice_values: torch.Tensor) -> torch.Tensor:
+        """The grid's values of lattice values, float64, before they are rounded as they will be saved."""
+
+    def holds(self, true: torch.Tensor) -> torch.Tensor:
+        """bool of the shape of true, float64: whether the lattice can hold a value."""
+
+
+_LATTICES = {LatticeKind.SAMPLE: SampleLattice, LatticeKind.MEAN: MeanLattice}
+
+
+def lattice_on(batch: Batch, promise: Promise) -> Lattice:
+    """The lattice of a batch under a promise."""
+    return _LATTICES[promise.mode.lattice](batch, promise.quantiser)
+
+
+def stencil_of(promise: Promise, key: NetworkKey) -> Stencil:
+    """What the network of a key, (level, axis, phase), sees."""
+    mean = promise.mode.lattice is LatticeKind.MEAN
+    return Stencil(key.axis, key.phase, mean=mean, active_only=promise.mode.active_only)
+
+
+def rounded(promise: Promise, values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Values as they will be saved. Twin of values/promise.py (Promise.values)."""
+    values = values.to(dtype)
+    return values.float().half().to(dtype) if promise.mode.half else values
+
+
+def kept(promise: Promise, lattice: Lattice, true: torch.Tensor, decoded: torch.Tensor) -> torch.Tensor:
+    """bool of the shape of the tensors: where the promise holds. Twin of values/promise.py (Promise.kept)."""
+    x, y = true.double(), decoded.double()
+    error = (y - x).abs()
+    near = error.isfinite() & (error <= (promise.bound.ratio * x.abs()).clamp(min=promise.bound.max_error))
+    return near & lattice.holds(x) | (y == x)

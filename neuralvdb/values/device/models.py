@@ -1,0 +1,41 @@
+"""A grid's networks and tables on a device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from neuralvdb.archive.rans import TOTAL, Tables
+from neuralvdb.kernels.network import Weights, pack
+from neuralvdb.kernels.predict import Stencil, StencilNetwork
+from neuralvdb.values.lattice.network import Network
+from neuralvdb.values.lattice.schedule import NetworkKey
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceModels:
+    """What predicts and codes.
+
+    predictors: by (level, axis, phase);
+    slots: (64, 4096) int32, as neuralvdb.kernels.rans takes them; encoders, who have no tables yet, get none;
+    dead_zone: (64,) float64, how much the mean lattice rounds residuals of each scale class towards zero; None for
+    decoders.
+    """
+
+    predictors: Mapping[NetworkKey, StencilNetwork]
+    slots: torch.Tensor
+    dead_zone: torch.Tensor | None = None
+
+
+def slots_on(tables: Tables | None, device: torch.device) -> torch.Tensor:
+    """The slots of tables, (64, 4096) int32, or none of no tables."""
+    slots = np.empty((0, TOTAL), np.uint32) if tables is None else tables.slots
+    return torch.from_numpy(slots.view(np.int32)).to(device)
+
+
+def stencil_network(net: Network, stencil: Stencil, device: torch.device) -> StencilNetwork:
+    """A network of the package for what a stencil sees."""
+    return StencilNetwork(stencil=stencil, network=pack(Weights.of(vars(net)), stencil.columns()).to(device))
