@@ -1,21 +1,19 @@
 // The fast twin of rans.py: the same arrays in, the same bytes out; there every step is explained. Private:
 // rans.py has checked all arguments. Each function releases the GIL; none allocates more than its results, except
 // encode(): 2 bytes per symbol of one segment for each thread.
+#include "../../nets/native/parallel.h"
+
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 #include <cstring>
-#include <exception>
-#include <mutex>
 #include <stdexcept>
-#include <system_error>
-#include <thread>
 #include <vector>
 
 namespace nb = nanobind;
+using nvdb::parallelFor;
 
 namespace {
 
@@ -25,32 +23,6 @@ constexpr int kProbBits = 12, kMaxLanes = 32;
 constexpr uint32_t kSlots = 1u << kProbBits, kLow = 1u << 16;
 constexpr int64_t kBlock = 64;        // symbols decoded between two checks for the end of the words
 constexpr int64_t kWorthwhile = 1 << 16;  // symbols that repay the start of a thread
-
-// Calls job(0), ..., job(count - 1), on several threads. Rethrows the first exception.
-template<typename Job>
-void parallelFor(int64_t count, int64_t threads, const Job& job) {
-    std::atomic<int64_t> next{0};
-    std::exception_ptr error;
-    std::mutex guard;
-    auto work = [&] {
-        try {
-            for (int64_t i; (i = next++) < count;) job(i);
-        } catch (...) {
-            std::lock_guard<std::mutex> lock(guard);
-            if (!error) error = std::current_exception();
-            next = count;
-        }
-    };
-    std::vector<std::thread> pool;
-    try {
-        pool.reserve(size_t(std::max<int64_t>(0, threads)));
-        while (int64_t(pool.size()) + 1 < std::min(threads, count)) pool.emplace_back(work);
-    } catch (const std::system_error&) {  // no more threads to be had: those there are do all the work
-    }
-    work();
-    for (std::thread& thread : pool) thread.join();
-    if (error) std::rethrow_exception(error);
-}
 
 // Threads worth using for a number of symbols.
 int64_t useful(int64_t threads, int64_t symbols) { return std::min(threads, 1 + symbols / kWorthwhile); }

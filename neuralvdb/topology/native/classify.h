@@ -2,6 +2,8 @@
 // see those modules for what is computed and why. A state is -1, 0 or 1, so the first layer is a sum of weights in 16 bits.
 #pragma once
 
+#include "../../nets/native/simd.h"
+
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
@@ -14,11 +16,12 @@ constexpr int kMaxInputs = 256; // times 127 stays within 16 bits
 constexpr int kGroup = 16, kMaxGroups = 4, kMaxFirst = kMaxGroups * kGroup - kOutputs;
 constexpr int kReach = 2, kMaxPadded = 8 + 2 * kReach;
 
-typedef int16_t Shorts __attribute__((vector_size(2 * kGroup)));
-typedef int32_t Ints __attribute__((vector_size(2 * kGroup))); // half a group, like Floats
-typedef float Floats __attribute__((vector_size(2 * kGroup)));
-typedef int16_t Halves __attribute__((vector_size(kGroup)));
 constexpr int kHalf = kGroup / 2;
+
+using Shorts = Vector<int16_t, kGroup>;
+using Halves = Vector<int16_t, kHalf>;
+using Ints = Vector<int32_t, kHalf>;
+using Floats = Vector<float, kHalf>;
 
 // States of one level: rows of n^3, the last two of them outside of the bricks.
 struct States {
@@ -96,10 +99,9 @@ private:
 
     template<int N> static void widen(const int8_t* from, int16_t* to) {
         if (N == kHalf) {
-            typedef int8_t Bytes __attribute__((vector_size(kHalf)));
-            Bytes states;
+            Vector<int8_t, kHalf> states;
             std::memcpy(&states, from, sizeof(states));
-            const Halves wide = __builtin_convertvector(states, Halves);
+            const Halves wide = NVDB_CONVERT(states, Halves);
             std::memcpy(to, &wide, sizeof(wide));
         } else {
             for (int k = 0; k < N; ++k) to[k] = from[k];
@@ -139,7 +141,7 @@ inline Floats activation(Ints sum, int shift) {
     sum >>= shift;
     sum = sum < 0 ? Ints{} : sum;
     sum = sum > 255 ? Ints{} + 255 : sum;
-    return __builtin_convertvector(sum, Floats);
+    return NVDB_CONVERT(sum, Floats);
 }
 
 // The rest of the network; `sum` holds the first layer and the linear path, without bias.
@@ -149,7 +151,7 @@ inline void finish(const Net& net, const Shorts* sum, uint8_t* classes) {
     alignas(64) float h1[Groups * kGroup], h2[kHalf];
     const auto* halves = reinterpret_cast<const char*>(sum);
     for (int h = 0; h < 2 * Groups; ++h) {
-        const Ints whole = __builtin_convertvector(loaded<Halves>(halves + h * sizeof(Halves)), Ints) * kOne +
+        const Ints whole = NVDB_CONVERT(loaded<Halves>(halves + h * sizeof(Halves)), Ints) * kOne +
             loaded<Ints>(&net.bias[h * kHalf]);
         std::memcpy(units + h * kHalf, &whole, sizeof(whole));
         const Floats h1s = activation(whole, net.shifts[0]);
@@ -163,8 +165,8 @@ inline void finish(const Net& net, const Shorts* sum, uint8_t* classes) {
         low2 += loaded<Floats>(weights + kGroup) * h1[j + 1];
         high2 += loaded<Floats>(weights + kGroup + kHalf) * h1[j + 1];
     }
-    const Floats first = activation(__builtin_convertvector(low + low2, Ints), net.shifts[1]);
-    const Floats second = activation(__builtin_convertvector(high + high2, Ints), net.shifts[1]);
+    const Floats first = activation(NVDB_CONVERT(low + low2, Ints), net.shifts[1]);
+    const Floats second = activation(NVDB_CONVERT(high + high2, Ints), net.shifts[1]);
     for (int r = 0; r < kOutputs; ++r) {
         const Floats products = first * loaded<Floats>(net.w3[r]) + second * loaded<Floats>(net.w3[r] + kHalf);
         std::memcpy(h2, &products, sizeof(products));
@@ -211,8 +213,8 @@ inline void classifyPlain(const View& view, const Stencil& stencil, const Net& n
     }
 }
 
-#if defined(__x86_64__)
-__attribute__((target("avx2,fma"), flatten)) inline void classifyFast(const View& view, const Stencil& stencil, const Net& net,
+#ifdef NVDB_AVX2
+NVDB_AVX2 inline void classifyFast(const View& view, const Stencil& stencil, const Net& net,
     const int32_t* rows, const int16_t* cells, size_t first, size_t last, uint8_t* classes)
 {
     classifyPlain(view, stencil, net, rows, cells, first, last, classes);
@@ -223,9 +225,8 @@ __attribute__((target("avx2,fma"), flatten)) inline void classifyFast(const View
 inline void classifyRange(const View& view, const Stencil& stencil, const Net& net, const int32_t* rows, const int16_t* cells,
     size_t first, size_t last, uint8_t* classes)
 {
-#if defined(__x86_64__)
-    static const bool fast = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (fast) return classifyFast(view, stencil, net, rows, cells, first, last, classes);
+#ifdef NVDB_AVX2
+    if (hasAvx2()) return classifyFast(view, stencil, net, rows, cells, first, last, classes);
 #endif
     classifyPlain(view, stencil, net, rows, cells, first, last, classes);
 }

@@ -1,7 +1,7 @@
 // The Python face of the fast topology coder: neuralvdb.topology._topology. Private: its callers have checked arguments.
+#include "../../nets/native/parallel.h"
 #include "classify.h"
 #include "find.h"
-#include "parallel.h"
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>

@@ -1,5 +1,5 @@
 // The Python face of the fast lattice: neuralvdb.values._lattice.
-#include "../../topology/native/parallel.h"
+#include "../../nets/native/parallel.h"
 #include "means.h"
 #include "predict.h"
 

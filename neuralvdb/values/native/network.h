@@ -3,6 +3,8 @@
 // Twin of nets/network.py.
 #pragma once
 
+#include "../../nets/native/simd.h"
+
 #include <algorithm>
 #include <cstdint>
 #include <vector>
@@ -13,18 +15,9 @@ constexpr int kFirst = 48, kSecond = 32, kOutputs = 2;
 constexpr int kMaxInputs = 106;
 constexpr int kBlock = 16; // points that go through the network together
 
-typedef float Lanes __attribute__((vector_size(4 * kBlock)));
-typedef int32_t IntLanes __attribute__((vector_size(4 * kBlock)));
-typedef double DoubleLanes __attribute__((vector_size(8 * kBlock)));
-
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define NVDB_CLONES __attribute__((target_clones("avx512f", "arch=haswell", "avx2", "default"), flatten))
-#define NVDB_BYTES __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,fma"), flatten))
-#else
-#define NVDB_CLONES
-#endif
-
-#define NVDB_LANES inline __attribute__((always_inline))
+using Lanes = Vector<float, kBlock>;
+using IntLanes = Vector<int32_t, kBlock>;
+using DoubleLanes = Vector<double, kBlock>;
 
 // Weights of a layer: as floats row by row, and four bytes in each number of `quads`, of kRows rows side by side for each
 // four inputs; sums of those begin with `sums`, which make up for inputs that are `excess` too large.
@@ -84,9 +77,9 @@ inline void hidden(const Layer& layer, int shift, const Lanes* from, Lanes* to) 
     for (int row = 0; row < layer.rows; row += 8) {
         product<8>(layer, row, from, to + row);
         for (int r = row; r < row + 8; ++r) {
-            IntLanes whole = __builtin_convertvector(to[r], IntLanes);
+            IntLanes whole = NVDB_CONVERT(to[r], IntLanes);
             activated(whole, shift);
-            to[r] = __builtin_convertvector(whole, Lanes);
+            to[r] = NVDB_CONVERT(whole, Lanes);
         }
     }
 }
@@ -95,7 +88,7 @@ inline void hidden(const Layer& layer, int shift, const Lanes* from, Lanes* to) 
 struct FloatInputs {
     Lanes rows[kMaxInputs];
 
-    NVDB_LANES void put(int row, const IntLanes& x) { rows[row] = __builtin_convertvector(x, Lanes); }
+    NVDB_LANES void put(int row, const IntLanes& x) { rows[row] = NVDB_CONVERT(x, Lanes); }
     void put(int row, int lane, int64_t x) { rows[row][lane] = float(x); }
 };
 
@@ -112,19 +105,10 @@ NVDB_LANES void forward(const Net& net, FloatInputs& x, IntLanes* out) {
         hidden(net.second, net.shifts[1], h1, h2);
     }
     product<kOutputs>(net.third, 0, h2, found);
-    for (int r = 0; r < kOutputs; ++r) last[r] = __builtin_convertvector(found[r], IntLanes);
+    for (int r = 0; r < kOutputs; ++r) last[r] = NVDB_CONVERT(found[r], IntLanes);
     product<kOutputs>(net.linear, 0, x.rows, found);
-    for (int r = 0; r < kOutputs; ++r) line[r] = __builtin_convertvector(found[r], IntLanes);
+    for (int r = 0; r < kOutputs; ++r) line[r] = NVDB_CONVERT(found[r], IntLanes);
     outputs(net, last, line, out);
-}
-
-inline bool hasBytes() {
-#ifdef NVDB_BYTES
-    return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
-#else
-    return false;
-#endif
 }
 
 #ifdef NVDB_BYTES
@@ -138,13 +122,6 @@ struct ByteInputs {
         quads[row / 4][lane] |= int32_t(uint32_t(x & 255) << (8 * (row & 3)));
     }
 };
-
-// sum += four unsigned bytes times four signed ones, in each lane; nothing saturates (VPDPBUSD).
-NVDB_LANES void addProducts(IntLanes& sum, const IntLanes& bytes, const int32_t& weights) {
-    IntLanes found = sum;
-    asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(found) : "v"(bytes), "m"(weights));
-    sum = found;
-}
 
 template<int Rows>
 NVDB_LANES void product(const Layer& layer, int row, const IntLanes* from, IntLanes* to) {

@@ -96,7 +96,7 @@ NVDB_LANES void clamped(IntLanes& x, int32_t low, int32_t high) {
 
 // floor(log2(x)) of 0 < x: of its highest bit, the next one left out so that no rounding carries.
 NVDB_LANES void exponents(const IntLanes& x, IntLanes& found) {
-    const Lanes rounded = __builtin_convertvector(x & ~(x >> 1), Lanes);
+    const Lanes rounded = NVDB_CONVERT(x & ~(x >> 1), Lanes);
     std::memcpy(&found, &rounded, sizeof(found));
     found = (found >> 23) - 127;
 }
@@ -141,8 +141,8 @@ NVDB_LANES bool lookNarrow(Seen& seen, int count, int32_t step, int32_t log_step
         }
     }
     seen.base = mean ? (delta[13] - delta[31]) >> 2 : about;
-    const DoubleLanes whole = __builtin_convertvector(sum, DoubleLanes) / __builtin_convertvector(known, DoubleLanes);
-    IntLanes sigma = __builtin_convertvector(whole, IntLanes) + (step >> 2);
+    const DoubleLanes whole = NVDB_CONVERT(sum, DoubleLanes) / NVDB_CONVERT(known, DoubleLanes);
+    IntLanes sigma = NVDB_CONVERT(whole, IntLanes) + (step >> 2);
     sigma = sigma < 1 ? IntLanes{} + 1 : sigma;
     exponents(sigma, seen.exponent);
     logs(sigma, seen.scale);
