@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 from importlib.util import find_spec
-from pathlib import Path
 
+from neuralvdb import platform
 from neuralvdb.errors import NoSuchDevice
 from neuralvdb.settings import device_number
 
-DRIVERS = ("/dev/nvidiactl", "/proc/driver/nvidia/version", "/dev/dxg")
 MEMORY = 32 << 30  # bytes that the libraries and the driver of a GPU map, beyond what data takes
 ONE_AT_A_TIME = threading.Lock()  # for what several threads decode: it shares the devices' memory
 _CAPABILITY = (8, 0)  # the oldest that the kernels are compiled for
@@ -17,7 +16,7 @@ _CAPABILITY = (8, 0)  # the oldest that the kernels are compiled for
 
 def seems_there() -> bool:
     """Whether this machine has a GPU's driver and the packages to use it; costs next to nothing."""
-    return any(Path(path).exists() for path in DRIVERS) and not _missing()
+    return platform.has_gpu_driver() and not _missing()
 
 
 def resolve(name: str) -> tuple[str, ...]:

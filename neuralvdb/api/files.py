@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from neuralvdb.errors import OutputError, OutputExists
+from neuralvdb.platform import share_file
 
 
 @contextlib.contextmanager
@@ -24,7 +25,7 @@ def new_file(target: Path, *, force: bool) -> Iterator[str]:
     except OSError as error:
         raise OutputError(f"{target}: cannot be written: {error.strerror}") from error
     try:
-        os.fchmod(handle, 0o666 & ~_umask())
+        share_file(handle)
         os.close(handle)
         yield temporary
         _check_free(target, force)
@@ -54,9 +55,3 @@ def _publish(temporary: str, target: Path) -> None:
                 os.replace(temporary, target)
     except OSError as error:
         raise OutputError(f"{target}: cannot be written: {error.strerror}") from error
-
-
-def _umask() -> int:
-    current = os.umask(0o077)
-    os.umask(current)
-    return current

@@ -11,8 +11,10 @@ from typing import BinaryIO
 import xxhash
 import zstandard
 
-from neuralvdb.archive.streams import KNOWN, zstd_decompress
+from neuralvdb.archive.streams import zstd_decompress
+from neuralvdb.archive.zstd_dictionary import zstd_dictionary
 from neuralvdb.errors import DamagedFile, InputError, OutputError, Unsupported
+from neuralvdb.platform import read_at
 
 MAGIC = b"\x89neuralvdb\r\n\x1a\n"
 MAJOR, MINOR = 1, 1
@@ -103,7 +105,7 @@ class ArchiveWriter:
             )
             for s in self.sections
         )
-        index = zstandard.ZstdCompressor(level=_INDEX_LEVEL, dict_data=KNOWN).compress(entries)
+        index = zstandard.ZstdCompressor(level=_INDEX_LEVEL, dict_data=zstd_dictionary()).compress(entries)
         self._write(index)
         total = self._end + len(index)
         head = _HEADER.pack(MAGIC, MAJOR, MINOR, 0, len(self.sections), len(index), self._end, total)
@@ -185,7 +187,7 @@ class ArchiveReader:
         if count > _MAX_SECTIONS:
             raise self._damaged(f"it declares {count} sections")
         try:
-            entries = zstd_decompress(index, count * ENTRY_SIZE, KNOWN)
+            entries = zstd_decompress(index, count * ENTRY_SIZE, zstd_dictionary())
         except ValueError as error:
             raise self._damaged(f"its index does not decompress ({error})") from error
         return self._unpack_index(entries, index_at)
@@ -212,7 +214,7 @@ class ArchiveReader:
 
     def _read_at(self, offset: int, size: int) -> bytes:
         try:
-            data = os.pread(self._file.fileno(), size, offset)
+            data = read_at(self._file, offset, size)
         except OSError as error:
             raise InputError(f"{self.path}: cannot be read at byte {offset}: {error.strerror}") from error
         if len(data) != size:

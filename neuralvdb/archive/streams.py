@@ -2,7 +2,7 @@
 
 A stream is: codec (u8), raw length (varint), stored length (varint), bytes. Codecs: 0 as it is, 1 zstd,
 2 zstd of the array's byte planes (all first bytes, then all second ones, ...), 3 pcodec, 4 zstd that knows what
-tables are likely to hold (zstd_dictionary.py). Measured against blosc2 and others in data/results/lossless_codecs.md.
+tables are likely to hold (zstd_dictionary.bin). Measured against blosc2 and others in data/results/lossless_codecs.md.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ import zstandard
 from pcodec import ChunkConfig, standalone
 
 from neuralvdb.archive.fields import FieldReader, FieldWriter
-from neuralvdb.archive.zstd_dictionary import WORDS
+from neuralvdb.archive.zstd_dictionary import zstd_dictionary
 
 SAMPLE = 1 << 14  # values; longer streams choose their codec on a piece of this length from their middle
 _LEVEL = 9
 MAX_TABLE = 1 << 28  # bytes
 _MASK_LEVEL, _MASK_SIZE = 19, 1 << 20  # for arrays of bytes up to this size
-KNOWN = zstandard.ZstdCompressionDict(WORDS, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
 
 
 class StreamCodec(IntEnum):
@@ -31,7 +30,7 @@ class StreamCodec(IntEnum):
     ZSTD = 1
     PLANES = 2
     PCODEC = 3
-    WORDS = 4
+    DICTIONARY = 4
 
 
 def put_array(out: FieldWriter, array: np.ndarray) -> None:
@@ -40,9 +39,9 @@ def put_array(out: FieldWriter, array: np.ndarray) -> None:
 
 
 def pack_table(table: bytes) -> bytes:
-    """A payload that is one stream, of bytes such as zstd_dictionary.py has."""
+    """A payload that is one stream, of bytes such as the dictionary has."""
     out = FieldWriter()
-    _put(out, np.frombuffer(table, np.uint8), StreamCodec.WORDS)
+    _put(out, np.frombuffer(table, np.uint8), StreamCodec.DICTIONARY)
     return out.getvalue()
 
 
@@ -87,13 +86,15 @@ def open_table(payload: bytes, where: str, size: int | None = None) -> FieldRead
     return FieldReader(table.data, where)
 
 
-def zstd_decompress(data: bytes | memoryview, size: int, known: zstandard.ZstdCompressionDict | None = None) -> bytes:
+def zstd_decompress(
+    data: bytes | memoryview, size: int, dictionary: zstandard.ZstdCompressionDict | None = None
+) -> bytes:
     """Exactly `size` bytes. Raises ValueError, before taking memory, where the frame declares any other size."""
     try:
         declared = zstandard.frame_content_size(data)
         if declared != size:
             raise ValueError(f"{declared} bytes are declared instead of {size}")
-        return zstandard.ZstdDecompressor(dict_data=known).decompress(data, allow_extra_data=False)
+        return zstandard.ZstdDecompressor(dict_data=dictionary).decompress(data, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise ValueError(str(error)) from error
 
@@ -116,8 +117,8 @@ def _encode(codec: StreamCodec, array: np.ndarray) -> bytes:
         return standalone.simple_compress(array, ChunkConfig())
     raw = _planes(array) if codec is StreamCodec.PLANES else array
     level = _MASK_LEVEL if array.itemsize == 1 and array.nbytes <= _MASK_SIZE else _LEVEL
-    known = KNOWN if codec is StreamCodec.WORDS else None
-    return zstandard.ZstdCompressor(level=level, dict_data=known).compress(raw.data)
+    dictionary = zstd_dictionary() if codec is StreamCodec.DICTIONARY else None
+    return zstandard.ZstdCompressor(level=level, dict_data=dictionary).compress(raw.data)
 
 
 def _planes(array: np.ndarray) -> np.ndarray:
@@ -139,8 +140,8 @@ def _decode_planes(data: memoryview, dtype: np.dtype, count: int) -> np.ndarray:
     return np.ascontiguousarray(planes.T).view(dtype).reshape(count)
 
 
-def _decode_words(data: memoryview, dtype: np.dtype, count: int) -> np.ndarray:
-    return np.frombuffer(zstd_decompress(data, count * dtype.itemsize, KNOWN), dtype, count)
+def _decode_with_dictionary(data: memoryview, dtype: np.dtype, count: int) -> np.ndarray:
+    return np.frombuffer(zstd_decompress(data, count * dtype.itemsize, zstd_dictionary()), dtype, count)
 
 
 def _decode_pcodec(data: memoryview, dtype: np.dtype, count: int) -> np.ndarray:
@@ -161,5 +162,5 @@ _DECODERS: dict[int, Callable[[memoryview, np.dtype, int], np.ndarray]] = {
     StreamCodec.ZSTD: _decode_zstd,
     StreamCodec.PLANES: _decode_planes,
     StreamCodec.PCODEC: _decode_pcodec,
-    StreamCodec.WORDS: _decode_words,
+    StreamCodec.DICTIONARY: _decode_with_dictionary,
 }

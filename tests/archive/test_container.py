@@ -9,7 +9,8 @@ import xxhash
 import zstandard
 
 from neuralvdb.archive import ArchiveReader, ArchiveWriter, FieldWriter, put_array
-from neuralvdb.archive.streams import KNOWN, zstd_decompress
+from neuralvdb.archive.streams import zstd_decompress
+from neuralvdb.archive.zstd_dictionary import zstd_dictionary
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.errors import DamagedFile, InputError, NeuralVdbError, OutOfMemory, Unsupported
 
@@ -66,7 +67,7 @@ def refused_cheaply(
 def with_entry(path, reseal, at: int, form: str, value: int):
     """The archive at `path`, of one section of 5 bytes, with bytes of its entry replaced and checksums right."""
     data = path.read_bytes()
-    entry = bytearray(zstd_decompress(data[57:], 48, KNOWN))
+    entry = bytearray(zstd_decompress(data[57:], 48, zstd_dictionary()))
     struct.pack_into(form, entry, at, value)
     index = zstandard.compress(bytes(entry))
     head = struct.pack("<14sHHHIIQQ", data[:14], 1, 0, 0, 1, len(index), 57, 57 + len(index))
@@ -253,4 +254,6 @@ def test_four_billion_nodes_are_refused_cheaply(made_archive, tmp_path, codec):
 def test_checksums_are_those_of_the_specification(write):
     data = write(("FRAM", b"hello", {})).read_bytes()
     assert struct.unpack_from("<Q", data, 44)[0] == xxhash.xxh3_64_intdigest(data[:44] + data[57:])
-    assert struct.unpack_from("<Q", zstd_decompress(data[57:], 48, KNOWN), 40)[0] == xxhash.xxh3_64_intdigest(b"hello")
+    assert struct.unpack_from("<Q", zstd_decompress(data[57:], 48, zstd_dictionary()), 40)[
+        0
+    ] == xxhash.xxh3_64_intdigest(b"hello")

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pcodec import ChunkConfig, standalone
 
 from neuralvdb.archive import FieldReader, FieldWriter, open_table, pack_table, put_array, take_array
-from neuralvdb.archive.streams import KNOWN, StreamCodec
+from neuralvdb.archive.streams import StreamCodec
+from neuralvdb.archive.zstd_dictionary import zstd_dictionary
 from neuralvdb.errors import DamagedFile
 
 RNG = np.random.default_rng(0)
@@ -73,14 +74,14 @@ def test_the_codec_named_is_taken_and_gives_the_array_back(name):
 
 
 def test_every_codec_is_taken():
-    assert {codec for codec, _ in TAKEN.values()} | {StreamCodec.WORDS} == set(StreamCodec)
+    assert {codec for codec, _ in TAKEN.values()} | {StreamCodec.DICTIONARY} == set(StreamCodec)
 
 
 def test_a_table_takes_less_than_its_words():
     """Names and types of a usual grid are known before."""
     table = b"\x07density\x10Tree_float_5_4_3" + b"\5\0\0\0class\6\0\0\0string\x0a\0\0\0fog volume"
     payload = pack_table(table)
-    assert payload[0] == StreamCodec.WORDS and len(payload) < len(table) / 2
+    assert payload[0] == StreamCodec.DICTIONARY and len(payload) < len(table) / 2
     assert take(payload, "u1", len(table)).tobytes() == table
 
 
@@ -100,7 +101,7 @@ def test_every_codec_decodes_whatever_the_encoder_prefers(codec, dtype):
         StreamCodec.ZSTD: zstandard.compress(array.tobytes()),
         StreamCodec.PLANES: zstandard.compress(planes.tobytes()),
         StreamCodec.PCODEC: standalone.simple_compress(array, ChunkConfig()),
-        StreamCodec.WORDS: zstandard.ZstdCompressor(dict_data=KNOWN).compress(array.tobytes()),
+        StreamCodec.DICTIONARY: zstandard.ZstdCompressor(dict_data=zstd_dictionary()).compress(array.tobytes()),
     }
     assert take(stream(codec, 400, stored[codec]), dtype, 100).tolist() == array.tolist()
 
@@ -160,7 +161,7 @@ def test_an_unknown_codec_is_refused():
 
 def test_a_table_of_more_than_may_be_is_refused():
     with pytest.raises(DamagedFile, match=f"a table of {HUGE} bytes is declared"):
-        open_table(stream(StreamCodec.WORDS, HUGE, b"abc"), "here")
+        open_table(stream(StreamCodec.DICTIONARY, HUGE, b"abc"), "here")
 
 
 def test_too_few_stored_bytes_are_refused():

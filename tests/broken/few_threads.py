@@ -1,7 +1,7 @@
 """Runs native code with more threads than memory for their stacks: few_threads.py rans|topology|values.
 
-Prints a line per limit: the bytes that it adds to what the process has (a stack is 8 MiB of them), and the result: right,
-wrong, MemoryError, or the number of the signal that ended the child.
+Prints a line per limit: the bytes that it adds to what the process has (a stack takes 8 MiB), and the result: right,
+wrong, MemoryError, or the exit code of the child, which is -n where signal n ended it.
 """
 
 import os
@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-THREADS = 64
+THREADS = 24
 STACK = 8 << 20
-LIMITS = (STACK // 2, 3 * STACK, 20 * STACK, 2 * THREADS * STACK)
+LIMITS = (STACK // 2, 3 * STACK, 12 * STACK, 4 * THREADS * STACK)
 
 
 def rans(threads: int) -> bytes:
@@ -29,16 +29,15 @@ def rans(threads: int) -> bytes:
 
 
 def topology(threads: int) -> bytes:
-    """The payload of a tree with a random mask in each of 1024 leaves."""
+    """The payload of a tree with a random mask in each of 384 leaves."""
     from neuralvdb.topology import Topology, neural
 
     rng = np.random.default_rng(1)
     none = np.zeros((0, 3), np.int32)
-    upper_child, lower_child = np.zeros((1, 4096), np.uint8), np.full((2, 512), 255, np.uint8)
-    upper_child[0, 0] = 3  # two lower nodes, full of leaves but for every fourth
-    lower_child[:, 1::4] = 0
-    leaves = 8 * int((lower_child > 0).sum())
-    leaf = rng.integers(0, 256, (leaves, 64)).astype(np.uint8)
+    upper_child, lower_child = np.zeros((1, 4096), np.uint8), np.full((1, 512), 255, np.uint8)
+    upper_child[0, 0] = 1
+    lower_child[:, 48:] = 0
+    leaf = rng.integers(0, 256, (8 * 48, 64)).astype(np.uint8)
     masks = (upper_child, np.zeros_like(upper_child), lower_child, np.zeros_like(lower_child), leaf)
     return neural.encode(Topology(np.zeros((1, 3), np.int32), none, np.zeros(0, np.uint8), *masks), threads=threads)
 

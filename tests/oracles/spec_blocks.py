@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import runpy
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -92,7 +91,7 @@ def unzstd(data: bytes, size: int, dictionary: zstandard.ZstdCompressionDict | N
 @functools.cache
 def words() -> zstandard.ZstdCompressionDict:
     """The dictionary of codec 4, which is data of the package."""
-    content = runpy.run_path(str(Path(find_spec("neuralvdb").origin).parent / "archive/zstd_dictionary.py"))["WORDS"]
+    content = (Path(find_spec("neuralvdb").origin).parent / "archive/zstd_dictionary.bin").read_bytes()
     require(xxhash.xxh3_128_hexdigest(content) == "79e8ffdd1d77e61daffb27587db272c9", "other words")
     return zstandard.ZstdCompressionDict(content, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SUFFIXES = {".py", ".typed", ".npz"}  # code, the mark of typed packages, fitted tables
+SUFFIXES = {".py", ".pyi", ".typed", ".npz", ".bin"}  # code, types, the mark of typed packages, fitted tables, bytes
 EXTENSION = re.compile(r"\.(cpython-\d+-[\w-]+|abi3)\.so$")
 
 

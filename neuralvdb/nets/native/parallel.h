@@ -1,11 +1,12 @@
 // Work on several threads, for all compiled modules of the codecs. A thread that cannot start is not missed: the threads
-// that run, the caller's among them, do all the work. What a job throws reaches the caller.
+// that run, the caller's among them, do all the work. What a job throws reaches the caller, std::bad_alloc included.
 #pragma once
 
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <system_error>
@@ -14,12 +15,18 @@
 
 namespace nvdb {
 
+// Bytes for each thread that its stack may not take: they hold its first allocations.
+constexpr size_t kSparePerThread = 256 << 10;
+
+// Makes the C++ library's data of this thread; without memory for it, the first exception would end the process.
+inline void prepareForExceptions() { (void)std::current_exception(); }
+
 // Calls job(0), ..., job(count - 1) on up to `threads` threads. Rethrows the first exception when all threads have ended.
 template<typename Job>
 void parallelFor(int64_t count, int64_t threads, const Job& job) {
     std::atomic<int64_t> next{0};
     std::exception_ptr error;
-    std::mutex guard;
+    std::mutex guard, gate;
     const auto work = [&] {
         try {
             for (int64_t i; (i = next++) < count;) job(i);
@@ -29,11 +36,20 @@ void parallelFor(int64_t count, int64_t threads, const Job& job) {
             next = count;
         }
     };
-    const int64_t helpers = std::min(threads, count) - 1;
+    const auto waitAndWork = [&] {
+        { std::lock_guard<std::mutex> wait(gate); }
+        prepareForExceptions();
+        work();
+    };
+    const size_t helpers = size_t(std::max<int64_t>(0, std::min(threads, count) - 1));
     std::vector<std::thread> pool;
+    prepareForExceptions();
     try {
-        pool.reserve(size_t(std::max<int64_t>(0, helpers)));
-        while (int64_t(pool.size()) < helpers) pool.emplace_back(work);
+        std::lock_guard<std::mutex> closed(gate);
+        const std::unique_ptr<volatile char[]> spare(new volatile char[helpers * kSparePerThread + 1]);
+        spare[0] = 0;  // a use, so that the compiler keeps the allocation
+        pool.reserve(helpers);
+        while (pool.size() < helpers) pool.emplace_back(waitAndWork);
     } catch (const std::system_error&) {  // the system has no more threads
     } catch (const std::bad_alloc&) {     // no memory for another one
     }

@@ -1,0 +1,31 @@
+"""What only Linux or only some compilers have is used in one place each: platform.py and nets/native/simd.h."""
+
+import re
+
+LINUX = re.compile(
+    r"\bos\.(fork|pread|fchmod|sysconf|sched_\w+|wait\w*|kill\w*|umask|memfd_create)\b"
+    r"|^\s*(import|from) (resource|fcntl|ctypes)\b|[\"'/]proc/|pthread_sigmask|malloc_trim",
+    re.MULTILINE,
+)
+COMPILERS = re.compile(
+    r"vector_size|target_clones|__attribute__\(\(target|__builtin_(cpu_supports|convertvector)|\basm\s*\(|immintrin"
+)
+
+
+def users(root, pattern: re.Pattern, suffixes: set[str]) -> set[str]:
+    """Files of the package, by their paths from the project's folder, in which the pattern occurs."""
+    files = [
+        path for folder in ("neuralvdb", "kernels") for path in (root / folder).rglob("*") if path.suffix in suffixes
+    ]
+    return {str(path.relative_to(root)) for path in files if pattern.search(path.read_text())}
+
+
+def test_only_platform_uses_what_only_linux_has(root):
+    assert users(root, LINUX, {".py"}) == {"neuralvdb/platform.py"}
+    assert users(root, re.compile(r"<(malloc|unistd|fcntl|sys/\w+)\.h>"), {".cc", ".h"}) == {
+        "neuralvdb/vdb/bridge/streams.cc"
+    }
+
+
+def test_only_simd_uses_what_only_some_compilers_have(root):
+    assert users(root, COMPILERS, {".cc", ".h"}) == {"neuralvdb/nets/native/simd.h"}
