@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <memory>
+#include <new>
 #include <stdexcept>
 #include <vector>
 
@@ -88,12 +90,22 @@ struct Batches {
     }
 };
 
-// Codes one segment backwards; its words are returned, its final states go to `states`.
-std::vector<uint8_t> encodeSegment(const Batches& batches, int64_t segment, const std::vector<Code>& codes, size_t A,
-                                   uint32_t* states, size_t lanes) {
+// Bytes that a thread takes without exceptions: null where there is no memory for them.
+struct Bytes {
+    std::unique_ptr<uint8_t[]> data;
+    size_t size = 0;
+
+    Bytes() = default;
+    explicit Bytes(size_t size) : data(new (std::nothrow) uint8_t[size]), size(size) {}
+};
+
+// Codes one segment backwards; its words are returned, null without memory; its final states go to `states`.
+Bytes encodeSegment(const Batches& batches, int64_t segment, const std::vector<Code>& codes, size_t A, uint32_t* states,
+                    size_t lanes) {
     int64_t j = batches.length(segment);
-    std::vector<uint8_t> room(size_t(2 * j + 2));  // a symbol takes a word at most; one is written but not kept
-    uint8_t* word = room.data() + room.size();
+    const Bytes room(size_t(2 * j + 2));  // a symbol takes a word at most; one is written but not kept
+    if (!room.data) return Bytes();
+    uint8_t* word = room.data.get() + room.size;
     uint32_t s[kMaxLanes];
     std::fill_n(s, kMaxLanes, kLow);
     for (int64_t b = batches.count - 1; b >= 0; --b) {
@@ -112,7 +124,9 @@ std::vector<uint8_t> encodeSegment(const Batches& batches, int64_t segment, cons
         }
     }
     std::copy_n(s, lanes, states);
-    return std::vector<uint8_t>(word, room.data() + room.size());
+    Bytes words(size_t(room.data.get() + room.size - word));
+    if (words.data) std::copy_n(word, words.size, words.data.get());
+    return words;
 }
 
 // (states (S, L) uint32, number of words of each segment (S,) int64, words of all segments as bytes)
@@ -125,12 +139,15 @@ nb::tuple encode(Array<const uint16_t, 2> freq, Array<const uint8_t, 1> classes,
         nb::gil_scoped_release unlocked;
         const std::vector<Code> codes = makeCodes(freq);
         const Batches batches{classes.data(), symbols.data(), ends.data(), int64_t(ends.size()), segments};
-        std::vector<std::vector<uint8_t>> parts{size_t(segments)};
+        std::vector<Bytes> parts{size_t(segments)};
         parallelFor(segments, useful(threads, int64_t(symbols.size())), [&](int64_t g) {
             parts[g] = encodeSegment(batches, g, codes, freq.shape(1), &states[g * lanes], size_t(lanes));
-            sizes[g] = int64_t(parts[g].size() / 2);
+            sizes[g] = int64_t(parts[g].size / 2);
         });
-        for (const auto& part : parts) words.insert(words.end(), part.begin(), part.end());
+        for (const Bytes& part : parts) {
+            if (!part.data) throw std::bad_alloc();
+            words.insert(words.end(), part.data.get(), part.data.get() + part.size);
+        }
     }
     const size_t bytes = words.size();
     return nb::make_tuple(toArray(std::move(states), {size_t(segments), size_t(lanes)}),

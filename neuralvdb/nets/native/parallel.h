@@ -1,12 +1,14 @@
 // Work on several threads, for all compiled modules of the codecs. A thread that cannot start is not missed: the threads
-// that run, the caller's among them, do all the work. What a job throws reaches the caller, std::bad_alloc included.
+// that run, the caller's among them, do all the work. What a job throws reaches the caller.
+//
+// Jobs take no memory, or take it without exceptions: the C++ library allocates data of its own for the first exception of
+// a thread, and ends the process where there is no memory for that.
 #pragma once
 
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <exception>
-#include <memory>
 #include <mutex>
 #include <new>
 #include <system_error>
@@ -15,18 +17,12 @@
 
 namespace nvdb {
 
-// Bytes for each thread that its stack may not take: they hold its first allocations.
-constexpr size_t kSparePerThread = 256 << 10;
-
-// Makes the C++ library's data of this thread; without memory for it, the first exception would end the process.
-inline void prepareForExceptions() { (void)std::current_exception(); }
-
 // Calls job(0), ..., job(count - 1) on up to `threads` threads. Rethrows the first exception when all threads have ended.
 template<typename Job>
 void parallelFor(int64_t count, int64_t threads, const Job& job) {
     std::atomic<int64_t> next{0};
     std::exception_ptr error;
-    std::mutex guard, gate;
+    std::mutex guard;
     const auto work = [&] {
         try {
             for (int64_t i; (i = next++) < count;) job(i);
@@ -36,20 +32,12 @@ void parallelFor(int64_t count, int64_t threads, const Job& job) {
             next = count;
         }
     };
-    const auto waitAndWork = [&] {
-        { std::lock_guard<std::mutex> wait(gate); }
-        prepareForExceptions();
-        work();
-    };
     const size_t helpers = size_t(std::max<int64_t>(0, std::min(threads, count) - 1));
     std::vector<std::thread> pool;
-    prepareForExceptions();
+    (void)std::current_exception();  // makes the library's data for exceptions while there is memory
     try {
-        std::lock_guard<std::mutex> closed(gate);
-        const std::unique_ptr<volatile char[]> spare(new volatile char[helpers * kSparePerThread + 1]);
-        spare[0] = 0;  // a use, so that the compiler keeps the allocation
         pool.reserve(helpers);
-        while (pool.size() < helpers) pool.emplace_back(waitAndWork);
+        while (pool.size() < helpers) pool.emplace_back(work);
     } catch (const std::system_error&) {  // the system has no more threads
     } catch (const std::bad_alloc&) {     // no memory for another one
     }

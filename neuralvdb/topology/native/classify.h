@@ -113,15 +113,20 @@ private:
     int16_t cells_[kMaxPadded * kMaxPadded * kMaxPadded];
 };
 
-inline std::vector<int> stepsOf(const Block& block, const std::vector<int8_t>& offsets) {
-    std::vector<int> found;
-    for (size_t i = 0; i < offsets.size(); i += 3) found.push_back(block.step(&offsets[i]));
-    return found;
-}
+// Offsets of a stencil as distances in a block.
+struct Steps {
+    int count = 0, distances[kMaxInputs];
+
+    Steps(const Block& block, const std::vector<int8_t>& offsets) {
+        for (size_t i = 0; i < offsets.size(); i += 3) distances[count++] = block.step(&offsets[i]);
+    }
+    const int* begin() const { return distances; }
+    const int* end() const { return distances + count; }
+};
 
 // Adds to sum the weights of the states at `at` + steps; gives the weights behind them.
 template<int Groups>
-inline const Shorts* add(const Shorts* weights, const int16_t* at, const std::vector<int>& steps, Shorts* sum) {
+inline const Shorts* add(const Shorts* weights, const int16_t* at, const Steps& steps, Shorts* sum) {
     for (int step : steps) {
         const int16_t state = at[step];
         for (int g = 0; g < Groups; ++g) sum[g] += weights[g] * state;
@@ -182,7 +187,7 @@ inline void classifyCells(const View& view, const Stencil& stencil, const Net& n
     size_t first, size_t last, uint8_t* classes)
 {
     Block same(view.states, kReach), above(view.above, 1), other(view.reference.data ? view.reference : view.above, 1);
-    const auto up = stepsOf(above, stencil.above), around = stepsOf(same, stencil.same), also = stepsOf(other, stencil.other);
+    const Steps up(above, stencil.above), around(same, stencil.same), also(other, stencil.other);
     const int n = view.states.n;
     int64_t loaded = -1;
     for (size_t i = first; i < last; ++i) {
@@ -190,13 +195,13 @@ inline void classifyCells(const View& view, const Stencil& stencil, const Net& n
             loaded = rows[i];
             above.load(view.near + 27 * loaded);
             same.load(view.near + 27 * loaded);
-            if (!also.empty()) other.load(view.near + 27 * loaded);
+            if (also.count) other.load(view.near + 27 * loaded);
         }
         const int x = cells[i] / (n * n), y = cells[i] / n % n, z = cells[i] % n;
         Shorts sum[Groups] = {};
         const Shorts* weights = add<Groups>(net.w1.data(), above.at(x / 2, y / 2, z / 2), up, sum);
         weights = add<Groups>(weights, same.at(x, y, z), around, sum);
-        if (!also.empty()) add<Groups>(weights, other.at(x, y, z), also, sum);
+        if (also.count) add<Groups>(weights, other.at(x, y, z), also, sum);
         finish<Groups>(net, sum, classes + i * kOutputs);
     }
 }

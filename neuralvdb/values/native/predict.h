@@ -23,23 +23,31 @@ constexpr int64_t kMaxPrediction = int64_t(1) << 30, kMaxBase = int64_t(1) << 29
 constexpr int kMeanKnown = 45, kMeanScales = 4, kShares = 32;
 static_assert(kMaxInputs == 2 * (kMeanKnown + kFaces) + kMeanScales);
 
-// Distances in a Neighbourhood from a point to those of its stencil.
-inline std::vector<int> stencil(int axis, int phase) {
+// Distances in a Neighbourhood from a point to those that a network sees.
+struct Offsets {
+    int count = 0, at[kMeanKnown + kFaces];
+
+    void add(int distance) { at[count++] = distance; }
+    int operator[](int i) const { return at[i]; }
+};
+
+// Those of the stencil of samples.
+inline Offsets stencil(int axis, int phase) {
     const int stride[3] = {kPadded * kPadded, kPadded, 1};
     const int others[2] = {axis == 0 ? 1 : 0, axis == 2 ? 1 : 2};
     auto unit = [&](int other) { return (other < axis ? 1 : 2) * stride[other]; };
-    std::vector<int> found;
+    Offsets offsets;
     for (int along : {-3, -1, 1, 3})
         for (int i = -1; i <= 1; ++i)
             for (int j = -1; j <= 1; ++j)
-                found.push_back(along * stride[axis] + i * unit(others[0]) + j * unit(others[1]));
+                offsets.add(along * stride[axis] + i * unit(others[0]) + j * unit(others[1]));
     if (phase) {
         for (int distance : {2 * stride[axis], unit(others[0]), unit(others[1])}) {
-            found.push_back(-distance);
-            found.push_back(distance);
+            offsets.add(-distance);
+            offsets.add(distance);
         }
     }
-    return found;
+    return offsets;
 }
 
 inline int bitLength(int64_t x) { return 64 - __builtin_clzll(uint64_t(x)); }
@@ -264,18 +272,18 @@ template<typename LatticeT, typename GatherT>
 inline void predictBlocks(LatticeT lattice, const Net& net, const int16_t* places, size_t first, size_t last, int count,
     int64_t step, int32_t* predictions, uint8_t* classes, GatherT gather)
 {
-    const auto seen = std::make_unique<std::array<Seen, 2>>();
+    std::array<Seen, 2> seen{};
     const int64_t log_step = log2x16(step);
     for (size_t i = first; i < last; i += 2 * kBlock) {
         const size_t end = std::min(i + 2 * kBlock, last);
         for (size_t point = i; point < end; ++point) {
             const int place = places[point];
             const int from = (((place >> 6) + kPad) * kPadded + (place >> 3 & 7) + kPad) * kPadded + (place & 7) + kPad;
-            gather(point, from, (*seen)[(point - i) / kBlock], (point - i) % kBlock);
+            gather(point, from, seen[(point - i) / kBlock], (point - i) % kBlock);
         }
         for (size_t block = i; block < end; block += kBlock) {
             int32_t found[kBlock], kinds[kBlock];
-            Seen& mine = (*seen)[(block - i) / kBlock];
+            Seen& mine = seen[(block - i) / kBlock];
 #ifdef NVDB_BYTES
             if (net.bytes) predictBytes(lattice, net, mine, count, step, log_step, found, kinds);
             else
@@ -294,15 +302,15 @@ inline void predictRange(const LevelView& level, const Net& net, const int32_t* 
     size_t last, int axis, int phase, int64_t step, bool inside, int32_t* predictions, uint8_t* classes)
 {
     const auto offsets = stencil(axis, phase);
-    const int count = int(offsets.size());
+    const int count = offsets.count;
     const auto reach = [&](int other) {
         return other == axis ? Reach(3, phase ? 1 : 2) : other < axis ? Reach(1) : Reach(2, 2);
     };
-    const auto near = std::make_unique<Neighbourhood>(std::array<Reach, 3>{reach(0), reach(1), reach(2)});
+    Neighbourhood near({reach(0), reach(1), reach(2)});
     int64_t loaded = -1;
     const auto gather = [&](size_t point, int from, Seen& seen, int lane) {
-        if (rows[point] != loaded) near->load(level, loaded = rows[point], axis);
-        const int32_t* points = near->points() + from;
+        if (rows[point] != loaded) near.load(level, loaded = rows[point], axis);
+        const int32_t* points = near.points() + from;
         for (int i = 0; i < count; ++i) at(seen.points[i])[lane] = points[offsets[i]];
     };
     if (inside) predictBlocks(Inside(), net, places, first, last, count, step, predictions, classes, gather);
@@ -316,23 +324,28 @@ inline void predictMeanRange(const LevelView& level, const LevelView& gaps, cons
 {
     const int stride[3] = {kPadded * kPadded, kPadded, 1};
     const int units[3] = {stride[axis], stride[axis == 0 ? 1 : 0], stride[axis == 2 ? 1 : 2]};
-    std::vector<int> offsets;
+    Offsets offsets;
     for (int a = -2; a <= 2; ++a)
         for (int i = -1; i <= 1; ++i)
-            for (int j = -1; j <= 1; ++j) offsets.push_back(a * units[0] + i * units[1] + j * units[2]);
-    if (phase) for (int unit : units) offsets.insert(offsets.end(), {-unit, unit});
-    const int count = int(offsets.size());
+            for (int j = -1; j <= 1; ++j) offsets.add(a * units[0] + i * units[1] + j * units[2]);
+    if (phase) {
+        for (int unit : units) {
+            offsets.add(-unit);
+            offsets.add(unit);
+        }
+    }
+    const int count = offsets.count;
     const auto reach = [&](int other) { return Reach(other == axis ? 2 : 1); };
-    const auto near = std::make_unique<Neighbourhood>(std::array<Reach, 3>{reach(0), reach(1), reach(2)});
-    const auto around = std::make_unique<Neighbourhood>(std::array<Reach, 3>{Reach(1), Reach(1), Reach(1)});
+    Neighbourhood near({reach(0), reach(1), reach(2)});
+    Neighbourhood around({Reach(1), Reach(1), Reach(1)});
     int64_t loaded = -1;
     predictBlocks(Mean(), net, places, first, last, count, step, predictions, classes,
         [&](size_t point, int from, Seen& seen, int lane) {
             if (rows[point] != loaded) {
-                near->load(level, loaded = rows[point]);
-                if (phase) around->load(gaps, loaded);
+                near.load(level, loaded = rows[point]);
+                if (phase) around.load(gaps, loaded);
             }
-            const int32_t *means = near->points() + from, *differences = around->points() + from;
+            const int32_t *means = near.points() + from, *differences = around.points() + from;
             for (int i = 0; i < kMeanKnown; ++i) at(seen.points[i])[lane] = means[offsets[i]];
             for (int i = kMeanKnown; i < count; ++i) at(seen.points[i])[lane] = differences[offsets[i]];
             seen.share[lane] = share[size_t(rows[point]) * 512 + size_t(places[point])];
