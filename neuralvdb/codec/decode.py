@@ -1,4 +1,4 @@
-"""From sections to grids. Needs nothing that only the encoder needs."""
+"""From sections to grids. Needs nothing that only the encoder needs, and OpenVDB for boxes and coarser grids only."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ from neuralvdb.topology import Topology
 from neuralvdb.values.decoder import Reader
 from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lossless import by_component
-from neuralvdb.vdb.field_kind import FieldKind, field_kind
-from neuralvdb.vdb.regions import clip, coarse, coarse_transform
 from neuralvdb.volume import Storage, Tree, VolumeGrid
+from neuralvdb.volume.field_kind import FieldKind, field_kind
 from neuralvdb.volume.grid import TREE_TYPES
 from neuralvdb.volume.regions import averaged, sampled
 
@@ -72,8 +71,14 @@ class GridDecoder:
                 grid.blob = self._read_blob(number)
             self._check_content(grid, head)
             if lod:
+                from neuralvdb.vdb.regions import coarse_transform
+
                 grid.transform = coarse_transform(grid, lod, means=self.has_means(self._index.parent(number)))
-        return grid if box is None else clip(grid, box.coarse(lod))
+        if box is None:
+            return grid
+        from neuralvdb.vdb.regions import clip
+
+        return clip(grid, box.coarse(lod))
 
     def leaves(self, number: int, threads: int = 1) -> DecodedLeaves:
         """The tree of a grid with its leaves on the first device.
@@ -123,10 +128,14 @@ class GridDecoder:
             self._check_content(grid, head)
             if not lod:
                 return grid
+            from neuralvdb.vdb.regions import coarse
+
             means = self.has_means(number)
             return coarse(grid, *(averaged if means else sampled)(grid.tree, lod), lod, means=means)
         decoder = self._values_decoder(number, box, threads)
         if lod:
+            from neuralvdb.vdb.regions import coarse
+
             grid.tree = decoder.tree
             grid = coarse(grid, *decoder.cells(lod), lod, means=decoder.promise.mode.lattice is LatticeKind.MEAN)
         else:

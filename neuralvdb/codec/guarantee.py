@@ -12,8 +12,8 @@ from neuralvdb.metrics import psnr
 from neuralvdb.settings import Bound, CompressSettings, MeanQuality, Preset
 from neuralvdb.values.promise import Promise, mean_promise, sample_promise
 from neuralvdb.vdb import describe_transform
-from neuralvdb.vdb.field_kind import FieldKind, field_kind
 from neuralvdb.volume import VolumeGrid
+from neuralvdb.volume.field_kind import FieldKind, field_kind
 from neuralvdb.volume.grid import unpack
 
 FLAMES = ("temperature", "flame", "fire", "heat", "fuel", "burn", "blackbody", "emission")  # parts of grid names

@@ -35,8 +35,8 @@ from neuralvdb.values.lattice.network import CLASSES
 from neuralvdb.values.lattice.schedule import NetworkKey
 from neuralvdb.values.lattice.steps import UNITS_PER_ERROR
 from neuralvdb.vdb import VdbReader
-from neuralvdb.vdb.field_kind import field_kind
 from neuralvdb.volume import Tree
+from neuralvdb.volume.field_kind import field_kind
 from neuralvdb.volume.grid import unpack
 
 # What the lattices are trained for, log-uniform: bounds, knees and steps as shares of the range, ratios of a tolerance,

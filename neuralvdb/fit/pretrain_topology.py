@@ -25,8 +25,8 @@ from neuralvdb.topology.masks import Topology
 from neuralvdb.topology.neural import has_tiles
 from neuralvdb.topology.similarity import resembles
 from neuralvdb.vdb import VdbReader
-from neuralvdb.vdb.field_kind import FieldKind, field_kind
 from neuralvdb.volume import Tree
+from neuralvdb.volume.field_kind import FieldKind, field_kind
 from neuralvdb.volume.grid import unpack
 
 _ONE, _CEILING, _RANGE = 16.0, 255 / 16, 2.0  # one in integers; largest activation; largest weight

@@ -5,8 +5,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import Protocol
 
-from neuralvdb.vdb.files import describe_metadata
 from neuralvdb.volume.grid import TREE_TYPES
+from neuralvdb.volume.metadata import string_value
 
 
 class FieldKind(Enum):
@@ -32,7 +32,7 @@ class Described(Protocol):
 def field_kind(grid: Described) -> FieldKind:
     """The kind of a grid: a level set if its class says so, a velocity if it has vectors, else fog. Raises DamagedFile
     where its metadata is none."""
-    if describe_metadata(grid.metadata).get("class", ("", ""))[1] == "level set":
+    if string_value(grid.metadata, "class") == "level set":
         return FieldKind.LEVEL_SET
     _, components = TREE_TYPES.get(grid.grid_type, (None, 1))
     return FieldKind.FOG if components == 1 else FieldKind.VELOCITY
