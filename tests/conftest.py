@@ -43,7 +43,7 @@ def real_files() -> list[Path]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test with an argument `real_vdb` runs once per real file, `damaged_vdb` once per damaged one.
 
-    Where the tests of real files are not slow themselves, those of all but the smallest file of a folder are.
+    Those of all but the smallest file of each folder are slow.
     """
     for name, files in (("real_vdb", real_files()), ("damaged_vdb", sorted((DATA / "malformed").glob("*")))):
         if name in metafunc.fixturenames:
@@ -51,6 +51,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             fast = smallest_of_each_folder(files) if name == "real_vdb" else set(files)
             cases = [pytest.param(file, marks=[] if file in fast else pytest.mark.slow) for file in files]
             metafunc.parametrize(name, cases or [absent], ids=[str(f.relative_to(DATA)) for f in files] or ["absent"])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`-m "not slow"` runs the first case of each test; the others are slow, and so is what needs the built wheel."""
+    first: dict[str, pytest.Item] = {}
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if first.setdefault(item.nodeid.partition("[")[0], item) is not item and "real_vdb" not in fixtures:
+            item.add_marker(pytest.mark.slow)
+        if "wheel" in fixtures:
+            item.add_marker(pytest.mark.slow)
 
 
 def smallest_of_each_folder(files: list[Path]) -> set[Path]:

@@ -65,6 +65,7 @@ def check(reader, bits_equal, source: Path, archive: Path) -> list:
     return theirs.grids
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", SAMPLES, ids=[path.name for path in SAMPLES])
 def test_samples_decode_by_the_specification(spec_reader, bits_equal, source, tmp_path):
     assert check(spec_reader, bits_equal, source, tmp_path / "x.neuralvdb")

@@ -130,6 +130,7 @@ def test_damaged_input_does_not_cost_the_old_output(run, archive: Path):
     assert (run.folder / "old.vdb").read_bytes() == b"precious"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [0, 1, 4096, 100_000])
 @pytest.mark.parametrize("command", ["compress", "decompress"])
 def test_no_room_for_the_output(run, archive: Path, sample: Path, command: str, limit: int):
@@ -159,6 +160,7 @@ def test_disk_full(run, archive: Path, sample: Path, full_disk: Path, command: s
     assert os.listdir(full_disk) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("delay", [0.0, 0.02, 0.1])
 def test_interrupted(run, sample: Path, number: signal.Signals, delay: float):

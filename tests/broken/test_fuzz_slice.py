@@ -10,6 +10,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import fuzz
 import hostile
 
+pytestmark = pytest.mark.slow
+
 ARCHIVES, VDB = 4000, 300  # runs
 
 

@@ -7,6 +7,8 @@ import neuralvdb
 from neuralvdb import TrainSettings
 from neuralvdb.vdb import from_dense, write_vdb
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="session")
 def fog(tmp_path_factory):

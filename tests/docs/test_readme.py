@@ -44,6 +44,7 @@ def source_tree() -> list[str]:
     return re.findall(r"^    (\S+) {2,}\S", section("The source"), re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_the_python_runs(tmp_path, monkeypatch, sample):
     """Every block, one after the other, where smoke.vdb is the project's sample."""
     pytest.importorskip("torch")
@@ -63,6 +64,7 @@ def test_the_commands_are_those_of_nvdb():
     assert sorted(rows) == sorted(COMMANDS)
 
 
+@pytest.mark.slow
 def test_every_option_exists():
     """Those written as code; other programs' stand in lines that name the program."""
     helps = " ".join(map(help_text, COMMANDS))

@@ -12,6 +12,8 @@ from neuralvdb.settings import Bound
 from neuralvdb.topology import device as masks
 from neuralvdb.values.device import decoder, encoder
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = Path(__file__).resolve().parents[2] / "data" / "sample"
 PSNR = Bound(value=40.0, relative=False, decibels=True)
 # fog and vectors, sample and mean lattice, companded too; a search for a PSNR; networks that are fitted; a level set

@@ -10,6 +10,8 @@ import pytest
 
 import neuralvdb
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).with_name("compiled.py")
 
 

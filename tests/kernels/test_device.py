@@ -18,6 +18,8 @@ from neuralvdb.values.promise import mean_promise, sample_promise
 from neuralvdb.vdb import from_dense
 from neuralvdb.volume.grid import TREE_TYPES
 
+pytestmark = pytest.mark.slow
+
 PROMISES = {
     "sample": sample_promise("fog", max_error=0.01),
     "tolerance, half": sample_promise("fog", max_error=0.01, ratio=0.1, half=True),

@@ -7,6 +7,8 @@ import torch
 from neuralvdb.kernels.fit import INPUTS, SIZE, Examples, Learners, fit, layers
 from neuralvdb.kernels.fit.reference import gradient
 
+pytestmark = pytest.mark.slow
+
 WIDTHS, COUNTS = [75, 106, 128], [500, 20, 300]
 BATCH, STEPS = 70, 20  # not a whole number of slices
 RATES = [(2e-3 * (1 + t % 3), 0.95 - 0.005 * t) for t in range(STEPS)]

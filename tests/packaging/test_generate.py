@@ -12,7 +12,10 @@ import pytest
 import neuralvdb
 
 tomllib = pytest.importorskip("tomllib")  # Python 3.11
-pytestmark = pytest.mark.skipif(find_spec("torch") is None, reason="torch is absent; data/generate.py needs it")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("torch") is None, reason="torch is absent; data/generate.py needs it"),
+]
 
 SOLIDS = ["knot", "vessel", "gear", "machined", "blocks", "drops", "sponge", "julia", "terrain", "eroded", "broken"]
 KINDS = {

@@ -5,7 +5,10 @@ from importlib.util import find_spec
 
 import pytest
 
-pytestmark = pytest.mark.skipif(find_spec("torch") is None, reason="torch is absent; data/ needs it")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("torch") is None, reason="torch is absent; data/ needs it"),
+]
 
 
 @pytest.fixture(autouse=True)

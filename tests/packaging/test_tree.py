@@ -10,7 +10,7 @@ import pytest
 
 TEXTS = {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "LICENSE"}
 ALLOWED = {"pyproject.toml", "neuralvdb", "kernels", "tests", "data", "configs"} | TEXTS
-TYPE_ERRORS = 300  # at most; goes down to 0
+TYPE_ERRORS = 167  # at most; goes down to 0
 
 
 def tool(name: str) -> str:
@@ -39,6 +39,7 @@ def test_ruff_would_format_nothing(root):
     assert done.returncode == 0, done.stdout[-3000:]
 
 
+@pytest.mark.slow
 def test_mypy_is_content(root):
     """Strict where pyproject.toml says so, in its default mode elsewhere."""
     pytest.importorskip("mypy")

@@ -72,6 +72,6 @@ def test_a_folder_of_the_project_is_no_global_module(root, name):
     assert not found(name, root)
 
 
-@pytest.mark.parametrize("name", ["neuralvdb", "neuralvdb.kernels", "neuralvdb.volume._bridge"])
+@pytest.mark.parametrize("name", ["neuralvdb", "neuralvdb.kernels", "neuralvdb.vdb._bridge"])
 def test_a_module_of_the_package_is_found(root, name):
     assert found(name, root)

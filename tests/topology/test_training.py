@@ -13,7 +13,10 @@ from neuralvdb.topology.inputs import FAMILIES, VOXELS, inputs_of
 from neuralvdb.vdb import VdbReader
 from neuralvdb.volume.grid import LOWER_LOG2, UPPER_LOG2, child_origins, popcount, unpack
 
-pytestmark = pytest.mark.skipif(find_spec("torch") is None, reason="torch is absent; training needs it")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("torch") is None, reason="torch is absent; training needs it"),
+]
 
 STEPS = {family.name: 3 for family in FAMILIES}
 

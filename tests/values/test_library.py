@@ -90,6 +90,7 @@ def test_the_wrong_priors_are_as_none(fog, mine, tmp_path):
         decompress(archive, tmp_path / "back.vdb", DecompressSettings(priors=str(tmp_path / "others")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", [True, False])
 def test_an_archive_carries_the_families_it_needs(fog, mine, tmp_path, own):
     settings = CompressSettings(bounds=RELATIVE, priors=str(mine) if own else "", embed_priors=True)
@@ -112,6 +113,7 @@ def test_an_archive_without_lossy_grids_carries_none(fog, mine, tmp_path):
     decompress(tmp_path / "a", tmp_path / "back.vdb")
 
 
+@pytest.mark.slow
 def test_grids_that_the_shipped_priors_code_in_less_do_not_need_ones_own(fog, tmp_path):
     worse = other("fog", bias=1 << 20)
     model_file.write_models(tmp_path / "worse", worse)

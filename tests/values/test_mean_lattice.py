@@ -131,6 +131,7 @@ def test_halves_have_the_mean_of_their_cell(lattice):
         assert (lost[on] < counts[on]).all()  # rounding, below one lattice unit a voxel
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lattice", LATTICES.values(), ids=LATTICES)
 def test_true_means_are_those_of_the_voxels(lattice):
     """Against sums over a dense box."""

@@ -199,6 +199,7 @@ def test_descent_finds_the_minimum_of_a_small_quadratic():
 RELATIVE = (Bound(value=0.01, relative=True),)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"bounds": RELATIVE}, {"quality": "master"}], ids=["1%", "master"])
 def test_refinement_pays_on_what_no_network_knows(settings):
     grid = odd()
@@ -207,6 +208,7 @@ def test_refinement_pays_on_what_no_network_knows(settings):
     assert sizes[2] <= sizes[0]
 
 
+@pytest.mark.slow
 def test_all_layers_can_change(monkeypatch):
     grid, seen = odd(), []
     monkeypatch.setattr(encoder, "encode", lambda *a, real=encoder.encode, **k: seen.append(k) or real(*a, **k))
@@ -218,6 +220,7 @@ def test_all_layers_can_change(monkeypatch):
     assert groups == set(GROUPS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["smoke", "cloud", "levelset"])
 @pytest.mark.parametrize("settings", [{"bounds": RELATIVE}, {"quality": "production"}], ids=["1%", "production"])
 def test_the_default_effort_is_never_larger(sample, name, settings):
@@ -226,6 +229,7 @@ def test_the_default_effort_is_never_larger(sample, name, settings):
         assert encode_values(grid, CompressSettings(threads=1, **settings)).size <= plain.size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"bounds": RELATIVE}, {"quality": "master"}], ids=["1%", "master"])
 def test_fast_networks_are_fitted_without_hidden_layers(settings, monkeypatch):
     seen = []

@@ -13,6 +13,8 @@ from neuralvdb.fit.optimise import Job, to_floats, to_integers, together, train
 from neuralvdb.values.lattice import priors
 from neuralvdb.vdb import from_dense, write_vdb
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {"companded": 0.3, "pruned": 0.3, "steps": 24, "rounds": 2, "seed": 0}
 
 

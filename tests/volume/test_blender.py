@@ -8,6 +8,8 @@ import pytest
 from neuralvdb.api import compress, decompress
 from neuralvdb.vdb import VdbReader, write_vdb
 
+pytestmark = pytest.mark.slow
+
 REAL_SMOKE = "openvdb-models/smoke.vdb"
 
 

@@ -42,6 +42,7 @@ def test_odd_file_comes_back(maker: str, kind: str, makers: dict, readers: dict,
     assert after == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", ["zip", "none"])
 def test_every_compression(compression: str, sample: Path, readers: dict, tmp_path: Path) -> None:
     result = round_trip(sample, tmp_path, compression=compression)

@@ -35,6 +35,7 @@ def test_a_promise_holds_in_the_file_that_comes_out(real_vdb: Path, tmp_path: Pa
     assert all(excess <= 1e-12 for excess in judged), found
 
 
+@pytest.mark.slow
 def test_the_judge_is_awake(sample: Path, tmp_path: Path, errors):
     archive, result = tmp_path / "a.neuralvdb", tmp_path / "b.vdb"
     compress(sample, archive, SETTINGS["max error"])
