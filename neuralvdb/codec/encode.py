@@ -298,7 +298,7 @@ def _refined(tree: Tree, promise: Promise, effort: Effort, options: dict, hopele
 
     library: ModelSet = options["library"]
     sampler = Sampler(len(tree.leaf), by_component(tree.leaf).shape[2], effort.examples, effort.levels)
-    watched = encoder.encode(tree, promise, watch=sampler, **options | {"devices": ()})  # which only the CPU can be
+    watched = encoder.encode(tree, promise, observer=sampler, **options | {"devices": ()})  # which only the CPU can be
     plain = CodedValues(1, *watched, frozenset({promise.mode.family}))
     if plain.size >= hopeless:
         return plain

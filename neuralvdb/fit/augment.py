@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from neuralvdb.fit.examples import Task
-from neuralvdb.values.lattice import mean_inputs, sample_inputs
+from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.volume.grid import LEAF_LOG2, LOWER_LOG2, UPPER_LOG2, Root, Tree, TreeLevel, child_origins, unpack
 from neuralvdb.volume.lookup import find
 from neuralvdb.volume.regions import keep_leaves
@@ -52,28 +52,20 @@ def _turned(level: TreeLevel, log2dim: int, axes: tuple[int, int, int], node: np
 
 
 def mirrors(task: Task, axis: int, phase: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For each of the eight ways to mirror a point's surroundings: the order (i,) int64 in which its inputs then stand
+    """For each of the eight ways to mirror a point's neighbourhood: the order (i,) int64 in which its inputs then stand
     and their factors (i + 1,) float32, the last one that of what is to be predicted."""
-    points = _points(task, axis, phase)
-    count = len(points)
-    extras = task.inputs_of(phase) - 2 * count
+    layout = task.layout(axis, phase)
+    points = np.concatenate([group.offsets for group in layout.groups])
+    group = np.repeat(np.arange(len(layout.groups)), [len(each.offsets) for each in layout.groups])
+    differences = np.concatenate([np.full(len(each.offsets), not each.centred) for each in layout.groups])
+    count, scales = layout.points, np.arange(2 * layout.points, layout.count)
     found = []
     for signs in np.ndindex(2, 2, 2):
         flip = 1 - 2 * np.array(signs)
-        where = (points[None] == (points * flip)[:, None]).all(2)
-        if task.lattice == "mean":  # the stencil and the differences around both hold the nearest cells
-            stencil = np.arange(count) < mean_inputs.KNOWN
-            where &= stencil[:, None] == stencil[None]
+        where = (points[None] == (points * flip)[:, None]).all(2) & (group[:, None] == group[None])
         order = where.argmax(1)
-        factors = np.ones(2 * count + extras + 1, np.float32)
-        if task.lattice == "mean" and signs[axis]:
-            factors[mean_inputs.KNOWN : count] = factors[-2:] = -1  # differences; the first half's share
-        found.append((np.concatenate([order, count + order, np.arange(2 * count, 2 * count + extras)]), factors))
+        factors = np.ones(layout.count + 1, np.float32)
+        if task.kind is LatticeKind.MEAN and signs[axis]:
+            factors[:count][differences] = factors[-2:] = -1  # differences; the first half's share and its difference
+        found.append((np.concatenate([order, count + order, scales]), factors))
     return found
-
-
-def _points(task: Task, axis: int, phase: int) -> np.ndarray:
-    if task.lattice == "sample":
-        return sample_inputs.offsets(axis, phase)
-    stencil, nearest = mean_inputs.offsets(axis)
-    return np.concatenate([stencil, nearest[: len(nearest) * phase]])

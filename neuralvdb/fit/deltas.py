@@ -12,8 +12,8 @@ import numpy as np
 from neuralvdb.fit.quadratic import WeightRange
 from neuralvdb.nets.network import Network
 from neuralvdb.values.lattice import network_changes
+from neuralvdb.values.lattice.constants import ONE
 from neuralvdb.values.lattice.network_changes import FIRST, GROUPS, QUANTA, SECOND, NetworkChange
-from neuralvdb.values.lattice.sample_inputs import ONE
 from neuralvdb.values.lattice.tables import MOST
 
 _MAX_WEIGHT, _MAX_BIAS = 127.0, (1 << 22) / ONE

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
-from neuralvdb.values.lattice import chunks, mean, mean_inputs, network, sample, sample_inputs
+from neuralvdb.values.lattice import chunks, mean_inputs, sample_inputs
+from neuralvdb.values.lattice.chunks import ChunkComponent, Quantiser
+from neuralvdb.values.lattice.coding import Observer, Phase, SymbolSink
+from neuralvdb.values.lattice.constants import LAYERS, SCALE_CLASSES
 from neuralvdb.values.lattice.kind import LatticeKind
-from neuralvdb.values.lattice.levels import LAYERS
-from neuralvdb.values.lattice.mean_pyramid import AXES
-from neuralvdb.values.lattice.network import CLASSES, OUTPUTS, Network
-from neuralvdb.values.lattice.predictor import MeanPredictor, Predictor
+from neuralvdb.values.lattice.lattice import lattice_of
+from neuralvdb.values.lattice.network import Network
+from neuralvdb.values.lattice.network_changes import interpolation_only
+from neuralvdb.values.lattice.points import Points
+from neuralvdb.values.lattice.predictor import Predictor
 from neuralvdb.values.lattice.residual import SymbolBuffer
-from neuralvdb.values.lattice.schedule import KEYS, NetworkKey, network_key
-from neuralvdb.values.lattice.steps import STEPS
-from neuralvdb.values.promise import Promise
+from neuralvdb.values.lattice.schedule import KEYS, NetworkKey
 from neuralvdb.volume import Tree
 
 Networks = dict[NetworkKey, Network]
-_DEAD = np.full(CLASSES, 0.1)  # rounding towards zero on the mean lattice while nothing is known of the bits
-Watch = Callable[..., None]  # (key, step, row, place, context of points, true values of points)
+_DEAD_ZONES = np.full(SCALE_CLASSES, 0.1)  # of the mean lattice while nothing is known of the bits
 
 
 @dataclass
@@ -71,61 +70,18 @@ class SampleTask:
     """Learning to predict the sample lattice."""
 
     lattice = "sample"
+    kind = LatticeKind.SAMPLE
     inputs_of = staticmethod(sample_inputs.inputs_of)
-
-    @staticmethod
-    def code(
-        tree: Tree, component: int, lattice: chunks.Quantiser, watch: Watch, networks: Networks, out: object
-    ) -> None:
-        """Codes a component to `out`; `watch` is shown every phase."""
-        predictor = Predictor(networks, inside=lattice.inside)
-        for part in chunks.chunks_of(tree):
-            exact, decoded = sample.levels_of(tree, part, component, lattice)
-            predict = SampleTask.watched(predictor, exact, watch)
-            sample.encode(exact, decoded, predict, [out] * LAYERS)
-
-    @staticmethod
-    def watched(predictor: Predictor, exact: Callable[..., np.ndarray], watch: Watch) -> Callable:
-        """A predictor that shows `watch` every phase; exact: as sample.levels_of() gives it."""
-
-        def predict(level, row, place, k, axis, phase):
-            key, step = network_key(k, axis, phase), STEPS[k]
-            seen = partial(sample_inputs.context, level, axis=axis, phase=phase, step=step, inside=predictor.inside)
-            watch(key, step, row, place, seen, partial(exact, k))
-            return predictor(level, row, place, k, axis, phase)
-
-        return predict
+    layout = staticmethod(sample_inputs.layout)
 
 
 class MeanTask:
     """Learning to predict the mean lattice."""
 
     lattice = "mean"
+    kind = LatticeKind.MEAN
     inputs_of = staticmethod(mean_inputs.inputs_of)
-
-    @staticmethod
-    def code(
-        tree: Tree, component: int, lattice: chunks.Quantiser, watch: Watch, networks: Networks, out: object
-    ) -> None:
-        """Codes a component to `out`; `watch` is shown every phase."""
-        predictor = MeanPredictor(networks)
-        for part in chunks.chunks_of(tree):
-            true, floors = mean.floors_of(tree, part, component, lattice)
-            predict = MeanTask.watched(predictor, true, watch)
-            mean.last(mean.encode(true, floors, lattice, predict, _DEAD, [out] * LAYERS))
-
-    @staticmethod
-    def watched(predictor: Callable, true: mean.TrueMeans, watch: Watch) -> Callable:
-        """A predictor that shows `watch` every phase."""
-
-        def predict(level, gaps, share, row, place, j, phase):
-            axis, step = AXES[j % 3], mean.STEPS[j]
-            key = network_key(j // 3, axis, phase)
-            seen = partial(mean_inputs.context, level, gaps, share, axis=axis, phase=phase, step=step)
-            watch(key, step, row, place, seen, partial(true.gaps, j))
-            return predictor(level, gaps, share, row, place, j, phase)
-
-        return predict
+    layout = staticmethod(mean_inputs.layout)
 
 
 Task = type[SampleTask] | type[MeanTask]
@@ -133,38 +89,50 @@ Task = type[SampleTask] | type[MeanTask]
 
 def untrained(task: Task) -> Networks:
     """Networks that add nothing to the interpolation."""
-    return {key: _zeros(task.inputs_of(key[2])) for key in KEYS}
+    return {key: interpolation_only(task.inputs_of(key.phase)) for key in KEYS}
 
 
 def collect(
     task: Task,
     tree: Tree,
     component: int,
-    lattice: chunks.Quantiser,
+    quantiser: Quantiser,
     networks: Networks,
     rng: np.random.Generator,
     limit: int,
 ) -> dict[NetworkKey, list[Examples]]:
-    """Examples of every phase, at most `limit` of a phase in a domain, seen while coding with `networks`."""
+    """Examples of every phase, at most `limit` of a phase in a chunk, met while coding with `networks`."""
     found: dict[NetworkKey, list[Examples]] = {}
 
-    def watch(key: NetworkKey, step: int, row: np.ndarray, place: np.ndarray, seen: Callable, target: Callable) -> None:
-        if not len(row):
-            return
-        pick = np.sort(rng.permutation(len(row))[:limit])
-        found.setdefault(key, []).append(_examples(step, row[pick], place[pick], seen, target))
+    def observe(phase: Phase) -> None:
+        if len(phase.points):
+            pick = np.sort(rng.permutation(len(phase.points))[:limit])
+            found.setdefault(phase.coding.network, []).append(_examples(phase, phase.points[pick]))
 
-    task.code(tree, component, lattice, watch, networks, _Nowhere())
+    _code(task, tree, component, quantiser, networks, _Nowhere(), observe)
     return found
 
 
-def count(
-    task: Task, tree: Tree, component: int, lattice: chunks.Quantiser, networks: Networks, counts: np.ndarray
+def count(task: Task, tree: Tree, component: int, quantiser: Quantiser, networks: Networks, counts: np.ndarray) -> None:
+    """Adds to counts (64, 64) int64 how often each symbol of each scale class occurs while coding with `networks`."""
+    buffer = SymbolBuffer()
+    _code(task, tree, component, quantiser, networks, buffer)
+    counts += buffer.counts
+
+
+def _code(
+    task: Task,
+    tree: Tree,
+    component: int,
+    quantiser: Quantiser,
+    networks: Networks,
+    buffer: SymbolSink,
+    observer: Observer | None = None,
 ) -> None:
-    """Adds to counts (64, 64) int64 how often each symbol of each class occurs while coding with `networks`."""
-    record = SymbolBuffer()
-    task.code(tree, component, lattice, lambda *_: None, networks, record)
-    counts += record.counts
+    """Codes a component to a buffer."""
+    coder = lattice_of(task.kind)(quantiser=quantiser, predictor=Predictor(networks), dead_zones=_DEAD_ZONES)
+    for chunk in chunks.chunks_of(tree):
+        coder.encode(ChunkComponent.of(tree, chunk, component), [buffer] * LAYERS, observer)
 
 
 class Sampler:
@@ -177,45 +145,33 @@ class Sampler:
         self._found: dict[NetworkKey, list[Examples]] = {}
         self._counts: dict[NetworkKey, int] = {}
 
-    def __call__(self, promise: Promise, part: chunks.Chunk, predictor: Callable, exact: object) -> Callable:
-        """A predictor that is watched."""
-        some = math.ceil(self._share * len(part.leaves))
-
-        def watch(
-            key: NetworkKey, step: int, row: np.ndarray, place: np.ndarray, seen: Callable, target: Callable
-        ) -> None:
-            self._counts[key] = self._counts.get(key, 0) + len(row)
-            if len(row) and key[0] < self._levels:
-                pick = np.sort(self._rng.permutation(len(row))[:some])
-                self._found.setdefault(key, []).append(_examples(step, row[pick], place[pick], seen, target))
-
-        task = MeanTask if promise.mode.lattice is LatticeKind.MEAN else SampleTask
-        return task.watched(predictor, exact, watch)
+    def __call__(self, phase: Phase) -> None:
+        """Takes examples of a phase that is about to be coded."""
+        key, points = phase.coding.network, phase.points
+        self._counts[key] = self._counts.get(key, 0) + len(points)
+        if len(points) and key.level < self._levels:
+            pick = np.sort(self._rng.permutation(len(points))[: math.ceil(self._share * phase.leaves)])
+            self._found.setdefault(key, []).append(_examples(phase, points[pick]))
 
     def samples(self) -> dict[NetworkKey, Sample]:
         """What was met, by network."""
         return {key: Sample(joined(parts), self._counts[key]) for key, parts in sorted(self._found.items())}
 
 
-def _examples(step: int, row: np.ndarray, place: np.ndarray, seen: Callable, target: Callable) -> Examples:
-    """Examples of some points; arguments as Watch has them."""
-    context_of = seen(row, place)
-    around = np.exp2(context_of.exponent)
-    wanted = (target(row, place) - context_of.base) / around
-    parts = (wanted, around / step, context_of.scale / 16)
-    return Examples(context_of.inputs, *(part.astype(np.float32) for part in parts))
+def _examples(phase: Phase, points: Points) -> Examples:
+    """Examples of some points of a phase."""
+    seen = phase.view.inputs(points, phase.coding)
+    unit = np.exp2(seen.exponent)
+    wanted = (phase.true(points) - seen.base) / unit
+    parts = (wanted, unit / phase.coding.quant_step, seen.scale / 16)
+    return Examples(seen.inputs, *(part.astype(np.float32) for part in parts))
 
 
 class _Nowhere:
-    """A record that forgets."""
+    """A buffer that forgets."""
 
-    def put(self, *_: object) -> None:
+    def put(self, residuals: np.ndarray, scale_classes: np.ndarray) -> None:
         """Nothing."""
 
     def end(self) -> None:
         """Nothing."""
-
-
-def _zeros(inputs: int) -> Network:
-    path, shifts = np.zeros((OUTPUTS, inputs), np.int8), np.zeros(3 * OUTPUTS, np.int8)
-    return network.linear(np.zeros(OUTPUTS, np.int32), path, shifts)

@@ -16,8 +16,9 @@ from neuralvdb.fit.pretrain import TASKS, Field, fields_of
 from neuralvdb.fit.tables import fit_tables
 from neuralvdb.nets.network import forward
 from neuralvdb.values.lattice import priors
+from neuralvdb.values.lattice.constants import SCALE_CLASSES
 from neuralvdb.values.lattice.kind import kind_of
-from neuralvdb.values.lattice.network import CLASSES, Network
+from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.priors import FAMILIES, ModelSet, Prior
 from neuralvdb.values.lattice.schedule import NetworkKey
 
@@ -70,7 +71,7 @@ def _tuned(family: str, prior: Prior, fields: list[Field], steps: int, device: s
     for case in cases:
         for key, parts in collect(task, *case, prior.networks, rng, _POINTS).items():
             examples.setdefault(key, []).extend(parts)
-    networks, cost = dict(prior.networks), Loss(prior.tables, np.zeros(CLASSES))
+    networks, cost = dict(prior.networks), Loss(prior.tables, np.zeros(SCALE_CLASSES))
     jobs, tests = {}, {}
     for key in sorted(examples):
         mine, tests[key] = _parted(joined(examples.pop(key)))

@@ -14,14 +14,14 @@ import numpy as np
 from neuralvdb.archive.rans import Tables, code_lengths
 from neuralvdb.fit.examples import Examples, Sample
 from neuralvdb.fit.quadratic import Expansion
-from neuralvdb.values.lattice.network import CLASSES, class_of
-from neuralvdb.values.lattice.residual import ESCAPE, raw_bits
-from neuralvdb.values.lattice.tables import BIT
+from neuralvdb.values.lattice.constants import MAX_RESIDUAL, SCALE_CLASSES
+from neuralvdb.values.lattice.network import scale_class_of
+from neuralvdb.values.lattice.residual import price
+from neuralvdb.values.lattice.tables import ERROR_PER_BIT
 
 _TAIL, _WIDER = 0.12, 3.0  # share and width of the second distribution
 _LN2 = np.log(2)
 _RARE = 1e-9
-_FAR = 1 << 22  # quantisation steps
 _SHIFTS = np.arange(-12, 13) / 4  # of log2 widths, tried
 _WORTH = 16.0  # bits that another width must save
 
@@ -43,19 +43,18 @@ class Loss:
     """
 
     def __init__(self, tables: Tables, dead_zone: np.ndarray) -> None:
-        self._lengths, self._freq, self._dead_zone = code_lengths(tables.freq) / 2**20, tables.freq, dead_zone
-        self._width = raw_bits(np.arange(CLASSES, dtype=np.uint8)).astype(np.int64)
-        self.shifts = np.zeros(CLASSES)
+        self._lengths, self._coded, self._dead_zone = code_lengths(tables.freq) / 2**20, tables.freq > 0, dead_zone
+        self.shifts = np.zeros(SCALE_CLASSES)
 
     def fit_shifts(self, outputs: list[Outputs]) -> None:
         """Sets the shifts to those under which the smooth cost of all outputs is smallest."""
-        cost = np.zeros((len(_SHIFTS), CLASSES))
+        cost = np.zeros((len(_SHIFTS), SCALE_CLASSES))
         for each in outputs:
             examples = each.sample.examples
             residuals, classes = _residuals(each.values, examples), _classes(each.values, examples)
             for row, shift in zip(cost, _SHIFTS, strict=True):
                 bits = _mixture(residuals.size, np.exp2(residuals.log_width + shift)).bits
-                row += each.sample.weight * np.bincount(classes, bits, CLASSES)
+                row += each.sample.weight * np.bincount(classes, bits, SCALE_CLASSES)
         best, same = cost.argmin(0), len(_SHIFTS) // 2
         saved = cost[same] - cost.min(0)
         self.shifts = np.where(saved > _WORTH, _SHIFTS[best], 0.0)
@@ -65,14 +64,10 @@ class Loss:
         worth in bits; outputs: (n, 2) of a network."""
         residuals, classes = _residuals(outputs, examples), _classes(outputs, examples)
         rounded = np.sign(residuals.value) * np.floor(residuals.size + 0.5 - self._dead_zone[classes])
-        width = self._width[classes]
-        high = np.clip(rounded, -_FAR, _FAR).astype(np.int64) >> width
-        symbol = np.where(high < 0, -2 * high - 1, 2 * high)
-        small = np.minimum(symbol, ESCAPE)
-        escapes = (small == ESCAPE) | (self._freq[classes, small] == 0)
-        escaped = self._lengths[classes, ESCAPE] + 5 + np.frexp(symbol + 1.0)[1]
-        bits = np.where(escapes, escaped, self._lengths[classes, small]) + width
-        return bits + (residuals.size - np.abs(rounded)) ** 2 / BIT if self._dead_zone.any() else bits
+        bits = price(
+            np.clip(rounded, -MAX_RESIDUAL, MAX_RESIDUAL).astype(np.int64), classes, self._lengths, self._coded
+        )
+        return bits + (residuals.size - np.abs(rounded)) ** 2 / ERROR_PER_BIT if self._dead_zone.any() else bits
 
     def expand(self, outputs: np.ndarray, examples: Examples) -> Expansion:
         """Slopes and curvatures (n, 2) of the smooth cost by the outputs (n, 2)."""
@@ -122,7 +117,9 @@ class _Mixture:
 
 def _residuals(outputs: np.ndarray, examples: Examples) -> _Residuals:
     ratio = examples.ratio.astype(np.float64)
-    target = np.clip(np.nan_to_num(examples.target * ratio), -_FAR, _FAR)  # nothing is learned from infinities
+    target = np.clip(
+        np.nan_to_num(examples.target * ratio), -MAX_RESIDUAL, MAX_RESIDUAL
+    )  # nothing is learned from infinities
     value = target - outputs[:, 0] * (ratio / 256)
     log_width = np.clip(examples.scale + outputs[:, 1] / 16, -5, 14)
     return _Residuals(value, np.abs(value), log_width, ratio / 256)
@@ -130,7 +127,7 @@ def _residuals(outputs: np.ndarray, examples: Examples) -> _Residuals:
 
 def _classes(outputs: np.ndarray, examples: Examples) -> np.ndarray:
     """(n,) int64 scale classes."""
-    return class_of(np.rint(examples.scale * 16).astype(np.int64) + outputs[:, 1].astype(np.int64))
+    return scale_class_of(np.rint(examples.scale * 16).astype(np.int64) + outputs[:, 1].astype(np.int64))
 
 
 def _mixture(size: np.ndarray, width: np.ndarray) -> _Mixture:

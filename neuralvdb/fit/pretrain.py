@@ -30,10 +30,8 @@ from neuralvdb.kernels.fit import Layers
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.chunks import Quantiser
 from neuralvdb.values.lattice.compand import knee_of
-from neuralvdb.values.lattice.mean import STEPS
-from neuralvdb.values.lattice.network import CLASSES
+from neuralvdb.values.lattice.constants import ESCAPE, MEAN_STEPS, SCALE_CLASSES, UNITS_PER_ERROR
 from neuralvdb.values.lattice.schedule import NetworkKey
-from neuralvdb.values.lattice.steps import UNITS_PER_ERROR
 from neuralvdb.vdb import VdbReader
 from neuralvdb.volume import Tree
 from neuralvdb.volume.field_kind import field_kind
@@ -42,7 +40,7 @@ from neuralvdb.volume.grid import unpack
 # What the lattices are trained for, log-uniform: bounds, knees and steps as shares of the range, ratios of a tolerance,
 # steps as shares of the knee.
 BOUNDS, RATIOS = (10**-3.2, 10**-1.35), (0.01, 0.5)
-MEAN_STEPS, KNEES, KNEE_STEPS = (10**-2.7, 10**-0.7), (0.002, 0.05), (0.2, 5.0)
+STEP_SHARES, KNEES, KNEE_STEPS = (10**-2.7, 10**-0.7), (0.002, 0.05), (0.2, 5.0)
 _SMALLEST = 2000  # active voxels of a field worth learning from
 _LARGEST_RANGE = 1e5  # beyond, values mark the outside rather than measure anything
 _LARGE = 100_000  # active voxels from which on a field is large
@@ -92,10 +90,10 @@ def sample_lattice(item: Field, companded: bool, rng: np.random.Generator) -> Qu
 def mean_lattice(item: Field, companded: bool, rng: np.random.Generator) -> Quantiser:
     """A mean lattice of random step, and of random knee if companded."""
     if not companded:
-        return Quantiser(_between(rng, MEAN_STEPS) * item.span / STEPS[0], 0, item.positive)
+        return Quantiser(_between(rng, STEP_SHARES) * item.span / MEAN_STEPS[0], nonnegative=item.positive)
     knee = _between(rng, KNEES) * item.span
-    unit = knee * _between(rng, KNEE_STEPS) / STEPS[0]
-    return Quantiser(unit, int(np.ceil(knee / unit)), item.positive)
+    unit = knee * _between(rng, KNEE_STEPS) / MEAN_STEPS[0]
+    return Quantiser(unit, int(np.ceil(knee / unit)), nonnegative=item.positive)
 
 
 TASKS = {"sample": (SampleTask, sample_lattice), "mean": (MeanTask, mean_lattice)}
@@ -153,7 +151,7 @@ def train_prior(
         networks = networks | {key: to_integers(model) for key, model in models.items()}
     if linear:
         return priors.make(networks, linear)
-    counts, rng = np.zeros((CLASSES, CLASSES), np.int64), np.random.default_rng([seed, rounds])
+    counts, rng = np.zeros((SCALE_CLASSES, ESCAPE + 1), np.int64), np.random.default_rng([seed, rounds])
     for item in fields:
         for _ in range(4):
             count(task, *draw(item, rng), networks, counts)

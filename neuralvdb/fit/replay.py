@@ -11,8 +11,8 @@ import numpy as np
 from neuralvdb.fit.deltas import Deltas
 from neuralvdb.fit.quadratic import Features
 from neuralvdb.nets.network import Network
+from neuralvdb.values.lattice.constants import ONE
 from neuralvdb.values.lattice.network_changes import FIRST, OFFSET, SCALE, SECOND
-from neuralvdb.values.lattice.sample_inputs import ONE
 
 _TOP = 255  # of an activation
 

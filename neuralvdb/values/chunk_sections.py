@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from neuralvdb.archive import FieldReader, FieldWriter
 from neuralvdb.archive.rans import Decoder, Encoder, Tables
-from neuralvdb.values.lattice.levels import LAYERS
+from neuralvdb.values.lattice.constants import LAYERS
 
 _SMALLEST = 1 << 13  # bytes of an octave that has a section of its own, which costs some 40
 

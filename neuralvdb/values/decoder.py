@@ -16,10 +16,14 @@ from neuralvdb.values import outliers
 from neuralvdb.values.chunk_sections import TileReader
 from neuralvdb.values.encoder import store
 from neuralvdb.values.head import ValuesHead, take_head
-from neuralvdb.values.lattice import chunks, levels, mean, network_changes, sample, tables
+from neuralvdb.values.lattice import chunks, network_changes, tables
+from neuralvdb.values.lattice.chunks import ChunkComponent
+from neuralvdb.values.lattice.coding import LatticeCells
+from neuralvdb.values.lattice.constants import EDGE, LAYERS
 from neuralvdb.values.lattice.kind import LatticeKind
+from neuralvdb.values.lattice.lattice import lattice_of
 from neuralvdb.values.lattice.network import Network
-from neuralvdb.values.lattice.predictor import MeanPredictor, Predictor
+from neuralvdb.values.lattice.predictor import Predictor
 from neuralvdb.values.lattice.priors import ModelSet
 from neuralvdb.values.lattice.schedule import NetworkKey
 from neuralvdb.values.lossless import by_component, take_shell
@@ -32,9 +36,6 @@ if TYPE_CHECKING:
     import torch
 
     from neuralvdb.values.device.decoder import DeviceDecoder
-
-
-Cells = tuple[np.ndarray, np.ndarray, np.ndarray]  # table, values (R, 512) and coded (B, 512) as in levels.LatticeLevel
 
 
 class Reader:
@@ -69,7 +70,7 @@ class Reader:
         self._tables = tables.tables_of(head.table_rows, found.freq)
         origins = topology.leaf_origins()
         self._groups = dict(enumerate(chunks.group_leaves(origins)))
-        if any(section >= levels.LAYERS * len(self._groups) for section in sections):
+        if any(section >= LAYERS * len(self._groups) for section in sections):
             raise source.damaged("it has sections for domains that there are not")
         keep = None if box is None else self._keep(touched(origins, box))
         self.tree = take_shell(source, topology, dtype, components, declared, keep)
@@ -79,11 +80,11 @@ class Reader:
         self._implementation, self._devices = implementation, devices
         if devices:
             return
-        options = {"threads": threads, "implementation": implementation}
-        if self.promise.mode.lattice is LatticeKind.MEAN:
-            self._predictor = MeanPredictor(self._networks, **options)
-        else:
-            self._predictor = Predictor(self._networks, inside=self.promise.mode.active_only, **options)
+        self._lattice = lattice_of(self.promise.mode.lattice)(
+            quantiser=self.promise.quantiser,
+            predictor=Predictor(self._networks, threads=threads, implementation=implementation),
+            implementation=implementation,
+        )
 
     def voxels(self) -> Tree:
         """The tree with all values."""
@@ -102,7 +103,7 @@ class Reader:
     def _store(self, part: chunks.Chunk, streams: TileReader, values: np.ndarray) -> None:
         """Puts what a domain decodes to, on the CPU, into values (N, 512, C)."""
         for component in range(self._components):
-            _, found, _ = self._decode(part, component, streams, 0)
+            found = self._decode(part, component, streams, 0).values
             return_memory()
             store(found, self.tree, part, component, self.promise, values)
             del found
@@ -129,8 +130,8 @@ class Reader:
         values, active = (array.copy() for array in sampled(self.tree, lod))
         origins = leaf_origins(self.tree)
         for part, streams, component, level in self._decoded(lod):
-            place = origins[part.leaves] // levels.EDGE - part.low
-            found, on = _cells_of(*level, place, lod)
+            place = origins[part.leaves] // EDGE - part.low
+            found, on = _cells_of(level, place, lod)
             kept = values[part.leaves, :, component]
             values[part.leaves, :, component] = np.where(on, self.promise.values(found, values.dtype), kept)
             active[part.leaves] = on
@@ -145,7 +146,7 @@ class Reader:
                     values[leaf[first], cell[first], c] = exact[first]
         return values, active
 
-    def _decoded(self, lod: int) -> Iterator[tuple[chunks.Chunk, TileReader, int, Cells]]:
+    def _decoded(self, lod: int) -> Iterator[tuple[chunks.Chunk, TileReader, int, LatticeCells]]:
         """Cells of 2**lod voxels of every domain and component; the last component of a domain comes last."""
         if self._devices:
             yield from self._on_devices().cells(list(self._domains()), lod)
@@ -183,20 +184,12 @@ class Reader:
         for number, part in zip(self._groups, parts, strict=True):
             yield part, TileReader(self._sections, number, self._components, self._tables, self._where, self._threads)
 
-    def _decode(self, part: chunks.Chunk, component: int, streams: TileReader, lod: int) -> Cells:
+    def _decode(self, part: chunks.Chunk, component: int, streams: TileReader, lod: int) -> LatticeCells:
         """Cells of 2**lod voxels of a domain."""
         source = streams.component(component)
-        lattice = self.promise.quantiser
-        if self.promise.mode.lattice is LatticeKind.MEAN:
-            floors = mean.blank(self.tree, part, component, lattice)
-            cells = mean.last(mean.decode(floors, lattice, self._predictor, source, lod, self._implementation))
-            found = cells.floor.table, cells.means, cells.coded
-        else:
-            decoded = sample.blank(self.tree, part, component, lattice)
-            sample.decode(decoded, self._predictor, source, lod)
-            found = decoded[lod].table, decoded[lod].values, decoded[lod].coded
+        cells = self._lattice.decode(ChunkComponent.of(self.tree, part, component), source, lod)
         source.finish()
-        return found
+        return cells
 
     def _exceptions(self, part: chunks.Chunk, streams: TileReader) -> list[Outliers]:
         """Those of each component; their leaves are numbers in the domain."""
@@ -216,22 +209,20 @@ def _networks(source: FieldReader, where: str, head: ValuesHead, found: ModelSet
     return found.families[head.promise.mode.family].networks
 
 
-def _cells_of(
-    table: np.ndarray, values: np.ndarray, coded: np.ndarray, place: np.ndarray, lod: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _cells_of(cells: LatticeCells, place: np.ndarray, lod: int) -> tuple[np.ndarray, np.ndarray]:
     """Lattice values and coded (B, M) of the cells of leaves at `place` (B, 3), in leaves from the box's corner."""
-    edge = levels.EDGE >> lod
-    rows = table[tuple((place >> lod).T)]
+    edge = EDGE >> lod
+    rows = cells.table[tuple((place >> lod).T)]
     inside = np.stack(np.unravel_index(np.arange(edge**3), (edge,) * 3), 1)
     at = (place % (1 << lod) * edge)[:, None] + inside
-    index = at[..., 0] * levels.EDGE**2 + at[..., 1] * levels.EDGE + at[..., 2]
-    on, real = np.zeros(index.shape, bool), rows < len(coded)
-    on[real] = coded[rows[real][:, None], index[real]] != 0
-    return values[rows[:, None], index], on
+    index = at[..., 0] * EDGE**2 + at[..., 1] * EDGE + at[..., 2]
+    on, real = np.zeros(index.shape, bool), rows < len(cells.coded)
+    on[real] = cells.coded[rows[real][:, None], index[real]] != 0
+    return cells.values[rows[:, None], index], on
 
 
 def _cell_of(voxel: np.ndarray, lod: int) -> tuple[np.ndarray, np.ndarray]:
     """The cells (n,) that voxels (n,) of leaves are in, and whether they are the first ones there."""
-    x, y, z = np.unravel_index(voxel, (levels.EDGE,) * 3)
-    edge, rest = levels.EDGE >> lod, (1 << lod) - 1
+    x, y, z = np.unravel_index(voxel, (EDGE,) * 3)
+    edge, rest = EDGE >> lod, (1 << lod) - 1
     return (x >> lod) * edge**2 + (y >> lod) * edge + (z >> lod), ((x | y | z) & rest) == 0

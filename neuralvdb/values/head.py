@@ -9,8 +9,8 @@ import numpy as np
 
 from neuralvdb.archive import FieldReader, FieldWriter, open_table, put_array, take_array
 from neuralvdb.values.lattice import tables
+from neuralvdb.values.lattice.constants import SCALE_CLASSES
 from neuralvdb.values.lattice.kind import FAMILIES, kind_of
-from neuralvdb.values.lattice.network import CLASSES
 from neuralvdb.values.promise import CodingMode, ErrorBound, Promise
 
 _NUMBERS = struct.Struct("<5d")  # max_error, ratio, step, knee, psnr
@@ -41,7 +41,7 @@ def put_head(out: FieldWriter, head: ValuesHead) -> None:
     out.put("u8", FAMILIES.index(mode.family), flags)
     numbers = _NUMBERS.pack(bound.max_error, bound.ratio, mode.step, mode.knee, bound.psnr)
     out.put_bytes(head.models + numbers)
-    put_array(out, head.table_rows - tables.own(mode.family))
+    put_array(out, head.table_rows - tables.default_rows(mode.family))
 
 
 def take_head(source: FieldReader) -> ValuesHead:
@@ -65,8 +65,8 @@ def take_head(source: FieldReader) -> ValuesHead:
     promise = Promise(ErrorBound(max_error=max_error, ratio=ratio, psnr=psnr), mode)
     if not promise.valid():
         raise source.damaged("it promises what makes no sense")
-    rows = take_array(source, np.dtype(np.uint8), CLASSES) + tables.own(family)
-    if (rows >= len(FAMILIES) * CLASSES).any():
+    rows = take_array(source, np.dtype(np.uint8), SCALE_CLASSES) + tables.default_rows(family)
+    if (rows >= len(FAMILIES) * SCALE_CLASSES).any():
         raise source.damaged("a table that does not exist")
     return ValuesHead(promise=promise, models=fixed[:8], table_rows=rows, fine_tuned=bool(flags & _FINE_TUNED))
 

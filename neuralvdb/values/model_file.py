@@ -12,10 +12,9 @@ from neuralvdb.archive import ArchiveReader, ArchiveWriter, FieldReader, FieldWr
 from neuralvdb.archive.rans import TOTAL
 from neuralvdb.errors import InputError, MissingPriors
 from neuralvdb.values.lattice import mean_inputs, network, priors, sample_inputs
+from neuralvdb.values.lattice.constants import ESCAPE, HIDDEN, OUTPUTS, SCALE_CLASSES
 from neuralvdb.values.lattice.kind import LatticeKind, kind_of
-from neuralvdb.values.lattice.network import CLASSES, HIDDEN, OUTPUTS
 from neuralvdb.values.lattice.priors import FAMILIES, ModelSet
-from neuralvdb.values.lattice.residual import ESCAPE
 from neuralvdb.values.lattice.schedule import keys_of
 
 KIND = "PRIO"
@@ -89,13 +88,13 @@ def _unpack(payload: bytes, where: str) -> ModelSet:
     if len(joined) != 8 * len(FAMILIES):
         raise source.damaged("the families are named otherwise")
     digests = tuple(joined[at : at + 8] for at in range(0, len(joined), 8))
-    freq = take_array(source, np.dtype("<u2"), len(FAMILIES) * CLASSES * (ESCAPE + 1)).reshape(-1, ESCAPE + 1)
+    freq = take_array(source, np.dtype("<u2"), len(FAMILIES) * SCALE_CLASSES * (ESCAPE + 1)).reshape(-1, ESCAPE + 1)
     if (freq.sum(1, dtype=np.int64) != TOTAL).any():
         raise source.damaged("frequencies that do not sum to what they should")
     found = {}
     for number, family in enumerate(FAMILIES):
         if held >> number & 1:
-            arrays = {"tables": freq[number * CLASSES : (number + 1) * CLASSES]}
+            arrays = {"tables": freq[number * SCALE_CLASSES : (number + 1) * SCALE_CLASSES]}
             for name in priors.names()[1:]:
                 shape, dtype = _form(family, *name.split("."))
                 arrays[name] = take_array(source, dtype, math.prod(shape)).reshape(shape)

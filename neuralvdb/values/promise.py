@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuralvdb.values.lattice import mean
 from neuralvdb.values.lattice.chunks import Quantiser
 from neuralvdb.values.lattice.compand import knee_of
+from neuralvdb.values.lattice.constants import LIMIT, MEAN_STEPS, UNITS_PER_ERROR
 from neuralvdb.values.lattice.kind import FAMILIES, SAMPLE_FAMILIES, LatticeKind
-from neuralvdb.values.lattice.levels import LIMIT
-from neuralvdb.values.lattice.steps import UNITS_PER_ERROR
 
 _LESS = 1 - 2.0**-13  # of a bound is used, so that values half way between two that are decoded keep to it when rounded
 _RATIO, _STEP = 2.0**-60, 1e-300  # above these, knees in lattice units are integers of 64 bits
@@ -80,9 +78,9 @@ class Promise:
         mode, bound = self.mode, self.bound
         if mode.lattice is LatticeKind.SAMPLE:
             unit = bound.max_error / UNITS_PER_ERROR * _LESS
-            return Quantiser(unit, knee_of(bound.ratio), inside=mode.active_only)
-        unit = mode.step / mean.STEPS[0]
-        return Quantiser(unit, int(np.ceil(mode.knee / unit)), positive=mode.nonnegative)
+            return Quantiser(unit, knee_of(bound.ratio), active_only=mode.active_only)
+        unit = mode.step / MEAN_STEPS[0]
+        return Quantiser(unit, int(np.ceil(mode.knee / unit)), nonnegative=mode.nonnegative)
 
     def kept(self, true: np.ndarray, decoded: np.ndarray) -> np.ndarray:
         """bool of the arrays' shape: where the bound holds. Equal infinities keep it, NaN never does.

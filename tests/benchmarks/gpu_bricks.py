@@ -38,7 +38,7 @@ from neuralvdb.values.device.quantiser import exact as exact_values
 from neuralvdb.values.device.quantiser import finite
 from neuralvdb.values.device.streams import Streams
 from neuralvdb.values.lattice import priors
-from neuralvdb.values.lattice.levels import LAYERS
+from neuralvdb.values.lattice.constants import LAYERS
 from neuralvdb.values.promise import Promise
 from neuralvdb.vdb import VdbReader
 from neuralvdb.volume import Tree

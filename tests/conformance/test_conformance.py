@@ -11,7 +11,8 @@ import xxhash
 from neuralvdb.topology import Topology
 from neuralvdb.values import encoder, lossless
 from neuralvdb.values.decoder import Reader
-from neuralvdb.values.lattice import chunks, levels, priors
+from neuralvdb.values.lattice import chunks, priors
+from neuralvdb.values.lattice.constants import LAYERS
 from neuralvdb.values.promise import Promise, mean_promise, sample_promise
 from neuralvdb.vdb import from_dense
 from neuralvdb.volume.grid import TREE_TYPES
@@ -104,7 +105,7 @@ def test_the_table_holds(name, options, monkeypatch):
     shape = (Topology.of(grid.tree), *TREE_TYPES[grid.grid_type], lossless.raw_size(grid.tree), "test")
     tree = Reader(payload, sections, *shape, **options).voxels()
     coded = b"".join(sections[number] for number in sorted(sections))
-    assert (levels.LAYERS in sections) == name.endswith("cut")
+    assert (LAYERS in sections) == name.endswith("cut")
     found = tuple(xxhash.xxh3_64_hexdigest(data) for data in (coded, tree.leaf.values.tobytes()))
     assert found == TABLE[name]
     assert decoded.leaf.values.tobytes() == tree.leaf.values.tobytes()

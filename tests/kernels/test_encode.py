@@ -14,7 +14,7 @@ from neuralvdb.kernels.rans import Plan, encode
 from neuralvdb.values import chunk_sections
 from neuralvdb.values.device import symbol_buffer, writer
 from neuralvdb.values.lattice import residual
-from neuralvdb.values.lattice.levels import LAYERS
+from neuralvdb.values.lattice.constants import LAYERS
 
 IMPLEMENTATIONS = ("reference", "triton")
 

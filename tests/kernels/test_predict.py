@@ -1,5 +1,7 @@
 """Predictions: the package's NumPy definition = the reference = the kernel, at every edge of a box."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,10 @@ from neuralvdb.kernels.network import Weights, forward, pack
 from neuralvdb.kernels.predict import Stencil, StencilNetwork, predict
 from neuralvdb.values.lattice import mean_inputs, network, priors, sample_inputs
 from neuralvdb.values.lattice.levels import LatticeLevel
+from neuralvdb.values.lattice.mean_inputs import MeanView
+from neuralvdb.values.lattice.points import Points
+from neuralvdb.values.lattice.sample_inputs import SampleView
+from neuralvdb.values.lattice.schedule import mean_pass, sample_pass
 
 IMPLEMENTATIONS = ("reference", "triton")
 LIBRARIES = (priors.shipped, priors.fast)
@@ -52,8 +58,8 @@ def differences_of(at: LatticeLevel, share: np.ndarray, device: str) -> Differen
     return Differences(values=values, known=known, share=share)
 
 
-def flat(row: np.ndarray, place: np.ndarray, device: str) -> torch.Tensor:
-    return torch.from_numpy((row * 512 + place).astype(np.int32)).to(device)
+def flat(points: Points, device: str) -> torch.Tensor:
+    return torch.from_numpy((points.brick * 512 + points.offset).astype(np.int32)).to(device)
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
@@ -121,10 +127,9 @@ def test_neighbours(device, implementation, shapes):
 @pytest.mark.parametrize("axis,phase", PHASES)
 def test_stencils_are_the_definitions(mean, axis, phase):
     found = Stencil(axis, phase, mean)
-    expected = mean_inputs.offsets(axis) if mean else (sample_inputs.offsets(axis, phase), np.zeros((0, 3), int))
-    expected = np.concatenate(expected)[: found.points]
-    np.testing.assert_array_equal(found.offsets(), expected)
-    assert len(found.columns()) == (mean_inputs if mean else sample_inputs).inputs_of(phase)
+    expected = (mean_inputs if mean else sample_inputs).layout(axis, phase)
+    np.testing.assert_array_equal(found.offsets(), np.concatenate([group.offsets for group in expected.groups]))
+    assert len(found.columns()) == expected.count
 
 
 def scattered(stencil: Stencil, width: int) -> list[int]:
@@ -182,37 +187,35 @@ def test_a_network_for_other_inputs_is_refused(packed):
 
 
 def check_samples(device, implementation, at, stencil, net, packed_net) -> None:
-    row, place = sample_inputs.targets(at, stencil.axis, stencil.phase)
-    expected = network.predict(
-        net, sample_inputs.context(at, row, place, stencil.axis, stencil.phase, 11, stencil.active_only)
-    )
+    points = sample_inputs.targets(at, stencil.axis, stencil.phase)
+    coding = replace(sample_pass(2, stencil.axis, stencil.phase), quant_step=11)
+    expected = network.predict(net, SampleView(at, stencil.active_only).inputs(points, coding))
     found = predict(
         bricks_of(at, device, implementation),
-        flat(row, place, device),
+        flat(points, device),
         StencilNetwork(stencil=stencil, network=packed_net),
         11,
         implementation=implementation,
     )
-    for x, y in zip((found.values, found.scale_classes), expected, strict=True):
+    for x, y in zip((found.values, found.scale_classes), (expected.values, expected.scale_classes), strict=True):
         np.testing.assert_array_equal(x.cpu(), y)
 
 
 def check_means(device, implementation, levels, stencil, net, packed_net) -> None:
     at, gaps = levels
     share = np.random.default_rng(3).integers(0, 33, at.values.shape).astype(np.uint8)
-    row, place = mean_inputs.targets(at.coded, stencil.phase)
-    row, place = row[::3], place[::3]
+    points = mean_inputs.targets(at.coded, stencil.phase)[::3]
     differences = LatticeLevel(at.low, at.table, gaps.values, gaps.active, at.coded)
-    expected = network.predict(
-        net, mean_inputs.context(at, differences, share, row, place, stencil.axis, stencil.phase, 37)
-    )
+    coding = replace(mean_pass(2 - stencil.axis, stencil.phase), quant_step=37)
+    assert coding.axis == stencil.axis
+    expected = network.predict(net, MeanView(at, differences, share).inputs(points, coding))
     found = predict(
         bricks_of(at, device, implementation),
-        flat(row, place, device),
+        flat(points, device),
         StencilNetwork(stencil=stencil, network=packed_net),
         37,
         differences=differences_of(gaps, share, device),
         implementation=implementation,
     )
-    for x, y in zip((found.values, found.scale_classes), expected, strict=True):
+    for x, y in zip((found.values, found.scale_classes), (expected.values, expected.scale_classes), strict=True):
         np.testing.assert_array_equal(x.cpu(), y)

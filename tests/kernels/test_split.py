@@ -40,8 +40,9 @@ def floors(rng: np.random.Generator, largest: int, knee: int, positive: bool) ->
         np.int32
     )
     place, known = (np.zeros(3), np.zeros((1, 1, 1), np.int32)), np.full((12, 512), -1, np.int32)
-    fine = MeanLevel(*place, 10, counts, pairs[:0], np.arange(12), known, counts[:, :0])
-    return Cells(MeanLevel(*place, 5, counts[:6], pairs, np.arange(0), known[:0], counts[:0]), mean), fine
+    low, table = place
+    fine = MeanLevel(low, table, 10, counts, pairs[:0], np.arange(12), known, counts[:, :0])
+    return Cells(MeanLevel(low, table, 5, counts[:6], pairs, np.arange(0), known[:0], counts[:0]), mean), fine
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
@@ -51,7 +52,7 @@ def floors(rng: np.random.Generator, largest: int, knee: int, positive: bool) ->
 def test_split(device, implementation, axis, knee, positive, largest):
     rng = np.random.default_rng(axis + knee)
     above, fine = floors(rng, largest, knee, positive)
-    pairs, companded = above.floor.pairs, compand.compand_whole(above.means, knee).astype(np.int32)
+    pairs, companded = above.level.pairs, compand.compand_whole(above.means, knee).astype(np.int32)
     gaps = rng.integers(-largest, largest + 1, (6, 512)) >> rng.integers(0, 24, (6, 512))
     first, second = mean_pyramid.halves(fine.counts, pairs, axis)
     gaps = np.where((first > 0) & (second > 0), gaps, 0).astype(np.int32)

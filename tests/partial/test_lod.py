@@ -16,9 +16,11 @@ from neuralvdb.values import encoder, lossless
 from neuralvdb.values.chunk_sections import TileReader
 from neuralvdb.values.decoder import Reader
 from neuralvdb.values.head import read_head
-from neuralvdb.values.lattice import chunks, mean, priors, tables
+from neuralvdb.values.lattice import chunks, priors, tables
+from neuralvdb.values.lattice.chunks import ChunkComponent
 from neuralvdb.values.lattice.kind import LatticeKind
-from neuralvdb.values.lattice.predictor import MeanPredictor
+from neuralvdb.values.lattice.mean import MeanLattice
+from neuralvdb.values.lattice.predictor import Predictor
 from neuralvdb.values.promise import mean_promise
 from neuralvdb.vdb import VdbReader, from_dense, write_vdb
 from neuralvdb.volume import Storage
@@ -99,14 +101,15 @@ def test_a_mean_lattice_gives_its_own_floors(rod, lod, knee):
     place = (payload, sections, Topology.of(tree), dtype, components, lossless.raw_size(tree), "test")
     reader = Reader(*place)
     values, active = reader.cells(lod)
-    lattice, predictor = reader.promise.quantiser, MeanPredictor(priors.load("fog-mean").networks)
+    predictor = Predictor(priors.load("fog-mean").networks)
+    lattice = MeanLattice(quantiser=reader.promise.quantiser, predictor=predictor)
     rows = read_head(payload, "test").table_rows
     row_tables = tables.tables_of(rows, priors.shipped().freq)
     for number, part in enumerate(chunks.chunks_of(tree)):
-        floors = mean.blank(reader.tree, part, 0, lattice)
+        pyramid = lattice.blank_pyramid(ChunkComponent.of(reader.tree, part, 0))
         streams = TileReader(sections, number, 1, row_tables, "test", 1).component(0)
-        cells = list(mean.decode(floors, lattice, predictor, streams))[-1 - 3 * lod]
-        found, coded = reader.promise.values(cells.means, dtype), cells.coded != 0
+        cells = list(lattice.decode_levels(pyramid, streams))[-1 - 3 * lod]
+        found, coded = reader.promise.values(cells.means, dtype), cells.level.coded != 0
         on = active[part.leaves]
         assert on.sum() == coded.sum()
         ours = values[part.leaves, :, 0][on]

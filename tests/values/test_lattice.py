@@ -8,10 +8,18 @@ from hypothesis import strategies as st
 from neuralvdb.topology import Topology
 from neuralvdb.values import encoder, lossless
 from neuralvdb.values.decoder import Reader
-from neuralvdb.values.lattice import chunks, compand, levels, network, priors, sample, sample_inputs
+from neuralvdb.values.lattice import chunks, compand, network, priors, sample_inputs
+from neuralvdb.values.lattice.chunks import ChunkComponent, Quantiser
+from neuralvdb.values.lattice.coding import Phase
+from neuralvdb.values.lattice.constants import LAYERS, SAMPLE_LEVELS
+from neuralvdb.values.lattice.inputs import gather
 from neuralvdb.values.lattice.kind import SAMPLE_FAMILIES
+from neuralvdb.values.lattice.points import list_points, nonzero_points
 from neuralvdb.values.lattice.predictor import Predictor
 from neuralvdb.values.lattice.residual import SymbolBuffer
+from neuralvdb.values.lattice.sample import SampleLattice, TruePoints
+from neuralvdb.values.lattice.sample_inputs import SampleView
+from neuralvdb.values.lattice.schedule import PASSES, sample_pass
 from neuralvdb.values.promise import Promise, mean_promise, sample_promise
 from neuralvdb.vdb import from_dense
 from neuralvdb.volume import leaf_origins
@@ -54,6 +62,16 @@ def assert_kept(grid, promise: Promise, **options) -> tuple[bytes, ...]:
     return payload, *(bytes([number]) + section for number, section in sections.items())
 
 
+def sample_lattice(unit: float) -> SampleLattice:
+    return SampleLattice(quantiser=Quantiser(unit), predictor=Predictor(priors.load("fog").networks))
+
+
+def component_of(grid) -> ChunkComponent:
+    """The first component of a grid of one chunk."""
+    (chunk,) = chunks.chunks_of(grid.tree)
+    return ChunkComponent.of(grid.tree, chunk, 0)
+
+
 LIBRARIES = (priors.shipped, priors.fast)
 
 
@@ -62,7 +80,8 @@ LIBRARIES = (priors.shipped, priors.fast)
 def test_native_points_are_the_definitions(bricks, share):
     rng = np.random.default_rng(bricks)
     there, keep = (rng.random((bricks, 512)) < share).astype(np.uint8), rng.random(512) < 0.3
-    for fast, slow in zip(*(sample_inputs.points(there, keep, i) for i in ("native", "reference")), strict=True):
+    native, reference = (list_points(there, keep, i) for i in ("native", "reference"))
+    for fast, slow in zip(native.index, reference.index, strict=True):
         assert fast.dtype == slow.dtype
         np.testing.assert_array_equal(fast, slow)
 
@@ -74,18 +93,17 @@ def test_native_points_are_the_definitions(bricks, share):
 @pytest.mark.parametrize("inside", [False, True])
 def test_native_predictions_are_the_definitions(inside, library, family, axis, phase, largest):
     grid = grid_of(blob(40, 1), np.random.default_rng(2).random((40, 40, 40)) < 0.9)
-    (part,) = chunks.chunks_of(grid.tree)
     networks = library().families[family].networks
-    for k, level in enumerate(sample.levels_of(grid.tree, part, 0, chunks.Quantiser(0.01))[1][:4]):
+    for k, level in enumerate(sample_lattice(0.01).blank_pyramid(component_of(grid))[:4]):
         level.values[:] = np.random.default_rng(k).integers(-largest, largest, level.values.shape, dtype=np.int32)
-        at = sample_inputs.targets(level, axis, phase)
-        found = [
-            Predictor(networks, inside=inside, threads=t, implementation=i)(level, *at, k, axis, phase)
+        view, points = SampleView(level, inside), sample_inputs.targets(level, axis, phase)
+        native, floats, slow = (
+            Predictor(networks, threads=t, implementation=i)(view, points, sample_pass(k, axis, phase))
             for t, i in ((3, "native"), (1, "floats"), (1, "reference"))
-        ]
-        for *fast, slow in zip(*found, strict=True):
-            for mine in fast:
-                np.testing.assert_array_equal(mine, slow)
+        )
+        for fast in (native, floats):
+            np.testing.assert_array_equal(fast.values, slow.values)
+            np.testing.assert_array_equal(fast.scale_classes, slow.scale_classes)
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -219,10 +237,8 @@ def test_many_leaves_are_cut_between_blocks(monkeypatch):
 def test_networks_are_used():
     """Zeroed networks must cost more: what is tested is not the interpolation alone."""
     grid = grid_of(blob(40, 6), np.ones((40, 40, 40), bool))
-    (part,) = chunks.chunks_of(grid.tree)
-    level = sample.levels_of(grid.tree, part, 0, chunks.Quantiser(0.01))[1][0]
-    row, place = sample_inputs.targets(level, 0, 0)
-    seen = sample_inputs.context(level, row, place, 0, 0, 16)
+    level = sample_lattice(0.01).blank_pyramid(component_of(grid))[0]
+    seen = SampleView(level).inputs(sample_inputs.targets(level, 0, 0), sample_pass(0, 0, 0))
     out = network.forward(priors.load("fog").networks[0, 0, 0], seen.inputs)
     assert out.any(axis=0).all()
 
@@ -251,10 +267,9 @@ def test_a_tolerance_is_finer_where_values_are_small():
 def test_every_coded_voxel_is_coded_once():
     active = np.random.default_rng(9).random((40, 30, 50)) < 0.4
     grid = grid_of(blob(50, 9)[:40, :30], active)
-    (part,) = chunks.chunks_of(grid.tree)
-    decoded = sample.levels_of(grid.tree, part, 0, chunks.Quantiser(0.01))[1]
-    places = [sample_inputs.targets(decoded[k], a, p)[0] for k in range(4) for a in range(3) for p in (0, 1)]
-    assert sum(map(len, places)) + int((decoded[4].coded != 0).sum()) == active.sum()
+    pyramid = sample_lattice(0.01).blank_pyramid(component_of(grid))
+    coded = [sample_inputs.targets(pyramid[k], a, p) for k in range(SAMPLE_LEVELS - 1) for a, p in PASSES]
+    assert sum(map(len, coded)) + int((pyramid[-1].coded != 0).sum()) == active.sum()
 
 
 @pytest.mark.parametrize("knee", [0.0, 0.1])
@@ -287,22 +302,23 @@ def test_points_beyond_a_domain_are_never_ones_yet_to_be_decoded(monkeypatch):
     monkeypatch.setattr(chunks, "LEAVES", 1)
     unknown = 1 << 28
     grid = grid_of(blob(24, 12), np.ones((24, 24, 24), bool), origin=(116, 116, 116))
-    predictor = Predictor(priors.load("fog").networks)
-    seen = []
+    seen, lattice = [], sample_lattice(0.01)
 
-    def watched(level, row, place, k, axis, phase):
-        values, _ = sample_inputs.gather(level, row, place, sample_inputs.offsets(axis, phase), axis)
-        assert (values != unknown).all()
-        seen.append(len(row))
-        return predictor(level, row, place, k, axis, phase)
+    def observe(phase: Phase) -> None:
+        for group in phase.view.layout(phase.coding).groups:
+            values, _ = gather(phase.view.level, phase.points, group.offsets, phase.coding.axis)
+            assert (values != unknown).all()
+        seen.append(len(phase.points))
 
     parts = list(chunks.chunks_of(grid.tree))
     assert len(parts) == 8
     for part in parts:
-        exact, decoded = sample.levels_of(grid.tree, part, 0, chunks.Quantiser(0.01))
-        for level in decoded:
+        component = ChunkComponent.of(grid.tree, part, 0)
+        pyramid = lattice.blank_pyramid(component)
+        for level in pyramid:
             level.values[np.nonzero(level.coded)] = unknown
-        sample.encode(exact, decoded, watched, [SymbolBuffer()] * levels.LAYERS)
+        true = TruePoints(component, pyramid, lattice.quantiser)
+        lattice.encode_pyramid(true, [SymbolBuffer()] * LAYERS, observe)
     assert sum(seen) > 0.9 * 24**3
 
 
@@ -311,12 +327,14 @@ def test_a_ramp_that_goes_on_beyond_a_domain_costs_little_there(monkeypatch):
     ramp = np.broadcast_to(np.arange(300, dtype=np.float32)[:, None, None], (300, 8, 8)).copy()
     grid = grid_of(ramp, np.ones(ramp.shape, bool), origin=(0, 0, 0))
     part, _, _ = chunks.chunks_of(grid.tree)
-    exact, decoded = sample.levels_of(grid.tree, part, 0, chunks.Quantiser(1 / 16))
-    for k, level in enumerate(decoded):
-        at = np.nonzero(level.coded)
-        level.values[at] = np.rint(exact(k, *at))
-    row, place = sample_inputs.targets(decoded[0], 0, 0)
-    seen = sample_inputs.context(decoded[0], row, place, 0, 0, 16)
-    last = decoded[0].cells[row, 0] * 8 + place // 64 == 255
+    component, lattice = ChunkComponent.of(grid.tree, part, 0), sample_lattice(1 / 16)
+    pyramid = lattice.blank_pyramid(component)
+    true = TruePoints(component, pyramid, lattice.quantiser)
+    for k, level in enumerate(pyramid):
+        points = nonzero_points(level.coded)
+        level.values[points.index] = np.rint(true.values(k, points))
+    points = sample_inputs.targets(pyramid[0], 0, 0)
+    seen = SampleView(pyramid[0]).inputs(points, sample_pass(0, 0, 0))
+    last = pyramid[0].cells[points.brick, 0] * 8 + points.offset // 64 == 255
     assert last.any()
-    assert np.abs(seen.base - exact(0, row, place))[last].max() <= 2 * 16
+    assert np.abs(seen.base - true.values(0, points))[last].max() <= 2 * 16

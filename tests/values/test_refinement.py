@@ -18,7 +18,9 @@ from neuralvdb.values import encoder, lossless
 from neuralvdb.values.decoder import Reader
 from neuralvdb.values.head import read_head
 from neuralvdb.values.lattice import network, network_changes, priors, residual
-from neuralvdb.values.lattice.network_changes import FIRST, GROUPS, KEYS, OFFSET, QUANTA, SCALE, NetworkChange
+from neuralvdb.values.lattice.constants import SCALE_CLASSES
+from neuralvdb.values.lattice.network_changes import FIRST, GROUPS, OFFSET, QUANTA, SCALE, NetworkChange
+from neuralvdb.values.lattice.schedule import KEYS
 from neuralvdb.values.lattice.tables import costs
 from neuralvdb.values.promise import mean_promise, sample_promise
 from neuralvdb.vdb import VdbReader, from_dense
@@ -145,9 +147,9 @@ def examples(count: int = 3000) -> Examples:
 def test_the_loss_counts_the_bits_of_the_tables():
     tables, some = priors.load("fog").tables, examples()
     out = np.random.default_rng(6).integers(-200, 200, (len(some.target), 2)).astype(np.float64)
-    found = Loss(tables, np.zeros(network.CLASSES)).bits(out, some)
+    found = Loss(tables, np.zeros(SCALE_CLASSES)).bits(out, some)
     q = np.rint((some.target.astype(np.float64) - out[:, 0] / 256) * some.ratio).astype(np.int64)
-    classes = network.class_of((some.scale * 16).astype(np.int64) + out[:, 1].astype(np.int64)).astype(np.uint8)
+    classes = network.scale_class_of((some.scale * 16).astype(np.int64) + out[:, 1].astype(np.int64)).astype(np.uint8)
     record = residual.SymbolBuffer()
     record.put(q, classes)
     record.end()
@@ -164,7 +166,7 @@ def smooth(out: np.ndarray, some: Examples) -> np.ndarray:
 def test_slopes_and_curvatures_are_those_of_the_smooth_cost(column):
     """Slopes by differences; and minimising the quadratic of a point hardly ever makes that point dearer."""
     some, out = examples(), np.random.default_rng(8).normal(0, 20, (3000, 2))
-    expansion = Loss(priors.load("fog").tables, np.zeros(network.CLASSES)).expand(out, some)
+    expansion = Loss(priors.load("fog").tables, np.zeros(SCALE_CLASSES)).expand(out, some)
     slope, curve = expansion.slope, expansion.curvature
     assert (curve >= 0).all()
     step = np.zeros_like(out)
@@ -216,7 +218,7 @@ def test_all_layers_can_change(monkeypatch):
         choices, "EFFORTS", (None, Effort(levels=3, examples=6000, output_rounds=1, hidden_rounds=1, min_bytes=120))
     )
     encode_values(grid, CompressSettings(threads=1, effort=1, bounds=RELATIVE))
-    groups = {group for change in seen[-1]["refinement"].values() for group in change.steps}
+    groups = {group for change in seen[-1]["refinement"].values() for group in change.deltas}
     assert groups == set(GROUPS)
 
 
@@ -239,7 +241,7 @@ def test_fast_networks_are_fitted_without_hidden_layers(settings, monkeypatch):
     )
     assert fitted.size < plain.size
     assert [k["library"] is priors.fast() for k in seen] == [True] * 3
-    assert {group for change in seen[-1]["refinement"].values() for group in change.steps} <= {OFFSET, SCALE}
+    assert {group for change in seen[-1]["refinement"].values() for group in change.deltas} <= {OFFSET, SCALE}
     head = read_head(fitted.payload, "test")
     assert head.refined
     nets = network_changes.networks(head.promise.mode.family, priors.fast(), seen[-1]["refinement"])

@@ -17,6 +17,7 @@ from neuralvdb.values.device.models import DeviceModels, slots_on, stencil_netwo
 from neuralvdb.values.device.scheduler import Result, on_host, schedule
 from neuralvdb.values.device.streams import Streams
 from neuralvdb.values.lattice.chunks import Chunk
+from neuralvdb.values.lattice.coding import LatticeCells
 from neuralvdb.values.lattice.constants import LAYERS
 from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.schedule import NetworkKey
@@ -25,7 +26,6 @@ from neuralvdb.values.promise import Promise
 from neuralvdb.volume.grid import Tree
 
 ChunkStreams = tuple[Chunk, TileReader]
-Cells = tuple[np.ndarray, np.ndarray, np.ndarray]  # table, values (R, 512) and coded (B, 512) as in LatticeLevel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,14 +90,14 @@ class DeviceDecoder:
         for batch in self._scheduled(chunks, 0, self._leaf_values):
             values[batch.leaves] = on_host(batch.values)
 
-    def cells(self, chunks: Sequence[ChunkStreams], lod: int) -> Iterator[tuple[Chunk, TileReader, int, Cells]]:
+    def cells(self, chunks: Sequence[ChunkStreams], lod: int) -> Iterator[tuple[Chunk, TileReader, int, LatticeCells]]:
         """Chunk, streams, component, and cells of 2**lod voxels, which share bricks; the last component comes last."""
         for batch in self._scheduled(chunks, lod, _lod_cells):
             sizes = batch.boxes.sizes
             tables = np.split(batch.boxes.table.cpu().numpy(), np.cumsum(sizes.prod(1))[:-1])
             for component, values in enumerate(batch.components):
                 for (chunk, streams), table, size in zip(batch.chunks, tables, sizes, strict=True):
-                    yield chunk, streams, component, (table.reshape(size), values, batch.coded)
+                    yield chunk, streams, component, LatticeCells(table.reshape(size), values, batch.coded)
 
     def _scheduled(
         self, chunks: Sequence[ChunkStreams], lod: int, result_of: Callable[[_Decoded], Result]

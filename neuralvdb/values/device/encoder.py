@@ -19,8 +19,8 @@ from neuralvdb.values.device.scheduler import schedule
 from neuralvdb.values.device.symbol_buffer import SymbolBuffer
 from neuralvdb.values.device.writer import write
 from neuralvdb.values.lattice.chunks import Chunk, chunks_of
-from neuralvdb.values.lattice.constants import LAYERS, SLOTS
-from neuralvdb.values.lattice.network import CLASSES, Network
+from neuralvdb.values.lattice.constants import LAYERS, SCALE_CLASSES, SLOTS
+from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.schedule import NetworkKey
 from neuralvdb.values.lossless import by_component
 from neuralvdb.values.promise import Promise
@@ -85,7 +85,7 @@ class DeviceEncoder:
             return self._encoded(items, device, values)
 
         self._coded = list(schedule(items, leaves, self._devices, work))
-        counts = np.zeros((CLASSES, zigzag.ESCAPE + 1), np.int64)
+        counts = np.zeros((SCALE_CLASSES, zigzag.ESCAPE + 1), np.int64)
         for coded in self._coded:
             for buffer in coded.buffers:
                 counts += buffer.counts

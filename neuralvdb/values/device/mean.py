@@ -103,7 +103,7 @@ class MeanLattice:
 
     def _descend(self, component: int, models: DeviceModels, coder: PassCoder, lod: int) -> torch.Tensor:
         """Means (R, 512) int32 of cells of 2**lod voxels, level after level."""
-        knee, nonnegative = self._quantiser.knee, self._quantiser.positive
+        knee, nonnegative = self._quantiser.knee, self._quantiser.nonnegative
         means, points = self._blank_means(component), self._root.points.long()
         whole = coder.root(self._root, MEAN_TOP_STEP, MEAN_ROOT_CLASS)
         top = (whole * MEAN_TOP_STEP).clamp(0 if nonnegative else -TOP, TOP)

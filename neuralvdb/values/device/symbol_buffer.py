@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from neuralvdb.kernels import zigzag
-from neuralvdb.values.lattice.network import CLASSES
+from neuralvdb.values.lattice.constants import SCALE_CLASSES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class SymbolBuffer:
 
     def __init__(self, chunks: int) -> None:
         self.chunks = chunks
-        self.counts = np.zeros((CLASSES, zigzag.ESCAPE + 1), np.int64)
+        self.counts = np.zeros((SCALE_CLASSES, zigzag.ESCAPE + 1), np.int64)
         self._passes: list[_Pass] = []
 
     def put(self, residuals: torch.Tensor, classes: torch.Tensor, starts: torch.Tensor, layer: int) -> None:

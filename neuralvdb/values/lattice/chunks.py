@@ -1,4 +1,4 @@
-"""The leaves of a grid cut into domains that know nothing of each other, each a box of bricks for lattice.levels."""
+"""The leaves of a grid cut into chunks that are coded independently, each a box of bricks for lattice.levels."""
 
 from __future__ import annotations
 
@@ -8,20 +8,26 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuralvdb.values.lattice.compand import compand, expand
-from neuralvdb.values.lattice.levels import EDGE, LIMIT
+from neuralvdb.values.lattice.constants import EDGE, LIMIT, SLOTS
+from neuralvdb.values.lattice.points import Points
 from neuralvdb.volume.grid import LOWER_LOG2, UPPER_LOG2, Tree, child_origins, leaf_origins, unpack
 from neuralvdb.volume.lookup import constants_at, distinct, find
 
-LEAVES = 16384  # of a domain, at most, unless it is one block
-_BLOCK = 128  # domains are cut on the lines of lower nodes,
+LEAVES = 16384  # of a chunk, at most, unless it is one block
+_BLOCK = 128  # chunks are cut on the lines of lower nodes,
 SPARSE = 8  # until one in so many blocks of their box holds leaves
 
 
 @dataclass
 class Chunk:
-    """One domain. leaves: (B,) int64, indices in the tree, in its order; low: (3,) int64, first brick, multiples of 16;
-    table: (X, Y, Z) int32, row of each cell, leaves first; constants: (K, C) values of the other rows;
-    constants_active: (K,) bool."""
+    """One chunk.
+
+    leaves: (B,) int64, indices in the tree, in its order
+    low: (3,) int64, first brick of the box, multiples of 16
+    table: (X, Y, Z) int32, row of each brick of the box, leaves first
+    constants: (K, C) values of the other rows
+    constants_active: (K,) bool
+    """
 
     leaves: np.ndarray
     low: np.ndarray
@@ -32,7 +38,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class LeafGroup:
-    """The leaves of a domain, (B,) int64, and between which planes it was cut: low and high (3,) int64, in voxels."""
+    """The leaves of a chunk, (B,) int64, and the planes it was cut between: low and high (3,) int64, in voxels."""
 
     leaves: np.ndarray
     low: np.ndarray
@@ -40,45 +46,47 @@ class LeafGroup:
 
 
 def group_leaves(origins: np.ndarray) -> list[LeafGroup]:
-    """How leaves at `origins` (N, 3), in voxels, are cut into domains: always across the longest edge, where the larger
-    part has the fewest leaves."""
+    """Groups of leaves at `origins` (N, 3), in voxels, that become chunks.
+
+    A group that is too large is cut across its longest edge, where the larger half has the fewest leaves.
+    """
     far = np.full(3, 1 << 40)
     waiting = [LeafGroup(np.arange(len(origins)), -far, far)] if len(origins) else []
-    found, blocks = [], origins.astype(np.int64) // _BLOCK
+    groups, blocks = [], origins.astype(np.int64) // _BLOCK
     while waiting:
         group = waiting.pop()
-        place = blocks[group.leaves]
-        edges = np.ptp(place, axis=0) + 1
-        if edges.max() == 1 or _fits(place, edges):
-            found.append(group)
+        block = blocks[group.leaves]
+        edges = np.ptp(block, axis=0) + 1
+        if edges.max() == 1 or _fits(block, edges):
+            groups.append(group)
             continue
         axis = int(edges.argmax())
-        along = place[:, axis] - place[:, axis].min()
+        along = block[:, axis] - block[:, axis].min()
         before = np.cumsum(np.bincount(along))[:-1]
         cut = int(np.maximum(before, len(along) - before).argmin())
-        plane = (place[:, axis].min() + cut + 1) * _BLOCK
+        plane = (block[:, axis].min() + cut + 1) * _BLOCK
         low, high = group.low.copy(), group.high.copy()
         low[axis] = high[axis] = plane
         waiting.append(LeafGroup(group.leaves[along > cut], low, group.high))
         waiting.append(LeafGroup(group.leaves[along <= cut], group.low, high))
-    return found
+    return groups
 
 
-def _fits(place: np.ndarray, edges: np.ndarray) -> bool:
-    """Whether leaves in blocks `place` (B, 3) may be one domain, a box of `edges` blocks."""
-    return len(place) <= LEAVES and np.prod(edges, dtype=float) <= SPARSE * len(distinct(place)[0])
+def _fits(blocks: np.ndarray, edges: np.ndarray) -> bool:
+    """Whether leaves in blocks (B, 3) may be one chunk, a box of `edges` blocks."""
+    return len(blocks) <= LEAVES and bool(np.prod(edges, dtype=float) <= SPARSE * len(distinct(blocks)[0]))
 
 
-def chunks_of(tree: Tree, of: list[LeafGroup] | None = None) -> Iterator[Chunk]:
-    """The domains of a tree, or those of some groups of its leaves, in order."""
+def chunks_of(tree: Tree, groups: list[LeafGroup] | None = None) -> Iterator[Chunk]:
+    """The chunks of a tree, or those of some groups of its leaves, in order."""
     origins = leaf_origins(tree).astype(np.int64)
     lowers = child_origins(tree.root.child_origins, tree.upper.child, UPPER_LOG2, _BLOCK)
-    for group in group_leaves(origins) if of is None else of:
-        yield _domain(tree, group, origins[group.leaves], lowers)
+    for group in group_leaves(origins) if groups is None else groups:
+        yield _chunk(tree, group, origins[group.leaves], lowers)
 
 
 def sample_chunk(tree: Tree, most: int) -> Chunk:
-    """The middle leaves, at most `most`, of the lower node that has the most of them."""
+    """A chunk of the middle leaves, at most `most`, of the lower node that has the most of them."""
     origins = leaf_origins(tree).astype(np.int64)
     nodes = origins // _BLOCK
     _, number = distinct(nodes)
@@ -86,10 +94,10 @@ def sample_chunk(tree: Tree, most: int) -> Chunk:
     leaves = leaves[max(0, (len(leaves) - most) // 2) :][:most]
     corner = nodes[leaves[0]] * _BLOCK
     lowers = child_origins(tree.root.child_origins, tree.upper.child, UPPER_LOG2, _BLOCK)
-    return _domain(tree, LeafGroup(leaves, corner, corner + _BLOCK), origins[leaves], lowers)
+    return _chunk(tree, LeafGroup(leaves, corner, corner + _BLOCK), origins[leaves], lowers)
 
 
-def _domain(tree: Tree, group: LeafGroup, origins: np.ndarray, lowers: np.ndarray) -> Chunk:
+def _chunk(tree: Tree, group: LeafGroup, origins: np.ndarray, lowers: np.ndarray) -> Chunk:
     """The box reaches at least a brick beyond the leaves but not beyond a cut, and keeps to lower nodes' lines."""
     low = np.maximum((origins.min(0) - EDGE) // _BLOCK * _BLOCK, group.low)
     high = np.minimum(-(-(origins.max(0) + 2 * EDGE) // _BLOCK) * _BLOCK, group.high)
@@ -124,14 +132,16 @@ def _constants(tree: Tree, blocks: np.ndarray, lowers: np.ndarray) -> tuple[np.n
 class Quantiser:
     """How values become lattice values: divided by the unit (the grid's values), then companded.
 
-    positive: nothing is below 0, which the mean lattice then keeps to; inside: predictors of the sample lattice look at
-    active points only.
+    unit: of lattice values, in the grid's values
+    knee: where companding begins, in lattice units; 0 for no companding
+    nonnegative: mean lattice: no value is below 0
+    active_only: sample lattice: predictors see active points only
     """
 
     unit: float
     knee: int = 0
-    positive: bool = False
-    inside: bool = False
+    nonnegative: bool = False
+    active_only: bool = False
 
     def exact(self, values: np.ndarray) -> np.ndarray:
         """float64 lattice values, not rounded."""
@@ -149,33 +159,53 @@ class Quantiser:
 
 
 @dataclass(frozen=True)
-class Leaves:
-    """One component of the leaves of a domain."""
+class ChunkComponent:
+    """One component of a chunk of a tree. leaf_values: (N, 512) of all leaves of the tree; leaf_active: (N, 64) uint8,
+    bits."""
 
-    values: np.ndarray  # (N, 512) of all leaves of the tree
-    active: np.ndarray  # (N, 64) uint8
-    numbers: np.ndarray  # (B,) int64: those of the domain
-    constants: np.ndarray  # (K,)
-    constants_active: np.ndarray  # (K,) bool
+    chunk: Chunk
+    component: int
+    leaf_values: np.ndarray
+    leaf_active: np.ndarray
 
     @classmethod
-    def of(cls, tree: Tree, domain: Chunk, component: int) -> Leaves:
-        """Those of a domain of a tree."""
-        values = tree.leaf.values.reshape(len(tree.leaf), EDGE**3, -1)[:, :, component]
-        constants = domain.constants[:, component]
-        return cls(values, tree.leaf.active, domain.leaves, constants, domain.constants_active)
+    def of(cls, tree: Tree, chunk: Chunk, component: int) -> ChunkComponent:
+        """A component of a chunk of a tree."""
+        values = tree.leaf.values.reshape(len(tree.leaf), SLOTS, -1)[:, :, component]
+        return cls(chunk, component, values, tree.leaf.active)
 
     def __len__(self) -> int:
-        return len(self.numbers)
+        """How many leaves the chunk has."""
+        return len(self.chunk.leaves)
 
-    def on(self, rows: slice | np.ndarray) -> np.ndarray:
-        """Active (n, 512) bool of some of them."""
-        return unpack(self.active[self.numbers[rows]])
+    @property
+    def low(self) -> np.ndarray:
+        """(3,) int64: first brick of the box."""
+        return self.chunk.low
+
+    @property
+    def table(self) -> np.ndarray:
+        """(X, Y, Z) int32: row of each brick of the box, leaves first."""
+        return self.chunk.table
+
+    @property
+    def constants(self) -> np.ndarray:
+        """(K,) values of rows that are no leaves."""
+        return self.chunk.constants[:, self.component]
+
+    @property
+    def constants_active(self) -> np.ndarray:
+        """(K,) bool."""
+        return self.chunk.constants_active
+
+    def active(self, rows: slice | np.ndarray) -> np.ndarray:
+        """(n, 512) bool: the active voxels of some leaves."""
+        return unpack(self.leaf_active[self.chunk.leaves[rows]])
 
     def rows(self, rows: slice | np.ndarray) -> np.ndarray:
-        """Values (n, 512) of some of them."""
-        return self.values[self.numbers[rows]]
+        """(n, 512) values of some leaves."""
+        return self.leaf_values[self.chunk.leaves[rows]]
 
-    def points(self, row: np.ndarray, place: np.ndarray) -> np.ndarray:
-        """Values (n,) of some of their voxels."""
-        return self.values[self.numbers[row], place]
+    def points(self, points: Points) -> np.ndarray:
+        """(n,) values of some voxels."""
+        return self.leaf_values[self.chunk.leaves[points.brick], points.offset]

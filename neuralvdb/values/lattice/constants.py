@@ -10,6 +10,8 @@ SAMPLE_LEVELS = 5  # points 1, 2, 4, 8 and 16 voxels apart
 MEAN_LEVELS = 13  # voxels, and cells after 1 to 12 mergers of two
 MEAN_AXES = (2, 1, 0)  # cells of level j of the mean lattice are merged along MEAN_AXES[j % 3]
 LAYERS = 4  # of both lattices: what points or cells 8, 4, 2 and 1 voxels apart need, each on top of those before
+ROWS_AT_A_TIME = 256  # bricks that are worked on at a time, and
+POINTS_AT_A_TIME = 1 << 16  # points, so that what that takes of memory stays small
 
 # Lattice values.
 LIMIT = 1 << 27  # values are clamped to plus or minus this before they are coded,

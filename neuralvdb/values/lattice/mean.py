@@ -1,184 +1,183 @@
-"""The mean lattice of one component of one domain: values to bytes with their means kept, and back.
+"""The mean lattice of one component of one chunk: values to symbols with their means kept, and back.
 
-The coarsest means come first, then floor after floor the differences of the two halves of each cell: the S+P
-transform (Said and Pearlman 1996) with active voxels as weights and a neural predictor. Steps shrink by 2**0.6 from
-floor to floor, a little faster than those of an orthonormal transform would. No error is promised here.
+The coarsest means come first, then level after level the differences of the two halves of each cell: the S+P transform
+(Said and Pearlman 1996) with active voxels as weights and a neural predictor. Steps shrink by 2**0.6 from level to
+level, a little faster than those of an orthonormal transform would. No error is promised here.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Protocol
 
 import numpy as np
 
-from neuralvdb.archive.rans import Decoder
 from neuralvdb.platform import return_memory
-from neuralvdb.values.lattice import residual
-from neuralvdb.values.lattice.chunks import Chunk, Leaves, Quantiser
+from neuralvdb.values.lattice import mean_inputs, residual
+from neuralvdb.values.lattice.chunks import ChunkComponent, Quantiser
+from neuralvdb.values.lattice.coding import LatticeCells, LayerSource, Observer, Phase, SymbolSink
 from neuralvdb.values.lattice.compand import compand, expand_whole
-from neuralvdb.values.lattice.levels import POINTS, pieces
-from neuralvdb.values.lattice.mean_inputs import in_phase, targets
-from neuralvdb.values.lattice.mean_pyramid import (
-    AXES,
-    FLOORS,
-    TOP,
-    Cells,
-    MeanLevel,
-    TrueMeans,
-    blank_means,
-    pyramid,
-    shares,
-    split,
+from neuralvdb.values.lattice.constants import (
+    MAX_DECODED,
+    MAX_RESIDUAL,
+    MEAN_LEVELS,
+    MEAN_ROOT_CLASS,
+    MEAN_STEPS,
+    POINTS_AT_A_TIME,
+    SCALE_CLASSES,
 )
-from neuralvdb.values.lattice.residual import SymbolBuffer
-from neuralvdb.values.lattice.schedule import mean_layer
-from neuralvdb.volume import Tree
+from neuralvdb.values.lattice.levels import LatticeLevel, pieces
+from neuralvdb.values.lattice.mean_inputs import MeanView, in_phase, targets
+from neuralvdb.values.lattice.mean_pyramid import Cells, MeanLevel, TrueMeans, blank_means, mean_pyramid, shares, split
+from neuralvdb.values.lattice.points import Points, nonzero_points
+from neuralvdb.values.lattice.predictor import Predictions, Predictor
+from neuralvdb.values.lattice.schedule import Pass, mean_levels, mean_passes, split_axis
 
-STEPS = (1024, 676, 446, 294, 194, 128, 84, 56, 37, 24, 16, 11)  # of the differences between halves on floors 0 to 11
-ROOT_CLASS = 44
-
-# (level, differences, share, row, place, floor, phase) -> predictions (n,) int32, classes (n,) uint8
-Predict = Callable[..., tuple[np.ndarray, np.ndarray]]
-# (predictions, classes, floor, row, place) -> differences (n,) int32
-Differences = Callable[..., np.ndarray]
+_TOP = MEAN_LEVELS - 1
+_TOP_STEP = MEAN_STEPS[-1]
 
 
-def floors_of(tree: Tree, part: Chunk, component: int, lattice: Quantiser) -> tuple[TrueMeans, list[MeanLevel]]:
-    """The true means of every floor, and the floors as a decoder begins with them."""
-    leaves = Leaves.of(tree, part, component)
-    floors = pyramid(leaves, part, lattice)
-    return TrueMeans(leaves, floors, lattice), floors
+class _Differences(Protocol):
+    """Codes a pass."""
+
+    def __call__(self, coding: Pass, points: Points, view: MeanView) -> np.ndarray:
+        """(n,) int32: the differences of cells of a pass as they decode."""
 
 
-def blank(tree: Tree, part: Chunk, component: int, lattice: Quantiser) -> list[MeanLevel]:
-    """The floors as a decoder begins with them."""
-    return pyramid(Leaves.of(tree, part, component), part, lattice)
+@dataclass(frozen=True, kw_only=True)
+class MeanLattice:
+    """Codes components of chunks as means of cells.
 
-
-def encode(
-    true: TrueMeans,
-    floors: list[MeanLevel],
-    lattice: Quantiser,
-    predict: Predict,
-    dead: np.ndarray,
-    out: Sequence[SymbolBuffer],
-    implementation: str = "native",
-) -> Iterator[Cells]:
-    """Appends one component to the records of its octaves and gives floor after floor as it decodes, down to floor 0.
-
-    floors: as a decoder begins with them, forgotten one by one; dead: (64,) float64, by how much residuals of each
-    class are rounded towards zero; implementation: of splitting.
+    quantiser: of the grid's values
+    predictor: with networks for this lattice
+    dead_zones: (64,) float64, by how much an encoder rounds residuals of each scale class towards zero
+    implementation: of what the predictor does not do: "native" or "reference"
     """
-    top = floors[FLOORS]
-    at = _root(top)
-    whole = np.rint(compand(true.means(FLOORS, *at), lattice.knee) / STEPS[-1]).astype(np.int64)
-    out[0].put(np.diff(whole, prepend=0), np.full(len(whole), ROOT_CLASS, np.uint8))
-    out[0].end()
 
-    def differences(predictions: np.ndarray, classes: np.ndarray, j: int, *at: np.ndarray) -> np.ndarray:
-        found = np.empty_like(predictions)
-        for some in pieces(len(found), POINTS):
-            error = (true.gaps(j, *(a[some] for a in at)) - predictions[some]) / STEPS[j]
-            q = np.sign(error) * np.floor(np.abs(error) + 0.5 - dead[classes[some]]).clip(0, residual.MAX_RESIDUAL)
-            out[mean_layer(j)].put(q.astype(np.int64), classes[some])
-            found[some] = _difference(predictions[some], q.astype(np.int64), j)
-        out[mean_layer(j)].end()
-        return found
+    quantiser: Quantiser
+    predictor: Predictor
+    dead_zones: np.ndarray = field(default_factory=lambda: np.zeros(SCALE_CLASSES))
+    implementation: str = "native"
 
-    above = _top(top, at, whole, lattice)
-    return _descend(floors, above, lattice, predict, differences, implementation)
+    inputs_of = staticmethod(mean_inputs.inputs_of)
 
+    def blank_pyramid(self, component: ChunkComponent) -> list[MeanLevel]:
+        """The levels as a decoder begins with, voxels first."""
+        return mean_pyramid(component, self.quantiser)
 
-def decode(
-    floors: list[MeanLevel],
-    lattice: Quantiser,
-    predict: Predict,
-    source: Callable[[int], Decoder],
-    lod: int = 0,
-    implementation: str = "native",
-) -> Iterator[Cells]:
-    """Takes one component from the decoders of its octaves and gives floor after floor, down to floor 3 lod.
+    def encode(
+        self, component: ChunkComponent, buffers: Sequence[SymbolSink], observer: Observer | None = None
+    ) -> np.ndarray:
+        """Puts a component in the buffers of its layers and returns its values (R, 512) int32 as they decode."""
+        pyramid = self.blank_pyramid(component)
+        true = TrueMeans(component, pyramid, self.quantiser)
+        return _last(self.encode_levels(true, pyramid, buffers, observer)).means
 
-    floors: forgotten one by one. Raises DamagedFile.
-    """
-    top = floors[FLOORS]
-    at = _root(top)
-    steps = residual.take(source(0), np.full(len(at[0]), ROOT_CLASS, np.uint8))
-    whole = np.cumsum(steps, dtype=np.int64)
+    def encode_levels(
+        self,
+        true: TrueMeans,
+        pyramid: list[MeanLevel],
+        buffers: Sequence[SymbolSink],
+        observer: Observer | None = None,
+    ) -> Iterator[Cells]:
+        """Puts residuals in the buffers of their layers and yields level after level as it decodes, down to voxels.
 
-    def differences(predictions: np.ndarray, classes: np.ndarray, j: int, *_: np.ndarray) -> np.ndarray:
-        found = residual.take(source(mean_layer(j)), classes)
-        for some in pieces(len(found), POINTS):
-            found[some] = _difference(predictions[some], found[some].astype(np.int64), j)
-        return found
+        pyramid: as a decoder begins with, forgotten level by level.
+        """
+        points = nonzero_points(pyramid[_TOP].coded)
+        means = compand(true.means(_TOP, points), self.quantiser.knee)
+        whole = np.rint(means / _TOP_STEP).astype(np.int64)
+        buffers[0].put(np.diff(whole, prepend=0), np.full(len(whole), MEAN_ROOT_CLASS, np.uint8))
+        buffers[0].end()
 
-    above = _top(top, at, whole, lattice)
-    return _descend(floors, above, lattice, predict, differences, implementation, 3 * lod)
+        def encode_pass(coding: Pass, points: Points, view: MeanView) -> np.ndarray:
+            exact = partial(true.differences, coding.level)
+            if observer is not None:
+                leaves = len(true.component)
+                observer(Phase(coding=coding, points=points, view=view, true=exact, leaves=leaves))
+            predicted = self.predictor(view, points, coding)
+            decoded = np.empty_like(predicted.values)
+            for piece in pieces(len(points), POINTS_AT_A_TIME):
+                predictions, scale_classes = predicted.values[piece], predicted.scale_classes[piece]
+                error = (exact(points[piece]) - predictions) / coding.quant_step
+                size = np.floor(np.abs(error) + 0.5 - self.dead_zones[scale_classes]).clip(0, MAX_RESIDUAL)
+                residuals = (np.sign(error) * size).astype(np.int64)
+                buffers[coding.layer].put(residuals, scale_classes)
+                decoded[piece] = _difference(predictions, residuals, coding)
+            buffers[coding.layer].end()
+            return decoded
 
+        return self._descend(pyramid, self._top(pyramid[_TOP], whole), encode_pass)
 
-def last(floors: Iterator[Cells]) -> Cells:
-    """The last floor that comes."""
-    (found,) = deque(floors, maxlen=1)
-    return found
+    def decode(self, component: ChunkComponent, source: LayerSource, lod: int = 0) -> LatticeCells:
+        """Takes a component from the decoders of its layers, down to cells of 2**lod voxels. Raises DamagedFile."""
+        cells = _last(self.decode_levels(self.blank_pyramid(component), source, lod))
+        return LatticeCells(cells.level.table, cells.means, cells.level.coded)
 
+    def decode_levels(self, pyramid: list[MeanLevel], source: LayerSource, lod: int = 0) -> Iterator[Cells]:
+        """Takes residuals from the decoders of their layers and yields level after level, down to cells of 2**lod
+        voxels.
 
-def _difference(predictions: np.ndarray, q: np.ndarray, j: int) -> np.ndarray:
-    return np.clip(predictions + q * STEPS[j], -TOP, TOP)
+        pyramid: forgotten level by level. Raises DamagedFile.
+        """
+        count = len(nonzero_points(pyramid[_TOP].coded))
+        steps = residual.take(source(0), np.full(count, MEAN_ROOT_CLASS, np.uint8))
+        whole = np.cumsum(steps, dtype=np.int64)
 
+        def decode_pass(coding: Pass, points: Points, view: MeanView) -> np.ndarray:
+            predicted: Predictions = self.predictor(view, points, coding)
+            decoded = residual.take(source(coding.layer), predicted.scale_classes)
+            for piece in pieces(len(points), POINTS_AT_A_TIME):
+                decoded[piece] = _difference(predicted.values[piece], decoded[piece].astype(np.int64), coding)
+            return decoded
 
-def _descend(
-    floors: list[MeanLevel],
-    above: Cells,
-    lattice: Quantiser,
-    predict: Predict,
-    differences: Differences,
-    implementation: str,
-    end: int = 0,
-) -> Iterator[Cells]:
-    yield above
-    while len(floors) > end + 1:
-        fine = floors[-2]
-        gaps = _gaps(above, fine, lattice, predict, differences, len(floors) - 2, implementation)
-        floors.pop()
-        return_memory()
-        means = split(above, fine, AXES[(len(floors) - 1) % 3], gaps, lattice, implementation)
-        del gaps
-        above = Cells(fine, means)
+        return self._descend(pyramid, self._top(pyramid[_TOP], whole), decode_pass, lod)
+
+    def _top(self, level: MeanLevel, whole: np.ndarray) -> Cells:
+        """The coarsest means. whole: (n,) int64, those of coded cells, companded, in steps."""
+        lowest = 0 if self.quantiser.nonnegative else -MAX_DECODED
+        companded = np.clip(whole * _TOP_STEP, lowest, MAX_DECODED)
+        means = blank_means(level)
+        expanded = expand_whole(companded, self.quantiser.knee)
+        means[nonzero_points(level.coded).index] = np.clip(expanded, -MAX_DECODED, MAX_DECODED)
+        return Cells(level, means)
+
+    def _descend(self, pyramid: list[MeanLevel], above: Cells, code: _Differences, lod: int = 0) -> Iterator[Cells]:
+        """The given level and those below it, down to cells of 2**lod voxels."""
         yield above
+        for j in mean_levels(lod):
+            differences = self._differences(above, pyramid[j], code, j)
+            pyramid.pop()
+            return_memory()
+            means = split(above, pyramid[j], split_axis(j), differences, self.quantiser, self.implementation)
+            del differences
+            above = Cells(pyramid[j], means)
+            yield above
+
+    def _differences(self, above: Cells, fine: MeanLevel, code: _Differences, j: int) -> np.ndarray:
+        """(R, 512) int32: differences between the halves of a level's cells, of which both are coded."""
+        share, both = shares(above.level, fine, split_axis(j), self.implementation)
+        level = above.lattice_level(self.quantiser.knee, self.implementation)
+        differences: LatticeLevel = replace(level, values=np.zeros_like(level.values), active=both)
+        view = MeanView(level, differences, share)
+        for coding in mean_passes(j):
+            points = targets(both[: above.level.bricks], coding.phase)
+            if coding.phase == 1:
+                both[:, in_phase(1)] = 0  # what is left are those that are decoded
+            decoded = code(coding, points, view)
+            for piece in pieces(len(points), POINTS_AT_A_TIME):
+                differences.values[points[piece].index] = decoded[piece]
+        return differences.values
 
 
-def _gaps(
-    above: Cells,
-    fine: MeanLevel,
-    lattice: Quantiser,
-    predict: Predict,
-    differences: Differences,
-    j: int,
-    implementation: str,
-) -> np.ndarray:
-    """(R, 512) int32: the differences of the halves of a floor's cells, both of which are coded."""
-    share, both = shares(above.floor, fine, AXES[j % 3], implementation)
-    level = above.level(lattice.knee, implementation)
-    gaps = replace(level, values=np.zeros_like(level.values), active=both)
-    for phase in (0, 1):
-        at = targets(both[: above.floor.bricks], phase)
-        if phase == 1:
-            both[:, in_phase(1)] = 0  # what is left are those that are known
-        predictions, classes = predict(level, gaps, share, *at, j, phase)
-        found = differences(predictions, classes, j, *at)
-        for some in pieces(len(found), POINTS):
-            gaps.values[tuple(a[some] for a in at)] = found[some]
-    return gaps.values
+def _last(levels: Iterator[Cells]) -> Cells:
+    """The last level that comes; the others are forgotten on the way."""
+    (cells,) = deque(levels, maxlen=1)
+    return cells
 
 
-def _root(floor: MeanLevel) -> tuple[np.ndarray, np.ndarray]:
-    return np.nonzero(floor.counts[: floor.bricks])
-
-
-def _top(floor: MeanLevel, at: tuple[np.ndarray, np.ndarray], whole: np.ndarray, lattice: Quantiser) -> Cells:
-    companded = np.clip(whole * STEPS[-1], 0 if lattice.positive else -TOP, TOP)
-    means = blank_means(floor)
-    means[at] = np.clip(expand_whole(companded, lattice.knee), -TOP, TOP)
-    return Cells(floor, means)
+def _difference(predictions: np.ndarray, residuals: np.ndarray, coding: Pass) -> np.ndarray:
+    return np.clip(predictions + residuals * coding.quant_step, -MAX_DECODED, MAX_DECODED)

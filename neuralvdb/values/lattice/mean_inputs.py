@@ -1,76 +1,83 @@
-"""What a predictor sees of a cell that is to be split: the mean lattice's stencil, in integers. This is the definition.
+"""What a predictor of the mean lattice sees of a cell that is to be split, in integers. This is the definition.
 
-A pass splits the cells of a floor along an axis, in two checkerboard phases. Predicted is the first half's mean
-less the second's, from the means of the cells around; phase 1 also sees the differences of the six nearest cells.
+A pass splits the cells of a level along an axis, in two checkerboard phases. Predicted is the first half's mean less
+the second's. All cells see the means of 45 cells, 5 along the axis by 3 by 3; those of phase 1 also the differences of
+the 6 nearest cells, which phase 0 has split.
 """
 
 from __future__ import annotations
 
+import functools
+from dataclasses import dataclass
+
 import numpy as np
 
-from neuralvdb.values.lattice.levels import EDGE, LatticeLevel
-from neuralvdb.values.lattice.mean_pyramid import SHARES
-from neuralvdb.values.lattice.sample_inputs import FACES, ONE, TOP, Context, bit_length, gather, log2, points
+from neuralvdb.values.lattice.constants import EDGE, SHARES
+from neuralvdb.values.lattice.inputs import Gathered, InputGroup, InputLayout, PredictorInputs, gather, normalise
+from neuralvdb.values.lattice.levels import LatticeLevel
+from neuralvdb.values.lattice.points import Points, list_points
+from neuralvdb.values.lattice.schedule import Pass
 
-KNOWN = 45  # 5 cells along the axis by 3 by 3
-_CENTRE, _BEFORE, _BEHIND = 22, 13, 31
-SCALES = 4
+_LINE = (13, 22, 31)  # the cell before, the cell itself, the cell behind, along the axis
+_SCALES = 4
 
 
 def inputs_of(phase: int) -> int:
     """The number of inputs of a predictor."""
-    return 2 * (KNOWN + FACES * phase) + SCALES
+    return layout(0, phase).count
 
 
-def targets(split: np.ndarray, phase: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (n,) int32 and places (n,) int16 of a phase's cells, in order; split: (B, 512) uint8, whether both halves
-    hold voxels."""
-    return points(split, in_phase(phase))
+@functools.cache
+def layout(axis: int, phase: int) -> InputLayout:
+    """The inputs of a pass. Cells lie along the axis first, then along the other two in order."""
+    order = [axis, *(other for other in range(3) if other != axis)]
+    along, first, second = np.eye(3, dtype=np.int64)[order]
+    known = [a * along + i * first + j * second for a in range(-2, 3) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+    nearest = [sign * unit for unit in (along, first, second) for sign in (-1, 1)]
+    groups = [InputGroup(offsets=np.array(known), scaling=True)]
+    if phase:
+        groups.append(InputGroup(offsets=np.array(nearest), source=1, centred=False))
+    return InputLayout(groups=tuple(groups), line=_LINE, scales=_SCALES)
+
+
+def targets(split: np.ndarray, phase: int) -> Points:
+    """The cells of a phase, in order; split: (B, 512) uint8, whether both halves of a cell hold coded voxels."""
+    return list_points(split, in_phase(phase))
 
 
 def in_phase(phase: int) -> np.ndarray:
-    """(512,) bool: the places of a phase."""
+    """(512,) bool: the offsets of a phase."""
     return np.indices((EDGE,) * 3).sum(0).reshape(-1) % 2 == phase
 
 
-def offsets(axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """(45, 3) and (6, 3) int64: the stencil and the nearest cells, along the axis, then the other two in order."""
-    unit = np.eye(3, dtype=np.int64)[[axis, *(other for other in range(3) if other != axis)]]
-    stencil = [a * unit[0] + i * unit[1] + j * unit[2] for a in range(-2, 3) for i in (-1, 0, 1) for j in (-1, 0, 1)]
-    return np.array(stencil), np.array([sign * u for u in unit for sign in (-1, 1)])
+@dataclass(frozen=True)
+class MeanView:
+    """What predictors of the mean lattice see.
 
+    level: companded means of the cells to be split
+    differences: of the same cells, active where they are decoded
+    share: (R, 512) uint8, the first half's share of each cell's coded voxels, in 1/SHARES
+    """
 
-def context(
-    level: LatticeLevel,
-    differences: LatticeLevel,
-    share: np.ndarray,
-    row: np.ndarray,
-    place: np.ndarray,
-    axis: int,
-    phase: int,
-    step: int,
-) -> Context:
-    """Context of cells. level: means; differences: of the same cells, `active` where known; share: (R, 512) uint8."""
-    stencil, nearest = offsets(axis)
-    values, active = gather(level, row, place, stencil)
-    centre = values[:, _CENTRE]
-    delta = (values - centre[:, None]) * active
-    base = (delta[:, _BEFORE] - delta[:, _BEHIND]) >> 2
-    sigma = np.maximum(np.abs(delta).sum(1) // (active.sum(1) + 1) + (step >> 2), 1)
-    exponent = bit_length(sigma) - 1
-    parts = [np.clip((delta * ONE) >> exponent[:, None], -TOP, TOP)]
-    flags = [active * ONE]
-    if phase:
-        near, known = gather(differences, row, place, nearest)
-        parts.append(np.clip((near * known * ONE) >> exponent[:, None], -TOP, TOP))
-        flags.append(known * ONE)
-    scale = log2(sigma) - log2(np.array([step]))[0]
-    size = log2(np.abs(centre) + step) - log2(np.array([step]))[0]
-    extra = [
-        np.clip(scale, -TOP, TOP),
-        np.clip(size >> 1, 0, TOP),
-        np.clip((centre * ONE) >> exponent, -4 * ONE, 4 * ONE),
-        share[row, place].astype(np.int64) - SHARES // 2,
-    ]
-    inputs = np.concatenate([*parts, *flags, np.stack(extra, 1)], 1).astype(np.int16)
-    return Context(inputs, base, exponent, scale)
+    level: LatticeLevel
+    differences: LatticeLevel
+    share: np.ndarray
+
+    def layout(self, coding: Pass) -> InputLayout:
+        """The inputs of a pass."""
+        return layout(coding.axis, coding.phase)
+
+    def inputs(self, points: Points, coding: Pass) -> PredictorInputs:
+        """Inputs for cells of a pass."""
+        seen = self.layout(coding)
+        sources = self.level, self.differences
+        parts = [gather(sources[group.source], points, group.offsets) for group in seen.groups]
+        values, active = (np.concatenate(arrays, 1) for arrays in zip(*parts, strict=True))
+        centre = values[:, seen.line[1]]
+        centred = np.concatenate([np.full(len(group.offsets), group.centred) for group in seen.groups])
+        distances = (values - centre[:, None] * centred) * active
+        line = distances[:, seen.line]
+        base = (line[:, 0] - line[:, 2]) >> 2
+        gathered = Gathered(distances=distances, active=active, centre=centre, base=base)
+        share = self.share[points.index].astype(np.int64) - SHARES // 2
+        return normalise(gathered, seen, coding.quant_step, share)

@@ -1,7 +1,7 @@
-"""A component of a grid as a tower of means: each floor halves the cells of the one below along an axis.
+"""A component of a chunk as a pyramid of means: each level joins the cells of the one below in pairs.
 
-Level 0 holds voxels; floor j + 1 cells twice as long as those of floor j along axis AXES[j % 3], so that the cells of
-every third floor are cubes. A cell that covers coded voxels holds their mean; any other the mean of what it covers.
+Level 0 holds voxels; level j + 1 cells twice as long as those of level j along split_axis(j), so that the cells of
+every third level are cubes. A cell that covers coded voxels holds their mean; any other the mean of what it covers.
 """
 
 from __future__ import annotations
@@ -11,26 +11,34 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuralvdb.values import _lattice
-from neuralvdb.values.lattice.chunks import Chunk, Leaves, Quantiser
+from neuralvdb.values.lattice.chunks import ChunkComponent, Quantiser
 from neuralvdb.values.lattice.compand import compand, compand_whole, expand_whole
-from neuralvdb.values.lattice.levels import EDGE, LIMIT, ROWS, LatticeLevel, pieces
+from neuralvdb.values.lattice.constants import (
+    EDGE,
+    LIMIT,
+    MAX_DECODED,
+    MEAN_LEVELS,
+    ROWS_AT_A_TIME,
+    SHARES,
+    SLOTS,
+)
+from neuralvdb.values.lattice.levels import LatticeLevel, pieces
+from neuralvdb.values.lattice.points import Points
+from neuralvdb.values.lattice.schedule import split_axis
 from neuralvdb.volume.lookup import distinct
-
-FLOORS = 12  # above the voxels: four halvings of each axis
-AXES = (2, 1, 0)
-TOP = 2 * LIMIT  # decoded means are clamped to plus or minus this
-SHARES = 32  # parts of a cell that a share is counted in
 
 
 @dataclass
 class MeanLevel:
-    """What is known of a floor before any mean of coded cells is.
+    """What is known of a level before any mean of coded cells is.
 
-    low: (3,) int64 and table: (X, Y, Z) int32 as in LatticeLevel;
-    bricks: rows that hold coded cells; counts: (R, 512) uint8
-    or uint16, coded voxels; pairs: (R, 2) int32, the rows of the floor below that each row joins, none on floor 0.
-    others: (M,) int64, rows some of whose cells are not coded but active or other than 0, means: (M, 512) int32 and
-    active: (M, 512) uint8 of their cells that are not coded.
+    low: (3,) int64 and table: (X, Y, Z) int32 as in LatticeLevel
+    bricks: B, how many rows hold coded cells; they come first
+    counts: (R, 512) uint8 or uint16, coded voxels of each cell
+    pairs: (R, 2) int32, the rows of the level below that each row joins; none on level 0
+    uncoded: (M,) int64, rows with cells that are not coded but active or other than 0
+    means: (M, 512) int32 of their cells that are not coded
+    active: (M, 512) uint8, whether those are active
     """
 
     low: np.ndarray
@@ -38,94 +46,111 @@ class MeanLevel:
     bricks: int
     counts: np.ndarray
     pairs: np.ndarray
-    others: np.ndarray
+    uncoded: np.ndarray
     means: np.ndarray
     active: np.ndarray
+
+    @property
+    def coded(self) -> np.ndarray:
+        """(B, 512): not 0 where a cell covers coded voxels."""
+        return self.counts[: self.bricks]
 
 
 @dataclass
 class Cells:
-    """A floor with its means (R, 512) int32."""
+    """A level with its means (R, 512) int32."""
 
-    floor: MeanLevel
+    level: MeanLevel
     means: np.ndarray
 
-    @property
-    def coded(self) -> np.ndarray:
-        """(B, 512): not 0 where coded."""
-        return self.floor.counts[: self.floor.bricks]
-
-    def level(self, knee: int, implementation: str = "native") -> LatticeLevel:
+    def lattice_level(self, knee: int, implementation: str = "native") -> LatticeLevel:
         """The cells with companded means."""
-        active = (self.floor.counts > 0).view(np.uint8)
-        active[self.floor.others] |= self.floor.active
+        active = (self.level.counts > 0).view(np.uint8)
+        active[self.level.uncoded] |= self.level.active
         values = _companded(self.means, knee, implementation)
-        return LatticeLevel(self.floor.low, self.floor.table, values, active, self.coded)
+        return LatticeLevel(self.level.low, self.level.table, values, active, self.level.coded)
 
 
-def pyramid(leaves: Leaves, part: Chunk, lattice: Quantiser) -> list[MeanLevel]:
-    """All floors over the voxels of a domain, of which inactive ones are 0."""
-    bricks, constants = len(leaves), len(leaves.constants)
-    counts = np.zeros((bricks + constants, EDGE**3), np.uint8)
-    for some in pieces(bricks, ROWS):
-        counts[some] = leaves.on(some)
-    tiles = np.nonzero(leaves.constants_active)[0]
-    means = np.repeat(Quantiser(lattice.unit).nearest(leaves.constants[tiles])[:, None], EDGE**3, 1)
-    pairs = np.zeros((0, 2), np.int32)
-    floor = MeanLevel(
-        part.low, part.table, bricks, counts, pairs, bricks + tiles, means, np.ones(means.shape, np.uint8)
+def mean_pyramid(component: ChunkComponent, quantiser: Quantiser) -> list[MeanLevel]:
+    """All levels over the voxels of a chunk, of which inactive ones are 0."""
+    bricks, constants = len(component), len(component.constants)
+    counts = np.zeros((bricks + constants, SLOTS), np.uint8)
+    for rows in pieces(bricks, ROWS_AT_A_TIME):
+        counts[rows] = component.active(rows)
+    tiles = np.nonzero(component.constants_active)[0]
+    means = np.repeat(Quantiser(quantiser.unit).nearest(component.constants[tiles])[:, None], SLOTS, 1)
+    voxels = MeanLevel(
+        low=component.low,
+        table=component.table,
+        bricks=bricks,
+        counts=counts,
+        pairs=np.zeros((0, 2), np.int32),
+        uncoded=bricks + tiles,
+        means=means,
+        active=np.ones(means.shape, np.uint8),
     )
-    floors = [floor]
-    while len(floors) <= FLOORS:
-        floors.append(_merged(floors[-1], len(floors) - 1))
-    return floors
+    pyramid = [voxels]
+    while len(pyramid) < MEAN_LEVELS:
+        pyramid.append(_merged(pyramid[-1], len(pyramid) - 1))
+    return pyramid
 
 
 def _merged(fine: MeanLevel, j: int) -> MeanLevel:
-    """The floor above floor j."""
-    axis = AXES[j % 3]
+    """The level above level j."""
+    axis, voxels = split_axis(j), 2 << j  # of a cell
     table = np.moveaxis(fine.table, axis, 2)
     shape = (*table.shape[:2], table.shape[2] // 2)
     pairs = table.reshape(-1, 2)
     needed = fine.counts.any(1)[pairs].any(1)
-    others, which = distinct(pairs[~needed])
-    place = np.empty(len(pairs), np.int32)
-    place[needed] = np.arange(needed.sum())
-    place[~needed] = needed.sum() + which
-    rows = np.concatenate([pairs[needed], pairs[~needed][others]])
-    counts = np.empty((len(rows), EDGE**3), np.uint8 if 2 << j < 256 else np.uint16)
-    for some in pieces(len(rows), ROWS):
-        counts[some] = sum(half.astype(counts.dtype) for half in halves(fine.counts, rows[some], axis))
-    table = np.ascontiguousarray(np.moveaxis(place.reshape(shape), 2, axis))
-    return MeanLevel(fine.low, table, int(needed.sum()), counts, rows, *_others(fine, rows, counts, axis))
+    first, which = distinct(pairs[~needed])
+    number = np.empty(len(pairs), np.int32)
+    number[needed] = np.arange(needed.sum())
+    number[~needed] = needed.sum() + which
+    joined = np.concatenate([pairs[needed], pairs[~needed][first]])
+    counts = np.empty((len(joined), SLOTS), np.uint8 if voxels < 256 else np.uint16)
+    for rows in pieces(len(joined), ROWS_AT_A_TIME):
+        counts[rows] = sum(half.astype(counts.dtype) for half in halves(fine.counts, joined[rows], axis))
+    table = np.ascontiguousarray(np.moveaxis(number.reshape(shape), 2, axis))
+    uncoded, means, active = _uncoded(fine, joined, counts, axis)
+    return MeanLevel(
+        low=fine.low,
+        table=table,
+        bricks=int(needed.sum()),
+        counts=counts,
+        pairs=joined,
+        uncoded=uncoded,
+        means=means,
+        active=active,
+    )
 
 
-def _others(
+def _uncoded(
     fine: MeanLevel, pairs: np.ndarray, counts: np.ndarray, axis: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`others`, `means` and `active` of the floor above, whose rows join `pairs` and have `counts` coded voxels."""
-    place = np.full(len(fine.counts), len(fine.others))  # of each row below among the others; a row of 0 follows them
-    place[fine.others] = np.arange(len(fine.others))
-    rows = np.nonzero((place[pairs] < len(fine.others)).any(1))[0]
+    """`uncoded`, `means` and `active` of the level above, whose rows join `pairs` and have `counts` coded voxels."""
+    none = len(fine.uncoded)
+    number = np.full(len(fine.counts), none)  # of each row below among `uncoded`, behind which a row of 0 is put
+    number[fine.uncoded] = np.arange(none)
+    candidates = np.nonzero((number[pairs] < none).any(1))[0]
     fine_means, fine_active = (np.pad(array, ((0, 1), (0, 0))) for array in (fine.means, fine.active))
-    kept, means, active = [rows[:0]], [fine.means[:0]], [fine.active[:0]]
-    for some in pieces(len(rows), ROWS):
-        below = place[pairs[rows[some]]]
-        coded = counts[rows[some]] > 0
+    kept, means, active = [candidates[:0]], [fine.means[:0]], [fine.active[:0]]
+    for piece in pieces(len(candidates), ROWS_AT_A_TIME):
+        rows = candidates[piece]
+        below, coded = number[pairs[rows]], counts[rows] > 0
         a, b = halves(fine_means, below, axis)
         on = np.where(coded, 0, np.maximum(*halves(fine_active, below, axis)))
         mean = np.where(coded, 0, (a + b) >> 1)
-        there = (on | mean).any(1)
-        kept.append(rows[some][there])
-        means.append(mean[there])
-        active.append(on[there])
-    return tuple(np.concatenate(parts) for parts in (kept, means, active))
+        needed = (on | mean).any(1)
+        kept.append(rows[needed])
+        means.append(mean[needed])
+        active.append(on[needed])
+    return np.concatenate(kept), np.concatenate(means), np.concatenate(active)
 
 
-def blank_means(floor: MeanLevel) -> np.ndarray:
-    """(R, 512) int32: the means of a floor; those of coded cells are 0."""
-    means = np.zeros(floor.counts.shape, np.int32)
-    means[floor.others] = floor.means
+def blank_means(level: MeanLevel) -> np.ndarray:
+    """(R, 512) int32: the means of a level before decoding; those of coded cells are 0."""
+    means = np.zeros(level.counts.shape, np.int32)
+    means[level.uncoded] = level.means
     return means
 
 
@@ -133,71 +158,72 @@ def _companded(means: np.ndarray, knee: int, implementation: str) -> np.ndarray:
     if not knee:
         return means
     if implementation == "native":
-        found = np.empty_like(means)
-        _lattice.compand(means, knee, found)
-        return found
+        companded = np.empty_like(means)
+        _lattice.compand(means, knee, companded)
+        return companded
     return compand_whole(means, knee).astype(np.int32)
 
 
 class TrueMeans:
-    """The true means of the coded voxels of a domain on every floor, in lattice units, as float32.
+    """The true means of the coded voxels of a component on every level, in lattice units, as float32.
 
-    Those of voxels are taken from the leaves when asked for, those of larger cells are sums over their counts; a floor
+    Those of voxels are taken from the leaves when asked for, those of larger cells are sums over their counts; a level
     is forgotten when a lower one is asked for.
     """
 
-    def __init__(self, leaves: Leaves, floors: list[MeanLevel], lattice: Quantiser) -> None:
-        self._leaves, self._floors, self._lattice = leaves, floors, lattice
-        self._sums = [np.zeros((0, EDGE**3), np.float32), self._first_sums()]
-        for j, floor in enumerate(floors[2:], 1):
-            self._sums.append(np.empty(floor.counts.shape, np.float32))
-            for some in pieces(len(floor.pairs), ROWS):
-                even, odd = halves(self._sums[j], floor.pairs[some], AXES[j % 3])
-                self._sums[j + 1][some] = even + odd
+    def __init__(self, component: ChunkComponent, pyramid: list[MeanLevel], quantiser: Quantiser) -> None:
+        self.component, self._pyramid, self._quantiser = component, pyramid, quantiser
+        self._sums = [np.zeros((0, SLOTS), np.float32), self._first_sums()]
+        for j, level in enumerate(pyramid[2:], 1):
+            self._sums.append(np.empty(level.counts.shape, np.float32))
+            for rows in pieces(len(level.pairs), ROWS_AT_A_TIME):
+                even, odd = halves(self._sums[j], level.pairs[rows], split_axis(j))
+                self._sums[j + 1][rows] = even + odd
 
-    def means(self, j: int, row: np.ndarray, place: np.ndarray) -> np.ndarray:
-        """(n,) float32: the means of cells of floor j that are coded."""
+    def means(self, j: int, points: Points) -> np.ndarray:
+        """(n,) float32: the means of coded cells of level j."""
         del self._sums[j + 1 :]
         if j == 0:
-            return self._exact(self._leaves.points(row, place))
-        return self._sums[j][row, place] / self._floors[j].counts[row, place].astype(np.float32)
+            return self._exact(self.component.points(points))
+        return self._sums[j][points.index] / self._pyramid[j].counts[points.index].astype(np.float32)
 
-    def gaps(self, j: int, row: np.ndarray, place: np.ndarray) -> np.ndarray:
-        """(n,) float32: of cells of floor j + 1, both of whose halves are coded, the companded mean of the first half
+    def differences(self, j: int, points: Points) -> np.ndarray:
+        """(n,) float32: of cells of level j + 1, both of whose halves are coded, the companded mean of the first half
         less that of the second."""
-        rows, places = below(self._floors[j + 1].pairs, row, place, AXES[j % 3])
-        first, second = (compand(self.means(j, rows, p), self._lattice.knee) for p in places)
+        both = split_points(points, self._pyramid[j + 1].pairs, split_axis(j))
+        first, second = (compand(self.means(j, half), self._quantiser.knee) for half in both)
         return first - second
 
     def _exact(self, values: np.ndarray) -> np.ndarray:
-        found = values.astype(np.float64) / self._lattice.unit
-        return np.nan_to_num(found, nan=0.0, posinf=LIMIT, neginf=-LIMIT).clip(-LIMIT, LIMIT).astype(np.float32)
+        exact = values.astype(np.float64) / self._quantiser.unit
+        return np.nan_to_num(exact, nan=0.0, posinf=LIMIT, neginf=-LIMIT).clip(-LIMIT, LIMIT).astype(np.float32)
 
     def _first_sums(self) -> np.ndarray:
-        pairs = self._floors[1].pairs
-        sums = np.empty((len(pairs), EDGE**3), np.float32)
-        for some in pieces(len(pairs), ROWS):
-            even, odd = _split(*(self._voxels(rows) for rows in pairs[some].T), AXES[0])
-            sums[some] = even + odd
+        pairs = self._pyramid[1].pairs
+        sums = np.empty((len(pairs), SLOTS), np.float32)
+        for rows in pieces(len(pairs), ROWS_AT_A_TIME):
+            first, second = pairs[rows].T
+            even, odd = _split(self._voxels(first), self._voxels(second), split_axis(0))
+            sums[rows] = even + odd
         return sums
 
     def _voxels(self, rows: np.ndarray) -> np.ndarray:
-        """(n, 512) float32 of rows of floor 0, 0 where not coded."""
-        found = np.zeros((len(rows), EDGE**3), np.float32)
-        real = rows < len(self._leaves)
-        rows = rows[real]
-        found[real] = np.where(self._leaves.on(rows), self._exact(self._leaves.rows(rows)), np.float32(0))
-        return found
+        """(n, 512) float32 of rows of level 0, 0 where not coded."""
+        voxels = np.zeros((len(rows), SLOTS), np.float32)
+        is_leaf = rows < len(self.component)
+        leaves = rows[is_leaf]
+        exact = self._exact(self.component.rows(leaves))
+        voxels[is_leaf] = np.where(self.component.active(leaves), exact, np.float32(0))
+        return voxels
 
 
-def below(
-    pairs: np.ndarray, row: np.ndarray, place: np.ndarray, axis: int
-) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
-    """Rows (n,) of the floor below and the places (n,) in them of the first and of the second halves of cells."""
+def split_points(points: Points, pairs: np.ndarray, axis: int) -> tuple[Points, Points]:
+    """The first and the second halves of cells, on the level below; pairs: (R, 2) int32, rows that each row joins."""
     shift = 6 - 3 * axis
-    along = place.astype(np.int64) >> shift & 7
-    first = (place & ~(7 << shift)) | (2 * along & 7) << shift
-    return pairs[row, along >> 2], (first, first + (1 << shift))
+    along = points.offset.astype(np.int64) >> shift & 7
+    first = (points.offset & ~(7 << shift)) | (2 * along & 7) << shift
+    brick = pairs[points.brick, along >> 2]
+    return Points(brick, first), Points(brick, first + (1 << shift))
 
 
 def halves(fine: np.ndarray, pairs: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
@@ -207,7 +233,7 @@ def halves(fine: np.ndarray, pairs: np.ndarray, axis: int) -> tuple[np.ndarray, 
 
 def _split(a: np.ndarray, b: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
     both = np.concatenate([rows.reshape(-1, EDGE, EDGE, EDGE) for rows in (a, b)], axis=1 + axis)
-    return tuple(_every_second(both, axis, first).reshape(-1, EDGE**3) for first in (0, 1))
+    return _every_second(both, axis, 0).reshape(-1, SLOTS), _every_second(both, axis, 1).reshape(-1, SLOTS)
 
 
 def _every_second(bricks: np.ndarray, axis: int, first: int) -> np.ndarray:
@@ -217,7 +243,7 @@ def _every_second(bricks: np.ndarray, axis: int, first: int) -> np.ndarray:
 def shares(
     coarse: MeanLevel, fine: MeanLevel, axis: int, implementation: str = "native"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The first half's part of every cell's coded voxels, (R, 512) uint8 in 1/SHARES, and whether both have some."""
+    """The first half's share of every cell's coded voxels, (R, 512) uint8 in 1/SHARES, and whether both have some."""
     if implementation == "native":
         share, both = np.empty((2, *coarse.counts.shape), np.uint8)
         _lattice.shares(coarse.pairs, fine.counts, axis, share, both)
@@ -228,62 +254,77 @@ def shares(
 
 
 def split(
-    above: Cells, fine: MeanLevel, axis: int, difference: np.ndarray, lattice: Quantiser, implementation: str = "native"
+    above: Cells,
+    fine: MeanLevel,
+    axis: int,
+    differences: np.ndarray,
+    quantiser: Quantiser,
+    implementation: str = "native",
 ) -> np.ndarray:
-    """Means (R', 512) int32 of the floor below from those above and differences (R, 512) int32, first less second half.
+    """Means (R', 512) int32 of the level below.
 
-    Differences are of companded means, but it is the mean itself that the halves have together.
+    above: the level with its means
+    differences: (R, 512) int32, companded mean of the first half of each cell less that of the second
+
+    It is the mean itself, not the companded one, that the halves have together.
     """
-    coarse, found = above.floor, blank_means(fine)
+    coarse, below = above.level, blank_means(fine)
     bricks = coarse.bricks
     if implementation == "native":
-        numbers = (axis, lattice.knee, lattice.positive, TOP)
-        _lattice.split(coarse.pairs, fine.counts, above.means[:bricks], difference, *numbers, found)
-        return found
+        numbers = (axis, quantiser.knee, quantiser.nonnegative)
+        _lattice.split(coarse.pairs, fine.counts, above.means[:bricks], differences, *numbers, below)
+        return below
     first, second = (half[:bricks].astype(np.int64) for half in halves(fine.counts, coarse.pairs, axis))
-    mean = above.means[:bricks].astype(np.int64)
-    middle = compand_whole(mean, lattice.knee)
-    a, b = _halved(mean, middle, difference[:bricks].astype(np.int64), first, second, lattice)
+    cells = _Cells(above.means[:bricks].astype(np.int64), differences[:bricks].astype(np.int64), first, second)
+    a, b = _halved(cells, quantiser)
     joined = np.stack([np.moveaxis(h.reshape(-1, EDGE, EDGE, EDGE), 1 + axis, 1) for h in (a, b)], 2)
-    joined = np.moveaxis(joined.reshape(bricks, 2 * EDGE, EDGE, EDGE), 1, 1 + axis).clip(-TOP, TOP)
-    for half, part in enumerate(np.split(joined, 2, axis=1 + axis)):
-        rows = coarse.pairs[:bricks, half]
-        found[rows] = np.where(fine.counts[rows] > 0, part.reshape(-1, EDGE**3), found[rows])
-    return found
+    joined = np.moveaxis(joined.reshape(bricks, 2 * EDGE, EDGE, EDGE), 1, 1 + axis).clip(-MAX_DECODED, MAX_DECODED)
+    for number, half in enumerate(np.split(joined, 2, axis=1 + axis)):
+        rows = coarse.pairs[:bricks, number]
+        below[rows] = np.where(fine.counts[rows] > 0, half.reshape(-1, SLOTS), below[rows])
+    return below
 
 
-def _halved(
-    mean: np.ndarray, middle: np.ndarray, gap: np.ndarray, first: np.ndarray, second: np.ndarray, lattice: Quantiser
-) -> tuple[np.ndarray, np.ndarray]:
+@dataclass(frozen=True)
+class _Cells:
+    """Cells to be split: their means, the differences of their halves, and how many voxels those have, all int64."""
+
+    mean: np.ndarray
+    difference: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+
+
+def _halved(cells: _Cells, quantiser: Quantiser) -> tuple[np.ndarray, np.ndarray]:
     """Means of both halves; a half without coded voxels may get anything."""
-    swapped = gap < 0
+    mean, first, second = cells.mean, cells.first, cells.second
+    swapped = cells.difference < 0
     most, least = np.where(swapped, second, first), np.where(swapped, first, second)
-    large, small = _solved((most + least) * mean, middle, np.abs(gap), most, least, lattice)
+    large, small = _solved(_Cells(mean, np.abs(cells.difference), most, least), quantiser)
     large, small = np.where(least == 0, mean, large), np.where(most == 0, mean, small)
     return np.where(swapped, small, large), np.where(swapped, large, small)
 
 
-def _solved(
-    total: np.ndarray, middle: np.ndarray, gap: np.ndarray, most: np.ndarray, least: np.ndarray, lattice: Quantiser
-) -> tuple[np.ndarray, np.ndarray]:
-    """Means of the larger and of the smaller half, of `most` and `least` voxels, that have the sum `total`.
+def _solved(cells: _Cells, quantiser: Quantiser) -> tuple[np.ndarray, np.ndarray]:
+    """Means of the half with the larger mean, the first, and of the other one, that together have the cell's sum.
 
-    The smaller one's companded mean is the largest integer with which the sum is not exceeded; what the sum then
-    lacks goes to the larger one.
+    The smaller companded mean is the largest integer with which the sum is not exceeded; what the sum then lacks goes
+    to the larger one.
     """
+    most, least, difference = cells.first, cells.second, cells.difference
+    total, middle = (most + least) * cells.mean, compand_whole(cells.mean, quantiser.knee)
 
-    def halves_at(small: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return tuple(expand_whole(c, lattice.knee).clip(-TOP, TOP) for c in (small + gap, small))
+    def expanded(companded: np.ndarray) -> np.ndarray:
+        return expand_whole(companded, quantiser.knee).clip(-MAX_DECODED, MAX_DECODED)
 
-    low, high = middle - gap - 1, middle + 1
+    low, high = middle - difference - 1, middle + 1
     while (high - low > 1).any():
-        at = (low + high) >> 1
-        large, small = halves_at(at)
-        fits = most * large + least * small <= total
-        low, high = np.where(fits, at, low), np.where(fits, high, at)
-    large, small = halves_at(low)
+        tried = (low + high) >> 1
+        fits = most * expanded(tried + difference) + least * expanded(tried) <= total
+        low, high = np.where(fits, tried, low), np.where(fits, high, tried)
+    large, small = expanded(low + difference), expanded(low)
     large = large + (total - most * large - least * small) // np.maximum(most, 1)
-    if lattice.positive:
+    if quantiser.nonnegative:
         large = np.where(low < 0, total // np.maximum(most, 1), large)
-    large = large.clip(-TOP, TOP)
+    large = large.clip(-MAX_DECODED, MAX_DECODED)
     return large, (total - most * large) // np.maximum(least, 1)

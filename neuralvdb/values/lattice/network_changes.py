@@ -1,10 +1,10 @@
-"""Networks refined to a grid: which they begin with, and how they differ from those (layout in archive/SPEC.md).
+"""Networks fine-tuned to a grid: which they begin with, and how they differ from those (layout in archive/SPEC.md).
 
 A network changes in four groups: its first and its second layer, and what makes each of its two outputs, the last layer
 and the linear path. A change is a number of quanta, coded like a residual of the class that suits the group; a bias,
-being the weight of an input of 1.0, changes in quanta 16 times as large. Beside those of the families there are plain
-networks to begin with, which are all zeros but for how narrow scales are: fields far smoother than their error are
-best left as they are interpolated.
+being the weight of an input of 1.0, changes in quanta 16 times as large. Beside those of the families there are
+interpolation-only networks to begin with, all zeros but for how narrow scales are: fields far smoother than their error
+are best left as they are interpolated.
 """
 
 from __future__ import annotations
@@ -16,30 +16,34 @@ import numpy as np
 from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
 from neuralvdb.archive.rans import Decoder
 from neuralvdb.values.lattice import network, priors, residual
+from neuralvdb.values.lattice.constants import ONE, OUTPUTS
 from neuralvdb.values.lattice.kind import kind_of
 from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.priors import ModelSet
-from neuralvdb.values.lattice.sample_inputs import ONE
 from neuralvdb.values.lattice.schedule import KEYS, NetworkKey
 
 FIRST, SECOND, OFFSET, SCALE = GROUPS = range(4)
 QUANTA = (1, 4, 16, 64)
-PLAIN = 64  # plain networks, numbered by how many classes narrower they make scales
-_FIRST_PLAIN = 128  # their numbers begin there, behind those of families
+INTERPOLATION_ONLY = 64  # such networks, numbered by how many scale classes narrower they make scales
+_FIRST_INTERPOLATION_ONLY = 128  # their numbers begin there, behind those of families
 _CLASS_BITS = 6
 _BYTE = np.dtype(np.uint8)
 
 
 @dataclass(frozen=True)
 class NetworkChange:
-    """What becomes of a network. donor: the family whose network it begins with, or the number of a plain one; quanta:
-    which of QUANTA, and classes: that of the residuals, of every group that changes; steps: (n,) int64, weights, then
-    biases, in quanta (of the last layer and the linear path: weights, bias, weights)."""
+    """How fine tuning changes a network. Groups that stay as they are have no entries.
+
+    donor: the family whose network it begins with, or the number of an interpolation-only one
+    scale_classes: by group, the class of residuals that its deltas are coded as
+    quanta: by group, which of QUANTA
+    deltas: by group, (n,) int64 in quanta: weights, then biases (last layer and linear path: weights, bias, weights)
+    """
 
     donor: str | int
-    classes: dict[int, int]
+    scale_classes: dict[int, int]
     quanta: dict[int, int]
-    steps: dict[int, np.ndarray]
+    deltas: dict[int, np.ndarray]
 
 
 NetworkChanges = dict[NetworkKey, NetworkChange]
@@ -48,32 +52,33 @@ NetworkChanges = dict[NetworkKey, NetworkChange]
 def changed(net: Network, change: NetworkChange) -> Network:
     """The network after a change. Raises ValueError where its sums might not be exact."""
     wide = Network(*(getattr(net, part).astype(np.int64) for part in priors.PARTS))
-    for group, steps in change.steps.items():
-        at = 0
+    for group, deltas in change.deltas.items():
+        begin = 0
         for array, unit in _arrays(wide, group):
-            array += steps[at : at + array.size].reshape(array.shape) * (unit * QUANTA[change.quanta[group]])
-            at += array.size
+            part = deltas[begin : begin + array.size].reshape(array.shape)
+            array += part * (unit * QUANTA[change.quanta[group]])
+            begin += array.size
     network.check(wide)
     return Network(*(getattr(wide, part).astype(getattr(net, part).dtype) for part in priors.PARTS))
 
 
-def plain(inputs: int, number: int) -> Network:
-    """The plain network that makes scales narrower by so many classes."""
-    return network.linear(np.array([0, -4 * number], np.int32), np.zeros((2, inputs), np.int8), np.zeros(6, np.int8))
+def interpolation_only(inputs: int, number: int = 0) -> Network:
+    """The network that leaves interpolation as it is and makes scales narrower by so many classes."""
+    bias, path = np.array([0, -4 * number], np.int32), np.zeros((OUTPUTS, inputs), np.int8)
+    return network.linear(bias, path, np.zeros(3 * OUTPUTS, np.int8))
 
 
-def beginning(donor: str | int, family: str, library: ModelSet, key: NetworkKey) -> Network:
+def beginning(donor: str | int, family: str, models: ModelSet, key: NetworkKey) -> Network:
     """What a network of a family begins with."""
     if isinstance(donor, int):
-        return plain(library.families[family].networks[key].linear.shape[1], donor)
-    return library.families[donor].networks[key]
+        return interpolation_only(models.families[family].networks[key].linear.shape[1], donor)
+    return models.families[donor].networks[key]
 
 
-def networks(family: str, library: ModelSet, refinement: NetworkChanges) -> dict[NetworkKey, Network]:
-    """The networks of a family, refined. Raises ValueError as changed() does."""
-    found = library.families[family].networks
-    return found | {
-        key: changed(beginning(change.donor, family, library, key), change) for key, change in refinement.items()
+def networks(family: str, models: ModelSet, changes: NetworkChanges) -> dict[NetworkKey, Network]:
+    """The networks of a family after changes. Raises ValueError as changed() does."""
+    return models.families[family].networks | {
+        key: changed(beginning(change.donor, family, models, key), change) for key, change in changes.items()
     }
 
 
@@ -83,60 +88,64 @@ def sizes(net: Network) -> list[int]:
 
 
 def flat(net: Network, group: int) -> np.ndarray:
-    """(n,) float64 weights of a group in the order of its steps, biases in units that are worth ONE."""
+    """(n,) float64 weights of a group in the order of its deltas, biases in units that are worth ONE."""
     return np.concatenate([array.reshape(-1) / float(unit) for array, unit in _arrays(net, group)])
 
 
-def put(out: FieldWriter, family: str, library: ModelSet, refinement: NetworkChanges) -> None:
-    """Appends a refinement."""
+def put(out: FieldWriter, family: str, models: ModelSet, changes: NetworkChanges) -> None:
+    """Appends changes to the networks of a family."""
     head = np.zeros((len(KEYS), 1 + len(GROUPS)), np.uint8)
-    record = residual.SymbolBuffer()
+    buffer = residual.SymbolBuffer()
     for row, key in zip(head, KEYS, strict=True):
-        if key not in refinement:
+        if key not in changes:
             continue
-        change = refinement[key]
-        plain = isinstance(change.donor, int)
-        number = _FIRST_PLAIN + change.donor if plain else priors.FAMILIES.index(change.donor)
-        row[0] = (number - priors.FAMILIES.index(family)) % 256
-        for group in sorted(change.steps):
-            row[1 + group] = change.classes[group] | change.quanta[group] << _CLASS_BITS
-            record.put(change.steps[group], np.full(len(change.steps[group]), change.classes[group], np.uint8))
-            record.end()
+        change = changes[key]
+        row[0] = (_number(change.donor) - _number(family)) % 256
+        for group in sorted(change.deltas):
+            deltas, scale_class = change.deltas[group], change.scale_classes[group]
+            row[1 + group] = scale_class | change.quanta[group] << _CLASS_BITS
+            buffer.put(deltas, np.full(len(deltas), scale_class, np.uint8))
+            buffer.end()
     put_array(out, head.reshape(-1))
-    out.put_bytes(record.written(library.families[family].tables).finish())
+    out.put_bytes(buffer.written(models.families[family].tables).finish())
 
 
-def take(source: FieldReader, where: str, family: str, library: ModelSet) -> dict[NetworkKey, Network]:
-    """The networks of a family as put() has refined them. Raises DamagedFile."""
+def take(source: FieldReader, where: str, family: str, models: ModelSet) -> dict[NetworkKey, Network]:
+    """The networks of a family with the changes that put() wrote. Raises DamagedFile."""
     head = take_array(source, _BYTE, len(KEYS) * (1 + len(GROUPS))).reshape(len(KEYS), -1)
-    decoder = Decoder(source.take_bytes(), library.families[family].tables, where)
-    found = dict(library.families[family].networks)
+    decoder = Decoder(source.take_bytes(), models.families[family].tables, where)
+    result = dict(models.families[family].networks)
     for row, key in zip(head.tolist(), KEYS, strict=True):
-        donor = _donor((row[0] + priors.FAMILIES.index(family)) % 256)
-        if isinstance(donor, str) and (donor not in library.families or kind_of(donor) != kind_of(family)):
+        donor = _donor((row[0] + _number(family)) % 256)
+        if isinstance(donor, str) and (donor not in models.families or kind_of(donor) != kind_of(family)):
             raise source.damaged("a network begins with one that is not there")
-        net = beginning(donor, family, library, key)
+        net = beginning(donor, family, models, key)
         codes = {group: code for group, code in zip(GROUPS, row[1:], strict=True) if code}
-        classes = {group: code & (1 << _CLASS_BITS) - 1 for group, code in codes.items()}
-        steps = {g: residual.take(decoder, np.full(sizes(net)[g], c, np.uint8)) for g, c in classes.items()}
+        scale_classes = {group: code & (1 << _CLASS_BITS) - 1 for group, code in codes.items()}
+        deltas = {g: residual.take(decoder, np.full(sizes(net)[g], c, np.uint8)) for g, c in scale_classes.items()}
         quanta = {group: code >> _CLASS_BITS for group, code in codes.items()}
         try:
-            found[key] = changed(net, NetworkChange(donor, classes, quanta, steps))
+            result[key] = changed(net, NetworkChange(donor, scale_classes, quanta, deltas))
         except ValueError as error:
             raise source.damaged(str(error)) from error
     decoder.finish()
-    return found
+    return result
+
+
+def _number(donor: str | int) -> int:
+    """The number that stands for a donor."""
+    return _FIRST_INTERPOLATION_ONLY + donor if isinstance(donor, int) else priors.FAMILIES.index(donor)
 
 
 def _donor(number: int) -> str | int:
-    """A family, the number of a plain network, or a name that no family has."""
-    if _FIRST_PLAIN <= number < _FIRST_PLAIN + PLAIN:
-        return number - _FIRST_PLAIN
+    """The donor of a number; a name that no family has where it stands for none."""
+    if _FIRST_INTERPOLATION_ONLY <= number < _FIRST_INTERPOLATION_ONLY + INTERPOLATION_ONLY:
+        return number - _FIRST_INTERPOLATION_ONLY
     return priors.FAMILIES[number] if number < len(priors.FAMILIES) else ""
 
 
 def _arrays(net: Network, group: int) -> list[tuple[np.ndarray, int]]:
-    """Views of a group's weights and biases, in the order of its steps, and how much a quantum of each is."""
+    """Views of a group's weights and biases, in the order of its deltas, and how much a quantum of each is."""
     if group in (FIRST, SECOND):
         weights, biases = ((net.w1, net.b1), (net.w2, net.b2))[group]
         return [(weights, 1), (biases, ONE)]

@@ -1,116 +1,73 @@
-"""Predictions of whole phases, by the definition in NumPy or by its fast twin in C++: the same integers."""
+"""Predictions of whole passes, by the definition in NumPy or by its fast twin in C++: the same integers."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from neuralvdb.nets.network import Network
 from neuralvdb.values import _lattice
-from neuralvdb.values.lattice import mean, mean_inputs, network
-from neuralvdb.values.lattice.levels import LatticeLevel
-from neuralvdb.values.lattice.mean_pyramid import AXES
-from neuralvdb.values.lattice.network import Network
-from neuralvdb.values.lattice.sample_inputs import context
-from neuralvdb.values.lattice.schedule import network_key
-from neuralvdb.values.lattice.steps import STEPS
+from neuralvdb.values.lattice import network
+from neuralvdb.values.lattice.coding import View
+from neuralvdb.values.lattice.inputs import InputLayout
+from neuralvdb.values.lattice.mean_inputs import MeanView
+from neuralvdb.values.lattice.network import Predictions
+from neuralvdb.values.lattice.points import Points
+from neuralvdb.values.lattice.sample_inputs import SampleView
+from neuralvdb.values.lattice.schedule import NetworkKey, Pass
+
+_RULES = ("sample", "active_only", "mean")  # how C++ makes the base and what it masks (native/predict.h)
 
 
-class _Networks:
-    """Networks of one family and how to run them. implementation: "native", "floats", which is that without products of
-    bytes, or "reference"."""
+class Predictor:
+    """The networks of one family, callable for a pass.
 
-    def __init__(
-        self, networks: dict[tuple[int, int, int], Network], *, threads: int = 1, implementation: str = "native"
-    ) -> None:
-        self._networks = networks
-        self._threads = threads
-        self._phase = self._reference if implementation == "reference" else self._native
-        self._prepared = {key: (*_floats(net), implementation == "floats") for key, net in networks.items()}
-
-
-class Predictor(_Networks):
-    """The networks of one family, callable for a phase. networks: {(level up to 2, axis, phase): Network}.
-
-    inside: whether only active points are looked at; implementation: "native", "floats" or "reference".
+    networks: by key
+    threads: that share the points of a pass
+    implementation: "native", "floats", which is that without products of bytes, or "reference"
     """
 
-    def __init__(self, networks: dict[tuple[int, int, int], Network], *, inside: bool = False, **options) -> None:
-        super().__init__(networks, **options)
-        self.inside = inside
+    def __init__(
+        self, networks: Mapping[NetworkKey, Network], *, threads: int = 1, implementation: str = "native"
+    ) -> None:
+        self._networks, self._threads = networks, threads
+        self._reference = implementation == "reference"
+        self._prepared = {key: (*_floats(net), implementation == "floats") for key, net in networks.items()}
 
-    def __call__(
-        self, level: LatticeLevel, row: np.ndarray, place: np.ndarray, k: int, axis: int, phase: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Predictions (n,) int32 in lattice units and classes (n,) uint8 of points of level k."""
-        return self._phase(level, row, place, network_key(k, axis, phase), STEPS[k])
+    def __call__(self, view: View, points: Points, coding: Pass) -> Predictions:
+        """Predictions for points of a pass."""
+        if self._reference:
+            return network.predict(self._networks[coding.network], view.inputs(points, coding))
+        return self._native(view, points, coding)
 
-    def _reference(
-        self, level: LatticeLevel, row: np.ndarray, place: np.ndarray, key: tuple[int, int, int], step: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return network.predict(self._networks[key], context(level, row, place, *key[1:], step, self.inside))
-
-    def _native(
-        self, level: LatticeLevel, row: np.ndarray, place: np.ndarray, key: tuple[int, int, int], step: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        predictions, classes = np.empty(len(row), np.int32), np.empty(len(row), np.uint8)
+    def _native(self, view: View, points: Points, coding: Pass) -> Predictions:
+        level = view.level
+        sources = [(level.values, level.active)]
+        share, rule = None, _RULES.index("sample")
+        if isinstance(view, MeanView):
+            sources.append((view.differences.values, view.differences.active))
+            share, rule = view.share, _RULES.index("mean")
+        elif isinstance(view, SampleView) and view.active_only:
+            rule = _RULES.index("active_only")
+        found = Predictions(np.empty(len(points), np.int32), np.empty(len(points), np.uint8))
         _lattice.predict(
-            level.table,
-            level.cells.astype(np.int32),
-            level.values,
-            level.active,
-            row,
-            place,
-            *key[1:],
-            step,
-            self.inside,
-            self._prepared[key],
+            (level.table, level.cells.astype(np.int32), sources, share),
+            (rule, coding.axis, coding.quant_step, *_layout(view.layout(coding))),
+            self._prepared[coding.network],
+            points.brick,
+            points.offset,
             self._threads,
-            predictions,
-            classes,
+            found.values,
+            found.scale_classes,
         )
-        return predictions, classes
+        return found
 
 
-class MeanPredictor(_Networks):
-    """Likewise for the mean lattice. networks: {(floor // 3 up to 2, axis, phase): Network}."""
-
-    def __call__(
-        self,
-        level: LatticeLevel,
-        gaps: LatticeLevel,
-        share: np.ndarray,
-        row: np.ndarray,
-        place: np.ndarray,
-        j: int,
-        phase: int,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Predicted differences (n,) int32 in lattice units and classes (n,) uint8 of cells to be split to floor j."""
-        key = network_key(j // 3, AXES[j % 3], phase)
-        return self._phase(level, gaps, share, row, place, key, mean.STEPS[j])
-
-    def _reference(self, level, gaps, share, row, place, key, step) -> tuple[np.ndarray, np.ndarray]:
-        seen = mean_inputs.context(level, gaps, share, row, place, *key[1:], step)
-        return network.predict(self._networks[key], seen)
-
-    def _native(self, level, gaps, share, row, place, key, step) -> tuple[np.ndarray, np.ndarray]:
-        predictions, classes = np.empty(len(row), np.int32), np.empty(len(row), np.uint8)
-        _lattice.predict_mean(
-            level.table,
-            level.cells.astype(np.int32),
-            level.values,
-            level.active,
-            gaps.values,
-            gaps.active,
-            share,
-            row,
-            place,
-            *key[1:],
-            step,
-            self._prepared[key],
-            self._threads,
-            predictions,
-            classes,
-        )
-        return predictions, classes
+def _layout(layout: InputLayout) -> tuple[list[tuple[np.ndarray, int, bool, bool]], list[int], int]:
+    """A layout as C++ takes it."""
+    groups = [(g.offsets.astype(np.int32), g.source, g.centred, g.scaling) for g in layout.groups]
+    return groups, list(layout.line), layout.scales
 
 
 def _floats(net: Network) -> tuple:

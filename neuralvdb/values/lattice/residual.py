@@ -1,9 +1,9 @@
-"""Residuals as symbols of 64 and raw bits.
+"""Residuals as symbols of 64 and raw bits. This is the definition.
 
-A residual q, an integer number of steps, is met with a scale class c (network.py). Its low w(c) bits are raw, where
-the distribution is flat; the rest, folded to 0, -1, 1, -2, ... -> 0, 1, 2, 3, ..., is the symbol. What is 63 or more
-or has no frequency in its class, escapes as symbol 63: 5 raw bits say how many bits the folded value plus one has, then
-those follow.
+A residual q, an integer number of steps, comes with a scale class c (network.py). Its low w(c) bits are raw, where the
+distribution is flat; the rest, q >> w(c), is made unsigned (zigzag: 0, -1, 1, -2, ... -> 0, 1, 2, 3, ...) and is the
+symbol. What is 63 or more, or has no frequency in its class, escapes as symbol 63: 5 raw bits say how many bits the
+unsigned value plus one has, then those follow.
 """
 
 from __future__ import annotations
@@ -11,34 +11,67 @@ from __future__ import annotations
 import numpy as np
 
 from neuralvdb.archive.rans import MAX_WIDTH, Decoder, Encoder, Tables
-from neuralvdb.values.lattice.levels import POINTS, pieces
-from neuralvdb.values.lattice.network import CLASSES
+from neuralvdb.values.lattice.constants import (
+    CLASS_OF_ONE_STEP,
+    ESCAPE,
+    MAX_RESIDUAL,
+    POINTS_AT_A_TIME,
+    SCALE_CLASSES,
+    WIDTH_BITS,
+)
+from neuralvdb.values.lattice.levels import pieces
 
-ESCAPE = 63
-MAX_RESIDUAL = 1 << 22  # folded, that has 24 bits
-_WIDTH_BITS = 5
+__all__ = ["ESCAPE", "MAX_RESIDUAL", "SymbolBuffer", "from_symbol", "price", "raw_width", "take", "to_symbol"]
 
 
-def raw_bits(classes: np.ndarray) -> np.ndarray:
+def raw_width(scale_classes: np.ndarray) -> np.ndarray:
     """(n,) uint8: how many low bits of a residual of each class are raw."""
-    return np.maximum((classes.astype(np.int16) - 16) // 4 - 1, 0).astype(np.uint8)
+    return np.maximum((scale_classes.astype(np.int16) - CLASS_OF_ONE_STEP) // 4 - 1, 0).astype(np.uint8)
+
+
+def to_symbol(high: np.ndarray) -> np.ndarray:
+    """Unsigned integers of signed ones (zigzag): 0, -1, 1, -2, ... -> 0, 1, 2, 3, ..."""
+    return np.where(high < 0, -2 * high - 1, 2 * high)
+
+
+def from_symbol(symbol: np.ndarray) -> np.ndarray:
+    """Signed integers of unsigned ones, the inverse of to_symbol()."""
+    return np.where(symbol & 1, -(symbol + 1) // 2, symbol // 2)
+
+
+def escape_bits(symbol: np.ndarray) -> np.ndarray:
+    """(n,) int64: raw bits of values that escape, beside those of the symbol ESCAPE."""
+    return WIDTH_BITS + np.frexp(symbol + 1.0)[1].astype(np.int64)
+
+
+def price(residuals: np.ndarray, scale_classes: np.ndarray, lengths: np.ndarray, coded: np.ndarray) -> np.ndarray:
+    """Bits of residuals with their classes, arrays of one shape, raw ones included.
+
+    lengths: (64, 64) float, bits of each symbol in each class; coded: (64, 64) bool, which symbols have a frequency.
+    """
+    width = raw_width(scale_classes)
+    symbol = to_symbol(residuals >> width)
+    small = np.minimum(symbol, ESCAPE)
+    escapes = (small == ESCAPE) | ~coded[scale_classes, small]
+    escaped = lengths[scale_classes, ESCAPE] + escape_bits(symbol)
+    return np.where(escapes, escaped, lengths[scale_classes, small]) + width
 
 
 class SymbolBuffer:
-    """The residuals of a stream, kept until it is known with which tables they are to be written."""
+    """The residuals of a stream, kept until their tables are chosen. counts: (64, 64) int64, of symbols by class."""
 
     def __init__(self) -> None:
-        self.counts = np.zeros((CLASSES, ESCAPE + 1), np.int64)  # of symbols by class
+        self.counts = np.zeros((SCALE_CLASSES, ESCAPE + 1), np.int64)
         self._batches: list[list[tuple[np.ndarray, np.ndarray]]] = [[]]
 
-    def put(self, residuals: np.ndarray, classes: np.ndarray) -> None:
+    def put(self, residuals: np.ndarray, scale_classes: np.ndarray) -> None:
         """Adds residuals (n,) int64, within MAX_RESIDUAL, with their classes (n,) uint8, to the last batch."""
         if not len(residuals):
             return
-        pairs = classes.astype(np.int64) * (ESCAPE + 1) + _symbols(residuals, classes)
+        pairs = scale_classes.astype(np.int64) * (ESCAPE + 1) + _symbols(residuals, scale_classes)
         self.counts += np.bincount(pairs, minlength=self.counts.size).reshape(self.counts.shape)
-        kind = np.min_scalar_type(-1 - int(np.abs(residuals).max()))
-        self._batches[-1].append((residuals.astype(kind), classes.copy()))
+        dtype = np.min_scalar_type(-1 - int(np.abs(residuals).max()))
+        self._batches[-1].append((residuals.astype(dtype), scale_classes.copy()))
 
     def end(self) -> None:
         """Ends a batch."""
@@ -49,57 +82,52 @@ class SymbolBuffer:
         out = Encoder(tables)
         self._batches.pop()
         while self._batches:
-            parts = self._batches.pop(0)
-            if parts:
-                _write(out, tables, *(np.concatenate(part) for part in zip(*parts, strict=True)))
+            batch = self._batches.pop(0)
+            if batch:
+                residuals, scale_classes = (np.concatenate(arrays) for arrays in zip(*batch, strict=True))
+                _write(out, tables, residuals, scale_classes)
         return out
 
 
-def _write(out: Encoder, tables: Tables, residuals: np.ndarray, classes: np.ndarray) -> None:
+def _write(out: Encoder, tables: Tables, residuals: np.ndarray, scale_classes: np.ndarray) -> None:
     """Appends a batch: all symbols, all low bits, all sizes of escaped values, all escaped values."""
     parts: list[tuple[np.ndarray, ...]] = []
-    for some in pieces(len(residuals), POINTS):
-        q, c = residuals[some].astype(np.int32), classes[some]
+    for piece in pieces(len(residuals), POINTS_AT_A_TIME):
+        q, c = residuals[piece].astype(np.int32), scale_classes[piece]
         symbols = _symbols(q, c)
         symbols = np.where(tables.freq[c, symbols] > 0, symbols, np.uint8(ESCAPE))
-        width = raw_bits(c)
+        width = raw_width(c)
         low = width > 0
         bits = (q[low] & ((1 << width[low].astype(np.int32)) - 1)).astype(np.uint32)
         rare = symbols == ESCAPE
-        parts.append((symbols, bits, width[low], (_folded(q[rare].astype(np.int64), c[rare]) + 1).astype(np.uint32)))
-    symbols, bits, width, escaped = (np.concatenate(part) for part in zip(*parts, strict=True))
+        escaped = to_symbol(q[rare].astype(np.int64) >> width[rare]) + 1
+        parts.append((symbols, bits, width[low], escaped.astype(np.uint32)))
+    symbols, bits, width, escaped = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     sizes = np.frexp(escaped.astype(np.float64))[1].astype(np.uint8)
-    out.put(classes, symbols)
+    out.put(scale_classes, symbols)
     out.put_bits(bits, width)
-    out.put_bits(sizes.astype(np.uint32), np.full(len(sizes), _WIDTH_BITS, np.uint8))
+    out.put_bits(sizes.astype(np.uint32), np.full(len(sizes), WIDTH_BITS, np.uint8))
     out.put_bits(escaped, sizes)
 
 
-def _symbols(residuals: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """(n,) uint8, whatever is too large escaped."""
-    return np.minimum(_folded(residuals, classes), ESCAPE).astype(np.uint8)
+def _symbols(residuals: np.ndarray, scale_classes: np.ndarray) -> np.ndarray:
+    """(n,) uint8; those that are too large are ESCAPE."""
+    return np.minimum(to_symbol(residuals >> raw_width(scale_classes)), ESCAPE).astype(np.uint8)
 
 
-def _folded(residuals: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    high = residuals >> raw_bits(classes)
-    return np.where(high < 0, -2 * high - 1, 2 * high)
-
-
-def take(source: Decoder, classes: np.ndarray) -> np.ndarray:
+def take(source: Decoder, scale_classes: np.ndarray) -> np.ndarray:
     """The residuals (n,) int32 of a batch of a SymbolBuffer. Raises DamagedFile."""
-    symbols = source.take(classes)
-    found = np.empty(len(symbols), np.int32)
-    for some in pieces(len(symbols), POINTS):
-        found[some] = source.take_bits(raw_bits(classes[some]))
+    symbols = source.take(scale_classes)
+    residuals = np.empty(len(symbols), np.int32)
+    for piece in pieces(len(symbols), POINTS_AT_A_TIME):
+        residuals[piece] = source.take_bits(raw_width(scale_classes[piece]))
     rare = np.nonzero(symbols == ESCAPE)[0]
-    sizes = source.take_bits(np.full(len(rare), _WIDTH_BITS, np.uint8)).astype(np.uint8)
+    sizes = source.take_bits(np.full(len(rare), WIDTH_BITS, np.uint8)).astype(np.uint8)
     escaped = source.take_bits(np.minimum(sizes, MAX_WIDTH)).astype(np.int64) - 1
-    for some in pieces(len(symbols), POINTS):
-        found[some] += (_unfolded(symbols[some].astype(np.int64)) << raw_bits(classes[some])).astype(np.int32)
-    low = found[rare] & ((1 << raw_bits(classes[rare]).astype(np.int32)) - 1)
-    found[rare] = (_unfolded(escaped) << raw_bits(classes[rare])) + low
-    return found
-
-
-def _unfolded(folded: np.ndarray) -> np.ndarray:
-    return np.where(folded & 1, -(folded + 1) // 2, folded // 2)
+    for piece in pieces(len(symbols), POINTS_AT_A_TIME):
+        high = from_symbol(symbols[piece].astype(np.int64))
+        residuals[piece] += (high << raw_width(scale_classes[piece])).astype(np.int32)
+    width = raw_width(scale_classes[rare])
+    low = residuals[rare] & ((1 << width.astype(np.int32)) - 1)
+    residuals[rare] = (from_symbol(escaped) << width) + low
+    return residuals

@@ -1,125 +1,160 @@
-"""The sample lattice of one component of one domain: values to bytes under a promised maximum error, and back.
+"""The sample lattice of one component of one chunk: values to symbols under a promised maximum error, and back.
 
-The coarsest points come first, then level after level the points midway between known ones (context.py), each as
-the difference to its prediction in steps. What later points see is what the decoder will have. Every level is an
-octave, the two coarsest are one; each octave has a coder of its own, so that a decoder can stop before the finer ones.
+The coarsest points come first, then level after level the points midway between known ones (sample_inputs.py), each as
+the difference to its prediction in steps. Later points see what the decoder will have. Every level is a layer, the two
+coarsest are one; each layer has a coder of its own, so that a decoder can stop before the finer ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
-from neuralvdb.archive.rans import Decoder
-from neuralvdb.values.lattice import residual
-from neuralvdb.values.lattice.chunks import Chunk, Leaves, Quantiser
-from neuralvdb.values.lattice.levels import (
+from neuralvdb.values.lattice import residual, sample_inputs
+from neuralvdb.values.lattice.chunks import ChunkComponent, Quantiser
+from neuralvdb.values.lattice.coding import LatticeCells, LayerSource, Observer, Phase, SymbolSink
+from neuralvdb.values.lattice.constants import (
     EDGE,
-    LEVELS,
     LIMIT,
-    POINTS,
-    ROWS,
-    LatticeLevel,
-    build,
-    pieces,
-    upsample_into,
-    voxels,
+    MAX_DECODED,
+    MAX_RESIDUAL,
+    POINTS_AT_A_TIME,
+    ROWS_AT_A_TIME,
+    SAMPLE_LEVELS,
+    SAMPLE_ROOT_CLASS,
+    SAMPLE_STEPS,
+    SCALE_CLASSES,
+    SLOTS,
 )
+from neuralvdb.values.lattice.levels import LatticeLevel, pieces, sample_pyramid, upsample_into
+from neuralvdb.values.lattice.points import Points, nonzero_points
 from neuralvdb.values.lattice.predictor import Predictor
-from neuralvdb.values.lattice.residual import SymbolBuffer
-from neuralvdb.values.lattice.sample_inputs import targets
-from neuralvdb.values.lattice.schedule import PASSES, sample_layer, sample_levels
-from neuralvdb.values.lattice.steps import STEPS
-from neuralvdb.volume.grid import Tree
+from neuralvdb.values.lattice.sample_inputs import SampleView, targets
+from neuralvdb.values.lattice.schedule import Pass, sample_levels, sample_passes
 
-ROOT_CLASS = 40  # 64 steps: nothing is known about the coarsest points but their neighbour in order
+_TOP = SAMPLE_LEVELS - 1
+_TOP_STEP = SAMPLE_STEPS[_TOP]
 
 
-Exact = Callable[[int, np.ndarray, np.ndarray], np.ndarray]  # (level, rows, places) -> (n,) float64
+@dataclass(frozen=True, kw_only=True)
+class SampleLattice:
+    """Codes components of chunks as points.
 
-
-def levels_of(tree: Tree, part: Chunk, component: int, lattice: Quantiser) -> tuple[Exact, list[LatticeLevel]]:
-    """What gives the exact lattice values of points of a level, and the levels as a decoder begins with."""
-    leaves, decoded = Leaves.of(tree, part, component), blank(tree, part, component, lattice)
-
-    def exact(k: int, row: np.ndarray, place: np.ndarray) -> np.ndarray:
-        at = (row, place) if k == 0 else voxels(decoded[k], k, decoded[0], row, place)
-        return lattice.exact(leaves.points(*at))
-
-    return exact, decoded
-
-
-def blank(tree: Tree, part: Chunk, component: int, lattice: Quantiser) -> list[LatticeLevel]:
-    """The levels as a decoder begins with: what is coded is 0."""
-    leaves = Leaves.of(tree, part, component)
-    count = len(leaves)
-    values = np.empty((count + len(leaves.constants), EDGE**3), np.int32)
-    active = np.empty(values.shape, np.uint8)
-    for some in pieces(count, ROWS):
-        active[some] = on = leaves.on(some)
-        values[some] = np.where(on, 0, lattice.nearest(leaves.rows(some)))
-    values[count:] = lattice.nearest(leaves.constants)[:, None]
-    active[count:] = leaves.constants_active[:, None]
-    return build(LatticeLevel(part.low, part.table, values, active, active[:count]))
-
-
-def encode(exact: Exact, decoded: list[LatticeLevel], predictor: Predictor, out: Sequence[SymbolBuffer]) -> None:
-    """Appends one component to the records of its octaves and leaves its decoded values in decoded[0].
-
-    decoded: the levels, as the decoder will begin with them: values known only of points that are not coded.
+    quantiser: of the grid's values
+    predictor: with networks for this lattice
+    dead_zones: none here, residuals are rounded to the nearest step, as the promised error needs it
+    implementation: of what the predictor does not do: nothing here
     """
-    top = LEVELS - 1
-    at = _root(decoded[top])
-    whole = np.rint(_finite(exact(top, *at)) / STEPS[top]).astype(np.int64)
-    out[0].put(np.diff(whole, prepend=0), np.full(len(whole), ROOT_CLASS, np.uint8))
-    out[0].end()
-    decoded[top].values[at] = whole * STEPS[top]
-    for k, axis, phase in _order(decoded):
-        row, place = targets(decoded[k], axis, phase)
-        predictions, classes = predictor(decoded[k], row, place, k, axis, phase)
-        for some in pieces(len(row), POINTS):
-            error = (_finite(exact(k, row[some], place[some])) - predictions[some]) / STEPS[k]
-            q = np.clip(np.rint(error), -residual.MAX_RESIDUAL, residual.MAX_RESIDUAL).astype(np.int64)
-            out[sample_layer(k)].put(q, classes[some])
-            decoded[k].values[row[some], place[some]] = _clamped(predictions[some] + q * STEPS[k])
-        out[sample_layer(k)].end()
+
+    quantiser: Quantiser
+    predictor: Predictor
+    dead_zones: np.ndarray = field(default_factory=lambda: np.zeros(SCALE_CLASSES))
+    implementation: str = "native"
+
+    inputs_of = staticmethod(sample_inputs.inputs_of)
+
+    def blank_pyramid(self, component: ChunkComponent) -> list[LatticeLevel]:
+        """The levels as a decoder begins with, voxels first: coded points are 0."""
+        count = len(component)
+        values = np.empty((count + len(component.constants), SLOTS), np.int32)
+        active = np.empty(values.shape, np.uint8)
+        for rows in pieces(count, ROWS_AT_A_TIME):
+            active[rows] = on = component.active(rows)
+            values[rows] = np.where(on, 0, self.quantiser.nearest(component.rows(rows)))
+        values[count:] = self.quantiser.nearest(component.constants)[:, None]
+        active[count:] = component.constants_active[:, None]
+        return sample_pyramid(LatticeLevel(component.low, component.table, values, active, active[:count]))
+
+    def encode(
+        self, component: ChunkComponent, buffers: Sequence[SymbolSink], observer: Observer | None = None
+    ) -> np.ndarray:
+        """Puts a component in the buffers of its layers and returns its values (R, 512) int32 as they decode."""
+        pyramid = self.blank_pyramid(component)
+        self.encode_pyramid(TruePoints(component, pyramid, self.quantiser), buffers, observer)
+        return pyramid[0].values
+
+    def encode_pyramid(self, true: TruePoints, buffers: Sequence[SymbolSink], observer: Observer | None = None) -> None:
+        """Puts residuals in the buffers of their layers and decoded values in the levels of true.pyramid."""
+        pyramid = true.pyramid
+        points = nonzero_points(pyramid[_TOP].coded)
+        whole = np.rint(_finite(true.values(_TOP, points)) / _TOP_STEP).astype(np.int64)
+        buffers[0].put(np.diff(whole, prepend=0), np.full(len(whole), SAMPLE_ROOT_CLASS, np.uint8))
+        buffers[0].end()
+        pyramid[_TOP].values[points.index] = whole * _TOP_STEP
+        for coding in _passes(pyramid):
+            self._encode_pass(coding, true, buffers[coding.layer], observer)
+
+    def _encode_pass(self, coding: Pass, true: TruePoints, buffer: SymbolSink, observer: Observer | None) -> None:
+        level, step = true.pyramid[coding.level], coding.quant_step
+        points, view = targets(level, coding.axis, coding.phase), SampleView(level, self.quantiser.active_only)
+        exact = partial(true.values, coding.level)
+        if observer is not None:
+            observer(Phase(coding=coding, points=points, view=view, true=exact, leaves=len(true.component)))
+        predicted = self.predictor(view, points, coding)
+        for piece in pieces(len(points), POINTS_AT_A_TIME):
+            predictions, scale_classes = predicted.values[piece], predicted.scale_classes[piece]
+            error = (_finite(exact(points[piece])) - predictions) / step
+            residuals = np.clip(np.rint(error), -MAX_RESIDUAL, MAX_RESIDUAL).astype(np.int64)
+            buffer.put(residuals, scale_classes)
+            level.values[points[piece].index] = _clamped(predictions + residuals * step)
+        buffer.end()
+
+    def decode(self, component: ChunkComponent, source: LayerSource, lod: int = 0) -> LatticeCells:
+        """Takes a component from the decoders of its layers, down to points 2**lod voxels apart. Raises DamagedFile."""
+        pyramid = self.blank_pyramid(component)
+        points = nonzero_points(pyramid[_TOP].coded)
+        differences = residual.take(source(0), np.full(len(points), SAMPLE_ROOT_CLASS, np.uint8))
+        pyramid[_TOP].values[points.index] = _clamped(np.cumsum(differences, dtype=np.int64) * _TOP_STEP)
+        for coding in _passes(pyramid, lod):
+            self._decode_pass(coding, pyramid[coding.level], source)
+        level = pyramid[lod]
+        return LatticeCells(level.table, level.values, level.coded)
+
+    def _decode_pass(self, coding: Pass, level: LatticeLevel, source: LayerSource) -> None:
+        points = targets(level, coding.axis, coding.phase)
+        predicted = self.predictor(SampleView(level, self.quantiser.active_only), points, coding)
+        residuals = residual.take(source(coding.layer), predicted.scale_classes)
+        for piece in pieces(len(points), POINTS_AT_A_TIME):
+            values = predicted.values[piece] + residuals[piece].astype(np.int64) * coding.quant_step
+            level.values[points[piece].index] = _clamped(values)
 
 
-def decode(decoded: list[LatticeLevel], predictor: Predictor, source: Callable[[int], Decoder], lod: int = 0) -> None:
-    """Takes one component from the decoders of its octaves into decoded[lod], the opposite of encode().
+@dataclass(frozen=True)
+class TruePoints:
+    """The exact lattice values of a component; pyramid: its levels, which say what lies where."""
 
-    Raises DamagedFile.
-    """
-    top = LEVELS - 1
-    at = _root(decoded[top])
-    steps = residual.take(source(0), np.full(len(at[0]), ROOT_CLASS, np.uint8))
-    decoded[top].values[at] = _clamped(np.cumsum(steps, dtype=np.int64) * STEPS[top])
-    for k, axis, phase in _order(decoded, lod):
-        row, place = targets(decoded[k], axis, phase)
-        predictions, classes = predictor(decoded[k], row, place, k, axis, phase)
-        q = residual.take(source(sample_layer(k)), classes)
-        for some in pieces(len(row), POINTS):
-            found = predictions[some] + q[some].astype(np.int64) * STEPS[k]
-            decoded[k].values[row[some], place[some]] = _clamped(found)
+    component: ChunkComponent
+    pyramid: list[LatticeLevel]
+    quantiser: Quantiser
 
+    def values(self, level: int, points: Points) -> np.ndarray:
+        """(n,) float64: the exact values of coded points of a level."""
+        return self.quantiser.exact(self.component.points(self._voxels(level, points)))
 
-def _order(decoded: list[LatticeLevel], lod: int = 0) -> Iterator[tuple[int, int, int]]:
-    """(level, axis, phase) of every phase, coarse to fine; brings known points down to each level first."""
-    for k in sample_levels(lod):
-        upsample_into(decoded[k + 1], decoded[k])
-        for axis, phase in PASSES:
-            yield k, axis, phase
+    def _voxels(self, level: int, points: Points) -> Points:
+        """The same points on level 0."""
+        if level == 0:
+            return points
+        in_brick = np.stack(np.unravel_index(points.offset, (EDGE,) * 3), 1)
+        point = (self.pyramid[level].cells[points.brick] * EDGE + in_brick) << level
+        x, y, z = (point % EDGE).T
+        return Points(self.pyramid[0].table[tuple((point // EDGE).T)], x * EDGE**2 + y * EDGE + z)
 
 
-def _root(level: LatticeLevel) -> tuple[np.ndarray, np.ndarray]:
-    return np.nonzero(level.coded)
+def _passes(pyramid: list[LatticeLevel], lod: int = 0) -> Iterator[Pass]:
+    """All passes, coarse to fine; brings decoded points down to each level first."""
+    for level in sample_levels(lod):
+        upsample_into(pyramid[level + 1], pyramid[level])
+        yield from sample_passes(level)
 
 
 def _finite(values: np.ndarray) -> np.ndarray:
-    """Values that the lattice can hold; what it cannot is an exception, stored apart."""
+    """Values that the lattice can hold; those that it cannot are outliers, stored apart."""
     return np.clip(np.nan_to_num(values, nan=0.0), -LIMIT, LIMIT)
 
 
 def _clamped(values: np.ndarray) -> np.ndarray:
-    return np.clip(values, -2 * LIMIT, 2 * LIMIT).astype(np.int32)
+    return np.clip(values, -MAX_DECODED, MAX_DECODED).astype(np.int32)

@@ -1,14 +1,13 @@
-// The fast twins of values/lattice/mean_pyramid.py and compand.py: what a level's cells are made of, and their halves.
-// Twin of values/lattice/compand.py.
+// Twin of values/lattice/mean_pyramid.py and compand.py: what a level's cells are made of, and their halves.
 #pragma once
+
+#include "constants.h"
 
 #include <algorithm>
 #include <cstdint>
 #include <utility>
 
 namespace nvdb {
-
-constexpr int kShareOne = 32;
 
 // Where the halves of the cells of a brick lie in the two bricks below: cell n's first half is in brick side(n) at
 // first(n), its second half `stride` further.
@@ -28,11 +27,11 @@ template<typename BelowT>
 inline void shares(const int32_t* pairs, const BelowT* counts, int64_t rows, int axis, uint8_t* share, uint8_t* both) {
     const Halves halves(axis);
     for (int64_t row = 0; row < rows; ++row) {
-        for (int cell = 0; cell < 512; ++cell) {
-            const BelowT* below = counts + 512 * int64_t(pairs[2 * row + halves.side(cell)]) + halves.first(cell);
+        for (int cell = 0; cell < kSlots; ++cell) {
+            const BelowT* below = counts + kSlots * int64_t(pairs[2 * row + halves.side(cell)]) + halves.first(cell);
             const int32_t first = below[0], second = below[halves.stride];
-            share[512 * row + cell] = uint8_t(first + second ? kShareOne * first / (first + second) : 0);
-            both[512 * row + cell] = first && second;
+            share[kSlots * row + cell] = uint8_t(first + second ? kShares * first / (first + second) : 0);
+            both[kSlots * row + cell] = first && second;
         }
     }
 }
@@ -46,64 +45,67 @@ struct Compand {
     int64_t in(int64_t x) const {
         if (!knee) return x;
         const int64_t size = x < 0 ? -x : x;
-        int octave = 0;
-        while (size >= knee << (octave + 1)) ++octave;
-        const int64_t c = knee * octave + (size >> octave);
+        int segment = 0;
+        while (size >= knee << (segment + 1)) ++segment;
+        const int64_t c = knee * segment + (size >> segment);
         return x < 0 ? -c : c;
     }
-    int64_t octave(int64_t c) const {
+    int64_t segment(int64_t c) const {
         const int64_t size = c < 0 ? -c : c;
         return !knee || size < knee ? 0 : std::min<int64_t>(size / knee - 1, 31);
     }
     int64_t out(int64_t c) const {
-        const int64_t shift = octave(c), x = ((c < 0 ? -c : c) - knee * shift) << shift;
+        const int64_t shift = segment(c), x = ((c < 0 ? -c : c) - knee * shift) << shift;
         return c < 0 ? -x : x;
     }
 };
 
-// Mean of the larger half, of `most` voxels, where the halves' companded means differ by `gap` and their sum is `total`.
-inline int64_t largerHalf(int64_t total, int64_t middle, int64_t gap, int64_t most, int64_t least, const Compand& compand,
-    bool positive, int64_t top)
+// Mean of the larger half, of `most` voxels, where the halves' companded means differ by `difference` and their sum is
+// `total`.
+inline int64_t largerHalf(int64_t total, int64_t middle, int64_t difference, int64_t most, int64_t least,
+    const Compand& compand, bool nonnegative)
 {
-    const auto out = [&](int64_t c) { return std::clamp(compand.out(c), -top, top); };
-    int64_t low = middle - gap - 1, high = middle + 1;
-    const int64_t octave = compand.octave(low);
-    if (octave == compand.octave(high + gap) && (octave == 0 || low > 0) && high + gap < top && low > -top) {
-        const int64_t count = most + least, base = count * compand.knee * octave;
-        const int64_t whole = floorDiv((total >> octave) + base - most * gap, count);
+    const auto out = [&](int64_t c) { return std::clamp(compand.out(c), -kMaxDecoded, kMaxDecoded); };
+    int64_t low = middle - difference - 1, high = middle + 1;
+    const int64_t segment = compand.segment(low);
+    const bool same = segment == compand.segment(high + difference) && (segment == 0 || low > 0);
+    if (same && high + difference < kMaxDecoded && low > -kMaxDecoded) {
+        const int64_t count = most + least, base = count * compand.knee * segment;
+        const int64_t whole = floorDiv((total >> segment) + base - most * difference, count);
         low = std::clamp(whole, low, middle);
     }
     else {
         while (high - low > 1) {
             const int64_t at = (low + high) >> 1;
-            (most * out(at + gap) + least * out(at) <= total ? low : high) = at;
+            (most * out(at + difference) + least * out(at) <= total ? low : high) = at;
         }
     }
-    if (positive && low < 0) return total / most;
-    const int64_t large = out(low + gap);
-    return std::clamp(large + floorDiv(total - most * large - least * out(low), most), -top, top);
+    if (nonnegative && low < 0) return total / most;
+    const int64_t large = out(low + difference);
+    return std::clamp(large + floorDiv(total - most * large - least * out(low), most), -kMaxDecoded, kMaxDecoded);
 }
 
-// Means of the floor below from those of `rows` bricks and the differences of their cells' halves.
+// Means of the level below from those of `rows` bricks and the differences of their cells' halves.
 template<typename BelowT>
-inline void split(const int32_t* pairs, const BelowT* counts, const int32_t* means, const int32_t* gaps, int64_t rows,
-    int axis, const Compand& compand, bool positive, int64_t top, int32_t* below)
+inline void split(const int32_t* pairs, const BelowT* counts, const int32_t* means, const int32_t* differences,
+    int64_t rows, int axis, const Compand& compand, bool nonnegative, int32_t* below)
 {
     const Halves halves(axis);
     auto put = [&](int64_t at, int64_t value) {
-        if (counts[at]) below[at] = int32_t(std::clamp(value, -top, top));
+        if (counts[at]) below[at] = int32_t(std::clamp(value, -kMaxDecoded, kMaxDecoded));
     };
     for (int64_t row = 0; row < rows; ++row) {
-        for (int cell = 0; cell < 512; ++cell) {
-            const int64_t brick = pairs[2 * row + halves.side(cell)], from = 512 * row + cell;
-            const int64_t at = 512 * brick + halves.first(cell), mean = means[from];
+        for (int cell = 0; cell < kSlots; ++cell) {
+            const int64_t brick = pairs[2 * row + halves.side(cell)], from = kSlots * row + cell;
+            const int64_t at = kSlots * brick + halves.first(cell), mean = means[from];
             const int64_t first = counts[at], second = counts[at + halves.stride];
             int64_t a = mean, b = mean;
             if (first && second) {
-                const int64_t total = (first + second) * mean, gap = gaps[from];
-                const bool swapped = gap < 0;
+                const int64_t total = (first + second) * mean, difference = differences[from];
+                const bool swapped = difference < 0;
                 const int64_t most = swapped ? second : first, least = swapped ? first : second;
-                a = largerHalf(total, compand.in(mean), swapped ? -gap : gap, most, least, compand, positive, top);
+                const int64_t size = swapped ? -difference : difference;
+                a = largerHalf(total, compand.in(mean), size, most, least, compand, nonnegative);
                 b = floorDiv(total - most * a, least);
                 if (swapped) std::swap(a, b);
             }

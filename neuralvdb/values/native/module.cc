@@ -25,13 +25,13 @@ Net toNet(const nb::tuple& from) {
         b3 = floats(from[5]), linear = floats(from[6]);
     const auto shifts = nb::cast<std::vector<int>>(from[7]);
     const size_t inputs = linear.size() / kOutputs;
-    const bool fits = inputs && inputs <= kMaxInputs && linear.size() == kOutputs * inputs && w1.size() == kFirst * inputs &&
-        b1.size() == kFirst && w2.size() == kSecond * kFirst && b2.size() == kSecond && w3.size() == kOutputs * kSecond &&
-        b3.size() == kOutputs && shifts.size() == 6;
+    const bool fits = inputs && inputs <= kMaxInputs && linear.size() == kOutputs * inputs &&
+        w1.size() == kFirstHidden * inputs && b1.size() == kFirstHidden && w2.size() == kSecondHidden * kFirstHidden &&
+        b2.size() == kSecondHidden && w3.size() == kOutputs * kSecondHidden && b3.size() == kOutputs && shifts.size() == 6;
     if (!fits) throw nb::value_error("network");
     const bool hidden = std::any_of(w3.begin(), w3.end(), [](float weight) { return weight != 0; });
-    Net net{hidden, hasBytes() && !nb::cast<bool>(from[8]), {kFirst, w1, b1, 128}, {kSecond, w2, b2}, {kOutputs, w3, b3},
-        {kOutputs, linear, {}, 128}, {}};
+    Net net{hidden, hasBytes() && !nb::cast<bool>(from[8]), {kFirstHidden, w1, b1, 128}, {kSecondHidden, w2, b2},
+        {kOutputs, w3, b3}, {kOutputs, linear, {}, 128}, {}};
     std::copy(shifts.begin(), shifts.end(), net.shifts);
     return net;
 }
@@ -40,72 +40,91 @@ using Table = In<int32_t, nb::ndim<3>>;
 using Cells = In<int32_t, nb::shape<-1, 3>>;
 using Values = In<int32_t, nb::shape<-1, 512>>;
 using Flags = In<uint8_t, nb::shape<-1, 512>>;
-using Rows = In<int32_t, nb::ndim<1>>;
+using Bricks = In<int32_t, nb::ndim<1>>;
 using Places = In<int16_t, nb::ndim<1>>;
-using NewRows = nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig>;
+using Offsets = In<int32_t, nb::shape<-1, 3>>;
+using NewBricks = nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig>;
 using NewPlaces = nb::ndarray<int16_t, nb::ndim<1>, nb::c_contig>;
 using Predictions = nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig>;
 using Classes = nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig>;
 
-LevelView toLevel(const Table& table, const Cells& cells, const Values& values, const Flags& active) {
-    return {table.data(), {int64_t(table.shape(0)), int64_t(table.shape(1)), int64_t(table.shape(2))}, cells.data(),
-        values.data(), active.data()};
+// (table, cells, [(values, active), ...], share or None); the arrays must outlive the view.
+View toView(const nb::tuple& from) {
+    const auto table = nb::cast<Table>(from[0]);
+    const auto cells = nb::cast<Cells>(from[1]);
+    View view{{}, from[3].is_none() ? nullptr : nb::cast<Flags>(from[3]).data()};
+    for (const nb::handle source : nb::cast<nb::list>(from[2])) {
+        const auto pair = nb::cast<nb::tuple>(source);
+        const auto values = nb::cast<Values>(pair[0]);
+        const auto active = nb::cast<Flags>(pair[1]);
+        if (values.shape(0) != active.shape(0)) throw nb::value_error("level");
+        view.sources.push_back({table.data(), {int64_t(table.shape(0)), int64_t(table.shape(1)), int64_t(table.shape(2))},
+            cells.data(), values.data(), active.data()});
+    }
+    return view;
 }
 
-void checkPoints(size_t count, const Places& places, const Predictions& predictions, const Classes& classes) {
-    if (places.shape(0) != count || predictions.shape(0) != count || classes.shape(0) != count) throw nb::value_error("points");
+// ([(offsets, source, centred, scaling), ...], line, scales)
+InputLayout toLayout(const nb::handle& groups, const nb::handle& line, const nb::handle& scales) {
+    InputLayout layout;
+    layout.line = nb::cast<std::vector<int>>(line);
+    layout.scales = nb::cast<int>(scales);
+    for (const nb::handle item : nb::cast<nb::list>(groups)) {
+        const auto group = nb::cast<nb::tuple>(item);
+        const auto offsets = nb::cast<Offsets>(group[0]);
+        const int begin = layout.points();
+        for (size_t i = 0; i < offsets.shape(0); ++i) layout.add({offsets(i, 0), offsets(i, 1), offsets(i, 2)});
+        layout.groups.push_back({nb::cast<int>(group[1]), nb::cast<bool>(group[2]), nb::cast<bool>(group[3]), begin,
+            layout.points()});
+    }
+    return layout;
 }
 
-void predict(Table table, Cells cells, Values values, Flags active, Rows rows, Places places, int axis, int phase,
-    int64_t step, bool inside, nb::tuple network, size_t threads, Predictions predictions, Classes classes)
+// coding: (rule, axis, step, then what makes a layout).
+void predict(nb::tuple view, nb::tuple coding, nb::tuple network, Bricks bricks, Places places, size_t threads,
+    Predictions predictions, Classes scale_classes)
 {
     const Net net = toNet(network);
-    const size_t count = rows.shape(0);
-    checkPoints(count, places, predictions, classes);
-    const auto level = toLevel(table, cells, values, active);
+    const View seen = toView(view);
+    const auto rule = Rule(nb::cast<int>(coding[0]));
+    const int axis = rule == Rule::mean ? kNoAxis : nb::cast<int>(coding[1]);
+    const auto step = nb::cast<int64_t>(coding[2]);
+    const InputLayout layout = toLayout(coding[3], coding[4], coding[5]);
+    layout.check(int(seen.sources.size()), rule == Rule::mean ? 3 : 4, rule == Rule::mean ? 4 : 3);
+    const size_t count = bricks.shape(0);
+    if (places.shape(0) != count || predictions.shape(0) != count || scale_classes.shape(0) != count)
+        throw nb::value_error("points");
+    if (layout.count() != net.linear.count) throw nb::value_error("network");
+    if ((rule == Rule::mean) != bool(seen.share) || step < 1) throw nb::value_error("pass");
     nb::gil_scoped_release release;
     inParallel(count, threads, 4096, [&](size_t first, size_t last) {
-        predictRange(level, net, rows.data(), places.data(), first, last, axis, phase, step, inside, predictions.data(),
-            classes.data());
+        const Targets targets{bricks.data(), places.data(), first, last};
+        predictRange(seen, layout, net, rule, axis, step, targets, predictions.data(), scale_classes.data());
     });
 }
 
-void predictMean(Table table, Cells cells, Values values, Flags active, Values gaps, Flags known, Flags share, Rows rows,
-    Places places, int axis, int phase, int64_t step, nb::tuple network, size_t threads, Predictions predictions,
-    Classes classes)
-{
-    const Net net = toNet(network);
-    const size_t count = rows.shape(0);
-    checkPoints(count, places, predictions, classes);
-    const auto level = toLevel(table, cells, values, active), differences = toLevel(table, cells, gaps, known);
+// How many of the points at `places` of each brick are flagged.
+size_t countPoints(Flags flags, Places places) {
     nb::gil_scoped_release release;
-    inParallel(count, threads, 4096, [&](size_t first, size_t last) {
-        predictMeanRange(level, differences, share.data(), net, rows.data(), places.data(), first, last, axis, phase, step,
-            predictions.data(), classes.data());
-    });
+    size_t count = 0;
+    for (size_t brick = 0; brick < flags.shape(0); ++brick)
+        for (size_t i = 0; i < places.shape(0); ++i)
+            count += flags.data()[kSlots * brick + size_t(places.data()[i] & 511)] != 0;
+    return count;
 }
 
-// How many of the places of each brick are there.
-size_t countPoints(Flags there, Places places) {
+// Which they are: their bricks and their places there.
+void listPoints(Flags flags, Places places, NewBricks bricks, NewPlaces offsets) {
+    if (bricks.shape(0) != offsets.shape(0) || bricks.shape(0) != countPoints(flags, places)) throw nb::value_error("points");
     nb::gil_scoped_release release;
-    size_t found = 0;
-    for (size_t row = 0; row < there.shape(0); ++row)
-        for (size_t i = 0; i < places.shape(0); ++i) found += there.data()[512 * row + size_t(places.data()[i] & 511)] != 0;
-    return found;
-}
-
-// Which they are.
-void points(Flags there, Places places, NewRows rows, NewPlaces found) {
-    if (rows.shape(0) != found.shape(0) || rows.shape(0) != countPoints(there, places)) throw nb::value_error("points");
-    nb::gil_scoped_release release;
-    int32_t* row_at = rows.data();
-    int16_t* place_at = found.data();
-    for (size_t row = 0; row < there.shape(0); ++row) {
+    int32_t* to_brick = bricks.data();
+    int16_t* to_offset = offsets.data();
+    for (size_t brick = 0; brick < flags.shape(0); ++brick) {
         for (size_t i = 0; i < places.shape(0); ++i) {
             const int16_t place = places.data()[i];
-            if (!there.data()[512 * row + size_t(place & 511)]) continue;
-            *row_at++ = int32_t(row);
-            *place_at++ = place;
+            if (!flags.data()[kSlots * brick + size_t(place & 511)]) continue;
+            *to_brick++ = int32_t(brick);
+            *to_offset++ = place;
         }
     }
 }
@@ -124,14 +143,15 @@ void sharesOf(Pairs pairs, CountsT counts, int axis, NewFlags share, NewFlags bo
 }
 
 template<typename CountsT>
-void splitInto(Pairs pairs, CountsT counts, Values means, Values gaps, int axis, int64_t knee, bool positive, int64_t top,
+void splitInto(Pairs pairs, CountsT counts, Values means, Values differences, int axis, int64_t knee, bool nonnegative,
     NewValues below)
 {
     const size_t rows = means.shape(0);
-    const bool fits = pairs.shape(0) >= rows && gaps.shape(0) >= rows && counts.shape(0) == below.shape(0);
+    const bool fits = pairs.shape(0) >= rows && differences.shape(0) >= rows && counts.shape(0) == below.shape(0);
     if (!fits || knee < 0) throw nb::value_error("means");
     nb::gil_scoped_release release;
-    split(pairs.data(), counts.data(), means.data(), gaps.data(), int64_t(rows), axis, {knee}, positive, top, below.data());
+    split(pairs.data(), counts.data(), means.data(), differences.data(), int64_t(rows), axis, {knee}, nonnegative,
+        below.data());
 }
 
 void compandInto(Values means, int64_t knee, NewValues to) {
@@ -146,9 +166,8 @@ void compandInto(Values means, int64_t knee, NewValues to) {
 
 NB_MODULE(_lattice, m) {
     m.def("predict", &nvdb::predict);
-    m.def("predict_mean", &nvdb::predictMean);
     m.def("count", &nvdb::countPoints);
-    m.def("points", &nvdb::points);
+    m.def("points", &nvdb::listPoints);
     m.def("shares", &nvdb::sharesOf<nvdb::Halves8>);
     m.def("shares", &nvdb::sharesOf<nvdb::Halves16>);
     m.def("split", &nvdb::splitInto<nvdb::Halves8>);

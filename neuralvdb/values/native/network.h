@@ -1,9 +1,9 @@
-// The networks of values/lattice/network.py for blocks of points, side by side in vectors: in floats anywhere, in bytes
-// where the processor multiplies those.
-// Twin of nets/network.py.
+// Twin of values/lattice/network.py and nets/network.py for blocks of points, side by side in vectors: in floats anywhere,
+// in bytes where the processor multiplies those.
 #pragma once
 
 #include "../../nets/native/simd.h"
+#include "constants.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -11,8 +11,7 @@
 
 namespace nvdb {
 
-constexpr int kFirst = 48, kSecond = 32, kOutputs = 2;
-constexpr int kMaxInputs = 106;
+constexpr int kMaxInputs = 200;
 constexpr int kBlock = 16; // points that go through the network together
 
 using Lanes = Vector<float, kBlock>;
@@ -88,6 +87,7 @@ inline void hidden(const Layer& layer, int shift, const Lanes* from, Lanes* to) 
 struct FloatInputs {
     Lanes rows[kMaxInputs];
 
+    NVDB_LANES explicit FloatInputs(int) {}
     NVDB_LANES void put(int row, const IntLanes& x) { rows[row] = NVDB_CONVERT(x, Lanes); }
     void put(int row, int lane, int64_t x) { rows[row][lane] = float(x); }
 };
@@ -98,16 +98,16 @@ NVDB_LANES void outputs(const Net& net, const IntLanes* last, const IntLanes* li
 
 // out[0] and out[1] of values/lattice/network.py for kBlock points.
 NVDB_LANES void forward(const Net& net, FloatInputs& x, IntLanes* out) {
-    Lanes h1[kFirst], h2[kSecond] = {}, found[kOutputs];
+    Lanes h1[kFirstHidden], h2[kSecondHidden] = {}, sums[kOutputs];
     IntLanes last[kOutputs], line[kOutputs];
     if (net.hidden) {
         hidden(net.first, net.shifts[0], x.rows, h1);
         hidden(net.second, net.shifts[1], h1, h2);
     }
-    product<kOutputs>(net.third, 0, h2, found);
-    for (int r = 0; r < kOutputs; ++r) last[r] = NVDB_CONVERT(found[r], IntLanes);
-    product<kOutputs>(net.linear, 0, x.rows, found);
-    for (int r = 0; r < kOutputs; ++r) line[r] = NVDB_CONVERT(found[r], IntLanes);
+    product<kOutputs>(net.third, 0, h2, sums);
+    for (int r = 0; r < kOutputs; ++r) last[r] = NVDB_CONVERT(sums[r], IntLanes);
+    product<kOutputs>(net.linear, 0, x.rows, sums);
+    for (int r = 0; r < kOutputs; ++r) line[r] = NVDB_CONVERT(sums[r], IntLanes);
     outputs(net, last, line, out);
 }
 
@@ -115,8 +115,9 @@ NVDB_LANES void forward(const Net& net, FloatInputs& x, IntLanes* out) {
 
 // The same inputs plus 128, four to a number.
 struct ByteInputs {
-    IntLanes quads[Layer::quadsOf(kMaxInputs)] = {};
+    IntLanes quads[Layer::quadsOf(kMaxInputs)];
 
+    NVDB_LANES explicit ByteInputs(int count) { std::fill_n(quads, Layer::quadsOf(count), IntLanes{}); }
     NVDB_LANES void put(int row, const IntLanes& x) { quads[row / 4] |= (x & 255) << (8 * (row & 3)); }
     void put(int row, int lane, int64_t x) {
         quads[row / 4][lane] |= int32_t(uint32_t(x & 255) << (8 * (row & 3)));
@@ -145,8 +146,8 @@ NVDB_LANES void hidden(const Layer& layer, int shift, const IntLanes* from, IntL
 }
 
 NVDB_LANES void forward(const Net& net, ByteInputs& x, IntLanes* out) {
-    IntLanes h1[kFirst / 4], h2[kSecond / 4] = {}, last[kOutputs], line[kOutputs];
-    for (auto& quad : x.quads) quad ^= int32_t(0x80808080);
+    IntLanes h1[kFirstHidden / 4], h2[kSecondHidden / 4] = {}, last[kOutputs], line[kOutputs];
+    for (int i = 0; i < Layer::quadsOf(net.first.count); ++i) x.quads[i] ^= int32_t(0x80808080);
     if (net.hidden) {
         hidden(net.first, net.shifts[0], x.quads, h1);
         hidden(net.second, net.shifts[1], h1, h2);

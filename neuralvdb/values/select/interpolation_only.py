@@ -1,5 +1,6 @@
-"""Whether a grid is coded in fewer bytes by plain networks, which leave interpolation as it is: so are fields far
-smoother than their error, on which trained networks are wrong by more than nothing."""
+"""Whether a grid is coded in fewer bytes by interpolation-only networks, which predict what cubic interpolation gives.
+
+So are fields far smoother than their error: there, trained networks can only be wrong."""
 
 from __future__ import annotations
 
@@ -8,14 +9,19 @@ from dataclasses import replace
 import numpy as np
 
 from neuralvdb.values import encoder
-from neuralvdb.values.lattice import chunks, sample
+from neuralvdb.values.lattice import chunks
+from neuralvdb.values.lattice.chunks import ChunkComponent
+from neuralvdb.values.lattice.constants import LAYERS, SCALE_CLASSES
 from neuralvdb.values.lattice.kind import LatticeKind
-from neuralvdb.values.lattice.levels import LAYERS
-from neuralvdb.values.lattice.network import CLASSES
-from neuralvdb.values.lattice.network_changes import PLAIN, NetworkChange, NetworkChanges, plain
+from neuralvdb.values.lattice.lattice import lattice_of
+from neuralvdb.values.lattice.network_changes import (
+    INTERPOLATION_ONLY,
+    NetworkChange,
+    NetworkChanges,
+    interpolation_only,
+)
 from neuralvdb.values.lattice.predictor import Predictor
 from neuralvdb.values.lattice.priors import ModelSet
-from neuralvdb.values.lattice.sample_inputs import inputs_of
 from neuralvdb.values.lattice.schedule import KEYS, sample_levels, sample_passes
 from neuralvdb.values.lattice.tables import MOST, costs
 from neuralvdb.values.lossless import by_component
@@ -29,8 +35,10 @@ _BATCHES = [one.network for level in sample_levels() for one in sample_passes(le
 
 
 def plain_for(tree: Tree, promise: Promise, library: ModelSet) -> tuple[Promise, NetworkChanges]:
-    """The promise, whether or not only active values are looked at, and plain networks in place of all of a family's if
-    they code samples of a tree in fewer bytes, else no change."""
+    """Tries interpolation-only networks, with and without inactive neighbours, on two samples.
+
+    Returns the promise and the changes of all networks if both samples shrink by 5 %, else the promise and no changes.
+    """
     found: tuple[Promise, NetworkChanges] = promise, {}
     if promise.mode.lattice is LatticeKind.MEAN or not _smooth(tree):
         return found  # presets of the mean lattice have no error that a field is likely to be smoother than
@@ -60,36 +68,37 @@ def _smooth(tree: Tree) -> bool:
 
 
 class _Counts:
-    """A record that counts the residuals of each class, batch by batch."""
+    """A buffer that counts the residuals of each scale class, batch by batch."""
 
     def __init__(self) -> None:
-        self.batches = [np.zeros((CLASSES, 2 * MOST + 1), np.int64)]
+        self.batches = [np.zeros((SCALE_CLASSES, 2 * MOST + 1), np.int64)]
 
-    def put(self, residuals: np.ndarray, classes: np.ndarray) -> None:
+    def put(self, residuals: np.ndarray, scale_classes: np.ndarray) -> None:
         """Adds residuals (n,) int64 with their classes (n,) uint8."""
-        steps = np.clip(residuals, -MOST, MOST) + MOST
-        np.add.at(self.batches[-1], (classes, steps), 1)
+        columns = np.clip(residuals, -MOST, MOST) + MOST
+        np.add.at(self.batches[-1], (scale_classes, columns), 1)
 
     def end(self) -> None:
         """Ends a batch."""
         self.batches.append(np.zeros_like(self.batches[-1]))
 
 
-def _suited(tree: Tree, promise: Promise, library: ModelSet, leaves: int) -> tuple[NetworkChanges, float]:
-    """The plain networks whose scales suit a sample of a tree, and the bytes it then takes.
+def _suited(tree: Tree, promise: Promise, models: ModelSet, leaves: int) -> tuple[NetworkChanges, float]:
+    """The interpolation-only networks whose scales suit a sample of a tree, and the bytes it then takes.
 
     Scales do not change what is decoded: the number of a network only shifts classes.
     """
-    part, lattice, counts = chunks.sample_chunk(tree, leaves), promise.quantiser, {key: 0 for key in KEYS}
-    predictor = Predictor({key: plain(inputs_of(key[2]), 0) for key in KEYS}, inside=promise.mode.active_only)
+    coder = lattice_of(promise.mode.lattice)
+    predictor = Predictor({key: interpolation_only(coder.inputs_of(key.phase)) for key in KEYS})
+    lattice = coder(quantiser=promise.quantiser, predictor=predictor)
+    chunk, counts = chunks.sample_chunk(tree, leaves), {key: 0 for key in KEYS}
     for component in range(by_component(tree.leaf).shape[2]):
-        exact, decoded = sample.levels_of(tree, part, component, lattice)
-        record = _Counts()
-        sample.encode(exact, decoded, predictor, [record] * LAYERS)
-        for key, batch in zip(_BATCHES, record.batches[1:-1], strict=True):  # the first one is the coarsest points
+        buffer = _Counts()
+        lattice.encode(ChunkComponent.of(tree, chunk, component), [buffer] * LAYERS)
+        for key, batch in zip(_BATCHES, buffer.batches[1:-1], strict=True):  # the first one is the coarsest points
             counts[key] = counts[key] + batch
-    prices = costs(library.families[promise.mode.family].tables)
-    moved = [np.maximum(np.arange(CLASSES) - number, 0) for number in range(PLAIN)]
+    prices = costs(models.families[promise.mode.family].tables)
+    moved = [np.maximum(np.arange(SCALE_CLASSES) - number, 0) for number in range(INTERPOLATION_ONLY)]
     bits = {key: [float((counts[key] * prices[to]).sum()) for to in moved] for key in KEYS}
-    found = {key: NetworkChange(int(np.argmin(bits[key])), {}, {}, {}) for key in KEYS}
-    return found, sum(map(min, bits.values())) / 8
+    changes = {key: NetworkChange(int(np.argmin(bits[key])), {}, {}, {}) for key in KEYS}
+    return changes, sum(map(min, bits.values())) / 8

@@ -11,8 +11,8 @@ from neuralvdb.metrics import psnr
 from neuralvdb.values import encoder
 from neuralvdb.values.lattice import chunks
 from neuralvdb.values.lattice.chunks import Chunk
+from neuralvdb.values.lattice.constants import EDGE
 from neuralvdb.values.lattice.kind import SAMPLE_FAMILIES, LatticeKind
-from neuralvdb.values.lattice.levels import EDGE
 from neuralvdb.values.lattice.priors import ModelSet
 from neuralvdb.values.lossless import by_component
 from neuralvdb.values.promise import Promise

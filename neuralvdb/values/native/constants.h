@@ -1,0 +1,15 @@
+// Numbers of the format; values/lattice/constants.py has them in Python, tests/values/test_constants.py compares.
+#pragma once
+
+#include <cstdint>
+
+namespace nvdb {
+
+constexpr int kEdge = 8, kSlots = kEdge * kEdge * kEdge;
+constexpr int kFirstHidden = 48, kSecondHidden = 32, kOutputs = 2;
+constexpr int kOne = 16, kMaxInput = 127, kLogBits = 4, kShares = 32;
+constexpr int kOffsetBits = 8, kMaxOffset = 1 << 13;
+constexpr int kScaleClasses = 64, kClassOfOneStep = 16;
+constexpr int64_t kMaxDecoded = 1 << 28, kMaxBase = 1 << 29, kMaxPrediction = 1 << 30;
+
+} // namespace nvdb
