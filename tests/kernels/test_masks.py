@@ -50,7 +50,7 @@ def cells_of(parents: np.ndarray, k: int, octant: int) -> tuple[np.ndarray, np.n
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize(
-    ("family", "k", "number", "count"),
+    "case",
     [
         (VOXELS, 0, 0, 33),
         (VOXELS, 0, 7, 131),
@@ -64,7 +64,8 @@ def cells_of(parents: np.ndarray, k: int, octant: int) -> tuple[np.ndarray, np.n
         (OTHERS, 2, 7, 0),
     ],
 )
-def test_phases(device, implementation, family, k, number, count, monkeypatch):
+def test_phases(device, implementation, case, monkeypatch):
+    family, k, number, count = case
     monkeypatch.setattr(rans, "_SEGMENT", 8)  # bytes
     rng, prior = np.random.default_rng(count), priors.load()
     view, octant = view_of(rng, k, family), ORDER[number]

@@ -20,6 +20,8 @@ from neuralvdb.values.lattice.schedule import mean_pass, sample_pass
 IMPLEMENTATIONS = ("reference", "triton")
 LIBRARIES = (priors.shipped, priors.fast)
 PHASES = [(axis, phase) for axis in range(3) for phase in (0, 1)]
+SAMPLES = [Stencil(*pair, active_only=active_only) for pair in PHASES for active_only in (False, True)]
+MEANS = [Stencil(*pair, mean=True) for pair in PHASES]
 
 
 def level(seed: int, largest: int, shape=(2, 3, 2)) -> LatticeLevel:
@@ -141,23 +143,20 @@ def scattered(stencil: Stencil, width: int) -> list[int]:
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("largest", [1000, 1 << 28])
-@pytest.mark.parametrize("axis,phase", PHASES)
-@pytest.mark.parametrize("active_only", [False, True])
-def test_sample_lattice(device, packed, active_only, implementation, library, largest, axis, phase):
-    stencil = Stencil(axis, phase, active_only=active_only)
-    at = level(axis + 3 * phase, largest)
-    net = library().families["fog"].networks[2, axis, phase]
+@pytest.mark.parametrize("stencil", SAMPLES, ids=str)
+def test_sample_lattice(device, packed, implementation, library, largest, stencil):
+    at = level(stencil.axis + 3 * stencil.phase, largest)
+    net = library().families["fog"].networks[2, stencil.axis, stencil.phase]
     check_samples(device, implementation, at, stencil, net, packed(net, stencil.columns()))
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("largest", [1000, 1 << 28])
-@pytest.mark.parametrize("axis,phase", PHASES)
-def test_mean_lattice(device, packed, implementation, library, largest, axis, phase):
-    stencil = Stencil(axis, phase, mean=True)
-    at, differences = level(axis + 3 * phase, largest), level(9, largest)
-    net = library().families["fog-mean"].networks[1, axis, phase]
+@pytest.mark.parametrize("stencil", MEANS, ids=str)
+def test_mean_lattice(device, packed, implementation, library, largest, stencil):
+    at, differences = level(stencil.axis + 3 * stencil.phase, largest), level(9, largest)
+    net = library().families["fog-mean"].networks[1, stencil.axis, stencil.phase]
     check_means(device, implementation, (at, differences), stencil, net, packed(net, stencil.columns()))
 
 

@@ -38,7 +38,10 @@ class Lattice(Protocol):
         """bool of the shape of true, float64: whether the lattice can hold a value."""
 
 
-_LATTICES = {LatticeKind.SAMPLE: SampleLattice, LatticeKind.MEAN: MeanLattice}
+_LATTICES: dict[LatticeKind, type[SampleLattice] | type[MeanLattice]] = {
+    LatticeKind.SAMPLE: SampleLattice,
+    LatticeKind.MEAN: MeanLattice,
+}
 
 
 def lattice_on(batch: Batch, promise: Promise) -> Lattice:

@@ -17,14 +17,13 @@ BATCHES = 4  # for each device at least, so that results of one are taken while 
 ENOUGH = 1 << 15  # but no more than have so many leaves each, which keep it busy
 
 Item = TypeVar("Item")
-ItemIn = TypeVar("ItemIn", contravariant=True)
 Result = TypeVar("Result", covariant=True)
 
 
-class Work(Protocol[ItemIn, Result]):
+class Work(Protocol[Item, Result]):
     """What a device does with a batch of items."""
 
-    def __call__(self, items: list[ItemIn], device: str) -> Result:
+    def __call__(self, items: list[Item], device: str) -> Result:
         """The result of a batch."""
 
 
