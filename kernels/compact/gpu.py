@@ -1,4 +1,4 @@
-"""Twin of values/lattice/levels.py in Triton: a program counts the set flags of a brick; after a prefix sum another one
+"""Twin of values/lattice/points.py in Triton: a program counts the set flags of a brick; after a prefix sum another one
 lists them. reference.py says it step by step.
 """
 

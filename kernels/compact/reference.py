@@ -1,4 +1,7 @@
-"""torch transcription of values/lattice/levels.py: a list of the set flags for each pass."""
+"""torch transcription of values/lattice/levels.py: a list of the set flags for each pass.
+
+Twin of values/lattice/points.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Twin of values/lattice/levels.py in Triton: a program looks up the 27 bricks around each of 64 bricks."""
+"""Twin of values/lattice/inputs.py in Triton: a program looks up the 27 bricks around each of 64 bricks."""
 
 from __future__ import annotations
 

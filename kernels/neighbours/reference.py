@@ -1,4 +1,7 @@
-"""torch transcription of values/lattice/levels.py: 27 look-ups per brick at coordinates clamped to its box."""
+"""torch transcription of values/lattice/levels.py: 27 look-ups per brick at coordinates clamped to its box.
+
+Twin of values/lattice/inputs.py.
+"""
 
 from __future__ import annotations
 
