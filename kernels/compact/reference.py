@@ -1,7 +1,4 @@
-"""torch transcription of values/lattice/levels.py: a list of the set flags for each pass.
-
-Twin of values/lattice/points.py.
-"""
+"""torch transcription of values/lattice/points.py: a list of the set flags for each pass."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""torch transcription of values/lattice/levels.py: 27 look-ups per brick at coordinates clamped to its box.
-
-Twin of values/lattice/inputs.py.
-"""
+"""torch transcription of values/lattice/inputs.py: 27 look-ups per brick at coordinates clamped to its box."""
 
 from __future__ import annotations
 

@@ -62,7 +62,10 @@ class MeanLattice:
     dead_zones: np.ndarray = field(default_factory=lambda: np.zeros(SCALE_CLASSES))
     implementation: str = "native"
 
-    inputs_of = staticmethod(mean_inputs.inputs_of)
+    @staticmethod
+    def inputs_of(phase: int) -> int:
+        """The number of inputs of a predictor."""
+        return mean_inputs.inputs_of(phase)
 
     def blank_pyramid(self, component: ChunkComponent) -> list[MeanLevel]:
         """The levels as a decoder begins with, voxels first."""

@@ -101,7 +101,8 @@ def _merged(fine: MeanLevel, j: int) -> MeanLevel:
     table = np.moveaxis(fine.table, axis, 2)
     shape = (*table.shape[:2], table.shape[2] // 2)
     pairs = table.reshape(-1, 2)
-    needed = fine.counts.any(1)[pairs].any(1)
+    coded: np.ndarray = fine.counts.any(1)
+    needed = coded[pairs].any(1)
     first, which = distinct(pairs[~needed])
     number = np.empty(len(pairs), np.int32)
     number[needed] = np.arange(needed.sum())
@@ -109,7 +110,8 @@ def _merged(fine: MeanLevel, j: int) -> MeanLevel:
     joined = np.concatenate([pairs[needed], pairs[~needed][first]])
     counts = np.empty((len(joined), SLOTS), np.uint8 if voxels < 256 else np.uint16)
     for rows in pieces(len(joined), ROWS_AT_A_TIME):
-        counts[rows] = sum(half.astype(counts.dtype) for half in halves(fine.counts, joined[rows], axis))
+        first_half, second_half = halves(fine.counts, joined[rows], axis)
+        counts[rows] = first_half.astype(counts.dtype) + second_half
     table = np.ascontiguousarray(np.moveaxis(number.reshape(shape), 2, axis))
     uncoded, means, active = _uncoded(fine, joined, counts, axis)
     return MeanLevel(

@@ -100,7 +100,7 @@ def save(path: Path, priors: dict[str, Prior], linear: dict[str, Prior]) -> None
     for family, prior in linear.items():
         parts = pack(prior)
         arrays |= {f"fast.{family}.{n}.{part}": parts[f"{n}.{part}"] for n in (0, 1) for part in _LINEAR}
-    np.savez_compressed(path, **arrays)
+    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]  # its stub takes them for its own options
 
 
 def make(networks: dict[NetworkKey, Network], tables: Tables) -> Prior:

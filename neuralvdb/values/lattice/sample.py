@@ -54,7 +54,10 @@ class SampleLattice:
     dead_zones: np.ndarray = field(default_factory=lambda: np.zeros(SCALE_CLASSES))
     implementation: str = "native"
 
-    inputs_of = staticmethod(sample_inputs.inputs_of)
+    @staticmethod
+    def inputs_of(phase: int) -> int:
+        """The number of inputs of a predictor."""
+        return sample_inputs.inputs_of(phase)
 
     def blank_pyramid(self, component: ChunkComponent) -> list[LatticeLevel]:
         """The levels as a decoder begins with, voxels first: coded points are 0."""

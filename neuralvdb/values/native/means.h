@@ -1,4 +1,4 @@
-// Twin of values/lattice/mean_pyramid.py and compand.py: what a level's cells are made of, and their halves.
+// Twin of values/lattice/mean_pyramid.py and values/lattice/compand.py: what a level's cells are made of, and their halves.
 #pragma once
 
 #include "constants.h"

@@ -1,4 +1,4 @@
-// Bricks of a level with what is around them, for values/lattice/inputs.py.
+// Twin of values/lattice/inputs.py (gather): bricks of a level with what is around them.
 #pragma once
 
 #include "constants.h"

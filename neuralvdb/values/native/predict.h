@@ -1,5 +1,6 @@
-// Twin of values/lattice/sample_inputs.py, mean_inputs.py, inputs.py and network.py: predictions and scale classes of the
-// points of a pass. Same integers, point for point; see those modules for what is computed and why.
+// Twin of values/lattice/sample_inputs.py, values/lattice/mean_inputs.py, values/lattice/inputs.py and
+// values/lattice/network.py: predictions and scale classes of the points of a pass. Same integers, point for point; see
+// those modules for what is computed and why.
 #pragma once
 
 #include "layout.h"
