@@ -39,7 +39,7 @@ def _inputs(p_states, p_above, p_reference, p_near, p_kinds, p_ways, b_parent, o
 
 
 @triton.jit
-def _place(p_parents, o_n, m_n, octant, log, up):
+def _cell(p_parents, o_n, m_n, octant, log, up):
     """Row, x, y and z of cells."""
     b_parent = tl.load(p_parents + o_n, mask=m_n, other=0)
     last = (1 << up) - 1
@@ -83,7 +83,7 @@ def _store(
 ):  # fmt: skip
     o_n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     m_n = o_n < n
-    b_row, b_x, b_y, b_z = _place(p_parents, o_n, m_n, octant, log, up)
+    b_row, b_x, b_y, b_z = _cell(p_parents, o_n, m_n, octant, log, up)
     b_any = tl.load(p_symbols + o_n, mask=m_n, other=0).to(tl.int32)
     if p_second is None:
         b_state = 2 * b_any - 1

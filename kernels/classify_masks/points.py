@@ -28,19 +28,19 @@ def points_of(above: Offsets, same: Offsets, reference: Offsets, levels: Iterabl
 
 
 def ways(points: torch.Tensor, octant: int, n: int) -> torch.Tensor:
-    """(m^3, 128) int16: where the inputs of a cell look, by the place of the cell's parent among m^3, m = n / 2 or 1.
+    """(m^3, 128) int16: where the inputs of a cell look, by the offset of the cell's parent among m^3, m = n / 2 or 1.
 
-    A way is 512 times the brick's number among the 27 around, plus the place there. Cells are those of an octant of
+    A way is 512 times the brick's number among the 27 around, plus the offset there. Cells are those of an octant of
     bricks of n^3.
     """
     m = max(1, n // 2)
     parents = torch.cartesian_prod(*[torch.arange(m, device=points.device)] * 3)[:, None]
-    odd = torch.tensor([octant >> 2 & 1, octant >> 1 & 1, octant & 1], device=points.device)
+    parity = torch.tensor([octant >> 2 & 1, octant >> 1 & 1, octant & 1], device=points.device)
     above = points[3, :, None] == ABOVE
     size = torch.where(above, m, n)
-    at = torch.where(above, parents, parents * (n // m) + odd * (n > 1)) + points[:3].T
+    at = torch.where(above, parents, parents * (n // m) + parity * (n > 1)) + points[:3].T
     at = at.maximum(-size).minimum(2 * size - 1)
-    brick, place = (at // size + 1).unbind(2), (at % size).unbind(2)
+    brick, offset = (at // size + 1).unbind(2), (at % size).unbind(2)
     size = size[:, 0]
-    numbers = ((brick[0] * 3 + brick[1]) * 3 + brick[2]) * 512 + (place[0] * size + place[1]) * size + place[2]
+    numbers = ((brick[0] * 3 + brick[1]) * 3 + brick[2]) * 512 + (offset[0] * size + offset[1]) * size + offset[2]
     return numbers.to(torch.int16)

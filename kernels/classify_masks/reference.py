@@ -29,8 +29,8 @@ _ONE, _CLASSES = 16, 64
 
 def decode(level: MaskLevel, parents: torch.Tensor, phase: Phase, slots: torch.Tensor, segments: Segments) -> None:
     """Arguments as in the package."""
-    row, place = cells(level, parents, phase.octant)
-    out = forward(inputs(level, row, place, phase.points), phase.network)
+    brick, offset = cells(level, parents, phase.octant)
+    out = forward(inputs(level, brick, offset, phase.points), phase.network)
     first, second = ((out >> 2) + _CLASSES // 2).clamp(0, _CLASSES - 1).to(torch.uint8).unbind(1)
     occupied = _symbols(slots, first, segments)
     if level.states.shape[1] == 512:
@@ -38,28 +38,28 @@ def decode(level: MaskLevel, parents: torch.Tensor, phase: Phase, slots: torch.T
     else:
         states = occupied.to(torch.int8) - 1
         states[occupied != 0] = _symbols(slots, second[occupied != 0], segments).to(torch.int8)
-    level.states[row, place] = states
+    level.states[brick, offset] = states
 
 
 def cells(level: MaskLevel, parents: torch.Tensor, octant: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows and places (n,) int64 of the cells."""
+    """Bricks and offsets (n,) int64 of the cells."""
     n, m = (round(array.shape[1] ** (1 / 3)) for array in (level.states, level.above))
-    row, parent = parents.long() // m**3, parents.long() % m**3
+    brick, parent = parents.long() // m**3, parents.long() % m**3
     if n == 1:
-        return row, parent
+        return brick, parent
     x, y, z = parent // (m * m), parent // m % m, parent % m
-    return row, ((2 * x + (octant >> 2)) * n + 2 * y + (octant >> 1 & 1)) * n + 2 * z + (octant & 1)
+    return brick, ((2 * x + (octant >> 2)) * n + 2 * y + (octant >> 1 & 1)) * n + 2 * z + (octant & 1)
 
 
-def inputs(level: MaskLevel, row: torch.Tensor, place: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+def inputs(level: MaskLevel, brick: torch.Tensor, offset: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
     """(n, 128) int8 inputs of cells."""
     n = round(level.states.shape[1] ** (1 / 3))
-    at = torch.stack([place // (n * n), place // n % n, place % n], 1)
-    columns = torch.zeros((len(row), INPUTS), dtype=torch.int8, device=row.device)
+    at = torch.stack([offset // (n * n), offset // n % n, offset % n], 1)
+    columns = torch.zeros((len(brick), INPUTS), dtype=torch.int8, device=brick.device)
     for kind, states in ((ABOVE, level.above), (SAME, level.states), (REFERENCE, level.reference)):
         if states is not None:
             of_kind, parent = points[3] == kind, at // (n // round(states.shape[1] ** (1 / 3)))
-            columns[:, of_kind] = _ONE * _look(states, level.near[row], parent, points[:3, of_kind].T.long())
+            columns[:, of_kind] = _ONE * _look(states, level.near[brick], parent, points[:3, of_kind].T.long())
     return columns.masked_fill_(points[3] == ONE, _ONE)
 
 
@@ -67,8 +67,8 @@ def _look(states: torch.Tensor, near: torch.Tensor, at: torch.Tensor, offsets: t
     """States (N, m) at `at` (N, 3) plus `offsets` (m, 3), around bricks whose neighbours are `near` (N, 27)."""
     n = round(states.shape[1] ** (1 / 3))
     x, y, z = (at[:, None] + offsets).clamp(-n, 2 * n - 1).unbind(2)
-    brick = near.long().gather(1, (x // n * 3 + y // n) * 3 + z // n + 13)
-    return states[brick, (x % n * n + y % n) * n + z % n]
+    look = near.long().gather(1, (x // n * 3 + y // n) * 3 + z // n + 13)
+    return states[look, (x % n * n + y % n) * n + z % n]
 
 
 def _symbols(slots: torch.Tensor, classes: torch.Tensor, segments: Segments) -> torch.Tensor:

@@ -62,7 +62,7 @@ def _line(b_targets, b_edges, axis, pass_axis, unit, STEPS: tl.constexpr, RULE: 
     shift = 6 - 3 * axis
     b_here = (b_targets >> shift) & 7
     m_low, m_high = (b_edges >> axis) & 1 != 0, (b_edges >> (3 + axis)) & 1 != 0
-    places, beyond = (), ()
+    offsets, beyond = (), ()
     for K in tl.static_range(len(STEPS)):
         b_at = b_here + STEPS[K] * unit
         if RULE == "clamped":
@@ -72,14 +72,14 @@ def _line(b_targets, b_edges, axis, pass_axis, unit, STEPS: tl.constexpr, RULE: 
         else:
             b_below, b_above = -b_at, tl.where(pass_axis < axis, 12, 14) - b_at
         b_at = tl.where((b_at < 0) & m_low, b_below, tl.where((b_at > 7) & m_high, b_above, b_at))
-        places += ((b_at & 7) << shift,)
+        offsets += ((b_at & 7) << shift,)
         beyond += (b_at != (b_at & 7),)
     stride = tl.where(axis == 0, 9, tl.where(axis == 1, 3, 1))
-    return places, beyond, tl.where(b_here < 4, -stride, stride)  # no step is longer than 4
+    return offsets, beyond, tl.where(b_here < 4, -stride, stride)  # no step is longer than 4
 
 
 @triton.jit
-def _place(rows, a, u, v, A: tl.constexpr, U: tl.constexpr, V: tl.constexpr):
+def _point(rows, a, u, v, A: tl.constexpr, U: tl.constexpr, V: tl.constexpr):
     """brick * 512 + offset (M,) int32 of steps A, U and V along the three lines. rows: 512 times the eight bricks
     that can be met, the target's first."""
     r0, r1 = tl.where(a[1][A], rows[4], rows[0]), tl.where(a[1][A], rows[5], rows[1])
@@ -95,30 +95,30 @@ def _fetch(p_values, p_flags, b_at, m_n):
 
 
 @triton.jit
-def _extended(line, there):
+def _extended(line, active):
     """Four points, inactive ones replaced by extrapolation (reference.py)."""
     far, near, beyond, last = line[0], line[1], line[2], line[3]
-    a, b, c, d = there[0], there[1], there[2], there[3]
-    one = tl.where(b != 0, near, tl.where(c & d != 0, 2 * beyond - last, beyond))
-    two = tl.where(c != 0, beyond, tl.where(a & b != 0, 2 * near - far, near))
+    a, b, c, d = active[0], active[1], active[2], active[3]
+    near_filled = tl.where(b != 0, near, tl.where(c & d != 0, 2 * beyond - last, beyond))
+    beyond_filled = tl.where(c != 0, beyond, tl.where(a & b != 0, 2 * near - far, near))
     bend = 3 * (near - beyond)
-    before = tl.where(a != 0, far, tl.where(b & c & d != 0, bend + last, 2 * one - two))
-    behind = tl.where(d != 0, last, tl.where(a & b & c != 0, far - bend, 2 * two - one))
-    return before, one, two, behind
+    before = tl.where(a != 0, far, tl.where(b & c & d != 0, bend + last, 2 * near_filled - beyond_filled))
+    behind = tl.where(d != 0, last, tl.where(a & b & c != 0, far - bend, 2 * beyond_filled - near_filled))
+    return before, near_filled, beyond_filled, behind
 
 
 @triton.jit
 def _tile(inputs, SOURCES: tl.constexpr, FIRST: tl.constexpr):
     """(M, 64) int8: the columns from FIRST on, each of the input (M,) that SOURCES names."""
-    parts = ()
+    columns = ()
     for K in tl.static_range(64):
-        parts += (inputs[SOURCES[FIRST + K]],)
+        columns += (inputs[SOURCES[FIRST + K]],)
     for LOG in tl.static_range(6):
         joined = ()
         for K in tl.static_range(32 >> LOG):
-            joined += (tl.join(parts[K], parts[K + (32 >> LOG)]),)
-        parts = joined
-    return tl.reshape(parts[0], (parts[0].shape[0], 64))
+            joined += (tl.join(columns[K], columns[K + (32 >> LOG)]),)
+        columns = joined
+    return tl.reshape(columns[0], (columns[0].shape[0], 64))
 
 
 @triton.jit(do_not_specialize=["n", "axis", "quant_step", "log_step"])
@@ -149,20 +149,20 @@ def _predict(
     if MEAN:
         b_about = tl.load(p_values + b_targets, mask=m_n, other=0)
     else:
-        line, there = (), ()
+        line, line_active = (), ()
         for K in tl.static_range(4):
-            b_v, b_on = _fetch(p_values, p_active, _place(rows, a, u, v, K, 1, 1), m_n)
+            b_v, b_on = _fetch(p_values, p_active, _point(rows, a, u, v, K, 1, 1), m_n)
             line += (b_v.to(tl.int64),)
-            there += (b_on,)
+            line_active += (b_on,)
         if ACTIVE_ONLY:
-            line = _extended(line, there)
+            line = _extended(line, line_active)
         b_about = (9 * (line[1] + line[2]) - line[0] - line[3] + 8) >> 4
         b_about = tl.minimum(tl.maximum(b_about, -(1 << 29)), 1 << 29).to(tl.int32)
     b_spread = tl.zeros((BLOCK,), tl.int64)
     b_count = tl.full((BLOCK,), 1, tl.int32)
     deltas, flags = (), ()
     for K in tl.static_range(KNOWN):
-        b_v, b_on = _fetch(p_values, p_active, _place(rows, a, u, v, K // 9, K // 3 % 3, K % 3), m_n)
+        b_v, b_on = _fetch(p_values, p_active, _point(rows, a, u, v, K // 9, K // 3 % 3, K % 3), m_n)
         b_v -= b_about
         b_spread += tl.abs(b_v * b_on)
         b_count += b_on
@@ -171,7 +171,7 @@ def _predict(
     if PHASE:
         ZERO: tl.constexpr = 2 if MEAN else 5  # the step of 0 along the pass
         for K in tl.static_range(6):
-            b_at = _place(
+            b_at = _point(
                 rows, a, u, v, ZERO + (K // 2 == 0) * (K % 2 * 2 - 1),
                 1 + (K // 2 == 1) * (K % 2 * 2 - 1), 1 + (K // 2 == 2) * (K % 2 * 2 - 1),
             )  # fmt: skip
@@ -202,8 +202,8 @@ def _predict(
     out0, out1 = layers(tiles, p_w1, p_b1, p_w2, p_b2, p_w3, p_b3, p_shifts)
     b_offset = tl.minimum(tl.maximum(out0, -(1 << 13)), 1 << 13).to(tl.int64)
     b_base = (deltas[13] - deltas[31]) >> 2 if MEAN else b_about
-    b_found = b_base.to(tl.int64) + ((b_offset << b_e.to(tl.int64)) >> 8)
-    tl.store(p_predictions + o_n, tl.minimum(tl.maximum(b_found, -(1 << 30)), 1 << 30), mask=m_n)
+    b_value = b_base.to(tl.int64) + ((b_offset << b_e.to(tl.int64)) >> 8)
+    tl.store(p_predictions + o_n, tl.minimum(tl.maximum(b_value, -(1 << 30)), 1 << 30), mask=m_n)
     b_class = tl.minimum(tl.maximum(((b_scale + out1) >> 2) + 16, 0), 63)
     tl.store(p_classes + o_n, b_class.to(tl.uint8), mask=m_n)
 

@@ -41,7 +41,7 @@ def predict(
 ) -> Predictions:
     """Predictions of points; arguments as in the package."""
     stencil, network = predictor.stencil, predictor.network
-    at = places(bricks.neighbours, points, stencil)
+    at = stencil_points(bricks.neighbours, points, stencil)
     view = (
         _view_of_samples(bricks, at, stencil)
         if differences is None
@@ -97,12 +97,12 @@ def _view_of_means(bricks: Bricks, differences: Differences, at: torch.Tensor, s
     return _View(delta=delta, active=active, base=(delta[:, BEFORE] - delta[:, BEHIND]) >> 2, about=centre)
 
 
-def places(neighbours: Neighbours, points: torch.Tensor, stencil: Stencil) -> torch.Tensor:
+def stencil_points(neighbours: Neighbours, points: torch.Tensor, stencil: Stencil) -> torch.Tensor:
     """(n, P) int64: brick * 512 + offset of the stencil's points around points (n,)."""
     brick, offset = points.long() >> 9, points.long() & 511
     edges = neighbours.edges[brick].long()[:, None]
     near = torch.zeros((1, 1), dtype=torch.int64, device=points.device)
-    inside = near
+    offset_there = near
     for axis, (shift, steps) in enumerate(zip((6, 3, 0), offsets_on(stencil, points.device), strict=True)):
         at = (offset >> shift & 7)[:, None] + steps
         below, beyond = (at < 0) & (edges >> axis & 1 != 0), (at > 7) & (edges >> 3 + axis & 1 != 0)
@@ -112,8 +112,8 @@ def places(neighbours: Neighbours, points: torch.Tensor, stencil: Stencil) -> to
             last = 6 if axis > stencil.axis else 7
             first = torch.zeros_like(at) if axis == stencil.axis else -at
             at = torch.where(below, first, torch.where(beyond, 2 * last - at, at))
-        near, inside = 3 * near + (at >> 3) + 1, 8 * inside + (at & 7)
-    return neighbours.bricks[brick[:, None], near].long() * 512 + inside
+        near, offset_there = 3 * near + (at >> 3) + 1, 8 * offset_there + (at & 7)
+    return neighbours.bricks[brick[:, None], near].long() * 512 + offset_there
 
 
 Line = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
@@ -127,12 +127,12 @@ def extended(line: Line, active: Line) -> Line:
     """
     far, near, beyond, last = line
     a, b, c, d = active
-    one = torch.where(b, near, torch.where(c & d, 2 * beyond - last, beyond))
-    two = torch.where(c, beyond, torch.where(a & b, 2 * near - far, near))
+    near_filled = torch.where(b, near, torch.where(c & d, 2 * beyond - last, beyond))
+    beyond_filled = torch.where(c, beyond, torch.where(a & b, 2 * near - far, near))
     bend = 3 * (near - beyond)
-    before = torch.where(a, far, torch.where(b & c & d, bend + last, 2 * one - two))
-    behind = torch.where(d, last, torch.where(a & b & c, far - bend, 2 * two - one))
-    return before, one, two, behind
+    before = torch.where(a, far, torch.where(b & c & d, bend + last, 2 * near_filled - beyond_filled))
+    behind = torch.where(d, last, torch.where(a & b & c, far - bend, 2 * beyond_filled - near_filled))
+    return before, near_filled, beyond_filled, behind
 
 
 def bit_length(x: torch.Tensor) -> torch.Tensor:

@@ -38,7 +38,7 @@ class _Problem:
 
 def split(cells: Cells, halves: Halves, companding: Companding) -> None:
     """Arguments as in the package."""
-    bricks, at = len(halves.pairs), places(halves.pairs, halves.axis)
+    bricks, at = len(halves.pairs), points_of_halves(halves.pairs, halves.axis)
     first, second = halves.counts.view(-1)[at].long().unbind(0)
     mean, middle, difference = (array[:bricks].long() for array in (cells.means, cells.companded, cells.differences))
     swapped = difference < 0
@@ -53,7 +53,7 @@ def split(cells: Cells, halves: Halves, companding: Companding) -> None:
     halves.companded.view(-1)[at[coded]] = companded(both[coded], companding.knee).to(torch.int32)
 
 
-def places(pairs: torch.Tensor, axis: int) -> torch.Tensor:
+def points_of_halves(pairs: torch.Tensor, axis: int) -> torch.Tensor:
     """(2, B, 512) int64: where the halves of each cell are, brick * 512 + offset."""
     offset = torch.arange(512, device=pairs.device)
     shift = (6, 3, 0)[axis]

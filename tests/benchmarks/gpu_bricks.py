@@ -1,4 +1,4 @@
-"""Writes the largest domain of a grid, its leaf masks, their streams and what they decode to as one .npz, for
+"""Writes the largest chunk of a grid, its leaf masks, their streams and what they decode to as one .npz, for
 tests/benchmarks/gpu.py; and examples to fit its networks to.
 
 python -P tests/benchmarks/gpu_bricks.py FILE.vdb GRID OUT.npz [--rel-error 0.01]
@@ -46,7 +46,7 @@ from neuralvdb.volume.grid import TREE_TYPES, unpack
 
 COPIES = (1, 10, 100)  # of the leaf masks, side by side in one stream
 FAMILIES = (VOXELS, CELLS, CELLS, CELLS)
-EXAMPLES = 4096  # of a network in a domain, at most
+EXAMPLES = 4096  # of a network in a chunk, at most
 
 
 def level_arrays(
@@ -71,7 +71,7 @@ def level_arrays(
 
 
 def stream_arrays(decoders: dict[int, Decoder]) -> dict[str, torch.Tensor]:
-    """The payloads of the domain: p0, p1, ...; `payloads`: which one each octave is in."""
+    """The payloads of the chunk: p0, p1, ...; `payloads`: which one each layer is in."""
     begins = sorted(decoders)
     found = {"payloads": torch.tensor([sum(b <= o for b in begins) - 1 for o in range(LAYERS)])}
     streams = Streams([decoders], "cpu")

@@ -1,4 +1,4 @@
-"""Encoding for gpu.py, by kernels alone: residuals, symbols, words and raw bits of every copy of a domain."""
+"""Encoding for gpu.py, by kernels alone: residuals, symbols, words and raw bits of every copy of a chunk."""
 
 from __future__ import annotations
 

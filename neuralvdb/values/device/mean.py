@@ -74,8 +74,8 @@ class MeanLattice:
             level, division = _joined(batch, self._levels[-1], split_axis(j))
             self._levels.append(level)
             self._splits.append(division)
-        top, one = self._levels[-1], torch.zeros(SLOTS, dtype=torch.uint8)
-        (self._root,) = batch.targets(top.boxes, (top.counts > 0).to(torch.uint8), one, 1)
+        top, single = self._levels[-1], torch.zeros(SLOTS, dtype=torch.uint8)
+        (self._root,) = batch.targets(top.boxes, (top.counts > 0).to(torch.uint8), single, 1)
 
     def encode(self, component: int, models: DeviceModels, buffer: SymbolBuffer) -> torch.Tensor:
         """As in Lattice."""
@@ -168,8 +168,8 @@ class _ExactDifferences:
         sums[:bricks] = values.masked_fill_(batch.coded[:bricks] == 0, 0.0)
         self._sums = [sums]
         for division in splits:
-            even, odd = halves_of(self._sums[-1], division.pairs, division.axis)
-            self._sums.append(even + odd)
+            first, second = halves_of(self._sums[-1], division.pairs, division.axis)
+            self._sums.append(first + second)
 
     def top(self) -> torch.Tensor:
         """As in ExactValues: companded means."""

@@ -28,10 +28,10 @@ def compand(x: torch.Tensor, knee: int) -> torch.Tensor:
     """Companded values of lattice values as compand.compand() has them, floats of the same type."""
     if knee == 0:
         return x
-    size, one = x.abs(), scalar_as(knee, x)
-    segment = torch.frexp(torch.where(x.isfinite(), size / one, 0.0))[1].long().sub_(1).clamp_(min=0)
+    size, knee_as = x.abs(), scalar_as(knee, x)
+    segment = torch.frexp(torch.where(x.isfinite(), size / knee_as, 0.0))[1].long().sub_(1).clamp_(min=0)
     shifted = size.double() * _power(-(segment // 2)) * _power(segment // 2 - segment)
-    return x.sign() * (one * segment.to(x.dtype) + shifted.to(x.dtype))
+    return x.sign() * (knee_as * segment.to(x.dtype) + shifted.to(x.dtype))
 
 
 def expand(quantiser: Quantiser, lattice_values: torch.Tensor) -> torch.Tensor:

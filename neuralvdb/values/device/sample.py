@@ -163,7 +163,7 @@ def _pass_numbers() -> torch.Tensor:
     point = np.stack(np.unravel_index(np.arange(SLOTS), (EDGE,) * 3), 1)
     numbers = np.full(SLOTS, NONE, np.uint8)
     for number, (axis, phase) in enumerate(PASSES):
-        odd = (point[:, axis] % 2 == 1) & (point[:, axis + 1 :] % 2 == 0).all(1)
+        midway = (point[:, axis] % 2 == 1) & (point[:, axis + 1 :] % 2 == 0).all(1)
         halves = point // np.where(np.arange(3) < axis, 1, 2)
-        numbers[odd & (halves.sum(1) % 2 == phase)] = number
+        numbers[midway & (halves.sum(1) % 2 == phase)] = number
     return torch.from_numpy(numbers)

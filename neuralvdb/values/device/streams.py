@@ -20,11 +20,11 @@ _MOVING = ("states", "at", "taken")
 
 @dataclass(frozen=True, kw_only=True)
 class LayerStreams:
-    """What a layer is taken from; both move on. chosen: numbers of the segments; payloads: of each chunk."""
+    """What a layer is taken from; both move on. selected: numbers of the segments; payloads: of each chunk."""
 
     segments: Segments
     bits: RawBits
-    chosen: torch.Tensor
+    selected: torch.Tensor
     payloads: torch.Tensor
 
 
@@ -55,10 +55,10 @@ class Streams:
         payloads = self._first[:-1] + [sum(layer <= number for layer in begins) - 1 for begins in self._begins]
         device = self._bits.at.device
         which = torch.from_numpy(payloads).to(device)
-        chosen = torch.from_numpy(np.nonzero(np.isin(self._owner, payloads))[0]).to(device)
-        segments = replace(self._segments, **{name: getattr(self._segments, name)[chosen] for name in _OF_SEGMENTS})
+        selected = torch.from_numpy(np.nonzero(np.isin(self._owner, payloads))[0]).to(device)
+        segments = replace(self._segments, **{name: getattr(self._segments, name)[selected] for name in _OF_SEGMENTS})
         bits = replace(self._bits, at=self._bits.at[which], end=self._bits.end[which])
-        self._current = LayerStreams(segments=segments, bits=bits, chosen=chosen, payloads=which)
+        self._current = LayerStreams(segments=segments, bits=bits, selected=selected, payloads=which)
         return self._current
 
     def finish(self) -> None:
@@ -78,7 +78,7 @@ class Streams:
     def _put_back(self) -> None:
         if self._current is not None:
             for name in _MOVING:
-                getattr(self._segments, name)[self._current.chosen] = getattr(self._current.segments, name)
+                getattr(self._segments, name)[self._current.selected] = getattr(self._current.segments, name)
             self._bits.at[self._current.payloads] = self._current.bits.at
 
 
