@@ -101,7 +101,7 @@ def _merged(fine: MeanLevel, j: int) -> MeanLevel:
     table = np.moveaxis(fine.table, axis, 2)
     shape = (*table.shape[:2], table.shape[2] // 2)
     pairs = table.reshape(-1, 2)
-    coded: np.ndarray = fine.counts.any(1)
+    coded = np.asarray(fine.counts.any(1))
     needed = coded[pairs].any(1)
     first, which = distinct(pairs[~needed])
     number = np.empty(len(pairs), np.int32)
