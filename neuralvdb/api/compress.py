@@ -20,7 +20,7 @@ from neuralvdb.codec.models import models_for
 from neuralvdb.errors import OutputError
 from neuralvdb.platform import return_memory
 from neuralvdb.settings import CompressSettings
-from neuralvdb.values.context import EncodeContext
+from neuralvdb.values import EncodeContext
 from neuralvdb.vdb import VdbReader, set_threads
 
 

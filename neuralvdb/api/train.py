@@ -13,8 +13,7 @@ from neuralvdb.api.files import new_file
 from neuralvdb.api.jobs import Progress, Runner, ignore, run_here
 from neuralvdb.errors import InputError, Unsupported
 from neuralvdb.settings import TrainSettings
-from neuralvdb.values.lattice import priors
-from neuralvdb.values.model_file import write_models
+from neuralvdb.values import shipped_models, write_models
 
 NETWORKS = 72  # that progress is told of
 
@@ -74,7 +73,7 @@ class _Job:
             from neuralvdb.fit.fine_tune_files import tune
         except ModuleNotFoundError as error:
             raise Unsupported("training needs PyTorch; install it: pip install torch, or neuralvdb[train]") from error
-        models = priors.fast() if self.settings.fast else priors.shipped()
+        models = shipped_models(fast=self.settings.fast)
         tuned, fields = tune(
             self.sources,
             models,

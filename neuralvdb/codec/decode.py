@@ -17,9 +17,7 @@ from neuralvdb.codec.store import DecodedStore
 from neuralvdb.errors import DamagedFile, PromiseBroken
 from neuralvdb.settings import Box
 from neuralvdb.topology import Topology
-from neuralvdb.values.decoder import Reader
-from neuralvdb.values.lattice.kind import LatticeKind
-from neuralvdb.values.lossless import by_component
+from neuralvdb.values import DecodeOptions, LatticeKind, ValuesDecoder, ValuesSource, by_component
 from neuralvdb.volume import Storage, Tree, VolumeGrid
 from neuralvdb.volume.field_kind import FieldKind, field_kind
 from neuralvdb.volume.grid import TREE_TYPES
@@ -139,7 +137,7 @@ class GridDecoder:
             grid.tree = decoder.tree
             grid = coarse(grid, *decoder.cells(lod), lod, means=decoder.promise.mode.lattice is LatticeKind.MEAN)
         else:
-            grid.tree = decoder.voxels()
+            grid.tree = decoder.decode()
         if head.pruned is not None and grid.tree is not None:
             grid.tree = derive_mask(grid.tree)
         if not lod and box is None:
@@ -154,23 +152,21 @@ class GridDecoder:
         payload, topology = self._archive.read(section), self._store.topology(number, threads)
         return values.decode(payload, topology, dtype, components, section.raw_size, where)
 
-    def _values_decoder(self, number: int, box: Box | None, threads: int) -> Reader:
+    def _values_decoder(self, number: int, box: Box | None, threads: int) -> ValuesDecoder:
         """The lossy values of a grid."""
         section = self._index.section("VALS", number)
         dtype, components = TREE_TYPES[self._head(number).grid_type]
-        return Reader(
-            self._archive.read(section),
-            self._index.chunks(number),
-            self._store.topology(number, threads),
-            dtype,
-            components,
-            section.raw_size,
-            self._index.where(number, "values"),
-            box=box,
-            threads=threads,
-            library_of=self._models.models_of,
-            devices=self._devices,
+        source = ValuesSource(
+            payload=self._archive.read(section),
+            chunks=self._index.chunks(number),
+            topology=self._store.topology(number, threads),
+            dtype=dtype,
+            components=components,
+            declared=section.raw_size,
+            where=self._index.where(number, "values"),
         )
+        options = DecodeOptions(box=box, threads=threads, models_of=self._models.models_of, devices=self._devices)
+        return ValuesDecoder(source, options)
 
     def _read_blob(self, number: int) -> bytes:
         section = self._index.section("BLOB", number)

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from neuralvdb import topology, values
-from neuralvdb.archive import ENTRY_SIZE, ArchiveWriter, FieldWriter, put_array
+from neuralvdb.archive import ArchiveWriter, FieldWriter, put_array
 from neuralvdb.archive.formats import version_written
 from neuralvdb.codec.frame_table import FrameTable, GridHead
 from neuralvdb.codec.guarantee import promise_for
@@ -17,26 +17,13 @@ from neuralvdb.codec.pruning import derive_mask, prunable
 from neuralvdb.codec.scheduler import run_in_order, threads_each
 from neuralvdb.codec.topology_sharing import Role, TopologySharing
 from neuralvdb.errors import InputError
-from neuralvdb.metrics import psnr
-from neuralvdb.settings import CompressSettings, Effort
+from neuralvdb.settings import CompressSettings
 from neuralvdb.topology import Topology, count_differing
-from neuralvdb.values import encoder
-from neuralvdb.values.context import EncodeContext, shipped_models
-from neuralvdb.values.head import read_head
-from neuralvdb.values.lattice import priors
-from neuralvdb.values.lattice.kind import LatticeKind
-from neuralvdb.values.lattice.priors import ModelSet
-from neuralvdb.values.lattice.tables import dead_zones
-from neuralvdb.values.lossless import by_component
-from neuralvdb.values.model_file import put_models
-from neuralvdb.values.promise import Promise
-from neuralvdb.values.select.interpolation_only import plain_for
-from neuralvdb.values.select.search import networks_of, to_psnr
+from neuralvdb.values import FAMILIES, CodedValues, EncodeContext, ModelSet, Promise, put_models
 from neuralvdb.vdb import VdbReader
 from neuralvdb.volume import Storage, Tree, VolumeGrid
 
 Progress = Callable[[int], None]
-_FITTED = 2.0  # times the bytes that every bit takes: more than fitting makes up for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +115,7 @@ def encode_frame(
 def _check_models(context: EncodeContext) -> None:
     """Raises InputError where the models that the user gave cannot encode."""
     where = context.settings.priors
-    if len(context.models.families) < len(priors.FAMILIES):
+    if len(context.models.families) < len(FAMILIES):
         raise InputError(f"{where}: carries priors of some families only; give the file that they came from")
     if context.settings.fast and not context.models.fast:
         raise InputError(f"{where}: its networks have hidden layers; tune fast ones with `nvdb train --fast`")
@@ -176,7 +163,7 @@ def _encode_tree(job: _Job, tree: Tree, context: EncodeContext) -> _EncodedGrid:
     """The grid, whose tree is `tree`."""
     pruned = None
     if job.needed is None:
-        coded = choose_values(tree, job.promise, context)
+        coded = values.choose_values(tree, job.promise, context)
         decoded = coded.tree
     else:
         coded = _encode_needed(job.needed, job.promise, context)
@@ -185,7 +172,7 @@ def _encode_tree(job: _Job, tree: Tree, context: EncodeContext) -> _EncodedGrid:
     sections = [_encode_topology(job, context)] if job.role.owner == job.number else []
     raw_size = values.raw_size(coded.tree)
     sections.append(_Payload(kind="VALS", codec=coded.codec, payload=coded.payload, raw_size=raw_size))
-    for part, payload in coded.tiles.items():
+    for part, payload in coded.chunks.items():
         sections.append(_Payload(kind="TILE", part=part, payload=payload, raw_size=0))
     grid = replace(job.grid, tree=decoded)
     head = GridHead.of(grid, source_size=job.source_size, topology_of=job.role.owner, pruned=pruned)
@@ -194,7 +181,7 @@ def _encode_tree(job: _Job, tree: Tree, context: EncodeContext) -> _EncodedGrid:
 
 def _encode_needed(needed: Tree, promise: Promise | None, context: EncodeContext) -> CodedValues:
     """The values of a tree whose topology is pruned, which are never lossless."""
-    coded = None if promise is None else encode_lossy(needed, promise, context)
+    coded = None if promise is None else values.encode_lossy(needed, promise, context)
     assert coded is not None  # there is a promise, and no PSNR that might not be kept
     return coded
 
@@ -208,23 +195,6 @@ def _encode_topology(job: _Job, context: EncodeContext) -> _Payload:
     return _Payload(kind="TOPO", codec=codec, payload=payload, raw_size=masks.nbytes)
 
 
-@dataclass
-class CodedValues:
-    """Values of a tree. codec and payload of VALS; tiles: payloads of TILE by part; tree: as they decode; families:
-    those whose priors decoding needs."""
-
-    codec: int
-    payload: bytes
-    tiles: dict[int, bytes]
-    tree: Tree
-    families: frozenset[str] = frozenset()
-
-    @property
-    def size(self) -> int:
-        """Bytes of all sections and their entries in the index."""
-        return len(self.payload) + sum(len(tile) + ENTRY_SIZE for tile in self.tiles.values())
-
-
 def encode_values(
     grid: VolumeGrid, settings: CompressSettings, library: ModelSet | None = None, devices: tuple[str, ...] = ()
 ) -> CodedValues:
@@ -234,80 +204,4 @@ def encode_values(
     """
     assert grid.tree is not None
     context = EncodeContext.of(settings, models=library, devices=devices)
-    return choose_values(grid.tree, promise_for(grid, settings), context)
-
-
-def choose_values(tree: Tree, promise: Promise | None, context: EncodeContext) -> CodedValues:
-    """The values of a tree: under the promise if there is one and that is smaller than every bit."""
-    exact = CodedValues(0, values.encode(tree), {}, tree)
-    if promise is None:
-        return exact
-    coded = encode_lossy(tree, promise, context, hopeless=_FITTED * exact.size)
-    return coded if coded is not None and coded.size < exact.size else exact
-
-
-def encode_lossy(
-    tree: Tree, promise: Promise, context: EncodeContext, *, hopeless: float = np.inf
-) -> CodedValues | None:
-    """The values under a promise, by networks that are refined to them if that is smaller; None where none is kept.
-
-    hopeless: bytes from which on it is not worth trying.
-    """
-    settings = replace(context.settings, threads=context.threads)
-    return _lossy(tree, promise, settings, context.models, context.devices, hopeless=hopeless)
-
-
-_shipped = shipped_models
-
-
-def _lossy(
-    tree: Tree,
-    promise: Promise,
-    settings: CompressSettings,
-    library: ModelSet,
-    devices: tuple[str, ...],
-    *,
-    hopeless: float = np.inf,
-) -> CodedValues | None:
-    """The values under a promise, by networks that are refined to them if that is smaller; None where none is kept.
-
-    hopeless: bytes from which on it is not worth trying.
-    """
-    shipped = _shipped(settings)
-    others = [] if settings.embed_priors or library is shipped else [shipped]
-    (promise, library), plain = networks_of(tree, promise, [library, *others]), None
-    promise, changes = plain_for(tree, promise, library)
-    options = {"library": library, "threads": settings.threads, "devices": devices, "refinement": changes}
-    if promise.bound.psnr:
-        promise, plain = to_psnr(tree, promise, options) or (promise, None)
-        if plain is None:
-            return None
-    if settings.fine_tuning.output_rounds and not changes:
-        return _refined(tree, promise, settings.fine_tuning, options, hopeless)
-    plain = plain or encoder.encode(tree, promise, **options)
-    return CodedValues(1, *plain, frozenset({promise.mode.family}))
-
-
-def _refined(tree: Tree, promise: Promise, effort: Effort, options: dict, hopeless: float) -> CodedValues:
-    """The values by the networks of options["library"], refined to them if that is smaller and keeps the promise.
-
-    hopeless: as in _lossy().
-    """
-    from neuralvdb.fit.examples import Sampler  # only encoders that fit networks need it
-    from neuralvdb.fit.fine_tune_grid import fine_tune_grid
-
-    library: ModelSet = options["library"]
-    sampler = Sampler(len(tree.leaf), by_component(tree.leaf).shape[2], effort.examples, effort.levels)
-    watched = encoder.encode(tree, promise, observer=sampler, **options | {"devices": ()})  # which only the CPU can be
-    plain = CodedValues(1, *watched, frozenset({promise.mode.family}))
-    if plain.size >= hopeless:
-        return plain
-    family, rows = promise.mode.family, read_head(plain.payload, "").table_rows
-    dead = dead_zones(family, library.freq) * (promise.mode.lattice is LatticeKind.MEAN)
-    found = fine_tune_grid(sampler, family=family, models=library, rows=rows, dead_zone=dead, effort=effort)
-    if not found:
-        return plain
-    families = plain.families | {change.donor for change in found.values()}
-    refined = CodedValues(1, *encoder.encode(tree, promise, **options | {"refinement": found}), families)
-    keeps = not promise.bound.psnr or psnr(tree, refined.tree) >= promise.bound.psnr
-    return refined if keeps and refined.size < plain.size else plain
+    return values.choose_values(grid.tree, promise_for(grid, settings), context)

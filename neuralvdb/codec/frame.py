@@ -16,9 +16,7 @@ from neuralvdb.codec.scheduler import run_in_order, threads_each
 from neuralvdb.codec.store import DecodedStore
 from neuralvdb.settings import Box
 from neuralvdb.topology import Topology
-from neuralvdb.values.head import ValuesHead
-from neuralvdb.values.lattice.priors import ModelSet
-from neuralvdb.values.promise import Promise
+from neuralvdb.values import ModelSet, Promise, ValuesHead
 from neuralvdb.volume import VolumeGrid
 
 

@@ -10,7 +10,7 @@ from neuralvdb.codec.frame_table import content_hash
 from neuralvdb.codec.pruning import check_pruned
 from neuralvdb.metrics import psnr
 from neuralvdb.settings import Bound, CompressSettings, MeanQuality, Preset
-from neuralvdb.values.promise import Promise, mean_promise, sample_promise
+from neuralvdb.values import Promise, mean_promise, sample_promise
 from neuralvdb.vdb import describe_transform
 from neuralvdb.volume import VolumeGrid
 from neuralvdb.volume.field_kind import FieldKind, field_kind

@@ -8,8 +8,7 @@ import threading
 from neuralvdb.archive import ArchiveReader
 from neuralvdb.errors import MissingPriors
 from neuralvdb.settings import Settings
-from neuralvdb.values.lattice.priors import ModelSet
-from neuralvdb.values.model_file import find_models, models_in, read_models
+from neuralvdb.values import ModelSet, find_models, models_in, read_models
 
 
 class ModelStore:

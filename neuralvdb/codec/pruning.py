@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neuralvdb.codec.frame_table import content_hash
-from neuralvdb.values.lattice.kind import LatticeKind
-from neuralvdb.values.promise import Promise
+from neuralvdb.values import LatticeKind, Promise
 from neuralvdb.volume import Tree, VolumeGrid
 from neuralvdb.volume.grid import popcount, unpack
 from neuralvdb.volume.regions import keep_leaves

@@ -12,7 +12,7 @@ from neuralvdb.codec.index import FrameIndex
 from neuralvdb.errors import DamagedFile, OutOfMemory
 from neuralvdb.platform import physical_memory
 from neuralvdb.topology import Topology
-from neuralvdb.values.head import ValuesHead, read_head
+from neuralvdb.values import ValuesHead, read_head
 
 _SHARE = 16  # one part in so many of the machine's memory is for topologies that no grid may need any more
 _FROM_ANOTHER = 2  # codec of a topology that is decoded from another one

@@ -29,12 +29,12 @@ class EncodeContext:
         """The context of settings; models: those of settings.priors, None for those shipped."""
         return cls(
             settings=settings,
-            models=models or shipped_models(settings),
+            models=models or shipped_models(fast=settings.fast),
             devices=devices,
             threads=settings.threads,
         )
 
 
-def shipped_models(settings: CompressSettings) -> ModelSet:
-    """The models that come with the package for these settings."""
-    return priors.fast() if settings.fast else priors.shipped()
+def shipped_models(*, fast: bool = False) -> ModelSet:
+    """The models that come with the package; fast: those without hidden layers."""
+    return priors.fast() if fast else priors.shipped()

@@ -2,227 +2,228 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
-from neuralvdb.archive import FieldReader, open_table
-from neuralvdb.platform import return_memory
+from neuralvdb.archive import open_table
 from neuralvdb.settings import Box
 from neuralvdb.topology import Topology
 from neuralvdb.values import outliers
-from neuralvdb.values.chunk_sections import TileReader
-from neuralvdb.values.encoder import store
-from neuralvdb.values.head import ValuesHead, take_head
-from neuralvdb.values.lattice import chunks, network_changes, tables
-from neuralvdb.values.lattice.chunks import ChunkComponent
-from neuralvdb.values.lattice.coding import LatticeCells
+from neuralvdb.values.chunk_decoder import ChunkDecoder, HostDecoder
+from neuralvdb.values.chunk_sections import ChunkReader, ChunkSections
+from neuralvdb.values.coded import CodedValues
+from neuralvdb.values.head import take_head, take_networks
+from neuralvdb.values.lattice import chunks, tables
+from neuralvdb.values.lattice.cells import cell_of, cells_of_leaves
+from neuralvdb.values.lattice.chunks import LeafGroup
 from neuralvdb.values.lattice.constants import EDGE, LAYERS
 from neuralvdb.values.lattice.kind import LatticeKind
-from neuralvdb.values.lattice.lattice import lattice_of
-from neuralvdb.values.lattice.network import Network
-from neuralvdb.values.lattice.predictor import Predictor
 from neuralvdb.values.lattice.priors import ModelSet
-from neuralvdb.values.lattice.schedule import NetworkKey
-from neuralvdb.values.lossless import by_component, take_shell
+from neuralvdb.values.lossless import by_component, raw_size, take_shell
 from neuralvdb.values.model_file import find_models
-from neuralvdb.values.outliers import Outliers
+from neuralvdb.values.outliers import Outliers, apply_outliers
 from neuralvdb.volume.grid import Tree, leaf_origins, unpack
 from neuralvdb.volume.regions import sampled, touched
 
 if TYPE_CHECKING:
     import torch
 
-    from neuralvdb.values.device.decoder import DeviceDecoder
 
+@dataclass(frozen=True, kw_only=True)
+class ValuesSource:
+    """What the lossy values of a grid are decoded from.
 
-class Reader:
-    """The values of a grid; `tree` has everything but the active values of leaves.
-
-    sections: TILE payloads by their number, read on access. box: only the domains that meet it are read and decoded,
-    and `tree` has no other leaves. library_of: as find_library(). devices: to decode on, such as "cuda:0", none for the
-    CPU by `implementation`. Raises DamagedFile where payloads break the format or the values do not take `declared`
-    bytes, and MissingPriors.
+    payload: of its VALS section.
+    chunks: payloads of its TILE sections by number, read on access.
+    topology: of the grid.
+    dtype: of a value's components.
+    components: of a value.
+    declared: bytes that all values take.
+    where: names the grid in errors.
     """
 
-    def __init__(
-        self,
-        payload: bytes,
-        sections: Mapping[int, bytes],
-        topology: Topology,
-        dtype: np.dtype,
-        components: int,
-        declared: int,
-        where: str,
-        *,
-        box: Box | None = None,
-        threads: int = 1,
-        library_of: Callable[[bytes, str], ModelSet] = find_models,
-        implementation: str = "native",
-        devices: Sequence[str] = (),
-    ) -> None:
-        source = open_table(payload, where)
-        head = take_head(source)
-        found, self.promise = library_of(head.models, where), head.promise
-        self._networks = _networks(source, where, head, found)
-        self._tables = tables.tables_of(head.table_rows, found.freq)
-        origins = topology.leaf_origins()
-        self._groups = dict(enumerate(chunks.group_leaves(origins)))
-        if any(section >= LAYERS * len(self._groups) for section in sections):
-            raise source.damaged("it has sections for domains that there are not")
-        keep = None if box is None else self._keep(touched(origins, box))
-        self.tree = take_shell(source, topology, dtype, components, declared, keep)
-        source.finish()
-        by_component(self.tree.leaf)[unpack(self.tree.leaf.active)] = 0
-        self._sections, self._where, self._components, self._threads = sections, where, components, threads
-        self._implementation, self._devices = implementation, devices
-        if devices:
-            return
-        self._lattice = lattice_of(self.promise.mode.lattice)(
-            quantiser=self.promise.quantiser,
-            predictor=Predictor(self._networks, threads=threads, implementation=implementation),
-            implementation=implementation,
+    payload: bytes
+    chunks: Mapping[int, bytes]
+    topology: Topology
+    dtype: np.dtype
+    components: int
+    declared: int
+    where: str
+
+    @classmethod
+    def of(cls, coded: CodedValues, where: str) -> ValuesSource:
+        """The source of values that have just been encoded."""
+        leaves = by_component(coded.tree.leaf)
+        return cls(
+            payload=coded.payload,
+            chunks=coded.chunks,
+            topology=Topology.of(coded.tree),
+            dtype=leaves.dtype,
+            components=leaves.shape[2],
+            declared=raw_size(coded.tree),
+            where=where,
         )
 
-    def voxels(self) -> Tree:
+
+class ModelsOf(Protocol):
+    """Finds model sets, as model_file.find_models() does."""
+
+    def __call__(self, identity: bytes, where: str) -> ModelSet:
+        """The model set of an identity. Raises MissingPriors, naming `where`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeOptions:
+    """What is decoded, with which networks, and where.
+
+    box: only chunks that meet it are read and decoded; None for all.
+    threads: on the CPU.
+    models_of: finds the networks that a payload needs.
+    implementation: of predictors or kernels.
+    devices: to decode on, such as "cuda:0"; none for the CPU.
+    """
+
+    box: Box | None = None
+    threads: int = 1
+    models_of: ModelsOf = find_models
+    implementation: str = "native"
+    devices: Sequence[str] = ()
+
+
+class LeafCells(NamedTuple):
+    """Cells of leaves: values (N, M, C) and active (N, M) bool."""
+
+    values: np.ndarray
+    active: np.ndarray
+
+
+class ValuesDecoder:
+    """The values of a grid. Raises DamagedFile where payloads break the format or the values do not take the declared
+    bytes, and MissingPriors.
+
+    promise: what is promised of them.
+    tree: has everything but the active values of leaves; with a box, it has only the leaves of chunks that meet it.
+    """
+
+    def __init__(self, source: ValuesSource, options: DecodeOptions = DecodeOptions()) -> None:
+        fields = open_table(source.payload, source.where)
+        head = take_head(fields)
+        self.promise = head.promise
+        models = options.models_of(head.models, source.where)
+        self._networks = take_networks(fields, head, models, source.where)
+        self._sections = ChunkSections(
+            payloads=source.chunks,
+            components=source.components,
+            tables=tables.tables_of(head.table_rows, models.freq),
+            where=source.where,
+            threads=options.threads,
+        )
+        origins = source.topology.leaf_origins()
+        self._groups: dict[int, LeafGroup] = dict(enumerate(chunks.group_leaves(origins)))
+        if any(section >= LAYERS * len(self._groups) for section in source.chunks):
+            raise fields.damaged("it has sections for domains that there are not")
+        keep = None if options.box is None else self._keep_groups(touched(origins, options.box))
+        self.tree = take_shell(fields, source.topology, source.dtype, source.components, source.declared, keep)
+        fields.finish()
+        by_component(self.tree.leaf)[unpack(self.tree.leaf.active)] = 0
+        self._decoder = self._chunk_decoder(options)
+
+    def decode(self) -> Tree:
         """The tree with all values."""
         values = by_component(self.tree.leaf)
-        parts = list(self._domains()) if self._devices else self._domains()
-        if self._devices:
-            self._on_devices().fill(values, parts)
-        for part, streams in parts:
-            if not self._devices:
-                self._store(part, streams, values)
-            for component, found in enumerate(self._exceptions(part, streams)):
-                at = part.leaves[found.leaf], found.voxel, component
-                values[at] = found.values(values[at])
+        for reader in self._decoder.fill(values, self._readers()):
+            apply_outliers(values, reader.chunk.leaves, self._outliers(reader))
         return self.tree
 
-    def _store(self, part: chunks.Chunk, streams: TileReader, values: np.ndarray) -> None:
-        """Puts what a domain decodes to, on the CPU, into values (N, 512, C)."""
-        for component in range(self._components):
-            found = self._decode(part, component, streams, 0).values
-            return_memory()
-            store(found, self.tree, part, component, self.promise, values)
-            del found
-
     def tensor(self) -> torch.Tensor:
-        """The values (N, 512, C) of all leaves on the first of `devices`; `tree` stays as it is."""
+        """The values (N, 512, C) of all leaves on the first of the devices; `tree` stays as it is.
+
+        Raises DamagedFile, OutOfMemory.
+        """
         from torch import from_numpy
 
-        parts = list(self._domains())
-        values = self._on_devices().values(parts)
-        for part, streams in parts:
-            for component, found in enumerate(self._exceptions(part, streams)):
-                place = (from_numpy(a).to(values.device) for a in (part.leaves[found.leaf], found.voxel))
-                at = (*place, component)
-                values[at] = from_numpy(found.values(values[at].cpu().numpy())).to(values.device)
-        return values
-
-    def cells(self, lod: int) -> tuple[np.ndarray, np.ndarray]:
-        """Values (N, M, C) and active (N, M) bool of the leaves' cells of 2**lod voxels; finer octaves are not read.
-
-        The mean lattice has the means of a cell's active voxels, the sample lattice its first voxel, which also stands
-        where a cell is not active.
-        """
-        values, active = (array.copy() for array in sampled(self.tree, lod))
-        origins = leaf_origins(self.tree)
-        for part, streams, component, level in self._decoded(lod):
-            place = origins[part.leaves] // EDGE - part.low
-            found, on = _cells_of(level, place, lod)
-            kept = values[part.leaves, :, component]
-            values[part.leaves, :, component] = np.where(on, self.promise.values(found, values.dtype), kept)
-            active[part.leaves] = on
-            if component < self._components - 1:
-                continue
-            missed = self._exceptions(part, streams)
-            if self.promise.mode.lattice is LatticeKind.SAMPLE:
-                for c, found in enumerate(missed):
-                    cell, first = _cell_of(found.voxel, lod)
-                    leaf = part.leaves[found.leaf]
-                    exact = found.values(values[leaf, cell, c])
-                    values[leaf[first], cell[first], c] = exact[first]
-        return values, active
-
-    def _decoded(self, lod: int) -> Iterator[tuple[chunks.Chunk, TileReader, int, LatticeCells]]:
-        """Cells of 2**lod voxels of every domain and component; the last component of a domain comes last."""
-        if self._devices:
-            yield from self._on_devices().cells(list(self._domains()), lod)
-            return
-        for part, streams in self._domains():
-            for component in range(self._components):
-                yield part, streams, component, self._decode(part, component, streams, lod)
-
-    def _on_devices(self) -> DeviceDecoder:
         from neuralvdb.values.device.decoder import DeviceDecoder
 
-        options = {"implementation": self._implementation} if self._implementation != "native" else {}
+        assert isinstance(self._decoder, DeviceDecoder)
+        readers = list(self._readers())
+        values = self._decoder.values(readers)
+        for reader in readers:
+            for component, missed in enumerate(self._outliers(reader)):
+                leaf, voxel = (
+                    from_numpy(a).to(values.device) for a in (reader.chunk.leaves[missed.leaf], missed.voxel)
+                )
+                exact = missed.values(values[leaf, voxel, component].cpu().numpy())
+                values[leaf, voxel, component] = from_numpy(exact).to(values.device)
+        return values
+
+    def cells(self, lod: int) -> LeafCells:
+        """The leaves' cells of 2**lod voxels; finer layers are not read.
+
+        Of the mean lattice: means of a cell's active voxels. Of the sample lattice: its first voxel. Where a cell is
+        not active, its first voxel stands.
+        """
+        cells = LeafCells(*(array.copy() for array in sampled(self.tree, lod)))
+        origins = leaf_origins(self.tree)
+        for decoded in self._decoder.cells(self._readers(), lod):
+            chunk, component = decoded.reader.chunk, decoded.component
+            places = origins[chunk.leaves] // EDGE - chunk.low
+            lattice_values, active = cells_of_leaves(decoded.cells, places, lod)
+            values = self.promise.values(lattice_values, cells.values.dtype)
+            inactive = cells.values[chunk.leaves, :, component]
+            cells.values[chunk.leaves, :, component] = np.where(active, values, inactive)
+            cells.active[chunk.leaves] = active
+            if component == self._sections.components - 1:
+                self._apply_to_cells(cells.values, decoded.reader, lod)
+        return cells
+
+    def _apply_to_cells(self, values: np.ndarray, reader: ChunkReader, lod: int) -> None:
+        """Puts outliers of a chunk that are samples into `values` (N, M, C); means have none."""
+        missed = self._outliers(reader)
+        if self.promise.mode.lattice is LatticeKind.MEAN:
+            return
+        for component, some in enumerate(missed):
+            cell, first = cell_of(some.voxel, lod)
+            leaf = reader.chunk.leaves[some.leaf]
+            exact = some.values(values[leaf, cell, component])
+            values[leaf[first], cell[first], component] = exact[first]
+
+    def _chunk_decoder(self, options: DecodeOptions) -> ChunkDecoder:
+        if not options.devices:
+            return HostDecoder(self.tree, self.promise, self._networks, options.threads, options.implementation)
+        from neuralvdb.values.device.decoder import DeviceDecoder
+
         return DeviceDecoder(
             tree=self.tree,
             promise=self.promise,
             networks=self._networks,
-            tables=self._tables,
-            components=self._components,
-            devices=self._devices,
-            **options,
+            tables=self._sections.tables,
+            components=self._sections.components,
+            devices=options.devices,
+            implementation="triton" if options.implementation == "native" else options.implementation,
         )
 
-    def _keep(self, near: np.ndarray) -> np.ndarray:
-        """(leaves,) bool: those of domains with a leaf that is `near`; the other domains are forgotten."""
-        self._groups = {number: group for number, group in self._groups.items() if near[group.leaves].any()}
-        keep = np.zeros(len(near), bool)
-        for group in self._groups.values():
+    def _keep_groups(self, touches: np.ndarray) -> np.ndarray:
+        """(leaves,) bool: those of chunks with a leaf that `touches` (leaves,) bool; other chunks are forgotten."""
+        groups = {number: group for number, group in self._groups.items() if touches[group.leaves].any()}
+        keep = np.zeros(len(touches), bool)
+        for group in groups.values():
             keep[group.leaves] = True
-        place = np.cumsum(keep) - 1
-        self._groups = {n: replace(group, leaves=place[group.leaves]) for n, group in self._groups.items()}
+        number_of = np.cumsum(keep) - 1
+        self._groups = {number: replace(group, leaves=number_of[group.leaves]) for number, group in groups.items()}
         return keep
 
-    def _domains(self) -> Iterator[tuple[chunks.Chunk, TileReader]]:
-        parts = chunks.chunks_of(self.tree, list(self._groups.values()))
-        for number, part in zip(self._groups, parts, strict=True):
-            yield part, TileReader(self._sections, number, self._components, self._tables, self._where, self._threads)
+    def _readers(self) -> Iterator[ChunkReader]:
+        boxes = chunks.chunks_of(self.tree, list(self._groups.values()))
+        for number, chunk in zip(self._groups, boxes, strict=True):
+            yield ChunkReader(self._sections, number, chunk)
 
-    def _decode(self, part: chunks.Chunk, component: int, streams: TileReader, lod: int) -> LatticeCells:
-        """Cells of 2**lod voxels of a domain."""
-        source = streams.component(component)
-        cells = self._lattice.decode(ChunkComponent.of(self.tree, part, component), source, lod)
+    def _outliers(self, reader: ChunkReader) -> list[Outliers]:
+        """Those of each component of a chunk."""
+        source, dtype = reader.outliers, self.tree.leaf.values.dtype
+        active = unpack(self.tree.leaf.active[reader.chunk.leaves]).reshape(-1)
+        missed = [outliers.take(source, self.promise, active, dtype) for _ in range(self._sections.components)]
         source.finish()
-        return cells
-
-    def _exceptions(self, part: chunks.Chunk, streams: TileReader) -> list[Outliers]:
-        """Those of each component; their leaves are numbers in the domain."""
-        source, dtype = streams.exceptions, self.tree.leaf.values.dtype
-        on = unpack(self.tree.leaf.active[part.leaves]).reshape(-1)
-        found = [outliers.take(source, self.promise, on, dtype) for _ in range(self._components)]
-        source.finish()
-        return found
-
-
-def _networks(source: FieldReader, where: str, head: ValuesHead, found: ModelSet) -> dict[NetworkKey, Network]:
-    """The networks of a grid, refined where a refinement follows its head."""
-    if head.promise.mode.family not in found.families:
-        raise source.damaged("it carries priors without those of its family")
-    if head.fine_tuned:
-        return network_changes.take(source, where, head.promise.mode.family, found)
-    return found.families[head.promise.mode.family].networks
-
-
-def _cells_of(cells: LatticeCells, place: np.ndarray, lod: int) -> tuple[np.ndarray, np.ndarray]:
-    """Lattice values and coded (B, M) of the cells of leaves at `place` (B, 3), in leaves from the box's corner."""
-    edge = EDGE >> lod
-    rows = cells.table[tuple((place >> lod).T)]
-    inside = np.stack(np.unravel_index(np.arange(edge**3), (edge,) * 3), 1)
-    at = (place % (1 << lod) * edge)[:, None] + inside
-    index = at[..., 0] * EDGE**2 + at[..., 1] * EDGE + at[..., 2]
-    on, real = np.zeros(index.shape, bool), rows < len(cells.coded)
-    on[real] = cells.coded[rows[real][:, None], index[real]] != 0
-    return cells.values[rows[:, None], index], on
-
-
-def _cell_of(voxel: np.ndarray, lod: int) -> tuple[np.ndarray, np.ndarray]:
-    """The cells (n,) that voxels (n,) of leaves are in, and whether they are the first ones there."""
-    x, y, z = np.unravel_index(voxel, (EDGE,) * 3)
-    edge, rest = EDGE >> lod, (1 << lod) - 1
-    return (x >> lod) * edge**2 + (y >> lod) * edge + (z >> lod), ((x | y | z) & rest) == 0
+        return missed

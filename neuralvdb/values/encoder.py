@@ -1,9 +1,10 @@
-"""Leaf values under a promise: VALS, codec 1, and TILE sections (layout in archive/SPEC.md; reading in reader.py)."""
+"""Leaf values under a promise: VALS, codec 1, and TILE sections (layout in archive/SPEC.md; reading in decoder.py)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -11,83 +12,110 @@ from neuralvdb.archive import FieldWriter, pack_table
 from neuralvdb.archive.rans import Tables
 from neuralvdb.platform import return_memory
 from neuralvdb.values import chunk_sections, outliers
+from neuralvdb.values.coded import CodedValues
 from neuralvdb.values.head import ValuesHead, put_head
-from neuralvdb.values.lattice import chunks, priors, tables
-from neuralvdb.values.lattice.chunks import ChunkComponent
+from neuralvdb.values.lattice import chunks, network_changes, priors, tables
+from neuralvdb.values.lattice.chunks import Chunk, ChunkComponent
 from neuralvdb.values.lattice.coding import Observer
 from neuralvdb.values.lattice.constants import LAYERS, ROWS_AT_A_TIME
 from neuralvdb.values.lattice.lattice import Lattice, lattice_of
 from neuralvdb.values.lattice.levels import pieces
-from neuralvdb.values.lattice.network_changes import NetworkChanges, networks
-from neuralvdb.values.lattice.network_changes import put as put_changes
+from neuralvdb.values.lattice.network_changes import NetworkChanges
 from neuralvdb.values.lattice.points import Points
 from neuralvdb.values.lattice.predictor import Predictor
 from neuralvdb.values.lattice.priors import ModelSet
 from neuralvdb.values.lattice.residual import SymbolBuffer
+from neuralvdb.values.leaf_values import LeafValues
 from neuralvdb.values.lossless import by_component, put_shell
 from neuralvdb.values.promise import Promise
 from neuralvdb.volume.grid import LEAF_SLOTS, Tree, TreeLevel
 
-Domain = tuple[list[list[SymbolBuffer]], bytes]  # records by component and octave, and exceptions
 
+@dataclass(frozen=True, kw_only=True)
+class EncodeOptions:
+    """With which networks values are encoded, and where.
 
-def encode(
-    tree: Tree,
-    promise: Promise,
-    *,
-    library: ModelSet | None = None,
-    refinement: NetworkChanges | None = None,
-    observer: Observer | None = None,
-    threads: int = 1,
-    implementation: str = "native",
-    devices: Sequence[str] = (),
-) -> tuple[bytes, dict[int, bytes], Tree]:
-    """The payload of a VALS section, those of TILE sections by their number, and the tree as it decodes.
-
-    library: of networks (default: those shipped), refinement: of those of the promise's family; observer: sees every
-    phase on the way, on the CPU. devices: to encode on, such as "cuda:0", none for the CPU: the same bytes.
-    Raises ValueError where a refinement's sums might not be exact, OutOfMemory where a device has too little.
+    models: networks and tables; None for those shipped.
+    changes: to the networks of the promise's family.
+    observer: sees every phase; only without devices.
+    threads: on the CPU.
+    implementation: of predictors or kernels.
+    devices: to encode on, such as "cuda:0"; none for the CPU. The bytes are the same.
     """
-    library, refinement = library or priors.shipped(), refinement or {}
-    nets = networks(promise.mode.family, library, refinement)
-    if devices:
-        from neuralvdb.values.device.encoder import DeviceEncoder
 
-        dead = tables.dead_zones(promise.mode.family, library.freq)
-        options = {"implementation": implementation} if implementation != "native" else {}
-        encoder = DeviceEncoder(tree, promise, nets, dead, devices, **options)
-    else:
-        predictor = Predictor(nets, threads=threads, implementation=implementation)
-        lattice = _lattice(promise, predictor, library.freq, implementation)
-        encoder = _Encoder(tree, _Coder(promise, lattice, observer, threads))
+    models: ModelSet | None = None
+    changes: NetworkChanges = field(default_factory=dict)
+    observer: Observer | None = None
+    threads: int = 1
+    implementation: str = "native"
+    devices: Sequence[str] = ()
+
+
+def encode(tree: Tree, promise: Promise, options: EncodeOptions = EncodeOptions()) -> CodedValues:
+    """The values of a tree under a promise.
+
+    Raises ValueError where sums of a changed network might not be exact, OutOfMemory where a device has too little.
+    """
+    models, family = options.models or priors.shipped(), promise.mode.family
+    encoder = _tree_encoder(tree, promise, models, options)
     values, counts = encoder.encode()
-    rows = tables.select_rows(counts, promise.mode.family, library.freq)
-    table = FieldWriter()
-    fine_tuned = bool(refinement)
-    put_head(table, ValuesHead(promise=promise, models=library.identity, table_rows=rows, fine_tuned=fine_tuned))
-    if fine_tuned:
-        put_changes(table, promise.mode.family, library, refinement)
-    put_shell(table, tree)
+    head = ValuesHead(
+        promise=promise,
+        models=models.identity,
+        table_rows=tables.select_rows(counts, family, models.freq),
+        fine_tuned=bool(options.changes),
+    )
     leaf = TreeLevel(None, tree.leaf.active, values.reshape(tree.leaf.values.shape))
-    decoded = Tree(tree.root, tree.upper, tree.lower, leaf)
-    return pack_table(table.getvalue()), encoder.sections(tables.tables_of(rows, library.freq)), decoded
+    donors = {change.donor for change in options.changes.values() if isinstance(change.donor, str)}
+    return CodedValues(
+        payload=_payload(tree, head, models, options.changes),
+        tree=Tree(tree.root, tree.upper, tree.lower, leaf),
+        chunks=encoder.sections(tables.tables_of(head.table_rows, models.freq)),
+        head=head,
+        families=frozenset({family} | donors),
+        fast=models.fast,
+    )
 
 
-def sample_size(tree: Tree, promise: Promise, library: ModelSet, leaves: int) -> int:
-    """Bytes, nearly, that so many neighbouring leaves take: what tells which family of networks suits a tree."""
-    part = chunks.sample_chunk(tree, leaves)
-    predictor = Predictor(library.families[promise.mode.family].networks)
-    coder = _Coder(promise, _lattice(promise, predictor, library.freq))
-    streams = [SymbolBuffer() for _ in range(LAYERS)]
+def sample_size(tree: Tree, promise: Promise, models: ModelSet, leaves: int) -> int:
+    """Bytes, nearly, that so many neighbouring leaves of a tree take."""
+    family = promise.mode.family
+    chunk = chunks.sample_chunk(tree, leaves)
+    lattice = _lattice(promise, Predictor(models.families[family].networks), models.freq)
+    buffers = [SymbolBuffer() for _ in range(LAYERS)]
     for component in range(by_component(tree.leaf).shape[2]):
-        coder.encode(tree, part, component, streams)
-    counts = sum(stream.counts for stream in streams)
-    freq = tables.tables_of(tables.select_rows(counts, promise.mode.family, library.freq), library.freq)
-    return sum(stream.written(freq).size for stream in streams)
+        lattice.encode(ChunkComponent.of(tree, chunk, component), buffers)
+    rows = tables.select_rows(_counts(buffers), family, models.freq)
+    file_tables = tables.tables_of(rows, models.freq)
+    return sum(buffer.written(file_tables).size for buffer in buffers)
+
+
+class _TreeEncoder(Protocol):
+    """Encodes a tree in two steps, on the CPU or on devices."""
+
+    def encode(self) -> tuple[np.ndarray, np.ndarray]:
+        """Values (N, 512, C) of all leaves as they decode, and how often each symbol of each scale class occurs,
+        (64, 64) int64."""
+
+    def sections(self, tables: Tables) -> dict[int, bytes]:
+        """Payloads of TILE sections by number, coded with these tables; what encode() kept is forgotten."""
+
+
+def _tree_encoder(tree: Tree, promise: Promise, models: ModelSet, options: EncodeOptions) -> _TreeEncoder:
+    networks = network_changes.networks(promise.mode.family, models, options.changes)
+    if not options.devices:
+        predictor = Predictor(networks, threads=options.threads, implementation=options.implementation)
+        lattice = _lattice(promise, predictor, models.freq, options.implementation)
+        return _HostEncoder(tree, promise, lattice, options)
+    from neuralvdb.values.device.encoder import DeviceEncoder
+
+    dead_zone = tables.dead_zones(promise.mode.family, models.freq)
+    implementation = "triton" if options.implementation == "native" else options.implementation
+    return DeviceEncoder(tree, promise, networks, dead_zone, options.devices, implementation)
 
 
 def _lattice(promise: Promise, predictor: Predictor, freq: np.ndarray, implementation: str = "native") -> Lattice:
-    """What codes components of chunks under a promise."""
+    """What encodes components of chunks under a promise; freq: frequencies of a model set's tables."""
     return lattice_of(promise.mode.lattice)(
         quantiser=promise.quantiser,
         predictor=predictor,
@@ -96,78 +124,75 @@ def _lattice(promise: Promise, predictor: Predictor, freq: np.ndarray, implement
     )
 
 
-@dataclass
-class _Coder:
-    """Codes components of chunks under a promise; arguments as in encode()."""
-
-    promise: Promise
-    lattice: Lattice
-    observer: Observer | None = None
-    threads: int = 1
-
-    def encode(self, tree: Tree, part: chunks.Chunk, component: int, records: list[SymbolBuffer]) -> np.ndarray:
-        """A component of a chunk to the buffers of its layers; gives its leaves' (B, 512) lattice values, decoded."""
-        return self.lattice.encode(ChunkComponent.of(tree, part, component), records, self.observer)
+def _payload(tree: Tree, head: ValuesHead, models: ModelSet, changes: NetworkChanges) -> bytes:
+    """The payload of the VALS section."""
+    out = FieldWriter()
+    put_head(out, head)
+    if changes:
+        network_changes.put(out, head.promise.mode.family, models, changes)
+    put_shell(out, tree)
+    return pack_table(out.getvalue())
 
 
-class _Encoder:
-    """Codes a tree domain by domain."""
+@dataclass(frozen=True)
+class _CodedChunk:
+    """Residuals of a chunk by component and layer, and the bytes of its outliers."""
 
-    def __init__(self, tree: Tree, coder: _Coder) -> None:
-        self._tree, self._coder = tree, coder
-        self._coded: list[Domain] = []
+    buffers: list[list[SymbolBuffer]]
+    outliers: bytes
+
+
+class _HostEncoder:
+    """Encodes a tree chunk by chunk on the CPU."""
+
+    def __init__(self, tree: Tree, promise: Promise, lattice: Lattice, options: EncodeOptions) -> None:
+        self._tree, self._promise, self._lattice, self._options = tree, promise, lattice, options
+        self._coded: list[_CodedChunk] = []
 
     def encode(self) -> tuple[np.ndarray, np.ndarray]:
-        """Values (N, 512, C) of all leaves as they decode, and how often each symbol of each class occurs, (64, 64)
-        int64."""
-        tree, promise = self._tree, self._coder.promise
-        values = np.empty_like(by_component(tree.leaf))
+        """As _TreeEncoder has it."""
+        decoded = LeafValues(self._tree, self._promise, np.empty_like(by_component(self._tree.leaf)))
         counts = np.zeros_like(SymbolBuffer().counts)
-        for part in chunks.chunks_of(tree):
-            records = [[SymbolBuffer() for _ in range(LAYERS)] for _ in range(values.shape[2])]
-            for component, streams in enumerate(records):
-                found = self._coder.encode(tree, part, component, streams)
+        for chunk in chunks.chunks_of(self._tree):
+            components = range(decoded.values.shape[2])
+            buffers = [[SymbolBuffer() for _ in range(LAYERS)] for _ in components]
+            for number in components:
+                component = ChunkComponent.of(self._tree, chunk, number)
+                lattice_values = self._lattice.encode(component, buffers[number], self._options.observer)
                 return_memory()
-                store(found, tree, part, component, promise, values)
-                del found
-                counts += sum(stream.counts for stream in streams)
-            self._coded.append((records, _exceptions(tree, part, values, promise)))
-        return values, counts
+                decoded.fill(chunk, number, lattice_values)
+                del lattice_values
+                counts += _counts(buffers[number])
+            self._coded.append(_CodedChunk(buffers, _put_outliers(decoded, chunk)))
+        return decoded.values, counts
 
-    def sections(self, freq: Tables) -> dict[int, bytes]:
-        """Payloads of TILE by number, once what was encoded has got its tables; it is forgotten."""
-        found: dict[int, bytes] = {}
+    def sections(self, tables: Tables) -> dict[int, bytes]:
+        """As _TreeEncoder has it."""
+        payloads: dict[int, bytes] = {}
         for number in range(len(self._coded)):
-            records, missed = self._coded.pop(0)
-            coders = [[stream.written(freq) for stream in component] for component in records]
-            for octave, payload in chunk_sections.pack(coders, missed, self._coder.threads):
-                found[LAYERS * number + octave] = payload
-        return found
+            coded = self._coded.pop(0)
+            coders = [[buffer.written(tables) for buffer in component] for component in coded.buffers]
+            for layer, payload in chunk_sections.pack(coders, coded.outliers, self._options.threads):
+                payloads[LAYERS * number + layer] = payload
+        return payloads
 
 
-def store(
-    found: np.ndarray, tree: Tree, part: chunks.Chunk, component: int, promise: Promise, values: np.ndarray
-) -> None:
-    """Puts the values of a domain's leaves into `values` (N, 512, C): where active, those of lattice values `found`,
-    elsewhere the tree's."""
-    leaves = ChunkComponent.of(tree, part, component)
-    for some in pieces(len(leaves), ROWS_AT_A_TIME):
-        decoded = promise.values(found[some], values.dtype)
-        values[part.leaves[some], :, component] = np.where(leaves.active(some), decoded, leaves.rows(some))
+def _counts(buffers: Sequence[SymbolBuffer]) -> np.ndarray:
+    """(64, 64) int64: how often each symbol of each scale class occurs."""
+    return np.sum([buffer.counts for buffer in buffers], axis=0)
 
 
-def _exceptions(tree: Tree, part: chunks.Chunk, values: np.ndarray, promise: Promise) -> bytes:
-    """Every active value of a domain for which the promise does not hold, set right in `values`, too."""
-    out = FieldWriter()
+def _put_outliers(decoded: LeafValues, chunk: Chunk) -> bytes:
+    """The bytes of a chunk's active values that break the promise; `decoded` gets the values they will decode to."""
+    out, promise, values = FieldWriter(), decoded.promise, decoded.values
     for component in range(values.shape[2]):
-        leaves = ChunkComponent.of(tree, part, component)
-        found = [np.zeros(0, np.int64)]
+        leaves = ChunkComponent.of(decoded.tree, chunk, component)
+        places = [np.zeros(0, np.int64)]
         for some in pieces(len(leaves), ROWS_AT_A_TIME):
-            x, y = leaves.rows(some), values[part.leaves[some], :, component]
-            off = leaves.active(some) & ~promise.kept(x, y)
-            found.append(np.flatnonzero(off) + some.start * off.shape[1])
-        place = np.concatenate(found)
-        row, voxel = np.divmod(place, LEAF_SLOTS)
-        at = part.leaves[row], voxel, component
-        values[at] = outliers.put(out, promise, place, leaves.points(Points(row, voxel)), values[at])
+            broken = ~promise.kept(leaves.rows(some), values[chunk.leaves[some], :, component])
+            places.append(np.flatnonzero(leaves.active(some) & broken) + some.start * LEAF_SLOTS)
+        place = np.concatenate(places)
+        leaf, voxel = np.divmod(place, LEAF_SLOTS)
+        index = chunk.leaves[leaf], voxel, component
+        values[index] = outliers.put(out, promise, place, leaves.points(Points(leaf, voxel)), values[index])
     return out.getvalue()

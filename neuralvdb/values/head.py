@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuralvdb.archive import FieldReader, FieldWriter, open_table, put_array, take_array
-from neuralvdb.values.lattice import tables
+from neuralvdb.values.lattice import network_changes, tables
 from neuralvdb.values.lattice.constants import SCALE_CLASSES
 from neuralvdb.values.lattice.kind import FAMILIES, kind_of
+from neuralvdb.values.lattice.network import Network
+from neuralvdb.values.lattice.priors import ModelSet
+from neuralvdb.values.lattice.schedule import NetworkKey
 from neuralvdb.values.promise import CodingMode, ErrorBound, Promise
 
 _NUMBERS = struct.Struct("<5d")  # max_error, ratio, step, knee, psnr
@@ -31,6 +34,11 @@ class ValuesHead:
     models: bytes
     table_rows: np.ndarray
     fine_tuned: bool
+
+    def described(self, *, fast: bool | None) -> dict[str, object]:
+        """The head for people and JSON; fast: whether the networks have no hidden layers, None where it is unknown."""
+        networks = {"priors": self.models.hex(), "refined": self.fine_tuned, "fast": fast}
+        return {**self.promise.described(), **networks}
 
 
 def put_head(out: FieldWriter, head: ValuesHead) -> None:
@@ -69,6 +77,16 @@ def take_head(source: FieldReader) -> ValuesHead:
     if (rows >= len(FAMILIES) * SCALE_CLASSES).any():
         raise source.damaged("a table that does not exist")
     return ValuesHead(promise=promise, models=fixed[:8], table_rows=rows, fine_tuned=bool(flags & _FINE_TUNED))
+
+
+def take_networks(source: FieldReader, head: ValuesHead, models: ModelSet, where: str) -> dict[NetworkKey, Network]:
+    """The networks that decode: those of the head's family, with the changes that follow it. Raises DamagedFile."""
+    family = head.promise.mode.family
+    if family not in models.families:
+        raise source.damaged("it carries priors without those of its family")
+    if head.fine_tuned:
+        return network_changes.take(source, where, family, models)
+    return models.families[family].networks
 
 
 def read_head(payload: bytes, where: str) -> ValuesHead:

@@ -122,4 +122,5 @@ def _first(bits: np.ndarray, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def _same(bits: np.ndarray, value: np.ndarray) -> np.ndarray:
-    return (bits == value).all(-1) if bits.shape[-1] > 1 else bits[..., 0] == value[..., 0]
+    equal = np.equal(bits, value)
+    return equal.all(-1) if bits.shape[-1] > 1 else equal[..., 0]

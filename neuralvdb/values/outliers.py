@@ -1,8 +1,9 @@
-"""Active values that lattices miss: moved to the next half where values are saved as that and this is enough, else
-stored (layout in archive/SPEC.md)."""
+"""Values that the lattice misses. Where values are saved as half, and the next half keeps the promise, a value is moved
+there; else it is stored exactly (layout in archive/SPEC.md)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +12,19 @@ from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
 from neuralvdb.values.promise import Promise
 from neuralvdb.volume.grid import LEAF_SLOTS
 
-_WAYS = (np.inf, -np.inf)
+_DIRECTIONS = (np.inf, -np.inf)  # of the next half, in the order in which moved values are listed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Outliers:
-    """Those of a component of a domain. leaf, voxel: (n,) int64, where they are; up, down: how many of them, first,
-    are moved upwards, and then downwards; exact: what the others are."""
+    """The outliers of one component of a chunk: first those moved upwards, then downwards, then those stored.
+
+    leaf: (n,) int64, number of the leaf in the chunk.
+    voxel: (n,) int64, in the leaf.
+    up: how many are moved upwards.
+    down: how many are moved downwards.
+    exact: (n - up - down,) values stored.
+    """
 
     leaf: np.ndarray
     voxel: np.ndarray
@@ -27,40 +34,51 @@ class Outliers:
 
     def values(self, decoded: np.ndarray) -> np.ndarray:
         """(n,) values in place of those decoded."""
-        moved = np.cumsum([self.up, self.down])
-        parts = [_moved(some, way) for some, way in zip(np.split(decoded, moved), _WAYS, strict=False)]
-        return np.concatenate([*parts, self.exact])
+        up, down, _ = np.split(decoded, np.cumsum([self.up, self.down]))
+        return np.concatenate([_next_half(up, np.inf), _next_half(down, -np.inf), self.exact])
 
 
 def put(out: FieldWriter, promise: Promise, place: np.ndarray, true: np.ndarray, decoded: np.ndarray) -> np.ndarray:
-    """Appends exceptions: at `place` (n,) int64, in order, values are to be `true` (n,) and decode to others. Gives
-    (n,) what they will be."""
-    found, left = true.copy(), np.ones(len(place), bool)
-    for way in _WAYS if promise.mode.half else ():
-        moved = _moved(decoded, way)
+    """Appends outliers and gives the values (n,) that they will decode to.
+
+    place: (n,) int64, leaf * LEAF_SLOTS + voxel, ascending.
+    true: (n,) what values should be.
+    decoded: (n,) what the lattice makes of them.
+    """
+    values, left = true.copy(), np.ones(len(place), bool)
+    for direction in _DIRECTIONS if promise.mode.half else ():
+        moved = _next_half(decoded, direction)
         enough = left & promise.kept(true, moved)
         _put_places(out, place[enough])
-        found[enough] = moved[enough]
+        values[enough] = moved[enough]
         left &= ~enough
     _put_places(out, place[left])
     if left.any():
         put_array(out, true[left])
-    return found
+    return values
 
 
-def take(source: FieldReader, promise: Promise, on: np.ndarray, dtype: np.dtype) -> Outliers:
-    """The exceptions of a component; on: (voxels,) bool, where there may be some. Raises DamagedFile."""
-    moved = [_take_places(source, on) for _ in (_WAYS if promise.mode.half else ())]
-    others = _take_places(source, on)
-    exact = take_array(source, dtype, len(others)) if len(others) else np.zeros(0, dtype)
+def take(source: FieldReader, promise: Promise, active: np.ndarray, dtype: np.dtype) -> Outliers:
+    """The outliers of a component; active: (voxels,) bool, where there may be some. Raises DamagedFile."""
+    moved = [_take_places(source, active) for _ in (_DIRECTIONS if promise.mode.half else ())]
+    stored = _take_places(source, active)
+    exact = take_array(source, dtype, len(stored)) if len(stored) else np.zeros(0, dtype)
     up, down = (len(places) for places in moved) if moved else (0, 0)
-    return Outliers(*np.divmod(np.concatenate([*moved, others]), LEAF_SLOTS), up, down, exact)
+    leaf, voxel = np.divmod(np.concatenate([*moved, stored]), LEAF_SLOTS)
+    return Outliers(leaf=leaf, voxel=voxel, up=up, down=down, exact=exact)
 
 
-def _moved(values: np.ndarray, way: float) -> np.ndarray:
-    """The next halves of values that are halves, upwards or downwards."""
+def apply_outliers(values: np.ndarray, leaves: np.ndarray, outliers: Sequence[Outliers]) -> None:
+    """Puts the outliers of each component of a chunk into `values` (N, 512, C); leaves: (B,) int64, the chunk's."""
+    for component, missed in enumerate(outliers):
+        index = leaves[missed.leaf], missed.voxel, component
+        values[index] = missed.values(values[index])
+
+
+def _next_half(values: np.ndarray, direction: float) -> np.ndarray:
+    """The next halves, upwards or downwards, of values that are halves."""
     with np.errstate(over="ignore"):
-        return np.nextafter(values.astype(np.float16), np.float16(way)).astype(values.dtype)
+        return np.nextafter(values.astype(np.float16), np.float16(direction)).astype(values.dtype)
 
 
 def _put_places(out: FieldWriter, place: np.ndarray) -> None:
@@ -69,13 +87,14 @@ def _put_places(out: FieldWriter, place: np.ndarray) -> None:
         put_array(out, np.diff(place, prepend=0).astype(np.uint64))
 
 
-def _take_places(source: FieldReader, on: np.ndarray) -> np.ndarray:
+def _take_places(source: FieldReader, active: np.ndarray) -> np.ndarray:
+    """(n,) int64, ascending."""
     count = source.take_varint()
-    if count > len(on):
-        raise source.damaged(f"{count} exceptions among {len(on)} voxels")
+    if count > len(active):
+        raise source.damaged(f"{count} exceptions among {len(active)} voxels")
     if not count:
         return np.zeros(0, np.int64)
     place = np.cumsum(take_array(source, np.dtype("<u8"), count)).astype(np.int64)
-    if place[-1] >= len(on) or (np.diff(place, prepend=-1) <= 0).any() or not on[place].all():
+    if place[-1] >= len(active) or (np.diff(place, prepend=-1) <= 0).any() or not active[place].all():
         raise source.damaged("an exception stands where no active voxel is")
     return place

@@ -16,12 +16,12 @@ from tqdm import tqdm
 
 from neuralvdb.codec.guarantee import promise_for
 from neuralvdb.settings import Bound, CompressSettings
-from neuralvdb.topology import Topology
-from neuralvdb.values import encoder, raw_size
-from neuralvdb.values.decoder import Reader
+from neuralvdb.values import encoder
+from neuralvdb.values.decoder import ValuesDecoder, ValuesSource
+from neuralvdb.values.encoder import EncodeOptions
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.promise import Promise
-from neuralvdb.values.select.search import networks_of
+from neuralvdb.values.select.families import select_networks
 from neuralvdb.vdb import VdbReader
 from neuralvdb.volume import Tree
 
@@ -53,12 +53,12 @@ def fastest(job: Callable[[], object]) -> tuple[float, object]:
 
 def measure(tree: Tree, promise: Promise, library: priors.ModelSet) -> list[float]:
     """Bytes, and seconds of coding and decoding."""
-    promise, library = networks_of(tree, promise, [library])
-    coding, (payload, sections, _) = fastest(lambda: encoder.encode(tree, promise, library=library))
-    values = tree.leaf.values
-    shape = (Topology.of(tree), values.dtype, values[0, 0].size, raw_size(tree), "values")
-    decoding, _ = fastest(lambda: Reader(payload, sections, *shape).voxels())
-    return [len(payload) + sum(map(len, sections.values())), coding, decoding]
+    found = select_networks(tree, promise, [library])
+    options = EncodeOptions(models=found.models)
+    coding, coded = fastest(lambda: encoder.encode(tree, found.promise, options))
+    source = ValuesSource.of(coded, "values")
+    decoding, _ = fastest(lambda: ValuesDecoder(source).decode())
+    return [len(coded.payload) + sum(map(len, coded.chunks.values())), coding, decoding]
 
 
 def row(path: Path, mode: str) -> list[str]:

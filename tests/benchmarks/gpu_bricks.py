@@ -27,8 +27,8 @@ from neuralvdb.topology.classify import Classifier
 from neuralvdb.topology.code_mask import code_mask, put
 from neuralvdb.topology.device import phase_on, slots_on
 from neuralvdb.topology.inputs import CELLS, ORDER, VOXELS, octants
-from neuralvdb.values import encoder, lossless
-from neuralvdb.values.decoder import Reader
+from neuralvdb.values import encoder
+from neuralvdb.values.decoder import ValuesDecoder, ValuesSource
 from neuralvdb.values.device import sample
 from neuralvdb.values.device.batch import load
 from neuralvdb.values.device.lattice import stencil_of
@@ -42,7 +42,7 @@ from neuralvdb.values.lattice.constants import LAYERS
 from neuralvdb.values.promise import Promise
 from neuralvdb.vdb import VdbReader
 from neuralvdb.volume import Tree
-from neuralvdb.volume.grid import TREE_TYPES, unpack
+from neuralvdb.volume.grid import unpack
 
 COPIES = (1, 10, 100)  # of the leaf masks, side by side in one stream
 FAMILIES = (VOXELS, CELLS, CELLS, CELLS)
@@ -130,11 +130,10 @@ def main() -> None:
     args = parser.parse_args()
     (grid,) = (grid for grid in VdbReader(args.file) if grid.name == args.grid)
     promise = promise_for(grid, CompressSettings(bounds=(Bound(value=args.rel_error, relative=True),)))
-    payload, sections, decoded = encoder.encode(grid.tree, promise)
-    dtype, components = TREE_TYPES[grid.grid_type]
-    size = lossless.raw_size(grid.tree)
-    reader = Reader(payload, sections, Topology.of(grid.tree), dtype, components, size, str(args.file))
-    part, tiles = max(reader._domains(), key=lambda item: len(item[0].leaves))
+    coded = encoder.encode(grid.tree, promise)
+    reader = ValuesDecoder(ValuesSource.of(coded, str(args.file)))
+    tiles = max(reader._readers(), key=lambda item: len(item.chunk.leaves))
+    part = tiles.chunk
     cpu, lattice = torch.device("cpu"), promise.quantiser
     batch = load(reader.tree, [part], cpu, "reference")
     levels = sample.SampleLattice(batch, lattice).levels
@@ -143,17 +142,17 @@ def main() -> None:
     exact[: len(part.leaves)] = finite(exact_values(load(grid.tree, [part], cpu, "reference").leaves[..., 0], lattice))
     found = level_arrays(levels, batch.blank_values(0, lattice), exact, batch.coded) | stream_arrays(decoders)
     found |= fit_arrays(grid.tree, promise)
-    tables = reader._tables
+    tables = reader._sections.tables
     found |= {"slots": slots_of_tables(tables, cpu), "codes": torch.from_numpy(tables.codes.view(np.int32))}
     found["coded"] = torch.from_numpy(tables.freq > 0)
     for key, net in reader._networks.items():
         packed = stencil_network(net, stencil_of(promise, key), cpu).network
         found |= {f"{tuple(key)}.{name}": tensor for name, tensor in packed.tensors().items()}
     found |= mask_arrays(Topology.of(grid.tree))
-    _, values, coded = reader._decode(part, 0, tiles, 0)
-    found["expected"] = torch.from_numpy(values[: len(coded)])
+    decoded = next(reader._decoder.cells([tiles], 0)).cells
+    found["expected"] = torch.from_numpy(decoded.values[: len(decoded.coded)])
     np.savez_compressed(args.output, **{name: tensor.numpy() for name, tensor in found.items()})
-    print(f"{args.output}: {int(batch.coded.sum())} active voxels of {len(decoded.leaf)} leaves")
+    print(f"{args.output}: {int(batch.coded.sum())} active voxels of {len(coded.tree.leaf)} leaves")
 
 
 if __name__ == "__main__":

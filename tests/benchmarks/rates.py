@@ -19,7 +19,7 @@ import numpy as np
 import xxhash
 from tqdm import tqdm
 
-from neuralvdb.codec.encode import CodedValues, encode_values
+from neuralvdb.codec.encode import encode_values
 from neuralvdb.codec.guarantee import preset_promise
 from neuralvdb.settings import Bound, CompressSettings, MeanQuality
 from neuralvdb.values import encoder
@@ -62,7 +62,7 @@ def code_tolerance(grid: VolumeGrid, relative_bound: float) -> tuple[int, Volume
 def code_quality(grid: VolumeGrid, step: float) -> tuple[int, VolumeGrid]:
     """The same on the mean lattice, as the presets do it: a step as a share of the active range, the presets' knee."""
     promise = preset_promise(grid, MeanQuality(step=step, knee=KNEE))
-    coded = CodedValues(1, *encoder.encode(grid.tree, promise))
+    coded = encoder.encode(grid.tree, promise)
     return coded.size, replace(grid, tree=coded.tree)
 
 

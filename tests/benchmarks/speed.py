@@ -25,9 +25,9 @@ from tqdm import tqdm
 from neuralvdb.codec.guarantee import promise_for
 from neuralvdb.platform import return_memory
 from neuralvdb.settings import Bound, CompressSettings
-from neuralvdb.topology import Topology
-from neuralvdb.values import encoder, raw_size
-from neuralvdb.values.decoder import Reader
+from neuralvdb.values import encoder
+from neuralvdb.values.decoder import DecodeOptions, ValuesDecoder, ValuesSource
+from neuralvdb.values.encoder import EncodeOptions
 from neuralvdb.values.lattice import priors
 from neuralvdb.vdb import VdbReader
 from neuralvdb.volume import VolumeGrid
@@ -64,13 +64,11 @@ def ours(path: Path, index: int, settings: CompressSettings) -> Coder:
     def encode(grid: VolumeGrid) -> bytes:
         library = priors.fast() if settings.fast else priors.shipped()
         promise = promise_for(grid, settings)
-        payload, sections, _ = encoder.encode(grid.tree, promise, library=library, threads=settings.threads)
-        values = grid.tree.leaf.values
-        shape = (Topology.of(grid.tree), values.dtype, values[0, 0].size, raw_size(grid.tree))
-        return pickle.dumps((payload, sections, *shape))
+        coded = encoder.encode(grid.tree, promise, EncodeOptions(models=library, threads=settings.threads))
+        return pickle.dumps(ValuesSource.of(coded, "payload"))
 
     def decode(coded: bytes) -> object:
-        return Reader(*pickle.loads(coded), "payload", threads=settings.threads).voxels()
+        return ValuesDecoder(pickle.loads(coded), DecodeOptions(threads=settings.threads)).decode()
 
     return load, encode, decode
 

@@ -68,7 +68,7 @@ def sizes(grid: VolumeGrid, leaves: int) -> list[tuple[str, int, int, int]]:
             cut = encode_values(grid, replace(settings, threads=1))
         with mock.patch.object(chunks, "LEAVES", HUGE):
             whole = encode_values(grid, replace(settings, threads=1))
-        rows.append((name, len({part // 4 for part in cut.tiles}), cut.size, whole.size))
+        rows.append((name, len({part // 4 for part in cut.chunks}), cut.size, whole.size))
     return rows
 
 

@@ -8,14 +8,13 @@ import pytest
 import torch
 import xxhash
 
-from neuralvdb.topology import Topology
-from neuralvdb.values import encoder, lossless
-from neuralvdb.values.decoder import Reader
+from neuralvdb.values import encoder
+from neuralvdb.values.decoder import DecodeOptions, ValuesDecoder, ValuesSource
+from neuralvdb.values.encoder import EncodeOptions
 from neuralvdb.values.lattice import chunks, priors
 from neuralvdb.values.lattice.constants import LAYERS
 from neuralvdb.values.promise import Promise, mean_promise, sample_promise
 from neuralvdb.vdb import from_dense
-from neuralvdb.volume.grid import TREE_TYPES
 
 # case: XXH3-64 of the payloads of TILE sections, one after the other, and of the decoded leaf values
 TABLE = {
@@ -100,15 +99,14 @@ def test_the_table_holds(name, options, monkeypatch):
     if name.endswith("a part"):
         values, active = values[8:20, 6:16, 10:20], active[8:20, 6:16, 10:20]
     grid = from_dense(values, name="g", active=active, origin=(-13, 100, 7))
-    library = priors.fast() if ", fast" in name else priors.shipped()
-    payload, sections, decoded = encoder.encode(grid.tree, cases()[name], library=library, **options)
-    shape = (Topology.of(grid.tree), *TREE_TYPES[grid.grid_type], lossless.raw_size(grid.tree), "test")
-    tree = Reader(payload, sections, *shape, **options).voxels()
-    coded = b"".join(sections[number] for number in sorted(sections))
-    assert (LAYERS in sections) == name.endswith("cut")
-    found = tuple(xxhash.xxh3_64_hexdigest(data) for data in (coded, tree.leaf.values.tobytes()))
+    models = priors.fast() if ", fast" in name else priors.shipped()
+    coded = encoder.encode(grid.tree, cases()[name], EncodeOptions(models=models, **options))
+    tree = ValuesDecoder(ValuesSource.of(coded, "test"), DecodeOptions(**options)).decode()
+    sections = b"".join(coded.chunks[number] for number in sorted(coded.chunks))
+    assert (LAYERS in coded.chunks) == name.endswith("cut")
+    found = tuple(xxhash.xxh3_64_hexdigest(data) for data in (sections, tree.leaf.values.tobytes()))
     assert found == TABLE[name]
-    assert decoded.leaf.values.tobytes() == tree.leaf.values.tobytes()
+    assert coded.tree.leaf.values.tobytes() == tree.leaf.values.tobytes()
 
 
 def test_every_row_is_used():

@@ -1,6 +1,7 @@
 """Grids of many domains coded by kernels: the bytes and values of the CPU, whatever the batches, devices and parts."""
 
 import threading
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -8,15 +9,16 @@ import torch
 
 from neuralvdb.errors import DamagedFile, OutOfMemory
 from neuralvdb.settings import Box
-from neuralvdb.topology import Topology
-from neuralvdb.values import encoder, lossless
-from neuralvdb.values.decoder import Reader
+from neuralvdb.values import encoder
+from neuralvdb.values.coded import CodedValues
+from neuralvdb.values.decoder import DecodeOptions, ValuesDecoder, ValuesSource
 from neuralvdb.values.device import decoder, scheduler
 from neuralvdb.values.device import encoder as device_encoder
+from neuralvdb.values.encoder import EncodeOptions
 from neuralvdb.values.lattice import chunks
-from neuralvdb.values.promise import mean_promise, sample_promise
+from neuralvdb.values.promise import Promise, mean_promise, sample_promise
 from neuralvdb.vdb import from_dense
-from neuralvdb.volume.grid import TREE_TYPES
+from neuralvdb.volume import VolumeGrid
 
 pytestmark = pytest.mark.slow
 
@@ -38,9 +40,16 @@ def several_domains():
         yield
 
 
+@dataclass(frozen=True)
+class Case:
+    promise: Promise
+    grid: VolumeGrid
+    coded: CodedValues
+
+
 @pytest.fixture(scope="module", params=PROMISES)
 def coded(request):
-    """Promise, grid, payload, sections: four clusters with holes and a NaN."""
+    """Four clusters with holes and a NaN."""
     promise, rng = PROMISES[request.param], np.random.default_rng(1)
     shape = (1090, 24, 24)
     tail = (3,) if promise.mode.family == "velocity" else ()
@@ -52,29 +61,28 @@ def coded(request):
         active[some] = rng.random((12, 11, 14)) < 0.8
     values[3, 3, 3], active[3, 3, 3] = np.nan, True
     grid = from_dense(values, name="g", active=active, background=0)
-    return promise, grid, *encoder.encode(grid.tree, promise)[:2]
+    return Case(promise, grid, encoder.encode(grid.tree, promise))
 
 
-def opened(coded, *, sections=None, **options) -> Reader:
-    _, grid, payload, found = coded
-    shape = (Topology.of(grid.tree), *TREE_TYPES[grid.grid_type], lossless.raw_size(grid.tree), "test")
-    return Reader(payload, found if sections is None else sections, *shape, **options)
+def opened(case: Case, *, sections: dict[int, bytes] | None = None, **options) -> ValuesDecoder:
+    coded = case.coded if sections is None else replace(case.coded, chunks=sections)
+    return ValuesDecoder(ValuesSource.of(coded, "test"), DecodeOptions(**options))
 
 
-def on_device(coded, device: str, count: int = 1, **options) -> Reader:
+def on_device(coded: Case, device: str, count: int = 1, **options) -> ValuesDecoder:
     return opened(coded, implementation="reference", devices=[device] * count, **options)
 
 
 def test_the_grid_has_several_domains(coded):
-    assert len(list(chunks.chunks_of(coded[1].tree))) > 2
+    assert len(list(chunks.chunks_of(coded.grid.tree))) > 2
 
 
 def encoded(coded, devices: list[str]) -> np.ndarray:
     """The values as they decode, where the payload and the sections are those of the CPU."""
-    promise, grid, *expected = coded
-    *found, tree = encoder.encode(grid.tree, promise, implementation="reference", devices=devices)
-    assert found == expected
-    return tree.leaf.values
+    options = EncodeOptions(implementation="reference", devices=devices)
+    found = encoder.encode(coded.grid.tree, coded.promise, options)
+    assert (found.payload, found.chunks) == (coded.coded.payload, coded.coded.chunks)
+    return found.tree.leaf.values
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -82,7 +90,7 @@ def test_bytes_are_those_of_the_cpu(coded, device, count, monkeypatch):
     if count > 1:
         monkeypatch.setattr(scheduler, "_room", lambda _: 1)  # every domain is a batch
     values = encoded(coded, [device] * count)
-    assert values.tobytes() == opened(coded).voxels().leaf.values.tobytes()
+    assert values.tobytes() == opened(coded).decode().leaf.values.tobytes()
 
 
 def test_encoding_takes_smaller_batches_where_memory_is_scarce(coded, device, monkeypatch):
@@ -98,15 +106,15 @@ def test_encoding_takes_smaller_batches_where_memory_is_scarce(coded, device, mo
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     encoded(coded, [device])
     assert sizes[0] > 1
-    assert sizes.count(1) == len(list(chunks.chunks_of(coded[1].tree)))
+    assert sizes.count(1) == len(list(chunks.chunks_of(coded.grid.tree)))
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_values_are_those_of_the_cpu(coded, device, count, monkeypatch):
     if count > 1:
         monkeypatch.setattr(scheduler, "_room", lambda _: 1)  # every domain is a batch
-    expected = opened(coded).voxels().leaf.values
-    assert on_device(coded, device, count).voxels().leaf.values.tobytes() == expected.tobytes()
+    expected = opened(coded).decode().leaf.values
+    assert on_device(coded, device, count).decode().leaf.values.tobytes() == expected.tobytes()
     tensor = on_device(coded, device, count).tensor()
     assert tensor.device.type == device
     assert tensor.cpu().numpy().tobytes() == expected.tobytes()
@@ -114,9 +122,9 @@ def test_values_are_those_of_the_cpu(coded, device, count, monkeypatch):
 
 def test_a_box_is_that_of_the_cpu(coded, device):
     box = Box((590, 0, 0), (700, 9, 30))
-    expected = opened(coded, box=box).voxels().leaf.values
-    assert 0 < len(expected) < len(coded[1].tree.leaf)
-    assert on_device(coded, device, box=box).voxels().leaf.values.tobytes() == expected.tobytes()
+    expected = opened(coded, box=box).decode().leaf.values
+    assert 0 < len(expected) < len(coded.grid.tree.leaf)
+    assert on_device(coded, device, box=box).decode().leaf.values.tobytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize("lod", [1, 2, 3])
@@ -150,8 +158,8 @@ def test_less_memory_means_smaller_batches(coded, device, monkeypatch):
 
     monkeypatch.setattr(decoder, "load", scarce)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
-    found = on_device(coded, device).voxels().leaf.values
-    assert found.tobytes() == opened(coded).voxels().leaf.values.tobytes()
+    found = on_device(coded, device).decode().leaf.values
+    assert found.tobytes() == opened(coded).decode().leaf.values.tobytes()
     assert sizes[0] > 1
     assert 1 in sizes
 
@@ -163,20 +171,20 @@ def test_a_domain_that_does_not_fit_is_one_clear_error(coded, device, monkeypatc
     monkeypatch.setattr(decoder, "load", none)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     with pytest.raises(OutOfMemory, match="--device cpu"):
-        on_device(coded, device).voxels()
+        on_device(coded, device).decode()
 
 
 @pytest.mark.parametrize("share", [0.1, 0.4, 0.7, 0.99])
 def test_damage_is_met_as_on_the_cpu(coded, device, share):
     """A byte of the coarsest streams changed: the same error, or the same values where only raw bits were hit."""
-    sections = coded[3]
+    sections = coded.coded.chunks
     first = min(sections)
     data = bytearray(sections[first])
     data[int(len(data) * share)] ^= 0xFF
     outcomes = []
     for make in (opened, lambda *args, **options: on_device(*args, device, **options)):
         try:
-            outcomes.append(make(coded, sections=sections | {first: bytes(data)}).voxels().leaf.values.tobytes())
+            outcomes.append(make(coded, sections=sections | {first: bytes(data)}).decode().leaf.values.tobytes())
         except DamagedFile:
             outcomes.append("damaged")
     assert outcomes[0] == outcomes[1]

@@ -12,10 +12,9 @@ from neuralvdb.codec.frame import FrameReader
 from neuralvdb.errors import DamagedFile, Unsupported
 from neuralvdb.settings import Bound, Box
 from neuralvdb.topology import Topology
-from neuralvdb.values import encoder, lossless
-from neuralvdb.values.chunk_sections import TileReader
-from neuralvdb.values.decoder import Reader
-from neuralvdb.values.head import read_head
+from neuralvdb.values import encoder
+from neuralvdb.values.chunk_sections import ChunkReader, ChunkSections
+from neuralvdb.values.decoder import ValuesDecoder, ValuesSource
 from neuralvdb.values.lattice import chunks, priors, tables
 from neuralvdb.values.lattice.chunks import ChunkComponent
 from neuralvdb.values.lattice.kind import LatticeKind
@@ -96,18 +95,17 @@ def test_cells_are_means_or_samples_of_the_full_decode(rod, dense_of, tmp_path, 
 def test_a_mean_lattice_gives_its_own_floors(rod, lod, knee):
     """What stopping early gives is bit for bit what the whole decode passes through."""
     tree = rod().tree
-    payload, sections, _ = encoder.encode(tree, mean_promise(step=0.05, knee=knee))
+    encoded = encoder.encode(tree, mean_promise(step=0.05, knee=knee))
     dtype, components = TREE_TYPES["Tree_float_5_4_3"]
-    place = (payload, sections, Topology.of(tree), dtype, components, lossless.raw_size(tree), "test")
-    reader = Reader(*place)
+    reader = ValuesDecoder(ValuesSource.of(encoded, "test"))
     values, active = reader.cells(lod)
     predictor = Predictor(priors.load("fog-mean").networks)
     lattice = MeanLattice(quantiser=reader.promise.quantiser, predictor=predictor)
-    rows = read_head(payload, "test").table_rows
-    row_tables = tables.tables_of(rows, priors.shipped().freq)
+    row_tables = tables.tables_of(encoded.table_rows, priors.shipped().freq)
+    sections = ChunkSections(payloads=encoded.chunks, components=components, tables=row_tables, where="test", threads=1)
     for number, part in enumerate(chunks.chunks_of(tree)):
         pyramid = lattice.blank_pyramid(ChunkComponent.of(reader.tree, part, 0))
-        streams = TileReader(sections, number, 1, row_tables, "test", 1).component(0)
+        streams = ChunkReader(sections, number, part).component(0)
         cells = list(lattice.decode_levels(pyramid, streams))[-1 - 3 * lod]
         found, coded = reader.promise.values(cells.means, dtype), cells.level.coded != 0
         on = active[part.leaves]
@@ -120,15 +118,14 @@ def test_a_mean_lattice_gives_its_own_floors(rod, lod, knee):
 def test_means_are_those_of_the_voxels(rod, knee):
     tree = rod().tree
     promise = mean_promise(step=0.05, knee=knee)
-    payload, sections, decoded = encoder.encode(tree, promise)
-    dtype, components = TREE_TYPES["Tree_float_5_4_3"]
-    reader = Reader(payload, sections, Topology.of(tree), dtype, components, lossless.raw_size(tree), "test")
+    coded = encoder.encode(tree, promise)
+    reader = ValuesDecoder(ValuesSource.of(coded, "test"))
     for lod in LODS:
         values, active = reader.cells(lod)
         edge, count = 8 >> lod, 1 << lod
         blocks = [
             a.reshape(-1, *(edge, count) * 3).transpose(0, 1, 3, 5, 2, 4, 6).reshape(*active.shape, -1)
-            for a in (decoded.leaf.values, unpack(tree.leaf.active))
+            for a in (coded.tree.leaf.values, unpack(tree.leaf.active))
         ]
         expected = np.where(blocks[1], blocks[0], 0).sum(-1, dtype=float) / np.maximum(blocks[1].sum(-1), 1)
         unit = promise.quantiser.unit

@@ -5,9 +5,8 @@ import pytest
 
 from neuralvdb.archive import FieldReader, FieldWriter
 from neuralvdb.errors import DamagedFile
-from neuralvdb.topology import Topology
-from neuralvdb.values import encoder, outliers, raw_size
-from neuralvdb.values.decoder import Reader
+from neuralvdb.values import encoder, outliers
+from neuralvdb.values.decoder import ValuesDecoder, ValuesSource
 from neuralvdb.values.promise import sample_promise
 from neuralvdb.vdb import from_dense
 
@@ -56,8 +55,7 @@ def test_rough_halves_keep_the_bound():
     values = (1 + 3 * np.random.default_rng(1).random((16, 16, 16))).astype(np.float16).astype(np.float32)
     tree = from_dense(values, name="g", active=np.ones(values.shape, bool)).tree
     promise = sample_promise("fog", max_error=BOUND, half=True)
-    payload, sections, coded = encoder.encode(tree, promise)
-    shape = Topology.of(tree), values.dtype, 1, raw_size(tree), "test"
-    decoded = Reader(payload, sections, *shape).voxels().leaf.values
+    coded = encoder.encode(tree, promise)
+    decoded = ValuesDecoder(ValuesSource.of(coded, "test")).decode().leaf.values
     assert promise.kept(tree.leaf.values, decoded).all()
-    np.testing.assert_array_equal(decoded, coded.leaf.values)
+    np.testing.assert_array_equal(decoded, coded.tree.leaf.values)

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuralvdb.topology import Topology
-from neuralvdb.values import encoder, lossless
-from neuralvdb.values.decoder import Reader
+from neuralvdb.values import encoder
+from neuralvdb.values.coded import CodedValues
+from neuralvdb.values.decoder import DecodeOptions, ValuesDecoder, ValuesSource
+from neuralvdb.values.encoder import EncodeOptions
 from neuralvdb.values.lattice import chunks, compand, network, priors, sample_inputs
 from neuralvdb.values.lattice.chunks import ChunkComponent, Quantiser
 from neuralvdb.values.lattice.coding import Phase
@@ -23,7 +24,7 @@ from neuralvdb.values.lattice.schedule import PASSES, sample_pass
 from neuralvdb.values.promise import Promise, mean_promise, sample_promise
 from neuralvdb.vdb import from_dense
 from neuralvdb.volume import leaf_origins
-from neuralvdb.volume.grid import TREE_TYPES, unpack
+from neuralvdb.volume.grid import Tree, unpack
 
 
 def blob(size: int, seed: int, components: int = 1) -> np.ndarray:
@@ -41,17 +42,15 @@ def grid_of(values: np.ndarray, active: np.ndarray, origin=(-37, 5, 120)):
     return from_dense(values, name="g", active=active, origin=origin)
 
 
-def decoded(grid, payload: bytes, sections: dict[int, bytes], **options):
-    dtype, components = TREE_TYPES[grid.grid_type]
-    size = lossless.raw_size(grid.tree)
-    return Reader(payload, sections, Topology.of(grid.tree), dtype, components, size, "test", **options).voxels()
+def decoded(coded: CodedValues, **options) -> Tree:
+    return ValuesDecoder(ValuesSource.of(coded, "test"), DecodeOptions(**options)).decode()
 
 
 def assert_kept(grid, promise: Promise, **options) -> tuple[bytes, ...]:
     """Encodes and decodes; every active value within the bound (or the same bits), every other one the same."""
-    payload, sections, expected = encoder.encode(grid.tree, promise, **options)
-    tree = decoded(grid, payload, sections, **options)
-    assert tree.leaf.values.tobytes() == expected.leaf.values.tobytes()
+    coded = encoder.encode(grid.tree, promise, EncodeOptions(**options))
+    tree = decoded(coded, **options)
+    assert tree.leaf.values.tobytes() == coded.tree.leaf.values.tobytes()
     on = unpack(grid.tree.leaf.active)
     x, y = grid.tree.leaf.values, tree.leaf.values
     assert x[~on].tobytes() == y[~on].tobytes()
@@ -59,7 +58,7 @@ def assert_kept(grid, promise: Promise, **options) -> tuple[bytes, ...]:
         allowed = np.maximum(promise.bound.max_error, promise.bound.ratio * np.abs(x[on].astype(np.float64)))
         near = np.abs(x[on].astype(np.float64) - y[on].astype(np.float64)) <= allowed
     assert (near | (x[on].view(np.uint32) == y[on].view(np.uint32))).all()
-    return payload, *(bytes([number]) + section for number, section in sections.items())
+    return coded.payload, *(bytes([number]) + section for number, section in coded.chunks.items())
 
 
 def sample_lattice(unit: float) -> SampleLattice:
@@ -196,7 +195,7 @@ def test_several_domains_are_independent_boxes():
         grid = two_ends(8000, factor)
         near, far = chunks.chunks_of(grid.tree)
         assert_kept(grid, sample_promise("fog", max_error=0.01))
-        trees.append(encoder.encode(grid.tree, sample_promise("fog", max_error=0.01))[2].leaf.values)
+        trees.append(encoder.encode(grid.tree, sample_promise("fog", max_error=0.01)).tree.leaf.values)
     assert np.array_equal(trees[0][near.leaves], trees[1][near.leaves])
     assert not np.array_equal(trees[0][far.leaves], trees[1][far.leaves])
 
@@ -256,12 +255,12 @@ def test_companding_is_exactly_invertible(x, ratio):
 def test_a_tolerance_is_finer_where_values_are_small():
     values = np.exp(blob(30, 8)) * np.float32(0.02)
     grid = grid_of(values, np.ones(values.shape, bool))
-    _, sections, tree = encoder.encode(grid.tree, sample_promise("fog", max_error=0.001, ratio=0.1))
-    error = np.abs(tree.leaf.values - grid.tree.leaf.values)
+    coded = encoder.encode(grid.tree, sample_promise("fog", max_error=0.001, ratio=0.1))
+    error = np.abs(coded.tree.leaf.values - grid.tree.leaf.values)
     assert error[grid.tree.leaf.values < 0.01].max() <= 0.001
     assert error.max() > 0.002
     finer = encoder.encode(grid.tree, sample_promise("fog", max_error=0.001))
-    assert sum(map(len, sections.values())) < sum(map(len, finer[1].values()))
+    assert sum(map(len, coded.chunks.values())) < sum(map(len, finer.chunks.values()))
 
 
 def test_every_coded_voxel_is_coded_once():
@@ -279,7 +278,7 @@ def test_mean_lattice_keeps_means_and_the_promise(knee, bound):
     promise = mean_promise(max_error=bound, step=0.1, knee=knee)
     payloads = {assert_kept(grid, promise, implementation=i) for i in ("native", "reference")}
     assert len(payloads) == 1
-    values = decoded(grid, *encoder.encode(grid.tree, promise)[:2]).leaf.values
+    values = decoded(encoder.encode(grid.tree, promise)).leaf.values
     on = unpack(grid.tree.leaf.active)
     error = (values - grid.tree.leaf.values)[on]
     assert 0.001 < np.abs(error).mean() < 0.2
@@ -291,8 +290,7 @@ def test_a_mean_lattice_stores_what_is_not_finite():
     values = blob(20, 11)
     values[3, 3, 3], values[9, 9, 9] = np.nan, np.inf
     grid = grid_of(values, np.ones(values.shape, bool))
-    payload, sections, _ = encoder.encode(grid.tree, mean_promise(step=0.1))
-    found = decoded(grid, payload, sections).leaf.values
+    found = decoded(encoder.encode(grid.tree, mean_promise(step=0.1))).leaf.values
     assert np.isnan(found).sum() == 1
     assert np.isinf(found).sum() == 1
 

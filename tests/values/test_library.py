@@ -11,7 +11,7 @@ from neuralvdb.archive import ArchiveReader, ArchiveWriter, FieldWriter, open_ta
 from neuralvdb.errors import DamagedFile, InputError, MissingPriors
 from neuralvdb.settings import Bound, CompressSettings, DecompressSettings, DiffSettings, VerifySettings
 from neuralvdb.values import encoder, model_file
-from neuralvdb.values.head import take_head
+from neuralvdb.values.head import take_head, take_networks
 from neuralvdb.values.lattice import network_changes, priors
 from neuralvdb.values.promise import sample_promise
 from neuralvdb.vdb import VdbReader, from_dense, write_vdb
@@ -161,13 +161,11 @@ def test_networks_that_might_not_be_exact_are_refused(fault):
 
 def test_priors_without_the_family_that_is_needed_are_damage(fog, tmp_path):
     tree = next(iter(VdbReader(fog))).tree
-    payload = encoder.encode(tree, sample_promise("fog", max_error=0.01))[0]
-    from neuralvdb.values.decoder import _networks
-
+    payload = encoder.encode(tree, sample_promise("fog", max_error=0.01)).payload
     source = open_table(payload, "test")
     head = take_head(source)
     with pytest.raises(DamagedFile, match="without those"):
-        _networks(source, "test", head, priors.shipped().only({"velocity"}))
+        take_networks(source, head, priors.shipped().only({"velocity"}), "test")
 
 
 def test_the_specification_reads_the_same_priors(mine, monkeypatch):

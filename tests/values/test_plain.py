@@ -6,11 +6,13 @@ import pytest
 from neuralvdb.codec.encode import encode_values
 from neuralvdb.settings import Bound, CompressSettings
 from neuralvdb.values import encoder
+from neuralvdb.values.encoder import EncodeOptions
 from neuralvdb.values.head import read_head
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.kind import SAMPLE_FAMILIES
-from neuralvdb.values.promise import Promise, mean_promise, sample_promise
-from neuralvdb.values.select.interpolation_only import plain_for
+from neuralvdb.values.promise import mean_promise, sample_promise
+from neuralvdb.values.select.candidate import Candidate
+from neuralvdb.values.select.interpolation_only import try_interpolation_only
 from neuralvdb.vdb import from_dense
 from neuralvdb.volume import VolumeGrid
 
@@ -25,20 +27,21 @@ def waves(noise: float = 0.0, components: int = 1) -> VolumeGrid:
     return from_dense(values.astype(np.float32), name="waves", active=active, background=0)
 
 
-def coded_size(grid: VolumeGrid, promise: Promise, **options) -> int:
-    payload, sections, _ = encoder.encode(grid.tree, promise, **options)
-    return len(payload) + sum(map(len, sections.values()))
+def coded_size(grid: VolumeGrid, candidate: Candidate) -> int:
+    options = EncodeOptions(models=candidate.models, changes=candidate.changes)
+    coded = encoder.encode(grid.tree, candidate.promise, options)
+    return len(coded.payload) + sum(map(len, coded.chunks.values()))
 
 
 @pytest.mark.parametrize("components", [1, 3])
 @pytest.mark.parametrize("family", SAMPLE_FAMILIES)
 @pytest.mark.parametrize("bound", [0.02, 0.0005])
 def test_smooth_fields_take_half_the_bytes(bound, family, components):
-    grid, library = waves(components=components), priors.shipped()
-    promise = sample_promise(family, max_error=bound)
-    found, changes = plain_for(grid.tree, promise, library)
-    assert changes and found.mode.active_only
-    assert coded_size(grid, found, refinement=changes) < 0.5 * coded_size(grid, promise)
+    grid = waves(components=components)
+    trained = Candidate(sample_promise(family, max_error=bound), priors.shipped())
+    found = try_interpolation_only(grid.tree, trained)
+    assert found.changes and found.promise.mode.active_only
+    assert coded_size(grid, found) < 0.5 * coded_size(grid, trained)
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.05])
@@ -51,5 +54,5 @@ def test_what_is_chosen_is_what_archives_have(noise):
 
 
 def test_the_lattice_of_means_has_none():
-    promise = mean_promise(step=0.001)
-    assert plain_for(waves().tree, promise, priors.shipped()) == (promise, {})
+    candidate = Candidate(mean_promise(step=0.001), priors.shipped())
+    assert try_interpolation_only(waves().tree, candidate) is candidate

@@ -14,7 +14,7 @@ from neuralvdb.values import encoder
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.promise import CodingMode, ErrorBound, Promise, mean_promise, sample_promise
-from neuralvdb.values.select.search import networks_of
+from neuralvdb.values.select.families import select_networks
 from neuralvdb.vdb import VdbReader, from_dense
 from neuralvdb.volume import VolumeGrid
 from neuralvdb.volume.grid import unpack
@@ -95,7 +95,7 @@ def test_the_family_is_chosen_by_coding():
     distance = (radius - 24).astype(np.float32)
     surface = from_dense(distance, name="s", active=np.abs(distance) < 3, grid_class="unknown")
     families = [
-        networks_of(surface.tree, sample_promise(family, max_error=0.001), [priors.shipped()])[0].mode.family
+        select_networks(surface.tree, sample_promise(family, max_error=0.001), [priors.shipped()]).promise.mode.family
         for family in ("velocity", "fog", "levelset")
     ]
     assert families[0] != "velocity"
@@ -112,16 +112,17 @@ def room() -> VolumeGrid:
 def test_where_values_end_abruptly_only_active_ones_are_looked_at():
     grid = room()
     promise = promise_for(grid, CompressSettings(bounds=(Bound(value=0.01, relative=True),)))
-    found, library = networks_of(grid.tree, promise, [priors.shipped()])
+    found = select_networks(grid.tree, promise, [priors.shipped()]).promise
     assert found.mode.active_only and not promise.mode.active_only
-    inside, around = (encoder.encode(grid.tree, p, library=library) for p in (found, promise))
-    sizes = [len(payload) + sum(map(len, sections.values())) for payload, sections, _ in (inside, around)]
+    inside, around = (encoder.encode(grid.tree, p) for p in (found, promise))
+    sizes = [len(coded.payload) + sum(map(len, coded.chunks.values())) for coded in (inside, around)]
     assert sizes[0] < 0.8 * sizes[1]
-    assert found.kept(grid.tree.leaf.values, inside[2].leaf.values)[unpack(grid.tree.leaf.active)].all()
+    assert found.kept(grid.tree.leaf.values, inside.tree.leaf.values)[unpack(grid.tree.leaf.active)].all()
 
 
 def test_where_values_fade_out_inactive_ones_are_looked_at():
-    assert not networks_of(hill().tree, sample_promise("fog", max_error=0.01), [priors.shipped()])[0].mode.active_only
+    promise = sample_promise("fog", max_error=0.01)
+    assert not select_networks(hill().tree, promise, [priors.shipped()]).promise.mode.active_only
 
 
 def test_what_only_one_lattice_has_is_no_promise_of_the_other():
@@ -134,7 +135,7 @@ def test_a_thin_part_does_not_choose_for_the_whole(data):
     """The middle leaves of smoke.vdb alone would have those of velocities."""
     grid = next(iter(VdbReader(data / "openvdb-models/smoke.vdb")))
     promise = promise_for(grid, CompressSettings(bounds=(Bound(value=0.03, relative=True),)))
-    assert networks_of(grid.tree, promise, [priors.shipped()])[0].mode.family == "fog"
+    assert select_networks(grid.tree, promise, [priors.shipped()]).promise.mode.family == "fog"
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,10 @@ from neuralvdb.fit.examples import Examples
 from neuralvdb.fit.loss import Loss
 from neuralvdb.fit.quadratic import Quadratic
 from neuralvdb.settings import Bound, CompressSettings, Effort
-from neuralvdb.topology import Topology
-from neuralvdb.values import encoder, lossless
-from neuralvdb.values.decoder import Reader
+from neuralvdb.values import encoder
+from neuralvdb.values.coded import CodedValues
+from neuralvdb.values.decoder import DecodeOptions, ValuesDecoder, ValuesSource
+from neuralvdb.values.encoder import EncodeOptions
 from neuralvdb.values.head import read_head
 from neuralvdb.values.lattice import network, network_changes, priors, residual
 from neuralvdb.values.lattice.constants import SCALE_CLASSES
@@ -24,7 +25,7 @@ from neuralvdb.values.lattice.schedule import KEYS
 from neuralvdb.values.lattice.tables import costs
 from neuralvdb.values.promise import mean_promise, sample_promise
 from neuralvdb.vdb import VdbReader, from_dense
-from neuralvdb.volume.grid import TREE_TYPES
+from neuralvdb.volume import Tree
 
 FOG, MEANS = sample_promise("fog", max_error=0.01), mean_promise(step=0.05)
 
@@ -49,9 +50,8 @@ def some_change(donor: str | int, seed: int = 0, groups=GROUPS) -> network_chang
     return found
 
 
-def decoded(grid, payload: bytes, sections: dict[int, bytes], **options):
-    shape = (Topology.of(grid.tree), *TREE_TYPES[grid.grid_type], lossless.raw_size(grid.tree), "test")
-    return Reader(payload, sections, *shape, **options).voxels()
+def decoded(coded: CodedValues, **options) -> Tree:
+    return ValuesDecoder(ValuesSource.of(coded, "test"), DecodeOptions(**options)).decode()
 
 
 @pytest.mark.parametrize("options", [{}, {"implementation": "reference"}], ids=str)
@@ -59,12 +59,12 @@ def decoded(grid, payload: bytes, sections: dict[int, bytes], **options):
 def test_what_is_read_is_what_was_coded_with(promise, donor, options):
     grid = odd(24)
     changes = some_change(donor)
-    payload, sections, expected = encoder.encode(grid.tree, promise, refinement=changes, **options)
-    plain = encoder.encode(grid.tree, promise)[1]
-    assert read_head(payload, "test").fine_tuned
-    assert sections != plain
+    coded = encoder.encode(grid.tree, promise, EncodeOptions(changes=changes, **options))
+    baseline = encoder.encode(grid.tree, promise)
+    assert read_head(coded.payload, "test").fine_tuned
+    assert coded.chunks != baseline.chunks
     for decoder in (options, {"implementation": "reference", "devices": ["cpu"]}):
-        assert decoded(grid, payload, sections, **decoder).leaf.values.tobytes() == expected.leaf.values.tobytes()
+        assert decoded(coded, **decoder).leaf.values.tobytes() == coded.tree.leaf.values.tobytes()
 
 
 @pytest.mark.parametrize("donor", [*priors.FAMILIES, 0, 63])
@@ -213,12 +213,12 @@ def test_refinement_pays_on_what_no_network_knows(settings):
 @pytest.mark.slow
 def test_all_layers_can_change(monkeypatch):
     grid, seen = odd(), []
-    monkeypatch.setattr(encoder, "encode", lambda *a, real=encoder.encode, **k: seen.append(k) or real(*a, **k))
+    monkeypatch.setattr(encoder, "encode", lambda *args, real=encoder.encode: seen.append(args[-1]) or real(*args))
     monkeypatch.setattr(
         choices, "EFFORTS", (None, Effort(levels=3, examples=6000, output_rounds=1, hidden_rounds=1, min_bytes=120))
     )
     encode_values(grid, CompressSettings(threads=1, effort=1, bounds=RELATIVE))
-    groups = {group for change in seen[-1]["refinement"].values() for group in change.deltas}
+    groups = {group for change in seen[-1].changes.values() for group in change.deltas}
     assert groups == set(GROUPS)
 
 
@@ -235,16 +235,16 @@ def test_the_default_effort_is_never_larger(sample, name, settings):
 @pytest.mark.parametrize("settings", [{"bounds": RELATIVE}, {"quality": "master"}], ids=["1%", "master"])
 def test_fast_networks_are_fitted_without_hidden_layers(settings, monkeypatch):
     seen = []
-    monkeypatch.setattr(encoder, "encode", lambda *a, real=encoder.encode, **k: seen.append(k) or real(*a, **k))
+    monkeypatch.setattr(encoder, "encode", lambda *args, real=encoder.encode: seen.append(args[-1]) or real(*args))
     plain, fitted = (
         encode_values(odd(48), CompressSettings(threads=1, fast=True, effort=e, **settings)) for e in (None, 3)
     )
     assert fitted.size < plain.size
-    assert [k["library"] is priors.fast() for k in seen] == [True] * 3
-    assert {group for change in seen[-1]["refinement"].values() for group in change.deltas} <= {OFFSET, SCALE}
+    assert [options.models is priors.fast() for options in seen] == [True] * 3
+    assert {group for change in seen[-1].changes.values() for group in change.deltas} <= {OFFSET, SCALE}
     head = read_head(fitted.payload, "test")
-    assert head.refined
-    nets = network_changes.networks(head.promise.mode.family, priors.fast(), seen[-1]["refinement"])
+    assert head.fine_tuned
+    nets = network_changes.networks(head.promise.mode.family, priors.fast(), seen[-1].changes)
     assert all(network.is_linear(net) for net in nets.values())
 
 
@@ -265,7 +265,7 @@ def test_fitting_gives_the_same_bytes_again_and_on_more_threads():
     )
     assert read_head(first.payload, "test").fine_tuned
     assert first.payload == again.payload == threaded.payload
-    assert first.tiles == again.tiles == threaded.tiles
+    assert first.chunks == again.chunks == threaded.chunks
 
 
 def test_there_is_no_effort_10():

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from neuralvdb.archive.rans import Decoder, Tables
-from neuralvdb.values.chunk_sections import TileReader
+from neuralvdb.values.chunk_decoder import ComponentCells
+from neuralvdb.values.chunk_sections import ChunkReader
 from neuralvdb.values.device.batch import Batch, load
 from neuralvdb.values.device.boxes import Boxes
 from neuralvdb.values.device.lattice import Lattice, lattice_on, rounded, stencil_of
 from neuralvdb.values.device.models import DeviceModels, slots_on, stencil_network
 from neuralvdb.values.device.scheduler import Result, on_host, schedule
 from neuralvdb.values.device.streams import Streams
-from neuralvdb.values.lattice.chunks import Chunk
 from neuralvdb.values.lattice.coding import LatticeCells
 from neuralvdb.values.lattice.constants import LAYERS
 from neuralvdb.values.lattice.network import Network
@@ -25,14 +25,12 @@ from neuralvdb.values.lossless import by_component
 from neuralvdb.values.promise import Promise
 from neuralvdb.volume.grid import Tree
 
-ChunkStreams = tuple[Chunk, TileReader]
-
 
 @dataclass(frozen=True, kw_only=True)
 class _Decoded:
     """A batch of chunks with lattice values (R, 512) int32 of cells of 2**lod voxels, of each component."""
 
-    chunks: Sequence[ChunkStreams]
+    readers: Sequence[ChunkReader]
     batch: Batch
     lattice: Lattice
     components: list[torch.Tensor]
@@ -51,7 +49,7 @@ class _LeafValues:
 class _LodCells:
     """Cells of some chunks. coded: (B, 512) uint8; components: values (R, 512) of each; both on the host."""
 
-    chunks: Sequence[ChunkStreams]
+    readers: Sequence[ChunkReader]
     boxes: Boxes
     coded: np.ndarray
     components: list[np.ndarray]
@@ -75,54 +73,57 @@ class DeviceDecoder:
     devices: Sequence[str]
     implementation: str = "triton"
 
-    def values(self, chunks: Sequence[ChunkStreams]) -> torch.Tensor:
+    def values(self, readers: Sequence[ChunkReader]) -> torch.Tensor:
         """(N, 512, C) values of all leaves on the first device, of the tree's type; outliers are not in it.
 
         Raises DamagedFile, OutOfMemory.
         """
         values = torch.from_numpy(by_component(self.tree.leaf)).to(self.devices[0], copy=True)
-        for batch in self._scheduled(chunks, 0, self._leaf_values):
+        for batch in self._scheduled(readers, 0, self._leaf_values):
             values[torch.from_numpy(batch.leaves).to(values.device)] = batch.values.to(values.device)
         return values
 
-    def fill(self, values: np.ndarray, chunks: Sequence[ChunkStreams]) -> None:
-        """The same into `values` (N, 512, C) on the host, which gets those of a batch while the next is decoded."""
-        for batch in self._scheduled(chunks, 0, self._leaf_values):
+    def fill(self, values: np.ndarray, readers: Iterable[ChunkReader]) -> Iterator[ChunkReader]:
+        """As ChunkDecoder has it; `values` on the host gets those of a batch while the next is decoded."""
+        waiting = list(readers)
+        for batch in self._scheduled(waiting, 0, self._leaf_values):
             values[batch.leaves] = on_host(batch.values)
+        yield from waiting
 
-    def cells(self, chunks: Sequence[ChunkStreams], lod: int) -> Iterator[tuple[Chunk, TileReader, int, LatticeCells]]:
-        """Chunk, streams, component, and cells of 2**lod voxels, which share bricks; the last component comes last."""
-        for batch in self._scheduled(chunks, lod, _lod_cells):
+    def cells(self, readers: Iterable[ChunkReader], lod: int) -> Iterator[ComponentCells]:
+        """As ChunkDecoder has it; the cells of a batch share bricks."""
+        for batch in self._scheduled(list(readers), lod, _lod_cells):
             sizes = batch.boxes.sizes
             tables = np.split(batch.boxes.table.cpu().numpy(), np.cumsum(sizes.prod(1))[:-1])
             for component, values in enumerate(batch.components):
-                for (chunk, streams), table, size in zip(batch.chunks, tables, sizes, strict=True):
-                    yield chunk, streams, component, LatticeCells(table.reshape(size), values, batch.coded)
+                for reader, table, size in zip(batch.readers, tables, sizes, strict=True):
+                    cells = LatticeCells(table.reshape(size), values, batch.coded)
+                    yield ComponentCells(reader, component, cells)
 
     def _scheduled(
-        self, chunks: Sequence[ChunkStreams], lod: int, result_of: Callable[[_Decoded], Result]
+        self, readers: Sequence[ChunkReader], lod: int, result_of: Callable[[_Decoded], Result]
     ) -> Iterator[Result]:
         """What `result_of` makes of each batch, on its device, while the batch is there."""
         models = {device: self._models(torch.device(device)) for device in self.devices}
 
-        def work(items: list[ChunkStreams], device: str) -> Result:
+        def work(items: list[ChunkReader], device: str) -> Result:
             return result_of(self._decoded(items, models[device], device, lod))
 
-        return schedule(chunks, [len(chunk.leaves) for chunk, _ in chunks], self.devices, work)
+        return schedule(readers, [len(reader.chunk.leaves) for reader in readers], self.devices, work)
 
     def _models(self, device: torch.device) -> DeviceModels:
         networks = self.networks.items()
         predictors = {key: stencil_network(net, stencil_of(self.promise, key), device) for key, net in networks}
         return DeviceModels(predictors=predictors, slots=slots_on(self.tables, device))
 
-    def _decoded(self, chunks: list[ChunkStreams], models: DeviceModels, device: str, lod: int) -> _Decoded:
-        batch = load(self.tree, [chunk for chunk, _ in chunks], torch.device(device), self.implementation)
+    def _decoded(self, readers: list[ChunkReader], models: DeviceModels, device: str, lod: int) -> _Decoded:
+        batch = load(self.tree, [reader.chunk for reader in readers], torch.device(device), self.implementation)
         lattice, components = lattice_on(batch, self.promise), []
         for component in range(self.components):
-            streams = Streams([_decoders(reader, component, lod) for _, reader in chunks], device)
+            streams = Streams([_decoders(reader, component, lod) for reader in readers], device)
             components.append(lattice.decode(component, models, streams, lod))
             streams.finish()
-        return _Decoded(chunks=chunks, batch=batch, lattice=lattice, components=components, lod=lod)
+        return _Decoded(readers=readers, batch=batch, lattice=lattice, components=components, lod=lod)
 
     def _leaf_values(self, decoded: _Decoded) -> _LeafValues:
         batch, values = decoded.batch, decoded.batch.leaves
@@ -140,13 +141,13 @@ class DeviceDecoder:
 def _lod_cells(decoded: _Decoded) -> _LodCells:
     boxes, coded = decoded.lattice.cells(decoded.lod)
     return _LodCells(
-        chunks=decoded.chunks,
+        readers=decoded.readers,
         boxes=boxes,
         coded=coded[: boxes.bricks].cpu().numpy(),
         components=[values.cpu().numpy() for values in decoded.components],
     )
 
 
-def _decoders(reader: TileReader, component: int, lod: int) -> dict[int, Decoder]:
+def _decoders(reader: ChunkReader, component: int, lod: int) -> dict[int, Decoder]:
     """Decoders of a chunk's payloads by the layer they begin with, as far as they are needed."""
     return {layer: reader.decoder(layer, component) for layer in range(LAYERS - lod) if reader.begins(layer)}

@@ -1,1 +1,1 @@
-"""What an encoder chooses by trying: lattice, family of networks, steps. Decoding needs none of it."""
+"""What an encoder finds out by trying: networks, mode, steps, and whether any of it pays. Decoding needs none of it."""

@@ -1,0 +1,85 @@
+"""What decodes chunks of lossy values, and its implementation on the CPU; values/device/decoder.py has the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from neuralvdb.platform import return_memory
+from neuralvdb.values.chunk_sections import ChunkReader
+from neuralvdb.values.lattice.chunks import ChunkComponent
+from neuralvdb.values.lattice.coding import LatticeCells
+from neuralvdb.values.lattice.lattice import lattice_of
+from neuralvdb.values.lattice.network import Network
+from neuralvdb.values.lattice.predictor import Predictor
+from neuralvdb.values.lattice.schedule import NetworkKey
+from neuralvdb.values.leaf_values import LeafValues
+from neuralvdb.values.lossless import by_component
+from neuralvdb.values.promise import Promise
+from neuralvdb.volume.grid import Tree
+
+
+@dataclass(frozen=True)
+class ComponentCells:
+    """Cells of one component of the chunk of a reader."""
+
+    reader: ChunkReader
+    component: int
+    cells: LatticeCells
+
+
+class ChunkDecoder(Protocol):
+    """Decodes chunks of a grid."""
+
+    def fill(self, values: np.ndarray, readers: Iterable[ChunkReader]) -> Iterator[ChunkReader]:
+        """Gives every chunk once the values of its leaves are in `values` (N, 512, C), but for its outliers.
+
+        Raises DamagedFile, OutOfMemory.
+        """
+
+    def cells(self, readers: Iterable[ChunkReader], lod: int) -> Iterator[ComponentCells]:
+        """Cells of 2**lod voxels of every component of every chunk; the last component of a chunk comes last.
+
+        Finer layers are not read. Raises DamagedFile, OutOfMemory.
+        """
+
+
+class HostDecoder:
+    """Decodes chunks of `tree` on the CPU. implementation: of predictors."""
+
+    def __init__(
+        self, tree: Tree, promise: Promise, networks: dict[NetworkKey, Network], threads: int, implementation: str
+    ) -> None:
+        self._tree, self._promise = tree, promise
+        self._lattice = lattice_of(promise.mode.lattice)(
+            quantiser=promise.quantiser,
+            predictor=Predictor(networks, threads=threads, implementation=implementation),
+            implementation=implementation,
+        )
+
+    def fill(self, values: np.ndarray, readers: Iterable[ChunkReader]) -> Iterator[ChunkReader]:
+        """As ChunkDecoder has it."""
+        decoded = LeafValues(self._tree, self._promise, values)
+        for reader in readers:
+            for component in range(values.shape[2]):
+                lattice_values = self._cells(reader, component, 0).values
+                return_memory()
+                decoded.fill(reader.chunk, component, lattice_values)
+                del lattice_values
+            yield reader
+
+    def cells(self, readers: Iterable[ChunkReader], lod: int) -> Iterator[ComponentCells]:
+        """As ChunkDecoder has it."""
+        components = by_component(self._tree.leaf).shape[2]
+        for reader in readers:
+            for component in range(components):
+                yield ComponentCells(reader, component, self._cells(reader, component, lod))
+
+    def _cells(self, reader: ChunkReader, component: int, lod: int) -> LatticeCells:
+        streams = reader.component(component)
+        cells = self._lattice.decode(ChunkComponent.of(self._tree, reader.chunk, component), streams, lod)
+        streams.finish()
+        return cells

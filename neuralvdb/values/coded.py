@@ -1,0 +1,51 @@
+"""What the values of a tree become when they are encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from neuralvdb.archive import ENTRY_SIZE
+from neuralvdb.values.head import ValuesHead
+from neuralvdb.volume import Tree
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodedValues:
+    """Encoded values of a tree.
+
+    payload: of the VALS section.
+    tree: as the values decode.
+    chunks: payloads of TILE sections by number.
+    head: what the payload begins with; None where every bit is kept.
+    families: those whose networks decoding needs.
+    fast: whether the networks have no hidden layers.
+    """
+
+    payload: bytes
+    tree: Tree
+    chunks: Mapping[int, bytes] = field(default_factory=dict)
+    head: ValuesHead | None = None
+    families: frozenset[str] = frozenset()
+    fast: bool = False
+
+    @property
+    def codec(self) -> int:
+        """Of the VALS section: 0 where every bit is kept, else 1."""
+        return 0 if self.head is None else 1
+
+    @property
+    def table_rows(self) -> np.ndarray | None:
+        """(64,) uint8, rows of tables that the encoder selected; None where every bit is kept."""
+        return None if self.head is None else self.head.table_rows
+
+    @property
+    def size(self) -> int:
+        """Bytes of all sections, and of the entries of TILE sections in the index."""
+        return len(self.payload) + sum(len(chunk) + ENTRY_SIZE for chunk in self.chunks.values())
+
+    def described(self) -> dict[str, object] | None:
+        """What is promised and by which networks, for people and JSON; None where every bit is kept."""
+        return None if self.head is None else self.head.described(fast=self.fast)

@@ -1,0 +1,34 @@
+"""From a chunk's lattice values to the values of a grid's leaves, as the encoder and the decoder both need them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuralvdb.values.lattice.chunks import Chunk, ChunkComponent
+from neuralvdb.values.lattice.constants import ROWS_AT_A_TIME
+from neuralvdb.values.lattice.levels import pieces
+from neuralvdb.values.promise import Promise
+from neuralvdb.volume.grid import Tree
+
+
+@dataclass(frozen=True)
+class LeafValues:
+    """Values of all leaves of a tree as they decode.
+
+    tree: has the values of inactive voxels.
+    promise: how lattice values become the grid's.
+    values: (N, 512, C), filled chunk by chunk.
+    """
+
+    tree: Tree
+    promise: Promise
+    values: np.ndarray
+
+    def fill(self, chunk: Chunk, component: int, lattice_values: np.ndarray) -> None:
+        """Puts a component of a chunk: where active, the values of lattice_values (B or more, 512), else the tree's."""
+        leaves = ChunkComponent.of(self.tree, chunk, component)
+        for some in pieces(len(leaves), ROWS_AT_A_TIME):
+            decoded = self.promise.values(lattice_values[some], self.values.dtype)
+            self.values[chunk.leaves[some], :, component] = np.where(leaves.active(some), decoded, leaves.rows(some))

@@ -1,0 +1,24 @@
+"""A way to encode a grid that a search tries or has found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from neuralvdb.values.context import EncodeContext
+from neuralvdb.values.encoder import EncodeOptions
+from neuralvdb.values.lattice.network_changes import NetworkChanges
+from neuralvdb.values.lattice.priors import ModelSet
+from neuralvdb.values.promise import Promise
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A promise with the mode that is to keep it, the models to encode with, and changes to their networks."""
+
+    promise: Promise
+    models: ModelSet
+    changes: NetworkChanges = field(default_factory=dict)
+
+    def options(self, context: EncodeContext) -> EncodeOptions:
+        """To encode it with where the context says."""
+        return EncodeOptions(models=self.models, changes=self.changes, threads=context.threads, devices=context.devices)

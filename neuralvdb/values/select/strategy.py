@@ -1,0 +1,101 @@
+"""The order in which an encoder tries things. Each step can only make the result smaller, or leave it.
+
+lossless            every bit; the limit to beat
+   |  no promise: done
+family              networks that encode samples in the fewest bytes, model sets beside each other
+   |
+interpolation only  networks of zeros in their place, where samples of a smooth field get smaller
+   |
+PSNR search         the coarsest step that reaches a PSNR, where one is promised
+   |
+baseline            the whole grid with these networks
+   |  networks of zeros, an effort of 0, or far more bytes than lossless: done
+fine-tuned          the whole grid again with changed networks, kept if it is smaller and keeps the promise
+   |
+the smaller one of this and lossless
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from neuralvdb.metrics import psnr
+from neuralvdb.values import encoder, lossless
+from neuralvdb.values.coded import CodedValues
+from neuralvdb.values.context import EncodeContext, shipped_models
+from neuralvdb.values.lattice.kind import LatticeKind
+from neuralvdb.values.lattice.priors import ModelSet
+from neuralvdb.values.lattice.tables import dead_zones
+from neuralvdb.values.lossless import by_component
+from neuralvdb.values.promise import Promise
+from neuralvdb.values.select.candidate import Candidate
+from neuralvdb.values.select.families import select_networks
+from neuralvdb.values.select.interpolation_only import try_interpolation_only
+from neuralvdb.values.select.psnr_search import reach_psnr
+from neuralvdb.volume import Tree
+
+_HOPELESS = 2.0  # times the bytes of lossless, which fine-tuning does not make up for
+
+
+def choose_values(tree: Tree, promise: Promise | None, context: EncodeContext) -> CodedValues:
+    """The values of a tree: under the promise if there is one and that takes fewer bytes than every bit, else exact.
+
+    Raises OutOfMemory where a device has too little.
+    """
+    exact = CodedValues(payload=lossless.encode(tree), tree=tree)
+    if promise is None:
+        return exact
+    coded = encode_lossy(tree, promise, context, hopeless=_HOPELESS * exact.size)
+    return coded if coded is not None and coded.size < exact.size else exact
+
+
+def encode_lossy(
+    tree: Tree, promise: Promise, context: EncodeContext, *, hopeless: float = np.inf
+) -> CodedValues | None:
+    """The values of a tree under a promise, in the fewest bytes found; None where a PSNR is not reached.
+
+    hopeless: bytes from which on fine-tuning is not tried. Raises OutOfMemory where a device has too little.
+    """
+    candidate = select_networks(tree, promise, _model_sets(context))
+    candidate = try_interpolation_only(tree, candidate)
+    baseline = None
+    if promise.bound.psnr:
+        reached = reach_psnr(tree, candidate, context)
+        if reached is None:
+            return None
+        candidate, baseline = reached.candidate, reached.coded
+    if context.settings.fine_tuning.output_rounds and not candidate.changes:
+        return _fine_tuned(tree, candidate, context, hopeless)
+    return baseline or encoder.encode(tree, candidate.promise, candidate.options(context))
+
+
+def _model_sets(context: EncodeContext) -> list[ModelSet]:
+    """The models to try: those of the context, and those shipped where the archive may need them."""
+    shipped = shipped_models(fast=context.settings.fast)
+    alone = context.settings.embed_priors or context.models is shipped
+    return [context.models] if alone else [context.models, shipped]
+
+
+def _fine_tuned(tree: Tree, candidate: Candidate, context: EncodeContext, hopeless: float) -> CodedValues:
+    """The values by the candidate's networks, or by networks fine-tuned to the tree if that is better."""
+    from neuralvdb.fit.examples import Sampler  # only encoders that fine-tune need it
+    from neuralvdb.fit.fine_tune_grid import fine_tune_grid
+
+    effort, promise = context.settings.fine_tuning, candidate.promise
+    sampler = Sampler(len(tree.leaf), by_component(tree.leaf).shape[2], effort.examples, effort.levels)
+    observed = replace(candidate.options(context), observer=sampler, devices=())  # devices cannot be observed
+    baseline = encoder.encode(tree, promise, observed)
+    if baseline.size >= hopeless:
+        return baseline
+    family, models = promise.mode.family, candidate.models
+    dead_zone = dead_zones(family, models.freq) * (promise.mode.lattice is LatticeKind.MEAN)
+    rows = baseline.table_rows
+    assert rows is not None  # it is not lossless
+    changes = fine_tune_grid(sampler, family=family, models=models, rows=rows, dead_zone=dead_zone, effort=effort)
+    if not changes:
+        return baseline
+    tuned = encoder.encode(tree, promise, replace(candidate, changes=changes).options(context))
+    keeps = not promise.bound.psnr or psnr(tree, tuned.tree) >= promise.bound.psnr
+    return tuned if keeps and tuned.size < baseline.size else baseline
