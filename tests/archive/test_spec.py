@@ -96,14 +96,14 @@ def palette(rng: np.random.Generator, kind: str, dtype: np.dtype, background: np
     return np.stack([choices[i] for i in picked])[rng.integers(0, len(picked), shape)]
 
 
-def level_of(rng, kinds, nodes, slots, children, dtype, background) -> TreeLevel:
+def level_of(rng, kinds, nodes, slots, children, background) -> TreeLevel:
     """`nodes` nodes of `slots` slots; node 0 holds `children` children if it exists; each node has its own kind."""
     child, active = np.zeros((nodes, slots), bool), rng.random((nodes, slots)) < rng.choice([0, 0.01, 0.5, 1])
     if nodes:
         child[0, rng.choice(slots, children, replace=False)] = True
     active &= ~child
-    parts = [palette(rng, rng.choice(kinds), dtype, background, (slots,)) for _ in range(nodes)]
-    values = np.stack(parts) if parts else np.zeros((0, slots, len(background)), dtype)
+    parts = [palette(rng, rng.choice(kinds), background.dtype, background, (slots,)) for _ in range(nodes)]
+    values = np.stack(parts) if parts else np.zeros((0, slots, len(background)), background.dtype)
     values[child] = 0
     pack = lambda mask: np.packbits(mask, axis=1, bitorder="little")  # noqa: E731
     return TreeLevel(pack(child) if slots > 512 else None, pack(active), values)
@@ -125,7 +125,7 @@ def trees(draw) -> tuple[str, Tree]:
     active = rng.integers(0, 2, tiles, np.uint8)
     root_tiles = palette(rng, rng.choice(kinds), dtype, background, (tiles,)).reshape(tiles, components)
     sizes = ((uppers, 32768, lowers), (lowers, 4096, leaves), (leaves, 512, 0))
-    levels = [level_of(rng, kinds, n, slots, children, dtype, background) for n, slots, children in sizes]
+    levels = [level_of(rng, kinds, n, slots, children, background) for n, slots, children in sizes]
     tail = () if components == 1 else (components,)
     for level in levels:
         level.values = level.values.reshape(*level.values.shape[:2], *tail)

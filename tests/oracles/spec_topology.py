@@ -6,6 +6,7 @@ import functools
 import itertools
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import xxhash
@@ -129,7 +130,8 @@ def read_mask(rans: Rans, nets: Networks, kind: str, bricks: list, outside, refe
             family = "other"
         for phase, o in enumerate(ORDER):
             now = [(i, c) for i, c in todo if octant(bricks[i] if k == 3 else c) == o]
-            found = [classes(nets, mask, reference, family, phase, k, i, c, states, above) for i, c in now]
+            batch = Batch(mask, reference, family, phase, k)
+            found = [classes(nets, batch, i, c, states, above) for i, c in now]
             some = rans.batch([first for first, _ in found])
             every = iter(rans.batch([second for (_, second), bit in zip(found, some, strict=True) if bit]) if k else ())
             for place, bit in zip(now, some, strict=True):
@@ -138,7 +140,18 @@ def read_mask(rans: Rans, nets: Networks, kind: str, bricks: list, outside, refe
     return mask
 
 
-def classes(nets, mask, reference, family, phase, k, i, cell, states, above) -> tuple[int, int]:
+class Batch(NamedTuple):
+    """A phase of one level of a mask."""
+
+    mask: Mask
+    reference: Mask | None
+    family: str
+    phase: int
+    level: int
+
+
+def classes(nets: Networks, batch: Batch, i: int, cell: tuple, states: dict, above: dict) -> tuple[int, int]:
+    mask, reference, family, phase, k = batch
     up, same, also = stencils(family, phase)
     brick = mask.bricks[i]
     high = min(k + 1, 3)

@@ -60,8 +60,9 @@ def kinds(rng, values: np.ndarray, ground: np.ndarray, half: bool) -> np.ndarray
     return some if few else None
 
 
-def level(rng, nodes: int, slots: int, children: int, values: np.ndarray, ground: np.ndarray, half: bool) -> tuple:
+def level(rng, shape: tuple[int, int], children: int, values: np.ndarray, ground: np.ndarray, half: bool) -> tuple:
     """Child and active (nodes, slots) bool and values (nodes, slots, *tail), each node of another habit."""
+    nodes, slots = shape
     child, active = np.zeros((2, nodes, slots), bool)
     out = rng.choice(values, (nodes, slots, *ground.shape))
     for node in range(nodes):
@@ -91,9 +92,9 @@ def build(p: dict) -> VolumeGrid:
     origins = np.unique(rng.integers(-reach, reach, (p["uppers"] + p["tiles"], 3)), axis=0) * 4096
     is_tile = rng.permutation(len(origins)) < p["tiles"]
     uppers, tiles = origins[~is_tile].astype("i4"), origins[is_tile].astype("i4")
-    upper = level(rng, len(uppers), 32768, p["lowers"], values, ground, p["half"])
-    lower = level(rng, int(upper[0].sum()), 4096, p["leaves"], values, ground, p["half"])
-    _, active, voxels = level(rng, int(lower[0].sum()), 512, 0, values, ground, p["half"])
+    upper = level(rng, (len(uppers), 32768), p["lowers"], values, ground, p["half"])
+    lower = level(rng, (int(upper[0].sum()), 4096), p["leaves"], values, ground, p["half"])
+    _, active, voxels = level(rng, (int(lower[0].sum()), 512), 0, values, ground, p["half"])
     root = Root(ground, uppers, tiles, rng.integers(0, 2, len(tiles), "u1"), rng.choice(values, (len(tiles), *tail)))
     one = np.ones((1, 1, 1), bool)
     host = from_dense(np.ones((1, 1, 1, *tail), kind), name="g", active=one, grid_class=p["grid_class"], half=p["half"])
