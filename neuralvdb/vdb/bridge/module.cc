@@ -7,6 +7,7 @@
 #include <tbb/global_control.h>
 
 #ifdef __GLIBC__
+#include <malloc.h>
 #endif
 
 namespace nvdb {
@@ -29,6 +30,13 @@ nb::dict toDict(const Entry& entry) {
     out["block_pos"] = entry.block_pos;
     out["end_pos"] = entry.end_pos;
     return out;
+}
+
+// A tree that was freed leaves its many small blocks with the allocator, which would count against the next arrays.
+void returnMemory() {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 nb::dict readGrid(Reader& reader, size_t index) {
