@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -76,8 +77,12 @@ def diff(
     progress: is told of 1 after each grid. Raises InputError, DamagedFile, Unsupported, NoSuchGrid, MissingPriors,
     OutOfMemory, PromiseBroken.
     """
-    a, b = GridSource(first, settings), GridSource(second, settings)
-    selected_a, selected_b = (select(source.grids, settings.grids, source.path) for source in (a, b))
+    with GridSource(first, settings) as a, GridSource(second, settings) as b:
+        return _diff(a, b, settings.grids, progress)
+
+
+def _diff(a: GridSource, b: GridSource, names: Sequence[str], progress: Progress) -> DiffReport:
+    selected_a, selected_b = (select(source.grids, names, source.path) for source in (a, b))
     names_a, names_b = [a.grids[i].unique_name for i in selected_a], [b.grids[i].unique_name for i in selected_b]
     changes = [] if a.metadata == b.metadata else ["file-level metadata differs"]
     if names_a != names_b and sorted(names_a) == sorted(names_b):
@@ -90,7 +95,7 @@ def diff(
             grids.append(diff_grids(a.read(index), b.read(selected_b[names_b.index(name)])))
             progress(1)
     same = not changes and all(grid.same for grid in grids)
-    return DiffReport(first=os.fspath(first), second=os.fspath(second), same=same, changes=changes, grids=grids)
+    return DiffReport(first=a.path, second=b.path, same=same, changes=changes, grids=grids)
 
 
 def diff_grids(a: VolumeGrid, b: VolumeGrid) -> GridDiff:

@@ -38,7 +38,7 @@ def is_archive(path: str) -> bool:
 
 
 class GridSource:
-    """The grids of a .vdb file or of an archive's first frame, read on demand.
+    """The grids of a .vdb file or of an archive's first frame, read on demand. A context manager, which closes the file.
 
     settings: threads that decode a grid, and the file of networks that an archive may need. Raises InputError,
     DamagedFile, Unsupported.
@@ -50,6 +50,13 @@ class GridSource:
         self._reader: FrameReader | VdbReader = (
             FrameReader(self.path, models=models_for(settings)) if is_archive(self.path) else VdbReader(self.path)
         )
+
+    def __enter__(self) -> GridSource:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if isinstance(self._reader, FrameReader):
+            self._reader.close()
 
     @property
     def metadata(self) -> bytes:
