@@ -46,16 +46,20 @@ def values(threads: int) -> bytes:
     """Predictions and scale classes of a level of 1024 bricks, 256 points in each."""
     from neuralvdb.values.lattice import priors
     from neuralvdb.values.lattice.levels import LatticeLevel
+    from neuralvdb.values.lattice.points import Points
     from neuralvdb.values.lattice.predictor import Predictor
+    from neuralvdb.values.lattice.sample_inputs import SampleView
+    from neuralvdb.values.lattice.schedule import sample_pass
 
     table = np.arange(1024, dtype=np.int32).reshape(16, 8, 8)
     rows = np.random.default_rng(1).integers(-99, 99, (1026, 512)).astype(np.int32)
     active = np.ones((1026, 512), np.uint8)
     level = LatticeLevel(np.zeros(3, np.int64), table, rows, active, active[:1024])
     brick, offset = np.divmod(np.arange(0, 1024 * 512, 2), 512)
+    points = Points(brick.astype(np.int32), offset.astype(np.int16))
     predictor = Predictor(priors.shipped().families["levelset"].networks, threads=threads)
-    predictions, classes = predictor(level, brick.astype(np.int32), offset.astype(np.int16), 0, 2, 1)
-    return predictions.tobytes() + classes.tobytes()
+    predictions = predictor(SampleView(level), points, sample_pass(0, 2, 1))
+    return predictions.values.tobytes() + predictions.scale_classes.tobytes()
 
 
 def outcome(job: Callable[[int], bytes], limit: int, right: bytes) -> str:
