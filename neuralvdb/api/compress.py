@@ -10,7 +10,7 @@ from pathlib import Path
 from neuralvdb import devices
 from neuralvdb.api.files import new_file
 from neuralvdb.api.jobs import Progress, Runner, ignore, run_here
-from neuralvdb.api.promises import PromiseDescription, promise_of
+from neuralvdb.api.promises import PromiseDescription, describe
 from neuralvdb.api.source import select
 from neuralvdb.api.verify import decode_all
 from neuralvdb.archive import ArchiveWriter
@@ -20,7 +20,7 @@ from neuralvdb.codec.models import models_for
 from neuralvdb.errors import OutputError
 from neuralvdb.platform import return_memory
 from neuralvdb.settings import CompressSettings
-from neuralvdb.values import EncodeContext
+from neuralvdb.values import EncodeContext, find_models
 from neuralvdb.vdb import VdbReader, set_threads
 
 
@@ -97,24 +97,29 @@ class _Job:
             with open(self.temporary, "r+b") as stream:
                 writer = ArchiveWriter(stream)
                 context = EncodeContext.of(settings, models=models, devices=gpus)
-                table = encode_frame(writer, reader, selected, context, progress)
+                encoded = encode_frame(writer, reader, selected, context, progress)
                 writer.close()
         except OSError as error:
             raise OutputError(f"{self.temporary}: cannot be written: {error.strerror}") from error
         return_memory()
-        with FrameReader(self.temporary, models=models, devices=gpus) as frame:
-            if settings.verify:
+        if settings.verify:
+            with FrameReader(self.temporary, models=models, devices=gpus) as frame:
                 decode_all(frame, settings.threads, progress)
-            promises = {head.name: promise_of(frame, index) for index, head in enumerate(table.grids)}
+        grids = encoded.table.grids
+        promises = {
+            grid.name: describe(head, find_models(head.models, self.target, [context.models]).fast)
+            for grid, head in zip(grids, encoded.values, strict=True)
+            if head is not None
+        }
         return CompressReport(
             source=self.source,
             target=self.target,
             source_size=os.path.getsize(self.source),
             archive_size=os.path.getsize(self.temporary),
-            grids=[head.name for head in table.grids],
+            grids=[grid.name for grid in grids],
             left_out=[entry.name for i, entry in enumerate(reader.entries) if i not in set(selected)],
-            promises={name: promise for name, promise in promises.items() if promise is not None},
-            pruned={head.name: head.pruned for head in table.grids if head.pruned is not None},
+            promises=promises,
+            pruned={grid.name: grid.pruned for grid in grids if grid.pruned is not None},
             device=devices.described(gpus),
             verified=settings.verify,
         )

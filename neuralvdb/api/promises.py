@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.errors import MissingPriors
+from neuralvdb.values import ValuesHead
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +38,13 @@ def promise_of(frame: FrameReader, index: int) -> PromiseDescription | None:
     if head is None:
         return None
     try:
-        fast = frame.models_of(head.models).fast
+        return describe(head, frame.models_of(head.models).fast)
     except MissingPriors:
-        fast = None
+        return describe(head, None)
+
+
+def describe(head: ValuesHead, fast: bool | None) -> PromiseDescription:
+    """What the head of a grid's values says; fast: as in PromiseDescription."""
     bound, mode = head.promise.bound, head.promise.mode
     return PromiseDescription(
         max_error=bound.max_error if math.isfinite(bound.max_error) else None,

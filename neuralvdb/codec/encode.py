@@ -19,7 +19,7 @@ from neuralvdb.codec.topology_sharing import Role, TopologySharing
 from neuralvdb.errors import InputError
 from neuralvdb.settings import CompressSettings
 from neuralvdb.topology import Topology, count_differing
-from neuralvdb.values import FAMILIES, CodedValues, EncodeContext, ModelSet, Promise, put_models
+from neuralvdb.values import FAMILIES, CodedValues, EncodeContext, ModelSet, Promise, ValuesHead, put_models
 from neuralvdb.vdb import VdbReader
 from neuralvdb.volume import Storage, Tree, VolumeGrid
 
@@ -58,11 +58,28 @@ class _Job:
 
 @dataclass(frozen=True, kw_only=True)
 class _EncodedGrid:
-    """A grid ready to be written; families: those whose networks decoding needs."""
+    """A grid ready to be written.
+
+    values: how its values are coded, None where every bit is kept.
+    families: those whose networks decoding needs.
+    """
 
     head: GridHead
     sections: list[_Payload]
+    values: ValuesHead | None = None
     families: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodedFrame:
+    """A frame that has been written.
+
+    table: its table.
+    values: how the values of each grid are coded, None where every bit is kept.
+    """
+
+    table: FrameTable
+    values: tuple[ValuesHead | None, ...]
 
 
 def encode_frame(
@@ -72,14 +89,15 @@ def encode_frame(
     context: EncodeContext,
     progress: Progress,
     frame: int = 0,
-) -> FrameTable:
-    """Writes the selected grids of `source` as frame number `frame` and gives its table.
+) -> EncodedFrame:
+    """Writes the selected grids of `source` as frame number `frame` and tells what was written.
 
     At most context.threads grids are in memory beside the one being read. `progress` is called with bytes of the source
     as they are done. Raises DamagedFile, InputError, OutputError and OutOfMemory.
     """
     _check_models(context)
     heads: list[GridHead] = []
+    coded: list[ValuesHead | None] = []
     families: set[str] = set()
     for number, grid in enumerate(_encode_all(source, selected, context)):
         for section in grid.sections:
@@ -94,6 +112,7 @@ def encode_frame(
                 part=section.part,
             )
         heads.append(grid.head)
+        coded.append(grid.values)
         families |= grid.families
         progress(grid.head.source_size)
     if context.settings.embed_priors and families:
@@ -109,7 +128,7 @@ def encode_frame(
     )
     payload, raw_size = table.pack()
     writer.add("FRAM", payload, raw_size=raw_size, version=version_written("FRAM", 0), frame=frame)
-    return table
+    return EncodedFrame(table=table, values=tuple(coded))
 
 
 def _check_models(context: EncodeContext) -> None:
@@ -176,7 +195,7 @@ def _encode_tree(job: _Job, tree: Tree, context: EncodeContext) -> _EncodedGrid:
         sections.append(_Payload(kind="TILE", part=part, payload=payload, raw_size=0))
     grid = replace(job.grid, tree=decoded)
     head = GridHead.of(grid, source_size=job.source_size, topology_of=job.role.owner, pruned=pruned)
-    return _EncodedGrid(head=head, sections=sections, families=coded.families)
+    return _EncodedGrid(head=head, sections=sections, values=coded.head, families=coded.families)
 
 
 def _encode_needed(needed: Tree, promise: Promise | None, context: EncodeContext) -> CodedValues:

@@ -21,7 +21,6 @@ class CodedValues:
     chunks: payloads of TILE sections by number.
     head: what the payload begins with; None where every bit is kept.
     families: those whose networks decoding needs.
-    fast: whether the networks have no hidden layers.
     """
 
     payload: bytes
@@ -29,7 +28,6 @@ class CodedValues:
     chunks: Mapping[int, bytes] = field(default_factory=dict)
     head: ValuesHead | None = None
     families: frozenset[str] = frozenset()
-    fast: bool = False
 
     @property
     def codec(self) -> int:
@@ -45,7 +43,3 @@ class CodedValues:
     def size(self) -> int:
         """Bytes of all sections, and of the entries of TILE sections in the index."""
         return len(self.payload) + sum(len(chunk) + ENTRY_SIZE for chunk in self.chunks.values())
-
-    def described(self) -> dict[str, object] | None:
-        """What is promised and by which networks, for people and JSON; None where every bit is kept."""
-        return None if self.head is None else self.head.described(fast=self.fast)

@@ -73,7 +73,6 @@ def encode(tree: Tree, promise: Promise, options: EncodeOptions = EncodeOptions(
         chunks=encoder.sections(tables.tables_of(head.table_rows, models.freq)),
         head=head,
         families=frozenset({family} | donors),
-        fast=models.fast,
     )
 
 

@@ -35,11 +35,6 @@ class ValuesHead:
     table_rows: np.ndarray
     fine_tuned: bool
 
-    def described(self, *, fast: bool | None) -> dict[str, object]:
-        """The head for people and JSON; fast: whether the networks have no hidden layers, None where it is unknown."""
-        networks = {"priors": self.models.hex(), "refined": self.fine_tuned, "fast": fast}
-        return {**self.promise.described(), **networks}
-
 
 def put_head(out: FieldWriter, head: ValuesHead) -> None:
     """Appends a head."""

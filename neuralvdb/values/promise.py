@@ -105,16 +105,6 @@ class Promise:
                 values = quantiser.values(lattice_values).astype(dtype)
             return values.astype(np.float32).astype(np.float16).astype(dtype) if self.mode.half else values
 
-    def described(self) -> dict[str, object]:
-        """The promise for people and JSON; max_error is None where it is infinite."""
-        return {
-            "max_error": self.bound.max_error if np.isfinite(self.bound.max_error) else None,
-            "ratio": self.bound.ratio,
-            "psnr": self.bound.psnr,
-            "lattice": self.mode.lattice.value,
-            "family": self.mode.family,
-        }
-
     def valid(self) -> bool:
         """Whether it makes sense, as that of a damaged archive may not."""
         bounded = self.mode.lattice is LatticeKind.MEAN or np.isfinite(self.bound.max_error)
