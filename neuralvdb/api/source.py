@@ -38,7 +38,7 @@ def is_archive(path: str) -> bool:
 
 
 class GridSource:
-    """The grids of a .vdb file or of an archive's first frame, read on demand. A context manager, which closes the file.
+    """The grids of a .vdb file or of an archive's first frame, read on demand. A context manager: it closes it.
 
     settings: threads that decode a grid, and the file of networks that an archive may need. Raises InputError,
     DamagedFile, Unsupported.
