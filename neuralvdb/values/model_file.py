@@ -11,9 +11,10 @@ import numpy as np
 from neuralvdb.archive import ArchiveReader, ArchiveWriter, FieldReader, FieldWriter, put_array, take_array
 from neuralvdb.archive.rans import TOTAL
 from neuralvdb.errors import InputError, MissingPriors
-from neuralvdb.values.lattice import mean_inputs, network, priors, sample_inputs
+from neuralvdb.values.lattice import network, priors
 from neuralvdb.values.lattice.constants import ESCAPE, HIDDEN, OUTPUTS, SCALE_CLASSES
-from neuralvdb.values.lattice.kind import LatticeKind, kind_of
+from neuralvdb.values.lattice.kind import kind_of
+from neuralvdb.values.lattice.lattice import lattice_of
 from neuralvdb.values.lattice.priors import FAMILIES, ModelSet
 from neuralvdb.values.lattice.schedule import keys_of
 
@@ -112,7 +113,7 @@ def _unpack(payload: bytes, where: str) -> ModelSet:
 
 def _form(family: str, phase: str, part: str) -> tuple[tuple[int, ...], np.dtype]:
     """Shape and type of an array of a family."""
-    inputs = (mean_inputs if kind_of(family) is LatticeKind.MEAN else sample_inputs).inputs_of(int(phase))
+    inputs = lattice_of(kind_of(family)).inputs_of(int(phase))
     first, second = HIDDEN
     shape = {
         "w1": (first, inputs),

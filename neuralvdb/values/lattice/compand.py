@@ -1,15 +1,15 @@
-"""A lattice whose steps grow with the value: linear below a knee, then twice as wide with every octave (as in mu-law).
+"""A lattice whose steps grow with the value: linear below a knee, then twice as wide in every segment (as in mu-law).
 
-In lattice units, with a knee of K: c(x) = x up to K, and K (1 + i) + (x - K 2**i) / 2**i from K 2**i to K 2**(i+1),
-negative values mirrored. A knee of 0 is no companding at all.
+In lattice units, with a knee of K: c(x) = x up to K, and K (1 + i) + (x - K 2**i) / 2**i in segment i, which goes from
+K 2**i to K 2**(i+1); negative values are mirrored. A knee of 0 is no companding at all.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-_OCTAVES = 62  # beyond, integers of 64 bits would not hold the value
-_WHOLE_OCTAVES = 31
+_SEGMENTS = 62  # beyond, integers of 64 bits would not hold the value
+_WHOLE_SEGMENTS = 31
 
 
 def knee_of(ratio: float) -> int:
@@ -22,9 +22,9 @@ def compand(x: np.ndarray, knee: int) -> np.ndarray:
     if not knee:
         return x
     size = np.abs(x)
-    octave = np.maximum(np.frexp(size / knee)[1] - 1, 0)
+    segment = np.maximum(np.frexp(size / knee)[1] - 1, 0)
     with np.errstate(invalid="ignore", over="ignore"):
-        return np.sign(x) * (knee * octave.astype(x.dtype) + np.ldexp(size, -octave))
+        return np.sign(x) * (knee * segment.astype(x.dtype) + np.ldexp(size, -segment))
 
 
 def compand_whole(x: np.ndarray, knee: int) -> np.ndarray:
@@ -32,17 +32,17 @@ def compand_whole(x: np.ndarray, knee: int) -> np.ndarray:
     size = np.abs(x.astype(np.int64))
     if not knee:
         return x.astype(np.int64)
-    octave = np.maximum(np.frexp((size // knee).astype(np.float64))[1].astype(np.int64) - 1, 0)
-    return np.sign(x) * (knee * octave + (size >> octave))
+    segment = np.maximum(np.frexp((size // knee).astype(np.float64))[1].astype(np.int64) - 1, 0)
+    return np.sign(x) * (knee * segment + (size >> segment))
 
 
 def expand_whole(c: np.ndarray, knee: int) -> np.ndarray:
-    """int64 lattice values of integer companded ones below 2**29, the exact inverse; at most 31 octaves."""
+    """int64 lattice values of integer companded ones below 2**29, the exact inverse; at most 31 segments."""
     size = np.abs(c.astype(np.int64))
     if not knee:
         return c.astype(np.int64)
-    octave = np.clip(size // knee - 1, 0, _WHOLE_OCTAVES)
-    return np.sign(c) * ((size - knee * octave) << octave)
+    segment = np.clip(size // knee - 1, 0, _WHOLE_SEGMENTS)
+    return np.sign(c) * ((size - knee * segment) << segment)
 
 
 def expand(c: np.ndarray, knee: int) -> np.ndarray:
@@ -50,5 +50,5 @@ def expand(c: np.ndarray, knee: int) -> np.ndarray:
     if not knee:
         return c.astype(np.float64)
     size = np.abs(c.astype(np.int64))
-    octave = np.clip(size // knee - 1, 0, _OCTAVES)
-    return np.sign(c) * np.ldexp((size - knee * octave).astype(np.float64), octave)
+    segment = np.clip(size // knee - 1, 0, _SEGMENTS)
+    return np.sign(c) * np.ldexp((size - knee * segment).astype(np.float64), segment)

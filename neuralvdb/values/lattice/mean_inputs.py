@@ -69,15 +69,15 @@ class MeanView:
 
     def inputs(self, points: Points, coding: Pass) -> PredictorInputs:
         """Inputs for cells of a pass."""
-        seen = self.layout(coding)
+        inputs = self.layout(coding)
         sources = self.level, self.differences
-        parts = [gather(sources[group.source], points, group.offsets) for group in seen.groups]
+        parts = [gather(sources[group.source], points, group.offsets) for group in inputs.groups]
         values, active = (np.concatenate(arrays, 1) for arrays in zip(*parts, strict=True))
-        centre = values[:, seen.line[1]]
-        centred = np.concatenate([np.full(len(group.offsets), group.centred) for group in seen.groups])
+        centre = values[:, inputs.line[1]]
+        centred = np.concatenate([np.full(len(group.offsets), group.centred) for group in inputs.groups])
         distances = (values - centre[:, None] * centred) * active
-        line = distances[:, seen.line]
+        line = distances[:, inputs.line]
         base = (line[:, 0] - line[:, 2]) >> 2
         gathered = Gathered(distances=distances, active=active, centre=centre, base=base)
         share = self.share[points.index].astype(np.int64) - SHARES // 2
-        return normalise(gathered, seen, coding.quant_step, share)
+        return normalise(gathered, inputs, coding.quant_step, share)

@@ -273,8 +273,8 @@ def split(
     coarse, below = above.level, blank_means(fine)
     bricks = coarse.bricks
     if implementation == "native":
-        numbers = (axis, quantiser.knee, quantiser.nonnegative)
-        _lattice.split(coarse.pairs, fine.counts, above.means[:bricks], differences, *numbers, below)
+        rules = (axis, quantiser.knee, quantiser.nonnegative)
+        _lattice.split(coarse.pairs, fine.counts, above.means[:bricks], differences, rules, below)
         return below
     first, second = (half[:bricks].astype(np.int64) for half in halves(fine.counts, coarse.pairs, axis))
     cells = _Cells(above.means[:bricks].astype(np.int64), differences[:bricks].astype(np.int64), first, second)

@@ -63,13 +63,13 @@ def check(net: Network) -> None:
         raise ValueError("shifts of a network do not exist")
 
 
-def predict(net: Network, seen: PredictorInputs) -> Predictions:
+def predict(net: Network, inputs: PredictorInputs) -> Predictions:
     """Predictions for points with their inputs."""
-    out = forward(net, seen.inputs)
+    out = forward(net, inputs.inputs)
     offset = np.clip(out[:, 0], -MAX_OFFSET, MAX_OFFSET)
-    prediction = seen.base + ((offset << seen.exponent) >> OFFSET_BITS)
+    prediction = inputs.base + ((offset << inputs.exponent) >> OFFSET_BITS)
     values = np.clip(prediction, -MAX_PREDICTION, MAX_PREDICTION).astype(np.int32)
-    return Predictions(values, scale_class_of(seen.scale + out[:, 1]).astype(np.uint8))
+    return Predictions(values, scale_class_of(inputs.scale + out[:, 1]).astype(np.uint8))
 
 
 def scale_class_of(scale: np.ndarray) -> np.ndarray:

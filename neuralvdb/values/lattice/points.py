@@ -43,9 +43,9 @@ def list_points(flags: np.ndarray, offsets: np.ndarray, implementation: str = "n
         points = Points(np.empty(count, np.int32), np.empty(count, np.int16))
         _lattice.points(flags, places, points.brick, points.offset)
         return points
-    bricks, found = [np.zeros(0, np.int32)], [np.zeros(0, np.int16)]
+    bricks, listed = [np.zeros(0, np.int32)], [np.zeros(0, np.int16)]
     for rows in pieces(len(flags), ROWS_AT_A_TIME):
         brick, number = np.nonzero(flags[rows][:, offsets])
         bricks.append((brick + rows.start).astype(np.int32))
-        found.append(places[number])
-    return Points(np.concatenate(bricks), np.concatenate(found))
+        listed.append(places[number])
+    return Points(np.concatenate(bricks), np.concatenate(listed))

@@ -50,18 +50,16 @@ class Predictor:
             share, rule = view.share, _RULES.index("mean")
         elif isinstance(view, SampleView) and view.active_only:
             rule = _RULES.index("active_only")
-        found = Predictions(np.empty(len(points), np.int32), np.empty(len(points), np.uint8))
+        predictions = Predictions(np.empty(len(points), np.int32), np.empty(len(points), np.uint8))
         _lattice.predict(
             (level.table, level.cells.astype(np.int32), sources, share),
             (rule, coding.axis, coding.quant_step, *_layout(view.layout(coding))),
             self._prepared[coding.network],
-            points.brick,
-            points.offset,
+            points.index,
             self._threads,
-            found.values,
-            found.scale_classes,
+            (predictions.values, predictions.scale_classes),
         )
-        return found
+        return predictions
 
 
 def _layout(layout: InputLayout) -> tuple[list[tuple[np.ndarray, int, bool, bool]], list[int], int]:

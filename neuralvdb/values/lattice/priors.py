@@ -31,9 +31,12 @@ class Prior:
 
 @dataclass(frozen=True)
 class ModelSet:
-    """Priors that go together. families: by name, one archive may not need all; digests: of every one of FAMILIES, 8
-    bytes each; freq: the frequencies of all families, in order, (families x classes, 64) uint16: rows that a file may
-    choose from."""
+    """Models that go together.
+
+    families: by name; an archive may not need all
+    digests: of every one of FAMILIES, 8 bytes each
+    freq: (families x classes, 64) uint16, frequencies of all families in order: rows that a file may choose from
+    """
 
     families: dict[str, Prior]
     digests: tuple[bytes, ...]
@@ -41,7 +44,7 @@ class ModelSet:
 
     @functools.cached_property
     def identity(self) -> bytes:
-        """8 bytes that tell it from any other library."""
+        """8 bytes that tell it from any other set."""
         return xxhash.xxh3_64_digest(b"".join(self.digests) + self.freq.tobytes())
 
     @functools.cached_property
@@ -58,14 +61,14 @@ class ModelSet:
 def shipped() -> ModelSet:
     """The priors that come with the package."""
     with np.load(_FILE, allow_pickle=False) as arrays:
-        found = {family: {name: arrays[f"{family}.{name}"] for name in names()} for family in FAMILIES}
-    return model_set({family: unpack(parts) for family, parts in found.items()})
+        families = {family: {name: arrays[f"{family}.{name}"] for name in names()} for family in FAMILIES}
+    return model_set({family: unpack(parts) for family, parts in families.items()})
 
 
 @functools.cache
 def fast() -> ModelSet:
     """Those of them whose networks have no hidden layers; the tables are those of shipped()."""
-    found = {}
+    families = {}
     with np.load(_FILE, allow_pickle=False) as arrays:
         for family in FAMILIES:
             parts = {phase: [arrays[f"fast.{family}.{phase}.{part}"] for part in _LINEAR] for phase in (0, 1)}
@@ -74,17 +77,20 @@ def fast() -> ModelSet:
                 for phase in (0, 1)
                 for i, key in enumerate(keys_of(phase))
             }
-            found[family] = make(networks, load(family).tables)
-    return model_set(found)
+            families[family] = make(networks, load(family).tables)
+    return model_set(families)
 
 
 def known(identity: bytes) -> ModelSet | None:
-    """The library of that identity if it comes with the package."""
-    return next((found for found in (one() for one in (shipped, fast)) if found.identity == identity), None)
+    """The models of that identity if they come with the package."""
+    for load_models in (shipped, fast):
+        if (models := load_models()).identity == identity:
+            return models
+    return None
 
 
 def model_set(families: dict[str, Prior]) -> ModelSet:
-    """The library of a prior for each of FAMILIES."""
+    """The set of a prior for each of FAMILIES."""
     freq = np.concatenate([families[family].tables.freq for family in FAMILIES])
     return ModelSet(families, tuple(families[family].identity for family in FAMILIES), freq)
 
@@ -115,11 +121,11 @@ def names() -> list[str]:
 
 def pack(prior: Prior) -> dict[str, np.ndarray]:
     """The arrays of a prior by name: tables, and the parts of the networks of each phase together."""
-    found = {"tables": prior.tables.freq}
+    arrays = {"tables": prior.tables.freq}
     for phase in (0, 1):
         for part in PARTS:
-            found[f"{phase}.{part}"] = np.stack([getattr(prior.networks[key], part) for key in keys_of(phase)])
-    return found
+            arrays[f"{phase}.{part}"] = np.stack([getattr(prior.networks[key], part) for key in keys_of(phase)])
+    return arrays
 
 
 def unpack(arrays: dict[str, np.ndarray]) -> Prior:

@@ -67,16 +67,16 @@ class SampleView:
 
     def inputs(self, points: Points, coding: Pass) -> PredictorInputs:
         """Inputs for points of a pass."""
-        seen = self.layout(coding)
-        offsets = np.concatenate([group.offsets for group in seen.groups])
+        inputs = self.layout(coding)
+        offsets = np.concatenate([group.offsets for group in inputs.groups])
         values, active = gather(self.level, points, offsets, coding.axis)
-        line, on = values[:, seen.line], active[:, seen.line] != 0
+        line, on = values[:, inputs.line], active[:, inputs.line] != 0
         base = interpolated(extended(line, on) if self.active_only else line)
         distances = values - base[:, None]
         if self.active_only:
             distances *= active
         gathered = Gathered(distances=distances, active=active, centre=base, base=base)
-        return normalise(gathered, seen, coding.quant_step)
+        return normalise(gathered, inputs, coding.quant_step)
 
 
 def interpolated(line: np.ndarray) -> np.ndarray:
@@ -92,9 +92,9 @@ def extended(line: np.ndarray, active: np.ndarray) -> np.ndarray:
     Outer point: quadratic through the other three if all are active, else linear through the inner two.
     """
     (far, near, beyond, last), (a, b, c, d) = line.T, active.T
-    one = np.where(b, near, np.where(c & d, 2 * beyond - last, beyond))
-    two = np.where(c, beyond, np.where(a & b, 2 * near - far, near))
+    inner = np.where(b, near, np.where(c & d, 2 * beyond - last, beyond))
+    inner_beyond = np.where(c, beyond, np.where(a & b, 2 * near - far, near))
     bend = 3 * (near - beyond)
-    before = np.where(a, far, np.where(b & c & d, bend + last, 2 * one - two))
-    behind = np.where(d, last, np.where(a & b & c, far - bend, 2 * two - one))
-    return np.stack([before, one, two, behind], 1)
+    outer = np.where(a, far, np.where(b & c & d, bend + last, 2 * inner - inner_beyond))
+    outer_beyond = np.where(d, last, np.where(a & b & c, far - bend, 2 * inner_beyond - inner))
+    return np.stack([outer, inner, inner_beyond, outer_beyond], 1)

@@ -60,11 +60,23 @@ struct Compand {
     }
 };
 
-// Mean of the larger half, of `most` voxels, where the halves' companded means differ by `difference` and their sum is
-// `total`.
-inline int64_t largerHalf(int64_t total, int64_t middle, int64_t difference, int64_t most, int64_t least,
-    const Compand& compand, bool nonnegative)
-{
+// How cells are split, and what their halves keep to.
+struct Splitting {
+    Halves halves;
+    Compand compand;
+    bool nonnegative;
+};
+
+// A cell whose halves, of `most` and `least` voxels, have companded means that differ by `difference`, the larger one's
+// first, and the sum `total`; `middle`: its own companded mean.
+struct Cell {
+    int64_t total, middle, difference, most, least;
+};
+
+// Mean of the larger half.
+inline int64_t largerHalf(const Cell& cell, const Splitting& splitting) {
+    const auto [total, middle, difference, most, least] = cell;
+    const Compand& compand = splitting.compand;
     const auto out = [&](int64_t c) { return std::clamp(compand.out(c), -kMaxDecoded, kMaxDecoded); };
     int64_t low = middle - difference - 1, high = middle + 1;
     const int64_t segment = compand.segment(low);
@@ -80,32 +92,36 @@ inline int64_t largerHalf(int64_t total, int64_t middle, int64_t difference, int
             (most * out(at + difference) + least * out(at) <= total ? low : high) = at;
         }
     }
-    if (nonnegative && low < 0) return total / most;
+    if (splitting.nonnegative && low < 0) return total / most;
     const int64_t large = out(low + difference);
     return std::clamp(large + floorDiv(total - most * large - least * out(low), most), -kMaxDecoded, kMaxDecoded);
 }
 
-// Means of the level below from those of `rows` bricks and the differences of their cells' halves.
+// `rows` bricks of cells: the bricks below that each joins, means, and differences of the halves.
+struct CoarseCells {
+    const int32_t *pairs, *means, *differences;
+    int64_t rows;
+};
+
+// Means of the level below, where `counts` has coded voxels.
 template<typename BelowT>
-inline void split(const int32_t* pairs, const BelowT* counts, const int32_t* means, const int32_t* differences,
-    int64_t rows, int axis, const Compand& compand, bool nonnegative, int32_t* below)
-{
-    const Halves halves(axis);
+inline void split(const CoarseCells& cells, const Splitting& splitting, const BelowT* counts, int32_t* below) {
+    const Halves& halves = splitting.halves;
     auto put = [&](int64_t at, int64_t value) {
         if (counts[at]) below[at] = int32_t(std::clamp(value, -kMaxDecoded, kMaxDecoded));
     };
-    for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t row = 0; row < cells.rows; ++row) {
         for (int cell = 0; cell < kSlots; ++cell) {
-            const int64_t brick = pairs[2 * row + halves.side(cell)], from = kSlots * row + cell;
-            const int64_t at = kSlots * brick + halves.first(cell), mean = means[from];
+            const int64_t brick = cells.pairs[2 * row + halves.side(cell)], from = kSlots * row + cell;
+            const int64_t at = kSlots * brick + halves.first(cell), mean = cells.means[from];
             const int64_t first = counts[at], second = counts[at + halves.stride];
             int64_t a = mean, b = mean;
             if (first && second) {
-                const int64_t total = (first + second) * mean, difference = differences[from];
+                const int64_t total = (first + second) * mean, difference = cells.differences[from];
                 const bool swapped = difference < 0;
                 const int64_t most = swapped ? second : first, least = swapped ? first : second;
                 const int64_t size = swapped ? -difference : difference;
-                a = largerHalf(total, compand.in(mean), size, most, least, compand, nonnegative);
+                a = largerHalf({total, splitting.compand.in(mean), size, most, least}, splitting);
                 b = floorDiv(total - most * a, least);
                 if (swapped) std::swap(a, b);
             }

@@ -80,26 +80,31 @@ InputLayout toLayout(const nb::handle& groups, const nb::handle& line, const nb:
     return layout;
 }
 
-// coding: (rule, axis, step, then what makes a layout).
-void predict(nb::tuple view, nb::tuple coding, nb::tuple network, Bricks bricks, Places places, size_t threads,
-    Predictions predictions, Classes scale_classes)
-{
-    const Net net = toNet(network);
-    const View seen = toView(view);
+// view: as toView() takes it; coding: (rule, axis, step, then what makes a layout); network: as toNet() takes it.
+Pass toPass(const nb::tuple& view, const nb::tuple& coding, const nb::tuple& network) {
     const auto rule = Rule(nb::cast<int>(coding[0]));
-    const int axis = rule == Rule::mean ? kNoAxis : nb::cast<int>(coding[1]);
-    const auto step = nb::cast<int64_t>(coding[2]);
-    const InputLayout layout = toLayout(coding[3], coding[4], coding[5]);
-    layout.check(int(seen.sources.size()), rule == Rule::mean ? 3 : 4, rule == Rule::mean ? 4 : 3);
+    const bool mean = rule == Rule::mean;
+    Pass pass{toView(view), toLayout(coding[3], coding[4], coding[5]), toNet(network), rule,
+        mean ? kNoAxis : nb::cast<int>(coding[1]), nb::cast<int64_t>(coding[2])};
+    pass.layout.check(int(pass.view.sources.size()), mean ? 3 : 4, mean ? 4 : 3);
+    if (pass.layout.count() != pass.net.linear.count) throw nb::value_error("network");
+    if (mean != bool(pass.view.share) || pass.step < 1) throw nb::value_error("pass");
+    return pass;
+}
+
+// points: (bricks, places); results: (predictions, scale classes), which are filled.
+void predict(nb::tuple view, nb::tuple coding, nb::tuple network, nb::tuple points, size_t threads, nb::tuple results) {
+    const Pass pass = toPass(view, coding, network);
+    const auto bricks = nb::cast<Bricks>(points[0]);
+    const auto places = nb::cast<Places>(points[1]);
+    const auto predictions = nb::cast<Predictions>(results[0]);
+    const auto scale_classes = nb::cast<Classes>(results[1]);
     const size_t count = bricks.shape(0);
     if (places.shape(0) != count || predictions.shape(0) != count || scale_classes.shape(0) != count)
         throw nb::value_error("points");
-    if (layout.count() != net.linear.count) throw nb::value_error("network");
-    if ((rule == Rule::mean) != bool(seen.share) || step < 1) throw nb::value_error("pass");
     nb::gil_scoped_release release;
     inParallel(count, threads, 4096, [&](size_t first, size_t last) {
-        const Targets targets{bricks.data(), places.data(), first, last};
-        predictRange(seen, layout, net, rule, axis, step, targets, predictions.data(), scale_classes.data());
+        predictRange(pass, {bricks.data(), places.data(), first, last}, predictions.data(), scale_classes.data());
     });
 }
 
@@ -142,16 +147,16 @@ void sharesOf(Pairs pairs, CountsT counts, int axis, NewFlags share, NewFlags bo
     shares(pairs.data(), counts.data(), int64_t(pairs.shape(0)), axis, share.data(), both.data());
 }
 
+// rules: (axis, knee, nonnegative)
 template<typename CountsT>
-void splitInto(Pairs pairs, CountsT counts, Values means, Values differences, int axis, int64_t knee, bool nonnegative,
-    NewValues below)
-{
+void splitInto(Pairs pairs, CountsT counts, Values means, Values differences, nb::tuple rules, NewValues below) {
+    const Splitting splitting{Halves(nb::cast<int>(rules[0])), {nb::cast<int64_t>(rules[1])}, nb::cast<bool>(rules[2])};
     const size_t rows = means.shape(0);
     const bool fits = pairs.shape(0) >= rows && differences.shape(0) >= rows && counts.shape(0) == below.shape(0);
-    if (!fits || knee < 0) throw nb::value_error("means");
+    if (!fits || splitting.compand.knee < 0) throw nb::value_error("means");
     nb::gil_scoped_release release;
-    split(pairs.data(), counts.data(), means.data(), differences.data(), int64_t(rows), axis, {knee}, nonnegative,
-        below.data());
+    const CoarseCells cells{pairs.data(), means.data(), differences.data(), int64_t(rows)};
+    split(cells, splitting, counts.data(), below.data());
 }
 
 void compandInto(Values means, int64_t knee, NewValues to) {

@@ -253,6 +253,17 @@ struct View {
     const uint8_t* share;
 };
 
+// A pass: what is seen, in which layout, and the network. axis: of the pass whose points must not be seen before they are
+// coded, kNoAxis for cells.
+struct Pass {
+    View view;
+    InputLayout layout;
+    Net net;
+    Rule rule;
+    int axis;
+    int64_t step;
+};
+
 struct Targets {
     const int32_t* bricks;
     const int16_t* places;
@@ -260,13 +271,12 @@ struct Targets {
 };
 
 // Predictions and scale classes of points. Two blocks are gathered before the networks run, so that what bricks hold
-// stays in the cache. Takes no memory (nets/native/parallel.h). axis: of the pass whose points must not be seen before they
-// are coded, kNoAxis for cells.
-inline void predictRange(const View& view, const InputLayout& layout, const Net& net, Rule rule, int axis, int64_t step,
-    const Targets& targets, int32_t* predictions, uint8_t* scale_classes)
-{
-    const Coding coding(layout, rule, step);
-    const PredictBlock predict = blockPredictor(rule, net.bytes);
+// stays in the cache. Takes no memory (nets/native/parallel.h).
+inline void predictRange(const Pass& pass, const Targets& targets, int32_t* predictions, uint8_t* scale_classes) {
+    const View& view = pass.view;
+    const InputLayout& layout = pass.layout;
+    const Coding coding(layout, pass.rule, pass.step);
+    const PredictBlock predict = blockPredictor(pass.rule, pass.net.bytes);
     const int sources = int(view.sources.size());
     std::array<Neighbourhood, kMaxSources> near;
     for (int source = 0; source < sources; ++source)
@@ -278,7 +288,7 @@ inline void predictRange(const View& view, const InputLayout& layout, const Net&
         const int place = targets.places[point];
         if (brick != loaded) {
             loaded = brick;
-            for (int source = 0; source < sources; ++source) near[source].load(view.sources[source], brick, axis);
+            for (int source = 0; source < sources; ++source) near[source].load(view.sources[source], brick, pass.axis);
         }
         const int from = (((place >> 6) + kPad) * kPadded + (place >> 3 & 7) + kPad) * kPadded + (place & 7) + kPad;
         for (const Group& group : layout.groups) {
@@ -292,7 +302,7 @@ inline void predictRange(const View& view, const InputLayout& layout, const Net&
         for (size_t point = i; point < end; ++point) gather(point, seen[(point - i) / kBlock], (point - i) % kBlock);
         for (size_t begin = i; begin < end; begin += kBlock) {
             int32_t values[kBlock], classes[kBlock];
-            predict(net, coding, seen[(begin - i) / kBlock], values, classes);
+            predict(pass.net, coding, seen[(begin - i) / kBlock], values, classes);
             for (size_t point = begin; point < std::min(begin + kBlock, end); ++point) {
                 predictions[point] = values[point - begin];
                 scale_classes[point] = uint8_t(classes[point - begin]);
