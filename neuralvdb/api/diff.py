@@ -183,5 +183,6 @@ def _errors_by_brick(a: Tree, b: Tree) -> ErrorSums:
 def _topology_equal(a: Tree, b: Tree) -> bool:
     pairs = [(getattr(a.root, n), getattr(b.root, n)) for n in ("child_origins", "tile_origins", "tile_active")]
     for x, y in zip(a.levels, b.levels, strict=True):
-        pairs += [(x.active, y.active)] + ([(x.child, y.child)] if x.child is not None else [])
+        pairs.append((x.active, y.active))
+    pairs += [(a.upper.child, b.upper.child), (a.lower.child, b.lower.child)]
     return all(np.array_equal(x, y) for x, y in pairs)

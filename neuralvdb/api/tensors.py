@@ -13,7 +13,7 @@ from neuralvdb.codec.models import models_for
 from neuralvdb.errors import UsageError
 from neuralvdb.settings import DecompressSettings
 from neuralvdb.volume import Storage
-from neuralvdb.volume.grid import Root, TreeLevel, leaf_origins
+from neuralvdb.volume.grid import InnerLevel, Root, leaf_origins
 
 if TYPE_CHECKING:
     import torch
@@ -33,9 +33,9 @@ class GridTensors:
     """(N, 512, C)."""
     root: Root
     """The background and the root's tiles, as neuralvdb.volume.Tree has them."""
-    upper: TreeLevel
+    upper: InnerLevel
     """Upper nodes with their tiles, as neuralvdb.volume.Tree has them."""
-    lower: TreeLevel
+    lower: InnerLevel
     """Lower nodes with their tiles, as neuralvdb.volume.Tree has them."""
     metadata: bytes
     """As OpenVDB serialises it."""

@@ -193,7 +193,8 @@ class ArchiveReader:
         return self._unpack_index(entries, index_at)
 
     def _unpack_index(self, entries: bytes, end: int) -> list[Section]:
-        sections, firsts = [], {}
+        sections: list[Section] = []
+        firsts: dict[tuple[int, int], int] = {}  # where the first section of a size and checksum lies
         free = _HEADER_SIZE
         for kind, flags, _, codec, version, _, frame, grid, part, size, raw_size, checksum in _ENTRY.iter_unpack(
             entries

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from neuralvdb.archive.rans import LOW, Decoder
+from neuralvdb.archive.rans import Decoder
+from neuralvdb.archive.rans_engine import LOW
 from neuralvdb.kernels.rans import LANES, Segments
 
 

@@ -47,7 +47,7 @@ class FieldReader:
     def take(self, kind: str) -> int:
         """One integer of a kind: u8, u16, u32, u64 or i32."""
         form = _FORMATS[kind]
-        return struct.unpack(form, self._slice(struct.calcsize(form)))[0]
+        return int(struct.unpack(form, self._slice(struct.calcsize(form)))[0])
 
     def take_varint(self) -> int:
         """An unsigned integer that put_varint() wrote."""

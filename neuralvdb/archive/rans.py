@@ -17,19 +17,15 @@ at 2^16, where the decoder must end. SPEC.md has the bytes. Sources: Duda, "Asym
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from functools import cached_property
-from types import ModuleType
 
 import numpy as np
 
 from neuralvdb.archive.fields import FieldReader, FieldWriter
+from neuralvdb.archive.rans_engine import LOW, PROB_BITS, TOTAL, Batches, Source, engine_of
 from neuralvdb.errors import DamagedFile
 
-PROB_BITS = 12
-TOTAL = 1 << PROB_BITS
-LOW = 1 << 16
 MAX_CLASSES = MAX_SYMBOLS = 64
 MAX_LANES, MAX_SEGMENTS = 32, 4096
 MAX_WIDTH = 24  # bits
@@ -56,7 +52,8 @@ class Tables:
     @cached_property
     def codes(self) -> np.ndarray:
         """What coding a symbol needs, (K, A) uint32: frequency - 1, start << 12; means nothing where that is 0."""
-        return np.maximum(self.freq, 1).astype(np.uint32) - 1 | self.start.astype(np.uint32) << PROB_BITS
+        codes: np.ndarray = np.maximum(self.freq, 1).astype(np.uint32) - 1 | self.start.astype(np.uint32) << PROB_BITS
+        return codes
 
     @cached_property
     def slots(self) -> np.ndarray:
@@ -66,7 +63,8 @@ class Tables:
         f, start = (np.repeat(a.ravel().astype(np.uint32), repeat) for a in (self.freq, self.start))
         symbol = np.repeat(np.tile(np.arange(symbols, dtype=np.uint32), classes), repeat)
         slot = np.tile(np.arange(TOTAL, dtype=np.uint32), classes)
-        return (symbol | f - 1 << 8 | slot - start << 20).reshape(classes, TOTAL)
+        slots: np.ndarray = (symbol | f - 1 << 8 | slot - start << 20).reshape(classes, TOTAL)
+        return slots
 
 
 def normalise(counts: np.ndarray) -> np.ndarray:
@@ -85,21 +83,25 @@ def normalise(counts: np.ndarray) -> np.ndarray:
         most = np.argmax(counts / (2 * freq + 1), axis=1)  # IEEE division: the same everywhere
         least = np.argmin(np.where(freq > 1, counts / (2 * freq - 1), np.inf), axis=1)
         freq[rows, np.where(missing > 0, most, least)] += np.sign(missing)
-    return freq.astype(np.uint16)
+    normalised: np.ndarray = freq.astype(np.uint16)
+    return normalised
 
 
 class Encoder:
     """Collects batches of symbols and of raw bits; finish() makes them bytes."""
 
     def __init__(self, tables: Tables, implementation: str = "native") -> None:
-        self._tables, self._engine = tables, _engine(implementation)
-        self._classes, self._symbols, self._values, self._widths = ([] for _ in range(4))
+        self._tables, self._engine = tables, engine_of(implementation)
+        self._classes: list[np.ndarray] = []
+        self._symbols: list[np.ndarray] = []
+        self._values: list[np.ndarray] = []
+        self._widths: list[np.ndarray] = []
         self._counts = np.zeros(tables.freq.shape, np.int64)
 
     def put(self, classes: np.ndarray, symbols: np.ndarray) -> None:
         """Appends a batch: classes and symbols (n,) uint8. Raises ValueError where a frequency is 0 or missing."""
-        highest_class, highest_symbol = (size - 1 for size in self._counts.shape)
-        classes, symbols = _checked(classes, np.uint8, highest_class), _checked(symbols, np.uint8, highest_symbol)
+        table_count, alphabet = self._tables.freq.shape
+        classes, symbols = _checked(classes, np.uint8, table_count - 1), _checked(symbols, np.uint8, alphabet - 1)
         if len(classes) != len(symbols):
             raise ValueError(f"{len(classes)} classes for {len(symbols)} symbols")
         counts = np.zeros_like(self._counts)
@@ -137,9 +139,9 @@ class Encoder:
         if not segments:
             return payload(bits, np.zeros((0, lanes), np.uint32), [], b"")
         ends = np.cumsum([len(batch) for batch in self._classes], dtype=np.int64)
-        batches = _joined(self._classes, np.uint8), _joined(self._symbols, np.uint8), ends
-        states, sizes, words = self._engine.encode(self._tables.freq, *batches, segments, lanes, threads)
-        return payload(bits, states, sizes.tolist(), words.tobytes())
+        batches = Batches(_joined(self._classes, np.uint8), _joined(self._symbols, np.uint8), ends)
+        coded = self._engine.encode(self._tables.freq, batches, segments, lanes, threads)
+        return payload(bits, coded.states, coded.sizes.tolist(), coded.words.tobytes())
 
 
 def payload(bits: bytes, states: np.ndarray, sizes: list[int], words: bytes) -> bytes:
@@ -173,7 +175,7 @@ class Decoder:
     def __init__(
         self, data: bytes | memoryview, tables: Tables, where: str, threads: int = 1, implementation: str = "native"
     ) -> None:
-        self._tables, self._where, self._threads, self._engine = tables, where, threads, _engine(implementation)
+        self._tables, self._where, self._threads, self._engine = tables, where, threads, engine_of(implementation)
         source = FieldReader(data, where)
         header = source.take_varint()
         segments, lanes = header >> 3, 1 << (header & 7)
@@ -204,8 +206,8 @@ class Decoder:
         symbols = np.zeros(len(classes), np.uint8)
         if len(classes) and not len(self._states):
             raise self._damaged(f"{len(classes)} symbols are missing")
-        place = self._states, self._words, self._at, self._ends, self._seen
-        self._engine.decode(self._tables.slots, classes, *place, symbols, self._threads)
+        source = Source(self._states, self._words, self._at, self._ends, self._seen)
+        self._engine.decode(self._tables.slots, classes, source, symbols, self._threads)
         if (dry := self._at > self._ends).any():
             raise self._damaged(f"segment {np.argmax(dry)} runs out of words")
         return symbols
@@ -254,12 +256,6 @@ class Decoder:
         return DamagedFile(f"{self._where}: {what}; the archive is damaged, get another copy")
 
 
-def _engine(implementation: str) -> ModuleType | type:
-    if implementation not in ("native", "reference"):
-        raise ValueError(f"implementation {implementation!r} does not exist; native and reference do")
-    return _Reference if implementation == "reference" else importlib.import_module("neuralvdb.archive._rans")
-
-
 def _checked(array: np.ndarray, dtype: type, highest: int) -> np.ndarray:
     array = np.ascontiguousarray(array)
     if array.dtype != dtype or array.ndim != 1 or (len(array) and int(array.max()) > highest):
@@ -293,72 +289,12 @@ def _code_length(counts: np.ndarray, freq: np.ndarray) -> int:
 def code_lengths(freq: np.ndarray) -> np.ndarray:
     """Bits of symbols of these frequencies (0 counts as 1), int64 in 2^-20; in integers: the same on every machine."""
     freq = np.maximum(freq, 1).astype(np.int64)
-    log2 = sum((freq >> k > 0).astype(np.int64) for k in range(1, PROB_BITS + 1))
+    log2 = np.zeros_like(freq)
+    for k in range(1, PROB_BITS + 1):
+        log2 += freq >> k > 0
     mantissa = freq << 30 - log2
     for _ in range(20):  # squaring a mantissa in [1, 2) gives the next bit of its logarithm
         mantissa = mantissa * mantissa >> 30
         log2 = 2 * log2 + (mantissa >> 31)
         mantissa >>= mantissa >> 31
     return (PROB_BITS << 20) - log2
-
-
-class _Reference:
-    """The definition: one symbol after the other, with Python's integers. Same functions as native/rans.cc."""
-
-    @staticmethod
-    def count(classes: np.ndarray, symbols: np.ndarray, counts: np.ndarray) -> None:
-        """Adds to counts (K, A) int64 how often each class and symbol occur together."""
-        np.add.at(counts, (classes, symbols), 1)
-
-    @staticmethod
-    def encode(freq, classes, symbols, ends, segments, lanes, threads):
-        """States (S, L) uint32, words of each segment (S,) int64, all words as bytes; batch b ends at ends[b]."""
-        start = Tables(freq).start
-        states = np.full((segments, lanes), LOW, np.uint32)
-        words: list[list[int]] = [[] for _ in range(segments)]
-        batches = np.split(np.arange(len(symbols)), ends[:-1])
-        for g in range(segments):
-            order = np.concatenate([b[g * len(b) // segments : (g + 1) * len(b) // segments] for b in batches])
-            for j in reversed(range(len(order))):
-                symbol = classes[order[j]], symbols[order[j]]
-                f, c, x = int(freq[symbol]), int(start[symbol]), int(states[g, j % lanes])
-                if x >= f << 20:
-                    words[g].append(x & 0xFFFF)
-                    x >>= 16
-                states[g, j % lanes] = x // f * TOTAL + c + x % f
-        text = np.array([word for segment in words for word in reversed(segment)], "<u2")
-        return states, np.array([len(segment) for segment in words], np.int64), text.view(np.uint8)
-
-    @staticmethod
-    def decode(slots, classes, states, words, at, ends, seen, out, threads):
-        """Fills out (n,) and moves states (S, L), at and seen (S,) on; at > ends where words run out."""
-        segments, lanes = states.shape
-        for g in range(segments):
-            for i in range(g * len(out) // segments, (g + 1) * len(out) // segments):
-                lane = seen[g] % lanes
-                x = int(states[g, lane])
-                slot = int(slots[classes[i], x % TOTAL])
-                out[i] = slot & 255
-                x = ((slot >> 8) % TOTAL + 1) * (x // TOTAL) + (slot >> 20)
-                seen[g] += 1
-                if x < LOW:
-                    if at[g] >= ends[g]:
-                        at[g] = ends[g] + 1
-                        break
-                    x = x << 16 | int(words[2 * at[g]]) | int(words[2 * at[g] + 1]) << 8
-                    at[g] += 1
-                states[g, lane] = x
-
-    @staticmethod
-    def pack_bits(values: np.ndarray, widths: np.ndarray) -> np.ndarray:
-        """The low widths[i] bits of values[i], one after the other, lowest bit first, in bytes (uint8)."""
-        bits = [int(value) >> k & 1 for value, width in zip(values, widths, strict=True) for k in range(width)]
-        return np.packbits(np.array(bits, np.uint8), bitorder="little")
-
-    @staticmethod
-    def unpack_bits(data: np.ndarray, at: int, widths: np.ndarray, out: np.ndarray) -> None:
-        """Fills out (n,) from the bits that begin at bit `at` of data."""
-        bits = np.unpackbits(data, bitorder="little").tolist()
-        for i, width in enumerate(widths.tolist()):
-            out[i] = sum(bits[at + k] << k for k in range(width))
-            at += width

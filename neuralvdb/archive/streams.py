@@ -114,7 +114,7 @@ def _encode(codec: StreamCodec, array: np.ndarray) -> bytes:
     if codec is StreamCodec.STORE:
         return array.tobytes()
     if codec is StreamCodec.PCODEC:
-        return standalone.simple_compress(array, ChunkConfig())
+        return bytes(standalone.simple_compress(array, ChunkConfig()))
     raw = _planes(array) if codec is StreamCodec.PLANES else array
     level = _MASK_LEVEL if array.itemsize == 1 and array.nbytes <= _MASK_SIZE else _LEVEL
     dictionary = zstd_dictionary() if codec is StreamCodec.DICTIONARY else None

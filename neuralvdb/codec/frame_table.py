@@ -145,11 +145,11 @@ def content_hash(grid: VolumeGrid) -> bytes:
     """16 bytes of XXH3-128 over all arrays of the tree in their order in memory, or over the blob."""
     state = xxhash.xxh3_128(grid.blob)
     if grid.tree is not None:
-        root = grid.tree.root
+        root, leaf = grid.tree.root, grid.tree.leaf
         arrays = [root.background, root.child_origins, root.tile_origins, root.tile_active, root.tile_values]
-        for level in grid.tree.levels:
-            arrays += [a for a in (level.child, level.active, level.values) if a is not None]
-        for array in arrays:
+        for level in (grid.tree.upper, grid.tree.lower):
+            arrays += [level.child, level.active, level.values]
+        for array in (*arrays, leaf.active, leaf.values):
             state.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return state.digest()
 

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from neuralvdb.fit.examples import Task
 from neuralvdb.values.lattice.kind import LatticeKind
-from neuralvdb.volume.grid import LEAF_LOG2, LOWER_LOG2, UPPER_LOG2, Root, Tree, TreeLevel, child_origins, unpack
+from neuralvdb.volume.grid import (
+    LEAF_LOG2,
+    LOWER_LOG2,
+    UPPER_LOG2,
+    InnerLevel,
+    LeafLevel,
+    Root,
+    Tree,
+    child_origins,
+    unpack,
+)
 from neuralvdb.volume.lookup import find
 from neuralvdb.volume.regions import keep_leaves
 
@@ -18,15 +30,15 @@ def transposed(tree: Tree, axes: tuple[int, int, int]) -> Tree:
     root, order = tree.root, list(axes)
     origins = root.child_origins
     turned = Root(root.background, origins[:, order], root.tile_origins[:, order], root.tile_active, root.tile_values)
-    levels, wanted = [], turned.child_origins
-    for level, log2dim, edge in zip(tree.levels, (UPPER_LOG2, LOWER_LOG2, LEAF_LOG2), (*_EDGES[1:], 1), strict=True):
-        node = find(np.ascontiguousarray(origins[:, order]), np.ascontiguousarray(wanted))
-        new = _turned(level, log2dim, axes, node)
-        levels.append(new)
-        if level.child is not None:
-            origins = child_origins(origins, level.child, log2dim, edge)
-            wanted = child_origins(wanted, new.child, log2dim, edge)
-    return Tree(turned, *levels)
+    inner, wanted = [], turned.child_origins
+    for level, log2dim, edge in ((tree.upper, UPPER_LOG2, _EDGES[1]), (tree.lower, LOWER_LOG2, _EDGES[2])):
+        slots = _Slots(_positions(origins, order, wanted), log2dim, axes)
+        new = InnerLevel(slots.mask(level.child), slots.mask(level.active), slots.values(level.values))
+        inner.append(new)
+        origins = child_origins(origins, level.child, log2dim, edge)
+        wanted = child_origins(wanted, new.child, log2dim, edge)
+    slots = _Slots(_positions(origins, order, wanted), LEAF_LOG2, axes)
+    return Tree(turned, *inner, LeafLevel(slots.mask(tree.leaf.active), slots.values(tree.leaf.values)))
 
 
 def keep_needed_leaves(tree: Tree, bound: float) -> Tree:
@@ -37,18 +49,28 @@ def keep_needed_leaves(tree: Tree, bound: float) -> Tree:
     return keep_leaves(tree, needed, np.full_like(tree.leaf.active, 255)) if needed.any() else tree
 
 
-def _turned(level: TreeLevel, log2dim: int, axes: tuple[int, int, int], node: np.ndarray) -> TreeLevel:
-    """The nodes of a level in another order, each with its axes permuted."""
+def _positions(origins: np.ndarray, order: list[int], wanted: np.ndarray) -> np.ndarray:
+    """Where nodes whose turned origins are `wanted` (nodes, 3) stand among those at `origins` (nodes, 3)."""
+    return find(np.ascontiguousarray(origins[:, order]), np.ascontiguousarray(wanted))
 
-    def turn(slots: np.ndarray) -> np.ndarray:
-        cube = slots[node].reshape(len(node), *(1 << log2dim,) * 3, *slots.shape[2:])
+
+@dataclass(frozen=True)
+class _Slots:
+    """Puts the nodes of a level in another order, each with its axes permuted."""
+
+    node: np.ndarray
+    log2dim: int
+    axes: tuple[int, int, int]
+
+    def values(self, slots: np.ndarray) -> np.ndarray:
+        """Of values (nodes, S[, C])."""
+        cube = slots[self.node].reshape(len(self.node), *(1 << self.log2dim,) * 3, *slots.shape[2:])
         tail = range(4, cube.ndim)
-        return np.ascontiguousarray(cube.transpose(0, *(1 + a for a in axes), *tail)).reshape(slots.shape)
+        return np.ascontiguousarray(cube.transpose(0, *(1 + a for a in self.axes), *tail)).reshape(slots.shape)
 
-    def mask(bits: np.ndarray) -> np.ndarray:
-        return np.packbits(turn(unpack(bits)), axis=1, bitorder="little")
-
-    return TreeLevel(None if level.child is None else mask(level.child), mask(level.active), turn(level.values))
+    def mask(self, bits: np.ndarray) -> np.ndarray:
+        """Of a packed mask (nodes, S/8)."""
+        return np.packbits(self.values(unpack(bits)), axis=1, bitorder="little")
 
 
 def mirrors(task: Task, axis: int, phase: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -28,7 +28,7 @@ from neuralvdb.values.lattice.residual import SymbolBuffer
 from neuralvdb.values.leaf_values import LeafValues
 from neuralvdb.values.lossless import by_component, put_shell
 from neuralvdb.values.promise import Promise
-from neuralvdb.volume.grid import LEAF_SLOTS, Tree, TreeLevel
+from neuralvdb.volume.grid import LEAF_SLOTS, LeafLevel, Tree
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ def encode(tree: Tree, promise: Promise, options: EncodeOptions = EncodeOptions(
         table_rows=tables.select_rows(counts, family, models.freq),
         fine_tuned=bool(options.changes),
     )
-    leaf = TreeLevel(None, tree.leaf.active, values.reshape(tree.leaf.values.shape))
+    leaf = LeafLevel(tree.leaf.active, values.reshape(tree.leaf.values.shape))
     donors = {change.donor for change in options.changes.values() if isinstance(change.donor, str)}
     return CodedValues(
         payload=_payload(tree, head, models, options.changes),

@@ -9,7 +9,18 @@ import numpy as np
 from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
 from neuralvdb.topology import Topology
 from neuralvdb.values.inactive import ALL, CLASSES, Inactive, classes_with, classify, restore, two_valued
-from neuralvdb.volume.grid import LEAF_SLOTS, LOWER_SLOTS, UPPER_SLOTS, Root, Tree, TreeLevel, popcount, unpack
+from neuralvdb.volume.grid import (
+    LEAF_SLOTS,
+    LOWER_SLOTS,
+    UPPER_SLOTS,
+    InnerLevel,
+    LeafLevel,
+    Root,
+    Tree,
+    TreeLevel,
+    popcount,
+    unpack,
+)
 from neuralvdb.volume.regions import without_leaves
 
 # Codes of stored value types, narrowest first: a stream uses the first that holds all its values exactly.
@@ -34,7 +45,7 @@ def put_shell(out: FieldWriter, tree: Tree) -> None:
     _put_values(out, root.tile_values.reshape(len(root.tile_values), len(background)))
     for level in tree.levels:
         _put_inactive(out, level, _bits(background), _bits(-background))
-        if level.child is not None:
+        if isinstance(level, InnerLevel):
             _put_values(out, _chosen(level))
 
 
@@ -81,22 +92,23 @@ def take_shell(
         topology.tile_active,
         tile_values,
     )
-    levels = []
+    inner = []
     for child, active, slots in (
         (topology.upper_child, topology.upper_active, UPPER_SLOTS),
         (topology.lower_child, topology.lower_active, LOWER_SLOTS),
-        (None, topology.leaf_active, LEAF_SLOTS),
     ):
-        found = _take_inactive(source, child, active, dtype, background, None if child is not None else keep)
-        if child is not None:
-            _choose(found, active, _take_values(source, popcount(active), dtype, components))
-            found[unpack(child)] = 0
-        elif keep is not None:
-            active = active[keep]
-        levels.append(TreeLevel(child, active, found.reshape(len(active), slots, *tail)))
+        slot_values = _take_inactive(source, child, active, dtype, background, None)
+        _choose(slot_values, active, _take_values(source, popcount(active), dtype, components))
+        slot_values[unpack(child)] = 0
+        inner.append(InnerLevel(child, active, slot_values.reshape(len(active), slots, *tail)))
+    upper, lower = inner
+    leaf_values = _take_inactive(source, None, topology.leaf_active, dtype, background, keep)
+    leaf_active = topology.leaf_active
     if keep is not None:
-        levels[1] = without_leaves(levels[1], keep, root.background)
-    return Tree(root, *levels)
+        leaf_active = leaf_active[keep]
+        lower = without_leaves(lower, keep, root.background)
+    leaf = LeafLevel(leaf_active, leaf_values.reshape(len(leaf_active), LEAF_SLOTS, *tail))
+    return Tree(root, upper, lower, leaf)
 
 
 def by_component(level: TreeLevel) -> np.ndarray:
@@ -135,7 +147,7 @@ def _pieces(active: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
 def _put_inactive(out: FieldWriter, level: TreeLevel, plus: np.ndarray, minus: np.ndarray) -> None:
     active = unpack(level.active)
     values = by_component(level)
-    inactive = ~active if level.child is None else ~(active | unpack(level.child))
+    inactive = ~(active | unpack(level.child)) if isinstance(level, InnerLevel) else ~active
     found = classify(_bits(values), inactive, plus, minus)
     put_array(out, found.classes)
     put_array(out, found.selection.reshape(-1))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from neuralvdb.vdb import _bridge
-from neuralvdb.volume.grid import Root, Storage, Tree, TreeLevel, VolumeGrid
+from neuralvdb.volume.grid import InnerLevel, LeafLevel, Root, Storage, Tree, VolumeGrid
 
 _DTYPES = {
     ("float32", 3): "Tree_float_5_4_3",
@@ -46,10 +46,10 @@ def from_dense(
     if len(lower_order):  # children must stand in the order of their parents
         starts = np.concatenate([[0], np.cumsum(np.bitwise_count(lower.child).sum(1, dtype=np.int64))])
         leaf_order = leaf_order[np.concatenate([np.arange(starts[i], starts[i + 1]) for i in lower_order])]
-        lower = TreeLevel(lower.child[lower_order], lower.active[lower_order], lower.values[lower_order])
+        lower = InnerLevel(lower.child[lower_order], lower.active[lower_order], lower.values[lower_order])
     none = np.zeros((0, 3), np.int32)
     root = Root(fill, upper_origins, none, np.zeros(0, np.uint8), np.zeros((0, *fill.shape), values.dtype))
-    leaf = TreeLevel(None, np.packbits(leaf_active[leaf_order], axis=1, bitorder="little"), leaf_values[leaf_order])
+    leaf = LeafLevel(np.packbits(leaf_active[leaf_order], axis=1, bitorder="little"), leaf_values[leaf_order])
     items = {"name": name, "class": grid_class, **(metadata or {})}
     if half:
         items["is_saved_as_half_float"] = True
@@ -92,7 +92,7 @@ def _bricks(dense: np.ndarray) -> np.ndarray:
 
 def _parents(
     origins: np.ndarray, edge: int, log2dim: int, child_edge: int, fill: np.ndarray
-) -> tuple[TreeLevel, np.ndarray, np.ndarray]:
+) -> tuple[InnerLevel, np.ndarray, np.ndarray]:
     """The nodes of edge `edge` (voxels) over children at `origins`, their origins, and the children's order."""
     slots = 1 << 3 * log2dim
     parent_of = origins // edge * edge
@@ -106,5 +106,5 @@ def _parents(
     values[...] = fill
     values[child] = 0
     active = np.zeros((len(parents), slots // 8), np.uint8)
-    level = TreeLevel(np.packbits(child, axis=1, bitorder="little"), active, values)
+    level = InnerLevel(np.packbits(child, axis=1, bitorder="little"), active, values)
     return level, parents.astype(np.int32), np.lexsort((slot, index))

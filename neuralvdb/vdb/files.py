@@ -10,7 +10,7 @@ import numpy as np
 
 from neuralvdb.errors import DamagedFile, InputError, OutputError, Unsupported
 from neuralvdb.vdb import _bridge
-from neuralvdb.volume.grid import Root, Storage, Tree, TreeLevel, VolumeGrid, display_name
+from neuralvdb.volume.grid import InnerLevel, LeafLevel, Root, Storage, Tree, VolumeGrid, display_name
 
 COMPRESSIONS = ("blosc", "zip", "none")
 NIL_UUID = b"00000000-0000-0000-0000-000000000000"
@@ -251,9 +251,9 @@ def tree_of(raw: dict[str, np.ndarray]) -> Tree:
     root = Root(raw["background"][0], raw["child_origins"], raw["tile_origins"], raw["tile_active"], raw["tile_values"])
     return Tree(
         root,
-        TreeLevel(raw["upper_child"], raw["upper_active"], raw["upper_values"]),
-        TreeLevel(raw["lower_child"], raw["lower_active"], raw["lower_values"]),
-        TreeLevel(None, raw["leaf_active"], raw["leaf_values"]),
+        InnerLevel(raw["upper_child"], raw["upper_active"], raw["upper_values"]),
+        InnerLevel(raw["lower_child"], raw["lower_active"], raw["lower_values"]),
+        LeafLevel(raw["leaf_active"], raw["leaf_values"]),
     )
 
 

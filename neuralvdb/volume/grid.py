@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import TypeAlias
 
 import numpy as np
 
@@ -35,16 +36,30 @@ class Storage(IntEnum):
 
 
 @dataclass
-class TreeLevel:
-    """One level of a tree. child: (nodes, S/8) uint8, None for leaves; active: (nodes, S/8) uint8;
+class InnerLevel:
+    """The upper or the lower nodes of a tree. child: (nodes, S/8) uint8; active: (nodes, S/8) uint8, tiles only;
     values: (nodes, S[, C]), zero in child slots."""
 
-    child: np.ndarray | None
+    child: np.ndarray
     active: np.ndarray
     values: np.ndarray
 
     def __len__(self) -> int:
         return len(self.active)
+
+
+@dataclass
+class LeafLevel:
+    """The leaves of a tree. active: (N, 64) uint8; values: (N, 512[, C])."""
+
+    active: np.ndarray
+    values: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.active)
+
+
+TreeLevel: TypeAlias = InnerLevel | LeafLevel
 
 
 @dataclass
@@ -64,12 +79,12 @@ class Tree:
     """A 5-4-3 tree."""
 
     root: Root
-    upper: TreeLevel
-    lower: TreeLevel
-    leaf: TreeLevel
+    upper: InnerLevel
+    lower: InnerLevel
+    leaf: LeafLevel
 
     @property
-    def levels(self) -> tuple[TreeLevel, TreeLevel, TreeLevel]:
+    def levels(self) -> tuple[InnerLevel, InnerLevel, LeafLevel]:
         """Upper, lower and leaf level."""
         return self.upper, self.lower, self.leaf
 
@@ -77,8 +92,8 @@ class Tree:
     def nbytes(self) -> int:
         """Bytes of all arrays."""
         root = [getattr(self.root, name) for name in self.root.__dataclass_fields__]
-        levels = [a for level in self.levels for a in (level.child, level.active, level.values) if a is not None]
-        return sum(array.nbytes for array in root + levels)
+        masks = [self.upper.child, self.lower.child, *(level.active for level in self.levels)]
+        return sum(array.nbytes for array in (*root, *masks, *(level.values for level in self.levels)))
 
 
 @dataclass
@@ -121,7 +136,8 @@ def popcount(mask: np.ndarray) -> int:
 
 def unpack(mask: np.ndarray) -> np.ndarray:
     """(nodes, S) bool from a packed (nodes, S/8) mask."""
-    return np.unpackbits(mask, axis=1, bitorder="little").view(bool)
+    bits: np.ndarray = np.unpackbits(mask, axis=1, bitorder="little").view(bool)
+    return bits
 
 
 def child_origins(origins: np.ndarray, child: np.ndarray, log2dim: int, child_dim: int) -> np.ndarray:
@@ -132,7 +148,8 @@ def child_origins(origins: np.ndarray, child: np.ndarray, log2dim: int, child_di
     node, slot = np.nonzero(unpack(child))
     low = (1 << log2dim) - 1
     steps = np.stack([slot >> 2 * log2dim, slot >> log2dim & low, slot & low], axis=1)
-    return (origins[node] + steps * child_dim).astype(np.int32)
+    origins_of_children: np.ndarray = (origins[node] + steps * child_dim).astype(np.int32)
+    return origins_of_children
 
 
 def leaf_origins(tree: Tree) -> np.ndarray:

@@ -8,8 +8,8 @@ from neuralvdb.volume.grid import (
     LEAF_SLOTS,
     LOWER_LOG2,
     UPPER_LOG2,
+    InnerLevel,
     Tree,
-    TreeLevel,
     child_origins,
     leaf_origins,
     unpack,
@@ -67,7 +67,8 @@ def find(among: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     first, number = distinct(np.concatenate([among, wanted]))
     index = np.full(len(first), -1)
     index[number[: len(among)]] = np.arange(len(among))
-    return index[number[len(among) :]]
+    positions: np.ndarray = index[number[len(among) :]]
+    return positions
 
 
 def distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -91,10 +92,11 @@ def distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _slot(steps: np.ndarray, log2dim: int) -> np.ndarray:
-    return (steps[:, 0] << 2 * log2dim) + (steps[:, 1] << log2dim) + steps[:, 2]
+    slots: np.ndarray = (steps[:, 0] << 2 * log2dim) + (steps[:, 1] << log2dim) + steps[:, 2]
+    return slots
 
 
-def _fill_tiles(values: np.ndarray, active: np.ndarray, level: TreeLevel, at: np.ndarray, slot: np.ndarray) -> None:
+def _fill_tiles(values: np.ndarray, active: np.ndarray, level: InnerLevel, at: np.ndarray, slot: np.ndarray) -> None:
     inside = np.nonzero(at >= 0)[0]
     node, n = at[inside], slot[inside]
     bit = np.uint8(1) << (n % 8).astype(np.uint8)

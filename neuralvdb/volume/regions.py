@@ -10,24 +10,24 @@ from __future__ import annotations
 import numpy as np
 
 from neuralvdb.settings import Box
-from neuralvdb.volume.grid import Tree, TreeLevel, unpack
+from neuralvdb.volume.grid import InnerLevel, LeafLevel, Tree, unpack
 
 _CHUNK = 1 << 12  # leaves averaged together; bounds the memory for temporaries
 
 
 def touched(origins: np.ndarray, box: Box) -> np.ndarray:
     """(N,) bool: whether the leaf at each of `origins` (N, 3), in voxels, meets the box."""
-    return ((origins + 7 >= np.array(box.low)) & (origins <= np.array(box.high))).all(1)
+    return np.logical_and(origins + 7 >= np.array(box.low), origins <= np.array(box.high)).all(1)
 
 
-def without_leaves(lower: TreeLevel, keep: np.ndarray, background: np.ndarray) -> TreeLevel:
+def without_leaves(lower: InnerLevel, keep: np.ndarray, background: np.ndarray) -> InnerLevel:
     """The lower nodes with inactive background where a leaf was that `keep` (N,) bool leaves out."""
     child = unpack(lower.child).copy()
     values = lower.values.copy()
     gone = np.flatnonzero(child)[~keep]
     child.reshape(-1)[gone] = False
     values.reshape(-1, *values.shape[2:])[gone] = background
-    return TreeLevel(np.packbits(child, axis=1, bitorder="little"), lower.active, values)
+    return InnerLevel(np.packbits(child, axis=1, bitorder="little"), lower.active, values)
 
 
 def keep_leaves(tree: Tree, keep: np.ndarray, active: np.ndarray | None = None) -> Tree:
@@ -37,7 +37,7 @@ def keep_leaves(tree: Tree, keep: np.ndarray, active: np.ndarray | None = None) 
     """
     masks = tree.leaf.active if active is None else active
     lower = without_leaves(tree.lower, keep, tree.root.background)
-    return Tree(tree.root, tree.upper, lower, TreeLevel(None, masks[keep], tree.leaf.values[keep]))
+    return Tree(tree.root, tree.upper, lower, LeafLevel(masks[keep], tree.leaf.values[keep]))
 
 
 def sampled(tree: Tree, lod: int) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ from neuralvdb.codec.frame import FrameReader
 from neuralvdb.settings import CompressSettings
 from neuralvdb.topology import Topology, lossless
 from neuralvdb.values.context import EncodeContext
-from neuralvdb.volume import Root, Storage, Tree, TreeLevel, VolumeGrid
+from neuralvdb.volume import InnerLevel, LeafLevel, Root, Storage, Tree, VolumeGrid
 
 CONTAINER = """
 896e657572616c7664620d0a1a0a010001000000030000005200000039000000000000008b00000000000000320f2c6db64b88fa68656c6c
@@ -85,9 +85,8 @@ def golden_tree() -> Tree:
     levels = []
     for slots, child, active in ((32768, 9, 11), (4096, 100, 7), (512, None, 300)):
         masks = nodes(1, slots, active=active, **({} if child is None else {"child": child}))
-        level = TreeLevel(
-            masks["child"] if child is not None else None, masks["active"], np.full((1, slots), 0.5, "f4")
-        )
+        values = np.full((1, slots), 0.5, "f4")
+        level = LeafLevel(masks["active"], values) if child is None else InnerLevel(**masks, values=values)
         level.values[0, active] = 0.1
         if child is not None:
             level.values[0, child] = 0
@@ -232,10 +231,10 @@ def classed_tree() -> Tree:
     empty = np.zeros((0, 3), np.int32)
     root = Root(np.float32(0.5), np.zeros((1, 3), np.int32), empty, np.zeros(0, np.uint8), np.zeros(0, np.float32))
     levels = (
-        TreeLevel(upper["child"], upper["active"], values_[0]),
-        TreeLevel(lower["child"], lower["active"], values_[1]),
+        InnerLevel(upper["child"], upper["active"], values_[0]),
+        InnerLevel(lower["child"], lower["active"], values_[1]),
     )
-    return Tree(root, *levels, TreeLevel(None, active, leaves))
+    return Tree(root, *levels, LeafLevel(active, leaves))
 
 
 def take_values(source: FieldReader, count: int) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import neuralvdb
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.vdb import VdbReader, from_dense, write_vdb
-from neuralvdb.volume import Root, Storage, Tree, TreeLevel, VolumeGrid
+from neuralvdb.volume import InnerLevel, LeafLevel, Root, Storage, Tree, TreeLevel, VolumeGrid
 from neuralvdb.volume.grid import TREE_TYPES, unpack
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,7 +106,7 @@ def level_of(rng, kinds, nodes, slots, children, background) -> TreeLevel:
     values = np.stack(parts) if parts else np.zeros((0, slots, len(background)), background.dtype)
     values[child] = 0
     pack = lambda mask: np.packbits(mask, axis=1, bitorder="little")  # noqa: E731
-    return TreeLevel(pack(child) if slots > 512 else None, pack(active), values)
+    return InnerLevel(pack(child), pack(active), values) if slots > 512 else LeafLevel(pack(active), values)
 
 
 @st.composite

@@ -16,7 +16,7 @@ from neuralvdb.archive import ArchiveWriter
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.values.lattice import chunks
 from neuralvdb.vdb import from_dense
-from neuralvdb.volume import Root, TreeLevel, VolumeGrid
+from neuralvdb.volume import InnerLevel, Root, VolumeGrid
 from neuralvdb.volume.lookup import bricks_at
 
 ORACLES = Path(__file__).resolve().parent.parent / "oracles"
@@ -108,8 +108,8 @@ def with_tiles(grid: VolumeGrid) -> VolumeGrid:
     tree = replace(
         tree,
         root=root,
-        lower=TreeLevel(tree.lower.child, lower_active, lower_values),
-        upper=TreeLevel(tree.upper.child, upper_active, upper_values),
+        lower=InnerLevel(tree.lower.child, lower_active, lower_values),
+        upper=InnerLevel(tree.upper.child, upper_active, upper_values),
     )
     return replace(grid, tree=tree)
 

@@ -12,7 +12,7 @@ from neuralvdb.archive import FieldWriter, put_array
 from neuralvdb.errors import DamagedFile
 from neuralvdb.topology import Topology
 from neuralvdb.vdb import from_dense
-from neuralvdb.volume.grid import Tree, TreeLevel, unpack
+from neuralvdb.volume.grid import InnerLevel, LeafLevel, Tree, unpack
 
 
 def tree_of(shape: tuple[int, ...], low: tuple[int, ...], share: float, seed: int) -> Tree:
@@ -24,8 +24,8 @@ def tree_of(shape: tuple[int, ...], low: tuple[int, ...], share: float, seed: in
     at = tuple(place[tiles] for place in np.nonzero(child))
     child[at], active[at], values[at] = False, True, 1
     pack = lambda mask: np.packbits(mask, axis=1, bitorder="little")  # noqa: E731
-    leaf = TreeLevel(None, tree.leaf.active[~tiles], tree.leaf.values[~tiles])
-    return replace(tree, lower=TreeLevel(pack(child), pack(active), values), leaf=leaf)
+    leaf = LeafLevel(tree.leaf.active[~tiles], tree.leaf.values[~tiles])
+    return replace(tree, lower=InnerLevel(pack(child), pack(active), values), leaf=leaf)
 
 
 def back(one: Topology) -> tuple[int, Topology]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from neuralvdb.api import compress, decompress
 from neuralvdb.settings import CompressSettings
 from neuralvdb.vdb import VdbReader, from_dense, write_vdb
-from neuralvdb.volume import Root, Tree, TreeLevel, VolumeGrid, leaf_origins
+from neuralvdb.volume import InnerLevel, LeafLevel, Root, Tree, TreeLevel, VolumeGrid, leaf_origins
 from neuralvdb.volume.lookup import bricks_at
 
 TYPES = [("f4", ()), ("f8", ()), ("f4", (3,)), ("f8", (3,))]
@@ -78,7 +78,7 @@ def level(rng, shape: tuple[int, int], children: int, values: np.ndarray, ground
 
 def packed(child: np.ndarray | None, active: np.ndarray, values: np.ndarray) -> TreeLevel:
     pack = lambda mask: np.packbits(mask, axis=1, bitorder="little")  # noqa: E731
-    return TreeLevel(None if child is None else pack(child), pack(active), values)
+    return LeafLevel(pack(active), values) if child is None else InnerLevel(pack(child), pack(active), values)
 
 
 def build(p: dict) -> VolumeGrid:

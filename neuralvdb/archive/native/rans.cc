@@ -5,6 +5,7 @@
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/tuple.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -32,11 +33,13 @@ int64_t useful(int64_t threads, int64_t symbols) { return std::min(threads, 1 + 
 uint32_t load16(const uint8_t* p) { return uint32_t(p[0]) | uint32_t(p[1]) << 8; }
 uint32_t load32(const uint8_t* p) { return load16(p) | load16(p + 2) << 16; }
 
-template<typename T>
-nb::object toArray(std::vector<T>&& values, std::initializer_list<size_t> shape) {
+template<typename T, int Dims = 1> using Result = nb::ndarray<nb::numpy, T, nb::ndim<Dims>>;
+
+template<typename T, int Dims = 1>
+Result<T, Dims> toArray(std::vector<T>&& values, std::initializer_list<size_t> shape) {
     auto* kept = new std::vector<T>(std::move(values));
     nb::capsule owner(kept, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
-    return nb::cast(nb::ndarray<nb::numpy, T>(kept->data(), shape.size(), shape.begin(), owner));
+    return {kept->data(), shape.size(), shape.begin(), owner};
 }
 
 // Adds to counts (K, A) how often each class and symbol occur together.
@@ -130,8 +133,9 @@ Bytes encodeSegment(const Batches& batches, int64_t segment, const std::vector<C
 }
 
 // (states (S, L) uint32, number of words of each segment (S,) int64, words of all segments as bytes)
-nb::tuple encode(Array<const uint16_t, 2> freq, Array<const uint8_t, 1> classes, Array<const uint8_t, 1> symbols,
-                 Array<const int64_t, 1> ends, int64_t segments, int64_t lanes, int64_t threads) {
+std::tuple<Result<uint32_t, 2>, Result<int64_t>, Result<uint8_t>> encode(
+    Array<const uint16_t, 2> freq, Array<const uint8_t, 1> classes, Array<const uint8_t, 1> symbols,
+    Array<const int64_t, 1> ends, int64_t segments, int64_t lanes, int64_t threads) {
     std::vector<uint32_t> states(size_t(segments * lanes));
     std::vector<int64_t> sizes(size_t(segments), 0);
     std::vector<uint8_t> words;
@@ -150,7 +154,7 @@ nb::tuple encode(Array<const uint16_t, 2> freq, Array<const uint8_t, 1> classes,
         }
     }
     const size_t bytes = words.size();
-    return nb::make_tuple(toArray(std::move(states), {size_t(segments), size_t(lanes)}),
+    return std::make_tuple(toArray<uint32_t, 2>(std::move(states), {size_t(segments), size_t(lanes)}),
                           toArray(std::move(sizes), {size_t(segments)}), toArray(std::move(words), {bytes}));
 }
 
@@ -220,7 +224,7 @@ void decode(Array<const uint32_t, 2> slots, Array<const uint8_t, 1> classes, Arr
 }
 
 // The lowest widths[i] bits of values[i], one after the other, lowest bit first, in bytes.
-nb::object packBits(Array<const uint32_t, 1> values, Array<const uint8_t, 1> widths) {
+Result<uint8_t> packBits(Array<const uint32_t, 1> values, Array<const uint8_t, 1> widths) {
     std::vector<uint8_t> out;
     {
         nb::gil_scoped_release unlocked;

@@ -82,7 +82,7 @@ void classes(StateRows states, StateRows above, std::optional<StateRows> referen
     });
 }
 
-nb::object find(Coords among, Coords wanted) {
+nb::ndarray<nb::numpy, int64_t, nb::ndim<1>> find(Coords among, Coords wanted) {
     const size_t count = wanted.shape(0);
     auto* kept = new std::vector<int64_t>(count);
     nb::capsule owner(kept, [](void* p) noexcept { delete static_cast<std::vector<int64_t>*>(p); });
@@ -91,7 +91,7 @@ nb::object find(Coords among, Coords wanted) {
         const CoordTable table(among.data(), among.shape(0));
         for (size_t i = 0; i < count; ++i) (*kept)[i] = table.find(wanted.data() + 3 * i);
     }
-    return nb::cast(nb::ndarray<nb::numpy, int64_t>(kept->data(), {count}, owner));
+    return {kept->data(), {count}, owner};
 }
 
 } // namespace
