@@ -210,7 +210,7 @@ def _encode_topology(job: _Job, context: EncodeContext) -> _Payload:
     tree = job.grid.tree if job.needed is None else job.needed
     assert tree is not None
     masks = Topology.of(tree)
-    codec, payload = topology.encode(masks, job.role.base, threads=context.threads)
+    codec, payload = topology.encode(masks, job.role.reference, threads=context.threads)
     return _Payload(kind="TOPO", codec=codec, payload=payload, raw_size=masks.nbytes)
 
 

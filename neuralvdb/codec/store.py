@@ -11,7 +11,7 @@ from neuralvdb.archive import ArchiveReader, Section
 from neuralvdb.codec.index import FrameIndex
 from neuralvdb.errors import DamagedFile, OutOfMemory
 from neuralvdb.platform import physical_memory
-from neuralvdb.topology import Topology
+from neuralvdb.topology import Reference, Topology, TopologyPayload
 from neuralvdb.values import ValuesHead, read_head
 
 _SHARE = 16  # one part in so many of the machine's memory is for topologies that no grid may need any more
@@ -60,19 +60,12 @@ class DecodedStore:
             )
 
     def _topology(self, section: Section, where: str, threads: int) -> Topology:
-        def base_of(number: int) -> Topology:
-            return self._base(section, number, threads)
-
         def decode() -> Topology:
-            return topology.decode(
-                section.codec,
-                self._archive.read(section),
-                section.raw_size,
-                where,
-                base_of,
-                threads=threads,
-                device=self._device,
-            )
+            payload = self._archive.read(section)
+            source = TopologyPayload(codec=section.codec, payload=payload, declared=section.raw_size, where=where)
+            grid = topology.reference_of(source)
+            reference = None if grid is None else Reference(grid, self._base(section, grid, threads))
+            return topology.decode(source, reference, threads=threads, device=self._device)
 
         return self._topologies.get(section.grid, decode, section.raw_size)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import xxhash
 
-from neuralvdb.topology import Base, Topology, count_differing, resembles
+from neuralvdb.topology import Reference, Topology, count_differing, resembles
 from neuralvdb.volume import Tree
 
 _KEPT = 4  # topologies to build on
@@ -15,10 +15,10 @@ _KEPT = 4  # topologies to build on
 
 @dataclass(frozen=True)
 class Role:
-    """owner: number of the grid whose topology a grid has; base: what that one is coded from, None for nothing."""
+    """owner: number of the grid whose topology a grid has; reference: what that one is coded from, None for nothing."""
 
     owner: int
-    base: Base | None = None
+    reference: Reference | None = None
 
 
 class TopologySharing:
@@ -26,7 +26,7 @@ class TopologySharing:
 
     def __init__(self) -> None:
         self._owners: dict[bytes, int] = {}
-        self._bases: list[Base] = []
+        self._references: list[Reference] = []
 
     def assign(self, index: int, tree: Tree | None) -> Role:
         """The role of the topology of grid number `index`; call it for every grid, in order."""
@@ -36,10 +36,10 @@ class TopologySharing:
         owner = self._owners.setdefault(_digest(topology), index)
         if owner != index:
             return Role(owner)
-        nearest = min(self._bases, key=lambda base: count_differing(topology, base[1]), default=None)
-        if nearest is not None and resembles(topology, nearest[1]):
+        nearest = min(self._references, key=lambda r: count_differing(topology, r.topology), default=None)
+        if nearest is not None and resembles(topology, nearest.topology):
             return Role(index, nearest)
-        self._bases = [*self._bases[1 - _KEPT :], (index, topology)]
+        self._references = [*self._references[1 - _KEPT :], Reference(index, topology)]
         return Role(index)
 
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neuralvdb.nets.network import Network
 from neuralvdb.values.lattice import chunks, mean_inputs, sample_inputs
 from neuralvdb.values.lattice.chunks import ChunkComponent, Quantiser
 from neuralvdb.values.lattice.coding import Observer, Phase, SymbolSink
 from neuralvdb.values.lattice.constants import LAYERS, SCALE_CLASSES
 from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.lattice import lattice_of
-from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.network_changes import interpolation_only
 from neuralvdb.values.lattice.points import Points
 from neuralvdb.values.lattice.predictor import Predictor

@@ -14,11 +14,10 @@ from neuralvdb.fit.loss import Loss
 from neuralvdb.fit.optimise import Job, to_floats, to_integers, train
 from neuralvdb.fit.pretrain import TASKS, Field, fields_of
 from neuralvdb.fit.tables import fit_tables
-from neuralvdb.nets.network import forward
+from neuralvdb.nets.network import Network, forward
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.constants import SCALE_CLASSES
 from neuralvdb.values.lattice.kind import kind_of
-from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.priors import FAMILIES, ModelSet, Prior
 from neuralvdb.values.lattice.schedule import NetworkKey
 

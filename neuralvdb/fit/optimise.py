@@ -14,7 +14,7 @@ from neuralvdb.errors import OutOfMemory
 from neuralvdb.fit.examples import Examples
 from neuralvdb.kernels import fit
 from neuralvdb.kernels.fit import FIRST, INPUTS, ONE, OUTPUTS, SECOND, SIZE, Layers, Learners, layers, row
-from neuralvdb.values.lattice.network import Network
+from neuralvdb.nets.network import Network
 from neuralvdb.values.lattice.schedule import NetworkKey
 
 Trained = tuple[NetworkKey, Layers, np.ndarray]  # key, network, bits of each step

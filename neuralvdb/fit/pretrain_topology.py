@@ -15,13 +15,14 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
 from neuralvdb.archive.rans import TOTAL, Tables
-from neuralvdb.nets.network import CLASSES, OUTPUTS, Network
+from neuralvdb.nets.network import OUTPUTS, Network
 from neuralvdb.topology import priors
 from neuralvdb.topology.bricks import FINDS
 from neuralvdb.topology.code_mask import code_mask
-from neuralvdb.topology.code_tree import walk
+from neuralvdb.topology.code_tree import code_tree
 from neuralvdb.topology.inputs import FAMILIES, Family, View, inputs, inputs_of
 from neuralvdb.topology.masks import Topology
+from neuralvdb.topology.network import LOGIT_CLASSES
 from neuralvdb.topology.neural import has_tiles
 from neuralvdb.topology.similarity import resembles
 from neuralvdb.vdb import VdbReader
@@ -162,7 +163,7 @@ def examples_of(cases: Iterable[Case], rng: np.random.Generator, turns: int, lim
             recorder = _Recorder(rng, limit, found)
             one, other = (t and turned(t, axes, mirrored) for t in (topology, base))
             code = partial(code_mask, recorder.classify, recorder.step)
-            walk(one, has_tiles(topology), code, FINDS["native"], base=other)
+            code_tree(one, has_tiles(topology), code, FINDS["native"], reference=other)
     names = tuple(Examples.__dataclass_fields__)
     return {
         key: Examples(*(np.concatenate([getattr(p, n) for p in parts]) for n in names)) for key, parts in found.items()
@@ -233,7 +234,7 @@ def _rounded(weight: torch.Tensor, bias: torch.Tensor) -> tuple[np.ndarray, np.n
 
 def tables() -> Tables:
     """The tables: class c stands for the middle of its quarter of a logit."""
-    middle = (np.arange(CLASSES) - CLASSES // 2 + 0.5) / 4
+    middle = (np.arange(LOGIT_CLASSES) - LOGIT_CLASSES // 2 + 0.5) / 4
     ones = np.clip(np.round(TOTAL / (1 + np.exp(-middle))), 1, TOTAL - 1)
     return Tables(np.stack([TOTAL - ones, ones], 1))
 

@@ -1,12 +1,11 @@
-"""The networks of the topology: two logits from what is around a cell.
+"""The small integer network of both codecs: two hidden layers, with a linear path beside them. This is the definition.
 
     h1  = clip((W1 x + b1) >> s1, 0, 255)
     h2  = clip((W2 h1 + b2) >> s2, 0, 255)
-    out = ((W3 h2 + b3) >> s3) + ((L x) >> sl)        2 values in 1/16, each with shifts of its own
+    out = ((W3 h2 + b3) >> s3) + ((L x) >> sl)        2 values, each with shifts of its own
 
-x are the inputs of context.py (within +-16), weights lie within +-127, so no sum reaches 2**24 and float32 products are
-exact. out[0] says whether a cell holds a set bit, out[1], if so, whether all its bits are set: as ln(p / (1 - p)). The
-class of a bit is that in quarters; its table has the probability. This module is the definition.
+Inputs x and weights lie within +-127, biases within 2**23 (check()), so no sum reaches 2**24 and float32 products are
+exact. What inputs are and what outputs mean is said in topology/network.py and values/lattice/network.py.
 """
 
 from __future__ import annotations
@@ -16,13 +15,19 @@ from dataclasses import dataclass
 import numpy as np
 
 OUTPUTS = 2
-CLASSES = 64
-LOGIT_BITS = 4
+_MAX_WEIGHT, _MAX_BIAS, _MAX_SHIFT = 127, 1 << 23, 24
 
 
 @dataclass
 class Network:
-    """Weights int8 and biases int32 of one phase; shifts: s1, s2, s3 (2), sl (2)."""
+    """Weights and biases of i inputs, H1 and H2 hidden units.
+
+    w1: (H1, i) int8; b1: (H1,) int32.
+    w2: (H2, H1) int8; b2: (H2,) int32.
+    w3: (2, H2) int8; b3: (2,) int32.
+    linear: (2, i) int8, the linear path L.
+    shifts: (6,) int8, s1, s2, s3 (2), sl (2).
+    """
 
     w1: np.ndarray
     b1: np.ndarray
@@ -32,6 +37,11 @@ class Network:
     b3: np.ndarray
     linear: np.ndarray
     shifts: np.ndarray
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether no output depends on the hidden layers."""
+        return not self.w3.any()
 
 
 def forward(net: Network, inputs: np.ndarray) -> np.ndarray:
@@ -44,10 +54,14 @@ def forward(net: Network, inputs: np.ndarray) -> np.ndarray:
     return (last >> np.array(last_shifts[:2])) + (line >> np.array(last_shifts[2:]))
 
 
-def classes(net: Network, inputs: np.ndarray) -> np.ndarray:
-    """Classes (M, 2) uint8 of inputs (M, i) int16."""
-    out = forward(net, inputs)
-    return np.clip((out >> LOGIT_BITS - 2) + CLASSES // 2, 0, CLASSES - 1).astype(np.uint8)
+def check(net: Network) -> None:
+    """Raises ValueError where numbers are so large that sums might not be exact."""
+    weights, biases = (net.w1, net.w2, net.w3, net.linear), (net.b1, net.b2, net.b3)
+    for arrays, limit in ((weights, _MAX_WEIGHT), (biases, _MAX_BIAS)):
+        if any(np.abs(array.astype(np.int64)).max() > limit for array in arrays):
+            raise ValueError("weights of a network are too large")
+    if ((net.shifts < 0) | (net.shifts > _MAX_SHIFT)).any():
+        raise ValueError("shifts of a network do not exist")
 
 
 def _product(x: np.ndarray, weights: np.ndarray, bias: np.ndarray | int) -> np.ndarray:

@@ -1,44 +1,51 @@
 """Topology codecs: which nodes, tiles and voxels there are, without their values."""
 
-from collections.abc import Callable
-
 from neuralvdb.topology import box, lossless, neural
 from neuralvdb.topology.masks import Topology
-from neuralvdb.topology.neural import Base
+from neuralvdb.topology.payload import Reference, TopologyPayload
 from neuralvdb.topology.similarity import count_differing, resembles
 
-__all__ = ["Base", "Topology", "count_differing", "decode", "encode", "resembles"]
+__all__ = [
+    "Reference",
+    "Topology",
+    "TopologyPayload",
+    "count_differing",
+    "decode",
+    "encode",
+    "reference_of",
+    "resembles",
+]
+
+_LOSSLESS, _NEURAL, _REFERENCED, _BOX = range(4)
 
 
-def encode(topology: Topology, base: Base | None = None, *, threads: int = 1) -> tuple[int, bytes]:
+def encode(topology: Topology, reference: Reference | None = None, *, threads: int = 1) -> tuple[int, bytes]:
     """Codec and payload of a TOPO section: a box (3) if it is one, else the smallest of plain masks (0), networks (1)
-    and, where there is a `base`, networks that see it (2)."""
+    and, where there is a `reference`, networks that see it (2)."""
     boxed = box.encode(topology)
     if boxed is not None:
-        return 3, boxed
-    found = [lossless.encode(topology), neural.encode(topology, threads=threads)]
-    if base is not None:
-        found.append(neural.encode(topology, base, threads=threads))
-    return min(enumerate(found), key=lambda item: len(item[1]))
+        return _BOX, boxed
+    payloads = [lossless.encode(topology), neural.encode(topology, threads=threads)]
+    if reference is not None:
+        payloads.append(neural.encode(topology, reference, threads=threads))
+    return min(enumerate(payloads), key=lambda item: len(item[1]))
+
+
+def reference_of(source: TopologyPayload) -> int | None:
+    """The number of the grid from whose topology this one is decoded, None for no grid. Raises DamagedFile."""
+    return neural.reference_of(source) if source.codec == _REFERENCED else None
 
 
 def decode(
-    codec: int,
-    payload: bytes,
-    declared: int,
-    where: str,
-    base_of: Callable[[int], Topology] | None = None,
-    *,
-    threads: int = 1,
-    device: str | None = None,
+    source: TopologyPayload, reference: Reference | None = None, *, threads: int = 1, device: str | None = None
 ) -> Topology:
-    """The topology in the payload of a codec. base_of gives the topology of the grid of a number, for codec 2.
+    """The topology in a payload. reference: the topology of the grid reference_of(source), where that is one.
 
     device: where networks decode, such as "cuda:0", None for the CPU. Raises DamagedFile where it breaks the format or
-    takes more than `declared` bytes, OutOfMemory where it does not fit on the device.
+    takes more than declared, OutOfMemory where it does not fit on the device.
     """
-    if codec == 0:
-        return lossless.decode(payload, declared, where)
-    if codec == 3:
-        return box.decode(payload, declared, where)
-    return neural.decode(payload, declared, where, base_of if codec == 2 else None, threads=threads, device=device)
+    if source.codec == _LOSSLESS:
+        return lossless.decode(source.payload, source.declared, source.where)
+    if source.codec == _BOX:
+        return box.decode(source.payload, source.declared, source.where)
+    return neural.decode(source, reference, threads=threads, device=device)

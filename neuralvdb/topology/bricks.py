@@ -7,8 +7,8 @@ two rows stand for everything outside of the bricks that is empty, and full. Bit
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -18,28 +18,43 @@ from neuralvdb.volume.lookup import find
 LEVELS = 4
 EMPTY, FULL = 0, 1  # rows after the bricks
 _AROUND = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), -1).reshape(27, 3)
-Find = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+class Find(Protocol):
+    """Finds rows in others, as volume.lookup.find() does."""
+
+    def __call__(self, among: np.ndarray, wanted: np.ndarray, /) -> np.ndarray:
+        """Index in `among` (K, 3) int32 of each of `wanted` (M, 3), -1 where it is not there."""
+
+
+class IsFull(Protocol):
+    """Tells which space without bricks is full."""
+
+    def __call__(self, coords: np.ndarray, /) -> np.ndarray:
+        """(M,) bool: whether the space at coords (M, 3), in bricks, is full."""
+
+
 FINDS: dict[str, Find] = {"reference": find, "native": _topology.find}
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where bricks are. coords: (B, 3) int32, in bricks; near: (B, 27) int32, rows of the bricks around, x first."""
+class Neighbours:
+    """Which bricks are next to each other. coords: (B, 3) int32, in bricks; near: (B, 27) int32, indices of the bricks
+    around, x first."""
 
     coords: np.ndarray
     near: np.ndarray
 
 
-def place(coords: np.ndarray, full_at: Callable[[np.ndarray], np.ndarray] | None, find: Find) -> Place:
-    """Bricks at `coords` (B, 3) int32, without repeats. full_at: whether the space at coords (M, 3), where no brick
-    is, is full, by default nowhere."""
+def find_neighbours(coords: np.ndarray, is_full: IsFull | None, find: Find) -> Neighbours:
+    """The neighbours of bricks at `coords` (B, 3) int32, without repeats; without `is_full` no other space is full."""
     wanted = (coords[:, None].astype(np.int64) + _AROUND).reshape(-1, 3).astype(np.int32)
     rows = find(coords, wanted)
     missing = rows < 0
     rows[missing] = len(coords) + EMPTY
-    if full_at is not None:
-        rows[missing] += full_at(wanted[missing]) * (FULL - EMPTY)
-    return Place(coords, rows.reshape(-1, 27).astype(np.int32))
+    if is_full is not None:
+        rows[missing] += is_full(wanted[missing]) * (FULL - EMPTY)
+    return Neighbours(coords, rows.reshape(-1, 27).astype(np.int32))
 
 
 def to_bricks(mask: np.ndarray) -> np.ndarray:
@@ -67,21 +82,23 @@ def pyramid(mask: np.ndarray, ignored: np.ndarray | None = None) -> list[np.ndar
     """States of levels 0 to 3 of a mask (B, 512) bool. Bits that are `ignored` count for neither; a cell without
     others is 0."""
     ends = np.array([[False], [True]])
-    some = np.concatenate([mask, np.broadcast_to(ends, (2, 512))])
-    every = some if ignored is None else np.concatenate([mask | ignored, np.broadcast_to(ends, (2, 512))])
-    found = []
+    any_set: np.ndarray = np.concatenate([mask, np.broadcast_to(ends, (2, 512))])
+    all_set: np.ndarray = (
+        any_set if ignored is None else np.concatenate([mask | ignored, np.broadcast_to(ends, (2, 512))])
+    )
+    levels = []
     for k in range(LEVELS):
         n = 8 >> k
         if k:
-            some = some.reshape(-1, n, 2, n, 2, n, 2).any((2, 4, 6))
-            every = every.reshape(-1, n, 2, n, 2, n, 2).all((2, 4, 6))
-        some, every = some.reshape(len(some), -1), every.reshape(len(every), -1)
-        states = some.astype(np.int8) + every.astype(np.int8) - np.int8(1)
-        found.append(np.where(every & ~some, np.int8(0), states))
-    return found
+            any_set = np.logical_or.reduce(any_set.reshape(-1, n, 2, n, 2, n, 2), axis=(2, 4, 6))
+            all_set = np.logical_and.reduce(all_set.reshape(-1, n, 2, n, 2, n, 2), axis=(2, 4, 6))
+        any_set, all_set = any_set.reshape(len(any_set), -1), all_set.reshape(len(all_set), -1)
+        states = any_set.astype(np.int8) + all_set.astype(np.int8) - np.int8(1)
+        levels.append(np.where(all_set & ~any_set, np.int8(0), states))
+    return levels
 
 
-def halved(states: np.ndarray) -> np.ndarray:
+def upsample(states: np.ndarray) -> np.ndarray:
     """States of a level known from the one above: each cell becomes eight."""
     n = round(states.shape[1] ** (1 / 3))
     cells = states.reshape(-1, n, 1, n, 1, n, 1)

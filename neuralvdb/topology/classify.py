@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from neuralvdb.nets import network
 from neuralvdb.nets.network import OUTPUTS, Network
+from neuralvdb.nets.packing import pack_for_native
 from neuralvdb.topology import _topology, inputs
 from neuralvdb.topology.inputs import Family, View, offsets
+from neuralvdb.topology.network import logit_classes
 
 
 class Classifier:
@@ -25,17 +26,12 @@ class Classifier:
 
     def _reference(self, view: View, family: Family, phase: int, row: np.ndarray, cell: np.ndarray) -> np.ndarray:
         seen = inputs.inputs(view, family, phase, row.astype(np.int64), cell.astype(np.int64))
-        return network.classes(self._networks[family.name, phase], seen)
+        return logit_classes(self._networks[family.name, phase], seen)
 
     def _native(self, view: View, family: Family, phase: int, row: np.ndarray, cell: np.ndarray) -> np.ndarray:
         classes = np.empty((len(row), OUTPUTS), np.uint8)
         level = [int(view.k == k) for k in family.levels]
-        net = _arrays(self._networks[family.name, phase])
+        net = pack_for_native(self._networks[family.name, phase])
         states = (view.states, view.above, view.reference, view.near)
         _topology.classes(*states, row, cell, *offsets(family, phase), level, net, self._threads, classes)
         return classes
-
-
-def _arrays(net: Network) -> tuple:
-    arrays = (net.w1, net.b1, net.w2, net.b2, net.w3, net.b3, net.linear)
-    return (*(np.ascontiguousarray(a) for a in arrays), [int(s) for s in net.shifts])

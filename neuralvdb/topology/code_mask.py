@@ -2,84 +2,113 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from neuralvdb.archive.rans import Decoder, Encoder
-from neuralvdb.topology.bricks import EMPTY, FULL, LEVELS, Place, halved, pyramid
+from neuralvdb.topology.bricks import EMPTY, FULL, LEVELS, Neighbours, pyramid, upsample
 from neuralvdb.topology.inputs import ORDER, Family, View, octants
 
-Classify = Callable[[View, Family, int, np.ndarray, np.ndarray], np.ndarray]
-Step = Callable[[np.ndarray, np.ndarray | None], np.ndarray]  # (classes, bits if known) -> bits
-Code = Callable[..., np.ndarray]  # (where, families, truth, reference, ignore=) -> mask, as code_mask() has it
+
+class Classify(Protocol):
+    """Tells the classes of cells, as classify.Classifier does."""
+
+    def __call__(self, view: View, family: Family, phase: int, brick: np.ndarray, cell: np.ndarray, /) -> np.ndarray:
+        """Classes (M, 2) uint8 of the cells `cell` (M,) int16 of bricks `brick` (M,) int32, sorted by brick."""
 
 
-def put(coder: Encoder) -> Step:
-    """A step that encodes known bits (M,) uint8."""
+class BitCoder(Protocol):
+    """Codes bits."""
 
-    def step(classes: np.ndarray, bits: np.ndarray | None) -> np.ndarray:
+    def __call__(self, classes: np.ndarray, bits: np.ndarray | None, /) -> np.ndarray:
+        """The bits (M,) uint8 of classes (M,) uint8, which are `bits` where those are known."""
+
+
+@dataclass(frozen=True)
+class MaskTask:
+    """A mask of B bricks to be coded.
+
+    neighbours: of the bricks.
+    families: networks of levels 0 to 3.
+    truth: (B, 512) bool, the mask where it is known.
+    reference: (B, 512) bool, for families that have one.
+    skip_reference: whether bits that are set in the reference are not coded; they come out as 0.
+    """
+
+    neighbours: Neighbours
+    families: tuple[Family, ...]
+    truth: np.ndarray | None
+    reference: np.ndarray | None = None
+    skip_reference: bool = False
+
+
+class CodeMask(Protocol):
+    """Codes masks, as code_mask() does."""
+
+    def __call__(self, task: MaskTask, /) -> np.ndarray:
+        """The mask (B, 512) bool."""
+
+
+def encode_with(coder: Encoder) -> BitCoder:
+    """A coder of known bits."""
+
+    def put(classes: np.ndarray, bits: np.ndarray | None) -> np.ndarray:
         assert bits is not None
         coder.put(classes, bits)
         return bits
 
-    return step
+    return put
 
 
-def take(coder: Decoder) -> Step:
-    """A step that decodes them."""
-    return lambda classes, _: coder.take(classes)
+def decode_with(coder: Decoder) -> BitCoder:
+    """A coder of bits that are not known yet."""
+
+    def take(classes: np.ndarray, _: np.ndarray | None) -> np.ndarray:
+        return coder.take(classes)
+
+    return take
 
 
-def code_mask(
-    classify: Classify,
-    step: Step,
-    where: Place,
-    families: tuple[Family, ...],
-    truth: np.ndarray | None,
-    reference: np.ndarray | None = None,
-    *,
-    ignore: bool = False,
-) -> np.ndarray:
-    """The mask (B, 512) bool, `truth` where it is known, after every phase went through `step`.
-
-    families: those of levels 0 to 3. reference: (B, 512) bool, for families that have one. With `ignore` bits that are
-    set in it are not coded; they come out as 0.
-    """
+def code_mask(classify: Classify, code_bits: BitCoder, task: MaskTask) -> np.ndarray:
+    """The mask (B, 512) bool, `task.truth` where it is known, after every phase went through `code_bits`."""
+    neighbours, truth, reference, ignore = task.neighbours, task.truth, task.reference, task.skip_reference
     exact = None if truth is None else pyramid(truth, reference if ignore else None)
     other = None if reference is None else pyramid(reference)
-    above = np.zeros((len(where.coords) + 2, 1), np.int8)
-    above[len(where.coords) + EMPTY], above[len(where.coords) + FULL] = -1, 1
+    above = np.zeros((len(neighbours.coords) + 2, 1), np.int8)
+    above[len(neighbours.coords) + EMPTY], above[len(neighbours.coords) + FULL] = -1, 1
     for k in reversed(range(LEVELS)):
-        states = above.copy() if k == LEVELS - 1 else halved(above)
-        for phase, row, cell in _phases(where, above, k):
+        states = above.copy() if k == LEVELS - 1 else upsample(above)
+        for phase, row, cell in _phases(neighbours, above, k):
             if other is not None and ignore:
-                some = other[k][row, cell] < 1
-                row, cell = row[some], cell[some]
-            view = View(k, states, above, None if other is None else other[k], where.near)
-            classes = classify(view, families[k], phase, row, cell)
-            states[row, cell] = _code_cells(classes, k, step, None if exact is None else exact[k][row, cell])
+                coded = other[k][row, cell] < 1
+                row, cell = row[coded], cell[coded]
+            view = View(k, states, above, None if other is None else other[k], neighbours.near)
+            classes = classify(view, task.families[k], phase, row, cell)
+            states[row, cell] = _code_cells(classes, k, code_bits, None if exact is None else exact[k][row, cell])
         above = states
-    mask = above[: len(where.coords)] > 0
+    mask = above[: len(neighbours.coords)] > 0
     return mask & ~reference if reference is not None and ignore else mask
 
 
-def _code_cells(classes: np.ndarray, k: int, step: Step, truth: np.ndarray | None) -> np.ndarray:
+def _code_cells(classes: np.ndarray, k: int, code_bits: BitCoder, truth: np.ndarray | None) -> np.ndarray:
     """States (M,) int8 of cells of level k."""
-    some = step(np.ascontiguousarray(classes[:, 0]), None if truth is None else (truth >= 0).view(np.uint8))
-    states = some.astype(np.int8) - np.int8(1)
+    any_set = code_bits(np.ascontiguousarray(classes[:, 0]), None if truth is None else (truth >= 0).view(np.uint8))
+    states = any_set.astype(np.int8) - np.int8(1)
     if k == 0:
         return 2 * states + np.int8(1)
     mixed = states == 0
-    every = step(classes[mixed, 1], None if truth is None else (truth[mixed] > 0).view(np.uint8))
-    states[mixed] = every
+    all_set = code_bits(classes[mixed, 1], None if truth is None else (truth[mixed] > 0).view(np.uint8))
+    states[mixed] = all_set
     return states
 
 
-def _phases(where: Place, above: np.ndarray, k: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+def _phases(neighbours: Neighbours, above: np.ndarray, k: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Phase, rows (M,) int32 and cells (M,) int16 to be coded: at level 3 the bricks, else children of mixed cells."""
     if k == LEVELS - 1:
-        octant = octants(where.coords)
+        octant = octants(neighbours.coords)
         for phase, o in enumerate(ORDER):
             row = np.flatnonzero(octant == o).astype(np.int32)
             yield phase, row, np.zeros(len(row), np.int16)

@@ -1,4 +1,4 @@
-"""Masks decoded on a GPU by neuralvdb.kernels: the twin of coder.code_mask(). Needs torch and triton.
+"""Masks decoded on a GPU by neuralvdb.kernels: the twin of code_mask.code_mask(). Needs torch and triton.
 
 Which bricks are next to each other is still found on the CPU, 0.7 us for each.
 
@@ -21,7 +21,8 @@ from neuralvdb.kernels.classify_masks import MaskLevel, Phase, decode, points_of
 from neuralvdb.kernels.classify_masks.reference import cells
 from neuralvdb.kernels.network import Packed, Weights, pack
 from neuralvdb.topology import priors
-from neuralvdb.topology.bricks import EMPTY, FULL, LEVELS, Place, pyramid
+from neuralvdb.topology.bricks import EMPTY, FULL, LEVELS, Neighbours, pyramid
+from neuralvdb.topology.code_mask import MaskTask
 from neuralvdb.topology.inputs import ORDER, Family, inputs_of, octants, offsets
 
 BRICKS = (1 << 25) - 3  # more have no numbers of 32 bits for their cells
@@ -35,26 +36,18 @@ class DeviceCoder:
         self._segments, _ = segments_of([coder], [0], device)
         self._slots = slots_on(device)
 
-    def code_mask(
-        self,
-        where: Place,
-        families: tuple[Family, ...],
-        _: None,
-        reference: np.ndarray | None = None,
-        *,
-        ignore: bool = False,
-    ) -> np.ndarray:
-        """The mask (B, 512) bool, as coder.code_mask() has it. Raises DamagedFile, OutOfMemory."""
-        count = len(where.coords)
+    def code_mask(self, task: MaskTask) -> np.ndarray:
+        """The mask (B, 512) bool, as code_mask.code_mask() has it. Raises DamagedFile, OutOfMemory."""
+        count, reference = len(task.neighbours.coords), task.reference
         try:
             if count > BRICKS:
                 raise torch.OutOfMemoryError
             with ONE_AT_A_TIME:
-                mask = self._mask(where, families, reference, ignore).cpu().numpy()
+                mask = self._mask(task).cpu().numpy()
         except torch.OutOfMemoryError:
             raise OutOfMemory(f"{self._device}: masks of {count} bricks do not fit; use --device cpu") from None
         self._coder.taken(0, dry=self._dry(), ended=None)
-        return mask & ~reference if reference is not None and ignore else mask
+        return mask & ~reference if reference is not None and task.skip_reference else mask
 
     def finish(self) -> None:
         """Raises DamagedFile unless everything was taken."""
@@ -63,31 +56,29 @@ class DeviceCoder:
     def _dry(self) -> np.ndarray:
         return (self._segments.at > self._segments.end).cpu().numpy()
 
-    def _mask(
-        self, where: Place, families: tuple[Family, ...], reference: np.ndarray | None, ignore: bool
-    ) -> torch.Tensor:
-        bricks = len(where.coords)
-        near = torch.from_numpy(where.near).to(self._device)
+    def _mask(self, task: MaskTask) -> torch.Tensor:
+        bricks, reference = len(task.neighbours.coords), task.reference
+        near = torch.from_numpy(task.neighbours.near).to(self._device)
         other = [None] * LEVELS if reference is None else [self._to(states) for states in pyramid(reference)]
         above = torch.zeros((bricks + 2, 1), dtype=torch.int8, device=self._device)
         above[bricks + EMPTY], above[bricks + FULL] = -1, 1
         for k in reversed(range(LEVELS)):
-            states = above.clone() if k == LEVELS - 1 else _halved(above)
+            states = above.clone() if k == LEVELS - 1 else _upsample(above)
             level = MaskLevel(states=states, above=above, reference=other[k], near=near)
-            for number, parents in self._phases(where, above, k):
-                if ignore:
+            for number, parents in self._phases(task.neighbours, above, k):
+                if task.skip_reference and level.reference is not None:
                     parents = parents[level.reference[cells(level, parents, ORDER[number])] < 1]
                 if len(parents) and not len(self._segments.stream):
                     self._coder.take(np.zeros(len(parents), np.uint8))  # raises: there are none
-                phase = phase_on(families[k], number, k, self._device)
+                phase = phase_on(task.families[k], number, k, self._device)
                 decode(level, parents, phase, self._slots, self._segments, implementation=self._implementation)
             above = states
         return above[:bricks] > 0
 
-    def _phases(self, where: Place, above: torch.Tensor, k: int) -> Iterator[tuple[int, torch.Tensor]]:
+    def _phases(self, neighbours: Neighbours, above: torch.Tensor, k: int) -> Iterator[tuple[int, torch.Tensor]]:
         """Phase, and parents (n,) int32 of its cells: at level 3 the bricks, else mixed cells above."""
         if k == LEVELS - 1:
-            octant = octants(where.coords)
+            octant = octants(neighbours.coords)
             for number, o in enumerate(ORDER):
                 yield number, self._to(np.flatnonzero(octant == o).astype(np.int32))
             return
@@ -108,8 +99,8 @@ def slots_on(device: str) -> torch.Tensor:
 @functools.cache
 def phase_on(family: Family, number: int, k: int, device: str) -> Phase:
     """A phase of level k on a device."""
-    parts = [part.tolist() for part in offsets(family, number)]
-    points = points_of(*parts, [k == level for level in family.levels]).to(device)
+    parents, cells_seen, referenced = (part.tolist() for part in offsets(family, number))
+    points = points_of(parents, cells_seen, referenced, [k == level for level in family.levels]).to(device)
     return Phase(octant=ORDER[number], points=points, network=_network(family, number, device))
 
 
@@ -119,8 +110,8 @@ def _network(family: Family, number: int, device: str) -> Packed:
     return pack(Weights.of(vars(net)), range(inputs_of(family, number))).to(device)
 
 
-def _halved(states: torch.Tensor) -> torch.Tensor:
-    """bricks.halved()."""
+def _upsample(states: torch.Tensor) -> torch.Tensor:
+    """bricks.upsample()."""
     rows, n = len(states), round(states.shape[1] ** (1 / 3))
     wide = states.view(rows, n, 1, n, 1, n, 1).expand(rows, n, 2, n, 2, n, 2)
     return wide.reshape(rows, 8 * n**3).contiguous()

@@ -38,8 +38,8 @@ VOXELS = Family("voxels", (0,), 6, (30, 16))  # of leaves
 CELLS = Family("cells", (1, 2, 3), 6, (30, 16))  # of leaves
 NODES = Family("nodes", (0, 1, 2, 3), 3, (14, 8))  # children of upper and lower nodes
 TILES = Family("tiles", (0, 1, 2, 3), 3, (14, 8), reference=True)  # active ones; the children are the reference
-OTHERS = Family("others", (0, 1, 2, 3), 3, (14, 8), reference=True)  # leaves and children like those of another tree
-FAMILIES = (VOXELS, CELLS, NODES, TILES, OTHERS)
+REFERENCED = Family("others", (0, 1, 2, 3), 3, (14, 8), reference=True)  # leaves, children like another tree's
+FAMILIES = (VOXELS, CELLS, NODES, TILES, REFERENCED)
 
 
 def window(squares: int) -> np.ndarray:
@@ -58,7 +58,8 @@ def offsets(family: Family, phase: int) -> tuple[np.ndarray, np.ndarray, np.ndar
     octant = (bits + near) % 2 @ np.array([4, 2, 1])
     known = near[[ORDER.index(o) < phase for o in octant]]
     around = np.concatenate([window(3)[:13], np.zeros((1, 3), int), window(3)[13:]]) if family.reference else near[:0]
-    return tuple(np.ascontiguousarray(part * mirror, np.int8) for part in (window(3), known, around))
+    parents, cells, referenced = (np.ascontiguousarray(part * mirror, np.int8) for part in (window(3), known, around))
+    return parents, cells, referenced
 
 
 def inputs_of(family: Family, phase: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from neuralvdb.archive import FieldReader, FieldWriter
@@ -10,79 +11,118 @@ from neuralvdb.archive.rans import Decoder, Encoder
 from neuralvdb.topology import priors
 from neuralvdb.topology.bricks import FINDS
 from neuralvdb.topology.classify import Classifier
-from neuralvdb.topology.code_mask import code_mask, put, take
-from neuralvdb.topology.code_tree import walk
+from neuralvdb.topology.code_mask import CodeMask, code_mask, decode_with, encode_with
+from neuralvdb.topology.code_tree import code_tree
 from neuralvdb.topology.masks import Topology
+from neuralvdb.topology.payload import Reference, TopologyPayload
 from neuralvdb.topology.root import put_root, take_root
 
-Base = tuple[int, Topology]  # number of a grid, and its topology
 
-
-def encode(topology: Topology, base: Base | None = None, *, threads: int = 1, implementation: str = "native") -> bytes:
-    """The payload of a TOPO section: codec 1, or, with a `base` that it resembles, codec 2."""
+def encode(
+    topology: Topology, reference: Reference | None = None, *, threads: int = 1, implementation: str = "native"
+) -> bytes:
+    """The payload of a TOPO section: codec 1, or, with a `reference` that it resembles, codec 2."""
     prior = priors.load()
     out = FieldWriter()
     put_root(out, topology)
     out.put_bytes(prior.identity)
     tiles = has_tiles(topology)
     out.put("u8", tiles[0] | tiles[1] << 1)
-    if base is not None:
-        out.put_varint(base[0])
+    if reference is not None:
+        out.put_varint(reference.grid)
     coder = Encoder(prior.tables)
     classify = Classifier(prior.networks, threads=threads, implementation=implementation)
-    code = partial(code_mask, classify, put(coder))
-    walk(topology, tiles, code, FINDS[implementation], base=base and base[1])
+    code = partial(code_mask, classify, encode_with(coder))
+    known = None if reference is None else reference.topology
+    code_tree(topology, tiles, code, FINDS[implementation], reference=known)
     out.put_bytes(coder.finish(threads))
     return out.getvalue()
 
 
+def reference_of(source: TopologyPayload) -> int:
+    """The number of the grid from whose topology a payload of codec 2 is decoded. Raises DamagedFile."""
+    fields = FieldReader(source.payload, source.where)
+    _take_head(fields, source.declared)
+    return fields.take_varint()
+
+
 def decode(
-    payload: bytes,
-    declared: int,
-    where: str,
-    base_of: Callable[[int], Topology] | None = None,
+    source: TopologyPayload,
+    reference: Reference | None = None,
     *,
     threads: int = 1,
     device: str | None = None,
     implementation: str = "native",
 ) -> Topology:
-    """The topology in `payload`; of codec 2 if `base_of`, which gives the topology of the grid of a number, is there.
+    """The topology in a payload of codec 1, or, with the `reference` that it names, of codec 2.
 
     device: where masks are decoded, such as "cuda:0", None for the CPU. Raises DamagedFile where it breaks the format
-    or takes more than `declared` bytes, OutOfMemory where it does not fit on the device, and what base_of() raises.
+    or takes more than declared, OutOfMemory where it does not fit on the device.
     """
-    prior = priors.load()
-    source = FieldReader(payload, where)
-    root, used = take_root(source, declared)
-    if source.take_bytes() != prior.identity:
-        raise source.damaged("it needs networks that this version does not have")
-    flags = source.take("u8")
-    if flags > 3:
-        raise source.damaged(f"flags {flags} do not exist")
-    base = None if base_of is None else base_of(source.take_varint())
-    coder = Decoder(source.take_bytes(), prior.tables, where, threads)
-    source.finish()
+    fields = FieldReader(source.payload, source.where)
+    head = _take_head(fields, source.declared)
+    if reference is not None and fields.take_varint() != reference.grid:
+        raise fields.damaged(f"it is not coded from grid {reference.grid}")
+    coder = Decoder(fields.take_bytes(), priors.load().tables, source.where, threads)
+    fields.finish()
 
-    def fits(lowers: int, leaves: int) -> None:
-        size = used + lowers * 1024 + leaves * 64
-        if size > declared:
-            raise source.damaged(f"masks need {size} bytes but {declared} are declared")
+    def check_size(*, lowers: int, leaves: int) -> None:
+        size = head.size + lowers * 1024 + leaves * 64
+        if size > source.declared:
+            raise fields.damaged(f"masks need {size} bytes but {source.declared} are declared")
 
-    if device is None:
-        classify = Classifier(prior.networks, threads=threads, implementation=implementation)
-        code, finish = partial(code_mask, classify, take(coder)), coder.finish
-    else:
-        from neuralvdb.topology.device import DeviceCoder
-
-        options = {} if implementation == "native" else {"implementation": implementation}
-        masks = DeviceCoder(coder, device, **options)
-        code, finish = masks.code_mask, masks.finish
-    tiles = bool(flags & 1), bool(flags & 2)
-    topology = walk(root, tiles, code, FINDS[implementation], fits=fits, base=base)
-    finish()
+    masks = _mask_decoder(coder, threads, device, implementation)
+    topology = code_tree(
+        head.root,
+        head.tiles,
+        masks.code,
+        FINDS[implementation],
+        check_size=check_size,
+        reference=None if reference is None else reference.topology,
+    )
+    masks.finish()
     return topology
 
 
 def has_tiles(topology: Topology) -> tuple[bool, bool]:
     """Whether upper and lower nodes have active tiles."""
     return bool(topology.upper_active.any()), bool(topology.lower_active.any())
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What stands before the masks. root: a topology of which only the root is set; size: bytes of it and of the upper
+    nodes' masks; tiles: whether upper and lower nodes have active tiles."""
+
+    root: Topology
+    size: int
+    tiles: tuple[bool, bool]
+
+
+def _take_head(fields: FieldReader, declared: int) -> _Head:
+    root, size = take_root(fields, declared)
+    if fields.take_bytes() != priors.load().identity:
+        raise fields.damaged("it needs networks that this version does not have")
+    flags = fields.take("u8")
+    if flags > 3:
+        raise fields.damaged(f"flags {flags} do not exist")
+    return _Head(root, size, (bool(flags & 1), bool(flags & 2)))
+
+
+@dataclass(frozen=True)
+class _MaskDecoder:
+    """Decodes masks; finish() raises DamagedFile unless everything was taken."""
+
+    code: CodeMask
+    finish: Callable[[], None]
+
+
+def _mask_decoder(coder: Decoder, threads: int, device: str | None, implementation: str) -> _MaskDecoder:
+    if device is None:
+        classify = Classifier(priors.load().networks, threads=threads, implementation=implementation)
+        return _MaskDecoder(partial(code_mask, classify, decode_with(coder)), coder.finish)
+    from neuralvdb.topology.device import DeviceCoder
+
+    native = implementation == "native"
+    masks = DeviceCoder(coder, device) if native else DeviceCoder(coder, device, implementation)
+    return _MaskDecoder(masks.code_mask, masks.finish)

@@ -36,7 +36,9 @@ def load() -> Prior:
 
 def save(path: Path, prior: Prior) -> None:
     """Writes a file that load() can read."""
-    np.savez_compressed(path, **_pack(prior.networks, prior.tables))
+    arrays = _pack(prior.networks, prior.tables)
+    weights, biases, shifts, tables = (arrays[name] for name in ("weights", "biases", "shifts", "tables"))
+    np.savez_compressed(path, weights=weights, biases=biases, shifts=shifts, tables=tables)
 
 
 def make(networks: dict[tuple[str, int], Network], tables: Tables) -> Prior:

@@ -8,12 +8,12 @@ from typing import Protocol
 
 import numpy as np
 
+from neuralvdb.nets.network import Network
 from neuralvdb.platform import return_memory
 from neuralvdb.values.chunk_sections import ChunkReader
 from neuralvdb.values.lattice.chunks import ChunkComponent
 from neuralvdb.values.lattice.coding import LatticeCells
 from neuralvdb.values.lattice.lattice import lattice_of
-from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.predictor import Predictor
 from neuralvdb.values.lattice.schedule import NetworkKey
 from neuralvdb.values.leaf_values import LeafValues

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuralvdb.archive import FieldReader, FieldWriter, open_table, put_array, take_array
+from neuralvdb.nets.network import Network
 from neuralvdb.values.lattice import network_changes, tables
 from neuralvdb.values.lattice.constants import SCALE_CLASSES
 from neuralvdb.values.lattice.kind import FAMILIES, kind_of
-from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.priors import ModelSet
 from neuralvdb.values.lattice.schedule import NetworkKey
 from neuralvdb.values.promise import CodingMode, ErrorBound, Promise

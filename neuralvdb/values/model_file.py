@@ -11,7 +11,8 @@ import numpy as np
 from neuralvdb.archive import ArchiveReader, ArchiveWriter, FieldReader, FieldWriter, put_array, take_array
 from neuralvdb.archive.rans import TOTAL
 from neuralvdb.errors import InputError, MissingPriors
-from neuralvdb.values.lattice import network, priors
+from neuralvdb.nets.network import check
+from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.constants import ESCAPE, HIDDEN, OUTPUTS, SCALE_CLASSES
 from neuralvdb.values.lattice.kind import kind_of
 from neuralvdb.values.lattice.lattice import lattice_of
@@ -102,7 +103,7 @@ def _unpack(payload: bytes, where: str) -> ModelSet:
             try:
                 found[family] = priors.unpack(arrays)
                 for net in found[family].networks.values():
-                    network.check(net)
+                    check(net)
             except ValueError as error:
                 raise source.damaged(str(error)) from error
             if found[family].identity != digests[number]:

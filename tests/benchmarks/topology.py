@@ -21,6 +21,7 @@ from neuralvdb import CompressSettings, compress, topology
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.settings import Bound
 from neuralvdb.topology import Topology
+from neuralvdb.topology.payload import TopologyPayload
 from neuralvdb.vdb import VdbReader, describe_metadata
 from neuralvdb.volume.grid import popcount
 
@@ -79,7 +80,11 @@ def fastest(runs: int, job) -> float:
 def measure(name: str, kind: str, one: Topology, threads: int, runs: int) -> Row:
     """The row of a topology. Exits where it does not come back."""
     codec, payload = topology.encode(one, threads=threads)
-    decode = lambda: topology.decode(codec, payload, one.nbytes, name, threads=threads)  # noqa: E731
+    source = TopologyPayload(codec=codec, payload=payload, declared=one.nbytes, where=name)
+
+    def decode() -> Topology:
+        return topology.decode(source, threads=threads)
+
     if any(not np.array_equal(a, b) for a, b in zip(one.masks, decode().masks, strict=True)):
         raise SystemExit(f"{name}: another topology comes back; no figures")
     raw = one.leaf_active.tobytes()

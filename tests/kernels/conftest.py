@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from neuralvdb.kernels.network import Packed, Weights, pack
-from neuralvdb.values.lattice.network import Network
+from neuralvdb.nets.network import Network
 
 
 @pytest.fixture(scope="session")

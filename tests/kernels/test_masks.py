@@ -15,16 +15,21 @@ from neuralvdb.archive.device import segments_of
 from neuralvdb.archive.rans import Decoder, Encoder
 from neuralvdb.errors import OutOfMemory
 from neuralvdb.kernels.classify_masks import MaskLevel, decode
-from neuralvdb.nets import network
 from neuralvdb.topology import Topology, inputs, neural, priors
 from neuralvdb.topology import device as on_device
 from neuralvdb.topology.device import phase_on, slots_on
-from neuralvdb.topology.inputs import CELLS, NODES, ORDER, OTHERS, TILES, VOXELS, Family, View
+from neuralvdb.topology.inputs import CELLS, NODES, ORDER, REFERENCED, TILES, VOXELS, Family, View
+from neuralvdb.topology.network import logit_classes
+from neuralvdb.topology.payload import Reference, TopologyPayload
 from neuralvdb.vdb import VdbReader, from_dense, write_vdb
 from neuralvdb.volume import VolumeGrid
 
 IMPLEMENTATIONS = ("reference", "triton")
 ROWS = 7
+
+
+def stored(payload: bytes, declared: int, codec: int = 1) -> TopologyPayload:
+    return TopologyPayload(codec=codec, payload=payload, declared=declared, where="x")
 
 
 def states(rng: np.random.Generator, cells: int) -> np.ndarray:
@@ -60,8 +65,8 @@ def cells_of(parents: np.ndarray, k: int, octant: int) -> tuple[np.ndarray, np.n
         (NODES, 0, 1, 65),
         (NODES, 3, 2, 1),
         (TILES, 1, 4, 31),
-        (OTHERS, 0, 5, 70),
-        (OTHERS, 2, 7, 0),
+        (REFERENCED, 0, 5, 70),
+        (REFERENCED, 2, 7, 0),
     ],
 )
 def test_phases(device, implementation, case, monkeypatch):
@@ -71,7 +76,7 @@ def test_phases(device, implementation, case, monkeypatch):
     view, octant = view_of(rng, k, family), ORDER[number]
     parents = np.sort(rng.permutation((ROWS - 2) * view.above.shape[1])[:count])
     row, cell = cells_of(parents, k, octant)
-    classes = network.classes(
+    classes = logit_classes(
         prior.networks[family.name, number], inputs.inputs(view, family, number, row.astype(np.int64), cell)
     )
     some, every = (rng.integers(0, 2, count, dtype=np.uint8) for _ in range(2))
@@ -121,7 +126,11 @@ def test_a_topology_with_tiles_and_a_base(device, implementation):
     active[0, 40] = 3
     tiled = replace(one, lower_active=active & ~one.lower_child)
     options = {"device": device} | ({} if implementation == "triton" else {"implementation": implementation})
-    found = neural.decode(neural.encode(tiled, (0, one)), tiled.nbytes, "x", {0: one}.__getitem__, **options)
+    found = neural.decode(
+        stored(neural.encode(tiled, Reference(0, one)), tiled.nbytes, 2),
+        Reference(0, one),
+        **options,
+    )
     for name, array in vars(tiled).items():
         np.testing.assert_array_equal(getattr(found, name), array, name)
 
@@ -164,4 +173,4 @@ def test_what_does_not_fit_is_one_clear_error(device, monkeypatch, name, limit):
     payload = neural.encode(one)
     monkeypatch.setattr(on_device, name, limit)
     with pytest.raises(OutOfMemory, match="--device cpu"):
-        neural.decode(payload, one.nbytes, "x", device=device)
+        neural.decode(stored(payload, one.nbytes), device=device)

@@ -11,8 +11,13 @@ from neuralvdb import topology
 from neuralvdb.archive import FieldWriter, put_array
 from neuralvdb.errors import DamagedFile
 from neuralvdb.topology import Topology
+from neuralvdb.topology.payload import TopologyPayload
 from neuralvdb.vdb import from_dense
 from neuralvdb.volume.grid import InnerLevel, LeafLevel, Tree, unpack
+
+
+def stored(payload: bytes, declared: int, codec: int = 1) -> TopologyPayload:
+    return TopologyPayload(codec=codec, payload=payload, declared=declared, where="here")
 
 
 def tree_of(shape: tuple[int, ...], low: tuple[int, ...], share: float, seed: int) -> Tree:
@@ -30,7 +35,7 @@ def tree_of(shape: tuple[int, ...], low: tuple[int, ...], share: float, seed: in
 
 def back(one: Topology) -> tuple[int, Topology]:
     codec, payload = topology.encode(one)
-    return codec, topology.decode(codec, payload, one.nbytes, "here")
+    return codec, topology.decode(stored(payload, one.nbytes, codec))
 
 
 def equal(one: Topology, other: Topology) -> bool:
@@ -75,4 +80,4 @@ def test_damage(steps, bits, says):
         out.put_varint(size)
     put_array(out, np.array([bits], np.uint8))
     with pytest.raises(DamagedFile, match=says):
-        topology.decode(3, out.getvalue(), 4096, "here")
+        topology.decode(stored(out.getvalue(), 4096, 3))

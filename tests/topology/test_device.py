@@ -13,6 +13,7 @@ from neuralvdb.archive import FieldWriter  # noqa: E402
 from neuralvdb.archive.rans import Encoder  # noqa: E402
 from neuralvdb.errors import DamagedFile  # noqa: E402
 from neuralvdb.topology import Topology, neural, priors  # noqa: E402
+from neuralvdb.topology.payload import Reference, TopologyPayload  # noqa: E402
 from neuralvdb.topology.root import put_root  # noqa: E402
 from neuralvdb.vdb import VdbReader  # noqa: E402
 
@@ -21,6 +22,10 @@ GPU = torch.cuda.is_available()
 WHERE = {"device": "cuda"} if GPU else {"device": "cpu", "implementation": "reference"}
 LEAVES = 1 << 20 if GPU else 60  # of what is decoded
 few = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def stored(payload: bytes, declared: int, codec: int = 1) -> TopologyPayload:
+    return TopologyPayload(codec=codec, payload=payload, declared=declared, where="x")
 
 
 def assert_same(one: Topology, two: Topology) -> None:
@@ -36,27 +41,37 @@ def small(path: Path) -> list[Topology]:
 
 def test_real_files(real_vdb):
     for one in small(real_vdb)[:2]:
-        assert_same(one, neural.decode(neural.encode(one), one.nbytes, "x", **WHERE))
+        assert_same(
+            one,
+            neural.decode(stored(neural.encode(one), one.nbytes), **WHERE),
+        )
 
 
 @given(st.data())
 @few
 def test_every_tree(drawn, data):
     one, base = data.draw(drawn), data.draw(drawn)
-    assert_same(one, neural.decode(neural.encode(one), one.nbytes, "x", **WHERE))
-    found = neural.decode(neural.encode(one, (7, base)), one.nbytes, "x", {7: base}.__getitem__, **WHERE)
+    assert_same(
+        one,
+        neural.decode(stored(neural.encode(one), one.nbytes), **WHERE),
+    )
+    found = neural.decode(
+        stored(neural.encode(one, Reference(7, base)), one.nbytes, 2),
+        Reference(7, base),
+        **WHERE,
+    )
     assert_same(one, found)
 
 
 def test_nothing_at_all():
     empty = [np.zeros((0, size), np.uint8) for size in (4096, 4096, 512, 512, 64)]
     one = Topology(*np.zeros((2, 0, 3), np.int32), np.zeros(0, np.uint8), *empty)
-    assert_same(one, neural.decode(neural.encode(one), 0, "x", **WHERE))
+    assert_same(one, neural.decode(stored(neural.encode(one), 0), **WHERE))
 
 
 def outcome(payload: bytes, declared: int, **options: str) -> object:
     try:
-        return [mask.tobytes() for mask in neural.decode(payload, declared, "x", **options).masks]
+        return [mask.tobytes() for mask in neural.decode(stored(payload, declared), **options).masks]
     except DamagedFile as error:
         return str(error)
 

@@ -12,6 +12,7 @@ from neuralvdb import topology
 from neuralvdb.errors import DamagedFile
 from neuralvdb.topology import Topology, _topology, count_differing, lossless, neural, priors, resembles
 from neuralvdb.topology.inputs import FAMILIES, ORDER, inputs_of, offsets
+from neuralvdb.topology.payload import Reference, TopologyPayload
 from neuralvdb.vdb import VdbReader
 from neuralvdb.volume import lookup
 from neuralvdb.volume.grid import unpack
@@ -20,6 +21,10 @@ quick = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 few = settings(quick, max_examples=8)
+
+
+def stored(payload: bytes, declared: int, codec: int = 1) -> TopologyPayload:
+    return TopologyPayload(codec=codec, payload=payload, declared=declared, where="x")
 
 
 def assert_same(one: Topology, two: Topology) -> None:
@@ -35,11 +40,11 @@ def of_file(path: Path) -> list[Topology]:
 def test_real_files_come_back(real_vdb):
     for one in of_file(real_vdb):
         payload = neural.encode(one, threads=2)
-        assert_same(one, neural.decode(payload, one.nbytes, "x", threads=2))
+        assert_same(one, neural.decode(stored(payload, one.nbytes), threads=2))
         codec, smaller = topology.encode(one)
         others = min(len(payload), len(lossless.encode(one)))
         assert len(smaller) < others if codec == 3 else len(smaller) == others
-        assert_same(one, topology.decode(codec, smaller, one.nbytes, "x"))
+        assert_same(one, topology.decode(stored(smaller, one.nbytes, codec)))
 
 
 @given(st.data())
@@ -48,7 +53,10 @@ def test_every_tree_comes_back(drawn, data):
     one = data.draw(drawn)
     for threads in (1, 2):
         payload = neural.encode(one, threads=threads)
-        assert_same(one, neural.decode(payload, one.nbytes, "x", threads=threads))
+        assert_same(
+            one,
+            neural.decode(stored(payload, one.nbytes), threads=threads),
+        )
     assert_same(one, lossless.decode(lossless.encode(one), one.nbytes, "x"))
 
 
@@ -58,7 +66,10 @@ def test_native_is_the_reference(drawn, data):
     one = data.draw(drawn)
     payload = neural.encode(one)
     assert payload == neural.encode(one, implementation="reference")
-    assert_same(one, neural.decode(payload, one.nbytes, "x", implementation="reference"))
+    assert_same(
+        one,
+        neural.decode(stored(payload, one.nbytes), implementation="reference"),
+    )
 
 
 def test_native_is_the_reference_on_a_sample(sample):
@@ -70,7 +81,7 @@ def test_nothing_at_all():
     none = [np.zeros((0, width), kind) for width, kind in ((3, np.int32), (3, np.int32))]
     empty = [np.zeros((0, size), np.uint8) for size in (4096, 4096, 512, 512, 64)]
     one = Topology(*none, np.zeros(0, np.uint8), *empty)
-    assert_same(one, neural.decode(neural.encode(one), 0, "x"))
+    assert_same(one, neural.decode(stored(neural.encode(one), 0)))
 
 
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(1, 1 << 28), st.integers(0, 1 << 32))
@@ -130,18 +141,21 @@ def varied(one: Topology, seed: int) -> Topology:
 def test_every_tree_comes_back_from_another(drawn, data, seed):
     one, other = data.draw(drawn), data.draw(drawn)
     for base in (other, one, varied(one, seed)):
-        payload = neural.encode(one, (7, base))
-        assert payload == neural.encode(one, (7, base), implementation="reference", threads=2)
-        assert_same(one, neural.decode(payload, one.nbytes, "x", {7: base}.__getitem__))
+        payload = neural.encode(one, Reference(7, base))
+        assert payload == neural.encode(one, Reference(7, base), implementation="reference", threads=2)
+        assert_same(
+            one,
+            neural.decode(stored(payload, one.nbytes, 2), Reference(7, base)),
+        )
 
 
 def test_what_resembles_another_costs_less(sample):
     one = of_file(sample)[0]
     like = varied(one, 1)
-    codec, payload = topology.encode(like, (0, one))
+    codec, payload = topology.encode(like, Reference(0, one))
     assert resembles(like, one) and codec == 2
     assert len(payload) < 0.9 * len(topology.encode(like)[1])
-    assert len(neural.encode(one, (0, one))) < 0.4 * len(neural.encode(one))
+    assert len(neural.encode(one, Reference(0, one))) < 0.4 * len(neural.encode(one))
 
 
 @given(st.data())
@@ -164,21 +178,21 @@ def coded(sample) -> tuple[Topology, bytes]:
 def test_more_than_declared_is_refused(coded, declared):
     one, payload = coded
     with pytest.raises(DamagedFile, match="declared"):
-        neural.decode(payload, declared if declared >= 0 else one.nbytes - 1, "x")
+        neural.decode(stored(payload, declared if declared >= 0 else one.nbytes - 1))
 
 
 def test_other_networks_are_refused(coded):
     one, payload = coded
     identity = priors.load().identity
     with pytest.raises(DamagedFile, match="networks"):
-        neural.decode(payload.replace(identity, bytes(8)), one.nbytes, "x")
+        neural.decode(stored(payload.replace(identity, bytes(8)), one.nbytes))
 
 
 def test_every_cut_is_damage(coded):
     one, payload = coded
     for size in [*range(0, 60), *range(60, len(payload), len(payload) // 50)]:
         with pytest.raises(DamagedFile):
-            neural.decode(payload[:size], one.nbytes, "x")
+            neural.decode(stored(payload[:size], one.nbytes))
 
 
 @given(st.integers(0, 1 << 32))
@@ -191,7 +205,7 @@ def test_flipped_bits_are_damage_or_another_tree(coded, seed):
     for place in rng.integers(0, len(payload), rng.integers(1, 4)):
         broken[place] ^= 1 << rng.integers(8)
     try:
-        found = neural.decode(bytes(broken), one.nbytes, "x")
+        found = neural.decode(stored(bytes(broken), one.nbytes))
     except DamagedFile:
         return
     assert found.nbytes <= one.nbytes

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuralvdb.nets import network
 from neuralvdb.topology import Topology, priors
 from neuralvdb.topology.inputs import FAMILIES, VOXELS, inputs_of
+from neuralvdb.topology.network import logit_classes
 from neuralvdb.vdb import VdbReader
 from neuralvdb.volume.grid import LOWER_LOG2, UPPER_LOG2, child_origins, popcount, unpack
 
@@ -62,7 +62,7 @@ def test_integers_are_near_the_trained_network():
     x = np.random.default_rng(4).integers(-1, 2, (500, inputs_of(VOXELS, 5)))
     with torch.no_grad():
         logits = model(torch.from_numpy(x).float()).numpy()
-    found = network.classes(to_integers(model), (16 * x).astype(np.int16))
+    found = logit_classes(to_integers(model), (16 * x).astype(np.int16))
     assert np.abs(found - (4 * logits + 31.5)).max() < 1.5
 
 

@@ -6,12 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuralvdb.archive.rans import TOTAL, Decoder, Tables
+from neuralvdb.nets.network import Network
 from neuralvdb.values.lattice import chunks, compand, mean_inputs, mean_pyramid
 from neuralvdb.values.lattice.chunks import ChunkComponent, Quantiser
 from neuralvdb.values.lattice.constants import HIDDEN, LAYERS, MEAN_LEVELS, OUTPUTS, SCALE_CLASSES
 from neuralvdb.values.lattice.mean import MeanLattice
 from neuralvdb.values.lattice.mean_pyramid import Cells, MeanLevel, TrueMeans, halves
-from neuralvdb.values.lattice.network import Network, linear
+from neuralvdb.values.lattice.network import linear
 from neuralvdb.values.lattice.points import Points, nonzero_points
 from neuralvdb.values.lattice.predictor import Predictor
 from neuralvdb.values.lattice.residual import SymbolBuffer

@@ -245,7 +245,7 @@ def test_fast_networks_are_fitted_without_hidden_layers(settings, monkeypatch):
     head = read_head(fitted.payload, "test")
     assert head.fine_tuned
     nets = network_changes.networks(head.promise.mode.family, priors.fast(), seen[-1].changes)
-    assert all(network.is_linear(net) for net in nets.values())
+    assert all(net.is_linear for net in nets.values())
 
 
 def test_a_psnr_is_kept_by_refined_networks():

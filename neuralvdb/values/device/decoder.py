@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from neuralvdb.archive.rans import Decoder, Tables
+from neuralvdb.nets.network import Network
 from neuralvdb.values.chunk_decoder import ComponentCells
 from neuralvdb.values.chunk_sections import ChunkReader
 from neuralvdb.values.device.batch import Batch, load
@@ -19,7 +20,6 @@ from neuralvdb.values.device.scheduler import Result, on_host, schedule
 from neuralvdb.values.device.streams import Streams
 from neuralvdb.values.lattice.coding import LatticeCells
 from neuralvdb.values.lattice.constants import LAYERS
-from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.schedule import NetworkKey
 from neuralvdb.values.lossless import by_component
 from neuralvdb.values.promise import Promise

@@ -11,6 +11,7 @@ import torch
 from neuralvdb.archive import FieldWriter
 from neuralvdb.archive.rans import Tables
 from neuralvdb.kernels import zigzag
+from neuralvdb.nets.network import Network
 from neuralvdb.values import chunk_sections, outliers
 from neuralvdb.values.device.batch import Batch, load
 from neuralvdb.values.device.lattice import Lattice, kept, lattice_on, rounded, stencil_of
@@ -20,7 +21,6 @@ from neuralvdb.values.device.symbol_buffer import SymbolBuffer
 from neuralvdb.values.device.writer import write
 from neuralvdb.values.lattice.chunks import Chunk, chunks_of
 from neuralvdb.values.lattice.constants import LAYERS, SCALE_CLASSES, SLOTS
-from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.schedule import NetworkKey
 from neuralvdb.values.lossless import by_component
 from neuralvdb.values.promise import Promise

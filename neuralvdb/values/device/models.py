@@ -11,7 +11,7 @@ import torch
 from neuralvdb.archive.rans import TOTAL, Tables
 from neuralvdb.kernels.network import Weights, pack
 from neuralvdb.kernels.predict import Stencil, StencilNetwork
-from neuralvdb.values.lattice.network import Network
+from neuralvdb.nets.network import Network
 from neuralvdb.values.lattice.schedule import NetworkKey
 
 

@@ -15,10 +15,10 @@ import numpy as np
 
 from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
 from neuralvdb.archive.rans import Decoder
+from neuralvdb.nets.network import Network, check
 from neuralvdb.values.lattice import network, priors, residual
 from neuralvdb.values.lattice.constants import ONE, OUTPUTS
 from neuralvdb.values.lattice.kind import kind_of
-from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.priors import ModelSet
 from neuralvdb.values.lattice.schedule import KEYS, NetworkKey
 
@@ -58,7 +58,7 @@ def changed(net: Network, change: NetworkChange) -> Network:
             part = deltas[begin : begin + array.size].reshape(array.shape)
             array += part * (unit * QUANTA[change.quanta[group]])
             begin += array.size
-    network.check(wide)
+    check(wide)
     return Network(*(getattr(wide, part).astype(getattr(net, part).dtype) for part in priors.PARTS))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from neuralvdb.nets.network import Network
+from neuralvdb.nets.packing import pack_for_native
 from neuralvdb.values import _lattice
 from neuralvdb.values.lattice import network
 from neuralvdb.values.lattice.coding import View
@@ -33,7 +34,9 @@ class Predictor:
     ) -> None:
         self._networks, self._threads = networks, threads
         self._reference = implementation == "reference"
-        self._prepared = {key: (*_floats(net), implementation == "floats") for key, net in networks.items()}
+        self._prepared = {
+            key: (*pack_for_native(net, np.float32), implementation == "floats") for key, net in networks.items()
+        }
 
     def __call__(self, view: View, points: Points, coding: Pass) -> Predictions:
         """Predictions for points of a pass."""
@@ -66,8 +69,3 @@ def _layout(layout: InputLayout) -> tuple[list[tuple[np.ndarray, int, bool, bool
     """A layout as C++ takes it."""
     groups = [(g.offsets.astype(np.int32), g.source, g.centred, g.scaling) for g in layout.groups]
     return groups, list(layout.line), layout.scales
-
-
-def _floats(net: Network) -> tuple:
-    arrays = (net.w1, net.b1, net.w2, net.b2, net.w3, net.b3, net.linear)
-    return (*(np.ascontiguousarray(a, np.float32) for a in arrays), [int(s) for s in net.shifts])

@@ -10,9 +10,9 @@ import numpy as np
 import xxhash
 
 from neuralvdb.archive.rans import Tables
+from neuralvdb.nets.network import Network
 from neuralvdb.values.lattice import network
 from neuralvdb.values.lattice.kind import FAMILIES
-from neuralvdb.values.lattice.network import Network
 from neuralvdb.values.lattice.schedule import NetworkKey, keys_of
 
 _FILE = Path(__file__).with_name("priors.npz")
@@ -50,7 +50,7 @@ class ModelSet:
     @functools.cached_property
     def fast(self) -> bool:
         """Whether no network has hidden layers."""
-        return all(network.is_linear(net) for prior in self.families.values() for net in prior.networks.values())
+        return all(net.is_linear for prior in self.families.values() for net in prior.networks.values())
 
     def only(self, families: set[str]) -> ModelSet:
         """The same, without the networks of other families."""
