@@ -44,7 +44,7 @@ def decode(payload: bytes, declared: int, where: str) -> Topology:
     """The topology in `payload`. Raises DamagedFile where it breaks the format or takes more than `declared` bytes."""
     source = FieldReader(payload, where)
     low = np.array([source.take("i32") for _ in range(3)], np.int64)
-    high = low + [min(source.take_varint(), 1 << 32) for _ in range(3)]
+    high = low + np.array([min(source.take_varint(), 1 << 32) for _ in range(3)], np.int64)
     if (high >= 1 << 31).any():
         raise source.damaged("a box reaches beyond 32 bits")
     blocks = [int(n) for n in (high >> _BLOCK_LOG2) - (low >> _BLOCK_LOG2) + 1]

@@ -17,7 +17,9 @@ _CHUNK = 1 << 12  # leaves averaged together; bounds the memory for temporaries
 
 def touched(origins: np.ndarray, box: Box) -> np.ndarray:
     """(N,) bool: whether the leaf at each of `origins` (N, 3), in voxels, meets the box."""
-    return np.logical_and(origins + 7 >= np.array(box.low), origins <= np.array(box.high)).all(1)
+    inside = np.logical_and(origins + 7 >= np.array(box.low), origins <= np.array(box.high))
+    meets: np.ndarray = np.logical_and.reduce(inside, axis=1)
+    return meets
 
 
 def without_leaves(lower: InnerLevel, keep: np.ndarray, background: np.ndarray) -> InnerLevel:
