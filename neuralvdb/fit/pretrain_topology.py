@@ -14,7 +14,8 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
-from neuralvdb.archive.rans import TOTAL, Tables
+from neuralvdb.archive.rans import Tables
+from neuralvdb.archive.rans_engine import TOTAL
 from neuralvdb.nets.network import OUTPUTS, Network
 from neuralvdb.topology import priors
 from neuralvdb.topology.bricks import FINDS

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from neuralvdb.archive import ArchiveReader, ArchiveWriter, FieldReader, FieldWriter, put_array, take_array
-from neuralvdb.archive.rans import TOTAL
+from neuralvdb.archive.rans_engine import TOTAL
 from neuralvdb.errors import InputError, MissingPriors
 from neuralvdb.nets.network import check
 from neuralvdb.values.lattice import priors

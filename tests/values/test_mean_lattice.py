@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuralvdb.archive.rans import TOTAL, Decoder, Tables
+from neuralvdb.archive.rans import Decoder, Tables
+from neuralvdb.archive.rans_engine import TOTAL
 from neuralvdb.nets.network import Network
 from neuralvdb.values.lattice import chunks, compand, mean_inputs, mean_pyramid
 from neuralvdb.values.lattice.chunks import ChunkComponent, Quantiser

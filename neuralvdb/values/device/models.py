@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from neuralvdb.archive.rans import TOTAL, Tables
+from neuralvdb.archive.rans import Tables
+from neuralvdb.archive.rans_engine import TOTAL
 from neuralvdb.kernels.network import Weights, pack
 from neuralvdb.kernels.predict import Stencil, StencilNetwork
 from neuralvdb.nets.network import Network
