@@ -1,4 +1,7 @@
-"""Many small networks trained at once, each on examples of its own; K networks, B examples of a step, T steps."""
+"""Many small networks trained at once, each on examples of its own.
+
+Letters: K networks, B examples of an iteration, T iterations.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +29,15 @@ __all__ = [
 ]
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class Examples:
-    """What networks learn from, of network 0 first, then of network 1, ...; N of them with V inputs altogether.
+    """N examples with V inputs altogether: those of network 0 first, then those of network 1, ...
 
-    inputs: (V,) int16, in 1/16, example after example; target, ratio, scale: (N,) float32, as the loss takes them;
-    orders: (K, W, 128) int32, factors: (K, W, 129) float32: for each of W ways to see an example the order of its
-    inputs, their factors and that of the target, 0 where a network has no more inputs; places: (K, 3) int64: inputs of
-    a network, where its examples begin, where their inputs do.
+    inputs: (V,) int16, in 1/16, example after example;
+    target, ratio, scale: (N,) float32, as the loss takes them;
+    orders: (K, W, 128) int32, for each of W ways to see an example the order of its inputs;
+    factors: (K, W, 129) float32, the factors of these inputs and of the target, 0 where a network has no more inputs;
+    places: (K, 3) int64, inputs of a network, where its examples begin, where their inputs begin.
     """
 
     inputs: torch.Tensor
@@ -53,15 +57,19 @@ class Examples:
         checked("factors", self.factors, torch.float32, *self.orders.shape[:2], INPUTS + 1)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Learners:
-    """Networks in training: weights, and the running means of their slopes and of these squared, (K, 8192) float32 each
-    as layout.Layers has them; steps: so many were made."""
+    """Networks in training.
+
+    weights: (K, 8192) float32, as layout.Layers has them;
+    means, squares: the same of the running means of their slopes, and of these squared;
+    iterations: so many were made.
+    """
 
     weights: torch.Tensor
     means: torch.Tensor
     squares: torch.Tensor
-    steps: int = 0
+    iterations: int = 0
 
     def __post_init__(self) -> None:
         for name in ("weights", "means", "squares"):
@@ -76,13 +84,15 @@ def fit(
     *,
     implementation: str = "auto",
 ) -> torch.Tensor:
-    """bits (T, K) float32, what an example of each step took on average; the learners move on by T steps.
+    """bits (T, K) float32 that an example of each iteration took on average; the learners move on by T iterations.
 
-    picks: (T, K, B) int32, numbers of a network's own examples; rates: T times Adam's step size and its first beta.
-    Step t sees examples the (t mod W)th way. Raises ValueError on other shapes or types.
+    picks: (T, K, B) int32, numbers of a network's own examples;
+    rates: T times Adam's step size and its first beta.
+
+    Iteration t sees examples the (t mod W)th way. Raises ValueError on other shapes or types.
     """
     checked("picks", picks, torch.int32, len(rates), len(learners.weights), None)
     checked("places", examples.places, torch.int64, len(learners.weights), 3)
-    found = select(__name__, "fit", implementation, picks)(learners, examples, picks, rates)
-    learners.steps += len(rates)
-    return found
+    bits: torch.Tensor = select(__name__, "fit", implementation, picks)(learners, examples, picks, rates)
+    learners.iterations += len(rates)
+    return bits

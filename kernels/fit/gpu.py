@@ -161,16 +161,16 @@ def _update(p_places, p_slopes, p_rates, p_weights, p_averages, p_squares, slice
 
 def fit(learners: Learners, examples: Examples, picks: torch.Tensor, rates: list[tuple[float, float]]) -> torch.Tensor:
     """bits (T, K) float32; arguments as in the package."""
-    (steps, count, batch), device = picks.shape, picks.device
+    (iterations, count, batch), device = picks.shape, picks.device
     slices, ways = triton.cdiv(batch, BLOCK), examples.orders.shape[1]
     slopes = torch.empty((count, slices, SIZE), dtype=torch.float32, device=device)
-    bits = torch.empty((steps, count, slices), dtype=torch.float32, device=device)
-    factors = _factors(rates, learners.steps).to(device)
+    bits = torch.empty((iterations, count, slices), dtype=torch.float32, device=device)
+    factors = _factors(rates, learners.iterations).to(device)
     e = examples
-    for t in range(steps):
+    for t in range(iterations):
         _slopes[(count, slices)](
             e.inputs, e.target, e.ratio, e.scale, e.orders, e.factors, e.places, picks[t], learners.weights, slopes,
-            bits[t], (learners.steps + t) % ways, ways, batch, SIZE, BLOCK, CHUNK, num_warps=8,
+            bits[t], (learners.iterations + t) % ways, ways, batch, SIZE, BLOCK, CHUNK, num_warps=8,
         )  # fmt: skip
         _update[(count,)](
             e.places, slopes, factors[t], learners.weights, learners.means, learners.squares, slices, SIZE, num_warps=16
@@ -178,9 +178,9 @@ def fit(learners: Learners, examples: Examples, picks: torch.Tensor, rates: list
     return bits.sum(2)
 
 
-def _factors(rates: list[tuple[float, float]], steps: int) -> torch.Tensor:
+def _factors(rates: list[tuple[float, float]], iterations: int) -> torch.Tensor:
     """(T, 3) float32 of Adam's steps: its size, what a new slope counts in the mean, and what sqrt(square) is over."""
-    numbers = range(steps + 1, steps + len(rates) + 1)
+    numbers = range(iterations + 1, iterations + len(rates) + 1)
     rows = [
         (rate / (1 - beta**n), 1 - beta, (1 - BETA**n) ** 0.5) for n, (rate, beta) in zip(numbers, rates, strict=True)
     ]

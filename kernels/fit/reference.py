@@ -34,13 +34,13 @@ BETA, EPSILON = 0.999, 1e-8  # Adam's second beta; its first one goes with the r
 
 def fit(learners: Learners, examples: Examples, picks: torch.Tensor, rates: list[tuple[float, float]]) -> torch.Tensor:
     """bits (T, K) float32; arguments as in the package."""
-    found = torch.empty(picks.shape[:2], dtype=torch.float32, device=picks.device)
+    losses = torch.empty(picks.shape[:2], dtype=torch.float32, device=picks.device)
     for k in range(len(learners.weights)):
         for t, (rate, beta) in enumerate(rates):
-            found[t, k], slopes = gradient(learners, examples, k, learners.steps + t, picks[t, k].long())
-            _step(learners, k, learners.steps + t + 1, slopes, rate, beta)
+            losses[t, k], slopes = gradient(learners, examples, k, learners.iterations + t, picks[t, k].long())
+            _step(learners, k, learners.iterations + t + 1, slopes, rate, beta)
             _clamp(layers(learners.weights[k], int(examples.places[k, 0])))
-    return found
+    return losses
 
 
 def gradient(

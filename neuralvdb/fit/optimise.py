@@ -61,7 +61,7 @@ def together(
         draws.append(torch.Generator())
         draws[-1].set_state(torch.get_rng_state())
     weights, examples, bits = torch.stack(rows).to(device), laid_out(jobs, device), []
-    learners = Learners(weights, torch.zeros_like(weights), torch.zeros_like(weights))
+    learners = Learners(weights=weights, means=torch.zeros_like(weights), squares=torch.zeros_like(weights))
     rates = _rates(steps, rate)
     for some in (rates[i : i + _STEPS] for i in range(0, steps, _STEPS)):
         picks = [
@@ -77,10 +77,10 @@ def together(
 
 def laid_out(jobs: list[Job], device: str) -> fit.Examples:
     """Examples of all jobs as the kernel takes them."""
-    parts = [
-        torch.cat([torch.from_numpy(getattr(job.examples, name)).flatten() for job in jobs]).to(device)
+    values = {
+        name: torch.cat([torch.from_numpy(getattr(job.examples, name)).flatten() for job in jobs]).to(device)
         for name in Examples.__dataclass_fields__
-    ]
+    }
     count, ways = len(jobs), len(jobs[0].ways)
     orders, factors = np.zeros((count, ways, INPUTS), np.int32), np.zeros((count, ways, INPUTS + 1), np.float32)
     places, number, value = [], 0, 0
@@ -90,8 +90,12 @@ def laid_out(jobs: list[Job], device: str) -> fit.Examples:
             orders[k, way, :width], factors[k, way, :width], factors[k, way, -1] = order, factor[:-1], factor[-1]
         places.append((width, number, value))
         number, value = number + n, value + n * width
-    rest = (orders, factors, np.array(places, np.int64))
-    return fit.Examples(*parts, *(torch.from_numpy(part).to(device) for part in rest))
+    return fit.Examples(
+        **values,
+        orders=torch.from_numpy(orders).to(device),
+        factors=torch.from_numpy(factors).to(device),
+        places=torch.from_numpy(np.array(places, np.int64)).to(device),
+    )
 
 
 def without_hidden(inputs: int) -> Layers:

@@ -12,8 +12,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import fields
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -30,12 +29,11 @@ neuralvdb.__path__.append(str(ROOT))  # kernels/ is neuralvdb.kernels
 
 import gpu_kernels  # noqa: E402
 from gpu_encode import Encoder  # noqa: E402
+from gpu_masks import Masks, packed  # noqa: E402
 
 from neuralvdb.kernels.bricks import Bricks, Destination, Neighbours, Predictions, Targets  # noqa: E402
-from neuralvdb.kernels.classify_masks import MaskLevel, Phase  # noqa: E402
-from neuralvdb.kernels.classify_masks import decode as decode_masks  # noqa: E402
 from neuralvdb.kernels.fit import Examples, Learners, fit  # noqa: E402
-from neuralvdb.kernels.network import Packed, Weights, forward, pack  # noqa: E402
+from neuralvdb.kernels.network import Weights, forward, pack  # noqa: E402
 from neuralvdb.kernels.predict import Stencil, StencilNetwork, predict  # noqa: E402
 from neuralvdb.kernels.rans import Segments, decode  # noqa: E402
 from neuralvdb.kernels.reconstruct import RawBits, reconstruct  # noqa: E402
@@ -48,7 +46,6 @@ PASSES = [(axis, phase) for axis in range(3) for phase in (0, 1)]
 STEPS = (16, 11, 8, 6, 4)
 ROOT_CLASS = 40
 TOP = 1 << 28
-OCTANTS = (0, 7, 3, 4, 5, 2, 6, 1)  # of phases
 
 
 class PassCoder(Protocol):
@@ -170,61 +167,6 @@ class Copies:
         return Targets(points=(array + copy[:, None]).reshape(-1), starts=starts)
 
 
-def packed(arrays: dict[str, torch.Tensor], prefix: str, columns: Iterable[int]) -> Packed:
-    """The network that gpu_bricks.py wrote under a prefix."""
-    names = (field.name for field in fields(Packed) if field.name != "columns")
-    return Packed(**{name: arrays[f"{prefix}.{name}"] for name in names}, columns=tuple(columns))
-
-
-class Masks:
-    """Leaf masks as gpu_bricks.py wrote them, `copies` times side by side in one stream."""
-
-    def __init__(self, path: Path, device: str, copies: int) -> None:
-        with np.load(path) as file:
-            names = [name for name in file.files if name.startswith(("m.", f"m{copies}."))]
-            arrays = {name: torch.from_numpy(file[name]).to(device) for name in names}
-        self.leaves = copies * len(arrays["m.near"])
-        bricks, row = len(arrays["m.near"]), torch.arange(copies, dtype=torch.int32, device=device)[:, None, None]
-        near = arrays["m.near"] + bricks * torch.where(arrays["m.near"] < bricks, row, copies - 1)
-        self.near, self._slots = near.reshape(-1, 27), arrays["m.slots"]
-        octants = arrays["m.octants"].repeat(copies)
-        self._bricks = [torch.nonzero(octants == o)[:, 0].to(torch.int32) for o in OCTANTS]
-        bits = arrays["m.expected"][:, :, None] >> torch.arange(8, dtype=torch.uint8, device=device) & 1
-        self._expected = bits.reshape(-1, 512) != 0
-        self._phases = {(k, p): self._phase(arrays, k, p) for k in range(4) for p in range(8)}
-        self._segments = {name: arrays[f"m{copies}.{name}"] for name in Segments.__dataclass_fields__}
-
-    def decoded(self, implementation: str = "auto") -> tuple[torch.Tensor, Segments]:
-        """States (leaves + 2, 512) int8 and where the stream ends."""
-        segments = Segments(**{name: tensor.clone() for name, tensor in self._segments.items()})
-        above = torch.zeros((self.leaves + 2, 1), dtype=torch.int8, device=self.near.device)
-        above[-2], above[-1] = -1, 1
-        for k in (3, 2, 1, 0):
-            n, states = 8 >> k, above.clone()
-            if k < 3:
-                wide = above.view(-1, n // 2, 1, n // 2, 1, n // 2, 1).expand(-1, n // 2, 2, n // 2, 2, n // 2, 2)
-                states = wide.reshape(-1, n**3).contiguous()
-                parents = torch.nonzero(above[:-2].reshape(-1) == 0)[:, 0].to(torch.int32)
-            level = MaskLevel(states=states, above=above, reference=None, near=self.near)
-            for p in range(8):
-                cells = self._bricks[p] if k == 3 else parents
-                decode_masks(level, cells, self._phases[k, p], self._slots, segments, implementation=implementation)
-            above = states
-        return above, segments
-
-    def check(self, implementation: str = "auto") -> None:
-        """Ends the program where masks are not what was encoded."""
-        states, segments = self.decoded(implementation)
-        found = states[:-2].view(-1, *self._expected.shape) > 0
-        if not torch.equal(found, self._expected.expand_as(found)) or not segments.ended().all():
-            raise SystemExit(f"wrong masks from {implementation}: no figures")
-
-    def _phase(self, arrays: dict[str, torch.Tensor], k: int, p: int) -> Phase:
-        prefix = f"m.{k}.{p}"
-        network = packed(arrays, prefix, range(arrays[f"{prefix}.w1"].shape[1]))
-        return Phase(octant=OCTANTS[p], points=arrays[f"{prefix}.points"], network=network)
-
-
 def random_checks(device: str, n: int) -> None:
     """Networks and splits on fresh random input: the kernel against the reference."""
     random = torch.Generator().manual_seed(time.time_ns())
@@ -275,7 +217,8 @@ class Fitting:
 
     def fitted(self, picks: torch.Tensor, implementation: str = "auto") -> tuple[torch.Tensor, torch.Tensor]:
         """Bits (T, K) of the steps, and weights after them."""
-        nets = Learners(self._weights.clone(), torch.zeros_like(self._weights), torch.zeros_like(self._weights))
+        zeros = torch.zeros_like(self._weights)
+        nets = Learners(weights=self._weights.clone(), means=zeros, squares=zeros.clone())
         bits = fit(nets, self._examples, picks, [(1e-3, 0.9)] * len(picks), implementation=implementation)
         return bits, nets.weights
 

@@ -28,7 +28,8 @@ def learners(device: str, steps: int = 0) -> Learners:
             used = slice(0, sum(part.numel() for part in net.all()))
             means[k, used].normal_(0, 0.01)
             squares[k, used].uniform_(1e-5, 1e-3)
-    return Learners(*(part.to(device) for part in (weights, means, squares)), steps)
+    weights, means, squares = (row.to(device) for row in (weights, means, squares))
+    return Learners(weights=weights, means=means, squares=squares, iterations=steps)
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +47,9 @@ def seen(device) -> Examples:
     sizes = np.multiply(WIDTHS, COUNTS)
     places = np.stack([WIDTHS, np.cumsum(COUNTS) - COUNTS, np.cumsum(sizes) - sizes], 1)
     inputs, *parts = (np.concatenate(part).astype(np.float32) for part in zip(*found, strict=True))
+    names = ("inputs", "target", "ratio", "scale", "orders", "factors", "places")
     arrays = (inputs.astype(np.int16), *parts, orders, factors, places)
-    return Examples(*(torch.from_numpy(array).to(device) for array in arrays))
+    return Examples(**{name: torch.from_numpy(array).to(device) for name, array in zip(names, arrays, strict=True)})
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +71,7 @@ def test_trajectories_are_those_of_the_reference(device, seen, picks):
     expected, wanted = trained(learners(device, 100), seen, picks, "reference")
     found, bits = trained(learners(device, 100), seen, picks, "triton")
     before = learners(device, 100).weights
-    assert found.steps == expected.steps == 100 + STEPS
+    assert found.iterations == expected.iterations == 100 + STEPS
     assert (expected.weights - before).abs().max() > 0.01
     for name in ("weights", "means", "squares"):
         torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=1e-4, atol=1e-5)
@@ -94,7 +96,7 @@ def test_gradients_are_those_of_the_reference(device, seen, picks):
     """A first step leaves a tenth of the gradient in the running means."""
     for step in (0, 1):
         start = learners(device)
-        start.steps = step
+        start.iterations = step
         expected = [gradient(start, seen, k, step, picks[0, k].long()) for k in range(len(WIDTHS))]
         bits = fit(start, seen, picks[:1].contiguous(), [(0.0, 0.9)], implementation="triton")
         for k, (loss, slopes) in enumerate(expected):
@@ -109,7 +111,7 @@ def test_what_does_not_fit_is_said(device, seen, picks):
     with pytest.raises(ValueError, match="picks"):
         fit(start, seen, picks, RATES[:3])
     with pytest.raises(ValueError, match="weights"):
-        Learners(start.weights[:, :100].contiguous(), start.means, start.squares)
+        Learners(weights=start.weights[:, :100].contiguous(), means=start.means, squares=start.squares)
     with pytest.raises(ValueError, match="129 inputs"):
         layers(start.weights[0], 129)
 
