@@ -14,7 +14,7 @@ from neuralvdb.api.source import GridSource, select
 from neuralvdb.metrics import ErrorSums
 from neuralvdb.settings import DiffSettings
 from neuralvdb.vdb import describe_metadata, describe_transform
-from neuralvdb.volume import Tree, VolumeGrid
+from neuralvdb.volume import Tree, TreeLevel, VolumeGrid
 from neuralvdb.volume.grid import LEAF_SLOTS, LOWER_SLOTS, display_name, unpack
 from neuralvdb.volume.lookup import active_bricks, bricks_at
 
@@ -142,7 +142,7 @@ def _diff_trees(name: str, a: Tree, b: Tree, changes: list[str]) -> GridDiff:
         changes.append(f"background: {a.root.background} / {b.root.background}")
     if equal:
         sums = _errors_by_level(a, b)
-        if any(x.values.tobytes() != y.values.tobytes() for x, y in zip(a.levels, b.levels, strict=True)):
+        if any(x.values.tobytes() != y.values.tobytes() for x, y in _level_pairs(a, b)):
             changes.append("values differ")
         if a.root.tile_values.tobytes() != b.root.tile_values.tobytes():
             changes.append("root tiles differ")
@@ -164,7 +164,7 @@ def _diff_trees(name: str, a: Tree, b: Tree, changes: list[str]) -> GridDiff:
 def _errors_by_level(a: Tree, b: Tree) -> ErrorSums:
     """Errors of all slots of trees with equal topologies."""
     sums = ErrorSums()
-    for x, y, voxels in zip(a.levels, b.levels, _SLOT_VOXELS, strict=True):
+    for (x, y), voxels in zip(_level_pairs(a, b), _SLOT_VOXELS, strict=True):
         sums.add(x.values, y.values, unpack(x.active), unpack(y.active), voxels)
     return sums
 
@@ -180,9 +180,13 @@ def _errors_by_brick(a: Tree, b: Tree) -> ErrorSums:
     return sums
 
 
+def _level_pairs(a: Tree, b: Tree) -> list[tuple[TreeLevel, TreeLevel]]:
+    """Upper, lower and leaf level of both."""
+    return [(a.upper, b.upper), (a.lower, b.lower), (a.leaf, b.leaf)]
+
+
 def _topology_equal(a: Tree, b: Tree) -> bool:
     pairs = [(getattr(a.root, n), getattr(b.root, n)) for n in ("child_origins", "tile_origins", "tile_active")]
-    for x, y in zip(a.levels, b.levels, strict=True):
-        pairs.append((x.active, y.active))
+    pairs += [(x.active, y.active) for x, y in _level_pairs(a, b)]
     pairs += [(a.upper.child, b.upper.child), (a.lower.child, b.lower.child)]
     return all(np.array_equal(x, y) for x, y in pairs)
