@@ -22,7 +22,7 @@ from neuralvdb.values.lattice.chunks import LeafGroup
 from neuralvdb.values.lattice.constants import EDGE, LAYERS
 from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.priors import ModelSet
-from neuralvdb.values.lossless import by_component, raw_size, take_shell
+from neuralvdb.values.lossless import by_component, raw_size, take_tree_without_voxels
 from neuralvdb.values.model_file import find_models
 from neuralvdb.values.outliers import Outliers, apply_outliers
 from neuralvdb.volume.grid import Tree, leaf_origins, unpack
@@ -126,7 +126,9 @@ class ValuesDecoder:
         if any(section >= LAYERS * len(self._groups) for section in source.chunks):
             raise fields.damaged("it has sections for domains that there are not")
         keep = None if options.box is None else self._keep_groups(touched(origins, options.box))
-        self.tree = take_shell(fields, source.topology, source.dtype, source.components, source.declared, keep)
+        self.tree = take_tree_without_voxels(
+            fields, source.topology, source.dtype, source.components, source.declared, keep
+        )
         fields.finish()
         by_component(self.tree.leaf)[unpack(self.tree.leaf.active)] = 0
         self._decoder = self._chunk_decoder(options)

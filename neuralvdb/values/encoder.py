@@ -26,7 +26,7 @@ from neuralvdb.values.lattice.predictor import Predictor
 from neuralvdb.values.lattice.priors import ModelSet
 from neuralvdb.values.lattice.residual import SymbolBuffer
 from neuralvdb.values.leaf_values import LeafValues
-from neuralvdb.values.lossless import by_component, put_shell
+from neuralvdb.values.lossless import by_component, put_tree_without_voxels
 from neuralvdb.values.promise import Promise
 from neuralvdb.volume.grid import LEAF_SLOTS, LeafLevel, Tree
 
@@ -129,7 +129,7 @@ def _payload(tree: Tree, head: ValuesHead, models: ModelSet, changes: NetworkCha
     put_head(out, head)
     if changes:
         network_changes.put(out, head.promise.mode.family, models, changes)
-    put_shell(out, tree)
+    put_tree_without_voxels(out, tree)
     return pack_table(out.getvalue())
 
 

@@ -1,8 +1,8 @@
 """Inactive values by OpenVDB's own observation: a node rarely holds more than two distinct ones.
 
-A node's inactive slots are those neither active nor a child. Its class says which values they hold: `+`
-is the grid's background, `-` the background with its sign flipped, `a` and `b` are stored. Values are
-told apart by their bits, so -0 is not 0 and NaNs keep their payload.
+A node's inactive slots are those neither active nor a child. Its kind says which values they hold: `+` is the grid's
+background, `-` the background with its sign flipped, `a` and `b` are stored. Values are told apart by their bits, so -0
+is not 0 and NaNs keep their payload.
 """
 
 from __future__ import annotations
@@ -11,47 +11,50 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# The values of each class; the second one stands where the node's selection mask is set.
-CLASSES: tuple[tuple[str, ...], ...] = (("+",), ("-",), ("a",), ("+", "-"), ("+", "a"), ("-", "a"), ("a", "b"), ())
-ALL = len(CLASSES) - 1  # every inactive value of the node is stored
-_NUMBER = {values: number for number, values in enumerate(CLASSES)}
+# The values of each kind; the second one stands where the node's selection mask is set.
+KINDS: tuple[tuple[str, ...], ...] = (("+",), ("-",), ("a",), ("+", "-"), ("+", "a"), ("-", "a"), ("a", "b"), ())
+ALL = len(KINDS) - 1  # every inactive value of the node is stored
+_NUMBER = {values: number for number, values in enumerate(KINDS)}
 _CHUNK = 1 << 21  # slots classified together; bounds the memory for temporaries
 _NODES = 1 << 12  # nodes restored together, likewise
 
 
-def classes_with(*values: str) -> np.ndarray:
-    """(len(CLASSES),) bool: which classes hold all of `values`."""
-    return np.array([set(values) <= set(c) for c in CLASSES])
+def kinds_with(*values: str) -> np.ndarray:
+    """(len(KINDS),) bool: which kinds hold all of `values`."""
+    return np.array([set(values) <= set(kind) for kind in KINDS])
 
 
 def two_valued() -> np.ndarray:
-    """(len(CLASSES),) bool: which classes come with a selection mask."""
-    return np.array([len(c) == 2 for c in CLASSES])
+    """(len(KINDS),) bool: which kinds come with a selection mask."""
+    return np.array([len(kind) == 2 for kind in KINDS])
 
 
 @dataclass
 class Inactive:
     """Inactive values of one level, each array in node order.
 
-    classes: (nodes,) uint8; a, b: (nodes that hold one, C); selection: (nodes with two values, S/8)
-    uint8; rest: (inactive values of all nodes of class ALL, C).
+    kinds: (nodes,) uint8, index of KINDS.
+    a: (nodes that hold one, C).
+    b: (nodes that hold one, C).
+    selection: (nodes with two values, S/8) uint8.
+    stored: (inactive values of all nodes of kind ALL, C).
     """
 
-    classes: np.ndarray
+    kinds: np.ndarray
     a: np.ndarray
     b: np.ndarray
     selection: np.ndarray
-    rest: np.ndarray
+    stored: np.ndarray
 
     def of(self, nodes: np.ndarray, inactive: np.ndarray) -> Inactive:
         """The same of some nodes (nodes,) bool; inactive: (nodes,) how many inactive slots each node has."""
-        own = self.classes == ALL
+        all_stored = self.kinds == ALL
         return Inactive(
-            self.classes[nodes],
-            self.a[nodes[classes_with("a")[self.classes]]],
-            self.b[nodes[classes_with("b")[self.classes]]],
-            self.selection[nodes[two_valued()[self.classes]]],
-            self.rest[np.repeat(nodes[own], inactive[own])],
+            self.kinds[nodes],
+            self.a[nodes[kinds_with("a")[self.kinds]]],
+            self.b[nodes[kinds_with("b")[self.kinds]]],
+            self.selection[nodes[two_valued()[self.kinds]]],
+            self.stored[np.repeat(nodes[all_stored], inactive[all_stored])],
         )
 
 
@@ -66,26 +69,26 @@ def classify(bits: np.ndarray, inactive: np.ndarray, plus: np.ndarray, minus: np
 
 def restore(level: Inactive, inactive: np.ndarray, plus: np.ndarray, minus: np.ndarray, out: np.ndarray) -> None:
     """Writes the inactive slots of `out` (nodes, S, C), the opposite of classify(); other slots become anything."""
-    known = {"+": plus, "-": minus}
+    of_background = {"+": plus, "-": minus}
     first, second = (np.zeros((len(out), out.shape[2]), out.dtype) for _ in range(2))
-    for number, values in enumerate(CLASSES):
-        nodes = level.classes == number
+    for number, values in enumerate(KINDS):
+        nodes = level.kinds == number
         for target, value in zip((first, second), values, strict=False):
-            if value in known:
-                target[nodes] = known[value]
-    holds_a, holds_b = classes_with("a")[level.classes], classes_with("b")[level.classes]
-    is_second = holds_a & two_valued()[level.classes] & ~holds_b
+            if value in of_background:
+                target[nodes] = of_background[value]
+    holds_a, holds_b = kinds_with("a")[level.kinds], kinds_with("b")[level.kinds]
+    is_second = holds_a & two_valued()[level.kinds] & ~holds_b
     first[holds_a & ~is_second] = level.a[~is_second[holds_a]]
     second[is_second] = level.a[is_second[holds_a]]
     second[holds_b] = level.b
     out[...] = first[:, None, :]
-    nodes = np.nonzero(two_valued()[level.classes])[0]
+    nodes = np.nonzero(two_valued()[level.kinds])[0]
     for i in range(0, len(nodes), _NODES):
         node = nodes[i : i + _NODES]
         select = np.unpackbits(level.selection[i : i + _NODES], axis=1, bitorder="little").view(bool)
         out[node] = np.where(select[..., None], second[node, None], first[node, None])
-    place = inactive & (level.classes == ALL)[:, None]
-    out[place] = level.rest
+    all_stored = inactive & (level.kinds == ALL)[:, None]
+    out[all_stored] = level.stored
 
 
 def _classify(bits: np.ndarray, inactive: np.ndarray, plus: np.ndarray, minus: np.ndarray) -> Inactive:
@@ -93,25 +96,27 @@ def _classify(bits: np.ndarray, inactive: np.ndarray, plus: np.ndarray, minus: n
     is_minus = inactive & ~is_plus & _same(bits, minus)
     other = inactive & ~is_plus & ~is_minus
     has_plus, has_minus = is_plus.any(1), is_minus.any(1)
-    classes = np.where(has_minus, np.where(has_plus, _NUMBER["+", "-"], _NUMBER["-",]), _NUMBER["+",]).astype(np.uint8)
+    no_other = np.where(has_plus, _NUMBER["+", "-"], _NUMBER["-",])
+    kinds = np.where(has_minus, no_other, _NUMBER["+",]).astype(np.uint8)
     select = is_minus
-    odd = np.nonzero(other.any(1))[0]
-    first, rest = _first(bits[odd], other[odd])
-    second, third = _first(bits[odd], rest)
-    one, two = ~rest.any(1), rest.any(1) & ~third.any(1)
-    plus_in, minus_in = has_plus[odd], has_minus[odd]
-    classes[odd] = ALL
-    classes[odd[one & ~plus_in & ~minus_in]] = _NUMBER["a",]
-    classes[odd[one & plus_in & ~minus_in]] = _NUMBER["+", "a"]
-    classes[odd[one & ~plus_in & minus_in]] = _NUMBER["-", "a"]
-    classes[odd[two & ~plus_in & ~minus_in]] = _NUMBER["a", "b"]
-    select[odd] = np.where(one[:, None], other[odd], rest)
+    with_other = np.nonzero(other.any(1))[0]
+    first, further = _first(bits[with_other], other[with_other])
+    second, third = _first(bits[with_other], further)
+    one: np.ndarray = np.logical_not(further.any(1))
+    two = ~one & ~third.any(1)
+    holds_plus, holds_minus = has_plus[with_other], has_minus[with_other]
+    kinds[with_other] = ALL
+    kinds[with_other[one & ~holds_plus & ~holds_minus]] = _NUMBER["a",]
+    kinds[with_other[one & holds_plus & ~holds_minus]] = _NUMBER["+", "a"]
+    kinds[with_other[one & ~holds_plus & holds_minus]] = _NUMBER["-", "a"]
+    kinds[with_other[two & ~holds_plus & ~holds_minus]] = _NUMBER["a", "b"]
+    select[with_other] = np.where(one[:, None], other[with_other], further)
     return Inactive(
-        classes,
-        first[classes_with("a")[classes[odd]]],
-        second[classes_with("b")[classes[odd]]],
-        np.packbits(select[two_valued()[classes]], axis=1, bitorder="little"),
-        bits[inactive & (classes == ALL)[:, None]],
+        kinds,
+        first[kinds_with("a")[kinds[with_other]]],
+        second[kinds_with("b")[kinds[with_other]]],
+        np.packbits(select[two_valued()[kinds]], axis=1, bitorder="little"),
+        bits[inactive & (kinds == ALL)[:, None]],
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
 from neuralvdb.topology import Topology
-from neuralvdb.values.inactive import ALL, CLASSES, Inactive, classes_with, classify, restore, two_valued
+from neuralvdb.values.inactive import ALL, KINDS, Inactive, classify, kinds_with, restore, two_valued
 from neuralvdb.volume.grid import (
     LEAF_SLOTS,
     LOWER_SLOTS,
@@ -26,18 +26,18 @@ from neuralvdb.volume.regions import without_leaves
 # Codes of stored value types, narrowest first: a stream uses the first that holds all its values exactly.
 _TYPES = (np.dtype("<f2"), np.dtype("<f4"), np.dtype("<f8"))
 _BYTE = np.dtype(np.uint8)
-_CHUNK = 1 << 18  # values tried together; bounds the memory for temporaries
+_PIECE = 1 << 18  # values tried together; bounds the memory for temporaries
 
 
 def encode(tree: Tree) -> bytes:
     """The payload of a VALS section."""
     out = FieldWriter()
-    put_shell(out, tree)
-    _put_values(out, _chosen(tree.leaf))
+    put_tree_without_voxels(out, tree)
+    _put_values(out, _gather_active(tree.leaf))
     return out.getvalue()
 
 
-def put_shell(out: FieldWriter, tree: Tree) -> None:
+def put_tree_without_voxels(out: FieldWriter, tree: Tree) -> None:
     """Appends everything but the active values of leaves."""
     root = tree.root
     background = np.atleast_1d(root.background)
@@ -46,7 +46,7 @@ def put_shell(out: FieldWriter, tree: Tree) -> None:
     for level in tree.levels:
         _put_inactive(out, level, _bits(background), _bits(-background))
         if isinstance(level, InnerLevel):
-            _put_values(out, _chosen(level))
+            _put_values(out, _gather_active(level))
 
 
 def raw_size(tree: Tree) -> int:
@@ -59,14 +59,14 @@ def decode(payload: bytes, topology: Topology, dtype: np.dtype, components: int,
     """The tree of `topology` with its values. Raises DamagedFile where the payload breaks the format or the
     values do not take exactly `declared` bytes."""
     source = FieldReader(payload, where)
-    tree = take_shell(source, topology, dtype, components, declared)
-    chosen = _take_values(source, popcount(tree.leaf.active), dtype, components)
-    _choose(by_component(tree.leaf), tree.leaf.active, chosen)
+    tree = take_tree_without_voxels(source, topology, dtype, components, declared)
+    active = _take_values(source, popcount(tree.leaf.active), dtype, components)
+    _scatter_active(by_component(tree.leaf), tree.leaf.active, active)
     source.finish()
     return tree
 
 
-def take_shell(
+def take_tree_without_voxels(
     source: FieldReader,
     topology: Topology,
     dtype: np.dtype,
@@ -74,7 +74,7 @@ def take_shell(
     declared: int,
     keep: np.ndarray | None = None,
 ) -> Tree:
-    """The tree that put_shell() wrote; the active values of its leaves are anything. Raises DamagedFile.
+    """The tree that put_tree_without_voxels() wrote; the active values of its leaves are anything. Raises DamagedFile.
 
     keep: (leaves,) bool, which leaves it shall have; all where it is None.
     """
@@ -98,7 +98,7 @@ def take_shell(
         (topology.lower_child, topology.lower_active, LOWER_SLOTS),
     ):
         slot_values = _take_inactive(source, child, active, dtype, background, None)
-        _choose(slot_values, active, _take_values(source, popcount(active), dtype, components))
+        _scatter_active(slot_values, active, _take_values(source, popcount(active), dtype, components))
         slot_values[unpack(child)] = 0
         inner.append(InnerLevel(child, active, slot_values.reshape(len(active), slots, *tail)))
     upper, lower = inner
@@ -117,7 +117,7 @@ def by_component(level: TreeLevel) -> np.ndarray:
     return level.values.reshape(*shape[:2], shape[2] if len(shape) == 3 else 1)
 
 
-def _chosen(level: TreeLevel) -> np.ndarray:
+def _gather_active(level: TreeLevel) -> np.ndarray:
     """(count, C): the active values of a level, gathered a few nodes and one component at a time to save memory."""
     values = by_component(level)
     out = np.empty((popcount(level.active), values.shape[2]), values.dtype)
@@ -127,16 +127,16 @@ def _chosen(level: TreeLevel) -> np.ndarray:
     return out
 
 
-def _choose(values: np.ndarray, active: np.ndarray, chosen: np.ndarray) -> None:
-    """The opposite of _chosen() for values (N, S, C)."""
-    for nodes, place, on in _pieces(active):
+def _scatter_active(values: np.ndarray, mask: np.ndarray, active: np.ndarray) -> None:
+    """Puts active values (count, C) into values (N, S, C), as _gather_active() takes them out; mask: (N, S/8) uint8."""
+    for nodes, place, on in _pieces(mask):
         for c in range(values.shape[2]):
-            values[nodes, :, c][on] = chosen[place, c]
+            values[nodes, :, c][on] = active[place, c]
 
 
 def _pieces(active: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
     """Nodes, the places of their active values among all, and their mask (nodes, S) bool."""
-    step, start = max(1, _CHUNK // (8 * active.shape[1])), 0
+    step, start = max(1, _PIECE // (8 * active.shape[1])), 0
     for i in range(0, len(active), step):
         on = unpack(active[i : i + step])
         end = start + int(on.sum())
@@ -148,10 +148,10 @@ def _put_inactive(out: FieldWriter, level: TreeLevel, plus: np.ndarray, minus: n
     active = unpack(level.active)
     values = by_component(level)
     inactive = ~(active | unpack(level.child)) if isinstance(level, InnerLevel) else ~active
-    found = classify(_bits(values), inactive, plus, minus)
-    put_array(out, found.classes)
-    put_array(out, found.selection.reshape(-1))
-    for stored in (found.a, found.b, found.rest):
+    inactive_values = classify(_bits(values), inactive, plus, minus)
+    put_array(out, inactive_values.kinds)
+    put_array(out, inactive_values.selection.reshape(-1))
+    for stored in (inactive_values.a, inactive_values.b, inactive_values.stored):
         _put_values(out, stored.view(values.dtype))
 
 
@@ -167,22 +167,22 @@ def _take_inactive(
     active = unpack(active_mask)
     (nodes, slots), components = active.shape, len(background)
     inactive = ~active if child is None else ~(active | unpack(child))
-    classes = take_array(source, _BYTE, nodes)
-    if (classes >= len(CLASSES)).any():
+    kinds = take_array(source, _BYTE, nodes)
+    if (kinds >= len(KINDS)).any():
         raise source.damaged("a node's class does not exist")
-    selected = int(two_valued()[classes].sum())
+    selected = int(two_valued()[kinds].sum())
     selection = take_array(source, _BYTE, selected * slots // 8).reshape(selected, slots // 8)
     expected = (
-        int(classes_with("a")[classes].sum()),
-        int(classes_with("b")[classes].sum()),
-        int(inactive[classes == ALL].sum()),
+        int(kinds_with("a")[kinds].sum()),
+        int(kinds_with("b")[kinds].sum()),
+        int(inactive[kinds == ALL].sum()),
     )
-    a, b, rest = (_bits(_take_values(source, n, dtype, components)) for n in expected)
-    found = Inactive(classes, a, b, selection, rest)
+    a, b, stored = (_bits(_take_values(source, n, dtype, components)) for n in expected)
+    level = Inactive(kinds, a, b, selection, stored)
     if keep is not None:
-        found, inactive = found.of(keep, inactive.sum(1)), inactive[keep]
+        level, inactive = level.of(keep, inactive.sum(1)), inactive[keep]
     out = np.empty((len(inactive), slots, components), dtype)
-    restore(found, inactive, _bits(background), _bits(-background), _bits(out))
+    restore(level, inactive, _bits(background), _bits(-background), _bits(out))
     return out
 
 
@@ -199,11 +199,11 @@ def _put_values(out: FieldWriter, values: np.ndarray) -> None:
 
 
 def _fits(values: np.ndarray, narrow: np.dtype) -> bool:
-    for i in range(0, len(values), _CHUNK):
-        chunk = values[i : i + _CHUNK]
+    for i in range(0, len(values), _PIECE):
+        piece = values[i : i + _PIECE]
         with np.errstate(over="ignore", invalid="ignore"):
-            back = chunk.astype(narrow).astype(values.dtype)
-        if not np.array_equal(_bits(back), _bits(chunk)):
+            back = piece.astype(narrow).astype(values.dtype)
+        if not np.array_equal(_bits(back), _bits(piece)):
             return False
     return True
 

@@ -22,17 +22,17 @@ from neuralvdb.values.lattice.schedule import keys_of
 KIND = "PRIO"
 
 
-def write_models(path: str | os.PathLike[str], library: ModelSet) -> None:
+def write_models(path: str | os.PathLike[str], models: ModelSet) -> None:
     """Writes a file of priors. Raises OutputError."""
     with open(path, "wb") as stream:
         writer = ArchiveWriter(stream)
-        put_models(writer, library)
+        put_models(writer, models)
         writer.close()
 
 
-def put_models(writer: ArchiveWriter, library: ModelSet) -> None:
-    """Writes the section of a library. Raises OutputError."""
-    payload, raw_size = _pack(library)
+def put_models(writer: ArchiveWriter, models: ModelSet) -> None:
+    """Writes the section of a model set. Raises OutputError."""
+    payload, raw_size = _pack(models)
     writer.add(KIND, payload, raw_size=raw_size)
 
 
@@ -42,10 +42,10 @@ def read_models(path: str | os.PathLike[str]) -> ModelSet:
     Raises InputError where there are none, DamagedFile, Unsupported.
     """
     with ArchiveReader(path, lambda *_: True) as archive:
-        found = models_in(archive)
-    if found is None:
+        models = models_in(archive)
+    if models is None:
         raise InputError(f"{os.fspath(path)}: holds no priors; give a file that `nvdb train` wrote")
-    return found
+    return models
 
 
 def models_in(archive: ArchiveReader) -> ModelSet | None:
@@ -57,23 +57,23 @@ def models_in(archive: ArchiveReader) -> ModelSet | None:
 
 
 def find_models(identity: bytes, where: str, others: Iterable[ModelSet | None] = ()) -> ModelSet:
-    """The library of that identity: a shipped one or one of `others`. Raises MissingPriors, naming `where`."""
+    """The model set of that identity: a shipped one or one of `others`. Raises MissingPriors, naming `where`."""
     for candidate in (priors.known(identity), *others):
         if candidate is not None and candidate.identity == identity:
             return candidate
     raise MissingPriors(f"{where}: needs the priors {identity.hex()}; give the file that has them with --priors")
 
 
-def _pack(library: ModelSet) -> tuple[bytes, int]:
+def _pack(models: ModelSet) -> tuple[bytes, int]:
     """The payload of a PRIO section and its size in memory in bytes."""
     out = FieldWriter()
-    out.put("u8", sum(1 << FAMILIES.index(family) for family in library.families))
-    out.put_bytes(b"".join(library.digests))
-    put_array(out, library.freq.reshape(-1))
-    raw_size = library.freq.nbytes
+    out.put("u8", sum(1 << FAMILIES.index(family) for family in models.families))
+    out.put_bytes(b"".join(models.digests))
+    put_array(out, models.freq.reshape(-1))
+    raw_size = models.freq.nbytes
     for family in FAMILIES:
-        if family in library.families:
-            arrays = priors.pack(library.families[family])
+        if family in models.families:
+            arrays = priors.pack(models.families[family])
             for name in priors.names()[1:]:
                 put_array(out, arrays[name].reshape(-1))
                 raw_size += arrays[name].nbytes
@@ -81,7 +81,7 @@ def _pack(library: ModelSet) -> tuple[bytes, int]:
 
 
 def _unpack(payload: bytes, where: str) -> ModelSet:
-    """The library of a PRIO section. Raises DamagedFile."""
+    """The model set of a PRIO section. Raises DamagedFile."""
     source = FieldReader(payload, where)
     held = source.take("u8")
     if held >= 1 << len(FAMILIES):
@@ -93,7 +93,7 @@ def _unpack(payload: bytes, where: str) -> ModelSet:
     freq = take_array(source, np.dtype("<u2"), len(FAMILIES) * SCALE_CLASSES * (ESCAPE + 1)).reshape(-1, ESCAPE + 1)
     if (freq.sum(1, dtype=np.int64) != TOTAL).any():
         raise source.damaged("frequencies that do not sum to what they should")
-    found = {}
+    families = {}
     for number, family in enumerate(FAMILIES):
         if held >> number & 1:
             arrays = {"tables": freq[number * SCALE_CLASSES : (number + 1) * SCALE_CLASSES]}
@@ -101,15 +101,15 @@ def _unpack(payload: bytes, where: str) -> ModelSet:
                 shape, dtype = _form(family, *name.split("."))
                 arrays[name] = take_array(source, dtype, math.prod(shape)).reshape(shape)
             try:
-                found[family] = priors.unpack(arrays)
-                for net in found[family].networks.values():
+                families[family] = priors.unpack(arrays)
+                for net in families[family].networks.values():
                     check(net)
             except ValueError as error:
                 raise source.damaged(str(error)) from error
-            if found[family].identity != digests[number]:
+            if families[family].identity != digests[number]:
                 raise source.damaged(f"the {family} networks are not those that it names")
     source.finish()
-    return ModelSet(found, digests, freq.astype(np.uint16))
+    return ModelSet(families, digests, freq.astype(np.uint16))
 
 
 def _form(family: str, phase: str, part: str) -> tuple[tuple[int, ...], np.dtype]:
