@@ -13,7 +13,8 @@ import tomllib
 import torch
 from tqdm import tqdm
 
-from neuralvdb.fit.pretrain_topology import cases_of, train_prior
+from neuralvdb.fit.pretrain_topology import TopologyRecipe, pretrain_topology
+from neuralvdb.fit.topology_cases import cases_of
 from neuralvdb.topology import priors
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,10 +31,15 @@ def main() -> None:
     recipe = tomllib.loads((ROOT / "configs/topology.toml").read_text())
     paths = [args.real / name for name in recipe["real"]] + [args.generated / name for name in recipe["generated"]]
     rng = np.random.default_rng(recipe["seed"])
-    settings = {name: recipe[name] for name in ("steps", "turns", "limit", "seed")}
+    training = TopologyRecipe(
+        iterations=recipe["iterations"],
+        orientations=recipe["orientations"],
+        limit=recipe["limit"],
+        seed=recipe["seed"],
+    )
     with tqdm(total=len(priors.KEYS), unit="network") as bar:
         cases = cases_of(paths, rng, recipe["thin"])
-        prior = train_prior(cases, rng, **settings, progress=lambda _: bar.update())
+        prior = pretrain_topology(cases, rng, training, progress=lambda _: bar.update())
     priors.save(args.output, prior)
 
 

@@ -70,26 +70,26 @@ class _Job:
         """Fine-tunes, writes and reports."""
         gpus = devices.resolve(self.settings.device)[:1]
         try:
-            from neuralvdb.fit.fine_tune_files import tune
+            from neuralvdb.fit.fine_tune_files import fine_tune_files
         except ModuleNotFoundError as error:
             raise Unsupported("training needs PyTorch; install it: pip install torch, or neuralvdb[train]") from error
         models = shipped_models(fast=self.settings.fast)
-        tuned, fields = tune(
+        tuned = fine_tune_files(
             self.sources,
             models,
-            steps=self.settings.iterations,
+            iterations=self.settings.iterations,
             device=gpus[0] if gpus else "cpu",
             progress=lambda _: progress(1),
         )
-        if not fields:
+        if not tuned.fields:
             needed = "2000 active voxels of float or vec3 are needed"
             raise InputError(f"{self.sources[0]}: has no grid to learn from; {needed}")
-        write_models(self.temporary, tuned)
+        write_models(self.temporary, tuned.models)
         return TrainReport(
             sources=self.sources,
             target=self.target,
-            priors=tuned.identity.hex(),
-            fields=fields,
+            priors=tuned.models.identity.hex(),
+            fields=tuned.fields,
             size=os.path.getsize(self.temporary),
             device=devices.described(gpus),
         )

@@ -1,4 +1,4 @@
-"""More to learn from one volume: axes permuted, surroundings of points mirrored, leaves as pruned grids have them."""
+"""More to learn from one volume: its axes permuted, its topology pruned, what is around its points mirrored."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuralvdb.fit.examples import Task
+from neuralvdb.values.lattice import mean_inputs, sample_inputs
 from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.volume.grid import (
     LEAF_LOG2,
@@ -22,10 +22,12 @@ from neuralvdb.volume.grid import (
 from neuralvdb.volume.lookup import find
 from neuralvdb.volume.regions import keep_leaves
 
+Axes = tuple[int, int, int]
+_LAYOUTS = {LatticeKind.SAMPLE: sample_inputs.layout, LatticeKind.MEAN: mean_inputs.layout}
 _EDGES = (4096, 128, 8)  # of upper, lower and leaf nodes, in voxels
 
 
-def transposed(tree: Tree, axes: tuple[int, int, int]) -> Tree:
+def transposed(tree: Tree, axes: Axes) -> Tree:
     """The tree whose axis i is axis axes[i] of `tree`; vectors keep their components."""
     root, order = tree.root, list(axes)
     origins = root.child_origins
@@ -41,12 +43,43 @@ def transposed(tree: Tree, axes: tuple[int, int, int]) -> Tree:
     return Tree(turned, *inner, LeafLevel(slots.mask(tree.leaf.active), slots.values(tree.leaf.values)))
 
 
-def keep_needed_leaves(tree: Tree, bound: float) -> Tree:
-    """The tree as it is coded where its topology is pruned (codec/pruning.py): leaves with an active value further than
-    `bound` from the background, all of their voxels active; `tree` itself if there are none."""
-    far = np.abs(tree.leaf.values - tree.root.background) > bound
+def keep_needed_leaves(tree: Tree, max_error: float) -> Tree:
+    """The tree nearly as it is coded where its topology is pruned (codec/pruning.py): leaves with an active value
+    further than `max_error` from the background, all of their voxels active; `tree` itself if there are none."""
+    far = np.abs(tree.leaf.values - tree.root.background) > max_error
     needed = (far & unpack(tree.leaf.active)).any(1)
     return keep_leaves(tree, needed, np.full_like(tree.leaf.active, 255)) if needed.any() else tree
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """One way to mirror what is around a point.
+
+    order: (i,) int64, in which its inputs then stand.
+    factors: (i + 1,) float32, of these, and last of what is to be predicted.
+    """
+
+    order: np.ndarray
+    factors: np.ndarray
+
+
+def mirrors(kind: LatticeKind, axis: int, phase: int) -> list[Mirror]:
+    """The eight ways to mirror what is around a point of a pass."""
+    layout = _LAYOUTS[kind](axis, phase)
+    offsets = np.concatenate([group.offsets for group in layout.groups])
+    sizes = [len(group.offsets) for group in layout.groups]
+    number = np.repeat(np.arange(len(sizes)), sizes)
+    differences = np.repeat([not group.centred for group in layout.groups], sizes)
+    ways = []
+    for signs in np.ndindex(2, 2, 2):
+        mirrored = offsets * (1 - 2 * np.array(signs))
+        same = (offsets[None] == mirrored[:, None]).all(2) & (number[:, None] == number[None])
+        order, factors = same.argmax(1), np.ones(layout.count + 1, np.float32)
+        if kind is LatticeKind.MEAN and signs[axis]:  # differences, the first half's share, what is to be predicted
+            factors[: layout.points][differences] = factors[-2:] = -1
+        scales = np.arange(2 * layout.points, layout.count)
+        ways.append(Mirror(np.concatenate([order, layout.points + order, scales]), factors))
+    return ways
 
 
 def _positions(origins: np.ndarray, order: list[int], wanted: np.ndarray) -> np.ndarray:
@@ -60,7 +93,7 @@ class _Slots:
 
     node: np.ndarray
     log2dim: int
-    axes: tuple[int, int, int]
+    axes: Axes
 
     def values(self, slots: np.ndarray) -> np.ndarray:
         """Of values (nodes, S[, C])."""
@@ -71,23 +104,3 @@ class _Slots:
     def mask(self, bits: np.ndarray) -> np.ndarray:
         """Of a packed mask (nodes, S/8)."""
         return np.packbits(self.values(unpack(bits)), axis=1, bitorder="little")
-
-
-def mirrors(task: Task, axis: int, phase: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For each of the eight ways to mirror a point's neighbourhood: the order (i,) int64 in which its inputs then stand
-    and their factors (i + 1,) float32, the last one that of what is to be predicted."""
-    layout = task.layout(axis, phase)
-    points = np.concatenate([group.offsets for group in layout.groups])
-    group = np.repeat(np.arange(len(layout.groups)), [len(each.offsets) for each in layout.groups])
-    differences = np.concatenate([np.full(len(each.offsets), not each.centred) for each in layout.groups])
-    count, scales = layout.points, np.arange(2 * layout.points, layout.count)
-    found = []
-    for signs in np.ndindex(2, 2, 2):
-        flip = 1 - 2 * np.array(signs)
-        where = (points[None] == (points * flip)[:, None]).all(2) & (group[:, None] == group[None])
-        order = where.argmax(1)
-        factors = np.ones(layout.count + 1, np.float32)
-        if task.kind is LatticeKind.MEAN and signs[axis]:
-            factors[:count][differences] = factors[-2:] = -1  # differences; the first half's share and its difference
-        found.append((np.concatenate([order, count + order, scales]), factors))
-    return found

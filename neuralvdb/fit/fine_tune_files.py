@@ -1,99 +1,132 @@
-"""Priors tuned to files: every family that they have fields for, from what it was before."""
+"""Models fine-tuned to files: every family that they have fields for, from what it was before."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from neuralvdb.fit.augment import mirrors, transposed
-from neuralvdb.fit.examples import Examples, collect, count, joined
+from neuralvdb.fit.augment import mirrors
+from neuralvdb.fit.cases import Case, collect, count_symbols
+from neuralvdb.fit.examples import Examples, joined
+from neuralvdb.fit.fields import Field, draw_case, fields_of
 from neuralvdb.fit.loss import Loss
-from neuralvdb.fit.optimise import Job, to_floats, to_integers, train
-from neuralvdb.fit.pretrain import TASKS, Field, fields_of
-from neuralvdb.fit.tables import fit_tables
+from neuralvdb.fit.optimise import Job, Schedule, optimise, to_floats, to_integers
+from neuralvdb.fit.tables import tables_from_counts
 from neuralvdb.nets.network import Network, forward
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.constants import SCALE_CLASSES
-from neuralvdb.values.lattice.kind import kind_of
-from neuralvdb.values.lattice.priors import FAMILIES, ModelSet, Prior
-from neuralvdb.values.lattice.schedule import NetworkKey
+from neuralvdb.values.lattice.kind import FAMILIES, LatticeKind, kind_of
+from neuralvdb.values.lattice.priors import ModelSet, Prior
+from neuralvdb.values.lattice.schedule import KEYS, NetworkKey
 
-COMPANDED = {"fog": 0.3, "velocity": 0.0, "levelset": 0.0, "fog-mean": 0.8}  # share of the lattices trained for
-NETWORKS = 18  # of a family
-_CASES, _POINTS = 48, 6000  # fields under lattices, at most twice as many; examples of a phase from each
+_COMPANDED = {"fog": 0.3, "velocity": 0.0, "levelset": 0.0, "fog-mean": 0.8}  # share of the lattices trained for
+_FIELDS = {"fog": "fog", "velocity": "velocity", "levelset": "levelset", "fog-mean": "fog"}  # that a family learns from
+_CASES, _EXAMPLES = 48, 6000  # fields under lattices, at most twice as many; examples of a pass over a chunk of each
 _RATE = 2e-3
-_BELIEF = 2  # counts that a frequency of the tables before is worth
+_TABLE_COUNTS = 2  # counts that a frequency of the tables before is worth
 _TESTED = 8  # one example in so many only judges
 _SEED = 0
 
 Progress = Callable[[str], None]
 
 
-def tune(
+@dataclass(frozen=True)
+class FineTuned:
+    """The models after fine-tuning, and how many fields of each family the files had."""
+
+    models: ModelSet
+    fields: dict[str, int]
+
+
+def fine_tune_files(
     paths: Sequence[str | os.PathLike[str]],
-    library: ModelSet,
+    models: ModelSet,
     *,
-    steps: int,
+    iterations: int,
     device: str = "cpu",
     progress: Progress = lambda _: None,
-) -> tuple[ModelSet, dict[str, int]]:
-    """The library, tuned to .vdb files, and how many fields of each family there were. device: as in train().
-    `progress` is told of every network. Raises InputError, DamagedFile, OutOfMemory."""
+) -> FineTuned:
+    """Models fine-tuned to .vdb files.
+
+    iterations: of each network; device: "cpu", or such as "cuda:0". `progress` is told the family of every network that
+    is done. Raises InputError, DamagedFile, OutOfMemory.
+    """
     torch.set_num_threads(1)  # sums in one order, so that the same files give the same weights
-    found, used = {}, {}
+    schedule = Schedule(iterations=iterations, seed=_SEED, rate=_RATE, device=device)
+    families, used = dict(models.families), {}
     for family in FAMILIES:
-        fields = fields_of(paths, family.removesuffix("-mean"))
-        found[family] = library.families[family]
+        fields = fields_of(paths, _FIELDS[family])
         if fields:
             used[family] = len(fields)
-            found[family] = _tuned(family, library.families[family], fields, steps, device, progress)
+            families[family] = _FamilyTuner(family, models.families[family], schedule, progress).run(fields)
         else:
-            for _ in range(NETWORKS):
+            for _ in KEYS:
                 progress(family)
-    return priors.model_set(found), used
+    return FineTuned(priors.model_set(families), used)
 
 
-def _tuned(family: str, prior: Prior, fields: list[Field], steps: int, device: str, progress: Progress) -> Prior:
-    task, make_lattice = TASKS[kind_of(family).value]
-    rng = np.random.default_rng(_SEED)
-    fields = fields[:: max(1, len(fields) // _CASES)]
+@dataclass(frozen=True)
+class _FamilyTuner:
+    """Fine-tunes one family."""
 
-    def drawn(item: Field) -> tuple:
-        tree = transposed(item.tree, tuple(rng.permutation(3)))
-        return tree, item.component, make_lattice(item, rng.random() < COMPANDED[family], rng)
+    family: str
+    prior: Prior
+    schedule: Schedule
+    progress: Progress
 
-    cases = [drawn(item) for item in fields for _ in range(max(1, _CASES // len(fields)))]
-    examples: dict[NetworkKey, list[Examples]] = {}
-    for case in cases:
-        for key, parts in collect(task, *case, prior.networks, rng, _POINTS).items():
-            examples.setdefault(key, []).extend(parts)
-    networks, cost = dict(prior.networks), Loss(prior.tables, np.zeros(SCALE_CLASSES))
-    jobs, tests = {}, {}
-    for key in sorted(examples):
-        mine, tests[key] = _parted(joined(examples.pop(key)))
-        if len(mine.target):
-            jobs[key] = Job(mine, mirrors(task, *key[1:]), to_floats(networks[key]))
-    for key, model, _ in train(jobs, steps=steps, seed=_SEED, rate=_RATE, device=device):
-        networks[key] = _better(networks[key], to_integers(model), tests[key], cost)
-        progress(family)
-    for _ in networks.keys() - jobs.keys():
-        progress(family)
-    counts = prior.tables.freq.astype(np.int64) * _BELIEF
-    for case in cases:
-        count(task, *case, networks, counts)
-    return priors.make(networks, fit_tables(counts))
+    @property
+    def kind(self) -> LatticeKind:
+        return kind_of(self.family)
+
+    def run(self, fields: list[Field]) -> Prior:
+        """The family fine-tuned to fields."""
+        rng = np.random.default_rng(_SEED)
+        cases = self._cases(fields, rng)
+        networks = self._networks(self._examples(cases, rng))
+        counts = self.prior.tables.freq.astype(np.int64) * _TABLE_COUNTS
+        for case in cases:
+            counts += count_symbols(case, networks)
+        return priors.make(networks, tables_from_counts(counts))
+
+    def _cases(self, fields: list[Field], rng: np.random.Generator) -> list[Case]:
+        """Some fields under lattices."""
+        fields = fields[:: max(1, len(fields) // _CASES)]
+        each = max(1, _CASES // len(fields))
+        return [draw_case(field, self.kind, _COMPANDED[self.family], rng) for field in fields for _ in range(each)]
+
+    def _examples(self, cases: list[Case], rng: np.random.Generator) -> dict[NetworkKey, Examples]:
+        examples: dict[NetworkKey, list[Examples]] = {}
+        for case in cases:
+            for key, parts in collect(case, self.prior.networks, rng, _EXAMPLES).items():
+                examples.setdefault(key, []).extend(parts)
+        return {key: joined(examples.pop(key)) for key in sorted(examples)}
+
+    def _networks(self, examples: dict[NetworkKey, Examples]) -> dict[NetworkKey, Network]:
+        """The networks fine-tuned to examples, each only if it is better than before."""
+        networks, loss = dict(self.prior.networks), Loss(self.prior.tables, np.zeros(SCALE_CLASSES))
+        jobs, tests = {}, {}
+        for key, every in examples.items():
+            tested = np.arange(len(every)) % _TESTED == 0
+            tests[key], trained_on = every.select(tested), every.select(~tested)
+            if len(trained_on):
+                ways = mirrors(self.kind, key.axis, key.phase)
+                jobs[key] = Job(trained_on, ways, to_floats(networks[key]))
+        for key, trained in optimise(jobs, self.schedule):
+            networks[key] = _better(networks[key], to_integers(trained.layers), tests[key], loss)
+            self.progress(self.family)
+        for _ in networks.keys() - jobs.keys():
+            self.progress(self.family)
+        return networks
 
 
-def _parted(examples: Examples) -> tuple[Examples, Examples]:
-    """Those to train on, and those that only judge."""
-    tested = np.arange(len(examples.target)) % _TESTED == 0
-    return examples.select(~tested), examples.select(tested)
-
-
-def _better(before: Network, after: Network, test: Examples, cost: Loss) -> Network:
+def _better(before: Network, after: Network, test: Examples, loss: Loss) -> Network:
     """The network that takes fewer bits for examples that were not trained on."""
-    was, now = (cost.bits(forward(net, test.inputs).astype(np.float64), test).sum() for net in (before, after))
-    return after if now < was else before
+
+    def bits(net: Network) -> float:
+        return float(loss.bits(forward(net, test.inputs).astype(np.float64), test).sum())
+
+    return after if bits(after) < bits(before) else before

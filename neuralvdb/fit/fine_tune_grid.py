@@ -14,10 +14,11 @@ import numpy as np
 
 from neuralvdb.fit import descend
 from neuralvdb.fit.deltas import Deltas, GroupCode, GroupDeltas
-from neuralvdb.fit.examples import Sample, Sampler
+from neuralvdb.fit.examples import Sample
 from neuralvdb.fit.loss import Loss, Outputs
 from neuralvdb.fit.quadratic import Expansion, Features, Quadratic, quadratic_of
 from neuralvdb.fit.replay import Replay
+from neuralvdb.fit.sampler import Sampler
 from neuralvdb.nets.network import Network
 from neuralvdb.settings import Effort
 from neuralvdb.values.lattice import tables

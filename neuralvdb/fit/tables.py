@@ -8,25 +8,25 @@ from neuralvdb.archive.rans import Tables, normalise
 from neuralvdb.values.lattice.constants import CLASS_OF_ONE_STEP, ESCAPE, SCALE_CLASSES
 from neuralvdb.values.lattice.residual import from_symbol, raw_width
 
-_BELIEF = 200.0  # counts that the model is worth
-_RARE = 2e-5  # symbols less likely than this in the model, and never seen, escape
+_MODEL_COUNTS = 200.0  # counts that the model is worth
+_RARE = 2e-5  # symbols less likely than this in the model, and never counted, escape
 _TAIL, _WIDER = 0.12, 3.0  # share and width of the model's second logistic distribution
 
 
-def fit_tables(counts: np.ndarray) -> Tables:
-    """Tables for counts (64, 64) int64 of symbols by class."""
-    model = np.stack([_model(c) for c in range(SCALE_CLASSES)])
-    blend = counts + _BELIEF * model
+def tables_from_counts(counts: np.ndarray) -> Tables:
+    """Tables for counts (64, 64) int64 of symbols by scale class."""
+    model = np.stack([_model(scale_class) for scale_class in range(SCALE_CLASSES)])
+    blend = counts + _MODEL_COUNTS * model
     blend[(counts == 0) & (model < _RARE)] = 0
     blend[:, ESCAPE] = np.maximum(blend[:, ESCAPE], blend.sum(1) * _RARE)
     return Tables(normalise(np.ceil(blend * 1000).astype(np.int64)))
 
 
-def _model(c: int) -> np.ndarray:
+def _model(scale_class: int) -> np.ndarray:
     """(64,) probabilities of a mixture of two logistic distributions of the class's scale."""
-    width = 1 << int(raw_width(np.array([c], np.uint8))[0])
+    width = 1 << int(raw_width(np.array([scale_class], np.uint8))[0])
     high = from_symbol(np.arange(ESCAPE))
-    scale = 2.0 ** ((c - CLASS_OF_ONE_STEP + 0.5) / 4) * 0.5
+    scale = 2.0 ** ((scale_class - CLASS_OF_ONE_STEP + 0.5) / 4) * 0.5
     cells = sum(
         share * (_cdf(((high + 1) * width - 0.5) / s) - _cdf((high * width - 0.5) / s))
         for share, s in ((1 - _TAIL, scale), (_TAIL, scale * _WIDER))

@@ -16,7 +16,8 @@ from neuralvdb.archive.device import segments_of
 from neuralvdb.archive.rans import Decoder, Encoder
 from neuralvdb.codec.guarantee import promise_for
 from neuralvdb.fit.augment import mirrors
-from neuralvdb.fit.examples import SampleTask, collect, joined
+from neuralvdb.fit.cases import Case, collect
+from neuralvdb.fit.examples import joined
 from neuralvdb.fit.optimise import Job, laid_out, to_floats
 from neuralvdb.kernels.fit import row
 from neuralvdb.settings import Bound, CompressSettings
@@ -86,8 +87,12 @@ def stream_arrays(decoders: dict[int, Decoder]) -> dict[str, torch.Tensor]:
 def fit_arrays(tree: Tree, promise: Promise) -> dict[str, torch.Tensor]:
     """Examples of the tree's networks and the weights of these, as kernels/fit takes them."""
     networks, rng = priors.load(promise.mode.family).networks, np.random.default_rng(0)
-    found = collect(SampleTask, tree, 0, promise.quantiser, networks, rng, EXAMPLES)
-    jobs = {key: Job(joined(found[key]), mirrors(SampleTask, *key[1:]), to_floats(networks[key])) for key in found}
+    kind = promise.mode.lattice
+    examples = collect(Case(tree, 0, kind, promise.quantiser), networks, rng, EXAMPLES)
+    jobs = {}
+    for key, parts in examples.items():
+        ways = mirrors(kind, key.axis, key.phase)
+        jobs[key] = Job(joined(parts), ways, to_floats(networks[key]))
     laid = laid_out(list(jobs.values()), "cpu")
     arrays = {f"fit.{field.name}": getattr(laid, field.name) for field in fields(laid)}
     return arrays | {"fit.weights": torch.stack([row(job.start) for job in jobs.values()])}

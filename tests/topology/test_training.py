@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.skipif(find_spec("torch") is None, reason="torch is absent; training needs it"),
 ]
 
-STEPS = {family.name: 3 for family in FAMILIES}
+ITERATIONS = {family.name: 3 for family in FAMILIES}
 
 
 def voxels(topology: Topology) -> np.ndarray:
@@ -31,10 +31,10 @@ def voxels(topology: Topology) -> np.ndarray:
 @given(st.data(), st.permutations([0, 1, 2]), st.lists(st.booleans(), min_size=3, max_size=3))
 @settings(max_examples=8, deadline=None)
 def test_turning_moves_every_voxel(drawn, data, axes, mirrored):
-    from neuralvdb.fit.pretrain_topology import turned
+    from neuralvdb.fit.topology_cases import reoriented
 
     one = data.draw(drawn)
-    there = turned(one, axes, mirrored)
+    there = reoriented(one, axes, mirrored)
     moved = np.where(mirrored, -1 - voxels(one)[:, axes], voxels(one)[:, axes])
     assert np.array_equal(np.unique(voxels(there), axis=0), np.unique(moved, axis=0))
     for before, after in zip(one.masks, there.masks, strict=True):
@@ -42,11 +42,13 @@ def test_turning_moves_every_voxel(drawn, data, axes, mirrored):
 
 
 def test_the_same_seed_gives_the_same_networks(sample):
-    from neuralvdb.fit.pretrain_topology import cases_of, train_prior
+    from neuralvdb.fit.pretrain_topology import TopologyRecipe, pretrain_topology
+    from neuralvdb.fit.topology_cases import cases_of
 
     def trained(seed: int) -> priors.Prior:
         rng = np.random.default_rng(seed)
-        return train_prior(cases_of([sample], rng, 1), rng, steps=STEPS, turns=1, limit=200, seed=seed)
+        recipe = TopologyRecipe(iterations=ITERATIONS, orientations=1, limit=200, seed=seed)
+        return pretrain_topology(cases_of([sample], rng, 1), rng, recipe)
 
     one, again = (trained(5) for _ in range(2))
     assert one.identity == again.identity != priors.load().identity
@@ -67,9 +69,10 @@ def test_integers_are_near_the_trained_network():
 
 
 def test_thinning_leaves_the_higher_values(sample):
-    from neuralvdb.fit.pretrain_topology import cases_of
+    from neuralvdb.fit.topology_cases import cases_of
 
     tree = VdbReader(sample).read(0).tree
-    found = [case for case, base in cases_of([sample], np.random.default_rng(1), 3) if base is None]
+    cases = cases_of([sample], np.random.default_rng(1), 3)
+    alone = [case.topology for case in cases if case.reference is None]
     whole = int(unpack(tree.leaf.active).sum())
-    assert sum(popcount(case.leaf_active) < whole for case in found) >= 3
+    assert sum(popcount(topology.leaf_active) < whole for topology in alone) >= 3

@@ -1,88 +1,97 @@
 """The predictors of values learn, alone as beside others, and training goes on where it stopped."""
 
-import dataclasses
+from dataclasses import fields as fields_of_class
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from neuralvdb.fit import pretrain
 from neuralvdb.fit.augment import mirrors
-from neuralvdb.fit.examples import Examples, SampleTask
-from neuralvdb.fit.optimise import Job, to_floats, to_integers, together, train
+from neuralvdb.fit.examples import Examples
+from neuralvdb.fit.fields import Field, fields_of
+from neuralvdb.fit.optimise import Job, Schedule, optimise, optimise_together, to_floats, to_integers
+from neuralvdb.fit.pretrain import Recipe, pretrain
 from neuralvdb.values.lattice import priors
+from neuralvdb.values.lattice.kind import LatticeKind
+from neuralvdb.values.lattice.sample_inputs import inputs_of
+from neuralvdb.values.lattice.schedule import NetworkKey
 from neuralvdb.vdb import from_dense, write_vdb
 
 pytestmark = pytest.mark.slow
 
-SETTINGS = {"companded": 0.3, "pruned": 0.3, "steps": 24, "rounds": 2, "seed": 0}
+RECIPE = Recipe(lattice=LatticeKind.SAMPLE, companded=0.3, pruned=0.3, iterations=24, rounds=2, seed=0)
 
 
 @pytest.fixture(scope="module")
-def fields(tmp_path_factory) -> list[pretrain.Field]:
+def fields(tmp_path_factory) -> list[Field]:
     """A ball of fog with waves in it."""
     path = tmp_path_factory.mktemp("fog") / "fog.vdb"
     x, y, z = np.indices((18, 18, 18)) - 8.5
     fog = np.maximum(0, 1 - np.sqrt(x * x + y * y + z * z) / 9) * (2 + np.sin(x + y) * np.cos(z / 2))
     write_vdb(path, [from_dense(fog.astype(np.float32), name="density", active=fog > 0)])
-    return pretrain.fields_of([path], "fog")
+    return fields_of([path], "fog")
 
 
-@pytest.mark.parametrize("lattice", ["sample", "mean"])
+@pytest.mark.parametrize("lattice", LatticeKind)
 def test_it_learns_and_goes_on(fields, lattice, tmp_path):
     seen, again = {}, {}
-    first = pretrain.train_prior(fields, lattice, **SETTINGS, folder=tmp_path, progress=seen.__setitem__)
+    recipe = replace(RECIPE, lattice=lattice)
+    first = pretrain(fields, recipe, folder=tmp_path, progress=seen.__setitem__)
     assert len(seen) == 36
     assert np.mean([bits[:4].mean() for bits in seen.values()]) > np.mean([bits[-4:].mean() for bits in seen.values()])
     sorted(tmp_path.iterdir())[-1].unlink()
-    second = pretrain.train_prior(fields, lattice, **SETTINGS, folder=tmp_path, progress=again.__setitem__)
+    second = pretrain(fields, recipe, folder=tmp_path, progress=again.__setitem__)
     assert second.identity == first.identity
     assert all(np.array_equal(seen[name], again[name]) for name in seen)
 
 
 @pytest.fixture
-def jobs() -> dict[tuple[int, int, int], Job]:
+def jobs() -> dict[NetworkKey, Job]:
     """A network that begins at random, and one that goes on from what the package has, with other inputs."""
-    rng, found = np.random.default_rng(0), {}
+    rng, jobs = np.random.default_rng(0), {}
     for phase, start in ((0, None), (1, to_floats(priors.load("fog").networks[0, 2, 1]))):
-        inputs = rng.integers(-127, 128, (700 + phase, SampleTask.inputs_of(phase))).astype(np.int16)
+        inputs = rng.integers(-127, 128, (700 + phase, inputs_of(phase))).astype(np.int16)
         target = inputs[:, 0] / 16 + rng.normal(0, 0.1, len(inputs))
-        parts = (part.astype(np.float32) for part in (target, np.full(len(inputs), 8), rng.uniform(0, 2, len(inputs))))
-        found[0, 2, phase] = Job(Examples(inputs, *parts), mirrors(SampleTask, 2, phase), start)
-    return found
+        scale = rng.uniform(0, 2, len(inputs)).astype(np.float32)
+        examples = Examples(inputs, target.astype(np.float32), np.full(len(inputs), 8, np.float32), scale)
+        jobs[NetworkKey(0, 2, phase)] = Job(examples, mirrors(LatticeKind.SAMPLE, 2, phase), start)
+    return jobs
 
 
 def test_networks_trained_together_are_those_trained_alone(jobs):
-    settings = {"steps": 70, "seed": 5, "batch": 64}
-    both = together(list(jobs.values()), **settings)
-    for job, (net, bits) in zip(jobs.values(), both, strict=True):
-        ((alone, expected),) = together([job], **settings)
-        assert all(torch.equal(*pair) for pair in zip(net.all(), alone.all(), strict=True))
-        np.testing.assert_array_equal(bits, expected)
-        assert bits[-8:].mean() < bits[:8].mean()
+    schedule = Schedule(iterations=70, seed=5, batch=64)
+    both = optimise_together(list(jobs.values()), schedule)
+    for job, together in zip(jobs.values(), both, strict=True):
+        (alone,) = optimise_together([job], schedule)
+        assert all(torch.equal(*pair) for pair in zip(together.layers.all(), alone.layers.all(), strict=True))
+        np.testing.assert_array_equal(together.bits, alone.bits)
+        assert together.bits[-8:].mean() < together.bits[:8].mean()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 def test_a_gpu_learns_the_same(jobs):
-    expected, found = ({key: bits for key, _, bits in train(jobs, steps=40, seed=5, device=d)} for d in ("cpu", "cuda"))
-    for key, bits in expected.items():
-        np.testing.assert_allclose(found[key], bits, rtol=0.02)
+    schedule = Schedule(iterations=40, seed=5)
+    expected, trained = (dict(optimise(jobs, replace(schedule, device=device))) for device in ("cpu", "cuda"))
+    for key, each in expected.items():
+        np.testing.assert_allclose(trained[key].bits, each.bits, rtol=0.02)
 
 
 @pytest.mark.parametrize("family", priors.FAMILIES)
 def test_floats_become_the_same_integers_again(family):
     for net in priors.load(family).networks.values():
         again = to_integers(to_floats(net))
-        for field in dataclasses.fields(net):
+        for field in fields_of_class(net):
             np.testing.assert_array_equal(getattr(again, field.name), getattr(net, field.name))
 
 
-@pytest.mark.parametrize("lattice", ["sample", "mean"])
+@pytest.mark.parametrize("lattice", LatticeKind)
 def test_networks_without_hidden_layers_stay_so_and_learn(fields, lattice):
     seen, tables = {}, priors.load("fog").tables
-    found = pretrain.train_prior(fields, lattice, **SETTINGS, linear=tables, progress=seen.__setitem__)
+    recipe = replace(RECIPE, lattice=lattice, linear_tables=tables)
+    prior = pretrain(fields, recipe, progress=seen.__setitem__)
     hidden = ("w1", "b1", "w2", "b2", "w3")
-    assert not any(getattr(net, part).any() for net in found.networks.values() for part in hidden)
-    assert all(net.linear.any() for net in found.networks.values())
-    assert np.array_equal(found.tables.freq, tables.freq)
+    assert not any(getattr(net, part).any() for net in prior.networks.values() for part in hidden)
+    assert all(net.linear.any() for net in prior.networks.values())
+    assert np.array_equal(prior.tables.freq, tables.freq)
     assert np.mean([bits[:4].mean() for bits in seen.values()]) > np.mean([bits[-4:].mean() for bits in seen.values()])

@@ -80,8 +80,8 @@ def _model_sets(context: EncodeContext) -> list[ModelSet]:
 
 def _fine_tuned(tree: Tree, candidate: Candidate, context: EncodeContext, hopeless: float) -> CodedValues:
     """The values by the candidate's networks, or by networks fine-tuned to the tree if that is better."""
-    from neuralvdb.fit.examples import Sampler  # only encoders that fine-tune need it
-    from neuralvdb.fit.fine_tune_grid import fine_tune_grid
+    from neuralvdb.fit.fine_tune_grid import fine_tune_grid  # only encoders that fine-tune need it
+    from neuralvdb.fit.sampler import Sampler
 
     effort, promise = context.settings.fine_tuning, candidate.promise
     sampler = Sampler(len(tree.leaf), by_component(tree.leaf).shape[2], effort.examples, effort.levels)
