@@ -52,9 +52,9 @@ class Loss:
         for each in outputs:
             examples = each.sample.examples
             residuals, classes = _residuals(each.values, examples), _classes(each.values, examples)
-            for row, shift in zip(cost, _SHIFTS, strict=True):
+            for shifted, shift in zip(cost, _SHIFTS, strict=True):
                 bits = _mixture(residuals.size, np.exp2(residuals.log_width + shift)).bits
-                row += each.sample.weight * np.bincount(classes, bits, SCALE_CLASSES)
+                shifted += each.sample.weight * np.bincount(classes, bits, SCALE_CLASSES)
         best, same = cost.argmin(0), len(_SHIFTS) // 2
         saved = cost[same] - cost.min(0)
         self.shifts = np.where(saved > _WORTH, _SHIFTS[best], 0.0)

@@ -170,9 +170,9 @@ def train(key: Key, examples: Examples, *, iterations: int, seed: int) -> Networ
 def to_integers(model: Model) -> Network:
     """The integer network nearest to a trained one."""
     first, second = (_Rounded.of(layer.weight, layer.bias) for layer in (model.first, model.second))
-    outputs = [slice(row, row + 1) for row in range(OUTPUTS)]
-    last = [_Rounded.of(model.last.weight[row], model.last.bias[row]) for row in outputs]
-    linear = [_Rounded.of(model.linear.weight[row], torch.zeros(1)) for row in outputs]
+    outputs = [slice(number, number + 1) for number in range(OUTPUTS)]
+    last = [_Rounded.of(model.last.weight[output], model.last.bias[output]) for output in outputs]
+    linear = [_Rounded.of(model.linear.weight[output], torch.zeros(1)) for output in outputs]
     return Network(
         w1=first.weights,
         b1=first.biases,

@@ -52,10 +52,10 @@ class Replay:
         """Only what the last layer and the linear path give."""
         columns, units = [], self._deltas.units[1]
         for group in (OFFSET, SCALE):
-            weights, row = self._deltas.weights(group), group - OFFSET
+            weights, output = self._deltas.weights(group), group - OFFSET
             last = self._hidden2 @ weights[:units] + weights[units] * ONE
             linear = self._inputs @ weights[units + 1 :]
-            columns.append(np.floor(last * self._scales[2 + row]) + np.floor(linear * self._scales[4 + row]))
+            columns.append(np.floor(last * self._scales[2 + output]) + np.floor(linear * self._scales[4 + output]))
         self.outputs = np.stack(columns, 1)
 
     def output_features(self) -> np.ndarray:
@@ -64,8 +64,8 @@ class Replay:
 
     def output_scale(self, group: int) -> np.ndarray:
         """(P,) float64: what each product is worth in the output of a group."""
-        row, inputs = group - OFFSET, self._inputs.shape[1]
-        return np.repeat(self._scales[[2 + row, 4 + row]], [self._deltas.units[1] + 1, inputs])
+        output, inputs = group - OFFSET, self._inputs.shape[1]
+        return np.repeat(self._scales[[2 + output, 4 + output]], [self._deltas.units[1] + 1, inputs])
 
     def hidden_features(self, group: int) -> Features:
         """What the weights and, last, the bias of each unit of a hidden layer are multiplied by."""
