@@ -40,7 +40,8 @@ def transposed(tree: Tree, axes: Axes) -> Tree:
         origins = child_origins(origins, level.child, log2dim, edge)
         wanted = child_origins(wanted, new.child, log2dim, edge)
     slots = _Slots(_positions(origins, order, wanted), LEAF_LOG2, axes)
-    return Tree(turned, *inner, LeafLevel(slots.mask(tree.leaf.active), slots.values(tree.leaf.values)))
+    upper, lower = inner
+    return Tree(turned, upper, lower, LeafLevel(slots.mask(tree.leaf.active), slots.values(tree.leaf.values)))
 
 
 def keep_needed_leaves(tree: Tree, max_error: float) -> Tree:

@@ -81,15 +81,15 @@ class _Recorder:
         self._rng, self._limit, self._examples = rng, limit, examples
         self._any_set: np.ndarray | None = None
 
-    def classify(self, view: View, family: Family, phase: int, row: np.ndarray, cell: np.ndarray) -> np.ndarray:
-        """Picks cells; step() is given their bits."""
-        self._pick = np.sort(self._rng.permutation(len(row))[: self._limit])
-        scaled = inputs(view, family, phase, row[self._pick].astype(np.int64), cell[self._pick].astype(np.int64))
+    def classify(self, view: View, family: Family, phase: int, brick: np.ndarray, cell: np.ndarray) -> np.ndarray:
+        """Picks cells; code_bits() is given their bits."""
+        self._pick = np.sort(self._rng.permutation(len(brick))[: self._limit])
+        scaled = inputs(view, family, phase, brick[self._pick].astype(np.int64), cell[self._pick].astype(np.int64))
         self._key, self._inputs = (family.name, phase), (scaled // int(_ONE)).astype(np.int8)
         self._voxels, self._any_set = view.k == 0, None
-        return np.zeros((len(row), OUTPUTS), np.uint8)
+        return np.zeros((len(brick), OUTPUTS), np.uint8)
 
-    def step(self, _: np.ndarray, bits: np.ndarray | None) -> np.ndarray:
+    def code_bits(self, _: np.ndarray, bits: np.ndarray | None) -> np.ndarray:
         """Notes the bits of the cells picked once all are known."""
         assert bits is not None, "an encoder knows its bits"
         if self._any_set is None:
@@ -114,7 +114,7 @@ def collect(cases: Iterable[Case], rng: np.random.Generator, recipe: TopologyRec
             recorder = _Recorder(rng, recipe.limit, examples)
             topology = reoriented(case.topology, axes, mirrored)
             reference = None if case.reference is None else reoriented(case.reference, axes, mirrored)
-            code = partial(code_mask, recorder.classify, recorder.step)
+            code = partial(code_mask, recorder.classify, recorder.code_bits)
             code_tree(topology, has_tiles(topology), code, FINDS["native"], reference=reference)
     return {key: _joined(parts) for key, parts in examples.items()}
 
