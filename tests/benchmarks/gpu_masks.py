@@ -31,8 +31,8 @@ class Masks:
             names = [name for name in file.files if name.startswith(("m.", f"m{copies}."))]
             arrays = {name: torch.from_numpy(file[name]).to(device) for name in names}
         self.leaves = copies * len(arrays["m.near"])
-        bricks, row = len(arrays["m.near"]), torch.arange(copies, dtype=torch.int32, device=device)[:, None, None]
-        near = arrays["m.near"] + bricks * torch.where(arrays["m.near"] < bricks, row, copies - 1)
+        bricks, copy = len(arrays["m.near"]), torch.arange(copies, dtype=torch.int32, device=device)[:, None, None]
+        near = arrays["m.near"] + bricks * torch.where(arrays["m.near"] < bricks, copy, copies - 1)
         self.near, self._slots = near.reshape(-1, 27), arrays["m.slots"]
         octants = arrays["m.octants"].repeat(copies)
         self._bricks = [torch.nonzero(octants == o)[:, 0].to(torch.int32) for o in OCTANTS]

@@ -53,9 +53,9 @@ def test_residuals(device, implementation, zones, kind, largest, n):
     predictions[halves] = predictions[halves] // 16
     exact[targets[halves]] = predictions[halves] + step * (rng.integers(-5, 6, len(targets[halves])) + 0.5)
     error = (exact[targets] - predictions.astype(np.int32)) / step
-    dead = rng.uniform(0, 0.45, 64) * rng.choice([0, 1], 64)
+    zones_of_classes = rng.uniform(0, 0.45, 64) * rng.choice([0, 1], 64)
     if zones:
-        q = np.sign(error) * np.floor(np.abs(error) + 0.5 - dead[classes]).clip(0, residual.MAX_RESIDUAL)
+        q = np.sign(error) * np.floor(np.abs(error) + 0.5 - zones_of_classes[classes]).clip(0, residual.MAX_RESIDUAL)
     else:
         q = np.clip(np.rint(error), -residual.MAX_RESIDUAL, residual.MAX_RESIDUAL)
     values, known = to(device, np.full(600, -7, np.int32)), to(device, np.full(600, 9, np.uint8))
@@ -65,7 +65,7 @@ def test_residuals(device, implementation, zones, kind, largest, n):
         Predictions(values=to(device, predictions), scale_classes=to(device, classes)),
         Destination(targets=points, values=values, known=known),
         step,
-        dead_zone=to(device, dead) if zones else None,
+        dead_zone=to(device, zones_of_classes) if zones else None,
         implementation=implementation,
     )
     np.testing.assert_array_equal(found.cpu(), q)
@@ -147,26 +147,26 @@ def test_symbols_are_those_of_the_definition(device, n):
     ids=["nothing", "one symbol", "three domains", "several segments"],
 )
 def test_records_become_the_same_sections(device, implementation, sizes, monkeypatch):
-    """Batches by domain and pass, each pass an octave further: two components; segments are short."""
+    """Batches by domain and pass, each pass a layer further: two components; segments are short."""
     monkeypatch.setattr(rans, "_SEGMENT", 1 << 9)
     rng, freq = np.random.default_rng(1), tables()
-    mine, theirs = [], [[] for _ in sizes]
+    buffers, theirs = [], [[] for _ in sizes]
     for _ in range(2):
         found = symbol_buffer.SymbolBuffer(len(sizes))
         streams = [[residual.SymbolBuffer() for _ in range(LAYERS)] for _ in sizes]
-        for octave, counts in enumerate(zip(*sizes, strict=True)):
+        for layer, counts in enumerate(zip(*sizes, strict=True)):
             parts = [residuals(rng, n) for n in counts]
             for stream, part in zip(streams, parts, strict=True):
-                stream[octave].put(*part)
-                stream[octave].end()
+                stream[layer].put(*part)
+                stream[layer].end()
             q, classes = (np.concatenate(part) for part in zip(*parts, strict=True))
             starts = np.cumsum([0, *counts])
-            found.put(to(device, q.astype(np.int32)), to(device, classes), to(device, starts), octave)
+            found.put(to(device, q.astype(np.int32)), to(device, classes), to(device, starts), layer)
         found.end()
         np.testing.assert_array_equal(found.counts, sum(r.counts for stream in streams for r in stream))
-        mine.append(found)
+        buffers.append(found)
         for domain, stream in zip(theirs, streams, strict=True):
             domain.append([r.written(freq) for r in stream])
     expected = [[payload for _, payload in chunk_sections.pack(coders, b"", 1)] for coders in theirs]
-    made = writer.write(mine, freq, torch.device(device), implementation)
+    made = writer.write(buffers, freq, torch.device(device), implementation)
     assert [[chunk_sections.section(*part, b"") for part in domain] for domain in made] == expected

@@ -201,10 +201,10 @@ def check_samples(device, implementation, at, stencil, net, packed_net) -> None:
 
 
 def check_means(device, implementation, levels, stencil, net, packed_net) -> None:
-    at, gaps = levels
+    at, split = levels
     share = np.random.default_rng(3).integers(0, 33, at.values.shape).astype(np.uint8)
     points = mean_inputs.targets(at.coded, stencil.phase)[::3]
-    differences = LatticeLevel(at.low, at.table, gaps.values, gaps.active, at.coded)
+    differences = LatticeLevel(at.low, at.table, split.values, split.active, at.coded)
     coding = replace(mean_pass(2 - stencil.axis, stencil.phase), quant_step=37)
     assert coding.axis == stencil.axis
     expected = network.predict(net, MeanView(at, differences, share).inputs(points, coding))
@@ -213,7 +213,7 @@ def check_means(device, implementation, levels, stencil, net, packed_net) -> Non
         flat(points, device),
         StencilNetwork(stencil=stencil, network=packed_net),
         37,
-        differences=differences_of(gaps, share, device),
+        differences=differences_of(split, share, device),
         implementation=implementation,
     )
     for x, y in zip((found.values, found.scale_classes), (expected.values, expected.scale_classes), strict=True):

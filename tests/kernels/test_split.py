@@ -29,16 +29,16 @@ def test_compact(device, implementation, bricks):
             np.testing.assert_array_equal(targets[offsets[p * bricks + b] : offsets[p * bricks + b + 1]], expected)
 
 
-def floors(rng: np.random.Generator, largest: int, knee: int, positive: bool) -> tuple[Cells, MeanLevel]:
+def pyramid(rng: np.random.Generator, largest: int, knee: int, nonnegative: bool) -> tuple[Cells, MeanLevel]:
     """A floor of six rows, five of them with voxels, over one of twelve; what is known below is -1."""
     pairs = rng.permutation(12).reshape(6, 2)
     counts = rng.integers(0, 3, (12, 512)).astype(np.int32) * rng.integers(0, 40, (12, 512), dtype=np.int32)
     counts[pairs[5]] = 0
     order = np.argsort(np.isin(np.arange(12), pairs[5]), kind="stable")  # rows without voxels come last
     counts, pairs = counts[order], np.argsort(order)[pairs]
-    mean = (rng.integers(0 if positive else -largest, largest + 1, (6, 512)) >> rng.integers(0, 20, (6, 512))).astype(
-        np.int32
-    )
+    mean = (
+        rng.integers(0 if nonnegative else -largest, largest + 1, (6, 512)) >> rng.integers(0, 20, (6, 512))
+    ).astype(np.int32)
     place, known = (np.zeros(3), np.zeros((1, 1, 1), np.int32)), np.full((12, 512), -1, np.int32)
     low, table = place
     fine = MeanLevel(low, table, 10, counts, pairs[:0], np.arange(12), known, counts[:, :0])
@@ -47,21 +47,21 @@ def floors(rng: np.random.Generator, largest: int, knee: int, positive: bool) ->
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("axis", range(3))
-@pytest.mark.parametrize(("knee", "positive"), [(0, False), (0, True), (5, False), (300, True)])
+@pytest.mark.parametrize(("knee", "nonnegative"), [(0, False), (0, True), (5, False), (300, True)])
 @pytest.mark.parametrize("largest", [1000, 1 << 28])
-def test_split(device, implementation, axis, knee, positive, largest):
+def test_split(device, implementation, axis, knee, nonnegative, largest):
     rng = np.random.default_rng(axis + knee)
-    above, fine = floors(rng, largest, knee, positive)
+    above, fine = pyramid(rng, largest, knee, nonnegative)
     pairs, companded = above.level.pairs, compand.compand_whole(above.means, knee).astype(np.int32)
-    gaps = rng.integers(-largest, largest + 1, (6, 512)) >> rng.integers(0, 24, (6, 512))
+    exact = rng.integers(-largest, largest + 1, (6, 512)) >> rng.integers(0, 24, (6, 512))
     first, second = mean_pyramid.halves(fine.counts, pairs, axis)
-    gaps = np.where((first > 0) & (second > 0), gaps, 0).astype(np.int32)
-    arrays = (above.means, companded, gaps, pairs[:5], fine.counts)
+    exact = np.where((first > 0) & (second > 0), exact, 0).astype(np.int32)
+    arrays = (above.means, companded, exact, pairs[:5], fine.counts)
     means, companded, differences, pairs, counts = (torch.from_numpy(array).to(device) for array in arrays)
     found = [torch.from_numpy(fine.means.copy()).to(device) for _ in range(2)]
     cells = DeviceCells(means=means, companded=companded, differences=differences)
     halves = Halves(axis=axis, pairs=pairs, counts=counts, means=found[0], companded=found[1])
-    split(cells, halves, Companding(knee=knee, nonnegative=positive), implementation=implementation)
-    expected = mean_pyramid.split(above, fine, axis, gaps, Quantiser(1.0, knee, positive), "reference")
+    split(cells, halves, Companding(knee=knee, nonnegative=nonnegative), implementation=implementation)
+    expected = mean_pyramid.split(above, fine, axis, exact, Quantiser(1.0, knee, nonnegative), "reference")
     np.testing.assert_array_equal(found[0].cpu(), expected)
     np.testing.assert_array_equal(found[1].cpu(), compand.compand_whole(expected, knee))
