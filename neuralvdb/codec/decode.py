@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,24 +59,13 @@ class GridDecoder:
 
         Raises DamagedFile, MissingPriors, OutOfMemory, PromiseBroken where it is not what was stored.
         """
-        head = self._head(number)
         self._check_memory(number)
-        grid = _empty(head)
-        if head.storage is Storage.TREE:
-            grid = self._read_tree(grid, number, box, lod, threads)
-        else:
-            if head.storage is not Storage.INSTANCE:
-                grid.blob = self._read_blob(number)
-            self._check_content(grid, head)
-            if lod:
-                from neuralvdb.vdb.regions import coarse_transform
-
-                grid.transform = coarse_transform(grid, lod, means=self.has_means(self._index.parent(number)))
-        if box is None:
-            return grid
+        if box is None and not lod:
+            return self._read_whole(number, threads)
         from neuralvdb.vdb.regions import clip
 
-        return clip(grid, box.coarse(lod))
+        grid = self._read_coarser(number, box, lod, threads) if lod else self._read_near(number, box, threads)
+        return grid if box is None else clip(grid, box.coarse(lod))
 
     def leaves(self, number: int, threads: int = 1) -> DecodedLeaves:
         """The tree of a grid with its leaves on the first device.
@@ -114,48 +103,63 @@ class GridDecoder:
             return coded.promise.mode.lattice is LatticeKind.MEAN
         return field_kind(self._head(number)) is not FieldKind.LEVEL_SET
 
-    def _read_tree(self, grid: VolumeGrid, number: int, box: Box | None, lod: int, threads: int) -> VolumeGrid:
-        """The grid with its tree, not cut, of a coarser grid where its values have one."""
+    def _read_whole(self, number: int, threads: int) -> VolumeGrid:
+        """All of a grid, compared with what was stored."""
         head = self._head(number)
-        if head.grid_type not in TREE_TYPES:
-            raise DamagedFile(
-                f"{self._archive.path}: grid '{head.name}' has type {head.grid_type}, which has no arrays"
-            )
-        if self._index.section("VALS", number).codec == 0:
-            grid.tree = self._lossless(number, threads)
-            self._check_content(grid, head)
-            if not lod:
-                return grid
-            from neuralvdb.vdb.regions import coarse
-
-            means = self.has_means(number)
-            return coarse(grid, *(averaged if means else sampled)(grid.tree, lod), lod, means=means)
-        decoder = self._values_decoder(number, box, threads)
-        if lod:
-            from neuralvdb.vdb.regions import coarse
-
-            grid.tree = decoder.tree
-            grid = coarse(grid, *decoder.cells(lod), lod, means=decoder.promise.mode.lattice is LatticeKind.MEAN)
-        else:
-            grid.tree = decoder.decode()
-        if head.pruned is not None and grid.tree is not None:
-            grid.tree = derive_mask(grid.tree)
-        if not lod and box is None:
-            self._check_content(grid, head)
+        grid = _empty(head)
+        if head.storage is Storage.TREE:
+            lossy = self._is_lossy(number)
+            grid.tree = self._lossy(number, None, threads) if lossy else self._lossless(number, threads)
+        elif head.storage is not Storage.INSTANCE:
+            grid.blob = self._read_blob(number)
+        if content_hash(grid) != head.content:
+            raise PromiseBroken(f"{self._archive.path}: grid '{head.name}' decodes to other values than were stored")
         return grid
+
+    def _read_near(self, number: int, box: Box | None, threads: int) -> VolumeGrid:
+        """At least what of a grid lies in the box."""
+        if not self._is_lossy(number):
+            return self._read_whole(number, threads)
+        return replace(_empty(self._head(number)), tree=self._lossy(number, box, threads))
+
+    def _read_coarser(self, number: int, box: Box | None, lod: int, threads: int) -> VolumeGrid:
+        """At least what of a coarser grid lies in the box."""
+        from neuralvdb.vdb.regions import coarse, coarse_transform
+
+        if self._is_lossy(number):
+            head, decoder = self._head(number), self._values_decoder(number, box, threads)
+            means = decoder.promise.mode.lattice is LatticeKind.MEAN
+            cells = decoder.cells(lod)
+            grid = coarse(replace(_empty(head), tree=decoder.tree), cells.values, cells.active, lod, means=means)
+            assert grid.tree is not None
+            return grid if head.pruned is None else replace(grid, tree=derive_mask(grid.tree))
+        grid = self._read_whole(number, threads)
+        means = self.has_means(self._index.source(number))
+        if grid.tree is None:
+            return replace(grid, transform=coarse_transform(grid, lod, means=means))
+        return coarse(grid, *(averaged if means else sampled)(grid.tree, lod), lod, means=means)
+
+    def _is_lossy(self, number: int) -> bool:
+        """Whether a grid is a tree, not every bit of whose values is kept. Raises DamagedFile."""
+        return self._head(number).storage is Storage.TREE and self._index.section("VALS", number).codec == 1
 
     def _lossless(self, number: int, threads: int) -> Tree:
         section, where = self._index.section("VALS", number), self._index.where(number, "values")
         if self._index.chunks(number):
             raise DamagedFile(f"{where}: sections of chunks stand beside lossless values; get another copy")
-        dtype, components = TREE_TYPES[self._head(number).grid_type]
+        dtype, components = self._value_type(number)
         payload, topology = self._archive.read(section), self._store.topology(number, threads)
         return values.decode(payload, topology, dtype, components, section.raw_size, where)
+
+    def _lossy(self, number: int, box: Box | None, threads: int) -> Tree:
+        """The tree of a grid, with at least the leaves that meet the box."""
+        tree = self._values_decoder(number, box, threads).decode()
+        return tree if self._head(number).pruned is None else derive_mask(tree)
 
     def _values_decoder(self, number: int, box: Box | None, threads: int) -> ValuesDecoder:
         """The lossy values of a grid."""
         section = self._index.section("VALS", number)
-        dtype, components = TREE_TYPES[self._head(number).grid_type]
+        dtype, components = self._value_type(number)
         source = ValuesSource(
             payload=self._archive.read(section),
             chunks=self._index.chunks(number),
@@ -184,9 +188,13 @@ class GridDecoder:
     def _check_memory(self, number: int) -> None:
         self._store.check_memory(self._index.memory(number), f"grid '{self._head(number).name}'")
 
-    def _check_content(self, grid: VolumeGrid, head: GridHead) -> None:
-        if content_hash(grid) != head.content:
-            raise PromiseBroken(f"{self._archive.path}: grid '{head.name}' decodes to other values than were stored")
+    def _value_type(self, number: int) -> tuple[np.dtype, int]:
+        """Type of a value's components, and how many they are. Raises DamagedFile where such grids have no arrays."""
+        head = self._head(number)
+        if head.grid_type not in TREE_TYPES:
+            what = f"grid '{head.name}' has type {head.grid_type}, which has no arrays"
+            raise DamagedFile(f"{self._archive.path}: {what}; get another copy")
+        return TREE_TYPES[head.grid_type]
 
 
 def _empty(head: GridHead) -> VolumeGrid:
