@@ -28,13 +28,13 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class _Payload:
-    """A section of a grid; fields as ArchiveWriter.add() has them."""
+    """A section of a grid; number: of several of one type; the rest as ArchiveWriter.add() has it."""
 
     kind: str
     payload: bytes
     raw_size: int
     codec: int = 0
-    part: int = 0
+    number: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ def encode_frame(
                 version=version_written(section.kind, section.codec),
                 frame=frame,
                 grid=number,
-                part=section.part,
+                part=section.number,
             )
         heads.append(grid.head)
         coded.append(grid.values)
@@ -191,8 +191,8 @@ def _encode_tree(job: _Job, tree: Tree, context: EncodeContext) -> _EncodedGrid:
     sections = [_encode_topology(job, context)] if job.role.owner == job.number else []
     raw_size = values.raw_size(coded.tree)
     sections.append(_Payload(kind="VALS", codec=coded.codec, payload=coded.payload, raw_size=raw_size))
-    for part, payload in coded.chunks.items():
-        sections.append(_Payload(kind="TILE", part=part, payload=payload, raw_size=0))
+    for number, payload in coded.chunks.items():
+        sections.append(_Payload(kind="TILE", number=number, payload=payload, raw_size=0))
     grid = replace(job.grid, tree=decoded)
     head = GridHead.of(grid, source_size=job.source_size, topology_of=job.role.owner, pruned=pruned)
     return _EncodedGrid(head=head, sections=sections, values=coded.head, families=coded.families)
@@ -215,12 +215,9 @@ def _encode_topology(job: _Job, context: EncodeContext) -> _Payload:
 
 
 def encode_values(
-    grid: VolumeGrid, settings: CompressSettings, library: ModelSet | None = None, devices: tuple[str, ...] = ()
+    grid: VolumeGrid, settings: CompressSettings, *, models: ModelSet | None = None, devices: tuple[str, ...] = ()
 ) -> CodedValues:
-    """The values of a tree: under a bound if one is asked for and that is smaller than every bit.
-
-    library: of networks (default: those shipped); devices: as encode_frame() has them.
-    """
+    """The values of a grid that travels as arrays, as encode_frame() codes them where its topology stays exact."""
     assert grid.tree is not None
-    context = EncodeContext.of(settings, models=library, devices=devices)
+    context = EncodeContext.of(settings, models=models, devices=devices)
     return values.choose_values(grid.tree, promise_for(grid, settings), context)

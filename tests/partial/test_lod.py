@@ -1,4 +1,4 @@
-"""--lod gives what the lattice holds at that level, in the right place, and reads no finer octave."""
+"""--lod gives what the lattice holds at that level, in the right place, and reads no finer layer."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from neuralvdb.volume import Storage
 from neuralvdb.volume.grid import TREE_TYPES, unpack
 
 LODS = (1, 2, 3)
-HOWS = {
+MODES = {
     "lossless": CompressSettings(),
     "sample": CompressSettings(bounds=(Bound(value=0.01, relative=False),)),
     "mean": CompressSettings(quality="production"),
@@ -61,38 +61,38 @@ def slow_cells(values: np.ndarray, active: np.ndarray, lod: int, *, averaged: bo
 
 
 @pytest.mark.parametrize("lod", LODS)
-@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("kind", ["fog", "level set", "vec3s", "double", "half"])
-def test_cells_are_means_or_samples_of_the_full_decode(rod, dense_of, tmp_path, kind, how, lod):
+def test_cells_are_means_or_samples_of_the_full_decode(rod, dense_of, tmp_path, kind, mode, lod):
     options = {"level set": {"grid_class": "level set", "background": 3.0}, "half": {"half": True}}.get(kind, {})
     grid = rod({"double": "f8"}.get(kind, "f4"), 3 if kind == "vec3s" else 1, **options)
-    archive = archived([grid], tmp_path, HOWS[how])
+    archive = archived([grid], tmp_path, MODES[mode])
     (full,) = decompressed(archive, tmp_path / "full.vdb")
     (coarse,) = decompressed(archive, tmp_path / "b.vdb", lod=lod)
     with FrameReader(archive) as frame:
         promise = frame.promise(0)
     averaged = promise.mode.lattice is LatticeKind.MEAN if promise else kind != "level set"
     assert averaged == (
-        (how == "mean" and kind in ("fog", "double", "half")) or (how == "lossless" and kind != "level set")
+        (mode == "mean" and kind in ("fog", "double", "half")) or (mode == "lossless" and kind != "level set")
     )
     for low in ((-24, -16, -16), (1256, -16, -16), (48, -8, -8), (120, 120, 0), (4080, 0, 0)):
         values, active = dense_of(full, low, np.array(low) + 31)
         expected, on = slow_cells(values, active, lod, averaged=averaged)
         first = np.array(low) >> lod
-        found, found_on = dense_of(coarse, first, first + (32 >> lod) - 1)
-        np.testing.assert_array_equal(found_on, on)
+        decoded, decoded_on = dense_of(coarse, first, first + (32 >> lod) - 1)
+        np.testing.assert_array_equal(decoded_on, on)
         if not averaged:
-            np.testing.assert_array_equal(found, expected)
+            np.testing.assert_array_equal(decoded, expected)
         else:
-            allowed = 2e-3 if kind == "half" or how == "mean" else 1e-6
-            assert np.abs(found - expected).max() < allowed
+            allowed = 2e-3 if kind == "half" or mode == "mean" else 1e-6
+            assert np.abs(decoded - expected).max() < allowed
     assert (coarse.grid_type, coarse.half, coarse.metadata) == (full.grid_type, full.half, full.metadata)
     assert coarse.tree.root.background.tobytes() == full.tree.root.background.tobytes()
 
 
 @pytest.mark.parametrize("lod", LODS)
 @pytest.mark.parametrize("knee", [0.0, 0.2])
-def test_a_mean_lattice_gives_its_own_floors(rod, lod, knee):
+def test_a_mean_lattice_gives_its_means_as_cells(rod, lod, knee):
     """What stopping early gives is bit for bit what the whole decode passes through."""
     tree = rod().tree
     encoded = encoder.encode(tree, mean_promise(step=0.05, knee=knee))
@@ -107,11 +107,11 @@ def test_a_mean_lattice_gives_its_own_floors(rod, lod, knee):
         pyramid = lattice.blank_pyramid(ChunkComponent.of(reader.tree, part, 0))
         streams = ChunkReader(sections, number, part).component(0)
         cells = list(lattice.decode_levels(pyramid, streams))[-1 - 3 * lod]
-        found, coded = reader.promise.values(cells.means, dtype), cells.level.coded != 0
+        decoded, coded = reader.promise.values(cells.means, dtype), cells.level.coded != 0
         on = active[part.leaves]
         assert on.sum() == coded.sum()
         ours = values[part.leaves, :, 0][on]
-        assert sorted(ours.tolist()) == sorted(found[: len(coded)][coded].tolist())
+        assert sorted(ours.tolist()) == sorted(decoded[: len(coded)][coded].tolist())
 
 
 @pytest.mark.parametrize("knee", [0.0, 0.2])
@@ -132,25 +132,25 @@ def test_means_are_those_of_the_voxels(rod, knee):
         assert np.abs(values[..., 0] - expected)[active].max() <= 1.5 * 3 * lod * unit
 
 
-@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("lod", LODS)
-def test_features_stay_where_they_are_in_the_world(probe, tmp_path, how, lod):
+def test_features_stay_where_they_are_in_the_world(probe, tmp_path, mode, lod):
     """A field that is its own world position x is that in every coarse voxel, too."""
     x = np.indices((48, 24, 32))[0].astype(np.float32)
     size = 0.25
     values = (x - 24) * size
     grid = from_dense(values, name="x", active=np.ones(x.shape, bool), origin=(-24, -8, 40), voxel_size=size)
-    archive = archived([grid], tmp_path, HOWS[how])
+    archive = archived([grid], tmp_path, MODES[mode])
     decompressed(archive, tmp_path / "b.vdb", lod=lod)
     low = np.array((-24, -8, 40)) >> lod
     high = low + (np.array(x.shape) >> lod) - 1
-    seen = probe(tmp_path / "b.vdb", low, high)["x"]
-    assert seen["active_voxels"] == x.size >> 3 * lod
-    assert seen["active_bbox"] == [low.tolist(), high.tolist()]
-    found, world = np.array(seen["values"]), np.array(seen["world"])
-    assert all(seen["active"])
-    assert np.abs(found - world[:, 0]).max() < (1e-5 if how == "lossless" else 0.011 if how == "sample" else 0.2)
-    assert abs((found - world[:, 0]).mean()) < 0.01
+    probed = probe(tmp_path / "b.vdb", low, high)["x"]
+    assert probed["active_voxels"] == x.size >> 3 * lod
+    assert probed["active_bbox"] == [low.tolist(), high.tolist()]
+    decoded, world = np.array(probed["values"]), np.array(probed["world"])
+    assert all(probed["active"])
+    assert np.abs(decoded - world[:, 0]).max() < (1e-5 if mode == "lossless" else 0.011 if mode == "sample" else 0.2)
+    assert abs((decoded - world[:, 0]).mean()) < 0.01
     steps = np.diff(world.reshape(*(high - low + 1), 3), axis=0)[..., 0]
     np.testing.assert_allclose(steps, size * 2**lod)
 
@@ -171,9 +171,9 @@ def test_every_kind_of_map_is_scaled(make_odd, probe12, tmp_path, kind, lod):
         low = np.floor(point).astype(int) + 9
         return world[tuple(slice(i, i + 2) for i in low)].reshape(-1, 3).mean(0)
 
-    places = [np.array(c) - 1 for c in np.ndindex(3, 3, 3)]
-    for c, found in zip(places, coarse["world"], strict=True):
-        np.testing.assert_allclose(found, at(edge * c + shift), rtol=0, atol=1e-9 if kind == "affine" else 2e-2)
+    corners = [np.array(c) - 1 for c in np.ndindex(3, 3, 3)]
+    for c, decoded in zip(corners, coarse["world"], strict=True):
+        np.testing.assert_allclose(decoded, at(edge * c + shift), rtol=0, atol=1e-9 if kind == "affine" else 2e-2)
 
 
 def test_an_instance_lies_where_its_tree_does(make_odd, probe12, tmp_path):
@@ -181,16 +181,16 @@ def test_an_instance_lies_where_its_tree_does(make_odd, probe12, tmp_path):
     neuralvdb.compress(source, tmp_path / "a.neuralvdb")
     _, second = decompressed(tmp_path / "a.neuralvdb", tmp_path / "b.vdb", lod=1)
     assert second.storage is Storage.INSTANCE
-    seen = probe12(tmp_path / "b.vdb", (0, 0, 0), (1, 1, 1))
-    assert seen["first"]["world"][0] == [0.5, 0.5, 0.5]
-    assert seen["second"]["world"][0] == [0.25, 0.25, 0.25]
-    assert seen["second"]["world"][-1] == [1.25, 1.25, 1.25]
-    assert seen["first"]["active_voxels"] == seen["second"]["active_voxels"] == 64 * 64 * 8 + 1
+    probed = probe12(tmp_path / "b.vdb", (0, 0, 0), (1, 1, 1))
+    assert probed["first"]["world"][0] == [0.5, 0.5, 0.5]
+    assert probed["second"]["world"][0] == [0.25, 0.25, 0.25]
+    assert probed["second"]["world"][-1] == [1.25, 1.25, 1.25]
+    assert probed["first"]["active_voxels"] == probed["second"]["active_voxels"] == 64 * 64 * 8 + 1
 
 
 @pytest.mark.parametrize("lod", LODS)
 def test_tiles_become_smaller_tiles(rod, tmp_path, lod):
-    archive = archived([rod()], tmp_path, HOWS["mean"])
+    archive = archived([rod()], tmp_path, MODES["mean"])
     (coarse,) = decompressed(archive, tmp_path / "b.vdb", lod=lod, box=Box((64, -100, -100), (1000, 200, 200)))
     assert np.bitwise_count(coarse.tree.leaf.active).sum() == 8 >> lod << 2 * (3 - lod)
     assert np.bitwise_count(coarse.tree.lower.active).sum() == (16 >> lod) ** 3
@@ -199,9 +199,9 @@ def test_tiles_become_smaller_tiles(rod, tmp_path, lod):
     assert len(coarse.tree.leaf) == 0
 
 
-@pytest.mark.parametrize("how", HOWS)
-def test_a_box_of_a_coarser_grid_is_all_it_touches(rod, dense_of, tmp_path, how):
-    archive = archived([rod()], tmp_path, HOWS[how])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_box_of_a_coarser_grid_is_all_it_touches(rod, dense_of, tmp_path, mode):
+    archive = archived([rod()], tmp_path, MODES[mode])
     for lod in LODS:
         (whole,) = decompressed(archive, tmp_path / "b.vdb", lod=lod)
         box = Box((-13, -4, -7), (9, 5, 6))
@@ -214,19 +214,19 @@ def test_a_box_of_a_coarser_grid_is_all_it_touches(rod, dense_of, tmp_path, how)
 
 
 @pytest.mark.parametrize("options", [["--quality", "master"], ["--rel-error", "0.02%"]])
-def test_finer_octaves_are_not_read(sample, damage, nvdb, tmp_path, options):
+def test_finer_layers_are_not_read(sample, damage, nvdb, tmp_path, options):
     assert nvdb("compress", sample, "-o", "a.neuralvdb", "--grids", "density", *options).returncode == 0
     archive = tmp_path / "a.neuralvdb"
     with FrameReader(archive) as frame:
-        octaves = {s.part % 4 for s in frame.archive.sections if s.kind == "TILE"}
-    assert octaves >= {0, 3}
-    for octave in octaves - {0}:
-        bad = damage(archive, lambda s, o=octave: s.kind == "TILE" and s.part % 4 >= o)
-        decompressed(archive, tmp_path / "a.vdb", lod=4 - octave)
-        decompressed(bad, tmp_path / "b.vdb", lod=4 - octave)
+        layers = {s.part % 4 for s in frame.archive.sections if s.kind == "TILE"}
+    assert layers >= {0, 3}
+    for layer in layers - {0}:
+        bad = damage(archive, lambda s, first=layer: s.kind == "TILE" and s.part % 4 >= first)
+        decompressed(archive, tmp_path / "a.vdb", lod=4 - layer)
+        decompressed(bad, tmp_path / "b.vdb", lod=4 - layer)
         assert (tmp_path / "a.vdb").read_bytes() == (tmp_path / "b.vdb").read_bytes()
         with pytest.raises(DamagedFile, match="TILE"):
-            decompressed(bad, tmp_path / "b.vdb", lod=3 - octave)
+            decompressed(bad, tmp_path / "b.vdb", lod=3 - layer)
 
 
 def test_exact_values_stay_exact_in_samples(tmp_path):
@@ -234,11 +234,11 @@ def test_exact_values_stay_exact_in_samples(tmp_path):
     values += np.random.default_rng(1).random(values.shape, np.float32)
     values[4, 8, 0], values[5, 8, 0] = np.nan, np.inf
     grid = from_dense(values, name="g", active=np.ones(values.shape, bool))
-    archive = archived([grid], tmp_path, HOWS["sample"])
+    archive = archived([grid], tmp_path, MODES["sample"])
     (coarse,) = decompressed(archive, tmp_path / "b.vdb", lod=2)
-    found = coarse.tree.leaf.values.reshape(8, 8, 8)
-    assert np.isnan(found[1, 2, 0])
-    assert np.isfinite(found).sum() == 511
+    decoded = coarse.tree.leaf.values.reshape(8, 8, 8)
+    assert np.isnan(decoded[1, 2, 0])
+    assert np.isfinite(decoded).sum() == 511
 
 
 def test_grids_without_levels_of_detail_are_left_out_and_said(make_odd, nvdb, tmp_path):
@@ -267,11 +267,11 @@ def test_a_level_that_does_not_exist(tmp_path, lod):
 
 
 @pytest.mark.parametrize("name", ["empty", "one voxel"])
-@pytest.mark.parametrize("how", HOWS)
-def test_tiny_grids(tmp_path, how, name):
+@pytest.mark.parametrize("mode", MODES)
+def test_tiny_grids(tmp_path, mode, name):
     active = np.zeros((9, 9, 9), bool)
     active[5, 5, 5] = name == "one voxel"
-    archive = archived([from_dense(np.ones(active.shape, np.float32), name="g", active=active)], tmp_path, HOWS[how])
+    archive = archived([from_dense(np.ones(active.shape, np.float32), name="g", active=active)], tmp_path, MODES[mode])
     for lod in LODS:
         for box in (None, Box((0, 0, 0), (8, 8, 8))):
             (coarse,) = decompressed(archive, tmp_path / "b.vdb", lod=lod, box=box)
