@@ -23,9 +23,9 @@ from neuralvdb.kernels.fit import row
 from neuralvdb.settings import Bound, CompressSettings
 from neuralvdb.topology import Topology
 from neuralvdb.topology import priors as classifiers
-from neuralvdb.topology.bricks import FINDS, LEVELS, place
+from neuralvdb.topology.bricks import FINDS, LEVELS, find_neighbours
 from neuralvdb.topology.classify import Classifier
-from neuralvdb.topology.code_mask import code_mask, put
+from neuralvdb.topology.code_mask import MaskTask, code_mask, encode_with
 from neuralvdb.topology.device import phase_on, slots_on
 from neuralvdb.topology.inputs import CELLS, ORDER, VOXELS, octants
 from neuralvdb.values import encoder
@@ -101,7 +101,7 @@ def fit_arrays(tree: Tree, promise: Promise) -> dict[str, torch.Tensor]:
 def mask_arrays(topology: Topology) -> dict[str, torch.Tensor]:
     """The leaf masks: where bricks are, the phases of each level, and a stream for each number of COPIES."""
     coords = topology.leaf_origins() // 8
-    where = place(coords, None, FINDS["native"])
+    where = find_neighbours(coords, None, FINDS["native"])
     arrays = {"near": where.near, "octants": octants(coords), "expected": topology.leaf_active}
     found = {f"m.{name}": torch.from_numpy(array) for name, array in arrays.items()}
     found["m.slots"], found["m.copies"] = slots_on("cpu"), torch.tensor(COPIES)
@@ -121,7 +121,9 @@ def _encoded(topology: Topology, coords: np.ndarray, copies: int) -> Decoder:
     many = np.concatenate([coords + step * i for i in range(copies)]).astype(np.int32)
     coder = Encoder(prior.tables)
     truth = unpack(np.tile(topology.leaf_active, (copies, 1)))
-    code_mask(Classifier(prior.networks), put(coder), place(many, None, FINDS["native"]), FAMILIES, truth)
+    neighbours = find_neighbours(many, None, FINDS["native"])
+    task = MaskTask(neighbours=neighbours, families=FAMILIES, truth=truth)
+    code_mask(Classifier(prior.networks), encode_with(coder), task)
     return Decoder(coder.finish(), prior.tables, "masks")
 
 
