@@ -1,6 +1,5 @@
 """decompress() without a target gives tensors, the same values as in the .vdb file, decoded by kernels or not."""
 
-import functools
 from dataclasses import replace
 
 import numpy as np
@@ -55,11 +54,21 @@ def test_tensors_on_the_cpu(files):
     assert_equal(neuralvdb.decompress(files[0], settings=ON_CPU), files[1])
 
 
+def by_reference(kind: type) -> type:
+    """The class with the kernels' definitions in place of the kernels."""
+
+    class Reference(kind):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options | {"implementation": "reference"})
+
+    return Reference
+
+
 def test_tensors_decoded_by_kernels(files, device, monkeypatch):
-    found = (f"{device}:0",) if device == "cuda" else ("cpu",)
-    monkeypatch.setattr(devices, "resolve", lambda _: found)
+    resolved = (f"{device}:0",) if device == "cuda" else ("cpu",)
+    monkeypatch.setattr(devices, "resolve", lambda _: resolved)
     for module, name in ((decoder, "DeviceDecoder"), (masks, "DeviceCoder")):
-        monkeypatch.setattr(module, name, functools.partial(getattr(module, name), implementation="reference"))
+        monkeypatch.setattr(module, name, by_reference(getattr(module, name)))
     tensors = neuralvdb.decompress(files[0], settings=ON_CUDA)
     assert {grid.values.device.type for grid in tensors.values()} == {device}
     assert_equal(tensors, files[1])
