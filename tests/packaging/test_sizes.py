@@ -14,6 +14,8 @@ FUNCTION_LINES = 45
 KERNEL_LINES = 100  # of a function that Triton compiles
 METHODS = 15
 PENDING = {  # to be split
+    "neuralvdb/codec/encode.py encode_frame": 47,
+    "neuralvdb/topology/code_tree.py code_tree": 50,
 }
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
