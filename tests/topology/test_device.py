@@ -47,6 +47,7 @@ def test_real_files(real_vdb):
         )
 
 
+@pytest.mark.slow
 @given(st.data())
 @few
 def test_every_tree(drawn, data):

@@ -127,6 +127,7 @@ def test_without_a_maximum_error_it_is_refused(haze, tmp_path, options):
     assert not (tmp_path / "x.neuralvdb").exists()
 
 
+@pytest.mark.slow
 def test_smoke_is_a_fifth_smaller(data, tmp_path):
     source, sizes = data / "openvdb-models" / "smoke.vdb", {}
     for kind in ("exact", "pruned"):

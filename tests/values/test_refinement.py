@@ -248,6 +248,7 @@ def test_fast_networks_are_fitted_without_hidden_layers(settings, monkeypatch):
     assert all(net.is_linear for net in nets.values())
 
 
+@pytest.mark.slow
 def test_a_psnr_is_kept_by_refined_networks():
     from neuralvdb.metrics import psnr
 
@@ -258,6 +259,7 @@ def test_a_psnr_is_kept_by_refined_networks():
     assert psnr(grid.tree, coded.tree) >= 40
 
 
+@pytest.mark.slow
 def test_fitting_gives_the_same_bytes_again_and_on_more_threads():
     grid = odd(64)
     first, again, threaded = (
