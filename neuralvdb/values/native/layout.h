@@ -37,7 +37,8 @@ struct InputLayout {
     int count() const { return 2 * points() + scales; }
 
     void check(int sources, int line_points, int scales_needed) const {
-        bool fits = points() <= kMaxPoints && sources <= kMaxSources && scales == scales_needed && int(line.size()) == line_points;
+        bool fits = points() <= kMaxPoints && sources <= kMaxSources;
+        fits = fits && scales == scales_needed && int(line.size()) == line_points;
         for (const int i : line) fits = fits && i >= 0 && i < points();
         for (const auto& group : groups) fits = fits && group.source >= 0 && group.source < sources;
         for (const auto& offset : offsets)
