@@ -117,16 +117,15 @@ def test_no_sum_of_a_network_reaches_the_limit_of_float32(library, family):
 
 @settings(max_examples=15, deadline=None)
 @given(
-    size=st.integers(1, 24),
-    seed=st.integers(0, 99),
+    volume=st.tuples(st.integers(1, 24), st.integers(0, 99), st.sampled_from([1, 3])),
     share=st.floats(0.01, 1),
     bound=st.floats(1e-4, 0.5),
-    components=st.sampled_from([1, 3]),
     family=st.sampled_from(SAMPLE_FAMILIES),
     half=st.booleans(),
     ratio=st.sampled_from([0.0, 0.003, 0.1, 0.9]),
 )
-def test_promise_holds(size, seed, share, bound, components, family, half, ratio):
+def test_promise_holds(volume, share, bound, family, half, ratio):
+    size, seed, components = volume
     active = np.random.default_rng(seed).random((size,) * 3) <= share
     active[0, 0, 0] = True
     values = blob(size, seed, components)
