@@ -110,7 +110,7 @@ def _tree_encoder(tree: Tree, promise: Promise, models: ModelSet, options: Encod
 
     dead_zone = tables.dead_zones(promise.mode.family, models.freq)
     implementation = "triton" if options.implementation == "native" else options.implementation
-    return DeviceEncoder(tree, promise, networks, dead_zone, options.devices, implementation)
+    return DeviceEncoder(tree, promise, networks, dead_zone, devices=options.devices, implementation=implementation)
 
 
 def _lattice(promise: Promise, predictor: Predictor, freq: np.ndarray, implementation: str = "native") -> Lattice:

@@ -1,6 +1,5 @@
 """compress() on a device writes the archives that it writes on the CPU, byte for byte, of real grids."""
 
-import functools
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +26,17 @@ CASES = {
 }
 
 
+def recorded(kind: type, options: dict[str, str], names: list[str]) -> type:
+    """The class with other options, which appends its name to `names` when one is made."""
+
+    class Recorded(kind):
+        def __init__(self, *args, **keywords):
+            names.append(kind.__name__)
+            super().__init__(*args, **keywords | options)
+
+    return Recorded
+
+
 @pytest.fixture
 def on_device(device, monkeypatch):
     """Devices are the GPUs, or the CPU with references of kernels; what was encoded there."""
@@ -36,8 +46,7 @@ def on_device(device, monkeypatch):
     seen = []
     for module, name in ((encoder, "DeviceEncoder"), (decoder, "DeviceDecoder"), (masks, "DeviceCoder")):
         options = {"implementation": "reference"} if device == "cpu" else {}
-        kind = functools.partial(getattr(module, name), **options)
-        monkeypatch.setattr(module, name, lambda *a, kind=kind, name=name, **k: seen.append(name) or kind(*a, **k))
+        monkeypatch.setattr(module, name, recorded(getattr(module, name), options, seen))
     return seen
 
 
