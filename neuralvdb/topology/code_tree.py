@@ -121,10 +121,10 @@ class _Tiles:
         full = np.zeros(len(coords), bool)
         for layer in self._layers:
             at = self._find(layer.nodes, coords // (layer.span // edge))
-            inside = at >= 0
+            in_layer = at >= 0
             n = layer.span // layer.edge
-            slot = coords[inside] % (layer.span // edge) // (layer.edge // edge) @ np.array([n * n, n, 1])
-            full[inside] |= layer.active[at[inside], slot]
+            slot = coords[in_layer] % (layer.span // edge) // (layer.edge // edge) @ np.array([n * n, n, 1])
+            full[in_layer] |= layer.active[at[in_layer], slot]
         return full
 
     def __bool__(self) -> bool:

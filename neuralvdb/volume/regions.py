@@ -17,8 +17,8 @@ _CHUNK = 1 << 12  # leaves averaged together; bounds the memory for temporaries
 
 def touched(origins: np.ndarray, box: Box) -> np.ndarray:
     """(N,) bool: whether the leaf at each of `origins` (N, 3), in voxels, meets the box."""
-    inside = np.logical_and(origins + 7 >= np.array(box.low), origins <= np.array(box.high))
-    meets: np.ndarray = np.logical_and.reduce(inside, axis=1)
+    touches = np.logical_and(origins + 7 >= np.array(box.low), origins <= np.array(box.high))
+    meets: np.ndarray = np.logical_and.reduce(touches, axis=1)
     return meets
 
 
