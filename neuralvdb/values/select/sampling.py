@@ -60,12 +60,12 @@ def neighbour_pairs(tree: Tree) -> Iterator[NeighbourPairs]:
         )
         offset = (np.arange(3) == axis).astype(np.int64)
         for own_side, other_side, place in ((EDGE - 1, 0, cells + offset), (0, EDGE - 1, cells - offset)):
-            inside = (place >= 0).all(1) & (place < chunk.table.shape).all(1)
-            neighbour = chunk.table[tuple(place[inside].T)]
+            in_box = (place >= 0).all(1) & (place < chunk.table.shape).all(1)
+            neighbour = chunk.table[tuple(place[in_box].T)]
             yield NeighbourPairs(
-                first=np.take(leaves.values[inside], own_side, 1 + axis),
+                first=np.take(leaves.values[in_box], own_side, 1 + axis),
                 second=np.take(bricks.values[neighbour], other_side, 1 + axis),
-                first_active=np.take(leaves.active[inside], own_side, 1 + axis),
+                first_active=np.take(leaves.active[in_box], own_side, 1 + axis),
                 second_active=np.take(bricks.active[neighbour], other_side, 1 + axis),
             )
 
