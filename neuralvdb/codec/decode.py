@@ -147,7 +147,7 @@ class GridDecoder:
         section, where = self._index.section("VALS", number), self._index.where(number, "values")
         if self._index.chunks(number):
             raise DamagedFile(f"{where}: sections of chunks stand beside lossless values; get another copy")
-        dtype, components = self._value_type(number)
+        dtype, components = _value_type(self._head(number), self._archive.path)
         payload, topology = self._archive.read(section), self._store.topology(number, threads)
         return values.decode(payload, topology, dtype, components, section.raw_size, where)
 
@@ -159,7 +159,7 @@ class GridDecoder:
     def _values_decoder(self, number: int, box: Box | None, threads: int) -> ValuesDecoder:
         """The lossy values of a grid."""
         section = self._index.section("VALS", number)
-        dtype, components = self._value_type(number)
+        dtype, components = _value_type(self._head(number), self._archive.path)
         source = ValuesSource(
             payload=self._archive.read(section),
             chunks=self._index.chunks(number),
@@ -188,13 +188,13 @@ class GridDecoder:
     def _check_memory(self, number: int) -> None:
         self._store.check_memory(self._index.memory(number), f"grid '{self._head(number).name}'")
 
-    def _value_type(self, number: int) -> tuple[np.dtype, int]:
-        """Type of a value's components, and how many they are. Raises DamagedFile where such grids have no arrays."""
-        head = self._head(number)
-        if head.grid_type not in TREE_TYPES:
-            what = f"grid '{head.name}' has type {head.grid_type}, which has no arrays"
-            raise DamagedFile(f"{self._archive.path}: {what}; get another copy")
-        return TREE_TYPES[head.grid_type]
+
+def _value_type(head: GridHead, path: str) -> tuple[np.dtype, int]:
+    """Type of a value's components, and how many they are. Raises DamagedFile where such grids have no arrays."""
+    if head.grid_type not in TREE_TYPES:
+        what = f"grid '{head.name}' has type {head.grid_type}, which has no arrays"
+        raise DamagedFile(f"{path}: {what}; get another copy")
+    return TREE_TYPES[head.grid_type]
 
 
 def _empty(head: GridHead) -> VolumeGrid:

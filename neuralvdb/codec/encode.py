@@ -100,17 +100,7 @@ def encode_frame(
     coded: list[ValuesHead | None] = []
     families: set[str] = set()
     for number, grid in enumerate(_encode_all(source, selected, context)):
-        for section in grid.sections:
-            writer.add(
-                section.kind,
-                section.payload,
-                raw_size=section.raw_size,
-                codec=section.codec,
-                version=version_written(section.kind, section.codec),
-                frame=frame,
-                grid=number,
-                part=section.number,
-            )
+        _write_sections(writer, grid, number, frame)
         heads.append(grid.head)
         coded.append(grid.values)
         families |= grid.families
@@ -129,6 +119,20 @@ def encode_frame(
     payload, raw_size = table.pack()
     writer.add("FRAM", payload, raw_size=raw_size, version=version_written("FRAM", 0), frame=frame)
     return EncodedFrame(table=table, values=tuple(coded))
+
+
+def _write_sections(writer: ArchiveWriter, grid: _EncodedGrid, number: int, frame: int) -> None:
+    for section in grid.sections:
+        writer.add(
+            section.kind,
+            section.payload,
+            raw_size=section.raw_size,
+            codec=section.codec,
+            version=version_written(section.kind, section.codec),
+            frame=frame,
+            grid=number,
+            part=section.number,
+        )
 
 
 def _check_models(context: EncodeContext) -> None:

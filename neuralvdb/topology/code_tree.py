@@ -52,11 +52,9 @@ def code_tree(
     tree = _TreeCoder(code, find)
     tree.tiles.add(topology.tile_origins, topology.tile_active[:, None] > 0, 4096, 4096)
     uppers = topology.child_origins
-    upper = tree.nodes(
-        _Nodes(uppers, _UPPER, tiles[0]),
-        None if truth is None else NodeMasks(truth.upper_child, truth.upper_active),
-        None if near is None else near.uppers(uppers),
-    )
+    near_uppers = None if near is None else near.uppers(uppers)
+    true_uppers = None if truth is None else NodeMasks(truth.upper_child, truth.upper_active)
+    upper = tree.nodes(_Nodes(uppers, _UPPER, tiles[0]), true_uppers, near_uppers)
     lowers = child_origins(uppers, upper.child, UPPER_LOG2, 128)
     if check_size is not None:
         check_size(lowers=len(lowers), leaves=0)
@@ -68,12 +66,8 @@ def code_tree(
     if check_size is not None:
         check_size(lowers=len(lowers), leaves=popcount(lower.child))
     leaves = child_origins(lowers, lower.child, LOWER_LOG2, 8)
-    leaf = tree.mask(
-        _Nodes(leaves, _VOXEL, False),
-        _LEAF,
-        None if truth is None else truth.leaf_active,
-        None if near is None else near.leaves(leaves),
-    )
+    near_leaves = None if near is None else near.leaves(leaves)
+    leaf = tree.mask(_Nodes(leaves, _VOXEL, False), _LEAF, None if truth is None else truth.leaf_active, near_leaves)
     return replace(
         topology,
         upper_child=upper.child,
