@@ -75,6 +75,7 @@ def test_there_are_samples():
     assert len(SAMPLES) == 3
 
 
+@pytest.mark.slow
 def test_files_of_other_programs_decode_by_the_specification(spec_reader, bits_equal, data, tmp_path):
     files = sorted((data / "hosts").glob("*.vdb"))
     assert files
@@ -133,6 +134,7 @@ def trees(draw) -> tuple[str, Tree]:
     return name, Tree(root, *levels)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(made=st.lists(trees(), min_size=1, max_size=2))
 def test_made_grids_decode_by_the_specification(spec_reader, bits_equal, tmp_path, sample, made):
@@ -147,6 +149,7 @@ def test_made_grids_decode_by_the_specification(spec_reader, bits_equal, tmp_pat
     assert len(check(spec_reader, bits_equal, tmp_path / "made.vdb", archive)) == len(made)
 
 
+@pytest.mark.slow
 def test_similar_topologies_decode_by_the_specification(spec_reader, bits_equal, tmp_path):
     """One is coded from the other, where there are leaves and where there are tiles or nothing."""
     rng = np.random.default_rng(3)

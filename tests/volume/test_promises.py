@@ -25,8 +25,8 @@ def test_a_promise_holds_in_the_file_that_comes_out(real_vdb: Path, tmp_path: Pa
     allowed: dict[str, tuple[float, float]] = {}
     for grid in info(archive).grids:
         if grid.promise:  # grids of one name are told apart by nobody else: the loosest promise of them counts
-            bound = grid.promise["max_error"]
-            here = (math.inf if bound is None else bound, grid.promise["ratio"])
+            bound = grid.promise.max_error
+            here = (math.inf if bound is None else bound, grid.promise.ratio)
             name = grid.name.partition("[")[0]
             allowed[name] = max(here, allowed.get(name, here))
     found = errors.run(real_vdb, result, json.dumps(allowed))
@@ -40,7 +40,7 @@ def test_the_judge_is_awake(sample: Path, tmp_path: Path, errors):
     archive, result = tmp_path / "a.neuralvdb", tmp_path / "b.vdb"
     compress(sample, archive, SETTINGS["max error"])
     decompress(archive, result)
-    bound = next(grid.promise["max_error"] for grid in info(archive).grids if grid.name == "density")
+    bound = next(grid.promise.max_error for grid in info(archive).grids if grid.name == "density")
     kept = dict(errors.run(sample, result, json.dumps({"density": [bound, 0]})))
     broken = dict(errors.run(sample, result, json.dumps({"density": [bound / 2, 0]})))
     assert -bound / 2 < kept["density"] <= 0 < broken["density"]
