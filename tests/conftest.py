@@ -27,6 +27,7 @@ if not Path("/proc/driver/nvidia/version").exists():
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("NEURALVDB_TEST_DATA", ROOT.parent / "shared" / "data"))
 SAMPLES = ROOT / "data" / "sample"
+FAST_BYTES = 400_000  # of real files that are tested in the fast tier
 MADE_TO_FAIL = {"malformed", "hostile", "bugs"}  # folders of files made to break a reader; tests name what they need
 
 
@@ -47,7 +48,7 @@ def real_files() -> list[Path]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test with an argument `real_vdb` runs once per real file, `damaged_vdb` once per damaged one.
 
-    Those of all but the smallest file of each folder are slow.
+    Those of all but the smallest file of each folder are slow, and those of files larger than FAST_BYTES.
     """
     for name, files in (("real_vdb", real_files()), ("damaged_vdb", sorted((DATA / "malformed").glob("*")))):
         if name in metafunc.fixturenames:
@@ -69,8 +70,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def smallest_of_each_folder(files: list[Path]) -> set[Path]:
-    """Its smallest file, by folder."""
-    by_size = sorted(files, key=lambda path: path.stat().st_size, reverse=True)
+    """Those of them that are not larger than FAST_BYTES."""
+    small = [path for path in files if path.stat().st_size <= FAST_BYTES]
+    by_size = sorted(small, key=lambda path: path.stat().st_size, reverse=True)
     return set({path.parent: path for path in by_size}.values())
 
 

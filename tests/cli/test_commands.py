@@ -171,6 +171,7 @@ def test_only_the_grids_named_are_compressed(run, run_json, sample):
     assert (result["grids"], result["left_out"]) == (["velocity"], ["density", "temperature"])
 
 
+@pytest.mark.slow
 def test_only_the_grids_named_are_decompressed_and_compared(run, run_json, sample):
     run("compress", sample, "-o", "a.neuralvdb")
     run("decompress", "a.neuralvdb", "-o", "b.vdb", "--grids", "temperature")
@@ -195,6 +196,7 @@ def test_decompress_compresses_inside_the_vdb(run_json, archive, small, compress
     assert run_json("diff", small, "a.vdb")["results"][0]["same"]
 
 
+@pytest.mark.slow
 def test_no_compression_is_larger(run_json, sample):
     run_json("compress", sample, "-o", "a.neuralvdb")
     sizes = [

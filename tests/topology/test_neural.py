@@ -136,6 +136,7 @@ def varied(one: Topology, seed: int) -> Topology:
     return replace(one, leaf_active=one.leaf_active ^ noise)
 
 
+@pytest.mark.slow
 @given(st.data(), st.integers(0, 1 << 32))
 @few
 def test_every_tree_comes_back_from_another(drawn, data, seed):

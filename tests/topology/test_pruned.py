@@ -86,6 +86,7 @@ def test_threads_change_nothing(haze, tmp_path):
     assert (tmp_path / "1.neuralvdb").read_bytes() == (tmp_path / "2.neuralvdb").read_bytes()
 
 
+@pytest.mark.slow
 @given(
     values=arrays("f4", (10, 9, 17), elements=st.sampled_from([0, 0.001, -0.004, 0.02, 0.4, 1, np.inf, np.nan, -0.0])),
     active=arrays(bool, (10, 9, 17)),
