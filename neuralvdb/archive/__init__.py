@@ -1,6 +1,6 @@
 """The byte layer: container, record fields, lossless streams. SPEC.md beside this file is the format."""
 
-from neuralvdb.archive.container import ENTRY_SIZE, NO_GRID, ArchiveReader, ArchiveWriter, Section
+from neuralvdb.archive.container import ENTRY_SIZE, NO_GRID, ArchiveReader, ArchiveWriter, Section, SectionLabel
 from neuralvdb.archive.fields import FieldReader, FieldWriter
 from neuralvdb.archive.streams import open_table, pack_table, put_array, take_array
 
@@ -12,6 +12,7 @@ __all__ = [
     "FieldReader",
     "FieldWriter",
     "Section",
+    "SectionLabel",
     "open_table",
     "pack_table",
     "put_array",

@@ -30,6 +30,21 @@ _REQUIRED, _SHARED = 1, 2  # flags of a section
 
 
 @dataclass(frozen=True)
+class SectionLabel:
+    """What a section is, before it is written."""
+
+    kind: str
+    """Four ASCII letters."""
+    codec: int = 0
+    version: int = 1
+    frame: int = 0
+    grid: int = NO_GRID
+    part: int = 0
+    required: bool = True
+    """Whether readers that do not know the section must refuse the archive."""
+
+
+@dataclass(frozen=True)
 class Section:
     """One entry of the index. raw_size: bytes of memory that decoding takes; offset and size: bytes in the file;
     shared: these bytes are an earlier section's too and counted there."""
@@ -58,27 +73,15 @@ class ArchiveWriter:
         self._write(b"\0" * _HEADER_SIZE)
         self._end = _HEADER_SIZE
 
-    def add(
-        self,
-        kind: str,
-        payload: bytes,
-        *,
-        raw_size: int,
-        codec: int = 0,
-        version: int = 1,
-        frame: int = 0,
-        grid: int = NO_GRID,
-        part: int = 0,
-        required: bool = True,
-    ) -> Section:
-        """Appends a section of four ASCII letters. Raises OutputError."""
+    def add(self, label: SectionLabel, payload: bytes, *, raw_size: int) -> Section:
+        """Appends a section; raw_size: bytes of memory that decoding takes. Raises OutputError."""
         checksum = xxhash.xxh3_64_intdigest(payload)
         here = self._end, xxhash.xxh3_128_digest(payload)
         first = self._firsts.setdefault((len(payload), checksum), here)
         shared = first is not here and first[1] == here[1]
         offset = first[0] if shared else self._end
         section = Section(
-            kind, required, codec, version, frame, grid, part, offset, len(payload), raw_size, checksum, shared
+            **vars(label), offset=offset, size=len(payload), raw_size=raw_size, checksum=checksum, shared=shared
         )
         if not shared:
             self._write(payload)

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from neuralvdb import topology, values
-from neuralvdb.archive import ArchiveWriter, FieldWriter, put_array
+from neuralvdb.archive import ArchiveWriter, FieldWriter, SectionLabel, put_array
 from neuralvdb.archive.formats import version_written
 from neuralvdb.codec.frame_table import FrameTable, GridHead
 from neuralvdb.codec.guarantee import promise_for
@@ -117,21 +117,23 @@ def encode_frame(
         grids=tuple(heads),
     )
     payload, raw_size = table.pack()
-    writer.add("FRAM", payload, raw_size=raw_size, version=version_written("FRAM", 0), frame=frame)
+    writer.add(SectionLabel("FRAM", version=version_written("FRAM", 0), frame=frame), payload, raw_size=raw_size)
     return EncodedFrame(table=table, values=tuple(coded))
 
 
 def _write_sections(writer: ArchiveWriter, grid: _EncodedGrid, number: int, frame: int) -> None:
     for section in grid.sections:
         writer.add(
-            section.kind,
+            SectionLabel(
+                section.kind,
+                codec=section.codec,
+                version=version_written(section.kind, section.codec),
+                frame=frame,
+                grid=number,
+                part=section.number,
+            ),
             section.payload,
             raw_size=section.raw_size,
-            codec=section.codec,
-            version=version_written(section.kind, section.codec),
-            frame=frame,
-            grid=number,
-            part=section.number,
         )
 
 

@@ -8,7 +8,15 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from neuralvdb.archive import ArchiveReader, ArchiveWriter, FieldReader, FieldWriter, put_array, take_array
+from neuralvdb.archive import (
+    ArchiveReader,
+    ArchiveWriter,
+    FieldReader,
+    FieldWriter,
+    SectionLabel,
+    put_array,
+    take_array,
+)
 from neuralvdb.archive.rans_engine import TOTAL
 from neuralvdb.errors import InputError, MissingPriors
 from neuralvdb.nets.network import check
@@ -33,7 +41,7 @@ def write_models(path: str | os.PathLike[str], models: ModelSet) -> None:
 def put_models(writer: ArchiveWriter, models: ModelSet) -> None:
     """Writes the section of a model set. Raises OutputError."""
     payload, raw_size = _pack(models)
-    writer.add(KIND, payload, raw_size=raw_size)
+    writer.add(SectionLabel(KIND), payload, raw_size=raw_size)
 
 
 def read_models(path: str | os.PathLike[str]) -> ModelSet:

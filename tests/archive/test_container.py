@@ -8,7 +8,7 @@ import pytest
 import xxhash
 import zstandard
 
-from neuralvdb.archive import ArchiveReader, ArchiveWriter, FieldWriter, put_array
+from neuralvdb.archive import ArchiveReader, ArchiveWriter, FieldWriter, SectionLabel, put_array
 from neuralvdb.archive.streams import zstd_decompress
 from neuralvdb.archive.zstd_dictionary import zstd_dictionary
 from neuralvdb.codec.frame import FrameReader
@@ -29,8 +29,10 @@ def write(tmp_path):
         path = tmp_path / "x.neuralvdb"
         with open(path, "wb") as stream:
             writer = ArchiveWriter(stream)
-            for kind, payload, options in sections:
-                writer.add(kind, payload, **{"raw_size": len(payload), **options})
+            for kind, payload, given in sections:
+                options = dict(given)
+                raw_size = options.pop("raw_size", len(payload))
+                writer.add(SectionLabel(kind, **options), payload, raw_size=raw_size)
             assert writer.close() == stream.seek(0, 2)
         return path
 
@@ -130,10 +132,12 @@ def test_an_optional_section_is_skipped_in_a_real_archive(made_archive, tmp_path
     path = tmp_path / "x.neuralvdb"
     with FrameReader(made_archive) as frame, open(path, "wb") as stream:
         writer = ArchiveWriter(stream)
-        writer.add("NEWS", b"?", raw_size=1, required=False)
+        writer.add(SectionLabel("NEWS", required=False), b"?", raw_size=1)
         for s in frame.archive.sections:
             writer.add(
-                s.kind, frame.archive.read(s), raw_size=s.raw_size, codec=s.codec, version=s.version, grid=s.grid
+                SectionLabel(s.kind, codec=s.codec, version=s.version, grid=s.grid),
+                frame.archive.read(s),
+                raw_size=s.raw_size,
             )
         writer.close()
         names = [grid.name for grid in frame.grids]
@@ -215,7 +219,11 @@ def test_a_lying_grid_is_refused_cheaply(made_archive, tmp_path, kind, error):
         writer = ArchiveWriter(stream)
         for s in frame.archive.sections:
             size = HUGE if s.kind == kind else s.raw_size
-            writer.add(s.kind, frame.archive.read(s), raw_size=size, codec=s.codec, version=s.version, grid=s.grid)
+            writer.add(
+                SectionLabel(s.kind, codec=s.codec, version=s.version, grid=s.grid),
+                frame.archive.read(s),
+                raw_size=size,
+            )
         writer.close()
     with FrameReader(path) as frame:
         refused_cheaply(0, error, "this machine has", frame.read)
@@ -228,7 +236,9 @@ def test_a_size_that_the_grid_does_not_have_is_refused(made_archive, tmp_path, k
         writer = ArchiveWriter(stream)
         for s in frame.archive.sections:
             writer.add(
-                s.kind, frame.archive.read(s), raw_size=s.raw_size - (s.kind == kind), codec=s.codec, grid=s.grid
+                SectionLabel(s.kind, codec=s.codec, grid=s.grid),
+                frame.archive.read(s),
+                raw_size=s.raw_size - (s.kind == kind),
             )
         writer.close()
     with FrameReader(path) as frame:
@@ -243,9 +253,9 @@ def test_four_billion_nodes_are_refused_cheaply(made_archive, tmp_path, codec):
         writer = ArchiveWriter(stream)
         for s in frame.archive.sections:
             if s.kind == "TOPO":
-                writer.add("TOPO", payload, raw_size=s.raw_size, codec=codec, grid=s.grid)
+                writer.add(SectionLabel("TOPO", codec=codec, grid=s.grid), payload, raw_size=s.raw_size)
             else:
-                writer.add(s.kind, frame.archive.read(s), raw_size=s.raw_size, grid=s.grid)
+                writer.add(SectionLabel(s.kind, grid=s.grid), frame.archive.read(s), raw_size=s.raw_size)
         writer.close()
     with FrameReader(path) as frame:
         refused_cheaply(0, DamagedFile, "masks need .* bytes but", frame.read)

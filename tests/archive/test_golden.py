@@ -12,7 +12,7 @@ import pytest
 import zstandard
 
 from neuralvdb import topology, values
-from neuralvdb.archive import ArchiveWriter, FieldReader, FieldWriter, take_array
+from neuralvdb.archive import ArchiveWriter, FieldReader, FieldWriter, SectionLabel, take_array
 from neuralvdb.codec.encode import encode_frame
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.settings import CompressSettings
@@ -129,9 +129,11 @@ def encoded(threads: int = 1) -> bytes:
 def container() -> bytes:
     stream = io.BytesIO()
     writer = ArchiveWriter(stream)
-    writer.add("ABCD", b"hello", raw_size=258, codec=3, version=4, frame=5, grid=6, part=7, required=False)
-    writer.add("FRAM", b"", raw_size=0)
-    writer.add("EFGH", b"hello", raw_size=5)
+    writer.add(
+        SectionLabel("ABCD", codec=3, version=4, frame=5, grid=6, part=7, required=False), b"hello", raw_size=258
+    )
+    writer.add(SectionLabel("FRAM"), b"", raw_size=0)
+    writer.add(SectionLabel("EFGH"), b"hello", raw_size=5)
     writer.close()
     return stream.getvalue()
 

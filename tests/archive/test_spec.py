@@ -31,7 +31,7 @@ def arrays_of(tree: Tree) -> dict[str, np.ndarray]:
         "tile values": root.tile_values,
     }
     for name, level in zip(("upper", "lower", "leaf"), tree.levels, strict=True):
-        parts = {"child": level.child, "active": level.active, "values": level.values}
+        parts = {"child": getattr(level, "child", None), "active": level.active, "values": level.values}
         found.update({f"{name} {what}": part for what, part in parts.items() if part is not None})
     return found
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from neuralvdb.archive import ArchiveWriter, FieldWriter
+from neuralvdb.archive import ArchiveWriter, FieldWriter, SectionLabel
 from neuralvdb.archive.container import MAGIC
 from neuralvdb.codec.frame import FrameReader
 
@@ -199,15 +199,12 @@ def _crafted(folder: Path, *sections: tuple[str, bytes, int, bool], whole: bytes
             with FrameReader(source) as frame:
                 for s in frame.archive.sections:
                     writer.add(
-                        s.kind,
+                        SectionLabel(s.kind, codec=s.codec, version=s.version, grid=s.grid),
                         frame.archive.read(s),
                         raw_size=s.raw_size,
-                        codec=s.codec,
-                        version=s.version,
-                        grid=s.grid,
                     )
         for kind, payload, raw_size, required in sections:
-            writer.add(kind, payload, raw_size=raw_size, required=required)
+            writer.add(SectionLabel(kind, required=required), payload, raw_size=raw_size)
         writer.close()
     return target
 
@@ -251,10 +248,12 @@ def _replaced(folder: Path, archive: Path, kind: str, payload: bytes, raw_size: 
         writer = ArchiveWriter(stream)
         for s in frame.archive.sections:
             if s.kind == kind:
-                writer.add(kind, payload, raw_size=raw_size, grid=s.grid)
+                writer.add(SectionLabel(kind, grid=s.grid), payload, raw_size=raw_size)
             else:
                 writer.add(
-                    s.kind, frame.archive.read(s), raw_size=s.raw_size, codec=s.codec, version=s.version, grid=s.grid
+                    SectionLabel(s.kind, codec=s.codec, version=s.version, grid=s.grid),
+                    frame.archive.read(s),
+                    raw_size=s.raw_size,
                 )
         writer.close()
     return target

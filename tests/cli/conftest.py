@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import neuralvdb
-from neuralvdb.archive import ArchiveWriter
+from neuralvdb.archive import ArchiveWriter, SectionLabel
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.vdb import from_dense, write_vdb
 
@@ -89,7 +89,9 @@ def forge(archive: Path, tmp_path: Path) -> Callable[..., Path]:
             writer = ArchiveWriter(stream)
             for s in frame.archive.sections:
                 payload, raw_size = change(s.kind, frame.archive.read(s), s.raw_size)
-                writer.add(s.kind, payload, raw_size=raw_size, codec=s.codec, version=s.version, grid=s.grid)
+                writer.add(
+                    SectionLabel(s.kind, codec=s.codec, version=s.version, grid=s.grid), payload, raw_size=raw_size
+                )
             writer.close()
         return path
 

@@ -12,7 +12,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from neuralvdb.archive import ArchiveWriter
+from neuralvdb.archive import ArchiveWriter, SectionLabel
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.values.lattice import chunks
 from neuralvdb.vdb import from_dense
@@ -146,13 +146,9 @@ def forge(tmp_path: Path) -> Callable[..., Path]:
             for section in frame.archive.sections:
                 for s, payload in change(section, frame.archive.read(section)):
                     writer.add(
-                        s.kind,
+                        SectionLabel(s.kind, codec=s.codec, version=s.version, grid=s.grid, part=s.part),
                         payload,
                         raw_size=s.raw_size,
-                        codec=s.codec,
-                        version=s.version,
-                        grid=s.grid,
-                        part=s.part,
                     )
             writer.close()
         return path

@@ -8,7 +8,7 @@ import pytest
 
 import neuralvdb
 from neuralvdb import CompressSettings, topology
-from neuralvdb.archive import ArchiveReader, ArchiveWriter
+from neuralvdb.archive import ArchiveReader, ArchiveWriter, SectionLabel
 from neuralvdb.codec import store
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.store import DecodedStore
@@ -68,7 +68,9 @@ def test_a_base_that_is_missing_is_damage(archive, tmp_path, left_out):
         for s in frame.archive.sections:
             if (s.kind, s.grid) != ("TOPO", left_out):
                 writer.add(
-                    s.kind, frame.archive.read(s), raw_size=s.raw_size, codec=s.codec, version=s.version, grid=s.grid
+                    SectionLabel(s.kind, codec=s.codec, version=s.version, grid=s.grid),
+                    frame.archive.read(s),
+                    raw_size=s.raw_size,
                 )
         writer.close()
     with FrameReader(path) as frame, pytest.raises(DamagedFile, match=r"builds on|is missing"):
@@ -81,7 +83,7 @@ def test_a_chain_of_bases_is_damage(archive, tmp_path):
         writer = ArchiveWriter(stream)
         for s in frame.archive.sections:
             codec = 2 if (s.kind, s.grid) == ("TOPO", 0) else s.codec
-            writer.add(s.kind, frame.archive.read(s), raw_size=s.raw_size, codec=codec, grid=s.grid)
+            writer.add(SectionLabel(s.kind, codec=codec, grid=s.grid), frame.archive.read(s), raw_size=s.raw_size)
         writer.close()
     with FrameReader(path) as frame:
         for grid in (0, 2):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from neuralvdb.api import compress, decompress, diff, info, verify
-from neuralvdb.archive import ArchiveReader, ArchiveWriter, FieldWriter, open_table
+from neuralvdb.archive import ArchiveReader, ArchiveWriter, FieldWriter, SectionLabel, open_table
 from neuralvdb.errors import DamagedFile, InputError, MissingPriors
 from neuralvdb.settings import Bound, CompressSettings, DecompressSettings, DiffSettings, VerifySettings
 from neuralvdb.values import encoder, model_file
@@ -198,7 +198,7 @@ def test_the_specification_reads_the_same_priors(mine, monkeypatch):
 def test_a_carried_section_is_bound_by_its_frame(tmp_path):
     with open(tmp_path / "x", "wb") as stream:
         writer = ArchiveWriter(stream)
-        writer.add("PRIO", b"nonsense", raw_size=8, grid=0)
+        writer.add(SectionLabel("PRIO", grid=0), b"nonsense", raw_size=8)
         writer.close()
     with pytest.raises(DamagedFile, match="cannot be part"):
         info(tmp_path / "x")
