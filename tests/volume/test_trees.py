@@ -105,7 +105,7 @@ def arrays(tree: Tree) -> dict[str, tuple]:
     """All of a tree's arrays as type, shape and bytes."""
     found = {f"root.{name}": getattr(tree.root, name) for name in tree.root.__dataclass_fields__}
     for place, one in zip(("upper", "lower", "leaf"), tree.levels, strict=True):
-        found.update({f"{place}.child": one.child, f"{place}.active": one.active, f"{place}.values": one.values})
+        found.update({f"{place}.{name}": array for name, array in vars(one).items()})
     return {k: (a.dtype.str, a.shape, np.ascontiguousarray(a).tobytes()) for k, a in found.items() if a is not None}
 
 
