@@ -13,7 +13,7 @@ from neuralvdb.cli.isolate import IsolatedRunner
 from neuralvdb.cli.jobs import Job, Outcome, Result, device_memory, run_all
 from neuralvdb.cli.options import add_common, add_device, add_grids, add_output, add_priors, settings_of
 from neuralvdb.cli.output import ProgressBar, print_note, promise_text, size_text, topology_text
-from neuralvdb.cli.outputs import Step, expand_all, plan
+from neuralvdb.cli.targets import Step, expand_all, plan
 from neuralvdb.errors import UsageError
 from neuralvdb.settings import ARCHIVE_SUFFIX, DEFAULT_EFFORT, EFFORTS, TOPOLOGIES, Bound, CompressSettings, presets
 

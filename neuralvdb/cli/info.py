@@ -10,7 +10,7 @@ from neuralvdb.cli.isolate import IsolatedRunner
 from neuralvdb.cli.jobs import Job, Outcome, Result, run_all
 from neuralvdb.cli.options import add_common
 from neuralvdb.cli.output import promise_text, size_text, table_text, topology_text, voxel_size_text
-from neuralvdb.cli.outputs import expand_all
+from neuralvdb.cli.targets import expand_all
 
 if TYPE_CHECKING:
     from neuralvdb.api import FileInfo, GridInfo

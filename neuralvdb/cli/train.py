@@ -12,7 +12,7 @@ from neuralvdb.cli.isolate import IsolatedRunner
 from neuralvdb.cli.jobs import Job, Outcome, Result, device_memory, run_all
 from neuralvdb.cli.options import add_common, add_device, add_inputs, settings_of
 from neuralvdb.cli.output import ProgressBar, size_text
-from neuralvdb.cli.outputs import expand_all
+from neuralvdb.cli.targets import expand_all
 from neuralvdb.settings import TrainSettings
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from neuralvdb.values.lattice.constants import LAYERS, SCALE_CLASSES
 from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.lattice import lattice_of
 from neuralvdb.values.lattice.network_changes import interpolation_only
+from neuralvdb.values.lattice.pass_order import KEYS, NetworkKey
 from neuralvdb.values.lattice.predictor import Predictor
 from neuralvdb.values.lattice.residual import SymbolBuffer
-from neuralvdb.values.lattice.schedule import KEYS, NetworkKey
 from neuralvdb.volume import Tree
 
 Networks = Mapping[NetworkKey, Network]

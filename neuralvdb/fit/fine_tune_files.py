@@ -20,8 +20,8 @@ from neuralvdb.nets.network import Network, forward
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.constants import SCALE_CLASSES
 from neuralvdb.values.lattice.kind import FAMILIES, LatticeKind, kind_of
+from neuralvdb.values.lattice.pass_order import KEYS, NetworkKey
 from neuralvdb.values.lattice.priors import ModelSet, Prior
-from neuralvdb.values.lattice.schedule import KEYS, NetworkKey
 
 _COMPANDED = {"fog": 0.3, "velocity": 0.0, "levelset": 0.0, "fog-mean": 0.8}  # share of the lattices trained for
 _FIELDS = {"fog": "fog", "velocity": "velocity", "levelset": "levelset", "fog-mean": "fog"}  # that a family learns from

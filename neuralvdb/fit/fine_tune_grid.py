@@ -24,8 +24,8 @@ from neuralvdb.settings import Effort
 from neuralvdb.values.lattice import tables
 from neuralvdb.values.lattice.kind import kind_of
 from neuralvdb.values.lattice.network_changes import FIRST, OFFSET, SCALE, SECOND, NetworkChange, NetworkChanges
+from neuralvdb.values.lattice.pass_order import NetworkKey
 from neuralvdb.values.lattice.priors import ModelSet
-from neuralvdb.values.lattice.schedule import NetworkKey
 from neuralvdb.values.lattice.tables import MOST
 
 _TRIED_QUANTA = (1, 2)  # of QUANTA

@@ -19,7 +19,7 @@ from neuralvdb.fit.examples import Examples
 from neuralvdb.kernels import fit
 from neuralvdb.kernels.fit import FIRST, INPUTS, ONE, OUTPUTS, SECOND, SIZE, Layers, Learners, layers, row
 from neuralvdb.nets.network import Network
-from neuralvdb.values.lattice.schedule import NetworkKey
+from neuralvdb.values.lattice.pass_order import NetworkKey
 
 _TAIL = -2.0  # of a share, before the sigmoid, to begin with
 _DRAWN_ITERATIONS = 64  # for which examples are drawn at a time

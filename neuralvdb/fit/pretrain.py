@@ -21,7 +21,7 @@ from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.constants import ESCAPE, SCALE_CLASSES, UNITS_PER_ERROR
 from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.lattice import lattice_of
-from neuralvdb.values.lattice.schedule import NetworkKey
+from neuralvdb.values.lattice.pass_order import NetworkKey
 
 _LARGE = 100_000  # active voxels from which on a field is large
 _COUNTED_CASES = 4  # of each field, for the tables

@@ -8,7 +8,7 @@ import numpy as np
 
 from neuralvdb.fit.examples import Examples, Sample, examples_of, joined
 from neuralvdb.values.lattice.coding import Phase
-from neuralvdb.values.lattice.schedule import NetworkKey
+from neuralvdb.values.lattice.pass_order import NetworkKey
 
 
 class Sampler:

@@ -14,8 +14,8 @@ from neuralvdb.values.chunk_sections import ChunkReader
 from neuralvdb.values.lattice.chunks import ChunkComponent
 from neuralvdb.values.lattice.coding import LatticeCells
 from neuralvdb.values.lattice.lattice import lattice_of
+from neuralvdb.values.lattice.pass_order import NetworkKey
 from neuralvdb.values.lattice.predictor import Predictor
-from neuralvdb.values.lattice.schedule import NetworkKey
 from neuralvdb.values.leaf_values import LeafValues
 from neuralvdb.values.lossless import by_component
 from neuralvdb.values.promise import Promise

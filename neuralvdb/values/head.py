@@ -12,8 +12,8 @@ from neuralvdb.nets.network import Network
 from neuralvdb.values.lattice import network_changes, tables
 from neuralvdb.values.lattice.constants import SCALE_CLASSES
 from neuralvdb.values.lattice.kind import FAMILIES, kind_of
+from neuralvdb.values.lattice.pass_order import NetworkKey
 from neuralvdb.values.lattice.priors import ModelSet
-from neuralvdb.values.lattice.schedule import NetworkKey
 from neuralvdb.values.promise import CodingMode, ErrorBound, Promise
 
 _NUMBERS = struct.Struct("<5d")  # max_error, ratio, step, knee, psnr

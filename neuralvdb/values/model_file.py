@@ -24,8 +24,8 @@ from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.constants import ESCAPE, HIDDEN, OUTPUTS, SCALE_CLASSES
 from neuralvdb.values.lattice.kind import kind_of
 from neuralvdb.values.lattice.lattice import lattice_of
+from neuralvdb.values.lattice.pass_order import keys_of
 from neuralvdb.values.lattice.priors import FAMILIES, ModelSet
-from neuralvdb.values.lattice.schedule import keys_of
 
 KIND = "PRIO"
 

@@ -46,10 +46,10 @@ def values(threads: int) -> bytes:
     """Predictions and scale classes of a level of 1024 bricks, 256 points in each."""
     from neuralvdb.values.lattice import priors
     from neuralvdb.values.lattice.levels import LatticeLevel
+    from neuralvdb.values.lattice.pass_order import sample_pass
     from neuralvdb.values.lattice.points import Points
     from neuralvdb.values.lattice.predictor import Predictor
     from neuralvdb.values.lattice.sample_inputs import SampleView
-    from neuralvdb.values.lattice.schedule import sample_pass
 
     table = np.arange(1024, dtype=np.int32).reshape(16, 8, 8)
     rows = np.random.default_rng(1).integers(-99, 99, (1026, 512)).astype(np.int32)

@@ -13,9 +13,9 @@ from neuralvdb.kernels.predict import Stencil, StencilNetwork, predict
 from neuralvdb.values.lattice import mean_inputs, network, priors, sample_inputs
 from neuralvdb.values.lattice.levels import LatticeLevel
 from neuralvdb.values.lattice.mean_inputs import MeanView
+from neuralvdb.values.lattice.pass_order import mean_pass, sample_pass
 from neuralvdb.values.lattice.points import Points
 from neuralvdb.values.lattice.sample_inputs import SampleView
-from neuralvdb.values.lattice.schedule import mean_pass, sample_pass
 
 IMPLEMENTATIONS = ("reference", "triton")
 LIBRARIES = (priors.shipped, priors.fast)

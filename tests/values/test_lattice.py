@@ -15,12 +15,12 @@ from neuralvdb.values.lattice.coding import Phase
 from neuralvdb.values.lattice.constants import LAYERS, SAMPLE_LEVELS
 from neuralvdb.values.lattice.inputs import gather
 from neuralvdb.values.lattice.kind import SAMPLE_FAMILIES
+from neuralvdb.values.lattice.pass_order import PASSES, sample_pass
 from neuralvdb.values.lattice.points import list_points, nonzero_points
 from neuralvdb.values.lattice.predictor import Predictor
 from neuralvdb.values.lattice.residual import SymbolBuffer
 from neuralvdb.values.lattice.sample import SampleLattice, TruePoints
 from neuralvdb.values.lattice.sample_inputs import SampleView
-from neuralvdb.values.lattice.schedule import PASSES, sample_pass
 from neuralvdb.values.promise import Promise, mean_promise, sample_promise
 from neuralvdb.vdb import from_dense
 from neuralvdb.volume import leaf_origins

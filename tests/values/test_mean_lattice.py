@@ -14,10 +14,10 @@ from neuralvdb.values.lattice.constants import HIDDEN, LAYERS, MEAN_LEVELS, OUTP
 from neuralvdb.values.lattice.mean import MeanLattice
 from neuralvdb.values.lattice.mean_pyramid import Cells, MeanLevel, TrueMeans, halves
 from neuralvdb.values.lattice.network import linear
+from neuralvdb.values.lattice.pass_order import KEYS, split_axis
 from neuralvdb.values.lattice.points import Points, nonzero_points
 from neuralvdb.values.lattice.predictor import Predictor
 from neuralvdb.values.lattice.residual import SymbolBuffer
-from neuralvdb.values.lattice.schedule import KEYS, split_axis
 from neuralvdb.vdb import from_dense
 
 FLAT = Tables(np.full((SCALE_CLASSES, SCALE_CLASSES), TOTAL // SCALE_CLASSES))

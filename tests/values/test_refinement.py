@@ -21,7 +21,7 @@ from neuralvdb.values.head import read_head
 from neuralvdb.values.lattice import network, network_changes, priors, residual
 from neuralvdb.values.lattice.constants import SCALE_CLASSES
 from neuralvdb.values.lattice.network_changes import FIRST, GROUPS, OFFSET, QUANTA, SCALE, NetworkChange
-from neuralvdb.values.lattice.schedule import KEYS
+from neuralvdb.values.lattice.pass_order import KEYS
 from neuralvdb.values.lattice.tables import costs
 from neuralvdb.values.promise import mean_promise, sample_promise
 from neuralvdb.vdb import VdbReader, from_dense

@@ -14,8 +14,8 @@ from neuralvdb.fit.optimise import Job, Schedule, optimise, optimise_together, t
 from neuralvdb.fit.pretrain import Recipe, pretrain
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.kind import LatticeKind
+from neuralvdb.values.lattice.pass_order import NetworkKey
 from neuralvdb.values.lattice.sample_inputs import inputs_of
-from neuralvdb.values.lattice.schedule import NetworkKey
 from neuralvdb.vdb import from_dense, write_vdb
 
 pytestmark = pytest.mark.slow

@@ -16,7 +16,7 @@ from neuralvdb.kernels.reconstruct import reconstruct
 from neuralvdb.values.device.quantiser import scalar_as
 from neuralvdb.values.device.streams import Streams
 from neuralvdb.values.device.symbol_buffer import SymbolBuffer
-from neuralvdb.values.lattice.schedule import Pass
+from neuralvdb.values.lattice.pass_order import Pass
 
 
 class ExactValues(Protocol):

@@ -20,7 +20,7 @@ from neuralvdb.values.device.scheduler import Result, on_host, schedule
 from neuralvdb.values.device.streams import Streams
 from neuralvdb.values.lattice.coding import LatticeCells
 from neuralvdb.values.lattice.constants import LAYERS
-from neuralvdb.values.lattice.schedule import NetworkKey
+from neuralvdb.values.lattice.pass_order import NetworkKey
 from neuralvdb.values.lossless import by_component
 from neuralvdb.values.promise import Promise
 from neuralvdb.volume.grid import Tree

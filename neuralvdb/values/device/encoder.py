@@ -21,7 +21,7 @@ from neuralvdb.values.device.symbol_buffer import SymbolBuffer
 from neuralvdb.values.device.writer import write
 from neuralvdb.values.lattice.chunks import Chunk, chunks_of
 from neuralvdb.values.lattice.constants import LAYERS, SCALE_CLASSES, SLOTS
-from neuralvdb.values.lattice.schedule import NetworkKey
+from neuralvdb.values.lattice.pass_order import NetworkKey
 from neuralvdb.values.lossless import by_component
 from neuralvdb.values.promise import Promise
 from neuralvdb.volume.grid import Tree

@@ -15,7 +15,7 @@ from neuralvdb.values.device.sample import SampleLattice
 from neuralvdb.values.device.streams import Streams
 from neuralvdb.values.device.symbol_buffer import SymbolBuffer
 from neuralvdb.values.lattice.kind import LatticeKind
-from neuralvdb.values.lattice.schedule import NetworkKey
+from neuralvdb.values.lattice.pass_order import NetworkKey
 from neuralvdb.values.promise import Promise
 
 

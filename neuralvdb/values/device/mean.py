@@ -28,7 +28,7 @@ from neuralvdb.values.lattice.constants import (
     SHARES,
     SLOTS,
 )
-from neuralvdb.values.lattice.schedule import mean_levels, mean_passes, split_axis
+from neuralvdb.values.lattice.pass_order import mean_levels, mean_passes, split_axis
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from neuralvdb.archive.rans_engine import TOTAL
 from neuralvdb.kernels.network import Weights, pack
 from neuralvdb.kernels.predict import Stencil, StencilNetwork
 from neuralvdb.nets.network import Network
-from neuralvdb.values.lattice.schedule import NetworkKey
+from neuralvdb.values.lattice.pass_order import NetworkKey
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from neuralvdb.values.device.streams import Streams
 from neuralvdb.values.device.symbol_buffer import SymbolBuffer
 from neuralvdb.values.lattice.chunks import Quantiser
 from neuralvdb.values.lattice.constants import EDGE, SAMPLE_LEVELS, SAMPLE_ROOT_CLASS, SAMPLE_STEPS, SLOTS
-from neuralvdb.values.lattice.schedule import PASSES, sample_levels, sample_passes
+from neuralvdb.values.lattice.pass_order import PASSES, sample_levels, sample_passes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,8 @@ import numpy as np
 from neuralvdb.archive.rans import Decoder
 from neuralvdb.values.lattice.inputs import InputLayout, PredictorInputs
 from neuralvdb.values.lattice.levels import LatticeLevel
+from neuralvdb.values.lattice.pass_order import Pass
 from neuralvdb.values.lattice.points import Points
-from neuralvdb.values.lattice.schedule import Pass
 
 LayerSource = Callable[[int], Decoder]  # called with a layer, in order from 0: the decoder to take it from
 

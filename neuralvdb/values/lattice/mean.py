@@ -32,9 +32,9 @@ from neuralvdb.values.lattice.constants import (
 from neuralvdb.values.lattice.levels import LatticeLevel, pieces
 from neuralvdb.values.lattice.mean_inputs import MeanView, in_phase, targets
 from neuralvdb.values.lattice.mean_pyramid import Cells, MeanLevel, TrueMeans, blank_means, mean_pyramid, shares, split
+from neuralvdb.values.lattice.pass_order import Pass, mean_levels, mean_passes, split_axis
 from neuralvdb.values.lattice.points import Points, nonzero_points
 from neuralvdb.values.lattice.predictor import Predictions, Predictor
-from neuralvdb.values.lattice.schedule import Pass, mean_levels, mean_passes, split_axis
 
 _TOP = MEAN_LEVELS - 1
 _TOP_STEP = MEAN_STEPS[-1]

@@ -15,8 +15,8 @@ import numpy as np
 from neuralvdb.values.lattice.constants import EDGE, SHARES
 from neuralvdb.values.lattice.inputs import Gathered, InputGroup, InputLayout, PredictorInputs, gather, normalise
 from neuralvdb.values.lattice.levels import LatticeLevel
+from neuralvdb.values.lattice.pass_order import Pass
 from neuralvdb.values.lattice.points import Points, list_points
-from neuralvdb.values.lattice.schedule import Pass
 
 _LINE = (13, 22, 31)  # the cell before, the cell itself, the cell behind, along the axis
 _SCALES = 4

@@ -23,8 +23,8 @@ from neuralvdb.values.lattice.constants import (
     SLOTS,
 )
 from neuralvdb.values.lattice.levels import LatticeLevel, pieces
+from neuralvdb.values.lattice.pass_order import split_axis
 from neuralvdb.values.lattice.points import Points
-from neuralvdb.values.lattice.schedule import split_axis
 from neuralvdb.volume.lookup import distinct
 
 

@@ -19,8 +19,8 @@ from neuralvdb.nets.network import Network, check
 from neuralvdb.values.lattice import network, priors, residual
 from neuralvdb.values.lattice.constants import ONE, OUTPUTS
 from neuralvdb.values.lattice.kind import kind_of
+from neuralvdb.values.lattice.pass_order import KEYS, NetworkKey
 from neuralvdb.values.lattice.priors import ModelSet
-from neuralvdb.values.lattice.schedule import KEYS, NetworkKey
 
 FIRST, SECOND, OFFSET, SCALE = GROUPS = range(4)
 QUANTA = (1, 4, 16, 64)

@@ -14,9 +14,9 @@ from neuralvdb.values.lattice.coding import View
 from neuralvdb.values.lattice.inputs import InputLayout
 from neuralvdb.values.lattice.mean_inputs import MeanView
 from neuralvdb.values.lattice.network import Predictions
+from neuralvdb.values.lattice.pass_order import NetworkKey, Pass
 from neuralvdb.values.lattice.points import Points
 from neuralvdb.values.lattice.sample_inputs import SampleView
-from neuralvdb.values.lattice.schedule import NetworkKey, Pass
 
 _RULES = ("sample", "active_only", "mean")  # how C++ makes the base and what it masks (native/predict.h)
 

@@ -13,7 +13,7 @@ from neuralvdb.archive.rans import Tables
 from neuralvdb.nets.network import Network
 from neuralvdb.values.lattice import network
 from neuralvdb.values.lattice.kind import FAMILIES
-from neuralvdb.values.lattice.schedule import NetworkKey, keys_of
+from neuralvdb.values.lattice.pass_order import NetworkKey, keys_of
 
 _FILE = Path(__file__).with_name("priors.npz")
 PARTS = tuple(Network.__dataclass_fields__)

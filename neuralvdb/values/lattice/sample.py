@@ -30,10 +30,10 @@ from neuralvdb.values.lattice.constants import (
     SLOTS,
 )
 from neuralvdb.values.lattice.levels import LatticeLevel, pieces, sample_pyramid, upsample_into
+from neuralvdb.values.lattice.pass_order import Pass, sample_levels, sample_passes
 from neuralvdb.values.lattice.points import Points, nonzero_points
 from neuralvdb.values.lattice.predictor import Predictor
 from neuralvdb.values.lattice.sample_inputs import SampleView, targets
-from neuralvdb.values.lattice.schedule import Pass, sample_levels, sample_passes
 
 _TOP = SAMPLE_LEVELS - 1
 _TOP_STEP = SAMPLE_STEPS[_TOP]

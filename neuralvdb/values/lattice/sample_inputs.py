@@ -14,8 +14,8 @@ import numpy as np
 from neuralvdb.values.lattice.constants import EDGE, MAX_BASE
 from neuralvdb.values.lattice.inputs import Gathered, InputGroup, InputLayout, PredictorInputs, gather, normalise
 from neuralvdb.values.lattice.levels import LatticeLevel
+from neuralvdb.values.lattice.pass_order import Pass
 from neuralvdb.values.lattice.points import Points, list_points
-from neuralvdb.values.lattice.schedule import Pass
 
 _LINE = (4, 13, 22, 31)  # the points on the axis itself
 _SCALES = 3

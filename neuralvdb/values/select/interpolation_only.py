@@ -18,8 +18,8 @@ from neuralvdb.values.lattice.network_changes import (
     NetworkChanges,
     interpolation_only,
 )
+from neuralvdb.values.lattice.pass_order import KEYS, NetworkKey, sample_levels, sample_passes
 from neuralvdb.values.lattice.predictor import Predictor
-from neuralvdb.values.lattice.schedule import KEYS, NetworkKey, sample_levels, sample_passes
 from neuralvdb.values.lattice.tables import MOST, costs
 from neuralvdb.values.lossless import by_component
 from neuralvdb.values.select.candidate import Candidate
