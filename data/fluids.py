@@ -201,9 +201,9 @@ class LiquidSolver(SmokeSolver):
         wide, level = (0.7 + 0.7 * torch.rand(2, generator=random)).tolist()
         distance = torch.minimum(y - 0.4 * level, torch.maximum(x - wide, y - 1.9)) + waves
         for _ in range(settings.drops):
-            place = torch.rand(4, generator=random)
-            middle = torch.stack([0.5 + 3 * place[0], 1.2 + 1.4 * place[1], 0.5 + 3 * place[2]]).view(3, 1, 1, 1)
-            distance = torch.minimum(distance, (at - middle).norm(dim=0) - 0.12 - 0.25 * place[3])
+            drop = torch.rand(4, generator=random)
+            middle = torch.stack([0.5 + 3 * drop[0], 1.2 + 1.4 * drop[1], 0.5 + 3 * drop[2]]).view(3, 1, 1, 1)
+            distance = torch.minimum(distance, (at - middle).norm(dim=0) - 0.12 - 0.25 * drop[3])
         self._keep((distance / settings.voxel_size).to(device))
 
     def _keep(self, distance: torch.Tensor) -> None:
@@ -214,8 +214,8 @@ class LiquidSolver(SmokeSolver):
         return 0.0
 
     def _pull(self) -> tuple[torch.Tensor, torch.Tensor]:
-        inside = (0.5 - self.fields["distance"] / 3).clamp(0, 1)
-        return inside, -self.settings.weight * inside
+        liquid = (0.5 - self.fields["distance"] / 3).clamp(0, 1)
+        return liquid, -self.settings.weight * liquid
 
     def _move(self, displacement: torch.Tensor, dt: float) -> None:
         self._keep(self.advection.move(self.fields["distance"][None], displacement, "border")[0])

@@ -71,8 +71,8 @@ def smoke_grids(job: Job, solver: SmokeSolver, *names: str, staggered: bool = Tr
 
 def liquid_grids(job: Job, solver: LiquidSolver) -> list:
     """The surface, and the velocity within twice its band; the last voxels of the axes are the tank's walls."""
-    size, inside = solver.settings.voxel_size, (..., *(slice(-1),) * 3)
-    distance, velocity = solver.fields["distance"][inside], to_centres(solver.velocity)[inside]
+    size, without_walls = solver.settings.voxel_size, (..., *(slice(-1),) * 3)
+    distance, velocity = solver.fields["distance"][without_walls], to_centres(solver.velocity)[without_walls]
     surface = level_set_grid(distance.clamp(-HALF_BAND, HALF_BAND) * size, "surface", HALF_BAND, size, job.half)
     near = distance.abs() < solver.settings.reach
     return [surface, vectors(velocity, "velocity", near, size, job.half, staggered=False)]

@@ -57,10 +57,10 @@ def fill_tiles(tree: Tree, distance: np.ndarray) -> None:
     nodes = ((tree.upper, upper_origins, UPPER_LOG2, 128), (tree.lower, lower_origins, LOWER_LOG2, 8))
     for level, origins, log2dim, edge in nodes:
         corners = child_origins(origins, ~level.child, log2dim, edge)
-        covered = (corners < distance.shape).all(axis=1)
+        in_box = (corners < distance.shape).all(axis=1)
         tiles = ~unpack(level.child)
-        tiles[tiles] = covered
-        level.values[tiles] = distance[tuple(corners[covered].T)]
+        tiles[tiles] = in_box
+        level.values[tiles] = distance[tuple(corners[in_box].T)]
 
 
 def write(path: Path, grids: list) -> None:

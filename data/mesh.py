@@ -29,12 +29,12 @@ def revolved(profile: torch.Tensor, radius: torch.Tensor) -> torch.Tensor:
     return torch.stack([away * angle.cos()[:, None], height, away * angle.sin()[:, None]], dim=-1)
 
 
-def knot(winds: tuple[int, int], around: int, profile: torch.Tensor, twist: float) -> torch.Tensor:
-    """(around, V, 3) vertices: the profile (V, 2) carried along a torus knot of radius 0.3 about the axis y, and turned
+def knot(winds: tuple[int, int], steps: int, profile: torch.Tensor, twist: float) -> torch.Tensor:
+    """(steps, V, 3) vertices: the profile (V, 2) carried along a torus knot of radius 0.3 about the axis y, and turned
     `twist` times (times 2 pi) on the way."""
-    t = torch.arange(around) * (2 * math.pi / around)
+    t = torch.arange(steps) * (2 * math.pi / steps)
     ring, tube = winds[0] * t, winds[1] * t
-    out = torch.stack([ring.cos(), torch.zeros(around), ring.sin()], dim=-1)
+    out = torch.stack([ring.cos(), torch.zeros(steps), ring.sin()], dim=-1)
     path = out * (0.3 + 0.11 * tube.cos())[:, None]
     path[:, 1] = 0.11 * tube.sin()
     along = F.normalize(path.roll(-1, 0) - path.roll(1, 0), dim=-1)
@@ -56,12 +56,12 @@ def mesh_distance(mesh: torch.Tensor, shape: tuple[int, int, int], reach: int) -
     order = size.argsort()
     while len(order):
         edge = int(size[order[0]])
-        part, order = order[: max(1, _POINTS // (edge + 2) ** 3)], order[max(1, _POINTS // (edge + 2) ** 3) :]
-        offsets = torch.cartesian_prod(*[torch.arange(int(size[part[-1]]))] * 3)
-        points = low[part, None] + offsets
-        found = _squared_distance(points.double(), mesh[part, None])
-        covered = ((points >= 0) & (points < torch.tensor(shape))).all(-1)
-        squared.scatter_reduce_(0, (points * strides).sum(-1)[covered], found[covered], "amin")
+        batch, order = order[: max(1, _POINTS // (edge + 2) ** 3)], order[max(1, _POINTS // (edge + 2) ** 3) :]
+        offsets = torch.cartesian_prod(*[torch.arange(int(size[batch[-1]]))] * 3)
+        points = low[batch, None] + offsets
+        squares = _squared_distance(points.double(), mesh[batch, None])
+        in_box = ((points >= 0) & (points < torch.tensor(shape))).all(-1)
+        squared.scatter_reduce_(0, (points * strides).sum(-1)[in_box], squares[in_box], "amin")
     distance = squared.sqrt().float().reshape(shape)
     return torch.where(winding(mesh, shape) != 0, -distance, distance)
 
@@ -96,8 +96,8 @@ def winding(mesh: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
     # the side of edge c weighs the corner opposite to it
     height = sum(sides[c] * mesh[:, (c + 2) % 3, 2, None] for c in range(3)) / area
     above = height[hit].ceil().clamp(0, shape[2]).long()
-    place = (columns[..., 0] * shape[1] + columns[..., 1])[hit] * (shape[2] + 1) + above
-    crossings.index_add_(0, place, area.sign().int().expand(hit.shape)[hit])
+    voxel = (columns[..., 0] * shape[1] + columns[..., 1])[hit] * (shape[2] + 1) + above
+    crossings.index_add_(0, voxel, area.sign().int().expand(hit.shape)[hit])
     return crossings.reshape(*shape[:2], -1).cumsum(-1)[..., :-1]
 
 

@@ -40,16 +40,16 @@ def stretch(lattice: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
 
 
 def fractal(
-    shape: tuple[int, int, int], spacing: float, octaves: int, random: torch.Generator, gain: float = 0.5
+    shape: tuple[int, int, int], spacing: float, scales: int, random: torch.Generator, gain: float = 0.5
 ) -> torch.Tensor:
-    """(X, Y, Z) float32 of about unit deviation: `octaves` of lattice noise, each half as wide, `gain` as strong.
+    """(X, Y, Z) float32 of about unit deviation: `scales` of lattice noise, each half as wide, `gain` as strong.
 
     Source: fractional Brownian motion, Musgrave in "Texturing and Modeling" (1994).
     """
     total = torch.zeros(shape)
-    for octave in range(octaves):
-        knots = knots_for(shape, spacing / 2**octave)
-        total += gain**octave * stretch(torch.randn(1, *knots, generator=random), shape)[0]
+    for n in range(scales):
+        knots = knots_for(shape, spacing / 2**n)
+        total += gain**n * stretch(torch.randn(1, *knots, generator=random), shape)[0]
     return total / total.std()
 
 

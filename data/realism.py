@@ -53,8 +53,8 @@ class Measured:
     @property
     def slope(self) -> float:
         """Of the logarithm of power over that of frequency."""
-        there = np.isfinite(self.power)
-        return float(np.polyfit(np.log(_middles(SCALES))[there], np.log(self.power[there]), 1)[0])
+        finite = np.isfinite(self.power)
+        return float(np.polyfit(np.log(_middles(SCALES))[finite], np.log(self.power[finite]), 1)[0])
 
 
 def _middles(borders: np.ndarray) -> np.ndarray:
@@ -102,7 +102,7 @@ def kind_of(grid_class: str, name: str, components: int) -> str:
     return "velocity" if components > 1 else "flame" if any(word in name for word in FLAMES) else "fog"
 
 
-def measure(path: Path, real: bool, folder: Path, seen: set[bytes]) -> Iterator[Measured]:
+def measure(path: Path, real: bool, folder: Path, digests: set[bytes]) -> Iterator[Measured]:
     """Every grid of a file that training would take and that was not seen in another."""
     archive = folder / "measured.neuralvdb"
     compress(path, archive, CompressSettings(bounds=(Bound(value=0.01, relative=True),)))
@@ -114,9 +114,9 @@ def measure(path: Path, real: bool, folder: Path, seen: set[bytes]) -> Iterator[
         values, active = dense(grid)
         key = hashlib.sha256(values[active].tobytes()).digest()
         span = np.ptp(values[active], axis=0)
-        if active.sum() < SMALLEST or not (0 < span.max() < LARGEST_RANGE) or key in seen:
+        if active.sum() < SMALLEST or not (0 < span.max() < LARGEST_RANGE) or key in digests:
             continue
-        seen.add(key)
+        digests.add(key)
         told, span = described[grid.name], np.maximum(span, 1e-30)
         steps = gradients(values, active, span)
         yield Measured(
@@ -137,24 +137,24 @@ HEADER = "| {} | active voxels | slope of power | gradient, 50 % | 90 % | 99 % |
 RULE = "|---|---:|---:|---:|---:|---:|---:|---:|\n"
 
 
-def row(label: str, items: list[Measured]) -> str:
+def table_row(label: str, measured: list[Measured]) -> str:
     """A row of the table: medians over the items."""
-    slope, near, bits = (np.median([getattr(m, name) for m in items]) for name in ("slope", "near", "bits"))
-    levels = " | ".join(f"{100 * level:.2f}" for level in np.median([m.levels for m in items], axis=0))
-    voxels = int(np.median([m.voxels for m in items]))
+    slope, near, bits = (np.median([getattr(m, name) for m in measured]) for name in ("slope", "near", "bits"))
+    levels = " | ".join(f"{100 * level:.2f}" for level in np.median([m.levels for m in measured], axis=0))
+    voxels = int(np.median([m.voxels for m in measured]))
     return f"| {label} | {voxels:,} | {slope:.2f} | {levels} | {near:.0%} | {bits:.2f} |\n"
 
 
-def report(found: list[Measured]) -> str:
+def report(measured: list[Measured]) -> str:
     """Markdown: medians by kind, then every grid."""
     text = "# How real the generated volumes are\n\n" + RULES + "\n" + HEADER.format("medians") + RULE
     for kind in KINDS:
         for real in (True, False):
-            if items := [m for m in found if m.kind == kind and m.real == real]:
-                text += row(f"{kind}, {'real' if real else 'generated'} ({len(items)})", items)
+            if items := [m for m in measured if m.kind == kind and m.real == real]:
+                text += table_row(f"{kind}, {'real' if real else 'generated'} ({len(items)})", items)
     for real in (True, False):
         text += f"\n## {'Real' if real else 'Generated'}\n\n" + HEADER.format("file, grid") + RULE
-        text += "".join(row(f"{m.file} {m.grid} ({m.kind})", [m]) for m in found if m.real == real)
+        text += "".join(table_row(f"{m.file} {m.grid} ({m.kind})", [m]) for m in measured if m.real == real)
     return text
 
 
@@ -165,11 +165,11 @@ within 1 % of the range from the background. Bit/value: values at `--rel-error 1
 """
 
 
-def picture(found: list[Measured], path: Path) -> None:
+def picture(measured: list[Measured], path: Path) -> None:
     """Spectra and histograms of gradients by kind: real in black, generated in orange."""
     figure, axes = plt.subplots(2, len(KINDS), figsize=(4 * len(KINDS), 7), layout="constrained")
     for column, kind in enumerate(KINDS):
-        for m in (m for m in found if m.kind == kind):
+        for m in (m for m in measured if m.kind == kind):
             style = {"color": "black" if m.real else "tab:orange", "alpha": 0.6, "linewidth": 1.2}
             axes[0, column].loglog(_middles(SCALES), m.power / np.nansum(m.power), **style)
             axes[1, column].semilogx(_middles(SHARES), m.gradients.cumsum() + (1 - m.gradients.sum()), **style)
@@ -193,11 +193,11 @@ def main() -> None:
         for path in given
         for file in (sorted(path.rglob("*.vdb")) if path.is_dir() else [path])
     ]
-    seen: set[bytes] = set()
+    digests: set[bytes] = set()
     with tempfile.TemporaryDirectory() as folder:
-        found = [m for path, real in tqdm(paths, unit="file") for m in measure(path, real, Path(folder), seen)]
-    (args.output / "realism.md").write_text(report(found))
-    picture(found, args.output / "realism.png")
+        measured = [m for path, real in tqdm(paths, unit="file") for m in measure(path, real, Path(folder), digests)]
+    (args.output / "realism.md").write_text(report(measured))
+    picture(measured, args.output / "realism.png")
 
 
 if __name__ == "__main__":

@@ -44,15 +44,15 @@ def cumulus_spheres(random: torch.Generator) -> torch.Tensor:
     return torch.cat(spheres)
 
 
-def billows(points: torch.Tensor, spacing: float, octaves: int, random: torch.Generator) -> torch.Tensor:
+def billows(points: torch.Tensor, spacing: float, scales: int, random: torch.Generator) -> torch.Tensor:
     """(...) float32, 0 to about 1: a fractal sum of inverted Worley noise, the round heads of a cumulus.
 
     Source: Schneider, "The Real-time Volumetric Cloudscapes of Horizon: Zero Dawn" (2015).
     """
     total = torch.zeros(points.shape[:-1])
-    for octave in range(octaves):
-        total += 0.5**octave * (1 - worley(points, spacing / 2**octave, random))
-    return total / (2 - 0.5 ** (octaves - 1))
+    for n in range(scales):
+        total += 0.5**n * (1 - worley(points, spacing / 2**n, random))
+    return total / (2 - 0.5 ** (scales - 1))
 
 
 def cloud(resolution: int, seed: int, sharp: bool = False) -> torch.Tensor:
@@ -75,14 +75,14 @@ def storm(resolution: int, seed: int) -> torch.Tensor:
     random = generator(seed)
     depth = cumulus_depth(resolution, 6, random) * resolution
     torn, mixed = (fractal(tuple(depth.shape), resolution / 16, 7, random, gain=0.75) for _ in range(2))
-    shell = (depth / 1.5 - 0.8 * torn.abs()).clamp(0, 1)
+    crust = (depth / 1.5 - 0.8 * torn.abs()).clamp(0, 1)
     core = ((depth - 3 - 3 * torn) / 2).clamp(0, 1)
-    inside = 0.5 + 0.25 * (mixed.abs() - 1.3).clamp(min=0) * torn.sign()
-    return (shell * (1 - core) + inside * core).clamp(0, 1) * (depth > 0)
+    middle = 0.5 + 0.25 * (mixed.abs() - 1.3).clamp(min=0) * torn.sign()
+    return (crust * (1 - core) + middle * core).clamp(0, 1) * (depth > 0)
 
 
-def cumulus_depth(resolution: int, octaves: int, random: torch.Generator) -> torch.Tensor:
-    """(X, Y, Z) float32: how far inside a cumulus a voxel lies, in widths, negative outside; `octaves` of billows."""
+def cumulus_depth(resolution: int, scales: int, random: torch.Generator) -> torch.Tensor:
+    """(X, Y, Z) float32: how far inside a cumulus a voxel lies, in widths, negative outside; `scales` of billows."""
     shape = (resolution, round(resolution * CLOUD_HEIGHT), resolution)
     warp = torch.stack([fractal(shape, resolution / 8, 4, random) for _ in range(3)], dim=-1)
     points = voxel_centres(shape) + warp * (resolution * 0.008)
@@ -91,7 +91,7 @@ def cumulus_depth(resolution: int, octaves: int, random: torch.Generator) -> tor
         distance = smooth_union(distance, (points - sphere[:3]).norm(dim=-1) - sphere[3], 0.02 * resolution)
     base = 0.12 * resolution - points[..., 1] + 0.01 * resolution * fractal(shape, resolution / 6, 4, random)
     distance = torch.maximum(distance, base) / resolution
-    return -distance + 0.13 * (billows(points, resolution / 7, octaves, random) - 0.45)
+    return -distance + 0.13 * (billows(points, resolution / 7, scales, random) - 0.45)
 
 
 # ---- level set

@@ -99,8 +99,8 @@ def blocks(resolution: int, seed: int) -> torch.Tensor:
     random = generator(seed)
     points = box_points(resolution)
     field = torch.full(points.shape[:3], torch.inf)
-    for place in torch.rand(18, 6, generator=random):
-        middle, half = (place[:3] - 0.5) * 0.6, 0.03 + 0.12 * place[3:]
+    for sizes in torch.rand(18, 6, generator=random):
+        middle, half = (sizes[:3] - 0.5) * 0.6, 0.03 + 0.12 * sizes[3:]
         field = torch.minimum(field, box(points - middle, half))
     return field * resolution
 
@@ -110,9 +110,9 @@ def drops(resolution: int, seed: int) -> torch.Tensor:
     random = generator(seed)
     points = box_points(resolution)
     field = torch.full(points.shape[:3], torch.inf)
-    for place in torch.rand(160, 4, generator=random):
-        middle = torch.tensor([0.0, -0.1, 0.0]) + (place[:3] - 0.5) * torch.tensor([0.8, 0.3 + 0.4 * place[0], 0.8])
-        field = torch.minimum(field, (points - middle).norm(dim=-1) - 0.025 - 0.07 * place[3] ** 3)
+    for drop in torch.rand(160, 4, generator=random):
+        middle = torch.tensor([0.0, -0.1, 0.0]) + (drop[:3] - 0.5) * torch.tensor([0.8, 0.3 + 0.4 * drop[0], 0.8])
+        field = torch.minimum(field, (points - middle).norm(dim=-1) - 0.025 - 0.07 * drop[3] ** 3)
     return field * resolution
 
 
@@ -124,9 +124,9 @@ def sponge(resolution: int, seed: int) -> torch.Tensor:
     points = box_points(resolution, rotation(generator(seed))) / 0.28
     field, scale = box(points, torch.ones(3)), 1.0
     for _ in range(3):
-        folded = 1 - 3 * ((points * scale).remainder(2) - 1).abs()
+        cross = 1 - 3 * ((points * scale).remainder(2) - 1).abs()
         scale *= 3
-        x, y, z = folded.abs().unbind(-1)
+        x, y, z = cross.abs().unbind(-1)
         widest = [torch.maximum(a, b) for a, b in ((x, y), (y, z), (z, x))]
         field = torch.maximum(field, (torch.stack(widest).amin(0) - 1) / scale)
     return field * (0.28 * resolution)
@@ -179,12 +179,12 @@ def broken(resolution: int, seed: int) -> torch.Tensor:
     points = box_points(resolution)
     sites = (torch.rand(30, 3, generator=random) - 0.5) * 0.8
     squared = torch.stack([(points - site).square().sum(-1) for site in sites], dim=-1)
-    nearest, own = squared.min(-1)
-    apart = torch.cdist(sites, sites).fill_diagonal_(torch.inf)[own]
-    gap = ((squared - nearest[..., None]) / (2 * apart) + 10 * (apart == torch.inf)).amin(-1)
+    nearest, nearest_site = squared.min(-1)
+    apart = torch.cdist(sites, sites).fill_diagonal_(torch.inf)[nearest_site]
+    to_face = ((squared - nearest[..., None]) / (2 * apart) + 10 * (apart == torch.inf)).amin(-1)
     rough = 0.01 * fractal((resolution,) * 3, resolution / 6, 5, random)
     rock = points.norm(dim=-1) - 0.38 + rough
-    return torch.maximum(rock, 1.5 / resolution - gap) * resolution
+    return torch.maximum(rock, 1.5 / resolution - to_face) * resolution
 
 
 # name -> the function, and the half-width of the band, voxels

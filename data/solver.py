@@ -67,11 +67,11 @@ class RandomField:
     def advance(self, dt: float) -> torch.Tensor:
         """(channels, X, Y, Z): the noise `dt` seconds on; octave n forgets 2^n times as fast and is 0.7^n as strong."""
         total = 0
-        for octave, lattice in enumerate(self.lattices):
-            keep = math.exp(-dt * 2**octave / self.memory)
+        for n, lattice in enumerate(self.lattices):
+            keep = math.exp(-dt * 2**n / self.memory)
             fresh = self._normal(lattice.shape[0], lattice.shape[1:])
             lattice.mul_(keep).add_(fresh, alpha=math.sqrt(1 - keep * keep))
-            total = total + 0.7**octave * stretch(lattice.to(self.device), self.shape)
+            total = total + 0.7**n * stretch(lattice.to(self.device), self.shape)
         return total
 
 
@@ -176,12 +176,12 @@ class Advection:
 
     def move(self, values: torch.Tensor, displacement: torch.Tensor, padding: str) -> torch.Tensor:
         """(C, X, Y, Z) values after they moved by the displacement; `padding` says what flows in, as in grid_sample."""
-        there = self._sample(values, -displacement, padding)
-        back = self._sample(there, displacement, padding)
+        moved = self._sample(values, -displacement, padding)
+        back = self._sample(moved, displacement, padding)
         pooled = F.max_pool3d(torch.stack([values, -values]), 3, 1, 1)
         high, low = self._sample(pooled.flatten(0, 1), -displacement, padding, "nearest").chunk(2)
-        sharper = there + (values - back) / 2
-        return torch.where((sharper > high) | (sharper < -low), there, sharper)
+        sharper = moved + (values - back) / 2
+        return torch.where((sharper > high) | (sharper < -low), moved, sharper)
 
 
 class SmokeSolver:
