@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from neuralvdb.kernels.dispatch import checked, select
-from neuralvdb.kernels.fit.layout import FIRST, INPUTS, OUTPUTS, SECOND, SIZE, Layers, layers, row
+from neuralvdb.kernels.fit.layout import FIRST, INPUTS, OUTPUTS, SECOND, SIZE, Layers, flatten, layers
 from neuralvdb.kernels.fit.reference import ONE
 
 __all__ = [
@@ -24,8 +24,8 @@ __all__ = [
     "Layers",
     "Learners",
     "fit",
+    "flatten",
     "layers",
-    "row",
 ]
 
 
@@ -37,7 +37,7 @@ class Examples:
     target, ratio, scale: (N,) float32, as the loss takes them;
     orders: (K, W, 128) int32, for each of W ways to see an example the order of its inputs;
     factors: (K, W, 129) float32, the factors of these inputs and of the target, 0 where a network has no more inputs;
-    places: (K, 3) int64, inputs of a network, where its examples begin, where their inputs begin.
+    extents: (K, 3) int64, inputs of a network, where its examples begin, where their inputs begin.
     """
 
     inputs: torch.Tensor
@@ -46,14 +46,14 @@ class Examples:
     scale: torch.Tensor
     orders: torch.Tensor
     factors: torch.Tensor
-    places: torch.Tensor
+    extents: torch.Tensor
 
     def __post_init__(self) -> None:
         checked("inputs", self.inputs, torch.int16, None)
         for name in ("target", "ratio", "scale"):
             checked(name, getattr(self, name), torch.float32, len(self.target))
-        checked("places", self.places, torch.int64, None, 3)
-        checked("orders", self.orders, torch.int32, len(self.places), None, INPUTS)
+        checked("extents", self.extents, torch.int64, None, 3)
+        checked("orders", self.orders, torch.int32, len(self.extents), None, INPUTS)
         checked("factors", self.factors, torch.float32, *self.orders.shape[:2], INPUTS + 1)
 
 
@@ -92,7 +92,7 @@ def fit(
     Iteration t sees examples the (t mod W)th way. Raises ValueError on other shapes or types.
     """
     checked("picks", picks, torch.int32, len(rates), len(learners.weights), None)
-    checked("places", examples.places, torch.int64, len(learners.weights), 3)
+    checked("extents", examples.extents, torch.int64, len(learners.weights), 3)
     bits: torch.Tensor = select(__name__, "fit", implementation, picks)(learners, examples, picks, rates)
     learners.iterations += len(rates)
     return bits

@@ -169,12 +169,13 @@ def fit(learners: Learners, examples: Examples, picks: torch.Tensor, rates: list
     e = examples
     for t in range(iterations):
         _slopes[(count, slices)](
-            e.inputs, e.target, e.ratio, e.scale, e.orders, e.factors, e.places, picks[t], learners.weights, slopes,
+            e.inputs, e.target, e.ratio, e.scale, e.orders, e.factors, e.extents, picks[t], learners.weights, slopes,
             bits[t], (learners.iterations + t) % ways, ways, batch, SIZE, BLOCK, CHUNK, num_warps=8,
         )  # fmt: skip
         _update[(count,)](
-            e.places, slopes, factors[t], learners.weights, learners.means, learners.squares, slices, SIZE, num_warps=16
-        )
+            e.extents, slopes, factors[t], learners.weights, learners.means, learners.squares, slices, SIZE,
+            num_warps=16,
+        )  # fmt: skip
     return bits.sum(2)
 
 

@@ -38,15 +38,15 @@ def count(inputs: int) -> int:
     return (FIRST + OUTPUTS) * inputs + _REST
 
 
-def layers(row: torch.Tensor, inputs: int) -> Layers:
-    """Views of a row (8192,), or of what lies as one does."""
+def layers(flat: torch.Tensor, inputs: int) -> Layers:
+    """Views of a network's row of floats, `flat` (8192,), or of what lies as one does."""
     shapes = ((FIRST, inputs), (OUTPUTS, inputs), (SECOND, FIRST), (OUTPUTS, SECOND), (FIRST,), (SECOND,), (OUTPUTS,))
     sizes = [torch.Size(shape).numel() for shape in shapes]
-    parts = row[: count(inputs)].split([*sizes, 1])
-    return Layers(*(part.view(shape) for part, shape in zip(parts, (*shapes, (1,)), strict=True)))
+    arrays = flat[: count(inputs)].split([*sizes, 1])
+    return Layers(*(array.view(shape) for array, shape in zip(arrays, (*shapes, (1,)), strict=True)))
 
 
-def row(net: Layers) -> torch.Tensor:
+def flatten(net: Layers) -> torch.Tensor:
     """The row (8192,) of a network."""
-    flat = torch.cat([part.flatten() for part in net.all()])
+    flat = torch.cat([array.flatten() for array in net.all()])
     return pad(flat, (0, SIZE - len(flat)))

@@ -39,7 +39,7 @@ def fit(learners: Learners, examples: Examples, picks: torch.Tensor, rates: list
         for t, (rate, beta) in enumerate(rates):
             losses[t, k], slopes = gradient(learners, examples, k, learners.iterations + t, picks[t, k].long())
             _step(learners, k, learners.iterations + t + 1, slopes, rate, beta)
-            _clamp(layers(learners.weights[k], int(examples.places[k, 0])))
+            _clamp(layers(learners.weights[k], int(examples.extents[k, 0])))
     return losses
 
 
@@ -48,12 +48,12 @@ def gradient(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The loss of network k for the examples `pick` (B,), seen as in that step, and its shortened gradient in the
     order of a row."""
-    seen = _seen(examples, k, step, pick)
-    net = Layers(*(part.clone().requires_grad_() for part in layers(learners.weights[k], seen[0].shape[1]).all()))
-    loss = bits(net, *seen).mean()
+    batch = _batch(examples, k, step, pick)
+    net = Layers(*(array.clone().requires_grad_() for array in layers(learners.weights[k], batch[0].shape[1]).all()))
+    loss = bits(net, *batch).mean()
     loss.backward()
     clip_grad_norm_([net.tail, net.w1, net.b1, net.w2, net.b2, net.w3, net.b3, net.linear], 1.0)
-    return loss.detach(), torch.cat([part.grad.flatten() for part in net.all()])
+    return loss.detach(), torch.cat([array.grad.flatten() for array in net.all()])
 
 
 def bits(net: Layers, x: torch.Tensor, target: torch.Tensor, ratio: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
@@ -74,11 +74,11 @@ def _cell(residual: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return torch.sigmoid((0.5 - r) / b) - torch.sigmoid((-0.5 - r) / b)
 
 
-def _seen(examples: Examples, k: int, step: int, pick: torch.Tensor) -> tuple[torch.Tensor, ...]:
+def _batch(examples: Examples, k: int, step: int, pick: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Inputs (B, i), targets, ratios and scales (B,) of examples of network k in one of the ways to see them."""
-    width, first, begin = examples.places[k].tolist()
-    end = int(examples.places[k + 1, 1]) if k + 1 < len(examples.places) else len(examples.target)
-    target, ratio, scale = (part[first:end][pick] for part in (examples.target, examples.ratio, examples.scale))
+    width, first, begin = examples.extents[k].tolist()
+    end = int(examples.extents[k + 1, 1]) if k + 1 < len(examples.extents) else len(examples.target)
+    target, ratio, scale = (array[first:end][pick] for array in (examples.target, examples.ratio, examples.scale))
     way = step % examples.orders.shape[1]
     order, factors = examples.orders[k, way, :width].long(), examples.factors[k, way]
     x = examples.inputs[begin : begin + (end - first) * width].view(-1, width)[pick]
@@ -87,7 +87,7 @@ def _seen(examples: Examples, k: int, step: int, pick: torch.Tensor) -> tuple[to
 
 def _step(learners: Learners, k: int, number: int, slopes: torch.Tensor, rate: float, beta: float) -> None:
     """Adam's step of this number, from 1 on."""
-    weights, mean, square = (part[k, : len(slopes)] for part in (learners.weights, learners.means, learners.squares))
+    weights, mean, square = (array[k, : len(slopes)] for array in (learners.weights, learners.means, learners.squares))
     mean.lerp_(slopes, 1 - beta)
     square.mul_(BETA).addcmul_(slopes, slopes, value=1 - BETA)
     size = (square.sqrt() / (1 - BETA**number) ** 0.5).add_(EPSILON)
@@ -95,5 +95,5 @@ def _step(learners: Learners, k: int, number: int, slopes: torch.Tensor, rate: f
 
 
 def _clamp(net: Layers) -> None:
-    for part, limit in ((net.w1, RANGE), (net.w2, RANGE), (net.w3, RANGE), (net.linear, RANGE / 2)):
-        part.clamp_(-limit, limit)
+    for weights, limit in ((net.w1, RANGE), (net.w2, RANGE), (net.w3, RANGE), (net.linear, RANGE / 2)):
+        weights.clamp_(-limit, limit)

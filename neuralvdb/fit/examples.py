@@ -53,9 +53,9 @@ class Sample:
         return Sample(self.examples.select(slice(None, None, every)), self.count)
 
 
-def joined(parts: Sequence[Examples]) -> Examples:
+def joined(examples: Sequence[Examples]) -> Examples:
     """All examples of one network together."""
-    return Examples(*(np.concatenate([getattr(each, field.name) for each in parts]) for field in fields(Examples)))
+    return Examples(*(np.concatenate([getattr(each, field.name) for each in examples]) for field in fields(Examples)))
 
 
 def examples_of(phase: Phase, points: Points) -> Examples:

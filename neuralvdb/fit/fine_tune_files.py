@@ -101,8 +101,8 @@ class _FamilyTuner:
     def _examples(self, cases: list[Case], rng: np.random.Generator) -> dict[NetworkKey, Examples]:
         examples: dict[NetworkKey, list[Examples]] = {}
         for case in cases:
-            for key, parts in collect(case, self.prior.networks, rng, _EXAMPLES).items():
-                examples.setdefault(key, []).extend(parts)
+            for key, collected in collect(case, self.prior.networks, rng, _EXAMPLES).items():
+                examples.setdefault(key, []).extend(collected)
         return {key: joined(examples.pop(key)) for key in sorted(examples)}
 
     def _networks(self, examples: dict[NetworkKey, Examples]) -> dict[NetworkKey, Network]:

@@ -17,7 +17,7 @@ from neuralvdb.errors import OutOfMemory
 from neuralvdb.fit.augment import Mirror
 from neuralvdb.fit.examples import Examples
 from neuralvdb.kernels import fit
-from neuralvdb.kernels.fit import FIRST, INPUTS, ONE, OUTPUTS, SECOND, SIZE, Layers, Learners, layers, row
+from neuralvdb.kernels.fit import FIRST, INPUTS, ONE, OUTPUTS, SECOND, SIZE, Layers, Learners, flatten, layers
 from neuralvdb.nets.network import Network
 from neuralvdb.values.lattice.pass_order import NetworkKey
 
@@ -82,7 +82,7 @@ def optimise_together(jobs: Sequence[Job], schedule: Schedule) -> list[Trained]:
     rows, generators = [], []
     for job in jobs:
         torch.manual_seed(schedule.seed)
-        rows.append(row(job.start or _random(job.examples.inputs.shape[1])))
+        rows.append(flatten(job.start or _random(job.examples.inputs.shape[1])))
         generators.append(torch.Generator())
         generators[-1].set_state(torch.get_rng_state())
     weights = torch.stack(rows).to(schedule.device)
@@ -109,13 +109,13 @@ def laid_out(jobs: Sequence[Job], device: str) -> fit.Examples:
 
     count, ways = len(jobs), len(jobs[0].mirrors)
     orders, factors = np.zeros((count, ways, INPUTS), np.int32), np.zeros((count, ways, INPUTS + 1), np.float32)
-    places, example, value = np.zeros((count, 3), np.int64), 0, 0
+    extents, example, value = np.zeros((count, 3), np.int64), 0, 0
     for k, job in enumerate(jobs):
         n, width = job.examples.inputs.shape
         for way, mirror in enumerate(job.mirrors):
             orders[k, way, :width] = mirror.order
             factors[k, way, :width], factors[k, way, -1] = mirror.factors[:-1], mirror.factors[-1]
-        places[k] = width, example, value
+        extents[k] = width, example, value
         example, value = example + n, value + n * width
     return fit.Examples(
         inputs=joined("inputs"),
@@ -124,7 +124,7 @@ def laid_out(jobs: Sequence[Job], device: str) -> fit.Examples:
         scale=joined("scale"),
         orders=torch.from_numpy(orders).to(device),
         factors=torch.from_numpy(factors).to(device),
-        places=torch.from_numpy(places).to(device),
+        extents=torch.from_numpy(extents).to(device),
     )
 
 

@@ -145,8 +145,8 @@ def _round_examples(
         for _ in range(cases.of(field)):
             case = _draw(field, recipe, rng)
             met = collect(case, networks, rng, _EXAMPLES.of(field))
-            for key, parts in met.items():
-                examples.setdefault(key, []).extend(parts)
+            for key, collected in met.items():
+                examples.setdefault(key, []).extend(collected)
     return {key: joined(examples.pop(key)) for key in sorted(examples)}
 
 

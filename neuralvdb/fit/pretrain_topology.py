@@ -116,11 +116,11 @@ def collect(cases: Iterable[Case], rng: np.random.Generator, recipe: TopologyRec
             reference = None if case.reference is None else reoriented(case.reference, axes, mirrored)
             code = partial(code_mask, recorder.classify, recorder.code_bits)
             code_tree(topology, has_tiles(topology), code, FINDS["native"], reference=reference)
-    return {key: _joined(parts) for key, parts in examples.items()}
+    return {key: _joined(collected) for key, collected in examples.items()}
 
 
-def _joined(parts: list[Examples]) -> Examples:
-    return Examples(*(np.concatenate([getattr(each, field.name) for each in parts]) for field in fields(Examples)))
+def _joined(examples: list[Examples]) -> Examples:
+    return Examples(*(np.concatenate([getattr(each, field.name) for each in examples]) for field in fields(Examples)))
 
 
 class Model(nn.Module):

@@ -34,4 +34,4 @@ class Sampler:
 
     def samples(self) -> dict[NetworkKey, Sample]:
         """What was met, by network."""
-        return {key: Sample(joined(parts), self._counts[key]) for key, parts in sorted(self._examples.items())}
+        return {key: Sample(joined(examples), self._counts[key]) for key, examples in sorted(self._examples.items())}

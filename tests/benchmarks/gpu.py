@@ -207,8 +207,8 @@ class Fitting:
         self._weights, self._device = arrays.pop("weights"), device
         self._examples = Examples(**arrays)
         self.networks = len(self._weights)
-        ends = [*self._examples.places[1:, 1].tolist(), len(self._examples.target)]
-        self._counts = [end - begin for begin, end in zip(self._examples.places[:, 1].tolist(), ends, strict=True)]
+        ends = [*self._examples.extents[1:, 1].tolist(), len(self._examples.target)]
+        self._counts = [end - begin for begin, end in zip(self._examples.extents[:, 1].tolist(), ends, strict=True)]
 
     def picks(self, steps: int, batch: int) -> torch.Tensor:
         """(T, K, B) int32, random."""

@@ -19,7 +19,7 @@ from neuralvdb.fit.augment import mirrors
 from neuralvdb.fit.cases import Case, collect
 from neuralvdb.fit.examples import joined
 from neuralvdb.fit.optimise import Job, laid_out, to_floats
-from neuralvdb.kernels.fit import row
+from neuralvdb.kernels.fit import flatten
 from neuralvdb.settings import Bound, CompressSettings
 from neuralvdb.topology import Topology
 from neuralvdb.topology import priors as classifiers
@@ -95,7 +95,7 @@ def fit_arrays(tree: Tree, promise: Promise) -> dict[str, torch.Tensor]:
         jobs[key] = Job(joined(parts), ways, to_floats(networks[key]))
     laid = laid_out(list(jobs.values()), "cpu")
     arrays = {f"fit.{field.name}": getattr(laid, field.name) for field in fields(laid)}
-    return arrays | {"fit.weights": torch.stack([row(job.start) for job in jobs.values()])}
+    return arrays | {"fit.weights": torch.stack([flatten(job.start) for job in jobs.values()])}
 
 
 def mask_arrays(topology: Topology) -> dict[str, torch.Tensor]:

@@ -47,7 +47,7 @@ def seen(device) -> Examples:
     sizes = np.multiply(WIDTHS, COUNTS)
     places = np.stack([WIDTHS, np.cumsum(COUNTS) - COUNTS, np.cumsum(sizes) - sizes], 1)
     inputs, *parts = (np.concatenate(part).astype(np.float32) for part in zip(*found, strict=True))
-    names = ("inputs", "target", "ratio", "scale", "orders", "factors", "places")
+    names = ("inputs", "target", "ratio", "scale", "orders", "factors", "extents")
     arrays = (inputs.astype(np.int16), *parts, orders, factors, places)
     return Examples(**{name: torch.from_numpy(array).to(device) for name, array in zip(names, arrays, strict=True)})
 
