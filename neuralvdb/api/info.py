@@ -90,7 +90,7 @@ def _vdb_info(path: str) -> FileInfo:
         path=path,
         kind="vdb",
         size=reader.size,
-        version=f"OpenVDB {reader.library[0]}.{reader.library[1]}, file version {reader.version}",
+        version=f"OpenVDB {reader.openvdb_version[0]}.{reader.openvdb_version[1]}, file version {reader.version}",
         metadata=describe_metadata(reader.metadata),
         overhead=reader.size - sum(grid.total for grid in grids),
         grids=grids,

@@ -133,7 +133,7 @@ class ArchiveReader:
     are left out of `sections`. Threads may read at the same time.
     """
 
-    def __init__(self, path: str | os.PathLike[str], known: Callable[[str, int, int], bool]) -> None:
+    def __init__(self, path: str | os.PathLike[str], is_readable: Callable[[str, int, int], bool]) -> None:
         self.path = os.fspath(path)
         try:
             self._file = open(self.path, "rb")  # noqa: SIM115 - closed by close()
@@ -141,7 +141,7 @@ class ArchiveReader:
         except OSError as error:
             raise InputError(f"{self.path}: cannot be read: {error.strerror}") from error
         try:
-            self.sections = [s for s in self._read_index() if self._usable(s, known)]
+            self.sections = [s for s in self._read_index() if self._usable(s, is_readable)]
         except BaseException:
             self.close()
             raise
@@ -163,8 +163,8 @@ class ArchiveReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _usable(self, section: Section, known: Callable[[str, int, int], bool]) -> bool:
-        if known(section.kind, section.codec, section.version):
+    def _usable(self, section: Section, is_readable: Callable[[str, int, int], bool]) -> bool:
+        if is_readable(section.kind, section.codec, section.version):
             return True
         if section.required:
             raise Unsupported(

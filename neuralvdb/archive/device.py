@@ -26,7 +26,7 @@ def segments_of(
     for i, layout in enumerate(layouts):
         states[owner == i, : layout.states.shape[1]] = layout.states
     before = np.repeat(np.cumsum([0, *(len(layout.words) for layout in layouts)])[:-1], counts)
-    parts = {
+    arrays = {
         "stream": np.array(streams, np.int32)[owner],
         "number": np.concatenate([np.zeros(0, np.int32), *(np.arange(count, dtype=np.int32) for count in counts)]),
         "count": np.array(counts, np.int32)[owner],
@@ -37,4 +37,4 @@ def segments_of(
         "end": before + np.concatenate([layout.ends for layout in layouts]),
         "taken": np.zeros(len(owner), np.int64),
     }
-    return Segments(**{name: torch.from_numpy(array).to(device) for name, array in parts.items()}), owner
+    return Segments(**{name: torch.from_numpy(array).to(device) for name, array in arrays.items()}), owner

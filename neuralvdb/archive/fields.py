@@ -13,27 +13,27 @@ class FieldWriter:
     """Appends fields to a growing byte string."""
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []
+        self._pieces: list[bytes] = []
 
     def put(self, kind: str, *values: int) -> None:
         """Appends integers of one kind: u8, u16, u32, u64 or i32."""
-        self._parts += [struct.pack(_FORMATS[kind], value) for value in values]
+        self._pieces += [struct.pack(_FORMATS[kind], value) for value in values]
 
     def put_varint(self, value: int) -> None:
         """Appends an unsigned integer in 1 to 10 bytes, 7 bits each, lowest first (LEB128)."""
         while value >= 0x80:
-            self._parts.append(bytes([value & 0x7F | 0x80]))
+            self._pieces.append(bytes([value & 0x7F | 0x80]))
             value >>= 7
-        self._parts.append(bytes([value]))
+        self._pieces.append(bytes([value]))
 
     def put_bytes(self, data: bytes) -> None:
         """Appends a varint length and the bytes."""
         self.put_varint(len(data))
-        self._parts.append(data)
+        self._pieces.append(data)
 
     def getvalue(self) -> bytes:
         """Everything appended so far."""
-        return b"".join(self._parts)
+        return b"".join(self._pieces)
 
 
 class FieldReader:

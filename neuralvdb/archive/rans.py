@@ -186,8 +186,8 @@ class Decoder:
         sizes = [source.take_varint() for _ in range(segments - 1)]
         body = source.take_bytes() if segments else memoryview(b"")
         source.finish()
-        words, odd = divmod(len(body) - 4 * segments * lanes, 2)
-        if words < sum(sizes) or odd:
+        words, remainder = divmod(len(body) - 4 * segments * lanes, 2)
+        if words < sum(sizes) or remainder:
             raise source.damaged(f"{len(body)} bytes do not hold {segments * lanes} states and their words")
         self._states = np.frombuffer(body, "<u4", segments * lanes).astype(np.uint32).reshape(segments, lanes)
         if (self._states < LOW).any():
@@ -195,7 +195,7 @@ class Decoder:
         self._words = _padded(body[4 * segments * lanes :])
         self._ends = np.cumsum([*sizes, words - sum(sizes)], dtype=np.int64)[:segments]
         self._at = np.array([0, *self._ends[:-1]], np.int64)[:segments]
-        self._seen = np.zeros(segments, np.int64)
+        self._taken = np.zeros(segments, np.int64)
 
     def take(self, classes: np.ndarray) -> np.ndarray:
         """The symbols (n,) uint8 of the next batch, given its classes (n,) uint8.
@@ -206,7 +206,7 @@ class Decoder:
         symbols = np.zeros(len(classes), np.uint8)
         if len(classes) and not len(self._states):
             raise self._damaged(f"{len(classes)} symbols are missing")
-        source = Source(self._states, self._words, self._at, self._ends, self._seen)
+        source = Source(self._states, self._words, self._at, self._ends, self._taken)
         self._engine.decode(self._tables.slots, classes, source, symbols, self._threads)
         if (dry := self._at > self._ends).any():
             raise self._damaged(f"segment {np.argmax(dry)} runs out of words")
@@ -248,8 +248,8 @@ class Decoder:
     def _finish(self, ended: bool) -> None:
         if not ended:
             raise self._damaged("the symbols do not end where they should")
-        rest = self._bits[self._bit // 8 : self._bit_end // 8]
-        if len(rest) > (self._bit % 8 > 0) or (len(rest) and rest[0] >> self._bit % 8):
+        unread = self._bits[self._bit // 8 : self._bit_end // 8]
+        if len(unread) > (self._bit % 8 > 0) or (len(unread) and unread[0] >> self._bit % 8):
             raise self._damaged("the raw bits do not end where they should")
 
     def _damaged(self, what: str) -> DamagedFile:
@@ -263,8 +263,8 @@ def _checked(array: np.ndarray, dtype: type, highest: int) -> np.ndarray:
     return array
 
 
-def _joined(parts: list[np.ndarray], dtype: type) -> np.ndarray:
-    return np.concatenate([np.zeros(0, dtype), *parts])
+def _joined(arrays: list[np.ndarray], dtype: type) -> np.ndarray:
+    return np.concatenate([np.zeros(0, dtype), *arrays])
 
 
 def _padded(data: memoryview) -> np.ndarray:

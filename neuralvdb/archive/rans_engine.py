@@ -38,14 +38,14 @@ class Source:
     words: of all segments, as bytes, padded.
     at: (S,) int64, the next word of each segment; beyond its end where words run out.
     ends: (S,) int64, where each segment's words end.
-    seen: (S,) int64, symbols of each segment so far.
+    taken: (S,) int64, symbols of each segment so far.
     """
 
     states: np.ndarray
     words: np.ndarray
     at: np.ndarray
     ends: np.ndarray
-    seen: np.ndarray
+    taken: np.ndarray
 
 
 class Engine(Protocol):
@@ -90,8 +90,8 @@ class Native:
 
     def decode(self, slots: np.ndarray, classes: np.ndarray, source: Source, out: np.ndarray, threads: int) -> None:
         """As Reference.decode()."""
-        states, words, at, ends, seen = source.states, source.words, source.at, source.ends, source.seen
-        self._decode(slots, classes, states, words, at, ends, seen, out, threads)
+        states, words, at, ends, taken = source.states, source.words, source.at, source.ends, source.taken
+        self._decode(slots, classes, states, words, at, ends, taken, out, threads)
 
 
 class Reference:
@@ -124,16 +124,16 @@ class Reference:
     @staticmethod
     def decode(slots: np.ndarray, classes: np.ndarray, source: Source, out: np.ndarray, threads: int) -> None:
         """Fills out (n,) with symbols of classes (n,) and moves `source` on; slots: (K, 4096) uint32."""
-        states, words, at, ends, seen = source.states, source.words, source.at, source.ends, source.seen
+        states, words, at, ends, taken = source.states, source.words, source.at, source.ends, source.taken
         segments, lanes = states.shape
         for g in range(segments):
             for i in range(g * len(out) // segments, (g + 1) * len(out) // segments):
-                lane = seen[g] % lanes
+                lane = taken[g] % lanes
                 x = int(states[g, lane])
                 slot = int(slots[classes[i], x % TOTAL])
                 out[i] = slot & 255
                 x = ((slot >> 8) % TOTAL + 1) * (x // TOTAL) + (slot >> 20)
-                seen[g] += 1
+                taken[g] += 1
                 if x < LOW:
                     if at[g] >= ends[g]:
                         at[g] = ends[g] + 1

@@ -109,7 +109,7 @@ def encode_frame(
         put_models(writer, context.models.only(families))
     table = FrameTable(
         version=source.version,
-        openvdb_version=source.library,
+        openvdb_version=source.openvdb_version,
         uuid=source.uuid,
         metadata=source.metadata,
         source_size=source.size,

@@ -17,8 +17,8 @@ NativeNetwork: TypeAlias = tuple[
 def pack_for_native(net: Network, dtype: type[np.generic] | None = None) -> NativeNetwork:
     """The network for C++, its arrays as `dtype`, by default as they are: int8 weights and int32 biases."""
 
-    def array(part: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(part, dtype)
+    def array(weights: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(weights, dtype)
 
     w1, w2, w3, linear = array(net.w1), array(net.w2), array(net.w3), array(net.linear)
     return w1, array(net.b1), w2, array(net.b2), w3, array(net.b3), linear, [int(shift) for shift in net.shifts]

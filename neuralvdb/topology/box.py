@@ -70,12 +70,12 @@ def _built(low: np.ndarray, high: np.ndarray, is_leaf: np.ndarray) -> Topology:
     origins = _boxes(low, high, _ROOT_LOG2) << _ROOT_LOG2
     blocks = _boxes(low, high, _BLOCK_LOG2)
     upper_child = np.zeros((len(origins), 1 << 3 * UPPER_LOG2), bool)
-    upper_child[_place(origins, blocks, _BLOCK_LOG2, UPPER_LOG2)] = True
+    upper_child[_slots(origins, blocks, _BLOCK_LOG2, UPPER_LOG2)] = True
     lowers = child_origins(origins, _packed(upper_child), UPPER_LOG2, 1 << _BLOCK_LOG2)
     bricks, flags = _boxes(low, high, LEAF_LOG2), is_leaf.reshape(-1) != 0
     child, tile = np.zeros((2, len(lowers), 1 << 3 * LOWER_LOG2), bool)
-    child[_place(lowers, bricks[flags], LEAF_LOG2, LOWER_LOG2)] = True
-    tile[_place(lowers, bricks[~flags], LEAF_LOG2, LOWER_LOG2)] = True
+    child[_slots(lowers, bricks[flags], LEAF_LOG2, LOWER_LOG2)] = True
+    tile[_slots(lowers, bricks[~flags], LEAF_LOG2, LOWER_LOG2)] = True
     leaves = child_origins(lowers, _packed(child), LOWER_LOG2, _LEAF)
     at = leaves[:, :, None].astype(np.int64) + np.arange(_LEAF)
     x, y, z = np.moveaxis((at >= low[:, None]) & (at <= high[:, None]), 1, 0)
@@ -98,7 +98,7 @@ def _extent(topology: Topology, leaves: np.ndarray) -> tuple[np.ndarray, np.ndar
             leaf = int(np.argmax(leaves[:, axis] == end))
             on = np.argwhere(unpack(topology.leaf_active[leaf : leaf + 1]).reshape(_LEAF, _LEAF, _LEAF))
             corners.append((leaves[leaf] + on, leaves[leaf] + on))
-    low, high = (np.concatenate(some) for some in zip(*corners, strict=True))
+    low, high = (np.concatenate(ends) for ends in zip(*corners, strict=True))
     return (low.min(0), high.max(0)) if len(low) else (np.zeros(3, np.int64), np.zeros(3, np.int64) - 1)
 
 
@@ -118,15 +118,15 @@ def _boxes(low: np.ndarray, high: np.ndarray, log2: int) -> np.ndarray:
     return np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
 
 
-def _place(parents: np.ndarray, cubes: np.ndarray, edge_log2: int, log2: int) -> tuple[np.ndarray, np.ndarray]:
+def _slots(parents: np.ndarray, cubes: np.ndarray, edge_log2: int, log2: int) -> tuple[np.ndarray, np.ndarray]:
     """Parent and slot of cubes (n, 3); parents: (P, 3) origins in voxels, in order of a box, x slowest or deeper."""
     where = cubes >> log2
     known = parents >> (edge_log2 + log2)
     order = np.lexsort(known.T[::-1])
     lowest, size = known.min(0), np.ptp(known, axis=0) + 1
     number = np.ravel_multi_index(tuple((where - lowest).T), tuple(size))
-    inside = cubes & ((1 << log2) - 1)
-    return order[number], (inside[:, 0] << 2 * log2) + (inside[:, 1] << log2) + inside[:, 2]
+    within = cubes & ((1 << log2) - 1)
+    return order[number], (within[:, 0] << 2 * log2) + (within[:, 1] << log2) + within[:, 2]
 
 
 def _packed(mask: np.ndarray) -> np.ndarray:

@@ -20,18 +20,18 @@ class Classifier:
         self._networks, self._threads = networks, threads
         self._phase = {"native": self._native, "reference": self._reference}[implementation]
 
-    def __call__(self, view: View, family: Family, phase: int, row: np.ndarray, cell: np.ndarray) -> np.ndarray:
-        """Classes (M, 2) uint8 of the cells `cell` (M,) int16 of bricks `row` (M,) int32, sorted by row."""
-        return self._phase(view, family, phase, row, cell)
+    def __call__(self, view: View, family: Family, phase: int, brick: np.ndarray, cell: np.ndarray) -> np.ndarray:
+        """Classes (M, 2) uint8 of the cells `cell` (M,) int16 of bricks `brick` (M,) int32, sorted by brick."""
+        return self._phase(view, family, phase, brick, cell)
 
-    def _reference(self, view: View, family: Family, phase: int, row: np.ndarray, cell: np.ndarray) -> np.ndarray:
-        seen = inputs.inputs(view, family, phase, row.astype(np.int64), cell.astype(np.int64))
-        return logit_classes(self._networks[family.name, phase], seen)
+    def _reference(self, view: View, family: Family, phase: int, brick: np.ndarray, cell: np.ndarray) -> np.ndarray:
+        network_inputs = inputs.inputs(view, family, phase, brick.astype(np.int64), cell.astype(np.int64))
+        return logit_classes(self._networks[family.name, phase], network_inputs)
 
-    def _native(self, view: View, family: Family, phase: int, row: np.ndarray, cell: np.ndarray) -> np.ndarray:
-        classes = np.empty((len(row), OUTPUTS), np.uint8)
+    def _native(self, view: View, family: Family, phase: int, brick: np.ndarray, cell: np.ndarray) -> np.ndarray:
+        classes = np.empty((len(brick), OUTPUTS), np.uint8)
         level = [int(view.k == k) for k in family.levels]
         net = pack_for_native(self._networks[family.name, phase])
         states = (view.states, view.above, view.reference, view.near)
-        _topology.classes(*states, row, cell, *offsets(family, phase), level, net, self._threads, classes)
+        _topology.classes(*states, brick, cell, *offsets(family, phase), level, net, self._threads, classes)
         return classes

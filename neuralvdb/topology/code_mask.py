@@ -81,13 +81,13 @@ def code_mask(classify: Classify, code_bits: BitCoder, task: MaskTask) -> np.nda
     above[len(neighbours.coords) + EMPTY], above[len(neighbours.coords) + FULL] = -1, 1
     for k in reversed(range(LEVELS)):
         states = above.copy() if k == LEVELS - 1 else upsample(above)
-        for phase, row, cell in _phases(neighbours, above, k):
+        for phase, brick, cell in _phases(neighbours, above, k):
             if other is not None and ignore:
-                coded = other[k][row, cell] < 1
-                row, cell = row[coded], cell[coded]
+                coded = other[k][brick, cell] < 1
+                brick, cell = brick[coded], cell[coded]
             view = View(k, states, above, None if other is None else other[k], neighbours.near)
-            classes = classify(view, task.families[k], phase, row, cell)
-            states[row, cell] = _code_cells(classes, k, code_bits, None if exact is None else exact[k][row, cell])
+            classes = classify(view, task.families[k], phase, brick, cell)
+            states[brick, cell] = _code_cells(classes, k, code_bits, None if exact is None else exact[k][brick, cell])
         above = states
     mask = above[: len(neighbours.coords)] > 0
     return mask & ~reference if reference is not None and ignore else mask
@@ -110,12 +110,12 @@ def _phases(neighbours: Neighbours, above: np.ndarray, k: int) -> Iterator[tuple
     if k == LEVELS - 1:
         octant = octants(neighbours.coords)
         for phase, o in enumerate(ORDER):
-            row = np.flatnonzero(octant == o).astype(np.int32)
-            yield phase, row, np.zeros(len(row), np.int16)
+            brick = np.flatnonzero(octant == o).astype(np.int32)
+            yield phase, brick, np.zeros(len(brick), np.int16)
         return
     n = 8 >> k
-    row, parent = (a.astype(t) for a, t in zip(np.nonzero(above[:-2] == 0), (np.int32, np.int16), strict=True))
+    brick, parent = (a.astype(t) for a, t in zip(np.nonzero(above[:-2] == 0), (np.int32, np.int16), strict=True))
     half = n // 2
     first = 2 * ((parent // (half * half) * n + parent // half % half) * n + parent % half)
     for phase, o in enumerate(ORDER):
-        yield phase, row, first + np.int16(((o >> 2) * n + (o >> 1 & 1)) * n + (o & 1))
+        yield phase, brick, first + np.int16(((o >> 2) * n + (o >> 1 & 1)) * n + (o & 1))

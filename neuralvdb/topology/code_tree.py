@@ -153,12 +153,12 @@ class _TreeCoder:
         """One mask of nodes, packed, `truth` where it is known."""
         edge, cell = nodes.size
         is_full = None if families is _CHILD or not self.tiles else _TileTest(self.tiles, 8 * cell)
-        place = find_neighbours(brick_coords(nodes.origins, edge, cell), is_full, self._find)
+        neighbours = find_neighbours(brick_coords(nodes.origins, edge, cell), is_full, self._find)
         skip = families is _TILE
         if reference is not None and not skip:
             families = _REFERENCED
         bits, reference_bits = (None if mask is None else to_bricks(unpack(mask)) for mask in (truth, reference))
-        task = MaskTask(place, families, truth=bits, reference=reference_bits, skip_reference=skip)
+        task = MaskTask(neighbours, families, truth=bits, reference=reference_bits, skip_reference=skip)
         return np.packbits(from_bricks(self._code(task), edge), axis=1, bitorder="little")
 
 

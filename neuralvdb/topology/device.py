@@ -99,7 +99,7 @@ def slots_on(device: str) -> torch.Tensor:
 @functools.cache
 def phase_on(family: Family, number: int, k: int, device: str) -> Phase:
     """A phase of level k on a device."""
-    parents, cells_seen, referenced = (part.tolist() for part in offsets(family, number))
+    parents, cells_seen, referenced = (array.tolist() for array in offsets(family, number))
     points = points_of(parents, cells_seen, referenced, [k == level for level in family.levels]).to(device)
     return Phase(octant=ORDER[number], points=points, network=_network(family, number, device))
 

@@ -57,14 +57,14 @@ def offsets(family: Family, phase: int) -> tuple[np.ndarray, np.ndarray, np.ndar
     near = window(family.reach)
     octant = (bits + near) % 2 @ np.array([4, 2, 1])
     known = near[[ORDER.index(o) < phase for o in octant]]
-    around = np.concatenate([window(3)[:13], np.zeros((1, 3), int), window(3)[13:]]) if family.reference else near[:0]
-    parents, cells, referenced = (np.ascontiguousarray(part * mirror, np.int8) for part in (window(3), known, around))
+    nearest = np.concatenate([window(3)[:13], np.zeros((1, 3), int), window(3)[13:]]) if family.reference else near[:0]
+    parents, cells, referenced = (np.ascontiguousarray(a * mirror, np.int8) for a in (window(3), known, nearest))
     return parents, cells, referenced
 
 
 def inputs_of(family: Family, phase: int) -> int:
     """How many inputs there are."""
-    return sum(len(part) for part in offsets(family, phase)) + len(family.levels)
+    return sum(len(array) for array in offsets(family, phase)) + len(family.levels)
 
 
 def octants(coords: np.ndarray) -> np.ndarray:
@@ -84,17 +84,17 @@ class View:
     near: np.ndarray
 
 
-def inputs(view: View, family: Family, phase: int, row: np.ndarray, cell: np.ndarray) -> np.ndarray:
-    """Inputs (M, i) int16 of the cells `cell` (M,) of bricks `row` (M,)."""
+def inputs(view: View, family: Family, phase: int, brick: np.ndarray, cell: np.ndarray) -> np.ndarray:
+    """Inputs (M, i) int16 of the cells `cell` (M,) of bricks `brick` (M,)."""
     n = 8 >> view.k
     at = np.stack([cell // (n * n), cell // n % n, cell % n], 1)
     up, same, other = offsets(family, phase)
-    parts = [_look(view.above, view.near[row], at // 2, up), _look(view.states, view.near[row], at, same)]
+    states = [_look(view.above, view.near[brick], at // 2, up), _look(view.states, view.near[brick], at, same)]
     if view.reference is not None:
-        parts.append(_look(view.reference, view.near[row], at, other))
+        states.append(_look(view.reference, view.near[brick], at, other))
     level = np.array([view.k == k for k in family.levels], np.int8)
-    parts.append(np.broadcast_to(level, (len(row), len(level))))
-    return np.concatenate(parts, 1).astype(np.int16) * ONE
+    states.append(np.broadcast_to(level, (len(brick), len(level))))
+    return np.concatenate(states, 1).astype(np.int16) * ONE
 
 
 def _look(states: np.ndarray, near: np.ndarray, at: np.ndarray, steps: np.ndarray) -> np.ndarray:

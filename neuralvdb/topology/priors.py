@@ -55,25 +55,25 @@ def shapes(family: Family, phase: int) -> dict[str, tuple[int, ...]]:
 
 def _pack(networks: dict[tuple[str, int], Network], tables: Tables) -> dict[str, np.ndarray]:
     def joined(names: tuple[str, ...], kind: type) -> np.ndarray:
-        parts = [getattr(networks[key], name).reshape(-1) for key in KEYS for name in names]
-        return np.concatenate(parts).astype(kind)
+        arrays = [getattr(networks[key], name).reshape(-1) for key in KEYS for name in names]
+        return np.concatenate(arrays).astype(kind)
 
     weights, biases, shifts = joined(_WEIGHTS, np.int8), joined(_BIASES, np.int32), joined(("shifts",), np.int8)
     return {"weights": weights, "biases": biases, "shifts": shifts, "tables": tables.freq}
 
 
 def _unpack(arrays: dict[str, np.ndarray]) -> Prior:
-    places = {"weights": 0, "biases": 0, "shifts": 0}
+    begins = {"weights": 0, "biases": 0, "shifts": 0}
     networks = {}
     for family in FAMILIES:
         for phase in range(len(ORDER)):
-            parts = {}
+            weights = {}
             for name, shape in shapes(family, phase).items():
                 kind = "weights" if name in _WEIGHTS else "biases" if name in _BIASES else "shifts"
                 size = int(np.prod(shape))
-                parts[name] = arrays[kind][places[kind] : places[kind] + size].reshape(shape)
-                places[kind] += size
-            networks[family.name, phase] = Network(**parts)
+                weights[name] = arrays[kind][begins[kind] : begins[kind] + size].reshape(shape)
+                begins[kind] += size
+            networks[family.name, phase] = Network(**weights)
     state = xxhash.xxh3_64()
     for name in ("weights", "biases", "shifts", "tables"):
         state.update(np.ascontiguousarray(arrays[name]).tobytes())

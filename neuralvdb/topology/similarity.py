@@ -11,18 +11,18 @@ from neuralvdb.volume.grid import LOWER_LOG2, UPPER_LOG2, child_origins, popcoun
 _SHARE = 4  # of the active voxels of leaves, at most one in so many may differ
 
 
-def resembles(one: Topology, other: Topology) -> bool:
+def resembles(topology: Topology, other: Topology) -> bool:
     """Whether few active voxels of leaves differ."""
-    return _SHARE * count_differing(one, other) <= popcount(one.leaf_active)
+    return _SHARE * count_differing(topology, other) <= popcount(topology.leaf_active)
 
 
-def count_differing(one: Topology, other: Topology) -> int:
-    """Active voxels of leaves in one topology and not in the other."""
-    at = _topology.find(_leaves(other), _leaves(one))
+def count_differing(topology: Topology, other: Topology) -> int:
+    """Active voxels of leaves in one of two topologies and not in the other."""
+    at = _topology.find(_leaves(other), _leaves(topology))
     both = at >= 0
-    ours, theirs = one.leaf_active[both], other.leaf_active[at[both]]
-    alone = popcount(one.leaf_active[~both]) + popcount(other.leaf_active) - popcount(theirs)
-    return popcount(ours ^ theirs) + alone
+    active, other_active = topology.leaf_active[both], other.leaf_active[at[both]]
+    alone = popcount(topology.leaf_active[~both]) + popcount(other.leaf_active) - popcount(other_active)
+    return popcount(active ^ other_active) + alone
 
 
 def _leaves(topology: Topology) -> np.ndarray:

@@ -171,8 +171,8 @@ class ValuesDecoder:
         origins = leaf_origins(self.tree)
         for decoded in self._decoder.cells(self._readers(), lod):
             chunk, component = decoded.reader.chunk, decoded.component
-            places = origins[chunk.leaves] // EDGE - chunk.low
-            lattice_values, active = cells_of_leaves(decoded.cells, places, lod)
+            coords = origins[chunk.leaves] // EDGE - chunk.low
+            lattice_values, active = cells_of_leaves(decoded.cells, coords, lod)
             values = self.promise.values(lattice_values, cells.values.dtype)
             inactive = cells.values[chunk.leaves, :, component]
             cells.values[chunk.leaves, :, component] = np.where(active, values, inactive)
@@ -186,10 +186,10 @@ class ValuesDecoder:
         missed = self._outliers(reader)
         if self.promise.mode.lattice is LatticeKind.MEAN:
             return
-        for component, some in enumerate(missed):
-            cell, first = cell_of(some.voxel, lod)
-            leaf = reader.chunk.leaves[some.leaf]
-            exact = some.values(values[leaf, cell, component])
+        for component, stored in enumerate(missed):
+            cell, first = cell_of(stored.voxel, lod)
+            leaf = reader.chunk.leaves[stored.leaf]
+            exact = stored.values(values[leaf, cell, component])
             values[leaf[first], cell[first], component] = exact[first]
 
     def _chunk_decoder(self, options: DecodeOptions) -> ChunkDecoder:

@@ -186,12 +186,12 @@ def _put_outliers(decoded: LeafValues, chunk: Chunk) -> bytes:
     out, promise, values = FieldWriter(), decoded.promise, decoded.values
     for component in range(values.shape[2]):
         leaves = ChunkComponent.of(decoded.tree, chunk, component)
-        places = [np.zeros(0, np.int64)]
-        for some in pieces(len(leaves), ROWS_AT_A_TIME):
-            broken = ~promise.kept(leaves.rows(some), values[chunk.leaves[some], :, component])
-            places.append(np.flatnonzero(leaves.active(some) & broken) + some.start * LEAF_SLOTS)
-        place = np.concatenate(places)
-        leaf, voxel = np.divmod(place, LEAF_SLOTS)
+        slots = [np.zeros(0, np.int64)]
+        for piece in pieces(len(leaves), ROWS_AT_A_TIME):
+            broken = ~promise.kept(leaves.rows(piece), values[chunk.leaves[piece], :, component])
+            slots.append(np.flatnonzero(leaves.active(piece) & broken) + piece.start * LEAF_SLOTS)
+        slot = np.concatenate(slots)
+        leaf, voxel = np.divmod(slot, LEAF_SLOTS)
         index = chunk.leaves[leaf], voxel, component
-        values[index] = outliers.put(out, promise, place, leaves.points(Points(leaf, voxel)), values[index])
+        values[index] = outliers.put(out, promise, slot, leaves.points(Points(leaf, voxel)), values[index])
     return out.getvalue()

@@ -63,8 +63,8 @@ def classify(bits: np.ndarray, inactive: np.ndarray, plus: np.ndarray, minus: np
     (C,) bits of the background and of its negative."""
     step = max(1, _CHUNK // (bits.shape[1] * bits.shape[2]))
     starts = range(0, max(1, len(bits)), step)
-    parts = [_classify(bits[i : i + step], inactive[i : i + step], plus, minus) for i in starts]
-    return Inactive(*(np.concatenate([getattr(p, name) for p in parts]) for name in Inactive.__dataclass_fields__))
+    classified = [_classify(bits[i : i + step], inactive[i : i + step], plus, minus) for i in starts]
+    return Inactive(*(np.concatenate([getattr(p, name) for p in classified]) for name in Inactive.__dataclass_fields__))
 
 
 def restore(level: Inactive, inactive: np.ndarray, plus: np.ndarray, minus: np.ndarray, out: np.ndarray) -> None:
@@ -102,15 +102,15 @@ def _classify(bits: np.ndarray, inactive: np.ndarray, plus: np.ndarray, minus: n
     with_other = np.nonzero(other.any(1))[0]
     first, further = _first(bits[with_other], other[with_other])
     second, third = _first(bits[with_other], further)
-    one: np.ndarray = np.logical_not(further.any(1))
-    two = ~one & ~third.any(1)
+    is_one: np.ndarray = np.logical_not(further.any(1))
+    is_two = ~is_one & ~third.any(1)
     holds_plus, holds_minus = has_plus[with_other], has_minus[with_other]
     kinds[with_other] = ALL
-    kinds[with_other[one & ~holds_plus & ~holds_minus]] = _NUMBER["a",]
-    kinds[with_other[one & holds_plus & ~holds_minus]] = _NUMBER["+", "a"]
-    kinds[with_other[one & ~holds_plus & holds_minus]] = _NUMBER["-", "a"]
-    kinds[with_other[two & ~holds_plus & ~holds_minus]] = _NUMBER["a", "b"]
-    select[with_other] = np.where(one[:, None], other[with_other], further)
+    kinds[with_other[is_one & ~holds_plus & ~holds_minus]] = _NUMBER["a",]
+    kinds[with_other[is_one & holds_plus & ~holds_minus]] = _NUMBER["+", "a"]
+    kinds[with_other[is_one & ~holds_plus & holds_minus]] = _NUMBER["-", "a"]
+    kinds[with_other[is_two & ~holds_plus & ~holds_minus]] = _NUMBER["a", "b"]
+    select[with_other] = np.where(is_one[:, None], other[with_other], further)
     return Inactive(
         kinds,
         first[kinds_with("a")[kinds[with_other]]],

@@ -29,6 +29,6 @@ class LeafValues:
     def fill(self, chunk: Chunk, component: int, lattice_values: np.ndarray) -> None:
         """Puts a component of a chunk: where active, the values of lattice_values (B or more, 512), else the tree's."""
         leaves = ChunkComponent.of(self.tree, chunk, component)
-        for some in pieces(len(leaves), ROWS_AT_A_TIME):
-            decoded = self.promise.values(lattice_values[some], self.values.dtype)
-            self.values[chunk.leaves[some], :, component] = np.where(leaves.active(some), decoded, leaves.rows(some))
+        for piece in pieces(len(leaves), ROWS_AT_A_TIME):
+            decoded = self.promise.values(lattice_values[piece], self.values.dtype)
+            self.values[chunk.leaves[piece], :, component] = np.where(leaves.active(piece), decoded, leaves.rows(piece))

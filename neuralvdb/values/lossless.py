@@ -121,17 +121,17 @@ def _gather_active(level: TreeLevel) -> np.ndarray:
     """(count, C): the active values of a level, gathered a few nodes and one component at a time to save memory."""
     values = by_component(level)
     out = np.empty((popcount(level.active), values.shape[2]), values.dtype)
-    for nodes, place, on in _pieces(level.active):
+    for nodes, piece, on in _pieces(level.active):
         for c in range(values.shape[2]):
-            out[place, c] = values[nodes, :, c][on]
+            out[piece, c] = values[nodes, :, c][on]
     return out
 
 
 def _scatter_active(values: np.ndarray, mask: np.ndarray, active: np.ndarray) -> None:
     """Puts active values (count, C) into values (N, S, C), as _gather_active() takes them out; mask: (N, S/8) uint8."""
-    for nodes, place, on in _pieces(mask):
+    for nodes, piece, on in _pieces(mask):
         for c in range(values.shape[2]):
-            values[nodes, :, c][on] = active[place, c]
+            values[nodes, :, c][on] = active[piece, c]
 
 
 def _pieces(active: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
@@ -212,5 +212,5 @@ def _take_values(source: FieldReader, count: int, dtype: np.dtype, components: i
     code = source.take("u8")
     if code >= len(_TYPES) or _TYPES[code].itemsize > dtype.itemsize:
         raise source.damaged(f"value type {code} does not belong in a grid of {dtype}")
-    parts = [take_array(source, _TYPES[code], count).astype(dtype, copy=False) for _ in range(components)]
-    return parts[0][:, None] if components == 1 else np.stack(parts, axis=1)
+    component_values = [take_array(source, _TYPES[code], count).astype(dtype, copy=False) for _ in range(components)]
+    return component_values[0][:, None] if components == 1 else np.stack(component_values, axis=1)

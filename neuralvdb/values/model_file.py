@@ -64,9 +64,9 @@ def models_in(archive: ArchiveReader) -> ModelSet | None:
     return _unpack(archive.read(sections[0]), f"{archive.path}: priors")
 
 
-def find_models(identity: bytes, where: str, others: Iterable[ModelSet | None] = ()) -> ModelSet:
-    """The model set of that identity: a shipped one or one of `others`. Raises MissingPriors, naming `where`."""
-    for candidate in (priors.known(identity), *others):
+def find_models(identity: bytes, where: str, model_sets: Iterable[ModelSet | None] = ()) -> ModelSet:
+    """The model set of that identity: a shipped one or one of `model_sets`. Raises MissingPriors, naming `where`."""
+    for candidate in (priors.known(identity), *model_sets):
         if candidate is not None and candidate.identity == identity:
             return candidate
     raise MissingPriors(f"{where}: needs the priors {identity.hex()}; give the file that has them with --priors")
@@ -120,7 +120,7 @@ def _unpack(payload: bytes, where: str) -> ModelSet:
     return ModelSet(families, digests, freq.astype(np.uint16))
 
 
-def _form(family: str, phase: str, part: str) -> tuple[tuple[int, ...], np.dtype]:
+def _form(family: str, phase: str, name: str) -> tuple[tuple[int, ...], np.dtype]:
     """Shape and type of an array of a family."""
     inputs = lattice_of(kind_of(family)).inputs_of(int(phase))
     first, second = HIDDEN
@@ -133,5 +133,5 @@ def _form(family: str, phase: str, part: str) -> tuple[tuple[int, ...], np.dtype
         "b3": (OUTPUTS,),
         "linear": (OUTPUTS, inputs),
         "shifts": (3 * OUTPUTS,),
-    }[part]
-    return (len(keys_of(int(phase))), *shape), np.dtype("<i4" if part.startswith("b") else np.int8)
+    }[name]
+    return (len(keys_of(int(phase))), *shape), np.dtype("<i4" if name.startswith("b") else np.int8)

@@ -38,21 +38,21 @@ class Outliers:
         return np.concatenate([_next_half(up, np.inf), _next_half(down, -np.inf), self.exact])
 
 
-def put(out: FieldWriter, promise: Promise, place: np.ndarray, true: np.ndarray, decoded: np.ndarray) -> np.ndarray:
+def put(out: FieldWriter, promise: Promise, slot: np.ndarray, true: np.ndarray, decoded: np.ndarray) -> np.ndarray:
     """Appends outliers and gives the values (n,) that they will decode to.
 
-    place: (n,) int64, leaf * LEAF_SLOTS + voxel, ascending.
+    slot: (n,) int64, leaf * LEAF_SLOTS + voxel, ascending.
     true: (n,) what values should be.
     decoded: (n,) what the lattice makes of them.
     """
-    values, left = true.copy(), np.ones(len(place), bool)
+    values, left = true.copy(), np.ones(len(slot), bool)
     for direction in _DIRECTIONS if promise.mode.half else ():
         moved = _next_half(decoded, direction)
         enough = left & promise.kept(true, moved)
-        _put_places(out, place[enough])
+        _put_slots(out, slot[enough])
         values[enough] = moved[enough]
         left &= ~enough
-    _put_places(out, place[left])
+    _put_slots(out, slot[left])
     if left.any():
         put_array(out, true[left])
     return values
@@ -60,10 +60,10 @@ def put(out: FieldWriter, promise: Promise, place: np.ndarray, true: np.ndarray,
 
 def take(source: FieldReader, promise: Promise, active: np.ndarray, dtype: np.dtype) -> Outliers:
     """The outliers of a component; active: (voxels,) bool, where there may be some. Raises DamagedFile."""
-    moved = [_take_places(source, active) for _ in (_DIRECTIONS if promise.mode.half else ())]
-    stored = _take_places(source, active)
+    moved = [_take_slots(source, active) for _ in (_DIRECTIONS if promise.mode.half else ())]
+    stored = _take_slots(source, active)
     exact = take_array(source, dtype, len(stored)) if len(stored) else np.zeros(0, dtype)
-    up, down = (len(places) for places in moved) if moved else (0, 0)
+    up, down = (len(slots) for slots in moved) if moved else (0, 0)
     leaf, voxel = np.divmod(np.concatenate([*moved, stored]), LEAF_SLOTS)
     return Outliers(leaf=leaf, voxel=voxel, up=up, down=down, exact=exact)
 
@@ -81,20 +81,20 @@ def _next_half(values: np.ndarray, direction: float) -> np.ndarray:
         return np.nextafter(values.astype(np.float16), np.float16(direction)).astype(values.dtype)
 
 
-def _put_places(out: FieldWriter, place: np.ndarray) -> None:
-    out.put_varint(len(place))
-    if len(place):
-        put_array(out, np.diff(place, prepend=0).astype(np.uint64))
+def _put_slots(out: FieldWriter, slot: np.ndarray) -> None:
+    out.put_varint(len(slot))
+    if len(slot):
+        put_array(out, np.diff(slot, prepend=0).astype(np.uint64))
 
 
-def _take_places(source: FieldReader, active: np.ndarray) -> np.ndarray:
+def _take_slots(source: FieldReader, active: np.ndarray) -> np.ndarray:
     """(n,) int64, ascending."""
     count = source.take_varint()
     if count > len(active):
         raise source.damaged(f"{count} exceptions among {len(active)} voxels")
     if not count:
         return np.zeros(0, np.int64)
-    place = np.cumsum(take_array(source, np.dtype("<u8"), count)).astype(np.int64)
-    if place[-1] >= len(active) or (np.diff(place, prepend=-1) <= 0).any() or not active[place].all():
+    slot = np.cumsum(take_array(source, np.dtype("<u8"), count)).astype(np.int64)
+    if slot[-1] >= len(active) or (np.diff(slot, prepend=-1) <= 0).any() or not active[slot].all():
         raise source.damaged("an exception stands where no active voxel is")
-    return place
+    return slot

@@ -70,12 +70,12 @@ def _leaves(
     """Values (N, 512[, C]), active (N, 512) bool and origins (N, 3) of the bricks that hold active voxels."""
     low = origin % 8
     size = [-(-(n + o) // 8) * 8 for n, o in zip(active.shape, low, strict=True)]
-    place = tuple(slice(o, o + n) for n, o in zip(active.shape, low, strict=True))
+    box = tuple(slice(o, o + n) for n, o in zip(active.shape, low, strict=True))
     padded = np.empty((*size, *fill.shape), values.dtype)
     padded[...] = fill
-    padded[place] = values
+    padded[box] = values
     mask = np.zeros(size, bool)
-    mask[place] = active
+    mask[box] = active
     bricks = _bricks(mask)
     used = bricks.any(1)
     corners = np.stack(np.unravel_index(np.nonzero(used)[0], [n // 8 for n in size]), axis=1) * 8

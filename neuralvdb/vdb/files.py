@@ -71,7 +71,7 @@ class VdbReader:
         self.path = os.fspath(path)
         self._reader = self._open()
         self.version: int = self._reader.version
-        self.library: tuple[int, int] = self._reader.library
+        self.openvdb_version: tuple[int, int] = self._reader.library
         self.uuid: bytes = self._reader.uuid
         self.metadata: bytes = self._reader.metadata
         self.size: int = self._reader.size

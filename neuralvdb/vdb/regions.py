@@ -39,10 +39,10 @@ def coarse(grid: VolumeGrid, cells: np.ndarray, active: np.ndarray, lod: int, *,
     assert grid.tree is not None
     values = np.ascontiguousarray(cells, grid.tree.leaf.values.dtype)
     shape = (*values.shape[:2], *grid.tree.leaf.values.shape[2:])
-    found = {"values": values.reshape(shape), "active": np.ascontiguousarray(active, np.uint8)}
+    coarse_arrays = {"values": values.reshape(shape), "active": np.ascontiguousarray(active, np.uint8)}
     transform = coarse_transform(grid, lod, means=means)
     try:
-        metadata, arrays = _bridge.coarsen(*_head(grid), arrays_of(grid.tree), found, lod)
+        metadata, arrays = _bridge.coarsen(*_head(grid), arrays_of(grid.tree), coarse_arrays, lod)
     except _bridge.DamagedError as error:
         raise DamagedFile(f"grid '{grid.name}' cannot be made coarser: {error}") from error
     return replace(grid, metadata=metadata, transform=transform, tree=tree_of(arrays))

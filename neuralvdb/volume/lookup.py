@@ -25,9 +25,9 @@ def bricks_at(tree: Tree, origins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     values = np.repeat(constants[:, None], LEAF_SLOTS, axis=1)
     active = np.repeat(on[:, None], LEAF_SLOTS, axis=1)
     at = find(leaf_origins(tree), origins)
-    there = at >= 0
-    values[there] = tree.leaf.values[at[there]].reshape(int(there.sum()), *values.shape[1:])
-    active[there] = unpack(tree.leaf.active[at[there]])
+    is_leaf = at >= 0
+    values[is_leaf] = tree.leaf.values[at[is_leaf]].reshape(int(is_leaf.sum()), *values.shape[1:])
+    active[is_leaf] = unpack(tree.leaf.active[at[is_leaf]])
     return values, active
 
 
@@ -40,9 +40,9 @@ def constants_at(tree: Tree, origins: np.ndarray) -> tuple[np.ndarray, np.ndarra
     values = np.repeat(background[None], len(origins), axis=0)
     active = np.zeros(len(origins), bool)
     at = find(tree.root.tile_origins, origins // 4096 * 4096)
-    there = at >= 0
-    values[there] = tree.root.tile_values[at[there]].reshape(int(there.sum()), len(background))
-    active[there] = tree.root.tile_active[at[there]] != 0
+    is_tile = at >= 0
+    values[is_tile] = tree.root.tile_values[at[is_tile]].reshape(int(is_tile.sum()), len(background))
+    active[is_tile] = tree.root.tile_active[at[is_tile]] != 0
     lower_origins = child_origins(tree.root.child_origins, tree.upper.child, UPPER_LOG2, 128)
     for level, at, slot in (
         (tree.upper, find(tree.root.child_origins, origins // 4096 * 4096), _slot(origins % 4096 // 128, UPPER_LOG2)),
@@ -85,9 +85,9 @@ def distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         key = key * span + (column - column.min()).astype(np.int64)
         bound *= span
     other = np.flatnonzero(key != key[:1])  # most rows are the first one again, as a rule
-    _, first, place = np.unique(key[other], return_index=True, return_inverse=True)
+    _, first, number_of_other = np.unique(key[other], return_index=True, return_inverse=True)
     number = np.zeros(len(rows), np.int64)
-    number[other] = place + 1
+    number[other] = number_of_other + 1
     return np.concatenate([np.arange(len(rows))[:1], other[first]]), number
 
 
@@ -97,10 +97,10 @@ def _slot(steps: np.ndarray, log2dim: int) -> np.ndarray:
 
 
 def _fill_tiles(values: np.ndarray, active: np.ndarray, level: InnerLevel, at: np.ndarray, slot: np.ndarray) -> None:
-    inside = np.nonzero(at >= 0)[0]
-    node, n = at[inside], slot[inside]
+    brick = np.nonzero(at >= 0)[0]
+    node, n = at[brick], slot[brick]
     bit = np.uint8(1) << (n % 8).astype(np.uint8)
     is_tile = level.child[node, n // 8] & bit == 0
-    inside, node, n, bit = inside[is_tile], node[is_tile], n[is_tile], bit[is_tile]
-    values[inside] = level.values[node, n].reshape(len(n), values.shape[1])
-    active[inside] = level.active[node, n // 8] & bit != 0
+    brick, node, n, bit = brick[is_tile], node[is_tile], n[is_tile], bit[is_tile]
+    values[brick] = level.values[node, n].reshape(len(n), values.shape[1])
+    active[brick] = level.active[node, n // 8] & bit != 0

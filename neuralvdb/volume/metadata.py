@@ -37,8 +37,8 @@ class _Reader:
         return self._slice(self.take_count())
 
     def _slice(self, size: int) -> bytes:
-        part = self._metadata[self._at : self._at + size]
-        if len(part) != size:
+        entry = self._metadata[self._at : self._at + size]
+        if len(entry) != size:
             raise DamagedFile(f"metadata cannot be read: it ends at byte {len(self._metadata)}, inside of an entry")
         self._at += size
-        return part
+        return entry

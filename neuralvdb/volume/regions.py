@@ -52,17 +52,17 @@ def averaged(tree: Tree, lod: int) -> tuple[np.ndarray, np.ndarray]:
     """Cells (N, M, C) and active (N, M) bool: means of the active voxels of each cell, or its first where none is."""
     values, active = (array.copy() for array in sampled(tree, lod))
     for i in range(0, len(values), _CHUNK):
-        part = slice(i, i + _CHUNK)
-        voxels, on = _cells(tree.leaf.values[part], lod), _cells(unpack(tree.leaf.active[part]), lod)
+        piece = slice(i, i + _CHUNK)
+        voxels, on = _cells(tree.leaf.values[piece], lod), _cells(unpack(tree.leaf.active[piece]), lod)
         with np.errstate(invalid="ignore", over="ignore"):
             means = np.where(on, voxels, 0).sum(2, dtype=np.float64) / np.maximum(on.sum(2), 1)
-            active[part] = on[..., 0].any(2)
-            values[part] = np.where(active[part, :, None], means, values[part])
+            active[piece] = on[..., 0].any(2)
+            values[piece] = np.where(active[piece, :, None], means, values[piece])
     return values, active
 
 
 def _cells(voxels: np.ndarray, lod: int) -> np.ndarray:
     """(N, M, 8**lod, C) from voxels (N, 512[, C])."""
     edge, count, components = 8 >> lod, 1 << lod, voxels.shape[2] if voxels.ndim == 3 else 1
-    parts = voxels.reshape(len(voxels), *(edge, count) * 3, components).transpose(0, 1, 3, 5, 2, 4, 6, 7)
-    return parts.reshape(len(voxels), edge**3, count**3, components)
+    cells = voxels.reshape(len(voxels), *(edge, count) * 3, components).transpose(0, 1, 3, 5, 2, 4, 6, 7)
+    return cells.reshape(len(voxels), edge**3, count**3, components)

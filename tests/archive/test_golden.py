@@ -98,7 +98,7 @@ def golden_tree() -> Tree:
 class Source:
     """A .vdb file of two grids that share their topology and of one serial grid."""
 
-    version, library, size, metadata = 224, (10, 0), 4321, b"\0\0\0\0"
+    version, openvdb_version, size, metadata = 224, (10, 0), 4321, b"\0\0\0\0"
     uuid = b"01234567-89ab-cdef-0123-456789abcdef"
 
     def __init__(self) -> None:

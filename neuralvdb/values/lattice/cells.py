@@ -8,14 +8,14 @@ from neuralvdb.values.lattice.coding import LatticeCells
 from neuralvdb.values.lattice.constants import EDGE
 
 
-def cells_of_leaves(cells: LatticeCells, places: np.ndarray, lod: int) -> tuple[np.ndarray, np.ndarray]:
+def cells_of_leaves(cells: LatticeCells, coords: np.ndarray, lod: int) -> tuple[np.ndarray, np.ndarray]:
     """Lattice values and active (B, M) bool of the M cells of each leaf.
 
-    places: (B, 3) int64, of the leaves, in leaves from the corner of the chunk's box.
+    coords: (B, 3) int64, of the leaves, in leaves from the corner of the chunk's box.
     """
     edge = EDGE >> lod
-    brick = cells.table[tuple((places >> lod).T)]
-    first = places % (1 << lod) * edge
+    brick = cells.table[tuple((coords >> lod).T)]
+    first = coords % (1 << lod) * edge
     x, y, z = np.moveaxis(first[:, None] + np.stack(np.unravel_index(np.arange(edge**3), (edge,) * 3), 1), -1, 0)
     offset = x * EDGE**2 + y * EDGE + z
     active, coded = np.zeros(offset.shape, bool), brick < len(cells.coded)

@@ -127,8 +127,8 @@ def gather(
     point = np.clip(point, 0, last)
     rows = level.table[tuple(np.moveaxis(point // EDGE, 2, 0))]
     x, y, z = np.moveaxis(point % EDGE, 2, 0)
-    places = x * EDGE**2 + y * EDGE + z
-    return level.values[rows, places].astype(np.int64), level.active[rows, places].astype(np.int64)
+    offset = x * EDGE**2 + y * EDGE + z
+    return level.values[rows, offset].astype(np.int64), level.active[rows, offset].astype(np.int64)
 
 
 def bit_length(x: np.ndarray) -> np.ndarray:

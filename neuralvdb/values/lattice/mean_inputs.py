@@ -71,8 +71,8 @@ class MeanView:
         """Inputs for cells of a pass."""
         inputs = self.layout(coding)
         sources = self.level, self.differences
-        parts = [gather(sources[group.source], points, group.offsets) for group in inputs.groups]
-        values, active = (np.concatenate(arrays, 1) for arrays in zip(*parts, strict=True))
+        groups = [gather(sources[group.source], points, group.offsets) for group in inputs.groups]
+        values, active = (np.concatenate(arrays, 1) for arrays in zip(*groups, strict=True))
         centre = values[:, inputs.line[1]]
         centred = np.concatenate([np.full(len(group.offsets), group.centred) for group in inputs.groups])
         distances = (values - centre[:, None] * centred) * active

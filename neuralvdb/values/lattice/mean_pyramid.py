@@ -179,8 +179,8 @@ class TrueMeans:
         for j, level in enumerate(pyramid[2:], 1):
             self._sums.append(np.empty(level.counts.shape, np.float32))
             for rows in pieces(len(level.pairs), ROWS_AT_A_TIME):
-                even, odd = halves(self._sums[j], level.pairs[rows], split_axis(j))
-                self._sums[j + 1][rows] = even + odd
+                first, second = halves(self._sums[j], level.pairs[rows], split_axis(j))
+                self._sums[j + 1][rows] = first + second
 
     def means(self, j: int, points: Points) -> np.ndarray:
         """(n,) float32: the means of coded cells of level j."""
@@ -205,8 +205,8 @@ class TrueMeans:
         sums = np.empty((len(pairs), SLOTS), np.float32)
         for rows in pieces(len(pairs), ROWS_AT_A_TIME):
             first, second = pairs[rows].T
-            even, odd = _split(self._voxels(first), self._voxels(second), split_axis(0))
-            sums[rows] = even + odd
+            first_half, second_half = _split(self._voxels(first), self._voxels(second), split_axis(0))
+            sums[rows] = first_half + second_half
         return sums
 
     def _voxels(self, rows: np.ndarray) -> np.ndarray:
@@ -278,7 +278,7 @@ def split(
         return below
     first, second = (half[:bricks].astype(np.int64) for half in halves(fine.counts, coarse.pairs, axis))
     cells = _Cells(above.means[:bricks].astype(np.int64), differences[:bricks].astype(np.int64), first, second)
-    a, b = _halved(cells, quantiser)
+    a, b = _split_means(cells, quantiser)
     joined = np.stack([np.moveaxis(h.reshape(-1, EDGE, EDGE, EDGE), 1 + axis, 1) for h in (a, b)], 2)
     joined = np.moveaxis(joined.reshape(bricks, 2 * EDGE, EDGE, EDGE), 1, 1 + axis).clip(-MAX_DECODED, MAX_DECODED)
     for number, half in enumerate(np.split(joined, 2, axis=1 + axis)):
@@ -297,7 +297,7 @@ class _Cells:
     second: np.ndarray
 
 
-def _halved(cells: _Cells, quantiser: Quantiser) -> tuple[np.ndarray, np.ndarray]:
+def _split_means(cells: _Cells, quantiser: Quantiser) -> tuple[np.ndarray, np.ndarray]:
     """Means of both halves; a half without coded voxels may get anything."""
     mean, first, second = cells.mean, cells.first, cells.second
     swapped = cells.difference < 0

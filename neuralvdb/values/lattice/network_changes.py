@@ -51,15 +51,15 @@ NetworkChanges = dict[NetworkKey, NetworkChange]
 
 def changed(net: Network, change: NetworkChange) -> Network:
     """The network after a change. Raises ValueError where its sums might not be exact."""
-    wide = Network(*(getattr(net, part).astype(np.int64) for part in priors.PARTS))
+    wide = Network(*(getattr(net, name).astype(np.int64) for name in priors.PARTS))
     for group, deltas in change.deltas.items():
         begin = 0
         for array, unit in _arrays(wide, group):
-            part = deltas[begin : begin + array.size].reshape(array.shape)
-            array += part * (unit * QUANTA[change.quanta[group]])
+            array_deltas = deltas[begin : begin + array.size].reshape(array.shape)
+            array += array_deltas * (unit * QUANTA[change.quanta[group]])
             begin += array.size
     check(wide)
-    return Network(*(getattr(wide, part).astype(getattr(net, part).dtype) for part in priors.PARTS))
+    return Network(*(getattr(wide, name).astype(getattr(net, name).dtype) for name in priors.PARTS))
 
 
 def interpolation_only(inputs: int, number: int = 0) -> Network:
@@ -96,14 +96,14 @@ def put(out: FieldWriter, family: str, models: ModelSet, changes: NetworkChanges
     """Appends changes to the networks of a family."""
     head = np.zeros((len(KEYS), 1 + len(GROUPS)), np.uint8)
     buffer = residual.SymbolBuffer()
-    for row, key in zip(head, KEYS, strict=True):
+    for codes, key in zip(head, KEYS, strict=True):
         if key not in changes:
             continue
         change = changes[key]
-        row[0] = (_number(change.donor) - _number(family)) % 256
+        codes[0] = (_number(change.donor) - _number(family)) % 256
         for group in sorted(change.deltas):
             deltas, scale_class = change.deltas[group], change.scale_classes[group]
-            row[1 + group] = scale_class | change.quanta[group] << _CLASS_BITS
+            codes[1 + group] = scale_class | change.quanta[group] << _CLASS_BITS
             buffer.put(deltas, np.full(len(deltas), scale_class, np.uint8))
             buffer.end()
     put_array(out, head.reshape(-1))
@@ -115,12 +115,12 @@ def take(source: FieldReader, where: str, family: str, models: ModelSet) -> dict
     head = take_array(source, _BYTE, len(KEYS) * (1 + len(GROUPS))).reshape(len(KEYS), -1)
     decoder = Decoder(source.take_bytes(), models.families[family].tables, where)
     result = dict(models.families[family].networks)
-    for row, key in zip(head.tolist(), KEYS, strict=True):
-        donor = _donor((row[0] + _number(family)) % 256)
+    for codes_of_key, key in zip(head.tolist(), KEYS, strict=True):
+        donor = _donor((codes_of_key[0] + _number(family)) % 256)
         if isinstance(donor, str) and (donor not in models.families or kind_of(donor) != kind_of(family)):
             raise source.damaged("a network begins with one that is not there")
         net = beginning(donor, family, models, key)
-        codes = {group: code for group, code in zip(GROUPS, row[1:], strict=True) if code}
+        codes = {group: code for group, code in zip(GROUPS, codes_of_key[1:], strict=True) if code}
         scale_classes = {group: code & (1 << _CLASS_BITS) - 1 for group, code in codes.items()}
         deltas = {g: residual.take(decoder, np.full(sizes(net)[g], c, np.uint8)) for g, c in scale_classes.items()}
         quanta = {group: code >> _CLASS_BITS for group, code in codes.items()}
@@ -149,5 +149,5 @@ def _arrays(net: Network, group: int) -> list[tuple[np.ndarray, int]]:
     if group in (FIRST, SECOND):
         weights, biases = ((net.w1, net.b1), (net.w2, net.b2))[group]
         return [(weights, 1), (biases, ONE)]
-    row = group - OFFSET
-    return [(net.w3[row], 1), (net.b3[row : row + 1], ONE), (net.linear[row], 1)]
+    output = group - OFFSET
+    return [(net.w3[output], 1), (net.b3[output : output + 1], ONE), (net.linear[output], 1)]

@@ -37,15 +37,15 @@ def nonzero_points(flags: np.ndarray) -> Points:
 
 def list_points(flags: np.ndarray, offsets: np.ndarray, implementation: str = "native") -> Points:
     """The points of flags (B, 512) uint8 that are not 0 and lie at `offsets` (512,) bool, in order."""
-    places = np.nonzero(offsets)[0].astype(np.int16)
+    numbers = np.nonzero(offsets)[0].astype(np.int16)
     if implementation == "native":
-        count = _lattice.count(flags, places)
+        count = _lattice.count(flags, numbers)
         points = Points(np.empty(count, np.int32), np.empty(count, np.int16))
-        _lattice.points(flags, places, points.brick, points.offset)
+        _lattice.points(flags, numbers, points.brick, points.offset)
         return points
     bricks, listed = [np.zeros(0, np.int32)], [np.zeros(0, np.int16)]
     for rows in pieces(len(flags), ROWS_AT_A_TIME):
         brick, number = np.nonzero(flags[rows][:, offsets])
         bricks.append((brick + rows.start).astype(np.int32))
-        listed.append(places[number])
+        listed.append(numbers[number])
     return Points(np.concatenate(bricks), np.concatenate(listed))

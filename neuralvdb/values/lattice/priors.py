@@ -62,7 +62,7 @@ def shipped() -> ModelSet:
     """The priors that come with the package."""
     with np.load(_FILE, allow_pickle=False) as arrays:
         families = {family: {name: arrays[f"{family}.{name}"] for name in names()} for family in FAMILIES}
-    return model_set({family: unpack(parts) for family, parts in families.items()})
+    return model_set({family: unpack(family_arrays) for family, family_arrays in families.items()})
 
 
 @functools.cache
@@ -71,9 +71,9 @@ def fast() -> ModelSet:
     families = {}
     with np.load(_FILE, allow_pickle=False) as arrays:
         for family in FAMILIES:
-            parts = {phase: [arrays[f"fast.{family}.{phase}.{part}"] for part in _LINEAR] for phase in (0, 1)}
+            linear = {phase: [arrays[f"fast.{family}.{phase}.{name}"] for name in _LINEAR] for phase in (0, 1)}
             networks = {
-                key: network.linear(*(array[i] for array in parts[phase]))
+                key: network.linear(*(array[i] for array in linear[phase]))
                 for phase in (0, 1)
                 for i, key in enumerate(keys_of(phase))
             }
@@ -104,8 +104,8 @@ def save(path: Path, priors: dict[str, Prior], linear: dict[str, Prior]) -> None
     """Writes priors of all families, and those without hidden layers, to a file that shipped() and fast() can read."""
     arrays = {f"{family}.{name}": a for family, prior in priors.items() for name, a in pack(prior).items()}
     for family, prior in linear.items():
-        parts = pack(prior)
-        arrays |= {f"fast.{family}.{n}.{part}": parts[f"{n}.{part}"] for n in (0, 1) for part in _LINEAR}
+        packed = pack(prior)
+        arrays |= {f"fast.{family}.{n}.{name}": packed[f"{n}.{name}"] for n in (0, 1) for name in _LINEAR}
     np.savez_compressed(path, **arrays)  # type: ignore[arg-type]  # its stub takes them for its own options
 
 
@@ -116,15 +116,15 @@ def make(networks: dict[NetworkKey, Network], tables: Tables) -> Prior:
 
 def names() -> list[str]:
     """Of the arrays that a prior is, in order."""
-    return ["tables"] + [f"{phase}.{part}" for phase in (0, 1) for part in PARTS]
+    return ["tables"] + [f"{phase}.{name}" for phase in (0, 1) for name in PARTS]
 
 
 def pack(prior: Prior) -> dict[str, np.ndarray]:
     """The arrays of a prior by name: tables, and the parts of the networks of each phase together."""
     arrays = {"tables": prior.tables.freq}
     for phase in (0, 1):
-        for part in PARTS:
-            arrays[f"{phase}.{part}"] = np.stack([getattr(prior.networks[key], part) for key in keys_of(phase)])
+        for name in PARTS:
+            arrays[f"{phase}.{name}"] = np.stack([getattr(prior.networks[key], name) for key in keys_of(phase)])
     return arrays
 
 
@@ -133,7 +133,7 @@ def unpack(arrays: dict[str, np.ndarray]) -> Prior:
     networks = {}
     for phase in (0, 1):
         for i, key in enumerate(keys_of(phase)):
-            networks[key] = Network(*(arrays[f"{phase}.{part}"][i] for part in PARTS))
+            networks[key] = Network(*(arrays[f"{phase}.{name}"][i] for name in PARTS))
     state = xxhash.xxh3_64()
     for name in names():
         state.update(np.ascontiguousarray(arrays[name]).tobytes())

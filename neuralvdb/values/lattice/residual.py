@@ -91,7 +91,7 @@ class SymbolBuffer:
 
 def _write(out: Encoder, tables: Tables, residuals: np.ndarray, scale_classes: np.ndarray) -> None:
     """Appends a batch: all symbols, all low bits, all sizes of escaped values, all escaped values."""
-    parts: list[tuple[np.ndarray, ...]] = []
+    batches: list[tuple[np.ndarray, ...]] = []
     for piece in pieces(len(residuals), POINTS_AT_A_TIME):
         q, c = residuals[piece].astype(np.int32), scale_classes[piece]
         symbols = _symbols(q, c)
@@ -101,8 +101,8 @@ def _write(out: Encoder, tables: Tables, residuals: np.ndarray, scale_classes: n
         bits = (q[low] & ((1 << width[low].astype(np.int32)) - 1)).astype(np.uint32)
         rare = symbols == ESCAPE
         escaped = to_symbol(q[rare].astype(np.int64) >> width[rare]) + 1
-        parts.append((symbols, bits, width[low], escaped.astype(np.uint32)))
-    symbols, bits, width, escaped = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        batches.append((symbols, bits, width[low], escaped.astype(np.uint32)))
+    symbols, bits, width, escaped = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
     sizes = np.frexp(escaped.astype(np.float64))[1].astype(np.uint8)
     out.put(scale_classes, symbols)
     out.put_bits(bits, width)

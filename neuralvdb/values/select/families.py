@@ -48,8 +48,8 @@ def _modes(tree: Tree, promise: Promise) -> list[Promise]:
     """The promise with each mode to try, its own family first."""
     if promise.mode.lattice is LatticeKind.MEAN:
         return [promise]  # it has one family, whose predictors see active points only anyway
-    own = promise.mode.family
-    families = [own, *(family for family in SAMPLE_FAMILIES if family != own)]
+    family_asked = promise.mode.family
+    families = [family_asked, *(family for family in SAMPLE_FAMILIES if family != family_asked)]
     choices = [False, True] if _ends_abruptly(tree) else [False]
     modes = [replace(promise.mode, family=family, active_only=choice) for family in families for choice in choices]
     return [replace(promise, mode=mode) for mode in modes]

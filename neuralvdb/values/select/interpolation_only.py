@@ -28,7 +28,7 @@ from neuralvdb.volume.grid import Tree
 
 _SMOOTH = 0.1  # times the change to a neighbour, by which interpolation is off at most
 _SURE = 0.95  # of the bytes that trained networks take on a sample: a sample is not the grid
-_BATCHES = [one.network for level in sample_levels() for one in sample_passes(level)]
+_BATCHES = [coding.network for level in sample_levels() for coding in sample_passes(level)]
 
 
 def try_interpolation_only(tree: Tree, candidate: Candidate) -> Candidate:
@@ -43,7 +43,7 @@ def try_interpolation_only(tree: Tree, candidate: Candidate) -> Candidate:
     for leaves in (FEW, MANY):
         promises = [replace(candidate.promise, mode=replace(mode, active_only=active)) for active in (False, True)]
         tried = [_on_sample(tree, replace(candidate, promise=promise), leaves) for promise in promises]
-        least = min(tried, key=lambda one: one.size)
+        least = min(tried, key=lambda sampled: sampled.size)
         if least.size > _SURE * sample_size(tree, candidate.promise, candidate.models, leaves):
             return candidate
         best = least.candidate
@@ -60,7 +60,7 @@ def _is_smooth(tree: Tree) -> bool:
         with np.errstate(invalid="ignore", over="ignore"):
             errors.append((line[3] - (9 * (line[2] + line[4]) - line[0] - line[6]) / 16)[active].reshape(-1))
             slopes.append((line[4] - line[2])[active].reshape(-1) / 2)
-    error, slope = (np.abs(np.concatenate(parts)) for parts in (errors, slopes))
+    error, slope = (np.abs(np.concatenate(arrays)) for arrays in (errors, slopes))
     finite = np.isfinite(error) & np.isfinite(slope)
     return bool(finite.any() and np.median(error[finite]) < _SMOOTH * np.median(slope[finite]))
 

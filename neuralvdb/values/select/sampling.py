@@ -59,9 +59,9 @@ def neighbour_pairs(tree: Tree) -> Iterator[NeighbourPairs]:
             second_active=leaves.active[high],
         )
         offset = (np.arange(3) == axis).astype(np.int64)
-        for own_side, other_side, place in ((EDGE - 1, 0, cells + offset), (0, EDGE - 1, cells - offset)):
-            in_box = (place >= 0).all(1) & (place < chunk.table.shape).all(1)
-            neighbour = chunk.table[tuple(place[in_box].T)]
+        for own_side, other_side, cell in ((EDGE - 1, 0, cells + offset), (0, EDGE - 1, cells - offset)):
+            in_box = (cell >= 0).all(1) & (cell < chunk.table.shape).all(1)
+            neighbour = chunk.table[tuple(cell[in_box].T)]
             yield NeighbourPairs(
                 first=np.take(leaves.values[in_box], own_side, 1 + axis),
                 second=np.take(bricks.values[neighbour], other_side, 1 + axis),
