@@ -17,7 +17,7 @@ from neuralvdb.errors import DamagedFile, InputError, NeuralVdbError, OutOfMemor
 HUGE = 1 << 62
 
 
-def known(*what: object) -> bool:
+def understood(*what: object) -> bool:
     return what == ("FRAM", 0, 1)
 
 
@@ -54,7 +54,7 @@ def damage(write, reseal):
 
 
 def refused_cheaply(
-    path, error: type[NeuralVdbError], what: str, reader=lambda path: ArchiveReader(path, known)
+    path, error: type[NeuralVdbError], what: str, reader=lambda path: ArchiveReader(path, understood)
 ) -> None:
     """Asserts that opening fails with this error before memory is taken."""
     tracemalloc.start()
@@ -79,7 +79,7 @@ def with_entry(path, reseal, at: int, form: str, value: int):
 
 def test_sections_come_back(write):
     path = write(("FRAM", b"hello", {"frame": 3, "grid": 4, "part": 5, "raw_size": 6}), ("FRAM", b"", {"frame": 1}))
-    with ArchiveReader(path, known) as archive:
+    with ArchiveReader(path, understood) as archive:
         first, second = archive.sections
         assert (first.frame, first.grid, first.part, first.raw_size) == (3, 4, 5, 6)
         assert (archive.read(first), archive.read(second)) == (b"hello", b"")
@@ -91,7 +91,7 @@ def test_equal_payloads_are_stored_once(write):
     size = once.stat().st_size
     path = write(*(("FRAM", word * 9, {"grid": i}) for i, word in enumerate((b"hello", b"jello", b"hello", b"jello"))))
     assert path.stat().st_size < size + 45
-    with ArchiveReader(path, known) as archive:
+    with ArchiveReader(path, understood) as archive:
         assert [archive.read(s) for s in archive.sections] == [b"hello" * 9, b"jello" * 9] * 2
         assert [s.shared for s in archive.sections] == [False, False, True, True]
 
@@ -102,7 +102,7 @@ def test_a_section_that_shares_the_bytes_of_none_is_refused(write, reseal):
 
 
 def test_a_newer_minor_version_is_read(damage):
-    with ArchiveReader(damage(16, "<H", 9), known) as archive:
+    with ArchiveReader(damage(16, "<H", 9), understood) as archive:
         assert archive.read(archive.sections[0]) == b"hello"
 
 
@@ -114,7 +114,7 @@ def test_an_unknown_optional_section_is_skipped(write):
     path = write(
         ("XTRA", b"?", {"required": False}), ("FRAM", b"hello", {}), ("FRAM", b"", {"codec": 7, "required": False})
     )
-    with ArchiveReader(path, known) as archive:
+    with ArchiveReader(path, understood) as archive:
         (section,) = archive.sections
         assert archive.read(section) == b"hello"
 
@@ -176,7 +176,7 @@ def test_every_flipped_bit_is_refused(write):
         changed = bytearray(data)
         changed[bit // 8] ^= 1 << bit % 8
         path.write_bytes(bytes(changed))
-        with pytest.raises(DamagedFile), ArchiveReader(path, known) as archive:
+        with pytest.raises(DamagedFile), ArchiveReader(path, understood) as archive:
             archive.read(archive.sections[0])
 
 
@@ -186,12 +186,12 @@ def test_every_truncation_is_refused(write):
     for size in range(len(data)):
         path.write_bytes(data[:size])
         with pytest.raises(DamagedFile):
-            ArchiveReader(path, known)
+            ArchiveReader(path, understood)
 
 
 def test_a_missing_file_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match="No such file"):
-        ArchiveReader(tmp_path / "none", known)
+        ArchiveReader(tmp_path / "none", understood)
 
 
 def table_of(size: int) -> bytes:

@@ -32,9 +32,9 @@ def written(fields: list[tuple]) -> bytes:
 def taken(data: bytes, kinds: list[str]) -> list:
     source = FieldReader(data, "here")
     special = {"varint": source.take_varint, "bytes": lambda: bytes(source.take_bytes())}
-    found = [special.get(kind, lambda k=kind: source.take(k))() for kind in kinds]
+    fields = [special.get(kind, lambda k=kind: source.take(k))() for kind in kinds]
     source.finish()
-    return found
+    return fields
 
 
 @given(st.lists(FIELD, max_size=20))
@@ -54,7 +54,7 @@ def test_a_cut_record_is_refused(fields, data):
 def test_a_varint_is_as_short_as_it_can_be(value):
     data = written([("varint", value)])
     assert len(data) == max(1, -(-value.bit_length() // 7))
-    assert sum((byte & 127) << 7 * place for place, byte in enumerate(data)) == value
+    assert sum((byte & 127) << 7 * index for index, byte in enumerate(data)) == value
     assert [byte >> 7 for byte in data] == [1] * (len(data) - 1) + [0]
 
 

@@ -248,16 +248,16 @@ def test_every_class_of_nodes_is_taken_and_comes_back():
     """The class streams of a VALS section name the classes of SPEC.md's table."""
     tree = classed_tree()
     payload = values.encode(tree)
-    source, found = FieldReader(payload, "here"), []
+    source, node_classes = FieldReader(payload, "here"), []
     for count in (1, 0):  # background, root tiles
         take_values(source, count)
     for level in tree.levels:
-        found.append(take_array(source, np.dtype("u1"), len(level)).tolist())
+        node_classes.append(take_array(source, np.dtype("u1"), len(level)).tolist())
         if len(level) == 1:  # no selection, a, b, own inactive values, active values
             take_array(source, np.dtype("u1"), 0)
             for _ in range(4):
                 take_values(source, 0)
-    assert found == [[0], [0], list(CLASSES)]
+    assert node_classes == [[0], [0], list(CLASSES)]
     back = values.decode(payload, Topology.of(tree), np.dtype("f4"), 1, values.raw_size(tree), "here")
     assert back.leaf.values.tobytes() == tree.leaf.values.tobytes()
 

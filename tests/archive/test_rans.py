@@ -157,10 +157,10 @@ def attempt(data: bytes, tables: Tables, batches, bits, implementation) -> str:
     """Decodes; the outcome is the message of the DamagedFile, or which symbols came out."""
     try:
         decoder = Decoder(data, tables, "here", 2, implementation)
-        found = b"".join(decoder.take(classes).tobytes() for classes, _ in batches)
-        found += b"".join(decoder.take_bits(widths).tobytes() for _, widths in bits)
+        symbols = b"".join(decoder.take(classes).tobytes() for classes, _ in batches)
+        symbols += b"".join(decoder.take_bits(widths).tobytes() for _, widths in bits)
         decoder.finish()
-        return found.hex()
+        return symbols.hex()
     except DamagedFile as error:
         return str(error)
 
@@ -187,8 +187,8 @@ def test_damage_is_found_or_gives_wrong_symbols(data):
 @settings(max_examples=300)
 def test_noise_is_harmless(noise, header):
     for data in (noise, bytes([header, 0, len(noise) & 127]) + noise[:127]):
-        found = attempt(data, TABLES, BATCHES, BITS, "native")
-        assert found == attempt(data, TABLES, BATCHES, BITS, "reference")
+        outcome = attempt(data, TABLES, BATCHES, BITS, "native")
+        assert outcome == attempt(data, TABLES, BATCHES, BITS, "reference")
 
 
 def test_every_truncation_is_refused():
@@ -207,8 +207,8 @@ def test_every_flipped_bit_is_found_or_changes_what_is_decoded():
         broken[bit // 8] ^= 1 << bit % 8
         outcomes.append(attempt(bytes(broken), TABLES, BATCHES, BITS, "native"))
     assert right not in outcomes
-    found = sum("damaged" in outcome for outcome in outcomes)
-    assert found >= len(outcomes) - 8 * 35 - 8, "all but the raw bits, of which there are 35 bytes"
+    noticed = sum("damaged" in outcome for outcome in outcomes)
+    assert noticed >= len(outcomes) - 8 * 35 - 8, "all but the raw bits, of which there are 35 bytes"
 
 
 @pytest.mark.parametrize("implementation", BOTH)
@@ -289,8 +289,8 @@ def test_tables_that_are_none_are_refused(freq):
 
 def test_slots_say_symbol_frequency_and_offset():
     tables = skewed(5, 9, 2)
-    for k, row in enumerate(tables.freq.tolist()):
-        wanted = [symbol | f - 1 << 8 | offset << 20 for symbol, f in enumerate(row) for offset in range(f)]
+    for k, frequencies in enumerate(tables.freq.tolist()):
+        wanted = [symbol | f - 1 << 8 | offset << 20 for symbol, f in enumerate(frequencies) for offset in range(f)]
         assert tables.slots[k].tolist() == wanted
 
 
@@ -298,9 +298,9 @@ def test_slots_say_symbol_frequency_and_offset():
 def test_normalised_counts_sum_to_4096_and_keep_what_occurs(counts):
     freq = normalise(counts).astype(np.int64)
     assert (freq.sum(1) == 4096).all()
-    seen = counts.sum(1) > 0
-    assert ((freq > 0) == (counts > 0))[seen].all()
-    assert (np.ptp(freq[~seen], axis=1) <= 1).all()
+    occurring = counts.sum(1) > 0
+    assert ((freq > 0) == (counts > 0))[occurring].all()
+    assert (np.ptp(freq[~occurring], axis=1) <= 1).all()
 
 
 def test_normalised_counts():

@@ -23,7 +23,7 @@ ORIGIN_STEP = 4096
 def arrays_of(tree: Tree) -> dict[str, np.ndarray]:
     """The arrays of a tree by the names of the reader made from SPEC.md."""
     root = tree.root
-    found = {
+    arrays = {
         "child origins": root.child_origins,
         "tile origins": root.tile_origins,
         "tile active": root.tile_active,
@@ -31,12 +31,12 @@ def arrays_of(tree: Tree) -> dict[str, np.ndarray]:
         "tile values": root.tile_values,
     }
     for name, level in zip(("upper", "lower", "leaf"), tree.levels, strict=True):
-        parts = {"child": getattr(level, "child", None), "active": level.active, "values": level.values}
-        found.update({f"{name} {what}": part for what, part in parts.items() if part is not None})
-    return found
+        of_level = {"child": getattr(level, "child", None), "active": level.active, "values": level.values}
+        arrays.update({f"{name} {what}": array for what, array in of_level.items() if array is not None})
+    return arrays
 
 
-def row(head) -> tuple:
+def table_row(head) -> tuple:
     """A row of the table as the code has it, in the order of SPEC.md."""
     names = (head.unique_name, head.grid_type, head.parent, head.metadata, head.transform, head.content)
     sizes = (head.block_offset, head.source_size, head.topology_of, head.leaves, head.active_tiles, head.active_voxels)
@@ -48,16 +48,20 @@ def check(reader, bits_equal, source: Path, archive: Path) -> list:
     neuralvdb.compress(source, archive)
     (theirs,) = reader.read_archive(archive)
     original = VdbReader(source)
-    with FrameReader(archive) as ours:
-        table = ours.table
-        assert (theirs.version, theirs.library, theirs.uuid) == (table.version, table.openvdb_version, table.uuid)
+    with FrameReader(archive) as read_by_us:
+        table = read_by_us.table
+        assert (theirs.version, theirs.openvdb_version, theirs.uuid) == (
+            table.version,
+            table.openvdb_version,
+            table.uuid,
+        )
         assert (theirs.metadata, theirs.source_size) == (table.metadata, table.source_size)
         assert theirs.complete == int(table.complete) == 1
         assert len(theirs.grids) == len(table.grids) == len(original.entries)
         for index, (grid, head) in enumerate(zip(theirs.grids, table.grids, strict=True)):
             fields = [getattr(grid, name) for name in list(grid.__dataclass_fields__)[:15]]
-            assert tuple(fields) == row(head)
-            for volume in (ours.read(index), original.read(index)):
+            assert tuple(fields) == table_row(head)
+            for volume in (read_by_us.read(index), original.read(index)):
                 assert grid.blob == volume.blob
                 expected = arrays_of(volume.tree) if volume.tree is not None else {}
                 assert grid.arrays.keys() == expected.keys()
@@ -103,8 +107,8 @@ def level_of(rng, kinds, nodes, slots, children, background) -> TreeLevel:
     if nodes:
         child[0, rng.choice(slots, children, replace=False)] = True
     active &= ~child
-    parts = [palette(rng, rng.choice(kinds), background.dtype, background, (slots,)) for _ in range(nodes)]
-    values = np.stack(parts) if parts else np.zeros((0, slots, len(background)), background.dtype)
+    of_nodes = [palette(rng, rng.choice(kinds), background.dtype, background, (slots,)) for _ in range(nodes)]
+    values = np.stack(of_nodes) if of_nodes else np.zeros((0, slots, len(background)), background.dtype)
     values[child] = 0
     pack = lambda mask: np.packbits(mask, axis=1, bitorder="little")  # noqa: E731
     return InnerLevel(pack(child), pack(active), values) if slots > 512 else LeafLevel(pack(active), values)
@@ -122,7 +126,7 @@ def trees(draw) -> tuple[str, Tree]:
     leaves = draw(st.integers(0, 5)) if lowers else 0
     background = np.array(draw(st.sampled_from([[0.0, 0, 0], [-0.0, 1, 2], [3e-5, 3e-5, 7]])), dtype)[:components]
     origins = (rng.permutation(64)[: uppers + tiles, None] // np.array([16, 4, 1]) % 4 - 2) * ORIGIN_STEP
-    place = origins.astype(np.int32)
+    node_origins = origins.astype(np.int32)
     active = rng.integers(0, 2, tiles, np.uint8)
     root_tiles = palette(rng, rng.choice(kinds), dtype, background, (tiles,)).reshape(tiles, components)
     sizes = ((uppers, 32768, lowers), (lowers, 4096, leaves), (leaves, 512, 0))
@@ -130,7 +134,13 @@ def trees(draw) -> tuple[str, Tree]:
     tail = () if components == 1 else (components,)
     for level in levels:
         level.values = level.values.reshape(*level.values.shape[:2], *tail)
-    root = Root(background.reshape(tail)[()], place[:uppers], place[uppers:], active, root_tiles.reshape(tiles, *tail))
+    root = Root(
+        background.reshape(tail)[()],
+        node_origins[:uppers],
+        node_origins[uppers:],
+        active,
+        root_tiles.reshape(tiles, *tail),
+    )
     return name, Tree(root, *levels)
 
 
@@ -172,12 +182,12 @@ def test_a_box_decodes_by_the_specification(spec_reader, bits_equal, tmp_path):
     grid = from_dense(np.ones(shape, "f4"), name="box", active=np.ones(shape, bool), origin=(-5, 3, 4080))
     lower, leaf = grid.tree.lower, grid.tree.leaf
     full = int(np.flatnonzero(leaf.active.all(1))[0])
-    node, slot = (place[full] for place in np.nonzero(unpack(lower.child)))
+    node, slot = (indices[full] for indices in np.nonzero(unpack(lower.child)))
     for mask in (lower.child, lower.active):
         mask[node, slot // 8] ^= 1 << slot % 8
     lower.values[node, slot] = 1
-    rest = replace(leaf, active=np.delete(leaf.active, full, 0), values=np.delete(leaf.values, full, 0))
-    write_vdb(tmp_path / "made.vdb", [replace(grid, tree=replace(grid.tree, leaf=rest))])
+    without_full = replace(leaf, active=np.delete(leaf.active, full, 0), values=np.delete(leaf.values, full, 0))
+    write_vdb(tmp_path / "made.vdb", [replace(grid, tree=replace(grid.tree, leaf=without_full))])
     check(spec_reader, bits_equal, tmp_path / "made.vdb", tmp_path / "made.neuralvdb")
     sections = spec_reader.read_sections((tmp_path / "made.neuralvdb").read_bytes())
     assert {s.codec for s in sections if s.kind == "TOPO"} == {3}

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-T_FLOOR = 1e-12  # mean squared error of transmittance at which T-PSNR ends: 120 dB
+T_LEAST_ERROR = 1e-12  # mean squared error of transmittance at which T-PSNR ends: 120 dB
 T_RAY = 0.05  # rays with less than this share of the thickest ray do not count for the median optical depth
 STEPS = 2000  # intervals of the integral in bd_rate
 
@@ -50,7 +50,7 @@ def t_psnr(v: np.ndarray, r: np.ndarray, m: np.ndarray, depths: tuple[float, ...
         for a, b in sums:
             k = depth / np.median(a[a > a.max() * T_RAY])
             error += float(((np.exp(-k * a) - np.exp(-k * b)) ** 2).sum())
-        result.append(-10 * math.log10(error / rays + T_FLOOR))
+        result.append(-10 * math.log10(error / rays + T_LEAST_ERROR))
     return result
 
 
@@ -112,8 +112,8 @@ def envelope(curves: list[tuple[list[float], list[float]]], points: int = 1000) 
     grid = np.linspace(min(q[0] for q in reached), max(q[-1] for q in reached), points)
     quality = np.unique(np.concatenate([grid, *reached]))
     rates = np.stack([rate_at(*curve, quality) for curve in curves])
-    known = ~np.isnan(rates).all(0)
-    return np.nanmin(rates[:, known], axis=0).tolist(), quality[known].tolist()
+    within = ~np.isnan(rates).all(0)
+    return np.nanmin(rates[:, within], axis=0).tolist(), quality[within].tolist()
 
 
 def pchip(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:

@@ -120,10 +120,10 @@ def test_bd_rate_of_a_constant_factor(factor):
 
 def test_bd_rate_is_reciprocal_and_free_of_order():
     a, qa = [0.25, 0.9, 2.0, 3.1], [38.0, 51.0, 60.0, 70.0]
-    there, back = measures.bd_rate(a, qa, RATES, QUALITY), measures.bd_rate(RATES, QUALITY, a, qa)
-    assert (1 + there / 100) * (1 + back / 100) == pytest.approx(1)
-    assert there < 0 < back
-    assert measures.bd_rate(a[::-1], qa[::-1], RATES, QUALITY) == there
+    forth, back = measures.bd_rate(a, qa, RATES, QUALITY), measures.bd_rate(RATES, QUALITY, a, qa)
+    assert (1 + forth / 100) * (1 + back / 100) == pytest.approx(1)
+    assert forth < 0 < back
+    assert measures.bd_rate(a[::-1], qa[::-1], RATES, QUALITY) == forth
 
 
 def test_bd_rate_over_the_common_qualities():

@@ -81,7 +81,7 @@ def outcome(job: Callable[[int], bytes], limit: int, right: bytes) -> str:
 
 
 if __name__ == "__main__":
-    chosen = {"rans": rans, "topology": topology, "values": values}[sys.argv[1]]
-    result = chosen(1)
+    run = {"rans": rans, "topology": topology, "values": values}[sys.argv[1]]
+    result = run(1)
     for limit in LIMITS:
-        print(limit, outcome(chosen, limit, result))
+        print(limit, outcome(run, limit, result))

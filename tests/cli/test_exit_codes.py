@@ -159,8 +159,8 @@ def test_8_decoded_data_is_not_what_was_promised(run, forge, tmp_path, command):
         if kind != "FRAM":
             return payload, raw_size
         table = FrameTable.unpack(payload, raw_size, "here")
-        first, *rest = table.grids
-        return replace(table, grids=(replace(first, content=bytes(16)), *rest)).pack()
+        first, *later = table.grids
+        return replace(table, grids=(replace(first, content=bytes(16)), *later)).pack()
 
     done = run(command, forge(change), code=8)
     assert "grid 'ball' decodes to other values than were stored" in done.stderr

@@ -68,9 +68,9 @@ def test_the_commands_are_those_of_nvdb():
 def test_every_option_exists():
     """Those written as code; other programs' stand in lines that name the program."""
     helps = " ".join(map(help_text, COMMANDS))
-    known = set(re.findall(r"--[a-z][a-z-]+", helps))
-    ours = "\n".join(line for line in README.splitlines() if "pip install" not in line)
-    assert {option for option in re.findall(r"--[a-z][a-z-]+", ours) if option not in known | NOT_OURS} == set()
+    options = set(re.findall(r"--[a-z][a-z-]+", helps))
+    commands = "\n".join(line for line in README.splitlines() if "pip install" not in line)
+    assert {option for option in re.findall(r"--[a-z][a-z-]+", commands) if option not in options | NOT_OURS} == set()
 
 
 def test_the_tree_is_that_of_the_project():

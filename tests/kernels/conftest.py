@@ -20,11 +20,11 @@ def poisoned(monkeypatch) -> None:
     empty = torch.empty
 
     def poison(*size, **options) -> torch.Tensor:
-        found = empty(*size, **options)
+        tensor = empty(*size, **options)
         return (
-            found.fill_(torch.nan)
-            if found.is_floating_point()
-            else found.view(torch.uint8).fill_(0xA5).view(found.dtype)
+            tensor.fill_(torch.nan)
+            if tensor.is_floating_point()
+            else tensor.view(torch.uint8).fill_(0xA5).view(tensor.dtype)
         )
 
     monkeypatch.setattr(torch, "empty", poison)

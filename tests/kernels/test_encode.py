@@ -58,22 +58,22 @@ def test_residuals(device, implementation, zones, kind, largest, n):
         q = np.sign(error) * np.floor(np.abs(error) + 0.5 - zones_of_classes[classes]).clip(0, residual.MAX_RESIDUAL)
     else:
         q = np.clip(np.rint(error), -residual.MAX_RESIDUAL, residual.MAX_RESIDUAL)
-    values, known = to(device, np.full(600, -7, np.int32)), to(device, np.full(600, 9, np.uint8))
+    values, decoded = to(device, np.full(600, -7, np.int32)), to(device, np.full(600, 9, np.uint8))
     points = Targets(points=to(device, targets), starts=torch.tensor([0, n], device=device))
-    found = quantise(
+    quantised = quantise(
         to(device, exact),
         Predictions(values=to(device, predictions), scale_classes=to(device, classes)),
-        Destination(targets=points, values=values, known=known),
+        Destination(targets=points, values=values, known=decoded),
         step,
         dead_zone=to(device, zones_of_classes) if zones else None,
         implementation=implementation,
     )
-    np.testing.assert_array_equal(found.cpu(), q)
+    np.testing.assert_array_equal(quantised.cpu(), q)
     expected, marks = np.full(600, -7), np.full(600, 9)
     expected[targets] = np.clip(predictions + q.astype(np.int64) * step, -(1 << 28), 1 << 28)
     marks[targets] = 1
     np.testing.assert_array_equal(values.cpu(), expected)
-    np.testing.assert_array_equal(known.cpu(), marks)
+    np.testing.assert_array_equal(decoded.cpu(), marks)
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
@@ -88,9 +88,9 @@ def test_bits_are_packed_as_on_the_cpu(device, implementation, m):
     at = ends - widths + 5
     shifted = _rans.pack_bits(np.append(np.uint32(0), values), np.append(np.uint8(5), widths))
     pack(to(device, values.astype(np.int32)[order]), to(device, at[order]), words, implementation=implementation)
-    found = words.cpu().numpy().view(np.uint8)
-    np.testing.assert_array_equal(found[: len(shifted)], shifted)
-    assert not found[len(shifted) :].any()
+    packed = words.cpu().numpy().view(np.uint8)
+    np.testing.assert_array_equal(packed[: len(shifted)], shifted)
+    assert not packed[len(shifted) :].any()
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
@@ -104,11 +104,11 @@ def test_symbols_are_coded_as_on_the_cpu(device, implementation, lanes, segments
     symbols = np.array([rng.choice(64, p=freq.freq[c] / 4096) for c in classes], np.uint8)
     shapes, first, expected, rooms = [(segments, lanes), (1, 4)], 0, [], []
     for counts, shape in zip(sizes, shapes, strict=True):
-        own = slice(first, first + sum(counts))
+        span = slice(first, first + sum(counts))
         cuts = np.cumsum(counts, dtype=np.int64)
-        expected.append(_rans.encode(freq.freq, classes[own], symbols[own], cuts, *shape, 1))
+        expected.append(_rans.encode(freq.freq, classes[span], symbols[span], cuts, *shape, 1))
         rooms += [sum((g + 1) * n // shape[0] - g * n // shape[0] for n in counts) for g in range(shape[0])]
-        first = own.stop
+        first = span.stop
     whose = np.repeat([0, 1], [segments, 1]).astype(np.int32)
     count, lane = (np.array([shape[i] for shape in shapes], np.int32)[whose] for i in (0, 1))
     plan = Plan(
@@ -121,12 +121,12 @@ def test_symbols_are_coded_as_on_the_cpu(device, implementation, lanes, segments
         ends=to(device, np.cumsum(rooms)),
     )
     codes, given = to(device, freq.codes.view(np.int32)), to(device, symbols)
-    found = encode(codes, to(device, classes), given, plan, implementation=implementation)
-    states, words, counts = (tensor.cpu().numpy() for tensor in (found.states, found.words, found.sizes))
-    np.testing.assert_array_equal(counts, np.concatenate([part[1] for part in expected]))
-    assert words.astype("<i2").tobytes() == b"".join(part[2].tobytes() for part in expected)
-    for row, part in zip((slice(0, segments), slice(segments, None)), expected, strict=True):
-        np.testing.assert_array_equal(states[row, : part[0].shape[1]].view(np.uint32), part[0])
+    coded = encode(codes, to(device, classes), given, plan, implementation=implementation)
+    states, words, counts = (tensor.cpu().numpy() for tensor in (coded.states, coded.words, coded.sizes))
+    np.testing.assert_array_equal(counts, np.concatenate([stream[1] for stream in expected]))
+    assert words.astype("<i2").tobytes() == b"".join(stream[2].tobytes() for stream in expected)
+    for of_payload, stream in zip((slice(0, segments), slice(segments, None)), expected, strict=True):
+        np.testing.assert_array_equal(states[of_payload, : stream[0].shape[1]].view(np.uint32), stream[0])
 
 
 @pytest.mark.parametrize("n", [0, 1, 3000])
@@ -146,27 +146,27 @@ def test_symbols_are_those_of_the_definition(device, n):
     [[[0, 0]], [[1], [0]], [[5, 0, 300], [64, 1, 33], [0, 0, 0]], [[100, 2000], [500, 400]]],
     ids=["nothing", "one symbol", "three domains", "several segments"],
 )
-def test_records_become_the_same_sections(device, implementation, sizes, monkeypatch):
+def test_symbol_buffers_become_the_same_sections(device, implementation, sizes, monkeypatch):
     """Batches by domain and pass, each pass a layer further: two components; segments are short."""
     monkeypatch.setattr(rans, "_SEGMENT", 1 << 9)
     rng, freq = np.random.default_rng(1), tables()
     buffers, theirs = [], [[] for _ in sizes]
     for _ in range(2):
-        found = symbol_buffer.SymbolBuffer(len(sizes))
+        buffer = symbol_buffer.SymbolBuffer(len(sizes))
         streams = [[residual.SymbolBuffer() for _ in range(LAYERS)] for _ in sizes]
         for layer, counts in enumerate(zip(*sizes, strict=True)):
-            parts = [residuals(rng, n) for n in counts]
-            for stream, part in zip(streams, parts, strict=True):
-                stream[layer].put(*part)
+            of_layer = [residuals(rng, n) for n in counts]
+            for stream, pair in zip(streams, of_layer, strict=True):
+                stream[layer].put(*pair)
                 stream[layer].end()
-            q, classes = (np.concatenate(part) for part in zip(*parts, strict=True))
+            q, classes = (np.concatenate(pair) for pair in zip(*of_layer, strict=True))
             starts = np.cumsum([0, *counts])
-            found.put(to(device, q.astype(np.int32)), to(device, classes), to(device, starts), layer)
-        found.end()
-        np.testing.assert_array_equal(found.counts, sum(r.counts for stream in streams for r in stream))
-        buffers.append(found)
-        for domain, stream in zip(theirs, streams, strict=True):
-            domain.append([r.written(freq) for r in stream])
+            buffer.put(to(device, q.astype(np.int32)), to(device, classes), to(device, starts), layer)
+        buffer.end()
+        np.testing.assert_array_equal(buffer.counts, sum(r.counts for stream in streams for r in stream))
+        buffers.append(buffer)
+        for chunk, stream in zip(theirs, streams, strict=True):
+            chunk.append([r.written(freq) for r in stream])
     expected = [[payload for _, payload in chunk_sections.pack(coders, b"", 1)] for coders in theirs]
     made = writer.write(buffers, freq, torch.device(device), implementation)
-    assert [[chunk_sections.section(*part, b"") for part in domain] for domain in made] == expected
+    assert [[chunk_sections.section(*pair, b"") for pair in chunk] for chunk in made] == expected

@@ -47,10 +47,10 @@ def view_of(rng: np.random.Generator, k: int, family: Family) -> View:
 def cells_of(parents: np.ndarray, k: int, octant: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows and places of the cells of an octant, from their parents, row * m^3 + place."""
     n, m = 8 >> k, max(1, 4 >> k)
-    row, *at = np.unravel_index(parents, (ROWS, m, m, m))
-    odd = (octant >> 2, octant >> 1 & 1, octant & 1)
-    at = at if n == 1 else [2 * a + o for a, o in zip(at, odd, strict=True)]
-    return row, np.ravel_multi_index(at, (n, n, n))
+    brick, *at = np.unravel_index(parents, (ROWS, m, m, m))
+    parity = (octant >> 2, octant >> 1 & 1, octant & 1)
+    at = at if n == 1 else [2 * a + o for a, o in zip(at, parity, strict=True)]
+    return brick, np.ravel_multi_index(at, (n, n, n))
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
@@ -75,16 +75,16 @@ def test_phases(device, implementation, case, monkeypatch):
     rng, prior = np.random.default_rng(count), priors.load()
     view, octant = view_of(rng, k, family), ORDER[number]
     parents = np.sort(rng.permutation((ROWS - 2) * view.above.shape[1])[:count])
-    row, cell = cells_of(parents, k, octant)
+    brick, cell = cells_of(parents, k, octant)
     classes = logit_classes(
-        prior.networks[family.name, number], inputs.inputs(view, family, number, row.astype(np.int64), cell)
+        prior.networks[family.name, number], inputs.inputs(view, family, number, brick.astype(np.int64), cell)
     )
-    some, every = (rng.integers(0, 2, count, dtype=np.uint8) for _ in range(2))
+    random_bits, every = (rng.integers(0, 2, count, dtype=np.uint8) for _ in range(2))
     coder, expected = Encoder(prior.tables), view.states.copy()
-    coder.put(classes[:, 0], some)
+    coder.put(classes[:, 0], random_bits)
     if k:
-        coder.put(classes[some > 0, 1], every[some > 0])
-    expected[row, cell] = np.where(some > 0, every if k else 1, -1)
+        coder.put(classes[random_bits > 0, 1], every[random_bits > 0])
+    expected[brick, cell] = np.where(random_bits > 0, every if k else 1, -1)
     level = MaskLevel(
         states=torch.from_numpy(view.states).to(device),
         above=torch.from_numpy(view.above).to(device),
@@ -114,43 +114,43 @@ def test_other_shapes_are_refused(device):
 
 def ball(size: int, radius: float) -> VolumeGrid:
     at = np.indices((size, size - 3, size - 6)) - 5.3
-    found = (radius - np.sqrt((at**2).sum(0))).clip(0).astype(np.float32)
-    return from_dense(found, name="density", active=found > 0, background=0)
+    values = (radius - np.sqrt((at**2).sum(0))).clip(0).astype(np.float32)
+    return from_dense(values, name="density", active=values > 0, background=0)
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 def test_a_topology_with_tiles_and_a_base(device, implementation):
     """Few leaves, a tile, and another topology that it resembles: all families."""
-    one = Topology.of(ball(11, 4.2).tree)
-    active = np.zeros_like(one.lower_active)
+    topology = Topology.of(ball(11, 4.2).tree)
+    active = np.zeros_like(topology.lower_active)
     active[0, 40] = 3
-    tiled = replace(one, lower_active=active & ~one.lower_child)
+    tiled = replace(topology, lower_active=active & ~topology.lower_child)
     options = {"device": device} | ({} if implementation == "triton" else {"implementation": implementation})
-    found = neural.decode(
-        stored(neural.encode(tiled, Reference(0, one)), tiled.nbytes, 2),
-        Reference(0, one),
+    decoded = neural.decode(
+        stored(neural.encode(tiled, Reference(0, topology)), tiled.nbytes, 2),
+        Reference(0, topology),
         **options,
     )
     for name, array in vars(tiled).items():
-        np.testing.assert_array_equal(getattr(found, name), array, name)
+        np.testing.assert_array_equal(getattr(decoded, name), array, name)
 
 
 @pytest.fixture
 def decoded_by_kernels(device, monkeypatch) -> list[str]:
     """Devices are there; where each topology is decoded is noted. The reference stands in where there is no GPU."""
-    found, options = [], {} if device == "cuda" else {"implementation": "reference"}
+    devices_used, options = [], {} if device == "cuda" else {"implementation": "reference"}
     make = functools.partial(on_device.DeviceCoder, **options)
     monkeypatch.setattr(devices, "resolve", lambda _: (f"{device}:0",) if device == "cuda" else ("cpu",))
     monkeypatch.setattr(devices, "described", ", ".join)
-    monkeypatch.setattr(on_device, "DeviceCoder", lambda coder, where: found.append(where) or make(coder, where))
-    return found
+    monkeypatch.setattr(on_device, "DeviceCoder", lambda coder, where: devices_used.append(where) or make(coder, where))
+    return devices_used
 
 
 def test_archives(decoded_by_kernels, tmp_path):
     """Two grids, the second one's topology from the first: to a file, to tensors, to masks, and verified."""
-    one = ball(23, 9)
+    first = ball(23, 9)
     two = replace(ball(23, 9.2), unique_name=b"other")
-    write_vdb(tmp_path / "a.vdb", [one, two])
+    write_vdb(tmp_path / "a.vdb", [first, two])
     neuralvdb.compress(tmp_path / "a.vdb", tmp_path / "a.neuralvdb", CompressSettings(verify=False))
     neuralvdb.decompress(tmp_path / "a.neuralvdb", tmp_path / "b.vdb", DecompressSettings(device="cuda"))
     assert len(decoded_by_kernels) >= 2
@@ -169,8 +169,8 @@ def no_memory(*_, **__):
 
 @pytest.mark.parametrize(("name", "limit"), [("MaskLevel", no_memory), ("BRICKS", 63)])
 def test_what_does_not_fit_is_one_clear_error(device, monkeypatch, name, limit):
-    one = Topology.of(ball(11, 4.2).tree)
-    payload = neural.encode(one)
+    topology = Topology.of(ball(11, 4.2).tree)
+    payload = neural.encode(topology)
     monkeypatch.setattr(on_device, name, limit)
     with pytest.raises(OutOfMemory, match="--device cpu"):
-        neural.decode(stored(payload, one.nbytes), device=device)
+        neural.decode(stored(payload, topology.nbytes), device=device)

@@ -18,7 +18,7 @@ from neuralvdb.values.lattice.points import Points
 from neuralvdb.values.lattice.sample_inputs import SampleView
 
 IMPLEMENTATIONS = ("reference", "triton")
-LIBRARIES = (priors.shipped, priors.fast)
+MODEL_SETS = (priors.shipped, priors.fast)
 PHASES = [(axis, phase) for axis in range(3) for phase in (0, 1)]
 SAMPLES = [Stencil(*pair, active_only=active_only) for pair in PHASES for active_only in (False, True)]
 MEANS = [Stencil(*pair, mean=True) for pair in PHASES]
@@ -56,8 +56,8 @@ def bricks_of(at: LatticeLevel, device: str, implementation: str) -> Bricks:
 
 
 def differences_of(at: LatticeLevel, share: np.ndarray, device: str) -> Differences:
-    values, known, share = tensors(device, at.values, at.active, share)
-    return Differences(values=values, known=known, share=share)
+    values, active, share = tensors(device, at.values, at.active, share)
+    return Differences(values=values, known=active, share=share)
 
 
 def flat(points: Points, device: str) -> torch.Tensor:
@@ -65,17 +65,17 @@ def flat(points: Points, device: str) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("model_set", MODEL_SETS)
 @pytest.mark.parametrize("n", [0, 1, 63, 64, 130])
-def test_networks(device, packed, implementation, library, n):
+def test_networks(device, packed, implementation, model_set, n):
     rng = np.random.default_rng(n)
-    net, columns = library().families["levelset"].networks[0, 1, 1], Stencil(1, 1).columns()
+    net, columns = model_set().families["levelset"].networks[0, 1, 1], Stencil(1, 1).columns()
     x = rng.integers(-127, 128, (n, len(columns))).astype(np.int16)
     net_on_device = packed(net, columns)
     inputs = torch.zeros((n, net_on_device.inputs), dtype=torch.int8, device=device)
     inputs[:, columns] = torch.from_numpy(x.astype(np.int8)).to(device)
-    found = forward(inputs, net_on_device, implementation=implementation)
-    np.testing.assert_array_equal(found.cpu(), network.forward(net, x))
+    outputs = forward(inputs, net_on_device, implementation=implementation)
+    np.testing.assert_array_equal(outputs.cpu(), network.forward(net, x))
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
@@ -92,8 +92,8 @@ def test_sums_at_their_limits_are_exact(device, implementation, inputs):
     assert net.inputs == -(-inputs // 64) * 64
     columns = torch.full((3, net.inputs), 127, dtype=torch.int8, device=device)
     columns[:, inputs:] = 0
-    found = forward(columns, net, implementation=implementation)
-    assert found.tolist() == [[127 * 255 * 32 + 127 * 127 * inputs] * 2] * 3
+    outputs = forward(columns, net, implementation=implementation)
+    assert outputs.tolist() == [[127 * 255 * 32 + 127 * 127 * inputs] * 2] * 3
 
 
 def test_networks_of_today_take_two_tiles(packed):
@@ -117,10 +117,10 @@ def test_neighbours(device, implementation, shapes):
     arrays = tensors(device, np.concatenate(tables), boxes, cells)
     found = find_neighbours(*arrays, implementation=implementation)
     rows, edges = found.bricks.cpu().numpy(), found.edges.cpu().numpy()
-    for (d, *cell), row, edge in zip(cells, rows, edges, strict=True):
+    for (d, *cell), neighbours, edge in zip(cells, rows, edges, strict=True):
         x, y, z = cell
         wide = np.pad(tables[d].reshape(shapes[d]), 1, mode="edge")
-        np.testing.assert_array_equal(row.reshape(3, 3, 3), wide[x : x + 3, y : y + 3, z : z + 3])
+        np.testing.assert_array_equal(neighbours.reshape(3, 3, 3), wide[x : x + 3, y : y + 3, z : z + 3])
         expected = [c == 0 for c in cell] + [c == n - 1 for c, n in zip(cell, shapes[d], strict=True)]
         assert [bool(edge >> bit & 1) for bit in range(6)] == expected
 
@@ -128,10 +128,10 @@ def test_neighbours(device, implementation, shapes):
 @pytest.mark.parametrize("mean", [False, True])
 @pytest.mark.parametrize("axis,phase", PHASES)
 def test_stencils_are_the_definitions(mean, axis, phase):
-    found = Stencil(axis, phase, mean)
+    stencil = Stencil(axis, phase, mean)
     expected = (mean_inputs if mean else sample_inputs).layout(axis, phase)
-    np.testing.assert_array_equal(found.offsets(), np.concatenate([group.offsets for group in expected.groups]))
-    assert len(found.columns()) == expected.count
+    np.testing.assert_array_equal(stencil.offsets(), np.concatenate([group.offsets for group in expected.groups]))
+    assert len(stencil.columns()) == expected.count
 
 
 def scattered(stencil: Stencil, width: int) -> list[int]:
@@ -141,22 +141,22 @@ def scattered(stencil: Stencil, width: int) -> list[int]:
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("model_set", MODEL_SETS)
 @pytest.mark.parametrize("largest", [1000, 1 << 28])
 @pytest.mark.parametrize("stencil", SAMPLES, ids=str)
-def test_sample_lattice(device, packed, implementation, library, largest, stencil):
+def test_sample_lattice(device, packed, implementation, model_set, largest, stencil):
     at = level(stencil.axis + 3 * stencil.phase, largest)
-    net = library().families["fog"].networks[2, stencil.axis, stencil.phase]
+    net = model_set().families["fog"].networks[2, stencil.axis, stencil.phase]
     check_samples(device, implementation, at, stencil, net, packed(net, stencil.columns()))
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("model_set", MODEL_SETS)
 @pytest.mark.parametrize("largest", [1000, 1 << 28])
 @pytest.mark.parametrize("stencil", MEANS, ids=str)
-def test_mean_lattice(device, packed, implementation, library, largest, stencil):
+def test_mean_lattice(device, packed, implementation, model_set, largest, stencil):
     at, differences = level(stencil.axis + 3 * stencil.phase, largest), level(9, largest)
-    net = library().families["fog-mean"].networks[1, stencil.axis, stencil.phase]
+    net = model_set().families["fog-mean"].networks[1, stencil.axis, stencil.phase]
     check_means(device, implementation, (at, differences), stencil, net, packed(net, stencil.columns()))
 
 
@@ -189,14 +189,16 @@ def check_samples(device, implementation, at, stencil, net, packed_net) -> None:
     points = sample_inputs.targets(at, stencil.axis, stencil.phase)
     coding = replace(sample_pass(2, stencil.axis, stencil.phase), quant_step=11)
     expected = network.predict(net, SampleView(at, stencil.active_only).inputs(points, coding))
-    found = predict(
+    predicted = predict(
         bricks_of(at, device, implementation),
         flat(points, device),
         StencilNetwork(stencil=stencil, network=packed_net),
         11,
         implementation=implementation,
     )
-    for x, y in zip((found.values, found.scale_classes), (expected.values, expected.scale_classes), strict=True):
+    for x, y in zip(
+        (predicted.values, predicted.scale_classes), (expected.values, expected.scale_classes), strict=True
+    ):
         np.testing.assert_array_equal(x.cpu(), y)
 
 
@@ -208,7 +210,7 @@ def check_means(device, implementation, levels, stencil, net, packed_net) -> Non
     coding = replace(mean_pass(2 - stencil.axis, stencil.phase), quant_step=37)
     assert coding.axis == stencil.axis
     expected = network.predict(net, MeanView(at, differences, share).inputs(points, coding))
-    found = predict(
+    predicted = predict(
         bricks_of(at, device, implementation),
         flat(points, device),
         StencilNetwork(stencil=stencil, network=packed_net),
@@ -216,5 +218,7 @@ def check_means(device, implementation, levels, stencil, net, packed_net) -> Non
         differences=differences_of(split, share, device),
         implementation=implementation,
     )
-    for x, y in zip((found.values, found.scale_classes), (expected.values, expected.scale_classes), strict=True):
+    for x, y in zip(
+        (predicted.values, predicted.scale_classes), (expected.values, expected.scale_classes), strict=True
+    ):
         np.testing.assert_array_equal(x.cpu(), y)

@@ -28,16 +28,16 @@ def streams(rng: np.random.Generator, freq: Tables, sizes: list[list[int]]) -> t
     """Batches of residuals and classes by stream, and what the package makes of each stream."""
     batches, payloads = [], []
     for counts in sizes:
-        record, mine = SymbolBuffer(), []
+        symbol_buffer, residual_batches = SymbolBuffer(), []
         for n in counts:
             classes = rng.integers(0, 64, n).astype(np.uint8)
             scale = 2.0 ** np.maximum(classes / 4 - 4, -3) * rng.choice([1, 1, 1, 30], n)
             residuals = np.rint(rng.laplace(0, 1, n) * scale).astype(np.int64).clip(-(1 << 22), 1 << 22)
-            record.put(residuals, classes)
-            record.end()
-            mine.append((residuals, classes))
-        batches.append(mine)
-        payloads.append(record.written(freq).finish())
+            symbol_buffer.put(residuals, classes)
+            symbol_buffer.end()
+            residual_batches.append((residuals, classes))
+        batches.append(residual_batches)
+        payloads.append(symbol_buffer.written(freq).finish())
     return batches, payloads
 
 
@@ -53,22 +53,22 @@ def test_residuals_come_back(device, implementation, sizes):
     taken = Streams([{0: Decoder(payload, freq, "test")} for payload in payloads], device)
     slots = torch.from_numpy(freq.slots.view(np.int32)).to(device)
     for number in range(len(sizes[0])):
-        parts = [mine[number] for mine in batches]
-        starts = torch.tensor(np.cumsum([0, *(len(part[0]) for part in parts)]), device=device)
-        expected, classes = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
+        of_stream = [batch[number] for batch in batches]
+        starts = torch.tensor(np.cumsum([0, *(len(arrays[0]) for arrays in of_stream)]), device=device)
+        expected, classes = (np.concatenate([arrays[i] for arrays in of_stream]) for i in (0, 1))
         order = rng.permutation(len(expected)).astype(np.int32)
         base = rng.integers(-(1 << 29), 1 << 29, len(expected))
         layer = taken.layer(number)
         classes = torch.from_numpy(classes).to(device)
         symbols = decode(slots, classes, starts, layer.segments, implementation=implementation)
         values = torch.empty(len(order), dtype=torch.int32, device=device)
-        known = torch.zeros(len(order), dtype=torch.uint8, device=device)
+        decoded_flags = torch.zeros(len(order), dtype=torch.uint8, device=device)
         targets = Targets(points=torch.from_numpy(order).to(device), starts=starts)
         predictions = Predictions(values=torch.from_numpy(base).to(device), scale_classes=classes)
-        destination = Destination(targets=targets, values=values, known=known)
+        destination = Destination(targets=targets, values=values, known=decoded_flags)
         reconstruct(symbols, predictions, destination, 7, layer.bits, implementation=implementation)
         np.testing.assert_array_equal(values.cpu()[order], np.clip(base + 7 * expected, -(1 << 28), 1 << 28))
-        assert known.all()
+        assert decoded_flags.all()
     taken.layer(3)
     taken.finish()
 

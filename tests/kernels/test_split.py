@@ -20,8 +20,8 @@ def test_compact(device, implementation, bricks):
     rng = np.random.default_rng(bricks)
     flags = (rng.random((bricks, 512)) < 0.4).astype(np.uint8) * 3
     passes = rng.choice([0, 1, 2, NONE], 512).astype(np.uint8)
-    found = compact(*(torch.from_numpy(a).to(device) for a in (flags, passes)), 4, implementation=implementation)
-    targets, offsets = (x.cpu().numpy() for x in found)
+    compacted = compact(*(torch.from_numpy(a).to(device) for a in (flags, passes)), 4, implementation=implementation)
+    targets, offsets = (x.cpu().numpy() for x in compacted)
     assert len(targets) == offsets[-1]
     for p in range(4):
         for b in range(bricks):
@@ -39,10 +39,10 @@ def pyramid(rng: np.random.Generator, largest: int, knee: int, nonnegative: bool
     mean = (
         rng.integers(0 if nonnegative else -largest, largest + 1, (6, 512)) >> rng.integers(0, 20, (6, 512))
     ).astype(np.int32)
-    place, known = (np.zeros(3), np.zeros((1, 1, 1), np.int32)), np.full((12, 512), -1, np.int32)
-    low, table = place
-    fine = MeanLevel(low, table, 10, counts, pairs[:0], np.arange(12), known, counts[:, :0])
-    return Cells(MeanLevel(low, table, 5, counts[:6], pairs, np.arange(0), known[:0], counts[:0]), mean), fine
+    bounds, no_base = (np.zeros(3), np.zeros((1, 1, 1), np.int32)), np.full((12, 512), -1, np.int32)
+    low, table = bounds
+    fine = MeanLevel(low, table, 10, counts, pairs[:0], np.arange(12), no_base, counts[:, :0])
+    return Cells(MeanLevel(low, table, 5, counts[:6], pairs, np.arange(0), no_base[:0], counts[:0]), mean), fine
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
@@ -58,10 +58,10 @@ def test_split(device, implementation, axis, knee, nonnegative, largest):
     exact = np.where((first > 0) & (second > 0), exact, 0).astype(np.int32)
     arrays = (above.means, companded, exact, pairs[:5], fine.counts)
     means, companded, differences, pairs, counts = (torch.from_numpy(array).to(device) for array in arrays)
-    found = [torch.from_numpy(fine.means.copy()).to(device) for _ in range(2)]
+    fine_means = [torch.from_numpy(fine.means.copy()).to(device) for _ in range(2)]
     cells = DeviceCells(means=means, companded=companded, differences=differences)
-    halves = Halves(axis=axis, pairs=pairs, counts=counts, means=found[0], companded=found[1])
+    halves = Halves(axis=axis, pairs=pairs, counts=counts, means=fine_means[0], companded=fine_means[1])
     split(cells, halves, Companding(knee=knee, nonnegative=nonnegative), implementation=implementation)
     expected = mean_pyramid.split(above, fine, axis, exact, Quantiser(1.0, knee, nonnegative), "reference")
-    np.testing.assert_array_equal(found[0].cpu(), expected)
-    np.testing.assert_array_equal(found[1].cpu(), compand.compand_whole(expected, knee))
+    np.testing.assert_array_equal(fine_means[0].cpu(), expected)
+    np.testing.assert_array_equal(fine_means[1].cpu(), compand.compand_whole(expected, knee))

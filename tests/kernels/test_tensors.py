@@ -38,10 +38,10 @@ def files(request, tmp_path_factory):
     return folder / "a.neuralvdb", folder / "b.vdb"
 
 
-def assert_equal(found: dict, vdb) -> None:
+def assert_equal(by_name: dict, vdb) -> None:
     grids = {grid.name: grid for grid in VdbReader(vdb)}
-    assert found.keys() == grids.keys()
-    for name, tensors in found.items():
+    assert by_name.keys() == grids.keys()
+    for name, tensors in by_name.items():
         tree = grids[name].tree
         np.testing.assert_array_equal(tensors.origins.cpu(), leaf_origins(tree))
         np.testing.assert_array_equal(tensors.masks.cpu(), tree.leaf.active)
@@ -80,19 +80,21 @@ def test_a_selection(files):
 
 def test_priors_are_used_without_a_target_too(files, tmp_path):
     """An archive that needs its own priors: without them MissingPriors, with them the tensors."""
-    source, archive, mine = files[0].with_name("a.vdb"), tmp_path / "own.neuralvdb", tmp_path / "my.priors"
+    source, archive, priors_file = files[0].with_name("a.vdb"), tmp_path / "own.neuralvdb", tmp_path / "my.priors"
     shipped = priors.shipped()
     velocity = shipped.families["velocity"]
     net = velocity.networks[0, 0, 0]
     networks = velocity.networks | {(0, 0, 0): replace(net, b2=net.b2 + np.int32(40))}
     models = shipped.families | {"velocity": priors.make(networks, velocity.tables)}
-    model_file.write_models(mine, priors.model_set(models))
+    model_file.write_models(priors_file, priors.model_set(models))
     bounds = (Bound(value=0.02, relative=True),)
-    neuralvdb.compress(source, archive, CompressSettings(bounds=bounds, grids=("density",), effort=0, priors=str(mine)))
+    neuralvdb.compress(
+        source, archive, CompressSettings(bounds=bounds, grids=("density",), effort=0, priors=str(priors_file))
+    )
     assert neuralvdb.info(archive).missing_priors is not None
     with pytest.raises(MissingPriors, match="--priors"):
         neuralvdb.decompress(archive, settings=ON_CPU)
-    reading = replace(ON_CPU, priors=str(mine))
+    reading = replace(ON_CPU, priors=str(priors_file))
     neuralvdb.decompress(archive, tmp_path / "b.vdb", reading)
     assert_equal(neuralvdb.decompress(archive, settings=reading), tmp_path / "b.vdb")
 

@@ -18,8 +18,8 @@ def main(path: str, name: str, out: str, *box: str) -> None:
     values = numpy.empty((*size, *tail), numpy.float32)
     grid.copyToArray(values, ijk=low)
     accessor = grid.getConstAccessor()
-    places = itertools.product(*(range(a, a + n) for a, n in zip(low, size)))  # noqa: B905
-    active = numpy.fromiter((accessor.isValueOn(at) for at in places), bool).reshape(size)
+    points = itertools.product(*(range(a, a + n) for a, n in zip(low, size)))  # noqa: B905
+    active = numpy.fromiter((accessor.isValueOn(at) for at in points), bool).reshape(size)
     numpy.savez(out, values=values, active=active)
     print(grid.activeVoxelCount())
 

@@ -94,7 +94,7 @@ def main(kind: str, path: str) -> None:
     if items is None:
         state = grids[0].__getstate__()
         with open(path, "wb") as file:
-            file.write(next(part for part in state if isinstance(part, bytes)))
+            file.write(next(item for item in state if isinstance(item, bytes)))
     else:
         vdb.write(path, grids=grids, metadata=items)
     print(json.dumps(len(grids)))

@@ -57,7 +57,7 @@ def read(vdb, path: str) -> tuple:
     Then grids are read by their names, and the metadata is judged by its bytes alone (vdb_file.py).
     """
     try:
-        metadata = _plain(vdb.readMetadata(path))
+        metadata = _as_json(vdb.readMetadata(path))
     except RuntimeError as error:
         if "bad_cast" not in str(error):
             raise
@@ -67,7 +67,7 @@ def read(vdb, path: str) -> tuple:
 
 
 def _grid(grid) -> dict:
-    found = {
+    described = {
         "name": grid.name,
         "type": grid.valueTypeName,
         "class": str(grid.gridClass),
@@ -75,7 +75,7 @@ def _grid(grid) -> dict:
         "creator": grid.creator,
         "half": grid.saveFloatAsHalf,
         "background": _bits(grid, grid.background),
-        "metadata": _plain(grid.metadata),
+        "metadata": _as_json(grid.metadata),
         "transform": _state(grid.transform).hex(),
         "leaves": grid.leafCount(),
         "nodes": grid.nonLeafCount(),
@@ -84,13 +84,13 @@ def _grid(grid) -> dict:
         "active_bbox": str(grid.evalActiveVoxelBoundingBox()),
         "leaf_bbox": str(grid.evalLeafBoundingBox()),
     }
-    found["node_digest"], found["voxel_digest"] = _walk(grid)
+    described["node_digest"], described["voxel_digest"] = _walked_digest(grid)
     grid.saveFloatAsHalf = False  # or the state would be rounded
-    found["state"] = _hash(_state(grid)[_HEADER:]).hexdigest()
-    return found
+    described["state"] = _hash(_state(grid)[_HEADER:]).hexdigest()
+    return described
 
 
-def _walk(grid) -> tuple:
+def _walked_digest(grid) -> tuple:
     """Digests of nodes and voxels, found by descending from the root wherever a leaf or an active voxel is."""
     nodes, voxels = _hash(), _hash()
     accessor = grid.getConstAccessor()
@@ -148,14 +148,14 @@ def _bits(grid, value) -> str:
 
 def _state(thing) -> bytes:
     """The library's own serialised form, out of what it gives to pickle."""
-    return b"".join(part for part in _flat(thing.__getstate__()) if isinstance(part, bytes))
+    return b"".join(thing_bytes for thing_bytes in _flat(thing.__getstate__()) if isinstance(thing_bytes, bytes))
 
 
 def _flat(state) -> list:
-    return [leaf for part in state for leaf in _flat(part)] if isinstance(state, (tuple, list)) else [state]
+    return [leaf for item in state for leaf in _flat(item)] if isinstance(state, (tuple, list)) else [state]
 
 
-def _plain(metadata: dict) -> dict:
+def _as_json(metadata: dict) -> dict:
     """{name: [Python type, text]}; without OpenVDB's index of the file's own bytes, see vdb_file.py."""
     kept = {name: value for name, value in metadata.items() if name != "file_delayed_load"}
     return {name: [type(value).__name__, _value_text(value)] for name, value in kept.items()}

@@ -63,11 +63,11 @@ class Cursor:
         require(size == count * kind.itemsize, "a stream of another size")
         if codec == 3:
             return pcodec(stored, kind, count)
-        plain = stored if codec == 0 else unzstd(stored, size, words() if codec == 4 else None)
-        require(codec in (0, 1, 2, 4) and len(plain) == size, "a stream of an unknown codec or size")
+        unpacked = stored if codec == 0 else unzstd(stored, size, words() if codec == 4 else None)
+        require(codec in (0, 1, 2, 4) and len(unpacked) == size, "a stream of an unknown codec or size")
         if codec == 2:
-            plain = bytes(plain[plane * count + i] for i in range(count) for plane in range(kind.itemsize))
-        return np.frombuffer(plain, kind)
+            unpacked = bytes(unpacked[plane * count + i] for i in range(count) for plane in range(kind.itemsize))
+        return np.frombuffer(unpacked, kind)
 
     def values(self, count: int, width: int, components: int) -> list[tuple[int, ...]]:
         """`count` values as tuples of the bits of their components, `width` bytes each."""

@@ -20,7 +20,7 @@ class Priors:
         require(held < 16 and len(digests) == 32, "families")
         tables = source.stream("<u2", 16384)
         self.tables = tables.reshape(256, 64).tolist()
-        require(all(sum(row) == 4096 for row in self.tables), "frequencies")
+        require(all(sum(frequencies) == 4096 for frequencies in self.tables), "frequencies")
         self.name = xxhash.xxh3_64_digest(digests + tables.tobytes())
         self.networks: dict[int, dict] = {}
         size = tables.nbytes
@@ -30,12 +30,12 @@ class Priors:
             everything = tables[4096 * family : 4096 * (family + 1)].tobytes()
             self.networks[family] = {}
             for phase in (0, 1):
-                parts = [source.stream(kind, 9 * number) for kind, number in layout(family, phase)]
-                everything += b"".join(part.tobytes() for part in parts)
-                size += sum(part.nbytes for part in parts)
-                for place in range(9):
-                    network = [part.reshape(9, -1)[place].tolist() for part in parts]
-                    self.networks[family][phase, place // 3, place % 3] = network
+                arrays = [source.stream(kind, 9 * number) for kind, number in layout(family, phase)]
+                everything += b"".join(array.tobytes() for array in arrays)
+                size += sum(array.nbytes for array in arrays)
+                for index in range(9):
+                    network = [array.reshape(9, -1)[index].tolist() for array in arrays]
+                    self.networks[family][phase, index // 3, index % 3] = network
             require(xxhash.xxh3_64_digest(everything) == digests[8 * family : 8 * family + 8], "digest of a family")
         source.end()
         require(size == raw_size, "size of the priors in memory")
@@ -48,19 +48,19 @@ def layout(family: int, phase: int) -> list[tuple[str, int]]:
     return [("<i4" if number in (1, 3, 5) else "i1", count) for number, count in enumerate(counts)]
 
 
-def refined(cursor: Cursor, family: int, priors: Priors) -> dict:
+def fine_tuned(cursor: Cursor, family: int, priors: Priors) -> dict:
     """The networks of a family, changed by the refinement at the cursor."""
     head = cursor.stream("u1", 90).reshape(18, 5).tolist()
     coder = Rans(cursor.bytes(), priors.tables[64 * family : 64 * (family + 1)])
-    bits, found = RawBits(coder.raw), {}
-    for place, (donor, *codes) in zip(PLACES, head, strict=True):
+    bits, networks = RawBits(coder.raw), {}
+    for key, (donor, *codes) in zip(PLACES, head, strict=True):
         number = (family + donor) % 256
         if 128 <= number < 192:
-            shapes = [count for _, count in layout(family, place[0])]
+            shapes = [count for _, count in layout(family, key[0])]
             network = [[0] * count for count in shapes]
             network[5] = [0, -4 * (number - 128)]
         else:
-            network = priors.networks[number][place]
+            network = priors.networks[number][key]
         w1, b1, w2, b2, w3, b3, line, shifts = [list(p) for p in network]
         half = len(line) // 2
         groups = [
@@ -71,17 +71,17 @@ def refined(cursor: Cursor, family: int, priors: Priors) -> dict:
         ]
         for code, group in zip(codes, groups, strict=True):
             if code:
-                numbers = [(array, n, unit) for array, places, unit in group for n in places]
+                numbers = [(array, n, unit) for array, indices, unit in group for n in indices]
                 steps = residuals(coder, bits, code % 64, len(numbers))
                 for (array, n, unit), step in zip(numbers, steps, strict=True):
                     array[n] += step * unit * 4 ** (code // 64)
-        require(all(abs(w) <= 127 for part in (w1, w2, w3, line) for w in part), "a weight")
-        require(all(abs(b) <= 1 << 23 for part in (b1, b2, b3) for b in part), "a bias")
-        found[place] = [w1, b1, w2, b2, w3, b3, line, shifts]
+        require(all(abs(w) <= 127 for weights in (w1, w2, w3, line) for w in weights), "a weight")
+        require(all(abs(b) <= 1 << 23 for weights in (b1, b2, b3) for b in weights), "a bias")
+        networks[key] = [w1, b1, w2, b2, w3, b3, line, shifts]
     coder.raw = b""  # taken below, not by the symbols
     bits.end()
     coder.end()
-    return found
+    return networks
 
 
 def residuals(coder: Rans, bits: RawBits, code: int, count: int) -> list[int]:
@@ -90,9 +90,9 @@ def residuals(coder: Rans, bits: RawBits, code: int, count: int) -> list[int]:
     low = [bits.take(width) for _ in symbols]
     sizes = [bits.take(5) for symbol in symbols if symbol == 63]
     escaped = iter([bits.take(size) - 1 for size in sizes])
-    folded = [next(escaped) if symbol == 63 else symbol for symbol in symbols]
-    high = [-(f + 1) // 2 if f % 2 else f // 2 for f in folded]
-    return [(h << width) + rest for h, rest in zip(high, low, strict=True)]
+    zigzagged = [next(escaped) if symbol == 63 else symbol for symbol in symbols]
+    high = [-(f + 1) // 2 if f % 2 else f // 2 for f in zigzagged]
+    return [(h << width) + low_bits for h, low_bits in zip(high, low, strict=True)]
 
 
 class RawBits:
@@ -113,4 +113,4 @@ class RawBits:
 
 def flat(network: list[list[int]]) -> np.ndarray:
     """All numbers of a network."""
-    return np.concatenate([np.array(part, np.int64) for part in network])
+    return np.concatenate([np.array(array, np.int64) for array in network])

@@ -26,19 +26,19 @@ class Rans:
         for size in [*sizes, len(everything) - sum(sizes)][: self.segments]:
             self.words.append(iter(everything[:size]))
             everything = everything[size:]
-        self.seen = [0] * self.segments
+        self.counts = [0] * self.segments
 
     def batch(self, classes: list[int]) -> list[int]:
-        n, found = len(classes), []
+        n, symbols = len(classes), []
         for g in range(self.segments):
             for c in classes[g * n // self.segments : (g + 1) * n // self.segments]:
-                found.append(self.symbol(g, self.tables[c]))
-        require(len(found) == n, "symbols are missing")
-        return found
+                symbols.append(self.symbol(g, self.tables[c]))
+        require(len(symbols) == n, "symbols are missing")
+        return symbols
 
     def symbol(self, g: int, frequencies: list[int]) -> int:
-        lane = self.seen[g] % self.lanes
-        self.seen[g] += 1
+        lane = self.counts[g] % self.lanes
+        self.counts[g] += 1
         x = self.states[g][lane]
         t, start, symbol = x % 4096, 0, 0
         while t >= start + frequencies[symbol]:

@@ -71,7 +71,7 @@ class Frame:
     """What one .vdb file held."""
 
     version: int
-    library: tuple[int, int]
+    openvdb_version: tuple[int, int]
     uuid: bytes
     metadata: bytes
     source_size: int
@@ -88,18 +88,18 @@ def read_sections(data: bytes) -> list[Section]:
     require(total == len(data) and index_at + index_size == total and count <= 1 << 20, "sizes of the header")
     index = data[index_at:]
     require(checksum == xxhash.xxh3_64_intdigest(data[:44] + index), "checksum of the header")
-    entries, free, sections, places = unzstd(index, 48 * count, words()), 52, [], {}
+    entries, free, sections, spans = unzstd(index, 48 * count, words()), 52, [], {}
     for i in range(count):
         kind, flags, zero, codec, version, also_zero, frame, grid, part, size, raw_size, checksum = struct.unpack_from(
             "<4sBBHHHIIIQQQ", entries, 48 * i
         )
         require(zero == also_zero == 0, "a field that should be 0")
         if flags & 2:
-            require((size, checksum) in places, f"section {i} shares the bytes of none before it")
-            offset = places[size, checksum]
+            require((size, checksum) in spans, f"section {i} shares the bytes of none before it")
+            offset = spans[size, checksum]
         else:
             offset, free = free, free + size
-            places.setdefault((size, checksum), offset)
+            spans.setdefault((size, checksum), offset)
         payload = data[offset : offset + size]
         require(xxhash.xxh3_64_intdigest(payload) == checksum, f"checksum of section {i}")
         sections.append(Section(kind.decode(), bool(flags & 1), codec, version, frame, grid, part, raw_size, payload))
@@ -111,29 +111,29 @@ def read_archive(path: str | Path) -> list[Frame]:
     """The frames of an archive with all their grids decoded."""
     sections = read_sections(Path(path).read_bytes())
     for section in sections:
-        known = (section.kind, section.codec, section.version) in KNOWN
-        require(known or not section.required, f"section {section.kind} is required but unknown")
-    found = {}
+        readable = (section.kind, section.codec, section.version) in KNOWN
+        require(readable or not section.required, f"section {section.kind} is required but unknown")
+    by_label = {}
     for s in sections:
         if (s.kind, s.codec, s.version) in KNOWN:
             key = s.frame, s.kind, s.grid, s.part
-            require(key not in found, f"{key} occurs twice")
-            found[key] = s
-    return [read_frame(number, found) for number in sorted({frame for frame, *_ in found})]
+            require(key not in by_label, f"{key} occurs twice")
+            by_label[key] = s
+    return [read_frame(number, by_label) for number in sorted({frame for frame, *_ in by_label})]
 
 
-def read_frame(number: int, found: dict) -> Frame:
+def read_frame(number: int, by_label: dict) -> Frame:
     """A frame from its sections {(frame, type, grid, part): Section}."""
-    section = found[number, "FRAM", FRAME_SECTION, 0]
+    section = by_label[number, "FRAM", FRAME_SECTION, 0]
     frame = read_table(section)
     for index, grid in enumerate(frame.grids):
         if grid.way == TREE:
-            topo, vals = found[number, "TOPO", grid.topology_of, 0], found[number, "VALS", index, 0]
-            base_of = lambda base, of=grid.topology_of: read_base(found, number, base, of)  # noqa: E731
+            topo, vals = by_label[number, "TOPO", grid.topology_of, 0], by_label[number, "VALS", index, 0]
+            base_of = lambda base, of=grid.topology_of: read_base(by_label, number, base, of)  # noqa: E731
             grid.arrays = read_tree(topo, vals, *COMPONENTS[grid.type], base_of)
             content = b"".join(array.tobytes() for array in in_memory_order(grid.arrays))
         else:
-            grid.blob = b"" if grid.way == INSTANCE else read_blob(found[number, "BLOB", index, 0])
+            grid.blob = b"" if grid.way == INSTANCE else read_blob(by_label[number, "BLOB", index, 0])
             content = grid.blob
         require(xxhash.xxh3_128_digest(content) == grid.content, f"content of grid {index}")
     return frame
@@ -143,12 +143,12 @@ def read_table(section: Section) -> Frame:
     outer = Cursor(section.payload)
     table = Cursor(outer.stream("u1", section.raw_size).tobytes())
     outer.end()
-    version, library = table.u32(), (table.u32(), table.u32())
+    version, openvdb_version = table.u32(), (table.u32(), table.u32())
     uuid, metadata, size, complete = table.bytes(), table.bytes(), table.varint(), table.u8()
     require(len(uuid) == 36, "a uuid of another length")
     grids = [read_row(table) for _ in range(table.u32())]
     table.end()
-    return Frame(version, library, uuid, metadata, size, complete, grids)
+    return Frame(version, openvdb_version, uuid, metadata, size, complete, grids)
 
 
 def read_row(table: Cursor) -> Grid:
@@ -185,9 +185,9 @@ def read_tree(topo: Section, vals: Section, width: int, components: int, base_of
     return arrays
 
 
-def read_base(found: dict, number: int, base: int, of: int) -> dict[str, np.ndarray]:
+def read_base(by_label: dict, number: int, base: int, of: int) -> dict[str, np.ndarray]:
     """The topology that grid `of` builds on."""
-    section = found[number, "TOPO", base, 0]
+    section = by_label[number, "TOPO", base, 0]
     require(base < of and section.codec != 2, "a base that is none")
     return read_topology(section, None)
 
@@ -196,7 +196,7 @@ def read_topology(section: Section, base_of) -> dict[str, np.ndarray]:
     cursor = Cursor(section.payload)
     arrays = read_box(cursor) if section.codec == 3 else read_root(cursor)
     if section.codec == 0:
-        read_plain_masks(cursor, arrays)
+        read_raw_masks(cursor, arrays)
     elif section.codec < 3:
         read_masks(cursor, arrays, base_of if section.codec == 2 else None)
     cursor.end()
@@ -212,7 +212,7 @@ def read_root(cursor: Cursor) -> dict[str, np.ndarray]:
     return arrays
 
 
-def read_plain_masks(cursor: Cursor, arrays: dict[str, np.ndarray]) -> None:
+def read_raw_masks(cursor: Cursor, arrays: dict[str, np.ndarray]) -> None:
     nodes = len(arrays["child origins"])
     for level in ("upper", "lower"):
         size = SLOTS[level] // 8
@@ -231,11 +231,13 @@ def read_level(
     classes = cursor.stream("u1", count).tolist()
     selecting = [c for c in classes if c in (3, 4, 5, 6)]
     masks = iter(cursor.stream("u1", len(selecting) * slots // 8).reshape(len(selecting), slots // 8))
-    is_child, is_active = [bits(row) for row in child], [bits(row) for row in active]
-    own = sum(not is_child[n][s] and not is_active[n][s] for n in range(count) if classes[n] == 7 for s in range(slots))
+    is_child, is_active = [bits(mask_bits) for mask_bits in child], [bits(mask_bits) for mask_bits in active]
+    value_count = sum(
+        not is_child[n][s] and not is_active[n][s] for n in range(count) if classes[n] == 7 for s in range(slots)
+    )
     a = iter(cursor.values(sum(c in (2, 4, 5, 6) for c in classes), width, components))
     b = iter(cursor.values(classes.count(6), width, components))
-    inactive_values = iter(cursor.values(own, width, components))
+    inactive_values = iter(cursor.values(value_count, width, components))
     active_values = iter(cursor.values(sum(map(sum, is_active)), width, components))
     zero, out = (0,) * components, []
     for n, number in enumerate(classes):

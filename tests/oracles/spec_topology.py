@@ -36,10 +36,10 @@ def octant(cell: tuple[int, ...]) -> int:
 @functools.cache
 def stencils(family: str, phase: int) -> tuple[list, list, list]:
     """Offsets of parents, cells and the child mask's cells, mirrored."""
-    odd = [ORDER[phase] >> bit & 1 for bit in (2, 1, 0)]
-    before = [d for d in near(FAMILIES[family][1]) if phase_of([o + x for o, x in zip(odd, d, strict=True)]) < phase]
+    parity = [ORDER[phase] >> bit & 1 for bit in (2, 1, 0)]
+    before = [d for d in near(FAMILIES[family][1]) if phase_of([o + x for o, x in zip(parity, d, strict=True)]) < phase]
     child = [d for d in STEPS if max(map(abs, d)) < 2] if family in ("active", "other") else []
-    mirror = lambda d: tuple(-x if o else x for o, x in zip(odd, d, strict=True))  # noqa: E731
+    mirror = lambda d: tuple(-x if o else x for o, x in zip(parity, d, strict=True))  # noqa: E731
     return [mirror(d) for d in near(3)], [mirror(d) for d in before], [mirror(d) for d in child]
 
 
@@ -53,15 +53,15 @@ class Networks:
     def __init__(self) -> None:
         path = Path(find_spec("neuralvdb").submodule_search_locations[0]) / "topology" / "priors.npz"
         with np.load(path) as arrays:
-            parts = {name: arrays[name] for name in ("weights", "biases", "shifts", "tables")}
-        self.hash = xxhash.xxh3_64_digest(b"".join(array.tobytes() for array in parts.values()))
-        self.tables = parts.pop("tables").tolist()
-        left = {name: array.astype(np.int64) for name, array in parts.items()}
+            fields = {name: arrays[name] for name in ("weights", "biases", "shifts", "tables")}
+        self.hash = xxhash.xxh3_64_digest(b"".join(array.tobytes() for array in fields.values()))
+        self.tables = fields.pop("tables").tolist()
+        left = {name: array.astype(np.int64) for name, array in fields.items()}
 
         def take(name: str, *shape: int) -> np.ndarray:
             size = int(np.prod(shape))
-            found, left[name] = left[name][:size], left[name][size:]
-            return found.reshape(shape)
+            taken, left[name] = left[name][:size], left[name][size:]
+            return taken.reshape(shape)
 
         self.nets = {}
         for family, (levels, _, (first, second)) in FAMILIES.items():
@@ -70,7 +70,7 @@ class Networks:
                 weights = [(first, inputs), (second, first), (2, second), (2, inputs)]
                 net = [take("weights", *shape) for shape in weights] + [take("biases", n) for n in (first, second, 2)]
                 self.nets[family, phase] = (*net, take("shifts", 6))
-        require(all(len(rest) == 0 for rest in left.values()), "weights are left over")
+        require(all(len(unused) == 0 for unused in left.values()), "weights are left over")
 
     def classes(self, family: str, phase: int, inputs: list[int]) -> tuple[int, int]:
         w1, w2, w3, line, b1, b2, b3, shifts = self.nets[family, phase]
@@ -121,7 +121,7 @@ def read_mask(rans: Rans, nets: Networks, kind: str, bricks: list, outside, refe
         todo = [(i, (0, 0, 0)) for i in range(len(bricks))]
         if k < 3:
             halves = list(itertools.product((0, 1), repeat=3))
-            mixed = [place for place, state in above.items() if state == 0]
+            mixed = [cell for cell, state in above.items() if state == 0]
             todo = [(i, (2 * x + a, 2 * y + b, 2 * z + c)) for i, (x, y, z) in mixed for a, b, c in halves]
         if kind == "active":
             todo = [(i, c) for i, c in todo if reference.states[k][i, c] != 1]
@@ -131,11 +131,15 @@ def read_mask(rans: Rans, nets: Networks, kind: str, bricks: list, outside, refe
         for phase, o in enumerate(ORDER):
             now = [(i, c) for i, c in todo if octant(bricks[i] if k == 3 else c) == o]
             batch = Batch(mask, reference, family, phase, k)
-            found = [classes(nets, batch, i, c, states, above) for i, c in now]
-            some = rans.batch([first for first, _ in found])
-            every = iter(rans.batch([second for (_, second), bit in zip(found, some, strict=True) if bit]) if k else ())
-            for place, bit in zip(now, some, strict=True):
-                states[place] = -1 if not bit else 1 if not k else next(every)
+            logit_classes = [classes(nets, batch, i, c, states, above) for i, c in now]
+            first_bits = rans.batch([first for first, _ in logit_classes])
+            every = iter(
+                rans.batch([second for (_, second), bit in zip(logit_classes, first_bits, strict=True) if bit])
+                if k
+                else ()
+            )
+            for cell, bit in zip(now, first_bits, strict=True):
+                states[cell] = -1 if not bit else 1 if not k else next(every)
         mask.states[k] = above = states
     return mask
 
@@ -155,10 +159,10 @@ def classes(nets: Networks, batch: Batch, i: int, cell: tuple, states: dict, abo
     up, same, also = stencils(family, phase)
     brick = mask.bricks[i]
     high = min(k + 1, 3)
-    seen = [mask.state(high, brick, parent(cell), d, above) for d in up]
-    seen += [mask.state(k, brick, cell, d, states) for d in same]
-    seen += [mask.state(k, brick, cell, d, reference.states[k]) for d in also]
-    return nets.classes(family, phase, [16 * s for s in seen] + [16 * (k == level) for level in FAMILIES[family][0]])
+    inputs = [mask.state(high, brick, parent(cell), d, above) for d in up]
+    inputs += [mask.state(k, brick, cell, d, states) for d in same]
+    inputs += [mask.state(k, brick, cell, d, reference.states[k]) for d in also]
+    return nets.classes(family, phase, [16 * s for s in inputs] + [16 * (k == level) for level in FAMILIES[family][0]])
 
 
 def pyramid(bits: list[dict], bricks: list) -> Mask:
@@ -220,7 +224,7 @@ def cut(masks: np.ndarray, level: str) -> list[dict]:
 
 def base_at(base: dict[str, np.ndarray]) -> dict[str, object]:
     """For each level a function that gives the base's bits in a brick."""
-    origins, tiles, found = [tuple(o) for o in base["child origins"].tolist()], tiles_of(base), {}
+    origins, tiles, bits_at = [tuple(o) for o in base["child origins"].tolist()], tiles_of(base), {}
     for level, (edge, voxels) in EDGES.items():
         kind = "active" if level == "leaf" else "child"
         bits = dict(zip(split(origins, level), cut(base[f"{level} {kind}"], level), strict=True))
@@ -228,11 +232,11 @@ def base_at(base: dict[str, np.ndarray]) -> dict[str, object]:
         def at(brick: tuple, bits: dict = bits, leaf: bool = level == "leaf") -> dict:
             return bits.get(brick) or dict.fromkeys(cells(0), int(leaf and is_tile(tiles, brick, 8)))
 
-        found[level] = at
+        bits_at[level] = at
         if level != "leaf":
             add_tiles(tiles, split(origins, level), cut(base[f"{level} active"], level), voxels)
             origins = children(base[f"{level} child"], origins, edge, voxels)
-    return found
+    return bits_at
 
 
 def read_masks(cursor: Cursor, arrays: dict[str, np.ndarray], base_of) -> None:
@@ -247,12 +251,12 @@ def read_masks(cursor: Cursor, arrays: dict[str, np.ndarray], base_of) -> None:
     for level, (edge, voxels) in EDGES.items():
         bricks, size = split(origins, level), 8 * voxels
         outside = lambda brick, size=size: 1 if is_tile(tiles, brick, size) else -1  # noqa: E731
-        like = None if base is None else pyramid([base[level](brick) for brick in bricks], bricks)
+        reference = None if base is None else pyramid([base[level](brick) for brick in bricks], bricks)
         if level == "leaf":
-            leaf = read_mask(rans, nets, "leaf", bricks, outside, like)
+            leaf = read_mask(rans, nets, "leaf", bricks, outside, reference)
             arrays["leaf active"] = joined(bits_of(leaf, None), len(origins), level)
             break
-        child = bits_of(read_mask(rans, nets, "child", bricks, lambda _: -1, like), None)
+        child = bits_of(read_mask(rans, nets, "child", bricks, lambda _: -1, reference), None)
         active = [dict.fromkeys(cells(0), 0) for _ in bricks]
         if flags >> (level == "lower") & 1:
             active = bits_of(read_mask(rans, nets, "active", bricks, outside, pyramid(child, bricks)), child)
@@ -263,19 +267,19 @@ def read_masks(cursor: Cursor, arrays: dict[str, np.ndarray], base_of) -> None:
 
 
 def bits_of(mask: Mask, child: list[dict] | None) -> list[dict]:
-    found = [{c: int(mask.states[0][i, c] > 0) for c in cells(0)} for i in range(len(mask.bricks))]
-    for i, bits in enumerate(found if child is not None else ()):
+    bits_of_bricks = [{c: int(mask.states[0][i, c] > 0) for c in cells(0)} for i in range(len(mask.bricks))]
+    for i, bits in enumerate(bits_of_bricks if child is not None else ()):
         bits.update({c: 0 for c, is_child in child[i].items() if is_child})
-    return found
+    return bits_of_bricks
 
 
 def children(masks: np.ndarray, origins: list[tuple], edge: int, voxels: int) -> list[tuple]:
-    found = []
+    origins_below = []
     for origin, mask in zip(origins, masks, strict=True):
         for slot in np.flatnonzero(np.unpackbits(mask, bitorder="little")).tolist():
             at = slot // edge**2, slot // edge % edge, slot % edge
-            found.append(tuple(o + voxels * a for o, a in zip(origin, at, strict=True)))
-    return found
+            origins_below.append(tuple(o + voxels * a for o, a in zip(origin, at, strict=True)))
+    return origins_below
 
 
 def read_box(cursor: Cursor) -> dict[str, np.ndarray]:
@@ -289,19 +293,21 @@ def read_box(cursor: Cursor) -> dict[str, np.ndarray]:
     origins = sorted({tuple(x // 512 * 4096 for x in brick) for brick in bricks})
     none = np.zeros((0, 3), np.int32)
     arrays = {"child origins": np.array(origins, np.int32), "tile origins": none, "tile active": np.zeros(0, np.uint8)}
-    places = {"upper": {tuple(x // 16 for x in brick) for brick in bricks}, "lower": set(leaves)}
-    for level, there in places.items():
+    bricks_of_level = {"upper": {tuple(x // 16 for x in brick) for brick in bricks}, "lower": set(leaves)}
+    for level, bricks_here in bricks_of_level.items():
         edge, voxels = EDGES[level]
-        for kind, cells_there in (("child", there), ("active", tiles if level == "lower" else set())):
+        for kind, cells_there in (("child", bricks_here), ("active", tiles if level == "lower" else set())):
             masks = np.zeros((len(origins), edge**3), np.uint8)
             for mask, origin in zip(masks, origins, strict=True):
                 for slot, at in enumerate(itertools.product(range(edge), repeat=3)):
                     mask[slot] = tuple(o // voxels + a for o, a in zip(origin, at, strict=True)) in cells_there
             arrays[f"{level} {kind}"] = np.packbits(masks, axis=1, bitorder="little")
         origins = children(arrays[f"{level} child"], origins, edge, voxels)
-    inside = lambda at: all(a <= x <= b for a, x, b in zip(low, at, high, strict=True))  # noqa: E731
+    is_in_box = lambda at: all(a <= x <= b for a, x, b in zip(low, at, high, strict=True))  # noqa: E731
     for tile in tiles:
-        require(inside([8 * x for x in tile]) and inside([8 * x + 7 for x in tile]), "a tile reaches out of the box")
-    bits = [[inside([o + s for o, s in zip(leaf, step, strict=True)]) for step in cells(0)] for leaf in origins]
+        require(
+            is_in_box([8 * x for x in tile]) and is_in_box([8 * x + 7 for x in tile]), "a tile reaches out of the box"
+        )
+    bits = [[is_in_box([o + s for o, s in zip(leaf, step, strict=True)]) for step in cells(0)] for leaf in origins]
     arrays["leaf active"] = np.packbits(np.array(bits, bool).reshape(-1, 512), axis=1, bitorder="little")
     return arrays

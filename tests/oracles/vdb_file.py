@@ -37,11 +37,11 @@ def outline(path: str) -> dict:
     if magic != 0x56444220:
         raise ValueError(f"{path}: no VDB file")
     uuid = stream.read(36).decode("latin-1")
-    found = {"uuid": uuid, "metadata": _metadata(stream), "grids": [] if has_offsets else None}
+    described = {"uuid": uuid, "metadata": _metadata(stream), "grids": [] if has_offsets else None}
     (count,) = struct.unpack("<i", stream.read(4))
     for _ in range(count if has_offsets else 0):
-        found["grids"].append(_grid(stream))
-    return found
+        described["grids"].append(_grid(stream))
+    return described
 
 
 def _grid(stream: io.BytesIO) -> dict:
@@ -49,7 +49,7 @@ def _grid(stream: io.BytesIO) -> dict:
     name, kind, parent = (_text(stream) for _ in range(3))
     position, _, end = struct.unpack("<3q", stream.read(24))
     stream.seek(position + 4)
-    found = {
+    described = {
         "unique_name": name.decode("latin-1"),
         "type": kind.decode("latin-1"),
         "parent": parent.decode("latin-1"),
@@ -57,7 +57,7 @@ def _grid(stream: io.BytesIO) -> dict:
         "transform": _transform(stream),
     }
     stream.seek(end)
-    return found
+    return described
 
 
 def _metadata(stream: io.BytesIO) -> list:

@@ -61,7 +61,7 @@ def test_the_entry_point_is_nvdb(wheel):
     assert installed.load().__module__ == "neuralvdb.cli.main"
 
 
-def found(name: str, folder: Path) -> bool:
+def is_importable(name: str, folder: Path) -> bool:
     """Whether a fresh Python in `folder` finds the module."""
     code = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({name!r}) is None)"
     return subprocess.run([sys.executable, "-P", "-c", code], cwd=folder).returncode == 0
@@ -69,9 +69,9 @@ def found(name: str, folder: Path) -> bool:
 
 @pytest.mark.parametrize("name", ["kernels", "tests", "data", "configs"])
 def test_a_folder_of_the_project_is_no_global_module(root, name):
-    assert not found(name, root)
+    assert not is_importable(name, root)
 
 
 @pytest.mark.parametrize("name", ["neuralvdb", "neuralvdb.kernels", "neuralvdb.vdb._bridge"])
 def test_a_module_of_the_package_is_found(root, name):
-    assert found(name, root)
+    assert is_importable(name, root)

@@ -47,13 +47,13 @@ def build(p: dict) -> Topology:
     is_tile = rng.permutation(len(origins)) < p["tiles"]
     uppers, tiles = (np.ascontiguousarray(origins[pick], np.int32) for pick in (~is_tile, is_tile))
     pack = lambda mask: np.packbits(mask, axis=1, bitorder="little")  # noqa: E731
-    found, nodes = [], len(uppers)
+    masks_of_level, nodes = [], len(uppers)
     for edge, count in ((32, p["lowers"]), (16, p["leaves"])):
         child = children(rng, nodes, edge, count, p["together"])
-        found += [pack(child), pack(masks(rng, p["tile_habits"], nodes, edge) & ~child)]
+        masks_of_level += [pack(child), pack(masks(rng, p["tile_habits"], nodes, edge) & ~child)]
         nodes = int(child.sum())
     leaf = pack(masks(rng, p["habits"], nodes, 8))
-    return Topology(uppers, tiles, rng.integers(0, 2, len(tiles), np.uint8), *found, leaf)
+    return Topology(uppers, tiles, rng.integers(0, 2, len(tiles), np.uint8), *masks_of_level, leaf)
 
 
 topologies = st.fixed_dictionaries(

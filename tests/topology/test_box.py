@@ -26,20 +26,20 @@ def tree_of(shape: tuple[int, ...], low: tuple[int, ...], share: float, seed: in
     tiles = unpack(tree.leaf.active).all(1) & (np.random.default_rng(seed).random(len(tree.leaf)) < share)
     tiles[0] = False
     child, active, values = unpack(tree.lower.child), unpack(tree.lower.active), tree.lower.values.copy()
-    at = tuple(place[tiles] for place in np.nonzero(child))
+    at = tuple(indices[tiles] for indices in np.nonzero(child))
     child[at], active[at], values[at] = False, True, 1
     pack = lambda mask: np.packbits(mask, axis=1, bitorder="little")  # noqa: E731
     leaf = LeafLevel(tree.leaf.active[~tiles], tree.leaf.values[~tiles])
     return replace(tree, lower=InnerLevel(pack(child), pack(active), values), leaf=leaf)
 
 
-def back(one: Topology) -> tuple[int, Topology]:
-    codec, payload = topology.encode(one)
-    return codec, topology.decode(stored(payload, one.nbytes, codec))
+def back(original: Topology) -> tuple[int, Topology]:
+    codec, payload = topology.encode(original)
+    return codec, topology.decode(stored(payload, original.nbytes, codec))
 
 
-def equal(one: Topology, other: Topology) -> bool:
-    return all(np.array_equal(getattr(one, n), getattr(other, n)) for n in Topology.__dataclass_fields__)
+def equal(first: Topology, second: Topology) -> bool:
+    return all(np.array_equal(getattr(first, n), getattr(second, n)) for n in Topology.__dataclass_fields__)
 
 
 @settings(max_examples=40, deadline=None)
@@ -50,9 +50,9 @@ def equal(one: Topology, other: Topology) -> bool:
     seed=st.integers(0, 99),
 )
 def test_boxes_come_back_in_few_bytes(shape, low, share, seed):
-    one = Topology.of(tree_of(shape, low, share, seed))
-    codec, other = back(one)
-    assert codec == 3 and equal(one, other)
+    topology = Topology.of(tree_of(shape, low, share, seed))
+    codec, other = back(topology)
+    assert codec == 3 and equal(topology, other)
 
 
 def test_what_is_nearly_a_box_is_none():

@@ -28,22 +28,26 @@ def stored(payload: bytes, declared: int, codec: int = 1) -> TopologyPayload:
     return TopologyPayload(codec=codec, payload=payload, declared=declared, where="x")
 
 
-def assert_same(one: Topology, two: Topology) -> None:
-    for name, array in vars(one).items():
-        found = getattr(two, name)
-        assert (array.dtype, array.shape, array.tobytes()) == (found.dtype, found.shape, found.tobytes()), name
+def assert_same(first: Topology, second: Topology) -> None:
+    for name, array in vars(first).items():
+        array_of_second = getattr(second, name)
+        assert (array.dtype, array.shape, array.tobytes()) == (
+            array_of_second.dtype,
+            array_of_second.shape,
+            array_of_second.tobytes(),
+        ), name
 
 
 def small(path: Path) -> list[Topology]:
     trees = [Topology.of(grid.tree) for grid in VdbReader(path) if grid.tree is not None]
-    return [one for one in trees if len(one.leaf_active) <= LEAVES]
+    return [topology for topology in trees if len(topology.leaf_active) <= LEAVES]
 
 
 def test_real_files(real_vdb):
-    for one in small(real_vdb)[:2]:
+    for topology in small(real_vdb)[:2]:
         assert_same(
-            one,
-            neural.decode(stored(neural.encode(one), one.nbytes), **WHERE),
+            topology,
+            neural.decode(stored(neural.encode(topology), topology.nbytes), **WHERE),
         )
 
 
@@ -51,23 +55,23 @@ def test_real_files(real_vdb):
 @given(st.data())
 @few
 def test_every_tree(drawn, data):
-    one, base = data.draw(drawn), data.draw(drawn)
+    topology, base = data.draw(drawn), data.draw(drawn)
     assert_same(
-        one,
-        neural.decode(stored(neural.encode(one), one.nbytes), **WHERE),
+        topology,
+        neural.decode(stored(neural.encode(topology), topology.nbytes), **WHERE),
     )
-    found = neural.decode(
-        stored(neural.encode(one, Reference(7, base)), one.nbytes, 2),
+    decoded = neural.decode(
+        stored(neural.encode(topology, Reference(7, base)), topology.nbytes, 2),
         Reference(7, base),
         **WHERE,
     )
-    assert_same(one, found)
+    assert_same(topology, decoded)
 
 
 def test_nothing_at_all():
     empty = [np.zeros((0, size), np.uint8) for size in (4096, 4096, 512, 512, 64)]
-    one = Topology(*np.zeros((2, 0, 3), np.int32), np.zeros(0, np.uint8), *empty)
-    assert_same(one, neural.decode(stored(neural.encode(one), 0), **WHERE))
+    topology = Topology(*np.zeros((2, 0, 3), np.int32), np.zeros(0, np.uint8), *empty)
+    assert_same(topology, neural.decode(stored(neural.encode(topology), 0), **WHERE))
 
 
 def outcome(payload: bytes, declared: int, **options: str) -> object:
@@ -78,25 +82,25 @@ def outcome(payload: bytes, declared: int, **options: str) -> object:
 
 
 def test_a_stream_without_symbols_is_damaged(sample):
-    one, out = Topology.of(VdbReader(sample).read(0).tree), FieldWriter()
-    put_root(out, one)
+    topology, out = Topology.of(VdbReader(sample).read(0).tree), FieldWriter()
+    put_root(out, topology)
     out.put_bytes(priors.load().identity)
     out.put("u8", 0)
     out.put_bytes(Encoder(priors.load().tables).finish())
-    found = outcome(out.getvalue(), one.nbytes, **WHERE)
-    assert found == outcome(out.getvalue(), one.nbytes)
-    assert "missing" in found
+    result = outcome(out.getvalue(), topology.nbytes, **WHERE)
+    assert result == outcome(out.getvalue(), topology.nbytes)
+    assert "missing" in result
 
 
 @given(st.data())
 @few
 def test_damage_is_met_as_on_the_cpu(drawn, data):
     """Cut, flipped, too little declared: the same masks or the same words."""
-    one = data.draw(drawn)
-    payload = bytearray(neural.encode(one))
+    topology = data.draw(drawn)
+    payload = bytearray(neural.encode(topology))
     rng = np.random.default_rng(data.draw(st.integers(0, 1 << 32)))
-    for place in rng.integers(0 if rng.integers(2) else len(payload) // 2, len(payload), 2):
-        payload[place] ^= 1 << rng.integers(8)
+    for index in rng.integers(0 if rng.integers(2) else len(payload) // 2, len(payload), 2):
+        payload[index] ^= 1 << rng.integers(8)
     cut = len(payload) - int(rng.integers(0, len(payload))) // 2 * int(rng.integers(2))
-    declared = one.nbytes - int(rng.integers(2))
+    declared = topology.nbytes - int(rng.integers(2))
     assert outcome(bytes(payload[:cut]), declared, **WHERE) == outcome(bytes(payload[:cut]), declared)

@@ -31,7 +31,11 @@ def test_masks_of_real_files(real_vdb, tmp_path):
     assert {entry.grid_type for entry in reader.entries} <= {"Tree_mask_5_4_3"}
     source = VdbReader(real_vdb)
     trees = {grid.unique_name for grid in source if grid.storage is Storage.TREE}
-    wanted = [row for row, entry in zip(active_of(real_vdb), source.entries, strict=True) if entry.unique_name in trees]
+    wanted = [
+        of_grid
+        for of_grid, entry in zip(active_of(real_vdb), source.entries, strict=True)
+        if entry.unique_name in trees
+    ]
     assert active_of(masks) == wanted
     assert len(report.grids) + len(report.notes) == len(source.entries)
 
@@ -69,4 +73,6 @@ def test_the_command(sample, tmp_path, nvdb):
     nvdb("compress", sample, "-o", tmp_path / "x.neuralvdb")
     done = nvdb("decompress", tmp_path / "x.neuralvdb", "--topology-only", "-o", tmp_path / "masks.vdb")
     assert done.returncode == 0, done.stderr
-    assert np.array_equal([row[0] for row in active_of(tmp_path / "masks.vdb")], ["density", "temperature", "velocity"])
+    assert np.array_equal(
+        [masks[0] for masks in active_of(tmp_path / "masks.vdb")], ["density", "temperature", "velocity"]
+    )

@@ -27,9 +27,9 @@ def stored(payload: bytes, declared: int, codec: int = 1) -> TopologyPayload:
     return TopologyPayload(codec=codec, payload=payload, declared=declared, where="x")
 
 
-def assert_same(one: Topology, two: Topology) -> None:
-    for name in one.__dataclass_fields__:
-        a, b = getattr(one, name), getattr(two, name)
+def assert_same(first: Topology, second: Topology) -> None:
+    for name in first.__dataclass_fields__:
+        a, b = getattr(first, name), getattr(second, name)
         assert (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes()), name
 
 
@@ -38,50 +38,50 @@ def of_file(path: Path) -> list[Topology]:
 
 
 def test_real_files_come_back(real_vdb):
-    for one in of_file(real_vdb):
-        payload = neural.encode(one, threads=2)
-        assert_same(one, neural.decode(stored(payload, one.nbytes), threads=2))
-        codec, smaller = topology.encode(one)
-        others = min(len(payload), len(lossless.encode(one)))
-        assert len(smaller) < others if codec == 3 else len(smaller) == others
-        assert_same(one, topology.decode(stored(smaller, one.nbytes, codec)))
+    for original in of_file(real_vdb):
+        payload = neural.encode(original, threads=2)
+        assert_same(original, neural.decode(stored(payload, original.nbytes), threads=2))
+        codec, smaller = topology.encode(original)
+        smallest = min(len(payload), len(lossless.encode(original)))
+        assert len(smaller) < smallest if codec == 3 else len(smaller) == smallest
+        assert_same(original, topology.decode(stored(smaller, original.nbytes, codec)))
 
 
 @given(st.data())
 @quick
 def test_every_tree_comes_back(drawn, data):
-    one = data.draw(drawn)
+    topology = data.draw(drawn)
     for threads in (1, 2):
-        payload = neural.encode(one, threads=threads)
+        payload = neural.encode(topology, threads=threads)
         assert_same(
-            one,
-            neural.decode(stored(payload, one.nbytes), threads=threads),
+            topology,
+            neural.decode(stored(payload, topology.nbytes), threads=threads),
         )
-    assert_same(one, lossless.decode(lossless.encode(one), one.nbytes, "x"))
+    assert_same(topology, lossless.decode(lossless.encode(topology), topology.nbytes, "x"))
 
 
 @given(st.data())
 @few
 def test_native_is_the_reference(drawn, data):
-    one = data.draw(drawn)
-    payload = neural.encode(one)
-    assert payload == neural.encode(one, implementation="reference")
+    topology = data.draw(drawn)
+    payload = neural.encode(topology)
+    assert payload == neural.encode(topology, implementation="reference")
     assert_same(
-        one,
-        neural.decode(stored(payload, one.nbytes), implementation="reference"),
+        topology,
+        neural.decode(stored(payload, topology.nbytes), implementation="reference"),
     )
 
 
 def test_native_is_the_reference_on_a_sample(sample):
-    one = of_file(sample)[0]
-    assert neural.encode(one, threads=2) == neural.encode(one, implementation="reference")
+    topology = of_file(sample)[0]
+    assert neural.encode(topology, threads=2) == neural.encode(topology, implementation="reference")
 
 
 def test_nothing_at_all():
     none = [np.zeros((0, width), kind) for width, kind in ((3, np.int32), (3, np.int32))]
     empty = [np.zeros((0, size), np.uint8) for size in (4096, 4096, 512, 512, 64)]
-    one = Topology(*none, np.zeros(0, np.uint8), *empty)
-    assert_same(one, neural.decode(stored(neural.encode(one), 0)))
+    topology = Topology(*none, np.zeros(0, np.uint8), *empty)
+    assert_same(topology, neural.decode(stored(neural.encode(topology), 0)))
 
 
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(1, 1 << 28), st.integers(0, 1 << 32))
@@ -90,21 +90,21 @@ def test_find_is_the_slow_way(count, wanted, reach, seed):
     rng = np.random.default_rng(seed)
     among = np.unique(rng.integers(-reach, reach, (count, 3), np.int32), axis=0)
     rng.shuffle(among)
-    others = rng.integers(-reach, reach, (wanted, 3), np.int32)
-    asked = np.concatenate([others, among[: wanted // 2], others])
+    elsewhere = rng.integers(-reach, reach, (wanted, 3), np.int32)
+    asked = np.concatenate([elsewhere, among[: wanted // 2], elsewhere])
     assert _topology.find(among, asked).tolist() == lookup.find(among, asked).tolist()
 
 
 def test_smoke_takes_33_kilobytes(data):
-    (one,) = of_file(data / "openvdb-models" / "smoke.vdb")
-    codec, payload = topology.encode(one)
+    (smoke,) = of_file(data / "openvdb-models" / "smoke.vdb")
+    codec, payload = topology.encode(smoke)
     assert codec == 1 and len(payload) <= 33_000
 
 
-def test_a_file_of_boxes_stays_plain(data):
+def test_a_file_of_boxes_stays_raw(data):
     """Where masks repeat, a dictionary is better than a network, and codec 0 remains."""
-    (one,) = of_file(data / "openvdb-models" / "cube.vdb")
-    assert topology.encode(one)[0] == 0
+    (cube,) = of_file(data / "openvdb-models" / "cube.vdb")
+    assert topology.encode(cube)[0] == 0
 
 
 def test_networks_stay_exact():
@@ -120,93 +120,93 @@ def test_networks_stay_exact():
             assert 16 * np.abs(net.w1.astype(int)).sum(1).max() + np.abs(net.b1).max() < 1 << 24
 
 
-def test_phases_see_what_is_known():
+def test_phases_see_what_is_decoded():
     """All eight phases together see every cell around, and none sees a cell of its own or a later phase."""
     for family in FAMILIES:
         for phase, octant in enumerate(ORDER):
-            own = np.array([octant >> 2 & 1, octant >> 1 & 1, octant & 1])
-            seen = (own + offsets(family, phase)[1]) % 2 @ np.array([4, 2, 1])
-            assert {ORDER.index(o) for o in seen} == set(range(phase))
+            parity = np.array([octant >> 2 & 1, octant >> 1 & 1, octant & 1])
+            octants = (parity + offsets(family, phase)[1]) % 2 @ np.array([4, 2, 1])
+            assert {ORDER.index(o) for o in octants} == set(range(phase))
 
 
-def varied(one: Topology, seed: int) -> Topology:
+def varied(topology: Topology, seed: int) -> Topology:
     """A topology that resembles `one`: a few voxels others."""
     rng = np.random.default_rng(seed)
-    noise = np.packbits(rng.random((len(one.leaf_active), 512)) < 0.01, axis=1, bitorder="little")
-    return replace(one, leaf_active=one.leaf_active ^ noise)
+    noise = np.packbits(rng.random((len(topology.leaf_active), 512)) < 0.01, axis=1, bitorder="little")
+    return replace(topology, leaf_active=topology.leaf_active ^ noise)
 
 
 @pytest.mark.slow
 @given(st.data(), st.integers(0, 1 << 32))
 @few
 def test_every_tree_comes_back_from_another(drawn, data, seed):
-    one, other = data.draw(drawn), data.draw(drawn)
-    for base in (other, one, varied(one, seed)):
-        payload = neural.encode(one, Reference(7, base))
-        assert payload == neural.encode(one, Reference(7, base), implementation="reference", threads=2)
+    topology, other = data.draw(drawn), data.draw(drawn)
+    for base in (other, topology, varied(topology, seed)):
+        payload = neural.encode(topology, Reference(7, base))
+        assert payload == neural.encode(topology, Reference(7, base), implementation="reference", threads=2)
         assert_same(
-            one,
-            neural.decode(stored(payload, one.nbytes, 2), Reference(7, base)),
+            topology,
+            neural.decode(stored(payload, topology.nbytes, 2), Reference(7, base)),
         )
 
 
 def test_what_resembles_another_costs_less(sample):
-    one = of_file(sample)[0]
-    like = varied(one, 1)
-    codec, payload = topology.encode(like, Reference(0, one))
-    assert resembles(like, one) and codec == 2
-    assert len(payload) < 0.9 * len(topology.encode(like)[1])
-    assert len(neural.encode(one, Reference(0, one))) < 0.4 * len(neural.encode(one))
+    original = of_file(sample)[0]
+    similar = varied(original, 1)
+    codec, payload = topology.encode(similar, Reference(0, original))
+    assert resembles(similar, original) and codec == 2
+    assert len(payload) < 0.9 * len(topology.encode(similar)[1])
+    assert len(neural.encode(original, Reference(0, original))) < 0.4 * len(neural.encode(original))
 
 
 @given(st.data())
 @few
 def test_differing_voxels_are_counted(drawn, data):
-    one, other = data.draw(drawn), data.draw(drawn)
-    assert count_differing(one, one) == 0
-    assert count_differing(one, other) == count_differing(other, one)
-    mask = varied(one, 3)
-    assert count_differing(one, mask) == int((unpack(one.leaf_active) ^ unpack(mask.leaf_active)).sum())
+    topology, other = data.draw(drawn), data.draw(drawn)
+    assert count_differing(topology, topology) == 0
+    assert count_differing(topology, other) == count_differing(other, topology)
+    mask = varied(topology, 3)
+    assert count_differing(topology, mask) == int((unpack(topology.leaf_active) ^ unpack(mask.leaf_active)).sum())
 
 
 @pytest.fixture(scope="module")
 def coded(sample) -> tuple[Topology, bytes]:
-    one = of_file(sample)[0]
-    return one, neural.encode(one)
+    topology = of_file(sample)[0]
+    return topology, neural.encode(topology)
 
 
 @pytest.mark.parametrize("declared", [0, 100, 8204, -1])
 def test_more_than_declared_is_refused(coded, declared):
-    one, payload = coded
+    topology, payload = coded
     with pytest.raises(DamagedFile, match="declared"):
-        neural.decode(stored(payload, declared if declared >= 0 else one.nbytes - 1))
+        neural.decode(stored(payload, declared if declared >= 0 else topology.nbytes - 1))
 
 
 def test_other_networks_are_refused(coded):
-    one, payload = coded
+    topology, payload = coded
     identity = priors.load().identity
     with pytest.raises(DamagedFile, match="networks"):
-        neural.decode(stored(payload.replace(identity, bytes(8)), one.nbytes))
+        neural.decode(stored(payload.replace(identity, bytes(8)), topology.nbytes))
 
 
 def test_every_cut_is_damage(coded):
-    one, payload = coded
+    topology, payload = coded
     for size in [*range(0, 60), *range(60, len(payload), len(payload) // 50)]:
         with pytest.raises(DamagedFile):
-            neural.decode(stored(payload[:size], one.nbytes))
+            neural.decode(stored(payload[:size], topology.nbytes))
 
 
 @given(st.integers(0, 1 << 32))
 @quick
 def test_flipped_bits_are_damage_or_another_tree(coded, seed):
     """No flipped bit makes the decoder crash, hang or take more than was declared."""
-    one, payload = coded
+    topology, payload = coded
     rng = np.random.default_rng(seed)
     broken = bytearray(payload)
-    for place in rng.integers(0, len(payload), rng.integers(1, 4)):
-        broken[place] ^= 1 << rng.integers(8)
+    for index in rng.integers(0, len(payload), rng.integers(1, 4)):
+        broken[index] ^= 1 << rng.integers(8)
     try:
-        found = neural.decode(stored(bytes(broken), one.nbytes))
+        decoded = neural.decode(stored(bytes(broken), topology.nbytes))
     except DamagedFile:
         return
-    assert found.nbytes <= one.nbytes
+    assert decoded.nbytes <= topology.nbytes

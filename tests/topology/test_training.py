@@ -33,11 +33,11 @@ def voxels(topology: Topology) -> np.ndarray:
 def test_turning_moves_every_voxel(drawn, data, axes, mirrored):
     from neuralvdb.fit.topology_cases import reoriented
 
-    one = data.draw(drawn)
-    there = reoriented(one, axes, mirrored)
-    moved = np.where(mirrored, -1 - voxels(one)[:, axes], voxels(one)[:, axes])
-    assert np.array_equal(np.unique(voxels(there), axis=0), np.unique(moved, axis=0))
-    for before, after in zip(one.masks, there.masks, strict=True):
+    topology = data.draw(drawn)
+    turned = reoriented(topology, axes, mirrored)
+    moved = np.where(mirrored, -1 - voxels(topology)[:, axes], voxels(topology)[:, axes])
+    assert np.array_equal(np.unique(voxels(turned), axis=0), np.unique(moved, axis=0))
+    for before, after in zip(topology.masks, turned.masks, strict=True):
         assert (before.shape, popcount(before)) == (after.shape, popcount(after))
 
 
@@ -50,8 +50,8 @@ def test_the_same_seed_gives_the_same_networks(sample):
         recipe = TopologyRecipe(iterations=ITERATIONS, orientations=1, limit=200, seed=seed)
         return pretrain_topology(cases_of([sample], rng, 1), rng, recipe)
 
-    one, again = (trained(5) for _ in range(2))
-    assert one.identity == again.identity != priors.load().identity
+    first, second = (trained(5) for _ in range(2))
+    assert first.identity == second.identity != priors.load().identity
 
 
 def test_integers_are_near_the_trained_network():
@@ -64,8 +64,8 @@ def test_integers_are_near_the_trained_network():
     x = np.random.default_rng(4).integers(-1, 2, (500, inputs_of(VOXELS, 5)))
     with torch.no_grad():
         logits = model(torch.from_numpy(x).float()).numpy()
-    found = logit_classes(to_integers(model), (16 * x).astype(np.int16))
-    assert np.abs(found - (4 * logits + 31.5)).max() < 1.5
+    from_integers = logit_classes(to_integers(model), (16 * x).astype(np.int16))
+    assert np.abs(from_integers - (4 * logits + 31.5)).max() < 1.5
 
 
 def test_thinning_leaves_the_higher_values(sample):

@@ -20,7 +20,7 @@ def value_of(node: ast.expr) -> int | tuple:
 
 def assigned(path: str) -> dict[str, int]:
     """The numbers that a module gives names at its top level."""
-    found = {}
+    constants = {}
     for node in ast.parse((ROOT / path).read_text()).body:
         if not isinstance(node, ast.Assign):
             continue
@@ -28,24 +28,24 @@ def assigned(path: str) -> dict[str, int]:
         pair = isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple)
         names, values = (target.elts, node.value.elts) if pair else ([target], [node.value])
         for name, value in zip(names, values, strict=True):
-            if not any(isinstance(part, ast.Name | ast.Call | ast.Attribute) for part in ast.walk(value)):
-                found[name.id] = value_of(value)
-    return found
+            if not any(isinstance(inner, ast.Name | ast.Call | ast.Attribute) for inner in ast.walk(value)):
+                constants[name.id] = value_of(value)
+    return constants
 
 
 def native_constants() -> dict[str, int]:
     """The constants of C++ by name."""
-    found: dict[str, int] = {}
+    constants: dict[str, int] = {}
     for line in re.findall(r"constexpr \w+ (.*?);", NATIVE):
         for name, expression in re.findall(r"(\w+) = ([^,]+)", line):
-            found[name] = eval(expression, {"__builtins__": {}}, found)
-    return found
+            constants[name] = eval(expression, {"__builtins__": {}}, constants)
+    return constants
 
 
 def test_native_constants_are_those_of_python():
-    found = native_constants()
-    assert len(found) > 15
-    for name, value in found.items():
+    native = native_constants()
+    assert len(native) > 15
+    for name, value in native.items():
         python = re.sub(r"(?<!^)(?=[A-Z])", "_", name.removeprefix("k")).upper()
         assert value == (NAMES[name] if name in NAMES else getattr(constants, python)), name
 
@@ -86,7 +86,7 @@ NAMED = [
 ]
 
 
-@pytest.mark.parametrize(("path", "name", "value"), NAMED, ids=lambda part: str(part))
+@pytest.mark.parametrize(("path", "name", "value"), NAMED, ids=lambda argument: str(argument))
 def test_kernels_name_the_same_numbers(path, name, value):
     assert assigned(path)[name] == value
 
@@ -116,7 +116,7 @@ WRITTEN = [  # as kernels in Triton write them
 ]
 
 
-@pytest.mark.parametrize(("path", "text"), WRITTEN, ids=lambda part: str(part))
+@pytest.mark.parametrize(("path", "text"), WRITTEN, ids=lambda argument: str(argument))
 def test_kernels_write_the_same_numbers(path, text):
     assert text in (ROOT / path).read_text()
 

@@ -15,9 +15,9 @@ BOUND = 0.00317  # is no multiple of the spacing of halves
 
 def listed(half: bool, true: np.ndarray, decoded: np.ndarray) -> tuple[bytes, np.ndarray]:
     """Exceptions at every second voxel as bytes, and what they are said to become."""
-    out, place = FieldWriter(), 2 * np.arange(len(true), dtype=np.int64)
-    found = outliers.put(out, sample_promise("fog", max_error=BOUND, half=half), place, true, decoded)
-    return out.getvalue(), found
+    out, index = FieldWriter(), 2 * np.arange(len(true), dtype=np.int64)
+    corrected = outliers.put(out, sample_promise("fog", max_error=BOUND, half=half), index, true, decoded)
+    return out.getvalue(), corrected
 
 
 @pytest.mark.parametrize("half", [False, True])
@@ -27,13 +27,13 @@ def test_there_and_back(half):
     near = np.abs(halves.view(np.uint16).astype(int) + rng.integers(-6, 7, len(true))).astype(np.uint16)
     decoded = near.view(np.float16).astype(np.float32)
     decoded[::100], true[50] = 100, np.nan
-    data, found = listed(half, true, decoded)
+    data, corrected = listed(half, true, decoded)
     promise, on = sample_promise("fog", max_error=BOUND, half=half), np.ones(2 * len(true), bool)
     taken = outliers.take(FieldReader(data, "test"), promise, on, np.dtype(np.float32))
-    place = taken.leaf * 512 + taken.voxel
-    assert sorted(place) == list(range(0, 2 * len(true), 2))
-    np.testing.assert_array_equal(taken.values(decoded[place // 2]), found[place // 2])
-    assert (promise.kept(true, found) | np.isnan(true)).all()
+    index = taken.leaf * 512 + taken.voxel
+    assert sorted(index) == list(range(0, 2 * len(true), 2))
+    np.testing.assert_array_equal(taken.values(decoded[index // 2]), corrected[index // 2])
+    assert (promise.kept(true, corrected) | np.isnan(true)).all()
     assert (taken.up > 100 and taken.down > 100) if half else taken.up == taken.down == 0
 
 

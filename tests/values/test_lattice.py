@@ -31,11 +31,11 @@ def blob(size: int, seed: int, components: int = 1) -> np.ndarray:
     """(size, size, size[, 3]) float32: a few smooth waves, rough enough to leave residuals."""
     rng = np.random.default_rng(seed)
     axes = np.meshgrid(*[np.linspace(0, 3, size)] * 3, indexing="ij")
-    parts = []
+    sines = []
     for _ in range(components):
         waves = sum(np.sin(sum(a * w for a, w in zip(axes, rng.normal(0, 2, 3), strict=True))) for _ in range(5))
-        parts.append(waves + rng.normal(0, 0.02, waves.shape))
-    return np.stack(parts, -1).astype(np.float32) if components > 1 else parts[0].astype(np.float32)
+        sines.append(waves + rng.normal(0, 0.02, waves.shape))
+    return np.stack(sines, -1).astype(np.float32) if components > 1 else sines[0].astype(np.float32)
 
 
 def grid_of(values: np.ndarray, active: np.ndarray, origin=(-37, 5, 120)):
@@ -71,31 +71,31 @@ def component_of(grid) -> ChunkComponent:
     return ChunkComponent.of(grid.tree, chunk, 0)
 
 
-LIBRARIES = (priors.shipped, priors.fast)
+MODEL_SETS = (priors.shipped, priors.fast)
 
 
 @pytest.mark.parametrize("bricks", [0, 1, 300])
 @pytest.mark.parametrize("share", [0, 0.3, 1])
 def test_native_points_are_the_definitions(bricks, share):
     rng = np.random.default_rng(bricks)
-    there, keep = (rng.random((bricks, 512)) < share).astype(np.uint8), rng.random(512) < 0.3
-    native, reference = (list_points(there, keep, i) for i in ("native", "reference"))
+    coded, keep = (rng.random((bricks, 512)) < share).astype(np.uint8), rng.random(512) < 0.3
+    native, reference = (list_points(coded, keep, i) for i in ("native", "reference"))
     for fast, slow in zip(native.index, reference.index, strict=True):
         assert fast.dtype == slow.dtype
         np.testing.assert_array_equal(fast, slow)
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("model_set", MODEL_SETS)
 @pytest.mark.parametrize("family", SAMPLE_FAMILIES)
 @pytest.mark.parametrize("largest", [1000, 1 << 28])
 @pytest.mark.parametrize("axis,phase", [(a, p) for a in range(3) for p in (0, 1)])
-@pytest.mark.parametrize("inside", [False, True])
-def test_native_predictions_are_the_definitions(inside, library, family, axis, phase, largest):
+@pytest.mark.parametrize("active_only", [False, True])
+def test_native_predictions_are_the_definitions(active_only, model_set, family, axis, phase, largest):
     grid = grid_of(blob(40, 1), np.random.default_rng(2).random((40, 40, 40)) < 0.9)
-    networks = library().families[family].networks
+    networks = model_set().families[family].networks
     for k, level in enumerate(sample_lattice(0.01).blank_pyramid(component_of(grid))[:4]):
         level.values[:] = np.random.default_rng(k).integers(-largest, largest, level.values.shape, dtype=np.int32)
-        view, points = SampleView(level, inside), sample_inputs.targets(level, axis, phase)
+        view, points = SampleView(level, active_only), sample_inputs.targets(level, axis, phase)
         native, floats, slow = (
             Predictor(networks, threads=t, implementation=i)(view, points, sample_pass(k, axis, phase))
             for t, i in ((3, "native"), (1, "floats"), (1, "reference"))
@@ -105,10 +105,10 @@ def test_native_predictions_are_the_definitions(inside, library, family, axis, p
             np.testing.assert_array_equal(fast.scale_classes, slow.scale_classes)
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("model_set", MODEL_SETS)
 @pytest.mark.parametrize("family", priors.FAMILIES)
-def test_no_sum_of_a_network_reaches_the_limit_of_float32(library, family):
-    for net in library().families[family].networks.values():
+def test_no_sum_of_a_network_reaches_the_limit_of_float32(model_set, family):
+    for net in model_set().families[family].networks.values():
         for weights, bias, largest in ((net.w1, net.b1, 127), (net.w2, net.b2, 255), (net.w3, net.b3, 255)):
             sums = np.abs(weights.astype(np.int64)).sum(1) * largest + np.abs(bias.astype(np.int64))
             assert sums.max() < 1 << 24
@@ -141,10 +141,10 @@ BOUNDED = {
 
 
 @pytest.mark.parametrize("lattice", BOUNDED)
-@pytest.mark.parametrize("odd", [1e30, -np.inf, np.nan, 1e-40])
-def test_odd_values_stay_within_the_promise(odd, lattice):
+@pytest.mark.parametrize("value", [1e30, -np.inf, np.nan, 1e-40])
+def test_odd_values_stay_within_the_promise(value, lattice):
     values = blob(20, 3)
-    values[4, 5, 6] = values[7, 7, 7] = odd
+    values[4, 5, 6] = values[7, 7, 7] = value
     assert_kept(grid_of(values, np.ones((20, 20, 20), bool)), BOUNDED[lattice])
 
 
@@ -188,7 +188,7 @@ def two_ends(length: int, factor: float = 1.0):
     return grid_of(values, active, origin=(-150, 0, 0))
 
 
-def test_several_domains_are_independent_boxes():
+def test_several_chunks_are_independent_boxes():
     trees = []
     for factor in (1.0, 2.0):
         grid = two_ends(8000, factor)
@@ -199,21 +199,21 @@ def test_several_domains_are_independent_boxes():
     assert not np.array_equal(trees[0][far.leaves], trees[1][far.leaves])
 
 
-def test_few_leaves_share_a_domain():
+def test_few_leaves_share_a_chunk():
     grid = two_ends(300)
-    (part,) = chunks.chunks_of(grid.tree)
-    assert len(part.leaves) == len(grid.tree.leaf)
+    (chunk,) = chunks.chunks_of(grid.tree)
+    assert len(chunk.leaves) == len(grid.tree.leaf)
     assert_kept(grid, sample_promise("fog", max_error=0.01))
 
 
-def test_scattered_leaves_share_a_domain_where_that_is_no_waste_of_space():
+def test_scattered_leaves_share_a_chunk_where_that_is_no_waste_of_space():
     """Two leaves at the ends of a cube of 1024 stay apart; leaves in an eighth of the blocks of a box do not."""
     assert len(chunks.group_leaves(np.array([[0, 0, 0], [1016, 1016, 1016]]))) == 2
     line = np.stack(np.unravel_index(np.arange(64), (1, 1, 64)), 1) * 128
-    some = np.r_[0:4, 60:64]
-    (joined,) = chunks.group_leaves(line[some])
+    ends = np.r_[0:4, 60:64]
+    (joined,) = chunks.group_leaves(line[ends])
     assert len(joined.leaves) == 8
-    assert [len(group.leaves) for group in chunks.group_leaves(line[some[1:]])] == [3, 4]
+    assert [len(group.leaves) for group in chunks.group_leaves(line[ends[1:]])] == [3, 4]
 
 
 def test_many_leaves_are_cut_between_blocks(monkeypatch):
@@ -221,13 +221,13 @@ def test_many_leaves_are_cut_between_blocks(monkeypatch):
     active = np.random.default_rng(3).random((500, 300, 20)) < 0.001
     grid = grid_of(np.ones(active.shape, np.float32), active)
     origins = leaf_origins(grid.tree)
-    found = chunks.group_leaves(origins)
-    assert sorted(np.concatenate([group.leaves for group in found])) == list(range(len(origins)))
-    assert len(found) > 6
-    for group in found:
-        inside = origins[group.leaves]
-        assert len(inside) <= 20 or (np.ptp(inside // 128, axis=0) == 0).all()
-        assert ((inside >= group.low) & (inside < group.high)).all()
+    groups = chunks.group_leaves(origins)
+    assert sorted(np.concatenate([group.leaves for group in groups])) == list(range(len(origins)))
+    assert len(groups) > 6
+    for group in groups:
+        of_group = origins[group.leaves]
+        assert len(of_group) <= 20 or (np.ptp(of_group // 128, axis=0) == 0).all()
+        assert ((of_group >= group.low) & (of_group < group.high)).all()
         assert (np.diff(group.leaves) > 0).all()
     assert_kept(grid, sample_promise("fog", max_error=0.01))
 
@@ -236,8 +236,8 @@ def test_networks_are_used():
     """Zeroed networks must cost more: what is tested is not the interpolation alone."""
     grid = grid_of(blob(40, 6), np.ones((40, 40, 40), bool))
     level = sample_lattice(0.01).blank_pyramid(component_of(grid))[0]
-    seen = SampleView(level).inputs(sample_inputs.targets(level, 0, 0), sample_pass(0, 0, 0))
-    out = network.forward(priors.load("fog").networks[0, 0, 0], seen.inputs)
+    inputs = SampleView(level).inputs(sample_inputs.targets(level, 0, 0), sample_pass(0, 0, 0))
+    out = network.forward(priors.load("fog").networks[0, 0, 0], inputs.inputs)
     assert out.any(axis=0).all()
 
 
@@ -245,8 +245,8 @@ def test_networks_are_used():
 def test_companding_is_exactly_invertible(x, ratio):
     knee = compand.knee_of(ratio)
     c = compand.compand(np.array([float(x)]), knee)
-    octave = max(abs(x) // knee, 1).bit_length() - 1
-    assert abs(compand.expand(np.rint(c).astype(np.int64), knee)[0] - x) <= 2.0**octave
+    segment = max(abs(x) // knee, 1).bit_length() - 1
+    assert abs(compand.expand(np.rint(c).astype(np.int64), knee)[0] - x) <= 2.0**segment
     whole = np.array([x % (40 * knee)])
     np.testing.assert_array_equal(compand.compand(compand.expand(whole, knee), knee), whole)
 
@@ -289,49 +289,49 @@ def test_a_mean_lattice_stores_what_is_not_finite():
     values = blob(20, 11)
     values[3, 3, 3], values[9, 9, 9] = np.nan, np.inf
     grid = grid_of(values, np.ones(values.shape, bool))
-    found = decoded(encoder.encode(grid.tree, mean_promise(step=0.1))).leaf.values
-    assert np.isnan(found).sum() == 1
-    assert np.isinf(found).sum() == 1
+    decoded_values = decoded(encoder.encode(grid.tree, mean_promise(step=0.1))).leaf.values
+    assert np.isnan(decoded_values).sum() == 1
+    assert np.isinf(decoded_values).sum() == 1
 
 
-def test_points_beyond_a_domain_are_never_ones_yet_to_be_decoded(monkeypatch):
+def test_points_beyond_a_chunk_are_never_ones_yet_to_be_decoded(monkeypatch):
     """Eight domains that meet in a corner; what is not decoded yet has a value that nothing else has."""
     monkeypatch.setattr(chunks, "LEAVES", 1)
     unknown = 1 << 28
     grid = grid_of(blob(24, 12), np.ones((24, 24, 24), bool), origin=(116, 116, 116))
-    seen, lattice = [], sample_lattice(0.01)
+    counts, lattice = [], sample_lattice(0.01)
 
     def observe(phase: Phase) -> None:
         for group in phase.view.layout(phase.coding).groups:
             values, _ = gather(phase.view.level, phase.points, group.offsets, phase.coding.axis)
             assert (values != unknown).all()
-        seen.append(len(phase.points))
+        counts.append(len(phase.points))
 
-    parts = list(chunks.chunks_of(grid.tree))
-    assert len(parts) == 8
-    for part in parts:
-        component = ChunkComponent.of(grid.tree, part, 0)
+    all_chunks = list(chunks.chunks_of(grid.tree))
+    assert len(all_chunks) == 8
+    for chunk in all_chunks:
+        component = ChunkComponent.of(grid.tree, chunk, 0)
         pyramid = lattice.blank_pyramid(component)
         for level in pyramid:
             level.values[np.nonzero(level.coded)] = unknown
         true = TruePoints(component, pyramid, lattice.quantiser)
         lattice.encode_pyramid(true, [SymbolBuffer()] * LAYERS, observe)
-    assert sum(seen) > 0.9 * 24**3
+    assert sum(counts) > 0.9 * 24**3
 
 
-def test_a_ramp_that_goes_on_beyond_a_domain_costs_little_there(monkeypatch):
+def test_a_ramp_that_goes_on_beyond_a_chunk_costs_little_there(monkeypatch):
     monkeypatch.setattr(chunks, "LEAVES", 20)
     ramp = np.broadcast_to(np.arange(300, dtype=np.float32)[:, None, None], (300, 8, 8)).copy()
     grid = grid_of(ramp, np.ones(ramp.shape, bool), origin=(0, 0, 0))
-    part, _, _ = chunks.chunks_of(grid.tree)
-    component, lattice = ChunkComponent.of(grid.tree, part, 0), sample_lattice(1 / 16)
+    chunk, _, _ = chunks.chunks_of(grid.tree)
+    component, lattice = ChunkComponent.of(grid.tree, chunk, 0), sample_lattice(1 / 16)
     pyramid = lattice.blank_pyramid(component)
     true = TruePoints(component, pyramid, lattice.quantiser)
     for k, level in enumerate(pyramid):
         points = nonzero_points(level.coded)
         level.values[points.index] = np.rint(true.values(k, points))
     points = sample_inputs.targets(pyramid[0], 0, 0)
-    seen = SampleView(pyramid[0]).inputs(points, sample_pass(0, 0, 0))
+    inputs = SampleView(pyramid[0]).inputs(points, sample_pass(0, 0, 0))
     last = pyramid[0].cells[points.brick, 0] * 8 + points.offset // 64 == 255
     assert last.any()
-    assert np.abs(seen.base - true.values(0, points))[last].max() <= 2 * 16
+    assert np.abs(inputs.base - true.values(0, points))[last].max() <= 2 * 16

@@ -27,13 +27,13 @@ def random_networks(seed: int) -> dict[tuple[int, int, int], Network]:
     """Networks that say something: nothing here depends on their being good."""
     rng = np.random.default_rng(seed)
     first, second = HIDDEN
-    found = {}
+    networks = {}
     for key in KEYS:
         shapes = ((first, mean_inputs.inputs_of(key[2])), (first,), (second, first), (second,), (OUTPUTS, second))
         shapes += ((OUTPUTS,), (OUTPUTS, mean_inputs.inputs_of(key[2])))
         arrays = [rng.integers(-20, 21, s).astype(np.int8 if len(s) > 1 else np.int32) for s in shapes]
-        found[key] = Network(*arrays, np.array([6, 6, 7, 7, 7, 9], np.int8))
-    return found
+        networks[key] = Network(*arrays, np.array([6, 6, 7, 7, 7, 9], np.int8))
+    return networks
 
 
 LATTICES = {
@@ -109,11 +109,11 @@ def test_decoding_gives_what_the_encoder_saw(share, lattice):
         pyramid, _ = blank(share, lattice)
         coder = Decoder(payload, FLAT, "test")
         decoder = lattice_with(lattice, random_networks(2), implementation=implementation)
-        found = list(decoder.decode_levels(pyramid, lambda _, coder=coder: coder))[::-1]
+        decoded = list(decoder.decode_levels(pyramid, lambda _, coder=coder: coder))[::-1]
         coder.finish()
-        for ours, theirs in zip(found, levels, strict=True):
-            np.testing.assert_array_equal(ours.means, theirs.means)
-            native, reference = ours.lattice_level(lattice.knee), theirs.lattice_level(lattice.knee, "reference")
+        for level, expected in zip(decoded, levels, strict=True):
+            np.testing.assert_array_equal(level.means, expected.means)
+            native, reference = level.lattice_level(lattice.knee), expected.lattice_level(lattice.knee, "reference")
             np.testing.assert_array_equal(native.values, reference.values)
 
 
@@ -159,9 +159,9 @@ def test_true_means_are_those_of_the_voxels(lattice):
     on[at] = 1
     sums, counts = [dense], [on]
     for j in range(MEAN_LEVELS - 1):
-        for parts in (sums, counts):
-            lines = np.moveaxis(parts[-1], split_axis(j), 0)
-            parts.append(np.moveaxis(lines[::2] + lines[1::2], 0, split_axis(j)))
+        for by_component in (sums, counts):
+            lines = np.moveaxis(by_component[-1], split_axis(j), 0)
+            by_component.append(np.moveaxis(lines[::2] + lines[1::2], 0, split_axis(j)))
     for j in reversed(range(MEAN_LEVELS)):
         level = levels[j]
         points = nonzero_points(level.coded)

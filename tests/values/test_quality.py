@@ -112,12 +112,12 @@ def room() -> VolumeGrid:
 def test_where_values_end_abruptly_only_active_ones_are_looked_at():
     grid = room()
     promise = promise_for(grid, CompressSettings(bounds=(Bound(value=0.01, relative=True),)))
-    found = select_networks(grid.tree, promise, [priors.shipped()]).promise
-    assert found.mode.active_only and not promise.mode.active_only
-    inside, around = (encoder.encode(grid.tree, p) for p in (found, promise))
-    sizes = [len(coded.payload) + sum(map(len, coded.chunks.values())) for coded in (inside, around)]
+    choice = select_networks(grid.tree, promise, [priors.shipped()]).promise
+    assert choice.mode.active_only and not promise.mode.active_only
+    with_active_only, with_neighbours = (encoder.encode(grid.tree, p) for p in (choice, promise))
+    sizes = [len(coded.payload) + sum(map(len, coded.chunks.values())) for coded in (with_active_only, with_neighbours)]
     assert sizes[0] < 0.8 * sizes[1]
-    assert found.kept(grid.tree.leaf.values, inside.tree.leaf.values)[unpack(grid.tree.leaf.active)].all()
+    assert choice.kept(grid.tree.leaf.values, with_active_only.tree.leaf.values)[unpack(grid.tree.leaf.active)].all()
 
 
 def test_where_values_fade_out_inactive_ones_are_looked_at():
@@ -159,10 +159,10 @@ def test_knees_that_no_integer_can_be_are_damage(wrong, right):
 def test_presets_of_ones_own(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("[hero]\nfog = { step = 0.001, knee = 0 }\n[preview]\nlevelset = { voxels = 1 }\n")
-    known = presets(str(path))
-    assert known["hero"] == Preset(fog=MeanQuality(step=0.001))
-    assert known["preview"] == Preset(levelset=1.0)
-    assert known["master"] == presets()["master"]
+    by_name = presets(str(path))
+    assert by_name["hero"] == Preset(fog=MeanQuality(step=0.001))
+    assert by_name["preview"] == Preset(levelset=1.0)
+    assert by_name["master"] == presets()["master"]
     assert promise_for(hill(components=3), CompressSettings(quality="hero", presets_file=str(path))) is None
 
 

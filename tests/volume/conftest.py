@@ -40,7 +40,7 @@ class Oracle:
         return json.loads(done.stdout.splitlines()[-1])
 
     @property
-    def there(self) -> bool:
+    def is_importable(self) -> bool:
         """Whether the script's module can be imported."""
         try:
             self.run()
@@ -61,7 +61,7 @@ def _bpy(script: str) -> Oracle:
 def readers() -> dict[str, Oracle]:
     """The readers that are there, by name: OpenVDB 10 of Debian's pyopenvdb, OpenVDB 12 of Blender."""
     both = {"pyopenvdb": _pyopenvdb("read_pyopenvdb.py"), "openvdb12": _bpy("read_bpy.py")}
-    return {name: oracle for name, oracle in both.items() if oracle.there}
+    return {name: oracle for name, oracle in both.items() if oracle.is_importable}
 
 
 @pytest.fixture(scope="session")

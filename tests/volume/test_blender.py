@@ -40,7 +40,7 @@ def test_pixels_depend_on_density(sample: Path, tmp_path: Path, render) -> None:
     density = next(grid for grid in grids if grid.name == "density")
     density.tree.leaf.values *= np.float32(0.9)
     write_vdb(thinner, grids)
-    seen = [render.run(path, "density", tmp_path / "a.exr") for path in (sample, thinner)]
-    digests = [one["picture"].pop("digest") for one in seen]
+    rendered = [render.run(path, "density", tmp_path / "a.exr") for path in (sample, thinner)]
+    digests = [result["picture"].pop("digest") for result in rendered]
     assert digests[0] != digests[1]
-    assert seen[0]["grids"] == seen[1]["grids"]
+    assert rendered[0]["grids"] == rendered[1]["grids"]

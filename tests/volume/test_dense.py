@@ -23,8 +23,8 @@ def expected(values: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.nda
     """Values and active of the box with its margin: the array's where a leaf is, else the background."""
     size = [n + 2 * MARGIN for n in SHAPE]
     out, on = np.full((*size, *values.shape[3:]), GROUND, values.dtype), np.zeros(size, bool)
-    place = np.stack(np.meshgrid(*map(np.arange, SHAPE), indexing="ij"), axis=-1)
-    leaf = (place + ORIGIN) // 8
+    points = np.stack(np.meshgrid(*map(np.arange, SHAPE), indexing="ij"), axis=-1)
+    leaf = (points + ORIGIN) // 8
     used = {tuple(at) for at in leaf[active]}
     for at in np.ndindex(*SHAPE):
         if tuple(leaf[at]) in used:
@@ -40,11 +40,11 @@ def test_pyopenvdb_sees_the_array(tail: tuple, dense, tmp_path: Path) -> None:
     write_vdb(tmp_path / "a.vdb", [grid])
     low, size = [o - MARGIN for o in ORIGIN], [n + 2 * MARGIN for n in SHAPE]
     count = dense.run(tmp_path / "a.vdb", "g", tmp_path / "out.npz", *low, *size)
-    seen = np.load(tmp_path / "out.npz")
+    arrays = np.load(tmp_path / "out.npz")
     want_values, want_active = expected(values, active)
     assert count == active.sum()
-    assert (seen["active"] == want_active).all()
-    assert seen["values"].tobytes() == want_values.tobytes()
+    assert (arrays["active"] == want_active).all()
+    assert arrays["values"].tobytes() == want_values.tobytes()
 
 
 @pytest.mark.parametrize("kind", ["f4", "f8"])
@@ -54,9 +54,9 @@ def test_grid_comes_back_from_a_file(tail: tuple, kind: str, tmp_path: Path) -> 
     grid = from_dense(values, name="g", active=active, origin=ORIGIN)
     write_vdb(tmp_path / "a.vdb", [grid])
     (read,) = VdbReader(tmp_path / "a.vdb")
-    for ours, theirs in zip(grid.tree.levels, read.tree.levels, strict=True):
-        assert ours.values.tobytes() == theirs.values.tobytes()
-        assert ours.active.tobytes() == theirs.active.tobytes()
+    for level, read_level in zip(grid.tree.levels, read.tree.levels, strict=True):
+        assert level.values.tobytes() == read_level.values.tobytes()
+        assert level.active.tobytes() == read_level.active.tobytes()
 
 
 def test_nothing_active_is_an_empty_tree() -> None:

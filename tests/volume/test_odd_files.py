@@ -63,12 +63,12 @@ def test_written_instance_is_read_by_others(readers: dict, tmp_path: Path) -> No
     other = replace(one_leaf("second"), storage=Storage.INSTANCE, parent=b"first", tree=None)
     write_vdb(tmp_path / "a.vdb", [grid, other])
     for reader in readers.values():
-        (seen,) = reader.run(tmp_path / "a.vdb")
-        one, two = seen["grids"]
-        assert (one["name"], two["name"]) == ("first", "second")
+        (described,) = reader.run(tmp_path / "a.vdb")
+        first, second = described["grids"]
+        assert (first["name"], second["name"]) == ("first", "second")
         same = ("active_voxels", "leaves", "node_digest", "voxel_digest", "transform")
-        assert [one[key] for key in same] == [two[key] for key in same]
-        assert one["active_voxels"] == 1 and seen["bytes"]["grids"][1]["parent"] == "first"
+        assert [first[key] for key in same] == [second[key] for key in same]
+        assert first["active_voxels"] == 1 and described["bytes"]["grids"][1]["parent"] == "first"
 
 
 def test_names_and_order(makers: dict, tmp_path: Path) -> None:
@@ -84,8 +84,8 @@ def test_order_of_grids_is_the_files(readers: dict, tmp_path: Path) -> None:
     result = round_trip(tmp_path / "odd.vdb", tmp_path)
     assert [e.name for e in VdbReader(result).entries] == list("zmaq")
     for reader in readers.values():
-        (seen,) = reader.run(result)
-        assert [grid["unique_name"] for grid in seen["bytes"]["grids"]] == list("zmaq")
+        (described,) = reader.run(result)
+        assert [grid["unique_name"] for grid in described["bytes"]["grids"]] == list("zmaq")
 
 
 @pytest.mark.parametrize("kind", ["types", "names", "instance", "metadata", "stream"])

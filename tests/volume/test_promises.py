@@ -29,10 +29,10 @@ def test_a_promise_holds_in_the_file_that_comes_out(real_vdb: Path, tmp_path: Pa
             here = (math.inf if bound is None else bound, grid.promise.ratio)
             name = grid.name.partition("[")[0]
             allowed[name] = max(here, allowed.get(name, here))
-    found = errors.run(real_vdb, result, json.dumps(allowed))
-    judged = [excess for _, excess in found if excess is not None]
+    error = errors.run(real_vdb, result, json.dumps(allowed))
+    judged = [excess for _, excess in error if excess is not None]
     record_property("judged", len(judged))
-    assert all(excess <= 1e-12 for excess in judged), found
+    assert all(excess <= 1e-12 for excess in judged), error
 
 
 @pytest.mark.slow

@@ -56,9 +56,9 @@ def test_both_libraries_see_the_same(sample: Path, readers: dict) -> None:
     """OpenVDB 10 and 12 agree on the digests, so that either may judge."""
     if len(readers) < 2:
         pytest.skip("needs both readers")
-    seen = [reader.run(sample)[0] for reader in readers.values()]
-    assert [s.pop("library") for s in seen] == [[10, 0, 1], [12, 0, 0]]
-    assert seen[0] == seen[1]
+    described = [reader.run(sample)[0] for reader in readers.values()]
+    assert [s.pop("library") for s in described] == [[10, 0, 1], [12, 0, 0]]
+    assert described[0] == described[1]
 
 
 def test_digests_notice_one_bit(tmp_path: Path, readers: dict) -> None:
@@ -75,8 +75,8 @@ def test_digests_notice_one_bit(tmp_path: Path, readers: dict) -> None:
         write_vdb(tmp_path / f"{name}.vdb", [grid])
         array[:, :1] ^= 1
     for reader in readers.values():
-        seen = {name: reader.run(tmp_path / f"{name}.vdb")[0]["grids"][0] for name in bits}
-        changed = {n: [k for k, value in s.items() if value != seen["same"][k]] for n, s in seen.items()}
+        described = {name: reader.run(tmp_path / f"{name}.vdb")[0]["grids"][0] for name in bits}
+        changed = {n: [k for k, value in s.items() if value != described["same"][k]] for n, s in described.items()}
         assert changed["same"] == []
         assert changed["value"] == changed["tile"] == ["voxel_digest", "state"]
         assert {"active_voxels", "state"} <= set(changed["mask"])

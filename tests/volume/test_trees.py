@@ -47,17 +47,17 @@ def pool(kind: str, half: bool, rng: np.random.Generator) -> np.ndarray:
     """Values to build a grid of: special ones and random ones; all of them halves for a half grid."""
     if half:
         return np.concatenate([HALVES, rng.integers(0, 0x7C00, 20)]).astype("u2").view("f2").astype(kind)
-    some = np.asarray(SPECIAL[kind], UNSIGNED[kind]).view(kind)
-    return np.concatenate([some, rng.normal(size=20).astype(kind)])
+    special = np.asarray(SPECIAL[kind], UNSIGNED[kind]).view(kind)
+    return np.concatenate([special, rng.normal(size=20).astype(kind)])
 
 
 def kinds(rng, values: np.ndarray, ground: np.ndarray, half: bool) -> np.ndarray | None:
     """(kinds, *tail): the inactive values of a node; None for any."""
     few = FEW[rng.integers(len(FEW))]
-    some = np.stack([ground, -ground, *rng.choice(values, (2, *ground.shape))])[list(few)]
-    if half and few and ((some[0] == some[-1]).all() or np.isnan(some).any()):
-        some[-1] = some[0]  # OpenVDB takes 0 and -0 for one value, and two NaNs for many
-    return some if few else None
+    inactive = np.stack([ground, -ground, *rng.choice(values, (2, *ground.shape))])[list(few)]
+    if half and few and ((inactive[0] == inactive[-1]).all() or np.isnan(inactive).any()):
+        inactive[-1] = inactive[0]  # OpenVDB takes 0 and -0 for one value, and two NaNs for many
+    return inactive if few else None
 
 
 def level(rng, shape: tuple[int, int], children: int, values: np.ndarray, ground: np.ndarray, half: bool) -> tuple:
@@ -69,9 +69,9 @@ def level(rng, shape: tuple[int, int], children: int, values: np.ndarray, ground
         child[node, rng.choice(slots, min(children, slots), replace=False)] = True
         habits = [0, 1, np.arange(slots) % 2, rng.random(slots) < 0.5, np.arange(slots) == rng.integers(slots)]
         active[node] = habits[rng.integers(len(habits))]
-        some = kinds(rng, values, ground, half)
-        if some is not None:
-            out[node, ~active[node]] = rng.choice(some, int((~active[node]).sum()))
+        inactive = kinds(rng, values, ground, half)
+        if inactive is not None:
+            out[node, ~active[node]] = rng.choice(inactive, int((~active[node]).sum()))
     out[child] = 0
     return child, active & ~child, out
 
@@ -96,22 +96,24 @@ def build(p: dict) -> VolumeGrid:
     lower = level(rng, (int(upper[0].sum()), 4096), p["leaves"], values, ground, p["half"])
     _, active, voxels = level(rng, (int(lower[0].sum()), 512), 0, values, ground, p["half"])
     root = Root(ground, uppers, tiles, rng.integers(0, 2, len(tiles), "u1"), rng.choice(values, (len(tiles), *tail)))
-    one = np.ones((1, 1, 1), bool)
-    host = from_dense(np.ones((1, 1, 1, *tail), kind), name="g", active=one, grid_class=p["grid_class"], half=p["half"])
+    active_voxel = np.ones((1, 1, 1), bool)
+    host = from_dense(
+        np.ones((1, 1, 1, *tail), kind), name="g", active=active_voxel, grid_class=p["grid_class"], half=p["half"]
+    )
     return replace(host, tree=Tree(root, packed(*upper), packed(*lower), packed(None, active, voxels)))
 
 
 def arrays(tree: Tree) -> dict[str, tuple]:
     """All of a tree's arrays as type, shape and bytes."""
-    found = {f"root.{name}": getattr(tree.root, name) for name in tree.root.__dataclass_fields__}
-    for place, one in zip(("upper", "lower", "leaf"), tree.levels, strict=True):
-        found.update({f"{place}.{name}": array for name, array in vars(one).items()})
-    return {k: (a.dtype.str, a.shape, np.ascontiguousarray(a).tobytes()) for k, a in found.items() if a is not None}
+    by_name = {f"root.{name}": getattr(tree.root, name) for name in tree.root.__dataclass_fields__}
+    for name_of_level, level_of_tree in zip(("upper", "lower", "leaf"), tree.levels, strict=True):
+        by_name.update({f"{name_of_level}.{name}": array for name, array in vars(level_of_tree).items()})
+    return {k: (a.dtype.str, a.shape, np.ascontiguousarray(a).tobytes()) for k, a in by_name.items() if a is not None}
 
 
 def assert_same(first: VolumeGrid, second: VolumeGrid) -> None:
-    one, two = arrays(first.tree), arrays(second.tree)
-    assert [name for name in one if one[name] != two[name]] == []
+    first_arrays, second_arrays = arrays(first.tree), arrays(second.tree)
+    assert [name for name in first_arrays if first_arrays[name] != second_arrays[name]] == []
     assert replace(first, tree=None) == replace(second, tree=None)
 
 
@@ -160,13 +162,13 @@ def brick_slowly(tree: Tree, origin: np.ndarray) -> tuple[np.ndarray, np.ndarray
     node = next((i for i, at in enumerate(root.child_origins) if (at == origin // 4096 * 4096).all()), None)
     if node is None:
         return np.broadcast_to(root.background, shape), np.zeros(512, bool)
-    for one, edge, span in ((tree.upper, 128, 32), (tree.lower, 8, 16)):
+    for level_of_tree, edge, span in ((tree.upper, 128, 32), (tree.lower, 8, 16)):
         x, y, z = origin // edge % span
         slot = (x * span + y) * span + z
-        child = np.unpackbits(one.child, axis=1, bitorder="little")
+        child = np.unpackbits(level_of_tree.child, axis=1, bitorder="little")
         if not child[node, slot]:
-            active = np.unpackbits(one.active[node], bitorder="little")[slot]
-            return np.broadcast_to(one.values[node, slot], shape), np.full(512, bool(active))
+            active = np.unpackbits(level_of_tree.active[node], bitorder="little")[slot]
+            return np.broadcast_to(level_of_tree.values[node, slot], shape), np.full(512, bool(active))
         node = int(child[:node].sum()) + int(child[node, :slot].sum())
     return tree.leaf.values[node], np.unpackbits(tree.leaf.active[node], bitorder="little").view(bool)
 
@@ -177,8 +179,8 @@ def test_bricks_at_is_the_slow_way(p: dict) -> None:
     tree = build(p).tree
     rng = np.random.default_rng(p["seed"])
     roots = np.concatenate([tree.root.child_origins, tree.root.tile_origins, [[0, 0, 4096]]])
-    places = rng.choice(roots, 10) + rng.integers(0, 512, (10, 3)) * 8
-    origins = np.concatenate([places, leaf_origins(tree)[:10]]).astype(np.int32)
+    points = rng.choice(roots, 10) + rng.integers(0, 512, (10, 3)) * 8
+    origins = np.concatenate([points, leaf_origins(tree)[:10]]).astype(np.int32)
     values, active = bricks_at(tree, origins)
     for i, origin in enumerate(origins):
         slow_values, slow_active = brick_slowly(tree, origin)

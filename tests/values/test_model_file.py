@@ -34,7 +34,7 @@ def other(family: str = "velocity", weight: int = 1, bias: int = 0, shift: int =
 
 
 @pytest.fixture
-def mine(tmp_path) -> Path:
+def priors_file(tmp_path) -> Path:
     """A file of priors that code fog like those shipped."""
     model_file.write_models(tmp_path / "my.priors", other(bias=40))
     return tmp_path / "my.priors"
@@ -57,58 +57,58 @@ def payload_of(path: Path) -> tuple[bytes, int]:
         return archive.read(section), section.raw_size
 
 
-def test_a_file_gives_the_priors_that_were_written(mine):
-    written, found = other(bias=40), model_file.read_models(mine)
-    assert found.identity == written.identity != priors.shipped().identity
-    assert found.families.keys() == written.families.keys()
-    for family, prior in found.families.items():
+def test_a_file_gives_the_priors_that_were_written(priors_file):
+    written, models = other(bias=40), model_file.read_models(priors_file)
+    assert models.identity == written.identity != priors.shipped().identity
+    assert models.families.keys() == written.families.keys()
+    for family, prior in models.families.items():
         for name, array in priors.pack(prior).items():
             assert array.dtype == priors.pack(written.families[family])[name].dtype
             assert np.array_equal(array, priors.pack(written.families[family])[name])
 
 
-def test_archives_name_priors_and_fail_without(fog, mine, tmp_path):
+def test_archives_name_priors_and_fail_without(fog, priors_file, tmp_path):
     archive, back = tmp_path / "a.neuralvdb", tmp_path / "back.vdb"
-    compress(fog, archive, CompressSettings(bounds=RELATIVE, priors=str(mine)))
-    identity = model_file.read_models(mine).identity.hex()
+    compress(fog, archive, CompressSettings(bounds=RELATIVE, priors=str(priors_file)))
+    identity = model_file.read_models(priors_file).identity.hex()
     for work in (lambda: decompress(archive, back), lambda: verify(archive), lambda: diff(archive, fog)):
         with pytest.raises(MissingPriors, match=f"{identity}.*--priors"):
             work()
     assert not back.exists()
     assert info(archive).missing_priors == identity
     assert info(archive).grids[0].promise.priors == identity
-    decompress(archive, back, DecompressSettings(priors=str(mine)))
-    assert verify(archive, fog, VerifySettings(priors=str(mine))).differences == []
-    assert diff(archive, back, DiffSettings(priors=str(mine))).same
+    decompress(archive, back, DecompressSettings(priors=str(priors_file)))
+    assert verify(archive, fog, VerifySettings(priors=str(priors_file))).differences == []
+    assert diff(archive, back, DiffSettings(priors=str(priors_file))).same
 
 
-def test_the_wrong_priors_are_as_none(fog, mine, tmp_path):
+def test_the_wrong_priors_are_as_none(fog, priors_file, tmp_path):
     archive = tmp_path / "a.neuralvdb"
-    compress(fog, archive, CompressSettings(bounds=RELATIVE, priors=str(mine)))
+    compress(fog, archive, CompressSettings(bounds=RELATIVE, priors=str(priors_file)))
     model_file.write_models(tmp_path / "others", other(bias=41))
     with pytest.raises(MissingPriors):
         decompress(archive, tmp_path / "back.vdb", DecompressSettings(priors=str(tmp_path / "others")))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("own", [True, False])
-def test_an_archive_carries_the_families_it_needs(fog, mine, tmp_path, own):
-    settings = CompressSettings(bounds=RELATIVE, priors=str(mine) if own else "", embed_priors=True)
-    archive, plain = tmp_path / "a.neuralvdb", tmp_path / "plain.neuralvdb"
+@pytest.mark.parametrize("from_file", [True, False])
+def test_an_archive_carries_the_families_it_needs(fog, priors_file, tmp_path, from_file):
+    settings = CompressSettings(bounds=RELATIVE, priors=str(priors_file) if from_file else "", embed_priors=True)
+    archive, without_priors = tmp_path / "a.neuralvdb", tmp_path / "plain.neuralvdb"
     compress(fog, archive, settings)
-    compress(fog, plain, replace(settings, embed_priors=False))
-    found = model_file.read_models(archive)
-    assert set(found.families) == {"fog"}
-    assert found.identity == (model_file.read_models(mine) if own else priors.shipped()).identity
+    compress(fog, without_priors, replace(settings, embed_priors=False))
+    models = model_file.read_models(archive)
+    assert set(models.families) == {"fog"}
+    assert models.identity == (model_file.read_models(priors_file) if from_file else priors.shipped()).identity
     assert info(archive).missing_priors is None
     decompress(archive, tmp_path / "back.vdb")
-    decompress(plain, tmp_path / "plain.vdb", DecompressSettings(priors=settings.priors))
+    decompress(without_priors, tmp_path / "plain.vdb", DecompressSettings(priors=settings.priors))
     assert (tmp_path / "back.vdb").read_bytes() == (tmp_path / "plain.vdb").read_bytes()
 
 
-def test_an_archive_without_lossy_grids_carries_none(fog, mine, tmp_path):
+def test_an_archive_without_lossy_grids_carries_none(fog, priors_file, tmp_path):
     for name, embed in (("a", False), ("b", True)):
-        compress(fog, tmp_path / name, CompressSettings(priors=str(mine), embed_priors=embed))
+        compress(fog, tmp_path / name, CompressSettings(priors=str(priors_file), embed_priors=embed))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     decompress(tmp_path / "a", tmp_path / "back.vdb")
 
@@ -128,19 +128,19 @@ def test_what_an_archive_carries_is_for_reading(fog, tmp_path):
         compress(fog, tmp_path / "b", CompressSettings(bounds=RELATIVE, priors=str(tmp_path / "a")))
 
 
-def test_files_without_priors_and_priors_without_frames_are_told(fog, mine, tmp_path):
+def test_files_without_priors_and_priors_without_frames_are_told(fog, priors_file, tmp_path):
     archive = tmp_path / "a.neuralvdb"
     compress(fog, archive)
     with pytest.raises(InputError, match="no priors"):
         model_file.read_models(archive)
     with pytest.raises(InputError, match="holds priors"):
-        info(mine)
+        info(priors_file)
     with pytest.raises(DamagedFile):
         model_file.read_models(fog)
 
 
-def test_every_truncation_and_any_flipped_bit_is_damage(mine):
-    payload, _ = payload_of(mine)
+def test_every_truncation_and_any_flipped_bit_is_damage(priors_file):
+    payload, _ = payload_of(priors_file)
     rng = np.random.default_rng(0)
     for size in rng.integers(0, len(payload), 40):
         with pytest.raises(DamagedFile):
@@ -168,31 +168,31 @@ def test_priors_without_the_family_that_is_needed_are_damage(fog, tmp_path):
         take_networks(source, head, priors.shipped().only({"velocity"}), "test")
 
 
-def test_the_specification_reads_the_same_priors(mine, monkeypatch):
+def test_the_specification_reads_the_same_priors(priors_file, monkeypatch):
     monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "oracles"))
     import spec_priors
     from spec_blocks import Cursor
 
-    theirs, ours = spec_priors.Priors(*payload_of(mine)), model_file.read_models(mine)
-    assert theirs.name == ours.identity
+    theirs, models = spec_priors.Priors(*payload_of(priors_file)), model_file.read_models(priors_file)
+    assert theirs.name == models.identity
     number = priors.FAMILIES.index("fog")
-    net = ours.families["fog"].networks[1, 2, 0]
-    expected = np.concatenate([getattr(net, part).reshape(-1) for part in priors.PARTS])
+    net = models.families["fog"].networks[1, 2, 0]
+    expected = np.concatenate([getattr(net, field).reshape(-1) for field in priors.PARTS])
     assert np.array_equal(spec_priors.flat(theirs.networks[number][0, 1, 2]), expected)
     rng, changes = np.random.default_rng(1), {}
     for key, donor, quantum, code in (((0, 0, 1), "velocity", 0, 2), ((2, 1, 0), "fog", 1, 24), ((1, 1, 1), 37, 0, 2)):
-        net = network_changes.beginning(donor, "fog", ours, key)
+        net = network_changes.beginning(donor, "fog", models, key)
         start = [network_changes.flat(net, group) for group in network_changes.GROUPS]
         steps = {g: -np.sign(s).astype(np.int64) * (rng.random(len(s)) < 0.2) for g, s in enumerate(start)}
         steps = {g: s * (np.abs(start[g]) >= 4) for g, s in steps.items()}
         same = dict.fromkeys(network_changes.GROUPS, quantum)
         changes[key] = network_changes.NetworkChange(donor, dict.fromkeys(network_changes.GROUPS, code), same, steps)
     out = FieldWriter()
-    network_changes.put(out, "fog", ours, changes)
-    found = spec_priors.refined(Cursor(out.getvalue()), number, theirs)
-    for (level, axis, phase), net in network_changes.networks("fog", ours, changes).items():
-        numbers = np.concatenate([getattr(net, part).reshape(-1) for part in priors.PARTS])
-        assert np.array_equal(spec_priors.flat(found[phase, level, axis]), numbers)
+    network_changes.put(out, "fog", models, changes)
+    networks_of_spec = spec_priors.fine_tuned(Cursor(out.getvalue()), number, theirs)
+    for (level, axis, phase), net in network_changes.networks("fog", models, changes).items():
+        numbers = np.concatenate([getattr(net, field).reshape(-1) for field in priors.PARTS])
+        assert np.array_equal(spec_priors.flat(networks_of_spec[phase, level, axis]), numbers)
 
 
 def test_a_carried_section_is_bound_by_its_frame(tmp_path):

@@ -39,9 +39,9 @@ def coded_size(grid: VolumeGrid, candidate: Candidate) -> int:
 def test_smooth_fields_take_half_the_bytes(bound, family, components):
     grid = waves(components=components)
     trained = Candidate(sample_promise(family, max_error=bound), priors.shipped())
-    found = try_interpolation_only(grid.tree, trained)
-    assert found.changes and found.promise.mode.active_only
-    assert coded_size(grid, found) < 0.5 * coded_size(grid, trained)
+    choice = try_interpolation_only(grid.tree, trained)
+    assert choice.changes and choice.promise.mode.active_only
+    assert coded_size(grid, choice) < 0.5 * coded_size(grid, trained)
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.05])

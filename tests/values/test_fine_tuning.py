@@ -30,7 +30,7 @@ from neuralvdb.volume import Tree
 FOG, MEANS = sample_promise("fog", max_error=0.01), mean_promise(step=0.05)
 
 
-def odd(size: int = 72):
+def unlike_any_corpus(size: int = 72):
     """A fog that no network was trained on: smooth, but every other voxel along z is thinner."""
     x, y, z = np.indices((size, size, size)) / 8
     values = 2 + np.sin(x) * np.cos(y) + 0.3 * np.sin(z + x) + 0.3 * (np.indices((size,) * 3)[2] % 2)
@@ -40,14 +40,14 @@ def odd(size: int = 72):
 
 def some_change(donor: str | int, seed: int = 0, groups=GROUPS) -> network_changes.NetworkChanges:
     """Small changes of the groups of two networks."""
-    rng, found = np.random.default_rng(seed), {}
+    rng, changes = np.random.default_rng(seed), {}
     for key in (KEYS[0], KEYS[12]):
         net = network_changes.beginning(donor, "fog", priors.shipped(), key)
         sizes = network_changes.sizes(net)
         signs = [np.sign(network_changes.flat(net, g)).astype(np.int64) for g in GROUPS]
         steps = {g: -signs[g] * rng.integers(0, 2, sizes[g]) * (rng.random(sizes[g]) < 0.1) for g in groups}
-        found[key] = NetworkChange(donor, dict.fromkeys(groups, 3), dict.fromkeys(groups, 0), steps)
-    return found
+        changes[key] = NetworkChange(donor, dict.fromkeys(groups, 3), dict.fromkeys(groups, 0), steps)
+    return changes
 
 
 def decoded(coded: CodedValues, **options) -> Tree:
@@ -57,7 +57,7 @@ def decoded(coded: CodedValues, **options) -> Tree:
 @pytest.mark.parametrize("options", [{}, {"implementation": "reference"}], ids=str)
 @pytest.mark.parametrize(("promise", "donor"), [(FOG, "fog"), (FOG, "velocity"), (FOG, 9), (MEANS, "fog-mean")])
 def test_what_is_read_is_what_was_coded_with(promise, donor, options):
-    grid = odd(24)
+    grid = unlike_any_corpus(24)
     changes = some_change(donor)
     coded = encoder.encode(grid.tree, promise, EncodeOptions(changes=changes, **options))
     baseline = encoder.encode(grid.tree, promise)
@@ -68,21 +68,21 @@ def test_what_is_read_is_what_was_coded_with(promise, donor, options):
 
 
 @pytest.mark.parametrize("donor", [*priors.FAMILIES, 0, 63])
-def test_a_refinement_is_read_as_it_was_written(donor):
+def test_network_changes_are_read_as_they_were_written(donor):
     family = donor if isinstance(donor, str) else "fog"
-    out, library, changes = FieldWriter(), priors.shipped(), some_change(donor, 1)
-    network_changes.put(out, family, library, changes)
+    out, models, changes = FieldWriter(), priors.shipped(), some_change(donor, 1)
+    network_changes.put(out, family, models, changes)
     source = FieldReader(out.getvalue(), "test")
-    found, expected = (
-        network_changes.take(source, "test", family, library),
-        network_changes.networks(family, library, changes),
+    networks, expected = (
+        network_changes.take(source, "test", family, models),
+        network_changes.networks(family, models, changes),
     )
     source.finish()
-    assert found.keys() == expected.keys()
-    for key, net in found.items():
-        for part in priors.PARTS:
-            assert getattr(net, part).dtype == getattr(expected[key], part).dtype
-            assert getattr(net, part).tobytes() == getattr(expected[key], part).tobytes()
+    assert networks.keys() == expected.keys()
+    for key, net in networks.items():
+        for field in priors.PARTS:
+            assert getattr(net, field).dtype == getattr(expected[key], field).dtype
+            assert getattr(net, field).tobytes() == getattr(expected[key], field).tobytes()
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -101,16 +101,16 @@ def test_groups_are_all_weights_once(group):
 
 
 def test_weights_that_might_not_be_exact_are_refused():
-    library, out = priors.shipped(), FieldWriter()
-    size = network_changes.sizes(library.families["fog"].networks[KEYS[0]])[OFFSET]
+    models, out = priors.shipped(), FieldWriter()
+    size = network_changes.sizes(models.families["fog"].networks[KEYS[0]])[OFFSET]
     for steps, quantum in ((np.full(size, 3), 3), (np.eye(1, size, 32, dtype=np.int64)[0] << 20, 1)):
         changes = {KEYS[0]: NetworkChange("fog", {OFFSET: 20}, {OFFSET: quantum}, {OFFSET: steps})}
         with pytest.raises(ValueError, match="too large"):
-            network_changes.networks("fog", library, changes)
+            network_changes.networks("fog", models, changes)
         out = FieldWriter()
-        network_changes.put(out, "fog", library, changes)
+        network_changes.put(out, "fog", models, changes)
         with pytest.raises(DamagedFile, match="too large"):
-            network_changes.take(FieldReader(out.getvalue(), "test"), "test", "fog", library)
+            network_changes.take(FieldReader(out.getvalue(), "test"), "test", "fog", models)
 
 
 @pytest.mark.parametrize(("family", "donor"), [("fog", "fog-mean"), ("fog-mean", "fog"), ("fog", "none")])
@@ -129,10 +129,10 @@ def test_prices_are_what_the_coder_takes():
     rng = np.random.default_rng(0)
     for c in (0, 3, 9, 24, 40):
         steps = rng.integers(-60, 61, 4000) * (rng.random(4000) < 0.2)
-        record = residual.SymbolBuffer()
-        record.put(steps, np.full(4000, c, np.uint8))
-        record.end()
-        encoder: Encoder = record.written(tables)
+        symbol_buffer = residual.SymbolBuffer()
+        symbol_buffer.put(steps, np.full(4000, c, np.uint8))
+        symbol_buffer.end()
+        encoder: Encoder = symbol_buffer.written(tables)
         assert abs(prices[c, steps + descend.MOST].sum() / 8 - encoder.size) < 2
 
 
@@ -145,39 +145,39 @@ def examples(count: int = 3000) -> Examples:
 
 
 def test_the_loss_counts_the_bits_of_the_tables():
-    tables, some = priors.load("fog").tables, examples()
-    out = np.random.default_rng(6).integers(-200, 200, (len(some.target), 2)).astype(np.float64)
-    found = Loss(tables, np.zeros(SCALE_CLASSES)).bits(out, some)
-    q = np.rint((some.target.astype(np.float64) - out[:, 0] / 256) * some.ratio).astype(np.int64)
-    classes = network.scale_class_of((some.scale * 16).astype(np.int64) + out[:, 1].astype(np.int64)).astype(np.uint8)
-    record = residual.SymbolBuffer()
-    record.put(q, classes)
-    record.end()
-    assert abs(found.sum() / 8 - record.written(tables).size) < 2
+    tables, sample = priors.load("fog").tables, examples()
+    out = np.random.default_rng(6).integers(-200, 200, (len(sample.target), 2)).astype(np.float64)
+    bits = Loss(tables, np.zeros(SCALE_CLASSES)).bits(out, sample)
+    q = np.rint((sample.target.astype(np.float64) - out[:, 0] / 256) * sample.ratio).astype(np.int64)
+    classes = network.scale_class_of((sample.scale * 16).astype(np.int64) + out[:, 1].astype(np.int64)).astype(np.uint8)
+    symbol_buffer = residual.SymbolBuffer()
+    symbol_buffer.put(q, classes)
+    symbol_buffer.end()
+    assert abs(bits.sum() / 8 - symbol_buffer.written(tables).size) < 2
 
 
-def smooth(out: np.ndarray, some: Examples) -> np.ndarray:
+def smooth(out: np.ndarray, sample: Examples) -> np.ndarray:
     """(n,) bits of the smooth cost."""
-    residuals = loss._residuals(out, some)
+    residuals = loss._residuals(out, sample)
     return loss._mixture(residuals.size, np.exp2(residuals.log_width)).bits
 
 
 @pytest.mark.parametrize("column", [0, 1])
 def test_slopes_and_curvatures_are_those_of_the_smooth_cost(column):
     """Slopes by differences; and minimising the quadratic of a point hardly ever makes that point dearer."""
-    some, out = examples(), np.random.default_rng(8).normal(0, 20, (3000, 2))
-    expansion = Loss(priors.load("fog").tables, np.zeros(SCALE_CLASSES)).expand(out, some)
+    sample, out = examples(), np.random.default_rng(8).normal(0, 20, (3000, 2))
+    expansion = Loss(priors.load("fog").tables, np.zeros(SCALE_CLASSES)).expand(out, sample)
     slope, curve = expansion.slope, expansion.curvature
     assert (curve >= 0).all()
     step = np.zeros_like(out)
     step[:, column] = 1e-3
-    before, above, below = smooth(out, some), smooth(out + step, some), smooth(out - step, some)
-    inside = before < 25  # there the probability is not clipped
+    before, above, below = smooth(out, sample), smooth(out + step, sample), smooth(out - step, sample)
+    not_clipped = before < 25  # there the probability is not clipped
     near = np.abs((above - below) / 2e-3 - slope[:, column]) < 1e-3 * (1 + np.abs(slope[:, column]))
-    assert near[inside].mean() > 0.99
+    assert near[not_clipped].mean() > 0.99
     step[:, column] = -slope[:, column] / np.maximum(curve[:, column], 1e-12)
-    after = smooth(out + step, some)
-    assert (after <= before + 0.02)[inside].mean() > 0.97
+    after = smooth(out + step, sample)
+    assert (after <= before + 0.02)[not_clipped].mean() > 0.97
     assert after.sum() < 0.9 * before.sum()
 
 
@@ -188,13 +188,13 @@ def test_descent_finds_the_minimum_of_a_small_quadratic():
     low, high = np.full(3, -9.0), np.full(3, 9.0)
     quadratic = Quadratic(slope=slope, curvature=curvature, low=low, high=high, selection_penalty=0.5)
     prices = costs(priors.load("fog").tables)
-    found = descend.solve(quadratic, prices, 0, np.zeros(3, np.int64), 8)
+    steps = descend.solve(quadratic, prices, 0, np.zeros(3, np.int64), 8)
     every = np.stack(np.meshgrid(*[np.arange(-9, 10)] * 3, indexing="ij"), -1).reshape(-1, 3)
     total = every @ slope + 0.5 * ((every @ curvature) * every).sum(1) + 0.5 * np.count_nonzero(every, axis=1)
     total += prices[8, every + descend.MOST].sum(1)
-    assert (found.scale_class, found.quantum) == (8, 0)
-    assert found.bits == pytest.approx(total[(every == found.deltas).all(1)][0])
-    assert found.bits < np.quantile(total, 0.001)
+    assert (steps.scale_class, steps.quantum) == (8, 0)
+    assert steps.bits == pytest.approx(total[(every == steps.deltas).all(1)][0])
+    assert steps.bits < np.quantile(total, 0.001)
     assert descend.solve(quadratic, prices, 2, np.zeros(3, np.int64)).deltas.tolist() == [0, 0, 0]  # 16 is too much
 
 
@@ -203,8 +203,8 @@ RELATIVE = (Bound(value=0.01, relative=True),)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"bounds": RELATIVE}, {"quality": "master"}], ids=["1%", "master"])
-def test_refinement_pays_on_what_no_network_knows(settings):
-    grid = odd()
+def test_fine_tuning_pays_on_what_no_network_knows(settings):
+    grid = unlike_any_corpus()
     sizes = [encode_values(grid, CompressSettings(threads=1, effort=effort, **settings)).size for effort in (0, 3, 5)]
     assert sizes[1] < 0.99 * sizes[0]
     assert sizes[2] <= sizes[0]
@@ -212,13 +212,15 @@ def test_refinement_pays_on_what_no_network_knows(settings):
 
 @pytest.mark.slow
 def test_all_layers_can_change(monkeypatch):
-    grid, seen = odd(), []
-    monkeypatch.setattr(encoder, "encode", lambda *args, real=encoder.encode: seen.append(args[-1]) or real(*args))
+    grid, options_used = unlike_any_corpus(), []
+    monkeypatch.setattr(
+        encoder, "encode", lambda *args, real=encoder.encode: options_used.append(args[-1]) or real(*args)
+    )
     monkeypatch.setattr(
         choices, "EFFORTS", (None, Effort(levels=3, examples=6000, output_rounds=1, hidden_rounds=1, min_bytes=120))
     )
     encode_values(grid, CompressSettings(threads=1, effort=1, bounds=RELATIVE))
-    groups = {group for change in seen[-1].changes.values() for group in change.deltas}
+    groups = {group for change in options_used[-1].changes.values() for group in change.deltas}
     assert groups == set(GROUPS)
 
 
@@ -227,32 +229,35 @@ def test_all_layers_can_change(monkeypatch):
 @pytest.mark.parametrize("settings", [{"bounds": RELATIVE}, {"quality": "production"}], ids=["1%", "production"])
 def test_the_default_effort_is_never_larger(sample, name, settings):
     for grid in VdbReader(sample.with_name(f"{name}.vdb")):
-        plain = encode_values(grid, CompressSettings(threads=1, effort=0, **settings))
-        assert encode_values(grid, CompressSettings(threads=1, **settings)).size <= plain.size
+        baseline = encode_values(grid, CompressSettings(threads=1, effort=0, **settings))
+        assert encode_values(grid, CompressSettings(threads=1, **settings)).size <= baseline.size
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"bounds": RELATIVE}, {"quality": "master"}], ids=["1%", "master"])
 def test_fast_networks_are_fitted_without_hidden_layers(settings, monkeypatch):
-    seen = []
-    monkeypatch.setattr(encoder, "encode", lambda *args, real=encoder.encode: seen.append(args[-1]) or real(*args))
-    plain, fitted = (
-        encode_values(odd(48), CompressSettings(threads=1, fast=True, effort=e, **settings)) for e in (None, 3)
+    options_used = []
+    monkeypatch.setattr(
+        encoder, "encode", lambda *args, real=encoder.encode: options_used.append(args[-1]) or real(*args)
     )
-    assert fitted.size < plain.size
-    assert [options.models is priors.fast() for options in seen] == [True] * 3
-    assert {group for change in seen[-1].changes.values() for group in change.deltas} <= {OFFSET, SCALE}
+    baseline, fitted = (
+        encode_values(unlike_any_corpus(48), CompressSettings(threads=1, fast=True, effort=e, **settings))
+        for e in (None, 3)
+    )
+    assert fitted.size < baseline.size
+    assert [options.models is priors.fast() for options in options_used] == [True] * 3
+    assert {group for change in options_used[-1].changes.values() for group in change.deltas} <= {OFFSET, SCALE}
     head = read_head(fitted.payload, "test")
     assert head.fine_tuned
-    nets = network_changes.networks(head.promise.mode.family, priors.fast(), seen[-1].changes)
+    nets = network_changes.networks(head.promise.mode.family, priors.fast(), options_used[-1].changes)
     assert all(net.is_linear for net in nets.values())
 
 
 @pytest.mark.slow
-def test_a_psnr_is_kept_by_refined_networks():
+def test_a_psnr_is_kept_by_fine_tuned_networks():
     from neuralvdb.metrics import psnr
 
-    grid = odd(48)
+    grid = unlike_any_corpus(48)
     coded = encode_values(
         grid, CompressSettings(threads=1, effort=5, bounds=(Bound(value=40.0, relative=False, decibels=True),))
     )
@@ -261,7 +266,7 @@ def test_a_psnr_is_kept_by_refined_networks():
 
 @pytest.mark.slow
 def test_fitting_gives_the_same_bytes_again_and_on_more_threads():
-    grid = odd(64)
+    grid = unlike_any_corpus(64)
     first, again, threaded = (
         encode_values(grid, CompressSettings(threads=threads, effort=3, bounds=RELATIVE)) for threads in (1, 1, 2)
     )
