@@ -1,13 +1,14 @@
 """VDB grids from the tensors that the scripts of this folder make."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from neuralvdb.vdb import from_dense, write_vdb
-from neuralvdb.volume import Tree
+from neuralvdb.vdb import GridProperties, from_dense, write_vdb
+from neuralvdb.volume import Tree, VolumeGrid
 from neuralvdb.volume.grid import LOWER_LOG2, UPPER_LOG2, child_origins, unpack
 
 CREATOR = {"creator": "neuralvdb data/generate.py"}
@@ -19,10 +20,13 @@ def dilated(mask: torch.Tensor, voxels: int) -> torch.Tensor:
     return F.max_pool3d(mask[None, None].float(), 2 * voxels + 1, 1, voxels)[0, 0] > 0
 
 
-def grid(values: torch.Tensor, name: str, active: torch.Tensor, **properties):
-    """A grid of `values` (X, Y, Z[, 3]) float32, background 0 unless told; values[0, 0, 0] is voxel (0, 0, 0)."""
-    properties = {"background": 0.0, "origin": (0, 0, 0), "metadata": CREATOR} | properties
-    return from_dense(values.cpu().numpy().astype(np.float32), name=name, active=active.cpu().numpy(), **properties)
+def grid(
+    values: torch.Tensor, name: str, active: torch.Tensor, properties: GridProperties, background: float = 0.0
+) -> VolumeGrid:
+    """A grid of `values` (X, Y, Z[, 3]) float32; values[0, 0, 0] is voxel (0, 0, 0)."""
+    properties = replace(properties, metadata=CREATOR | properties.metadata)
+    array = values.cpu().numpy().astype(np.float32)
+    return from_dense(array, name=name, active=active.cpu().numpy(), background=background, properties=properties)
 
 
 def blank(values: torch.Tensor, active: torch.Tensor) -> torch.Tensor:
@@ -32,20 +36,23 @@ def blank(values: torch.Tensor, active: torch.Tensor) -> torch.Tensor:
 
 def fog(values: torch.Tensor, name: str, active: torch.Tensor, voxel_size: float, half: bool):
     """A fog volume of `values` (X, Y, Z) where `active`."""
-    return grid(blank(values, active), name, active, voxel_size=voxel_size, grid_class="fog volume", half=half)
+    properties = GridProperties(voxel_size=voxel_size, grid_class="fog volume", half=half)
+    return grid(blank(values, active), name, active, properties)
 
 
 def vectors(values: torch.Tensor, name: str, active: torch.Tensor, voxel_size: float, half: bool, staggered: bool):
     """A vector grid of `values` (3, X, Y, Z) where `active`: on the lower faces of voxels, or at their centres."""
-    kind = {"grid_class": "staggered", "metadata": CREATOR | STAGGERED} if staggered else {}
-    return grid(blank(values.permute(1, 2, 3, 0), active), name, active, voxel_size=voxel_size, half=half, **kind)
+    properties = GridProperties(voxel_size=voxel_size, half=half)
+    if staggered:
+        properties = replace(properties, grid_class="staggered", metadata=STAGGERED)
+    return grid(blank(values.permute(1, 2, 3, 0), active), name, active, properties)
 
 
 def level_set_grid(distance: torch.Tensor, name: str, half_band: float, voxel_size: float, half: bool):
     """A level set of `distance` (X, Y, Z), world units, clamped to `half_band` voxels: active where it is less."""
     background = half_band * voxel_size
-    properties = {"voxel_size": voxel_size, "background": background, "grid_class": "level set", "half": half}
-    surface = grid(distance, name, distance.abs() < background, **properties)
+    properties = GridProperties(voxel_size=voxel_size, grid_class="level set", half=half)
+    surface = grid(distance, name, distance.abs() < background, properties, background)
     fill_tiles(surface.tree, distance.cpu().numpy())
     return surface
 

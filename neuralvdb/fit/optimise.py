@@ -155,12 +155,14 @@ def to_floats(net: Network) -> Layers:
     )
 
 
-def to_integers(net: Layers) -> Network:
-    """The integer network nearest to a trained one."""
+def to_integers(net: Layers, units: Sequence[int] = (4, 0)) -> Network:
+    """The integer network nearest to a trained one.
+
+    units: by how many bits each output is finer than 1/16; offsets come in 1/256, logarithms in 1/16.
+    """
     first, second = _Rounded.of(net.w1, net.b1), _Rounded.of(net.w2, net.b2)
-    units = ((0, 4), (1, 0))  # offsets come in 1/256, logarithms in 1/16
-    last = [_Rounded.of(net.w3[i : i + 1], net.b3[i : i + 1], unit) for i, unit in units]
-    linear = [_Rounded.of(net.linear[i : i + 1], torch.zeros(1), unit) for i, unit in units]
+    last = [_Rounded.of(net.w3[i : i + 1], net.b3[i : i + 1], unit) for i, unit in enumerate(units)]
+    linear = [_Rounded.of(net.linear[i : i + 1], torch.zeros(1), unit) for i, unit in enumerate(units)]
     return Network(
         w1=first.weights,
         b1=first.biases,

@@ -14,7 +14,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits as cross_entrop
 
 from neuralvdb.archive.rans import Tables
 from neuralvdb.archive.rans_engine import TOTAL
+from neuralvdb.fit import optimise
 from neuralvdb.fit.topology_cases import Case, reoriented
+from neuralvdb.kernels.fit import Layers
 from neuralvdb.nets.network import OUTPUTS, Network
 from neuralvdb.topology import priors
 from neuralvdb.topology.bricks import FINDS
@@ -169,37 +171,17 @@ def train(key: Key, examples: Examples, *, iterations: int, seed: int) -> Networ
 
 def to_integers(model: Model) -> Network:
     """The integer network nearest to a trained one."""
-    first, second = (_Rounded.of(layer.weight, layer.bias) for layer in (model.first, model.second))
-    outputs = [slice(number, number + 1) for number in range(OUTPUTS)]
-    last = [_Rounded.of(model.last.weight[output], model.last.bias[output]) for output in outputs]
-    linear = [_Rounded.of(model.linear.weight[output], torch.zeros(1)) for output in outputs]
-    return Network(
-        w1=first.weights,
-        b1=first.biases,
-        w2=second.weights,
-        b2=second.biases,
-        w3=np.concatenate([output.weights for output in last]),
-        b3=np.concatenate([output.biases for output in last]),
-        linear=np.concatenate([output.weights for output in linear]),
-        shifts=np.array([each.shift for each in (first, second, *last, *linear)], np.int8),
+    net = Layers(
+        w1=model.first.weight.detach(),
+        linear=model.linear.weight.detach(),
+        w2=model.second.weight.detach(),
+        w3=model.last.weight.detach(),
+        b1=model.first.bias.detach(),
+        b2=model.second.bias.detach(),
+        b3=model.last.bias.detach(),
+        tail=torch.zeros(1),
     )
-
-
-@dataclass(frozen=True)
-class _Rounded:
-    """A layer in integers: weights int8, biases int32, and how far its sums are shifted right."""
-
-    weights: np.ndarray
-    biases: np.ndarray
-    shift: int
-
-    @staticmethod
-    def of(weight: torch.Tensor, bias: torch.Tensor) -> _Rounded:
-        """A layer in floats, rounded."""
-        largest = float(weight.detach().abs().max())
-        shift = max(0, min(12, math.floor(math.log2(127 / largest)))) if largest else 12
-        weights = torch.round(weight * 2**shift).clamp(-127, 127).detach().numpy().astype(np.int8)
-        return _Rounded(weights, torch.round(bias * _ONE * 2**shift).detach().numpy().astype(np.int32), shift)
+    return optimise.to_integers(net, units=(0, 0))
 
 
 def tables() -> Tables:

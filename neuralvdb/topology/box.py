@@ -1,4 +1,4 @@
-"""A box of active voxels, as simulation domains leave it: section TOPO, codec 3 (layout in archive/SPEC.md).
+"""A box of active voxels, as simulations leave it: section TOPO, codec 3 (layout in archive/SPEC.md).
 
 A leaf stands wherever the box is, with the voxels in it active; whole leaves of it may be active tiles instead.
 """

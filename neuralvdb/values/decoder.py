@@ -124,7 +124,7 @@ class ValuesDecoder:
         origins = source.topology.leaf_origins()
         self._groups: dict[int, LeafGroup] = dict(enumerate(chunks.group_leaves(origins)))
         if any(section >= LAYERS * len(self._groups) for section in source.chunks):
-            raise fields.damaged("it has sections for domains that there are not")
+            raise fields.damaged("it has sections for chunks that it does not have")
         keep = None if options.box is None else self._keep_groups(touched(origins, options.box))
         self.tree = take_tree_without_voxels(
             fields, source.topology, source.dtype, source.components, source.declared, keep

@@ -1,6 +1,6 @@
 """The bridge to the OpenVDB library: .vdb files in and out. The only package that needs libopenvdb."""
 
-from neuralvdb.vdb.dense import from_dense
+from neuralvdb.vdb.dense import GridProperties, from_dense
 from neuralvdb.vdb.files import (
     COMPRESSIONS,
     FILE_VERSION,
@@ -18,6 +18,7 @@ __all__ = [
     "COMPRESSIONS",
     "FILE_VERSION",
     "Entry",
+    "GridProperties",
     "Outline",
     "VdbReader",
     "VdbWriter",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,24 +18,36 @@ _DTYPES = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class GridProperties:
+    """What a grid says of itself.
+
+    voxel_size: world units.
+    grid_class: "fog volume", "level set", "staggered" or "unknown".
+    half: whether the file holds halves.
+    metadata: more entries.
+    """
+
+    voxel_size: float = 1.0
+    grid_class: str = "unknown"
+    half: bool = False
+    metadata: Mapping[str, str | bool | int | float] = field(default_factory=dict)
+
+
 def from_dense(
     values: np.ndarray,
     *,
     name: str,
     active: np.ndarray,
     background: float = 0.0,
-    voxel_size: float = 1.0,
     origin: tuple[int, int, int] = (0, 0, 0),
-    grid_class: str = "unknown",
-    half: bool = False,
-    metadata: Mapping[str, str | bool | int | float] | None = None,
+    properties: GridProperties = GridProperties(),
 ) -> VolumeGrid:
     """A grid with a leaf wherever a voxel is active.
 
     values: (X, Y, Z) or (X, Y, Z, 3), float32 or float64; inactive voxels inside leaves keep theirs.
-    active: (X, Y, Z) bool. origin: index-space coordinate (voxels) of values[0, 0, 0]. voxel_size: world
-    units. grid_class: "fog volume", "level set", "staggered" or "unknown". Slots outside leaves hold
-    `background`. Raises ValueError for any other shape or type.
+    active: (X, Y, Z) bool. origin: index-space coordinate (voxels) of values[0, 0, 0]. Slots outside
+    leaves hold `background`. Raises ValueError for any other shape or type.
     """
     key = (values.dtype.name, values.ndim)
     if key not in _DTYPES or active.shape != values.shape[:3] or active.dtype != bool:
@@ -50,16 +63,16 @@ def from_dense(
     none = np.zeros((0, 3), np.int32)
     root = Root(fill, upper_origins, none, np.zeros(0, np.uint8), np.zeros((0, *fill.shape), values.dtype))
     leaf = LeafLevel(np.packbits(leaf_active[leaf_order], axis=1, bitorder="little"), leaf_values[leaf_order])
-    items = {"name": name, "class": grid_class, **(metadata or {})}
-    if half:
+    items = {"name": name, "class": properties.grid_class, **properties.metadata}
+    if properties.half:
         items["is_saved_as_half_float"] = True
     return VolumeGrid(
         unique_name=name.encode(),
         grid_type=_DTYPES[key],
-        half=half,
+        half=properties.half,
         storage=Storage.TREE,
         metadata=_bridge.make_metadata(items),
-        transform=_bridge.make_transform(float(voxel_size)),
+        transform=_bridge.make_transform(float(properties.voxel_size)),
         tree=Tree(root, upper, lower, leaf),
     )
 

@@ -30,7 +30,7 @@ _BOX, _COUNT = struct.pack("<3i", 0, 0, 0), struct.pack("<q", 1 << 16)
 
 def _entry(name: str, kind: str, value: bytes) -> bytes:
     """Metadata as OpenVDB serialises it."""
-    return b"".join(struct.pack("<I", len(part)) + part for part in (name.encode(), kind.encode(), value))
+    return b"".join(struct.pack("<I", len(text)) + text for text in (name.encode(), kind.encode(), value))
 
 
 def _text(name: str, value: str) -> bytes:
@@ -39,7 +39,7 @@ def _text(name: str, value: str) -> bytes:
 
 def _grid(name: str, kind: str, compression: str, extra: bool, transform: str) -> bytes:
     """A grid's entry, nearly: name, type, metadata with what Blender or, if extra, Houdini adds, transform."""
-    parts = [
+    pieces = [
         bytes([len(name)]) + name.encode() + bytes([len(kind)]) + kind.encode() + b"\0\x89\3\x0b\0\0\0",
         _text("class", "fog volume"),
         b"" if extra else _entry("file_base_resolution", "vec3i", _BOX),
@@ -54,24 +54,24 @@ def _grid(name: str, kind: str, compression: str, extra: bool, transform: str) -
         b"\x8b\1" + struct.pack("<I", len(transform)) + transform.encode(),
         b"".join(struct.pack("<3d", size, size, size) for size in (0.1, 0.1, 100, 10, 5)),
     ]
-    return b"".join(parts)
+    return b"".join(pieces)
 
 
-def _section(kind: str, codec: int, version: int, grid: int, part: int = 0) -> bytes:
+def _section(kind: str, codec: int, version: int, grid: int, number: int = 0) -> bytes:
     """An entry of an index, sizes and checksum left out."""
-    return struct.pack("<4sBBHHHIIIQQQ", kind.encode(), 1, 0, codec, version, 0, 0, grid, part, 0, 0, 0)
+    return struct.pack("<4sBBHHHIIIQQQ", kind.encode(), 1, 0, codec, version, 0, 0, grid, number, 0, 0, 0)
 
 
 def _unpacked(text: str) -> bytes:
-    parts = text.split()
-    return b"".join(bytes(int(part)) if part[0] == "+" else bytes.fromhex(part) for part in parts)
+    tokens = text.split()
+    return b"".join(bytes(int(token)) if token[0] == "+" else bytes.fromhex(token) for token in tokens)
 
 
 DICTIONARY = b"".join(
     [
         *(_unpacked(text) for text in _VALUES),
         *(_section(*which, _SECTIONS[which], grid) for grid in (2, 1, 0) for which in _SECTIONS),
-        *(_section("TILE", 0, 2, 0, part) for part in (1, 2, 3)),
+        *(_section("TILE", 0, 2, 0, chunk) for chunk in (1, 2, 3)),
         _section("FRAM", 0, 2, 0xFFFFFFFF),
         *(_text("name", name) for name in _NAMES.split()),
         *(_text("vector_type", value) for value in _VECTORS),

@@ -21,7 +21,7 @@ from neuralvdb.vdb import VdbReader
 from neuralvdb.volume.grid import unpack
 
 
-def chosen(values: np.ndarray, _: np.ndarray) -> int:
+def chosen_size(values: np.ndarray, _: np.ndarray) -> int:
     """What archives take: the best of zstd, zstd of byte planes and pcodec on a sample."""
     out = FieldWriter()
     put_array(out, values)
@@ -54,8 +54,8 @@ def pcodec(values: np.ndarray, _: np.ndarray) -> int:
 
 def delta_pcodec(_: np.ndarray, deltas: np.ndarray) -> int:
     """pcodec of the 3D deltas."""
-    plain = ChunkConfig(delta_spec=DeltaSpec.no_op(), mode_spec=ModeSpec.classic())
-    return len(standalone.simple_compress(deltas, plain))
+    config = ChunkConfig(delta_spec=DeltaSpec.no_op(), mode_spec=ModeSpec.classic())
+    return len(standalone.simple_compress(deltas, config))
 
 
 CODECS = {
@@ -67,7 +67,7 @@ CODECS = {
     "blosc2 zstd, bit shuffle": blosc(blosc2.Filter.BITSHUFFLE, blosc2.Codec.ZSTD),
     "pcodec": pcodec,
     "3D delta, pcodec": delta_pcodec,
-    "chosen": chosen,
+    "chosen": chosen_size,
 }
 
 
@@ -97,20 +97,20 @@ def deltas_of(values: np.ndarray) -> np.ndarray:
 
 def measure(paths: list[Path]) -> dict[str, list[tuple[int, float]]]:
     """{codec: [(bytes, seconds) of each file]}, and the raw bytes under `raw`."""
-    found: dict[str, list[tuple[int, float]]] = {name: [] for name in ("raw", *CODECS)}
+    measured: dict[str, list[tuple[int, float]]] = {name: [] for name in ("raw", *CODECS)}
     for path in tqdm(paths, unit="file"):
         arrays = [(v, d) for v, d in value_arrays(path) if len(v)]
-        found["raw"].append((sum(v.nbytes for v, _ in arrays), 0.0))
+        measured["raw"].append((sum(v.nbytes for v, _ in arrays), 0.0))
         for name, code in CODECS.items():
             began = time.process_time()
             size = sum(code(*pair) for pair in arrays)
-            found[name].append((size, time.process_time() - began))
-    return found
+            measured[name].append((size, time.process_time() - began))
+    return measured
 
 
-def report(paths: list[Path], found: dict[str, list[tuple[int, float]]]) -> str:
+def report(paths: list[Path], measured: dict[str, list[tuple[int, float]]]) -> str:
     """The table as Markdown; times are processor seconds of one thread, as multiples of the fastest codec."""
-    fastest = min(sum(t for _, t in found[name]) for name in CODECS)
+    fastest = min(sum(t for _, t in measured[name]) for name in CODECS)
     lines = [
         "# Lossless codecs on active values",
         "",
@@ -119,7 +119,7 @@ def report(paths: list[Path], found: dict[str, list[tuple[int, float]]]) -> str:
         f"| codec | {' | '.join(p.stem for p in paths)} | total | time |",
         "| --- |" + " ---: |" * (len(paths) + 2),
     ]
-    for name, results in found.items():
+    for name, results in measured.items():
         total, spent = (sum(column) for column in zip(*results, strict=True))
         time_text = f"{spent / fastest:.1f}" if spent else ""
         lines.append(f"| {name} | {' | '.join(str(size) for size, _ in results)} | {total} | {time_text} |")

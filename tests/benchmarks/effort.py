@@ -31,18 +31,18 @@ RULES = """\
 
 def measure(path: Path, settings: CompressSettings, efforts: list[int], folder: Path) -> list[tuple[int, float]]:
     """Bytes and seconds by effort."""
-    found = []
+    measured = []
     for effort in efforts:
         began = time.process_time()
         report = compress(path, folder / "x", replace(settings, effort=effort, force=True))
-        found.append((report.archive_size, time.process_time() - began))
-    return found
+        measured.append((report.archive_size, time.process_time() - began))
+    return measured
 
 
-def row(name: str, mode: str, found: list[tuple[int, float]]) -> list[str]:
+def table_row(name: str, mode: str, measured: list[tuple[int, float]]) -> list[str]:
     """A line of the table."""
-    size, seconds = found[0]
-    cells = [f"{(s - size) / size:.2%}, {t / seconds:.1f}x" for s, t in found[1:]]
+    size, seconds = measured[0]
+    cells = [f"{(s - size) / size:.2%}, {t / seconds:.1f}x" for s, t in measured[1:]]
     return [name, mode, f"{size:,}", f"{seconds:.1f} s", *cells]
 
 
@@ -59,7 +59,7 @@ def main() -> None:
         measure(args.files[0], MODES["1 %"], efforts[:1], Path(folder))  # what is loaded once does not count
         for path in args.files:
             for mode, settings in MODES.items():
-                rows.append(row(path.name, mode, measure(path, settings, efforts, Path(folder))))
+                rows.append(table_row(path.name, mode, measure(path, settings, efforts, Path(folder))))
                 print(rows[-1], file=sys.stderr, flush=True)
     names = [f"effort {e}" + (" (default)" if e == DEFAULT_EFFORT else "") for e in efforts[1:]]
     assert max(efforts) < len(EFFORTS)

@@ -51,24 +51,24 @@ def fastest(job: Callable[[], object]) -> tuple[float, object]:
     return min(times), result
 
 
-def measure(tree: Tree, promise: Promise, library: priors.ModelSet) -> list[float]:
+def measure(tree: Tree, promise: Promise, models: priors.ModelSet) -> list[float]:
     """Bytes, and seconds of coding and decoding."""
-    found = select_networks(tree, promise, [library])
-    options = EncodeOptions(models=found.models)
-    coding, coded = fastest(lambda: encoder.encode(tree, found.promise, options))
+    choice = select_networks(tree, promise, [models])
+    options = EncodeOptions(models=choice.models)
+    coding, coded = fastest(lambda: encoder.encode(tree, choice.promise, options))
     source = ValuesSource.of(coded, "values")
     decoding, _ = fastest(lambda: ValuesDecoder(source).decode())
     return [len(coded.payload) + sum(map(len, coded.chunks.values())), coding, decoding]
 
 
-def row(path: Path, mode: str) -> list[str]:
+def table_row(path: Path, mode: str) -> list[str]:
     """A row of the table; no cells where no grid is lossy."""
-    sums = {library: [0.0] * 3 for library in (priors.shipped, priors.fast)}
+    sums = {models: [0.0] * 3 for models in (priors.shipped, priors.fast)}
     for grid in VdbReader(path):
         promise = None if grid.tree is None or not len(grid.tree.leaf) else promise_for(grid, MODES[mode])
         if promise is not None:
-            for library, total in sums.items():
-                sums[library] = [a + b for a, b in zip(total, measure(grid.tree, promise, library()), strict=True)]
+            for models, total in sums.items():
+                sums[models] = [a + b for a, b in zip(total, measure(grid.tree, promise, models()), strict=True)]
     full, fast = sums.values()
     if not full[0]:
         return []
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path)
     args = parser.parse_args()
     jobs = [(path, mode) for path in args.files for mode in MODES]
-    rows = [found for job in tqdm(jobs, unit="row") if (found := row(*job))]
+    rows = [cells for job in tqdm(jobs, unit="row") if (cells := table_row(*job))]
     text = f"# Fast networks\n\n{RULES}\n{table(['file', 'errors', 'bytes', 'coding, s', 'decoding, s'], rows)}\n"
     print(text)
     if args.output:

@@ -69,13 +69,15 @@ def files(data: Path) -> Iterator[Path]:
 def measure(path: Path, folder: Path) -> dict[str, float]:
     """Ratios by setting."""
     size = path.stat().st_size
-    found = {}
+    measured = {}
     for name, settings in SETTINGS.items():
         target = folder / f"{name}.neuralvdb"
-        found[name] = compress(path, target, replace(settings, force=True, verify=False)).ratio
+        measured[name] = compress(path, target, replace(settings, force=True, verify=False)).ratio
     blosc = half_blosc(path, folder)
     return (
-        {"half + Blosc": size / blosc} | found | {"production against half + Blosc": found["production"] * blosc / size}
+        {"half + Blosc": size / blosc}
+        | measured
+        | {"production against half + Blosc": measured["production"] * blosc / size}
     )
 
 
@@ -86,9 +88,12 @@ def by_grid(paths: list[Path], folder: Path) -> str:
         target = folder / "frame.neuralvdb"
         compress(path, target, CompressSettings(quality="production", force=True, verify=False))
         for before, after in zip(info(path).grids, info(target).grids, strict=True):
-            parts = after.bytes.get("topology", 0), after.bytes.get("values", 0) + after.bytes.get("data", 0)
-            sums[before.name] += before.active_voxels or 0, before.total, *parts, after.total
-    rows = [[name, *(int(x) for x in row), f"{row[1] / max(row[4], 1):.1f}"] for name, row in sums.items()]
+            sizes_after = after.bytes.get("topology", 0), after.bytes.get("values", 0) + after.bytes.get("data", 0)
+            sums[before.name] += before.active_voxels or 0, before.total, *sizes_after, after.total
+    rows = [
+        [name, *(int(x) for x in sums_of_grid), f"{sums_of_grid[1] / max(sums_of_grid[4], 1):.1f}"]
+        for name, sums_of_grid in sums.items()
+    ]
     return table(["grid", "active voxels", "bytes in .vdb", "topology", "values", "archive", "ratio"], rows)
 
 
@@ -103,12 +108,14 @@ def main() -> None:
         folder = Path(name)
         for path in tqdm(list(files(args.data)), unit="file"):
             try:
-                found = measure(path, folder)
+                measured = measure(path, folder)
             except NeuralVdbError as error:
                 tqdm.write(f"left out: {error}")
                 continue
-            head = list(found)
-            rows.append([f"{path.parent.name}/{path.stem}", path.stat().st_size, *(f"{x:.2f}" for x in found.values())])
+            head = list(measured)
+            rows.append(
+                [f"{path.parent.name}/{path.stem}", path.stat().st_size, *(f"{x:.2f}" for x in measured.values())]
+            )
         frames = by_grid([path for path in files(args.data) if path.parent.name == GRIDS_OF], folder)
     text = ["# Whole files\n", "`python -P tests/benchmarks/files.py DATA`\n", RULES]
     text += [table(["file", "bytes", *head], rows), f"## {GRIDS_OF}, all frames, production, by grid\n", frames]

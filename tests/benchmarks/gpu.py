@@ -119,8 +119,8 @@ class Copies:
     def check(self, implementation: str = "auto", decoded: torch.Tensor | None = None) -> None:
         """Ends the program where what is decoded, here if it is not given, is not what the CPU decoded."""
         values = self.decoded(implementation) if decoded is None else decoded
-        found = values.view(self.copies, -1, 512)[:, : len(self.expected)]
-        if not torch.equal(found, self.expected.expand_as(found)):
+        copied = values.view(self.copies, -1, 512)[:, : len(self.expected)]
+        if not torch.equal(copied, self.expected.expand_as(copied)):
             raise SystemExit(f"wrong values from {implementation}: no figures")
 
     def finest(self) -> Bricks:
@@ -139,14 +139,14 @@ class Copies:
         made: dict[int, tuple[Segments, RawBits]] = {}
         for payload in self._payloads:
             if payload not in made:
-                own = {name: self.tiled(f"p{payload}.{name}") for name in ("number", "count", "lanes", "states")}
-                own |= {name: self.tiled(f"p{payload}.{name}").clone() for name in ("at", "end", "taken")}
-                each = len(own["number"]) // self.copies
+                tensors = {name: self.tiled(f"p{payload}.{name}") for name in ("number", "count", "lanes", "states")}
+                tensors |= {name: self.tiled(f"p{payload}.{name}").clone() for name in ("at", "end", "taken")}
+                each = len(tensors["number"]) // self.copies
                 copy = torch.arange(self.copies, dtype=torch.int32, device=self._device)
                 stream = copy[:, None].expand(-1, each).reshape(-1)
                 at, end = (self.tiled(f"p{payload}.bits_{name}").clone() for name in ("at", "end"))
                 bits = RawBits(words=self.arrays["bits"], at=at, end=end)
-                made[payload] = Segments(stream=stream, words=self.arrays["words"], **own), bits
+                made[payload] = Segments(stream=stream, words=self.arrays["words"], **tensors), bits
         return [made[payload] for payload in self._payloads]
 
     def tiled(self, name: str) -> torch.Tensor:
@@ -212,8 +212,8 @@ class Fitting:
 
     def picks(self, steps: int, batch: int) -> torch.Tensor:
         """(T, K, B) int32, random."""
-        found = torch.stack([torch.randint(0, count, (steps, batch)) for count in self._counts], 1)
-        return found.to(torch.int32).to(self._device)
+        picked = torch.stack([torch.randint(0, count, (steps, batch)) for count in self._counts], 1)
+        return picked.to(torch.int32).to(self._device)
 
     def fitted(self, picks: torch.Tensor, implementation: str = "auto") -> tuple[torch.Tensor, torch.Tensor]:
         """Bits (T, K) of the steps, and weights after them."""
@@ -225,8 +225,8 @@ class Fitting:
     def check(self, steps: int, batch: int) -> None:
         """Ends the program where the kernel's way is not that of the reference, within float tolerance."""
         picks = self.picks(steps, batch)
-        (expected, weights), (bits, mine) = (self.fitted(picks, name) for name in ("reference", "triton"))
-        if not torch.allclose(bits, expected, rtol=1e-3) or (mine - weights).abs().quantile(0.99) > 1e-4:
+        (expected, weights), (bits, fitted_weights) = (self.fitted(picks, name) for name in ("reference", "triton"))
+        if not torch.allclose(bits, expected, rtol=1e-3) or (fitted_weights - weights).abs().quantile(0.99) > 1e-4:
             raise SystemExit("networks that a kernel fits differ from those of its reference: no figures")
 
 
@@ -258,8 +258,8 @@ def figures(path: Path, device: str) -> list[str]:
     name = torch.cuda.get_device_name(device)
     rate = next((value for key, value in BANDWIDTH.items() if key in name), None)
     lines = [f"# Kernels on {name}", "", "`python tests/benchmarks/gpu.py bricks.npz`, best of 5, checked first.", ""]
-    one = Copies(path, device)
-    copies = max(1, 10_000_000 // one.voxels)
+    of_device = Copies(path, device)
+    copies = max(1, 10_000_000 // of_device.voxels)
     lines += [*gpu_kernels.table(Copies(path, device, copies), seconds, rate), ""]
     fitting, batch, steps = Fitting(path, device), 2048, 100
     fitting.check(20, batch)
@@ -286,7 +286,7 @@ def figures(path: Path, device: str) -> list[str]:
     lines += ["", f"| {' | '.join(heads)} |", "|" + " ---: |" * len(heads)]
     for millions in MILLIONS:
         try:
-            bricks = Copies(path, device, max(1, millions * 1_000_000 // one.voxels))
+            bricks = Copies(path, device, max(1, millions * 1_000_000 // of_device.voxels))
             encoder = Encoder(bricks)
             bricks.check()
             encoder.check()

@@ -56,32 +56,32 @@ def level_arrays(
     """All of the levels, by name, of values (R, 512) int32 before decoding and exact ones (R, 512) float64; neighbours
     and edges of rows that are not coded are 0.
     """
-    found = {"0.coded": coded}
+    arrays = {"0.coded": coded}
     for k, level in enumerate(levels):
         if k:
             values, exact = (sample.join_bricks(points, level.children) for points in (values, exact))
-        found |= {f"{k}.active": level.active, f"{k}.values": values, f"{k}.exact": exact}
+        arrays |= {f"{k}.active": level.active, f"{k}.values": values, f"{k}.exact": exact}
         more = len(values) - level.boxes.bricks
-        found[f"{k}.neighbours"] = torch.cat([level.neighbours.bricks, torch.zeros((more, 27), dtype=torch.int32)])
-        found[f"{k}.edges"] = torch.cat([level.neighbours.edges, torch.zeros(more, dtype=torch.uint8)])
-        found |= {f"{k}.targets.{p}": targets.points for p, targets in enumerate(level.passes)}
+        arrays[f"{k}.neighbours"] = torch.cat([level.neighbours.bricks, torch.zeros((more, 27), dtype=torch.int32)])
+        arrays[f"{k}.edges"] = torch.cat([level.neighbours.edges, torch.zeros(more, dtype=torch.uint8)])
+        arrays |= {f"{k}.targets.{p}": targets.points for p, targets in enumerate(level.passes)}
     for k, (fine, coarse) in enumerate(pairwise(levels)):
         parent, octant = fine.boxes.parents(coarse.boxes)
-        found |= {f"{k}.parent": parent.to(torch.int32), f"{k}.octant": octant.to(torch.uint8)}
-    return found
+        arrays |= {f"{k}.parent": parent.to(torch.int32), f"{k}.octant": octant.to(torch.uint8)}
+    return arrays
 
 
 def stream_arrays(decoders: dict[int, Decoder]) -> dict[str, torch.Tensor]:
     """The payloads of the chunk: p0, p1, ...; `payloads`: which one each layer is in."""
     begins = sorted(decoders)
-    found = {"payloads": torch.tensor([sum(b <= o for b in begins) - 1 for o in range(LAYERS)])}
+    arrays = {"payloads": torch.tensor([sum(b <= o for b in begins) - 1 for o in range(LAYERS)])}
     streams = Streams([decoders], "cpu")
     for i, begin in enumerate(begins):
         segments, bits = streams.layer(begin).segments, streams.layer(begin).bits
         names = ("number", "count", "lanes", "states", "at", "end", "taken")
-        found |= {f"p{i}.{name}": getattr(segments, name) for name in names}
-        found |= {f"p{i}.bits_at": bits.at, f"p{i}.bits_end": bits.end, "words": segments.words, "bits": bits.words}
-    return found
+        arrays |= {f"p{i}.{name}": getattr(segments, name) for name in names}
+        arrays |= {f"p{i}.bits_at": bits.at, f"p{i}.bits_end": bits.end, "words": segments.words, "bits": bits.words}
+    return arrays
 
 
 def fit_arrays(tree: Tree, promise: Promise) -> dict[str, torch.Tensor]:
@@ -90,9 +90,9 @@ def fit_arrays(tree: Tree, promise: Promise) -> dict[str, torch.Tensor]:
     kind = promise.mode.lattice
     examples = collect(Case(tree, 0, kind, promise.quantiser), networks, rng, EXAMPLES)
     jobs = {}
-    for key, parts in examples.items():
+    for key, of_network in examples.items():
         ways = mirrors(kind, key.axis, key.phase)
-        jobs[key] = Job(joined(parts), ways, to_floats(networks[key]))
+        jobs[key] = Job(joined(of_network), ways, to_floats(networks[key]))
     laid = laid_out(list(jobs.values()), "cpu")
     arrays = {f"fit.{field.name}": getattr(laid, field.name) for field in fields(laid)}
     return arrays | {"fit.weights": torch.stack([flatten(job.start) for job in jobs.values()])}
@@ -103,16 +103,16 @@ def mask_arrays(topology: Topology) -> dict[str, torch.Tensor]:
     coords = topology.leaf_origins() // 8
     where = find_neighbours(coords, None, FINDS["native"])
     arrays = {"near": where.near, "octants": octants(coords), "expected": topology.leaf_active}
-    found = {f"m.{name}": torch.from_numpy(array) for name, array in arrays.items()}
-    found["m.slots"], found["m.copies"] = slots_on("cpu"), torch.tensor(COPIES)
+    tensors = {f"m.{name}": torch.from_numpy(array) for name, array in arrays.items()}
+    tensors["m.slots"], tensors["m.copies"] = slots_on("cpu"), torch.tensor(COPIES)
     for k, number in [(k, number) for k in range(LEVELS) for number in range(len(ORDER))]:
         phase = phase_on(FAMILIES[k], number, k, "cpu")
-        found[f"m.{k}.{number}.points"] = phase.points
-        found |= {f"m.{k}.{number}.{name}": tensor for name, tensor in phase.network.tensors().items()}
+        tensors[f"m.{k}.{number}.points"] = phase.points
+        tensors |= {f"m.{k}.{number}.{name}": tensor for name, tensor in phase.network.tensors().items()}
     for copies in COPIES:
         segments, _ = segments_of([_encoded(topology, coords, copies)], [0], "cpu")
-        found |= {f"m{copies}.{name}": tensor for name, tensor in vars(segments).items()}
-    return found
+        tensors |= {f"m{copies}.{name}": tensor for name, tensor in vars(segments).items()}
+    return tensors
 
 
 def _encoded(topology: Topology, coords: np.ndarray, copies: int) -> Decoder:
@@ -140,25 +140,27 @@ def main() -> None:
     coded = encoder.encode(grid.tree, promise)
     reader = ValuesDecoder(ValuesSource.of(coded, str(args.file)))
     tiles = max(reader._readers(), key=lambda item: len(item.chunk.leaves))
-    part = tiles.chunk
+    chunk = tiles.chunk
     cpu, lattice = torch.device("cpu"), promise.quantiser
-    batch = load(reader.tree, [part], cpu, "reference")
+    batch = load(reader.tree, [chunk], cpu, "reference")
     levels = sample.SampleLattice(batch, lattice).levels
     decoders = {o: tiles.decoder(o, 0) for o in range(LAYERS) if tiles.begins(o)}
     exact = torch.zeros(batch.active.shape, dtype=torch.float64)
-    exact[: len(part.leaves)] = finite(exact_values(load(grid.tree, [part], cpu, "reference").leaves[..., 0], lattice))
-    found = level_arrays(levels, batch.blank_values(0, lattice), exact, batch.coded) | stream_arrays(decoders)
-    found |= fit_arrays(grid.tree, promise)
+    exact[: len(chunk.leaves)] = finite(
+        exact_values(load(grid.tree, [chunk], cpu, "reference").leaves[..., 0], lattice)
+    )
+    arrays = level_arrays(levels, batch.blank_values(0, lattice), exact, batch.coded) | stream_arrays(decoders)
+    arrays |= fit_arrays(grid.tree, promise)
     tables = reader._sections.tables
-    found |= {"slots": slots_of_tables(tables, cpu), "codes": torch.from_numpy(tables.codes.view(np.int32))}
-    found["coded"] = torch.from_numpy(tables.freq > 0)
+    arrays |= {"slots": slots_of_tables(tables, cpu), "codes": torch.from_numpy(tables.codes.view(np.int32))}
+    arrays["coded"] = torch.from_numpy(tables.freq > 0)
     for key, net in reader._networks.items():
         packed = stencil_network(net, stencil_of(promise, key), cpu).network
-        found |= {f"{tuple(key)}.{name}": tensor for name, tensor in packed.tensors().items()}
-    found |= mask_arrays(Topology.of(grid.tree))
+        arrays |= {f"{tuple(key)}.{name}": tensor for name, tensor in packed.tensors().items()}
+    arrays |= mask_arrays(Topology.of(grid.tree))
     decoded = next(reader._decoder.cells([tiles], 0)).cells
-    found["expected"] = torch.from_numpy(decoded.values[: len(decoded.coded)])
-    np.savez_compressed(args.output, **{name: tensor.numpy() for name, tensor in found.items()})
+    arrays["expected"] = torch.from_numpy(decoded.values[: len(decoded.coded)])
+    np.savez_compressed(args.output, **{name: tensor.numpy() for name, tensor in arrays.items()})
     print(f"{args.output}: {int(batch.coded.sum())} active voxels of {len(coded.tree.leaf)} leaves")
 
 

@@ -74,8 +74,8 @@ class Encoder:
         total = sizes.new_zeros((len(sizes), self._streams)).index_add_(1, self._payload, sizes)
         room = (total + 31) // 32
         first = (room.reshape(-1).cumsum(0).view(room.shape) - room) * 32
-        inside = sizes.cumsum(1) - sizes - (total.cumsum(1) - total)[:, self._payload]
-        base = (first[:, self._payload] + inside).T.reshape(-1)
+        begins = sizes.cumsum(1) - sizes - (total.cumsum(1) - total)[:, self._payload]
+        base = (first[:, self._payload] + begins).T.reshape(-1)
         words = torch.zeros(int(room.sum()), dtype=torch.int32, device=residuals.device)
         pack(raw.values, base[raw.batch] + raw.at, words, implementation=implementation)
         return words
@@ -89,17 +89,19 @@ class Encoder:
             at, end = (arrays[f"p{i}.{name}"] for name in ("at", "end"))
             theirs.append(arrays["words"][int(at[0]) : int(end[-1])])
             wanted.append(arrays[f"p{i}.states"])
-            own = slice(int(arrays[f"p{i}.bits_at"]) // 8, int(arrays[f"p{i}.bits_end"]) // 8)
-            data = arrays["bits"].view(torch.uint8)[own]
+            raw_bits = slice(int(arrays[f"p{i}.bits_at"]) // 8, int(arrays[f"p{i}.bits_end"]) // 8)
+            data = arrays["bits"].view(torch.uint8)[raw_bits]
             raw.append(torch.nn.functional.pad(data, (0, -len(data) % 4)))
         same = [
             (segments.states, torch.cat(wanted)),
             (segments.words, torch.cat(theirs)),
             (bits.view(torch.uint8), torch.cat(raw)),
         ]
-        for mine, expected in same:
-            found = mine.reshape(copies, -1)
-            if found.shape[1] != expected.numel() or not torch.equal(found, expected.reshape(-1).expand_as(found)):
+        for coded, expected in same:
+            by_copy = coded.reshape(copies, -1)
+            if by_copy.shape[1] != expected.numel() or not torch.equal(
+                by_copy, expected.reshape(-1).expand_as(by_copy)
+            ):
                 raise SystemExit(f"wrong bytes from {implementation}: no figures")
 
     def figures(self, seconds: Callable[[Callable[[], object]], float]) -> list[str]:
@@ -113,26 +115,26 @@ class Encoder:
             "rans": (lambda: self.segments(classes, symbols), n * 2 + 2 * words.numel()),
             "raw bits": (lambda: self.bits(residuals, classes, symbols), n * 6),
         }
-        found = []
+        lines = []
         for name, (job, moved) in steps.items():
             took = seconds(job)
-            found.append(f"{name}: {took * 1e3:.3f} ms, {n / took / 1e6:,.0f} M/s, {moved:,} bytes")
-        return found
+            lines.append(f"{name}: {took * 1e3:.3f} ms, {n / took / 1e6:,.0f} M/s, {moved:,} bytes")
+        return lines
 
     def _planned(self, n: torch.Tensor) -> Plan:
         """n: (passes,) int64, points of each pass in one copy."""
         copies, device = self._bricks.copies, n.device
         bounds = torch.stack([self._starts[:-1], self._starts[1:]], 1).view(self._passes, copies, 2)
         passes = torch.bincount(self._payload, minlength=self._streams)
-        parts = {name: [] for name in ("stream", "number", "count", "lanes", "sizes")}
+        tensors = {name: [] for name in ("stream", "number", "count", "lanes", "sizes")}
         for i in range(self._streams):
             for name in ("number", "count", "lanes"):
-                parts[name].append(self._bricks.arrays[f"p{i}.{name}"])
-            count = len(parts["number"][-1])
-            parts["stream"].append(torch.full((count,), i, dtype=torch.int32, device=device))
+                tensors[name].append(self._bricks.arrays[f"p{i}.{name}"])
+            count = len(tensors["number"][-1])
+            tensors["stream"].append(torch.full((count,), i, dtype=torch.int32, device=device))
             cuts = n[self._payload == i, None] * torch.arange(count + 1, device=device) // max(count, 1)
-            parts["sizes"].append(cuts.sum(0).diff())
-        joined = {name: torch.cat(some).repeat(copies) for name, some in parts.items()}
+            tensors["sizes"].append(cuts.sum(0).diff())
+        joined = {name: torch.cat(pieces).repeat(copies) for name, pieces in tensors.items()}
         copy = torch.arange(copies, dtype=torch.int32, device=device).repeat_interleave(len(joined["stream"]) // copies)
         return Plan(
             batches=bounds.transpose(0, 1).reshape(-1, 2).contiguous(),

@@ -17,7 +17,7 @@ import torch
 import triton
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "kernels"))
-from compiled import row
+from compiled import table_row
 
 from neuralvdb.kernels import zigzag
 from neuralvdb.kernels.bricks import Destination, Differences, Targets
@@ -160,15 +160,15 @@ def table(bricks: Copies, seconds: Callable[[Callable[[], object]], float], band
     starts = device["multiprocessor_count"] * 4 * device["sm_clock_rate"] * 1e3  # of kHz
     major, minor = torch.cuda.get_device_capability()
     heads = ("kernel", "items", "ms", "M items/s", "bytes", "share of bandwidth", "instructions", "share of issue")
-    found = [f"| {' | '.join(heads)} |", "| --- |" + " ---: |" * (len(heads) - 1)]
+    text = [f"| {' | '.join(heads)} |", "| --- |" + " ---: |" * (len(heads) - 1)]
     for name, job in jobs(bricks).items():
         took = seconds(job.run)
         cells = [name, f"{job.items:,}", f"{took * 1e3:.3f}", f"{job.items / took / 1e6:,.0f}", f"{job.moved:,}"]
         cells.append(f"{job.moved / bandwidth / took:.0%}" if bandwidth else "")
-        each = row(*job.variant, major * 10 + minor)[-1] if job.variant else None
+        each = table_row(*job.variant, major * 10 + minor)[-1] if job.variant else None
         cells += [f"{each:g}", f"{each * job.items / starts / took:.0%}"] if each else ["", ""]
-        found.append(f"| {' | '.join(cells)} |")
-    return found
+        text.append(f"| {' | '.join(cells)} |")
+    return text
 
 
 def _plan(n: int, device: torch.device) -> Plan:

@@ -62,8 +62,8 @@ class Masks:
     def check(self, implementation: str = "auto") -> None:
         """Ends the program where masks are not what was encoded."""
         states, segments = self.decoded(implementation)
-        found = states[:-2].view(-1, *self._expected.shape) > 0
-        if not torch.equal(found, self._expected.expand_as(found)) or not segments.ended().all():
+        active = states[:-2].view(-1, *self._expected.shape) > 0
+        if not torch.equal(active, self._expected.expand_as(active)) or not segments.ended().all():
             raise SystemExit(f"wrong masks from {implementation}: no figures")
 
     def _phase(self, arrays: dict[str, torch.Tensor], k: int, p: int) -> Phase:

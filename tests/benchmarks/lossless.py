@@ -93,16 +93,16 @@ def measure(path: Path, folder: Path, baseline: Path, runs: int) -> dict:
     }
 
 
-def row_text(row: dict) -> str:
+def row_text(figures: dict) -> str:
     """A line of the table."""
-    base = row["openvdb"]
-    times = [f"{row[k] / base:.2f}" if base else "-" for k in ("encode", "decode")]
-    big = row["uncompressed"] > 32 << 20  # below, the libraries' own memory hides the grids'
-    memory = [f"{m:.2f}" if big else "-" for m in row["memory"]]
-    name = "/".join(row["path"].parts[-2:])
-    share = f"{row['archive'] / row['source']:.3f}"
+    base = figures["openvdb"]
+    times = [f"{figures[k] / base:.2f}" if base else "-" for k in ("encode", "decode")]
+    big = figures["uncompressed"] > 32 << 20  # below, the libraries' own memory hides the grids'
+    memory = [f"{m:.2f}" if big else "-" for m in figures["memory"]]
+    name = "/".join(figures["path"].parts[-2:])
+    share = f"{figures['archive'] / figures['source']:.3f}"
     return " | ".join(
-        ["", name, row["how"], str(row["source"]), str(row["archive"]), share, *times, *memory, ""]
+        ["", name, figures["how"], str(figures["source"]), str(figures["archive"]), share, *times, *memory, ""]
     ).strip()
 
 

@@ -80,10 +80,12 @@ class ArrayPeer:
         knee = KNEE * float(values[active].max())
         field = np.arcsinh(values / np.float32(knee)) if self.companded else values
         limit = setting if self.decibels else setting * float(np.ptp(field[active]))
-        parts = [np.ascontiguousarray(field[..., c]) for c in range(field.shape[-1])]
-        codes = [self.encode(part, limit) for part in parts]
+        components = [np.ascontiguousarray(field[..., c]) for c in range(field.shape[-1])]
+        codes = [self.encode(component, limit) for component in components]
         middle = time.perf_counter()
-        decoded = np.stack([self.decode(code, part) for code, part in zip(codes, parts, strict=True)], axis=-1)
+        decoded = np.stack(
+            [self.decode(code, component) for code, component in zip(codes, components, strict=True)], axis=-1
+        )
         if self.companded:
             decoded = np.sinh(decoded) * np.float32(knee)
         return Coded(sum(map(len, codes)), decoded, middle - began, time.perf_counter() - middle)
@@ -110,10 +112,10 @@ def nanovdb_fpn(grid: VolumeGrid, bound: float) -> Coded:
         write_vdb(source, [grid])
         _convert("--fp4", source, coded)
         leaves = len(grid.tree.leaf)
-        others = coded.stat().st_size - (256 + 8) * leaves  # 512 codes of 4 bits, and the minimum and quantum
+        bytes_of_tree = coded.stat().st_size - (256 + 8) * leaves  # 512 codes of 4 bits, and the minimum and quantum
         encode = _convert("--fpN", "-a", str(bound), source, coded)
         decode = _convert(coded, back)
-        return Coded(coded.stat().st_size - others, VdbReader(back).read(0), encode, decode)
+        return Coded(coded.stat().st_size - bytes_of_tree, VdbReader(back).read(0), encode, decode)
 
 
 def _convert(*arguments: object) -> float:
@@ -145,7 +147,7 @@ def array_peers(fog: bool) -> list[ArrayPeer]:
     def sperr_decode(code: bytes, _: np.ndarray) -> np.ndarray:
         return imagecodecs.sperr_decode(code, numthreads=1)
 
-    plain = [
+    simple_peers = [
         ArrayPeer(
             "SZ3",
             BOUNDS,
@@ -161,7 +163,7 @@ def array_peers(fog: bool) -> list[ArrayPeer]:
             lambda code, _: imagecodecs.zfp_decode(code, numthreads=1),
         ),
     ]
-    return plain + [peer.on_companded() for peer in plain if fog]
+    return simple_peers + [peer.on_companded() for peer in simple_peers if fog]
 
 
 def grid_peers(scalar: bool) -> list[GridPeer]:

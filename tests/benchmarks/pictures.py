@@ -83,8 +83,8 @@ def difference(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
 
 def strip(original: np.ndarray, decoded: np.ndarray) -> Image.Image:
     """Original, decoded and amplified difference side by side."""
-    parts = [original, decoded, 128 + AMPLIFIED * (decoded - original)]
-    images = [Image.fromarray(part.clip(0, 255).round().astype(np.uint8)) for part in parts]
+    arrays = [original, decoded, 128 + AMPLIFIED * (decoded - original)]
+    images = [Image.fromarray(array.clip(0, 255).round().astype(np.uint8)) for array in arrays]
     joined = Image.new("RGB", (3 * SHOWN[0], SHOWN[1]))
     for i, image in enumerate(images):
         joined.paste(image.resize(SHOWN, Image.Resampling.BOX), (i * SHOWN[0], 0))
@@ -110,7 +110,7 @@ def measure(name: str, case: Case, data: Path, output: Path, folder: Path) -> li
         body.append([name, preset, bits, *(f"{x:.1f}" for x in pictures), *difference(before, after)])
         if preset == "production" and case.shown:
             strip(before, after).save(output / f"{name}.png", optimize=True)
-    return [[*row[:-2], f"{row[-2]:.1f}", f"{row[-1]:.1f}"] for row in body]
+    return [[*cells[:-2], f"{cells[-2]:.1f}", f"{cells[-1]:.1f}"] for cells in body]
 
 
 def main() -> None:

@@ -42,9 +42,9 @@ def encode(tables: Tables, batches: list, threads: int) -> bytes:
 def decode(data: bytes, tables: Tables, batches: list, threads: int) -> list:
     """The symbols of all batches."""
     decoder = Decoder(data, tables, "benchmark", threads)
-    found = [decoder.take(classes) for classes, _ in batches]
+    symbols = [decoder.take(classes) for classes, _ in batches]
     decoder.finish()
-    return found
+    return symbols
 
 
 def measure(symbols: int, classes: int, alphabet: int, runs: int) -> None:
@@ -60,8 +60,8 @@ def measure(symbols: int, classes: int, alphabet: int, runs: int) -> None:
     print(f"{classes} classes of {alphabet} symbols, {symbols} symbols in 10 batches, {1 << (data[0] & 7)} lanes")
     print(f"  {8 * len(data) / symbols:.3f} bit/symbol; zstd -1 {8 * len(packed) / symbols:.3f}, {zstd / 1e6:.0f} M/s")
     for threads in (1, 2):
-        found = decode(data, tables, batches, threads)
-        if encode(tables, batches, threads) != data or (np.concatenate(found) != drawn).any():
+        decoded = decode(data, tables, batches, threads)
+        if encode(tables, batches, threads) != data or (np.concatenate(decoded) != drawn).any():
             raise SystemExit("wrong symbols: no figures")
         for name, job in (
             ("encode", lambda t=threads: encode(tables, batches, t)),

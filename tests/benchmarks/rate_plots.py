@@ -35,10 +35,10 @@ def plot(by_volume: dict[str, list[dict]], picture: Path) -> None:
         return
     figure, axes = pyplot.subplots(2, len(fog), figsize=(3.1 * len(fog), 6), sharey="row", squeeze=False)
     for column, name in enumerate(fog):
-        for row, (quality, label) in enumerate((("psnr", "PSNR, dB"), ("t_psnr", "T-PSNR at depth 8, dB"))):
-            _curves(axes[row, column], by_volume[name], quality)
+        for line, (quality, label) in enumerate((("psnr", "PSNR, dB"), ("t_psnr", "T-PSNR at depth 8, dB"))):
+            _curves(axes[line, column], by_volume[name], quality)
             if not column:
-                axes[row, column].set_ylabel(label)
+                axes[line, column].set_ylabel(label)
         axes[0, column].set_title(name.partition("/")[2].rpartition(" ")[0], fontsize=10)
         axes[1, column].set_xlabel("bit per active voxel")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="lower center", ncols=3, frameon=False)
@@ -52,8 +52,8 @@ def plot(by_volume: dict[str, list[dict]], picture: Path) -> None:
 def _curves(axes: Axes, rows: list[dict], quality: str) -> None:
     for coder, style in STYLES.items():
         rates, decibels = measures.frontier(*rate_tables.curve(rows, coder, quality))
-        inside = (decibels < EXACT / 2) & (decibels >= REACH[0])
-        axes.plot(rates[inside], decibels[inside], **style)
+        shown = (decibels < EXACT / 2) & (decibels >= REACH[0])
+        axes.plot(rates[shown], decibels[shown], **style)
     axes.set_xscale("log", base=2)
     axes.set_xlim(1 / 8, 8)
     axes.set_xticks([1 / 8, 1 / 2, 2, 8], ["1/8", "1/2", "2", "8"])

@@ -30,10 +30,10 @@ def curve(rows: list[dict], coder: str, quality: str = "psnr") -> tuple[list[flo
     """Rates and qualities of a coder or one of ENVELOPES on one volume; quality psnr or t_psnr (depth 8)."""
     if coder in ENVELOPES:
         return measures.envelope([curve(rows, name, quality) for name in ENVELOPES[coder]])
-    mine = [row for row in rows if row["coder"] == coder]
-    graded = [row for row in mine if row["psnr"] is not None]
-    lossy = [(row["bits"], row["psnr"] if quality == "psnr" else row["t_psnr"][1]) for row in graded]
-    exact = min((row["bits"] for row in mine if row["psnr"] is None), default=None)
+    of_coder = [result for result in rows if result["coder"] == coder]
+    graded = [result for result in of_coder if result["psnr"] is not None]
+    lossy = [(result["bits"], result["psnr"] if quality == "psnr" else result["t_psnr"][1]) for result in graded]
+    exact = min((result["bits"] for result in of_coder if result["psnr"] is None), default=None)
     if exact:  # serves any quality above the best lossy setting: a step up to it, then flat
         lossy += [(exact * (1 - 1e-9), max((q for r, q in lossy if r < exact), default=0) + 0.01), (exact, EXACT)]
     return [r for r, _ in lossy], [q for _, q in lossy]
@@ -41,8 +41,8 @@ def curve(rows: list[dict], coder: str, quality: str = "psnr") -> tuple[list[flo
 
 def _reach(rows: list[dict]) -> tuple[float, float]:
     """The PSNR between the quoted bounds, of ours where it was measured, else of SZ3."""
-    coder = next((name for name in OURS if any(row["coder"] == name for row in rows)), "SZ3")
-    at = {row["setting"]: row["psnr"] or EXACT for row in rows if row["coder"] == coder}
+    coder = next((name for name in OURS if any(result["coder"] == name for result in rows)), "SZ3")
+    at = {result["setting"]: result["psnr"] or EXACT for result in rows if result["coder"] == coder}
     return at[max(QUOTED)], at[min(QUOTED)]
 
 
@@ -52,7 +52,7 @@ def table(head: list[str], rows: list[list[object]]) -> str:
     def text(x: object) -> str:
         return ("-" if math.isnan(x) else f"{x:.3f}") if isinstance(x, float) else str(x)
 
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *[list(map(text, row)) for row in rows]]
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *[list(map(text, cells)) for cells in rows]]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
@@ -60,11 +60,18 @@ def settings_table(rows: list[dict]) -> str:
     """Every setting of every coder on one volume."""
     head = ["coder", "setting", "bit/voxel", "PSNR", "max error", "T-PSNR 1", "8", "50", "encode s", "decode s"]
     body = []
-    for row in rows:
-        psnr = "exact" if row["psnr"] is None else f"{row['psnr']:.2f}"
-        pictures = [f"{x:.1f}" for x in row["t_psnr"] or ()] or ["-"] * 3
-        figures = [row["bits"], psnr, f"{row['max_error']:.3g}", *pictures, row["encode_s"], row["decode_s"]]
-        body.append([row["coder"], f"{row['setting']:g}", *figures])
+    for result in rows:
+        psnr = "exact" if result["psnr"] is None else f"{result['psnr']:.2f}"
+        pictures = [f"{x:.1f}" for x in result["t_psnr"] or ()] or ["-"] * 3
+        figures = [
+            result["bits"],
+            psnr,
+            f"{result['max_error']:.3g}",
+            *pictures,
+            result["encode_s"],
+            result["decode_s"],
+        ]
+        body.append([result["coder"], f"{result['setting']:g}", *figures])
     return table(head, body)
 
 
@@ -72,7 +79,7 @@ def quoted_table(by_volume: dict[str, list[dict]]) -> str:
     """Best rate of the classical coders at the PSNR that SZ3 has at the quoted bounds."""
     body = []
     for volume, rows in by_volume.items():
-        at = {row["setting"]: row["psnr"] for row in rows if row["coder"] == "SZ3"}
+        at = {result["setting"]: result["psnr"] for result in rows if result["coder"] == "SZ3"}
         best = curve(rows, BEST)
         body.append([volume, *(f"{float(measures.rate_at(*best, at[b])):.3f} at {at[b]:.1f} dB" for b in QUOTED)])
     return table(["volume", *(f"bound {b}" for b in QUOTED)], body)
@@ -89,9 +96,9 @@ def bd_table(by_volume: dict[str, list[dict]], quality: str) -> str:
             body.append([volume, f"{low:.1f} to {high:.1f}", *numbers])
     if not body:
         return "No such volume.\n"
-    columns = list(zip(*(row[2:] for row in body), strict=True))
+    columns = list(zip(*(cells[2:] for cells in body), strict=True))
     body.append(["mean", "", *map(_mean, columns)])
-    text = [[*row[:2], *(f"{x:+.1f}" if x == x else "-" for x in row[2:])] for row in body]
+    text = [[*cells[:2], *(f"{x:+.1f}" if x == x else "-" for x in cells[2:])] for cells in body]
     return table(["volume", "dB", *coders], text)
 
 
@@ -120,7 +127,7 @@ def share_table(by_volume: dict[str, list[dict]], other: str) -> str:
         return "No such volume.\n"
     if counted:
         body.append([f"mean of those over {LARGE:,} voxels", "", *map(_mean, zip(*counted, strict=True))])
-    text = [[*row[:2], *("-" if math.isnan(x) else f"{x:.0f} %" for x in row[2:])] for row in body]
+    text = [[*cells[:2], *("-" if math.isnan(x) else f"{x:.0f} %" for x in cells[2:])] for cells in body]
     return table(["volume", "active voxels", *(f"{q} dB" for q in T_LEVELS), "mean"], text)
 
 
@@ -133,17 +140,17 @@ def single_table(by_volume: dict[str, list[dict]]) -> str:
     """The coders with one setting, as they are."""
     many, body = swept(by_volume), []
     for volume, rows in by_volume.items():
-        for row in rows:
-            if row["coder"] not in many:
-                psnr = "exact" if row["psnr"] is None else f"{row['psnr']:.2f}"
-                pictures = [f"{x:.1f}" for x in row["t_psnr"] or ()] or ["-"] * 3
-                body.append([volume, row["coder"], row["bits"], psnr, f"{row['max_error']:.2g}", *pictures])
+        for result in rows:
+            if result["coder"] not in many:
+                psnr = "exact" if result["psnr"] is None else f"{result['psnr']:.2f}"
+                pictures = [f"{x:.1f}" for x in result["t_psnr"] or ()] or ["-"] * 3
+                body.append([volume, result["coder"], result["bits"], psnr, f"{result['max_error']:.2g}", *pictures])
     return table(["volume", "coder", "bit/voxel", "PSNR", "max error", "T-PSNR 1", "8", "50"], body)
 
 
 def swept(by_volume: dict[str, list[dict]]) -> list[str]:
     """Names of the coders with more than one setting."""
-    pairs = {(row["coder"], row["setting"]): None for rows in by_volume.values() for row in rows}
+    pairs = {(result["coder"], result["setting"]): None for rows in by_volume.values() for result in rows}
     names = [coder for coder, _ in pairs]
     return [name for name in dict.fromkeys(names) if names.count(name) > 1]
 
@@ -151,15 +158,22 @@ def swept(by_volume: dict[str, list[dict]]) -> list[str]:
 def report(by_volume: dict[str, list[dict]], all_settings: bool) -> str:
     """The tables as Markdown; every setting of two of ours, or of all."""
     made = ", ".join(f"{name} {number}" for name, number in peers.versions().items())
-    parts = ["# Rates of value codecs\n", f"`python -P tests/benchmarks/rates.py FILE...` with {made}.\n", peers.RULES]
-    parts += [f"## {BEST}, bit per active voxel, at the PSNR of SZ3 at a bound\n", quoted_table(by_volume)]
-    parts += [f"## BD-rate (PSNR) in percent against the {BEST}\n", bd_table(by_volume, "psnr")]
-    parts += [f"## BD-rate (T-PSNR at depth 8) in percent against the {BEST}\n", bd_table(by_volume, "t_psnr")]
-    parts += ["## Bit per active voxel at equal T-PSNR, depth 8\n", equal_picture_table(by_volume)]
+    paragraphs = [
+        "# Rates of value codecs\n",
+        f"`python -P tests/benchmarks/rates.py FILE...` with {made}.\n",
+        peers.RULES,
+    ]
+    paragraphs += [f"## {BEST}, bit per active voxel, at the PSNR of SZ3 at a bound\n", quoted_table(by_volume)]
+    paragraphs += [f"## BD-rate (PSNR) in percent against the {BEST}\n", bd_table(by_volume, "psnr")]
+    paragraphs += [f"## BD-rate (T-PSNR at depth 8) in percent against the {BEST}\n", bd_table(by_volume, "t_psnr")]
+    paragraphs += ["## Bit per active voxel at equal T-PSNR, depth 8\n", equal_picture_table(by_volume)]
     for other in ENVELOPES:
-        parts += [f"## {PICTURES} in percent of {other}, at equal T-PSNR, depth 8\n", share_table(by_volume, other)]
-    parts += ["## Coders with one setting\n", single_table(by_volume)]
+        paragraphs += [
+            f"## {PICTURES} in percent of {other}, at equal T-PSNR, depth 8\n",
+            share_table(by_volume, other),
+        ]
+    paragraphs += ["## Coders with one setting\n", single_table(by_volume)]
     for volume, rows in by_volume.items():
-        shown = [row for row in rows if all_settings or row["coder"] in (OURS[0], PICTURES)]
-        parts += [f"## {volume}\n", settings_table(shown)] if shown else []
-    return "\n".join(parts)
+        shown = [result for result in rows if all_settings or result["coder"] in (OURS[0], PICTURES)]
+        paragraphs += [f"## {volume}\n", settings_table(shown)] if shown else []
+    return "\n".join(paragraphs)

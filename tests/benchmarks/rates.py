@@ -102,8 +102,8 @@ def dense(tree: Tree, box: Box) -> tuple[np.ndarray, np.ndarray]:
     bricks = np.stack(np.meshgrid(*map(np.arange, count), indexing="ij"), axis=-1).reshape(-1, 3) * 8 + start
     cut = tuple(slice(a, b) for a, b in zip(low - start, high - start, strict=True))
 
-    def assemble(parts: np.ndarray) -> np.ndarray:
-        cells = parts.reshape(*count, 8, 8, 8, -1).transpose(0, 3, 1, 4, 2, 5, 6)
+    def assemble(blocks: np.ndarray) -> np.ndarray:
+        cells = blocks.reshape(*count, 8, 8, 8, -1).transpose(0, 3, 1, 4, 2, 5, 6)
         return np.ascontiguousarray(cells.reshape(*(count * 8), -1)[cut])
 
     values, active = bricks_at(tree, bricks.astype(np.int32))
@@ -173,8 +173,8 @@ def measure_peers(volume: Volume, cache: dict[str, list]) -> list[dict]:
     for peer, setting, job in tqdm(jobs, desc=volume.name, unit="setting", leave=False):
         key = f"{volume.key}/{peer.key}/{setting:g}"
         if key not in cache:
-            row = judge(volume, peer.name, setting, job())
-            cache[key] = [row[name] for name in KEPT]
+            result = judge(volume, peer.name, setting, job())
+            cache[key] = [result[name] for name in KEPT]
         voxels = int(np.count_nonzero(volume.active))
         head = {"volume": volume.name, "voxels": voxels, "coder": peer.name, "setting": setting}
         rows.append(head | dict(zip(KEPT, cache[key], strict=True)))
@@ -200,7 +200,7 @@ def measure_ours(volume: Volume) -> list[dict]:
 
 def save(store: Path, cache: dict) -> None:
     """Writes the cache, one measurement a line."""
-    lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(row)}" for key, row in sorted(cache["rows"].items()))
+    lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(result)}" for key, result in sorted(cache["rows"].items()))
     heads = "".join(f'"{name}": {json.dumps(cache[name])},\n' for name in ("versions", "columns"))
     store.write_text(f'{{\n{heads}"rows": {{\n{lines}\n}}}}\n')
 

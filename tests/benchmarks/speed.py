@@ -55,16 +55,16 @@ SMALL = Path(__file__).resolve().parents[2] / "data/sample/cloud.vdb"
 Coder = tuple[Callable[[bool], object], Callable[[object], bytes], Callable[[bytes], object]]
 
 
-def ours(path: Path, index: int, settings: CompressSettings) -> Coder:
+def neuralvdb_coder(path: Path, index: int, settings: CompressSettings) -> Coder:
     """The lossy codec under `settings`; what is passed on holds the topology, as an archive does."""
 
     def load(small: bool) -> VolumeGrid:
         return VdbReader(SMALL).read(0) if small else VdbReader(path).read(index)
 
     def encode(grid: VolumeGrid) -> bytes:
-        library = priors.fast() if settings.fast else priors.shipped()
+        models = priors.fast() if settings.fast else priors.shipped()
         promise = promise_for(grid, settings)
-        coded = encoder.encode(grid.tree, promise, EncodeOptions(models=library, threads=settings.threads))
+        coded = encoder.encode(grid.tree, promise, EncodeOptions(models=models, threads=settings.threads))
         return pickle.dumps(ValuesSource.of(coded, "payload"))
 
     def decode(coded: bytes) -> object:
@@ -88,18 +88,18 @@ def theirs(array: Path, bound: float, peer: peers.ArrayPeer) -> Coder:
 
 def coders(path: Path, index: int, fog: bool, array: Path, bound: float) -> dict[str, Coder]:
     """What is measured of a grid, by name."""
-    found = {}
+    by_name = {}
     for threads, fast in itertools.product((1, 2), (False, True)):
         suffix = ", fast" * fast + f", {threads} thread{'s' * (threads > 1)}"
         relative = CompressSettings(bounds=(Bound(value=BOUND, relative=True),), threads=threads, fast=fast)
-        found[f"neuralvdb {BOUND:.1%}{suffix}"] = ours(path, index, relative)
+        by_name[f"neuralvdb {BOUND:.1%}{suffix}"] = neuralvdb_coder(path, index, relative)
         if fog:
             production = CompressSettings(quality="production", threads=threads, fast=fast)
-            found[f"neuralvdb production{suffix}"] = ours(path, index, production)
+            by_name[f"neuralvdb production{suffix}"] = neuralvdb_coder(path, index, production)
     for peer in peers.array_peers(fog=False):
         if peer.name in ("SZ3", "SPERR", "ZFP"):
-            found[f"{peer.name} {BOUND:.1%}, 1 thread"] = theirs(array, bound, peer)
-    return found
+            by_name[f"{peer.name} {BOUND:.1%}, 1 thread"] = theirs(array, bound, peer)
+    return by_name
 
 
 def save_dense(path: Path, name: str, array: Path) -> float:
@@ -160,24 +160,24 @@ def fastest(runs: int, job: Callable[[], object]) -> float:
 def measure(coder: Coder, runs: int, folder: Path) -> tuple[float, float, int, int]:
     """Seconds of encoding and decoding, and the peak memory in bytes of either."""
     load, encode, decode = coder
-    place = folder / "coded"
+    target = folder / "coded"
 
     def time_both() -> tuple[float, float]:
         source = load(False)
-        place.write_bytes(encode(source))
-        return fastest(runs, lambda: encode(source)), fastest(runs, lambda: decode(place.read_bytes()))
+        target.write_bytes(encode(source))
+        return fastest(runs, lambda: encode(source)), fastest(runs, lambda: decode(target.read_bytes()))
 
     def small() -> None:
         decode(encode(load(True)))
 
     times = in_child(time_both)
-    peaks = (peak(small, job) for job in (lambda: encode(load(False)), lambda: decode(place.read_bytes())))
+    peaks = (peak(small, job) for job in (lambda: encode(load(False)), lambda: decode(target.read_bytes())))
     return *times, *peaks
 
 
 def large(path: Path) -> list[tuple[int, str, int, int, bool]]:
     """Index, name, active leaf voxels, leaf values and whether they are fog, of the scalar grids that are large."""
-    found = []
+    measured = []
     for index, entry in enumerate(VdbReader(path).entries):
         grid = VdbReader(path).read(index)
         if grid.tree is None or grid.tree.leaf.values.ndim == 3 or not len(grid.tree.leaf):
@@ -185,8 +185,10 @@ def large(path: Path) -> list[tuple[int, str, int, int, bool]]:
         promise = promise_for(grid, CompressSettings(quality="production"))
         voxels = int(np.count_nonzero(unpack(grid.tree.leaf.active)))
         if promise is not None and voxels >= LEAST:
-            found.append((index, entry.name, voxels, grid.tree.leaf.values.size, promise.mode.family.startswith("fog")))
-    return found
+            measured.append(
+                (index, entry.name, voxels, grid.tree.leaf.values.size, promise.mode.family.startswith("fog"))
+            )
+    return measured
 
 
 def main() -> None:
@@ -205,9 +207,9 @@ def main() -> None:
             for index, name, voxels, values, fog in in_child(functools.partial(large, path)):
                 bound = in_child(functools.partial(save_dense, path, name, array))
                 jobs = coders(path, index, fog, array, bound)
-                for coder, parts in tqdm(jobs.items(), desc=f"{path.stem} {name}", unit="coder", leave=False):
-                    encode_s, decode_s, *peaks = measure(parts, args.runs, Path(folder))
-                    memories = [f"{found / 2**20:.0f} ({found / (4 * values):.1f}x)" for found in peaks]
+                for coder, jobs_of_coder in tqdm(jobs.items(), desc=f"{path.stem} {name}", unit="coder", leave=False):
+                    encode_s, decode_s, *peaks = measure(jobs_of_coder, args.runs, Path(folder))
+                    memories = [f"{used / 2**20:.0f} ({used / (4 * values):.1f}x)" for used in peaks]
                     speeds = [voxels / seconds / 1e6 for seconds in (encode_s, decode_s)]
                     body.append([f"{path.parent.name}/{path.stem} {name}", voxels, coder, *speeds, *memories])
     head = ["volume", "voxels", "coder", "encode, M/s", "decode, M/s", "peak, encode", "peak, decode"]

@@ -1,9 +1,9 @@
-"""What domains cost in size, and what they save a reader that wants a part.
+"""What chunks cost in size, and what they save a reader that wants a part.
 
     python -P tests/benchmarks/tiles.py FILE GRID --detailed FILE GRID [-o data/results/tiles.md] [--factors 3,4]
         [--runs 3]
 
-Sizes are of the values as an archive holds them, entries of the index included, against one domain for the whole grid;
+Sizes are of the values as an archive holds them, entries of the index included, against one chunk for the whole grid;
 nothing is fitted. The first grid is made larger by trilinear interpolation, its mask by repetition, and is then smooth
 as hardly any volume is; the second has its own detail and is cut into parts far smaller than would be. Times of
 `nvdb decompress` with one thread are of the first at the second factor, seconds of the processor, the least of several
@@ -27,7 +27,7 @@ from neuralvdb import CompressSettings, compress
 from neuralvdb.codec.encode import encode_values
 from neuralvdb.settings import Bound
 from neuralvdb.values.lattice import chunks
-from neuralvdb.vdb import VdbReader, from_dense, write_vdb
+from neuralvdb.vdb import GridProperties, VdbReader, from_dense, write_vdb
 from neuralvdb.volume import VolumeGrid, leaf_origins
 from neuralvdb.volume.grid import unpack
 
@@ -36,7 +36,7 @@ HOWS = {
     "--rel-error 1%": CompressSettings(bounds=(Bound(value=0.01, relative=True),), effort=0),
     "--rel-error 0.1%": CompressSettings(bounds=(Bound(value=0.001, relative=True),), effort=0),
 }
-LEAVES = 1200  # of a domain of the detailed grid
+LEAVES = 1200  # of a chunk of the detailed grid
 HUGE = 1 << 40  # leaves: more than any grid here has
 
 
@@ -55,20 +55,19 @@ def enlarged(grid: VolumeGrid, factor: int) -> VolumeGrid:
     for axis in range(3):
         active = active.repeat(factor, axis)
     large = np.where(active, large, 0).astype(np.float16).astype(np.float32)
-    return from_dense(
-        large, name=grid.name, active=active, grid_class="fog volume", half=True, origin=tuple(low * factor)
-    )
+    properties = GridProperties(grid_class="fog volume", half=True)
+    return from_dense(large, name=grid.name, active=active, origin=tuple(low * factor), properties=properties)
 
 
 def sizes(grid: VolumeGrid, leaves: int) -> list[tuple[str, int, int, int]]:
-    """Setting, domains of at most so many leaves, bytes, bytes as one domain."""
+    """Setting, chunks of at most so many leaves, bytes, bytes as one chunk."""
     rows = []
     for name, settings in HOWS.items():
         with mock.patch.object(chunks, "LEAVES", leaves):
             cut = encode_values(grid, replace(settings, threads=1))
         with mock.patch.object(chunks, "LEAVES", HUGE):
             whole = encode_values(grid, replace(settings, threads=1))
-        rows.append((name, len({part // 4 for part in cut.chunks}), cut.size, whole.size))
+        rows.append((name, len({number // 4 for number in cut.chunks}), cut.size, whole.size))
     return rows
 
 
@@ -102,7 +101,7 @@ def partial_times(grid: VolumeGrid, settings: CompressSettings, runs: int, folde
     middle = [(a + b) // 2 for a, b in zip(low, high, strict=True)]
     box = "--bbox=" + ",".join(map(str, (*low, *middle)))
     options = [(), (box,), ("--lod", "1"), ("--lod", "2"), ("--lod", "3"), (box, "--lod", "1")]
-    return [(" ".join(chosen), seconds(runs, folder / "large.neuralvdb", *chosen)) for chosen in options]
+    return [(" ".join(region), seconds(runs, folder / "large.neuralvdb", *region)) for region in options]
 
 
 def size_table(what: str, rows: list[tuple[str, int, int, int]]) -> list[str]:
@@ -110,7 +109,7 @@ def size_table(what: str, rows: list[tuple[str, int, int, int]]) -> list[str]:
     return [
         f"Values of {what}, in bytes:",
         "",
-        "| setting | domains | as one domain | in domains | more |",
+        "| setting | chunks | as one chunk | in chunks | more |",
         "| --- | ---: | ---: | ---: | ---: |",
         *(f"| `{name}` | {count} | {whole} | {cut} | {cut / whole - 1:.2%} |" for name, count, cut, whole in rows),
         "",
@@ -131,8 +130,8 @@ def time_table(voxels: int, times: list[tuple[str, float]]) -> list[str]:
 
 def grid_of(path: str, name: str) -> VolumeGrid:
     """The grid of that name in a file."""
-    (found,) = [grid for grid in VdbReader(path) if grid.name == name]
-    return found
+    (named,) = [grid for grid in VdbReader(path) if grid.name == name]
+    return named
 
 
 def voxels_of(grid: VolumeGrid) -> int:
@@ -162,8 +161,8 @@ def main() -> None:
         "# Domains",
         "",
         "`python -P tests/benchmarks/tiles.py`; nothing is fitted. Trilinear interpolation makes a volume that is",
-        "smooth as hardly any is, of which what lies at the faces of domains takes a large part. The other one has its",
-        f"own detail; its domains of at most {LEAVES} leaves stand for such of {chunks.LEAVES}.",
+        "smooth as hardly any is, of which what lies at the faces of chunks takes a large part. The other one has its",
+        f"own detail; its chunks of at most {LEAVES} leaves stand for such of {chunks.LEAVES}.",
         "",
         *size_table(f"{Path(args.detailed[0]).name}, {voxels_of(detailed):,} active voxels", cut),
         *size_table(f"{name} {first} times as large, {voxels_of(small):,} active voxels", rows),

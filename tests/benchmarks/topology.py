@@ -77,33 +77,41 @@ def fastest(runs: int, job) -> float:
     return min(times)
 
 
-def measure(name: str, kind: str, one: Topology, threads: int, runs: int) -> Row:
+def measure(name: str, kind: str, tree_topology: Topology, threads: int, runs: int) -> Row:
     """The row of a topology. Exits where it does not come back."""
-    codec, payload = topology.encode(one, threads=threads)
-    source = TopologyPayload(codec=codec, payload=payload, declared=one.nbytes, where=name)
+    codec, payload = topology.encode(tree_topology, threads=threads)
+    source = TopologyPayload(codec=codec, payload=payload, declared=tree_topology.nbytes, where=name)
 
     def decode() -> Topology:
         return topology.decode(source, threads=threads)
 
-    if any(not np.array_equal(a, b) for a, b in zip(one.masks, decode().masks, strict=True)):
+    if any(not np.array_equal(a, b) for a, b in zip(tree_topology.masks, decode().masks, strict=True)):
         raise SystemExit(f"{name}: another topology comes back; no figures")
-    raw = one.leaf_active.tobytes()
+    raw = tree_topology.leaf_active.tobytes()
     sizes = len(zlib.compress(raw, 9)), len(zstandard.ZstdCompressor(level=19).compress(raw)), len(payload)
-    return Row(name, kind, popcount(one.leaf_active), len(one.leaf_active), *sizes, codec, fastest(runs, decode))
+    return Row(
+        name,
+        kind,
+        popcount(tree_topology.leaf_active),
+        len(tree_topology.leaf_active),
+        *sizes,
+        codec,
+        fastest(runs, decode),
+    )
 
 
 def rows_of(path: Path, root: Path, threads: int, runs: int) -> list[Row]:
     """Rows of the different topologies of a file."""
-    found = {}
+    measured = {}
     for grid in VdbReader(path):
         if grid.tree is not None and len(grid.tree.leaf):
-            one = Topology.of(grid.tree)
-            key = b"".join(mask.tobytes() for mask in one.masks)
-            if key not in found:
+            topology = Topology.of(grid.tree)
+            key = b"".join(mask.tobytes() for mask in topology.masks)
+            if key not in measured:
                 kind = describe_metadata(grid.metadata).get("class", ("", "unknown"))[1]
                 name = f"{path.relative_to(root) if path != root else path.name} {grid.name}"
-                found[key] = measure(name, kind, one, threads, runs)
-    return list(found.values())
+                measured[key] = measure(name, kind, topology, threads, runs)
+    return list(measured.values())
 
 
 def share_of_time(path: Path, runs: int) -> tuple[float, float]:
@@ -122,30 +130,35 @@ def average(name: str, rows: list[Row]) -> str:
     """A line about some rows."""
     if not rows:
         return f"- {name}: none"
-    together = sum(row.size for row in rows) / sum(row.zstd for row in rows)
-    mean = np.mean([row.share for row in rows])
+    together = sum(result.size for result in rows) / sum(result.zstd for result in rows)
+    mean = np.mean([result.share for result in rows])
     return f"- {name}: {mean:.3f} of zstd -19 on average over {len(rows)}, {together:.3f} of all their bytes"
 
 
 def summary(rows: list[Row], files: list[Path], runs: int) -> list[str]:
     """What the rows say together."""
-    fog = [row for row in rows if row.kind != "level set"]
-    level_sets = [row for row in rows if row.kind == "level set"]
-    large = [row for row in fog if row.voxels > LARGE and row.zstd > ROUGH]
+    fog = [result for result in rows if result.kind != "level set"]
+    level_sets = [result for result in rows if result.kind == "level set"]
+    large = [result for result in fog if result.voxels > LARGE and result.zstd > ROUGH]
     lines = [
-        average(f"fog and other fields of more than {LARGE} active voxels", [row for row in fog if row.voxels > LARGE]),
+        average(
+            f"fog and other fields of more than {LARGE} active voxels",
+            [result for result in fog if result.voxels > LARGE],
+        ),
         average(f"the same without boxes (over {ROUGH} bytes with zstd -19)", large),
-        average(f"all fog and other fields of over {ROUGH} bytes", [row for row in fog if row.zstd > ROUGH]),
+        average(f"all fog and other fields of over {ROUGH} bytes", [result for result in fog if result.zstd > ROUGH]),
         average("level sets", level_sets),
-        average(f"level sets of over {ROUGH} bytes", [row for row in level_sets if row.zstd > ROUGH]),
+        average(f"level sets of over {ROUGH} bytes", [result for result in level_sets if result.zstd > ROUGH]),
     ]
     if large:
-        bits, seconds = sum(512 * row.leaves for row in large), sum(row.seconds for row in large)
+        bits, seconds = sum(512 * result.leaves for result in large), sum(result.seconds for result in large)
         lines.append(f"- decoding of the second group: {bits / seconds / 1e6:.1f} million bits per second")
     for path in files:
-        part, whole = share_of_time(path, runs)
+        time_of_topology, whole = share_of_time(path, runs)
         name = f"{path.parent.name}/{path.name}"
-        lines.append(f"- {name} at a relative error of 1 %: topology is {part / whole:.1%} of the decoding time")
+        lines.append(
+            f"- {name} at a relative error of 1 %: topology is {time_of_topology / whole:.1%} of the decoding time"
+        )
     return lines
 
 
@@ -159,9 +172,9 @@ def main() -> None:
     args = parser.parse_args()
     files = [(p, root) for root in args.paths for p in (sorted(root.rglob("*.vdb")) if root.is_dir() else [root])]
     files = [(path, root) for path, root in files if not {"malformed", "variants"} & set(path.parts)]
-    rows = [row for item in tqdm(files, unit="file") for row in rows_of(*item, args.threads, args.runs)]
+    rows = [result for item in tqdm(files, unit="file") for result in rows_of(*item, args.threads, args.runs)]
     timed = [path for path, _ in files if path.name in ("smoke.vdb", "wdas_cloud_sixteenth.vdb")]
-    lines = [HEADER.format(threads=args.threads, runs=args.runs), *(row.text() for row in rows), ""]
+    lines = [HEADER.format(threads=args.threads, runs=args.runs), *(result.text() for result in rows), ""]
     text = "\n".join([*lines, *summary(rows, timed, args.runs)]) + "\n"
     if args.output:
         args.output.write_text(text)

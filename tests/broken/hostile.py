@@ -169,7 +169,7 @@ def _entry(rng: random.Random, pieces: list[Piece]) -> None:
 
 
 def _part_number(rng: random.Random, pieces: list[Piece]) -> None:
-    """Which domain and octave a section says it has."""
+    """Which chunk and layer a section says it has."""
     tiles = [i for i, piece in enumerate(pieces) if piece.section.kind == "TILE"]
     if not tiles:
         _entry(rng, pieces)

@@ -15,7 +15,7 @@ from neuralvdb.api import compress, decompress
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.errors import Unsupported
 from neuralvdb.settings import Bound, Box, CompressSettings, DecompressSettings
-from neuralvdb.vdb import VdbReader, from_dense, write_vdb
+from neuralvdb.vdb import GridProperties, VdbReader, from_dense, write_vdb
 from neuralvdb.volume import Storage, VolumeGrid
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,7 +103,7 @@ def _made(folder: Path) -> list[Path]:
     for compression in ("none", "zip", "blosc"):
         grids = [
             _grid("density", fog),
-            _grid("heat", fog * 300, half=True),
+            _grid("heat", fog * 300, properties=GridProperties(half=True)),
             _grid("velocity", wind),
             _grid("exact", fog.astype(np.float64)),
             _grid("nothing", np.zeros((1, 1, 1), np.float32)),
@@ -116,7 +116,7 @@ def _made(folder: Path) -> list[Path]:
 
 def _mixed(folder: Path, fog: np.ndarray) -> Path:
     """A file with a level set, a grid that shares its tree, and one of a type that OpenVDB does not know."""
-    first = _grid("surface", fog, grid_class="level set", background=3.0)
+    first = _grid("surface", fog, background=3.0, properties=GridProperties(grid_class="level set"))
     again = replace(first, unique_name=b"again", storage=Storage.INSTANCE, parent=b"surface", tree=None)
     path = folder / "made_odd.vdb"
     write_vdb(path, [first, again, _grid("strange", fog.astype(np.float64))], compression="none")
@@ -125,7 +125,7 @@ def _mixed(folder: Path, fog: np.ndarray) -> Path:
 
 
 def _rod(folder: Path) -> Path:
-    """A grid of two domains, noise in one of them: its octaves are large enough for sections of their own."""
+    """A grid of two chunks, noise in one of them: its levels are large enough for sections of their own."""
     values = np.zeros((1310, 28, 28), np.float32)
     values[:28] = np.random.default_rng(1).random((28, 28, 28), np.float32)
     values[-9:, :9, :9] = 0.5

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from neuralvdb.vdb import from_dense, write_vdb
+from neuralvdb.vdb import GridProperties, from_dense, write_vdb
 
 SHAPE = (20, 17, 33)
 
@@ -14,11 +14,11 @@ SHAPE = (20, 17, 33)
 def volumes(tmp_path):
     """Writes two grids from dense arrays (values, active) and gives the paths."""
 
-    def written(*volumes: tuple[np.ndarray, np.ndarray], **properties):
+    def written(*volumes: tuple[np.ndarray, np.ndarray]):
         paths = []
         for i, (values, active) in enumerate(volumes):
             paths.append(tmp_path / f"{i}.vdb")
-            write_vdb(paths[-1], [from_dense(values, name="density", active=active, **properties)])
+            write_vdb(paths[-1], [from_dense(values, name="density", active=active)])
         return paths
 
     return written
@@ -128,9 +128,9 @@ def test_the_peak_of_psnr_is_the_active_range_of_the_first_file(volumes, compare
 def test_other_properties_are_named(volumes, tmp_path, run):
     values, active = noise(9)
     for i, properties in enumerate(
-        ({"voxel_size": 1.0, "grid_class": "fog volume"}, {"voxel_size": 0.5, "half": True})
+        (GridProperties(voxel_size=1.0, grid_class="fog volume"), GridProperties(voxel_size=0.5, half=True))
     ):
-        write_vdb(tmp_path / f"{i}.vdb", [from_dense(values, name="density", active=active, **properties)])
+        write_vdb(tmp_path / f"{i}.vdb", [from_dense(values, name="density", active=active, properties=properties)])
     text = run("diff", "0.vdb", "1.vdb", code=10).stdout
     for line in (
         "density: half: False / True",

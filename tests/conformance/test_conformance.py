@@ -44,8 +44,8 @@ def field(components: int = 1) -> tuple[np.ndarray, np.ndarray]:
     x, y, z = np.indices((40, 24, 32))
     hill = x * (39 - x) * y * (23 - y) * z * (31 - z)
     noise = (x * 73 + y * 179 + z * 283) ** 2 % 251
-    parts = [((hill >> 10 + c) + noise).astype(np.float32) / np.float32(1 << 12) for c in range(components)]
-    return (np.stack(parts, -1) if components > 1 else parts[0]), (hill > 1 << 14) & (noise % 17 > 0)
+    arrays = [((hill >> 10 + c) + noise).astype(np.float32) / np.float32(1 << 12) for c in range(components)]
+    return (np.stack(arrays, -1) if components > 1 else arrays[0]), (hill > 1 << 14) & (noise % 17 > 0)
 
 
 def cases() -> dict[str, Promise]:
@@ -104,8 +104,8 @@ def test_the_table_holds(name, options, monkeypatch):
     tree = ValuesDecoder(ValuesSource.of(coded, "test"), DecodeOptions(**options)).decode()
     sections = b"".join(coded.chunks[number] for number in sorted(coded.chunks))
     assert (LAYERS in coded.chunks) == name.endswith("cut")
-    found = tuple(xxhash.xxh3_64_hexdigest(data) for data in (sections, tree.leaf.values.tobytes()))
-    assert found == TABLE[name]
+    digests = tuple(xxhash.xxh3_64_hexdigest(data) for data in (sections, tree.leaf.values.tobytes()))
+    assert digests == TABLE[name]
     assert coded.tree.leaf.values.tobytes() == tree.leaf.values.tobytes()
 
 

@@ -11,7 +11,7 @@ import neuralvdb
 from neuralvdb import CompressSettings, DecompressSettings
 from neuralvdb.archive import ArchiveReader
 from neuralvdb.settings import Bound
-from neuralvdb.vdb import from_dense, write_vdb
+from neuralvdb.vdb import GridProperties, from_dense, write_vdb
 
 SAMPLES = sorted((Path(__file__).resolve().parents[2] / "data" / "sample").glob("*.vdb"))
 
@@ -40,7 +40,8 @@ def many_grids(tmp_path_factory) -> Path:
     shape, grids = active.shape, []
     for i, dtype in enumerate(("f4", "f8", "f4", "f8", "f4", "f8")):
         tail = (3,) if i > 3 else ()
-        grids.append(from_dense(rng.random((*shape, *tail)).astype(dtype), name=f"g{i}", active=active, half=i == 2))
+        values, properties = rng.random((*shape, *tail)).astype(dtype), GridProperties(half=i == 2)
+        grids.append(from_dense(values, name=f"g{i}", active=active, properties=properties))
     grids.append(from_dense(np.zeros(shape, "f4"), name="empty", active=np.zeros(shape, bool)))
     grids.append(from_dense(np.ones(shape, "f4"), name="other", active=~active))
     path = tmp_path_factory.mktemp("many") / "many.vdb"

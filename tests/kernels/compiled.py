@@ -168,30 +168,30 @@ def usage(cubin: bytes) -> tuple[int, int, int]:
     return registers, stack, len(re.findall(r"^\s+/\*[0-9a-f]{4,}\*/(?!\s+NOP)", code, re.MULTILINE))
 
 
-def row(module: str, name: str, number: int, capability: int) -> list:
+def table_row(module: str, name: str, number: int, capability: int) -> list:
     """Of one variant of a kernel."""
     kernel = getattr(import_module(f"neuralvdb.kernels.{module}.gpu"), name)
-    known = KERNELS[module, name][number]
-    types = TYPES | {a: t for a, t in known.items() if str(t).startswith("*")}
-    warps, block = known.get("num_warps", 4), known.get("BLOCK", 1)
-    known = {a: value for a, value in known.items() if a in kernel.arg_names and types.get(a) != value}
-    types = {a: "constexpr" if a in known else types.get(a, "i32") for a in kernel.arg_names}
+    constants = KERNELS[module, name][number]
+    types = TYPES | {a: t for a, t in constants.items() if str(t).startswith("*")}
+    warps, block = constants.get("num_warps", 4), constants.get("BLOCK", 1)
+    constants = {a: value for a, value in constants.items() if a in kernel.arg_names and types.get(a) != value}
+    types = {a: "constexpr" if a in constants else types.get(a, "i32") for a in kernel.arg_names}
     aligned = {(i,): [["tt.divisibility", 16]] for i, a in enumerate(kernel.arg_names) if types[a][0] == "*"}
-    source, target = ASTSource(kernel, types, known, aligned), GPUTarget("cuda", capability, 32)
+    source, target = ASTSource(kernel, types, constants, aligned), GPUTarget("cuda", capability, 32)
     made = triton.compile(source, target=target, options={"num_warps": warps})
     code = made.asm["cubin"]
     registers, stack, instructions = usage(code)
-    place = f"{module}.{name}", number, capability
-    return [*place, len(code), made.metadata.shared, registers, stack, round(instructions * warps / block, 1)]
+    kernel_id = f"{module}.{name}", number, capability
+    return [*kernel_id, len(code), made.metadata.shared, registers, stack, round(instructions * warps / block, 1)]
 
 
 def main() -> None:
     """Compiles and prints."""
     capabilities = list(map(int, sys.argv[1:] or CAPABILITIES))
-    every = [(*kernel, i, c) for kernel, some in KERNELS.items() for i in range(len(some)) for c in capabilities]
+    every = [(*kernel, i, c) for kernel, numbers in KERNELS.items() for i in range(len(numbers)) for c in capabilities]
     every.sort(key=lambda job: job[0] != "predict")  # the longest first
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        print(json.dumps(sorted(pool.map(row, *zip(*every, strict=True)))))
+        print(json.dumps(sorted(pool.map(table_row, *zip(*every, strict=True)))))
 
 
 if __name__ == "__main__":

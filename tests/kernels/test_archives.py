@@ -40,22 +40,22 @@ def recorded(kind: type, options: dict[str, str], names: list[str]) -> type:
 @pytest.fixture
 def on_device(device, monkeypatch):
     """Devices are the GPUs, or the CPU with references of kernels; what was encoded there."""
-    found = (f"{device}:0",) if device == "cuda" else ("cpu",)
-    monkeypatch.setattr(devices, "resolve", lambda name: () if name == "cpu" else found)
+    expected = (f"{device}:0",) if device == "cuda" else ("cpu",)
+    monkeypatch.setattr(devices, "resolve", lambda name: () if name == "cpu" else expected)
     monkeypatch.setattr(devices, "described", ", ".join)
-    seen = []
+    devices_used = []
     for module, name in ((encoder, "DeviceEncoder"), (decoder, "DeviceDecoder"), (masks, "DeviceCoder")):
         options = {"implementation": "reference"} if device == "cpu" else {}
-        monkeypatch.setattr(module, name, recorded(getattr(module, name), options, seen))
-    return seen
+        monkeypatch.setattr(module, name, recorded(getattr(module, name), options, devices_used))
+    return devices_used
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_archives_are_those_of_the_cpu(on_device, tmp_path, case):
     name, settings = CASES[case]
     for device in ("cpu", "cuda"):
-        chosen = replace(settings, device=device, threads=1)
-        report = neuralvdb.compress(SAMPLES / f"{name}.vdb", tmp_path / device, chosen)
+        on_this_device = replace(settings, device=device, threads=1)
+        report = neuralvdb.compress(SAMPLES / f"{name}.vdb", tmp_path / device, on_this_device)
         assert bool(on_device) == (device == "cuda")
     assert report.promises
     assert set(on_device) >= {"DeviceEncoder", "DeviceDecoder"}

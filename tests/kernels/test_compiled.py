@@ -30,15 +30,15 @@ def test_every_kernel_is_compiled(rows):
     folder = Path(neuralvdb.__file__).parent / "kernels"
     kernels = set()
     for path in folder.glob("*/gpu.py"):
-        for part in path.read_text().split("@triton.jit")[1:]:
-            name, _, body = part.partition("def ")[2].partition("(")
+        for text in path.read_text().split("@triton.jit")[1:]:
+            name, _, body = text.partition("def ")[2].partition("(")
             if "tl.program_id" in body.partition("\n\n\n")[0]:
                 kernels.add(f"{path.parent.name}.{name}")
-    assert {row[0] for row in rows} == kernels
+    assert {entry[0] for entry in rows} == kernels
 
 
 @pytest.mark.parametrize("capability", [80, 89, 90])
 def test_registers_suffice(rows, capability):
-    mine = [row for row in rows if row[2] == capability]
-    assert mine
-    assert [row for row in mine if row[3] == 0 or row[6] > 16] == []
+    of_capability = [entry for entry in rows if entry[2] == capability]
+    assert of_capability
+    assert [entry for entry in of_capability if entry[3] == 0 or entry[6] > 16] == []

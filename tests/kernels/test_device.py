@@ -1,4 +1,4 @@
-"""Grids of many domains coded by kernels: the bytes and values of the CPU, whatever the batches, devices and parts."""
+"""Grids of many chunks coded by kernels: the bytes and values of the CPU, whatever the batches, devices and parts."""
 
 import threading
 from dataclasses import dataclass, replace
@@ -29,12 +29,12 @@ PROMISES = {
     "inside": sample_promise("fog", max_error=0.01, active_only=True),
     "mean": mean_promise(max_error=0.05, step=0.05, knee=0.1),
 }
-PLACES = [(0, 0, 0), (300, 2, 1), (600, 0, 0), (1060, 1, 2)]  # of clusters, in different domains
+PLACES = [(0, 0, 0), (300, 2, 1), (600, 0, 0), (1060, 1, 2)]  # of clusters, in different chunks
 
 
 @pytest.fixture(scope="module", autouse=True)
-def several_domains():
-    """A domain holds no more leaves than a cluster has."""
+def several_chunks():
+    """A chunk holds no more leaves than a cluster has."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunks, "LEAVES", 8)
         yield
@@ -56,9 +56,9 @@ def coded(request):
     values = np.zeros((*shape, *tail), np.float32)
     active = np.zeros(shape, bool)
     for x, y, z in PLACES:
-        some = slice(x, x + 12), slice(y, y + 11), slice(z, z + 14)
-        values[some] = rng.normal(1, 0.3, (12, 11, 14, *tail))
-        active[some] = rng.random((12, 11, 14)) < 0.8
+        box = slice(x, x + 12), slice(y, y + 11), slice(z, z + 14)
+        values[box] = rng.normal(1, 0.3, (12, 11, 14, *tail))
+        active[box] = rng.random((12, 11, 14)) < 0.8
     values[3, 3, 3], active[3, 3, 3] = np.nan, True
     grid = from_dense(values, name="g", active=active, background=0)
     return Case(promise, grid, encoder.encode(grid.tree, promise))
@@ -73,22 +73,22 @@ def on_device(coded: Case, device: str, count: int = 1, **options) -> ValuesDeco
     return opened(coded, implementation="reference", devices=[device] * count, **options)
 
 
-def test_the_grid_has_several_domains(coded):
+def test_the_grid_has_several_chunks(coded):
     assert len(list(chunks.chunks_of(coded.grid.tree))) > 2
 
 
 def encoded(coded, devices: list[str]) -> np.ndarray:
     """The values as they decode, where the payload and the sections are those of the CPU."""
     options = EncodeOptions(implementation="reference", devices=devices)
-    found = encoder.encode(coded.grid.tree, coded.promise, options)
-    assert (found.payload, found.chunks) == (coded.coded.payload, coded.coded.chunks)
-    return found.tree.leaf.values
+    result = encoder.encode(coded.grid.tree, coded.promise, options)
+    assert (result.payload, result.chunks) == (coded.coded.payload, coded.coded.chunks)
+    return result.tree.leaf.values
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_bytes_are_those_of_the_cpu(coded, device, count, monkeypatch):
     if count > 1:
-        monkeypatch.setattr(scheduler, "_room", lambda _: 1)  # every domain is a batch
+        monkeypatch.setattr(scheduler, "_room", lambda _: 1)  # every chunk is a batch
     values = encoded(coded, [device] * count)
     assert values.tobytes() == opened(coded).decode().leaf.values.tobytes()
 
@@ -96,11 +96,11 @@ def test_bytes_are_those_of_the_cpu(coded, device, count, monkeypatch):
 def test_encoding_takes_smaller_batches_where_memory_is_scarce(coded, device, monkeypatch):
     sizes, load = [], device_encoder.load
 
-    def scarce(tree, parts, *rest):
-        sizes.append(len(parts))
-        if len(parts) > 1:
+    def scarce(tree, held, *options):
+        sizes.append(len(held))
+        if len(held) > 1:
             raise torch.OutOfMemoryError
-        return load(tree, parts, *rest)
+        return load(tree, held, *options)
 
     monkeypatch.setattr(device_encoder, "load", scarce)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
@@ -112,7 +112,7 @@ def test_encoding_takes_smaller_batches_where_memory_is_scarce(coded, device, mo
 @pytest.mark.parametrize("count", [1, 2])
 def test_values_are_those_of_the_cpu(coded, device, count, monkeypatch):
     if count > 1:
-        monkeypatch.setattr(scheduler, "_room", lambda _: 1)  # every domain is a batch
+        monkeypatch.setattr(scheduler, "_room", lambda _: 1)  # every chunk is a batch
     expected = opened(coded).decode().leaf.values
     assert on_device(coded, device, count).decode().leaf.values.tobytes() == expected.tobytes()
     tensor = on_device(coded, device, count).tensor()
@@ -129,8 +129,8 @@ def test_a_box_is_that_of_the_cpu(coded, device):
 
 @pytest.mark.parametrize("lod", [1, 2, 3])
 def test_levels_of_detail_are_those_of_the_cpu(coded, device, lod):
-    for found, expected in zip(on_device(coded, device).cells(lod), opened(coded).cells(lod), strict=True):
-        assert found.tobytes() == expected.tobytes()
+    for cells, expected in zip(on_device(coded, device).cells(lod), opened(coded).cells(lod), strict=True):
+        assert cells.tobytes() == expected.tobytes()
 
 
 def test_the_next_batch_is_worked_on_while_results_are_taken(device, monkeypatch):
@@ -150,21 +150,21 @@ def test_the_next_batch_is_worked_on_while_results_are_taken(device, monkeypatch
 def test_less_memory_means_smaller_batches(coded, device, monkeypatch):
     sizes, load = [], decoder.load
 
-    def scarce(tree, parts, *rest):
-        sizes.append(len(parts))
-        if len(parts) > 1:
+    def scarce(tree, held, *options):
+        sizes.append(len(held))
+        if len(held) > 1:
             raise torch.OutOfMemoryError
-        return load(tree, parts, *rest)
+        return load(tree, held, *options)
 
     monkeypatch.setattr(decoder, "load", scarce)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
-    found = on_device(coded, device).decode().leaf.values
-    assert found.tobytes() == opened(coded).decode().leaf.values.tobytes()
+    values = on_device(coded, device).decode().leaf.values
+    assert values.tobytes() == opened(coded).decode().leaf.values.tobytes()
     assert sizes[0] > 1
     assert 1 in sizes
 
 
-def test_a_domain_that_does_not_fit_is_one_clear_error(coded, device, monkeypatch):
+def test_a_chunk_that_does_not_fit_is_one_clear_error(coded, device, monkeypatch):
     def none(*_):
         raise torch.OutOfMemoryError
 

@@ -144,10 +144,10 @@ def test_symbols_are_those_of_the_definition(device, n):
 @pytest.mark.parametrize(
     "sizes",
     [[[0, 0]], [[1], [0]], [[5, 0, 300], [64, 1, 33], [0, 0, 0]], [[100, 2000], [500, 400]]],
-    ids=["nothing", "one symbol", "three domains", "several segments"],
+    ids=["nothing", "one symbol", "three chunks", "several segments"],
 )
 def test_symbol_buffers_become_the_same_sections(device, implementation, sizes, monkeypatch):
-    """Batches by domain and pass, each pass a layer further: two components; segments are short."""
+    """Batches by chunk and pass, each pass a layer further: two components; segments are short."""
     monkeypatch.setattr(rans, "_SEGMENT", 1 << 9)
     rng, freq = np.random.default_rng(1), tables()
     buffers, theirs = [], [[] for _ in sizes]

@@ -16,7 +16,7 @@ except ModuleNotFoundError:
     vdb = read_bpy.find_openvdb()
 
 
-def _grid(grid, places: list) -> dict:
+def _grid(grid, points: list) -> dict:
     accessor = grid.getConstAccessor() if hasattr(grid, "getConstAccessor") else None
     return {
         "type": grid.valueTypeName,
@@ -25,18 +25,18 @@ def _grid(grid, places: list) -> dict:
         "metadata": {name: repr(value) for name, value in grid.metadata.items()},
         "active_voxels": grid.activeVoxelCount(),
         "active_bbox": grid.evalActiveVoxelBoundingBox(),
-        "world": [grid.transform.indexToWorld(at) for at in places],
-        "active": [bool(accessor.isValueOn(at)) for at in places],
-        "values": [accessor.getValue(at) for at in places],
+        "world": [grid.transform.indexToWorld(at) for at in points],
+        "active": [bool(accessor.isValueOn(at)) for at in points],
+        "values": [accessor.getValue(at) for at in points],
     }
 
 
 def main(path: str, *corners: str) -> None:
     """Prints the object, grids by name."""
     low, high = tuple(map(int, corners[:3])), tuple(map(int, corners[3:]))
-    places = list(itertools.product(*(range(a, b + 1) for a, b in zip(low, high))))  # noqa: B905
+    points = list(itertools.product(*(range(a, b + 1) for a, b in zip(low, high))))  # noqa: B905
     grids, _ = vdb.readAll(path)
-    print(json.dumps({grid.name: _grid(grid, places) for grid in grids}))
+    print(json.dumps({grid.name: _grid(grid, points) for grid in grids}))
 
 
 main(*sys.argv[1:])

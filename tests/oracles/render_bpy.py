@@ -32,17 +32,17 @@ def main(path: str, grid: str, picture: str) -> None:
     _light_and_look(corners)
     _render(picture)
     bounds = [list(corner) for corner in corners]
-    print(json.dumps({**_seen(volume), "bounds": bounds, "picture": _looked_at(picture)}))
+    print(json.dumps({**_described(volume), "bounds": bounds, "picture": _looked_at(picture)}))
 
 
-def _seen(volume) -> dict:
+def _described(volume) -> dict:
     """Grids and frame data as Blender has them."""
     grids = [
         {
             "name": grid.name,
             "type": grid.data_type,
             "channels": grid.channels,
-            "matrix": [list(row) for row in grid.matrix_object],
+            "matrix": [list(matrix_row) for matrix_row in grid.matrix_object],
         }
         for grid in volume.grids
     ]

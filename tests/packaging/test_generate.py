@@ -83,5 +83,5 @@ def test_what_is_trained_on_is_in_the_corpus(root, recipe):
 
 
 def test_another_seed_is_another_cloud(root, tmp_path):
-    one, two = (generate(root, "cloud", tmp_path / seed, "--seed", seed) for seed in "12")
-    assert one != two
+    first, second = (generate(root, "cloud", tmp_path / seed, "--seed", seed) for seed in "12")
+    assert first != second

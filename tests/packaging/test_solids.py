@@ -29,10 +29,10 @@ def test_distance_to_a_fine_torus_is_the_formula():
     angle = torch.arange(40) * (2 * torch.pi / 40)
     profile = torch.stack([9 + 4 * angle.cos(), 4 * angle.sin()], dim=-1)
     vertices = revolved(profile, torch.ones(90, 40)) + torch.tensor([16.2, 7.9, 15.7])
-    found = mesh_distance(triangles(vertices), (32, 16, 32), 5)
+    distances = mesh_distance(triangles(vertices), (32, 16, 32), 5)
     x, y, z = torch.meshgrid(torch.arange(32) - 16.2, torch.arange(16) - 7.9, torch.arange(32) - 15.7, indexing="ij")
     truth = torch.hypot(torch.hypot(x, z) - 9, y) - 4
-    assert (found - truth.clamp(-5, 5)).abs().max() < 0.03
+    assert (distances - truth.clamp(-5, 5)).abs().max() < 0.03
 
 
 def test_a_corner_is_as_far_as_it_is():
@@ -46,10 +46,10 @@ def test_a_corner_is_as_far_as_it_is():
     vertices = torch.stack(
         [torch.cat([torch.full((4, 1), x), (ring - 2) * (0 if size == 2 else 1) + 2], 1) for x, size in ends]
     )
-    found = mesh_distance(_solid(triangles(vertices)) + 5.25, (19, 15, 15), 4)
+    distances = mesh_distance(_solid(triangles(vertices)) + 5.25, (19, 15, 15), 4)
     points = torch.stack(torch.meshgrid(*[torch.arange(float(n)) for n in (19, 15, 15)], indexing="ij"), dim=-1)
     truth = box(points - torch.tensor([9.25, 7.25, 7.25]), torch.tensor([4.0, 2.0, 2.0]))
-    assert (found - truth.clamp(-4, 4)).abs().max() < 1e-4
+    assert (distances - truth.clamp(-4, 4)).abs().max() < 1e-4
 
 
 def _solid(mesh):

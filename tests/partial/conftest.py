@@ -15,7 +15,7 @@ import pytest
 from neuralvdb.archive import ArchiveWriter, SectionLabel
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.values.lattice import chunks
-from neuralvdb.vdb import from_dense
+from neuralvdb.vdb import GridProperties, from_dense
 from neuralvdb.volume import InnerLevel, Root, VolumeGrid
 from neuralvdb.volume.lookup import bricks_at
 
@@ -68,7 +68,9 @@ def sparse() -> Iterator[None]:
 def rod() -> Callable[..., VolumeGrid]:
     """Makes a grid: two rough blobs 1300 voxels apart, one across the origin, and tiles of 8, 128 and 4096 voxels."""
 
-    def make(kind: str = "f4", components: int = 1, **options: object) -> VolumeGrid:
+    def make(
+        kind: str = "f4", components: int = 1, background: float = 0.0, properties: GridProperties = GridProperties()
+    ) -> VolumeGrid:
         rng = np.random.default_rng(7)
         shape = (1300, 21, 27)
         active = rng.random(shape) < 0.8
@@ -77,9 +79,13 @@ def rod() -> Callable[..., VolumeGrid]:
         waves = [np.sin(x * a / 9) * np.cos(y / 7 + z / (5 + a)) + 2 for a in range(1, components + 1)]
         values = np.stack(waves, -1) if components > 1 else waves[0]
         values = (values + rng.normal(0, 0.01, values.shape)).astype(kind)
-        if options.get("half"):
+        if properties.half:
             values = values.astype(np.float16).astype(kind)
-        return with_tiles(from_dense(values, name="g", active=active, origin=(-20, -9, -13), **options))
+        return with_tiles(
+            from_dense(
+                values, name="g", active=active, background=background, origin=(-20, -9, -13), properties=properties
+            )
+        )
 
     return make
 

@@ -12,7 +12,7 @@ from neuralvdb.codec.frame import FrameReader
 from neuralvdb.errors import DamagedFile
 from neuralvdb.settings import Bound, Box
 from neuralvdb.topology import Topology
-from neuralvdb.vdb import VdbReader, write_vdb
+from neuralvdb.vdb import GridProperties, VdbReader, write_vdb
 from neuralvdb.volume import Storage, VolumeGrid
 
 MODES = {
@@ -22,8 +22,8 @@ MODES = {
 }
 KINDS = {
     "float": ("f4", 1, {}),
-    "half": ("f4", 1, {"half": True}),
-    "level set": ("f4", 1, {"grid_class": "level set", "background": 3.0}),
+    "half": ("f4", 1, {"properties": GridProperties(half=True)}),
+    "level set": ("f4", 1, {"properties": GridProperties(grid_class="level set"), "background": 3.0}),
     "double": ("f8", 1, {}),
     "vec3s": ("f4", 3, {}),
     "vec3d": ("f8", 3, {"background": 0.5}),
@@ -216,7 +216,7 @@ def test_an_unknown_type_is_kept_whole_and_said(rod, tmp_path):
 
 def test_statistics_in_the_metadata_are_those_of_the_cut(rod, probe12, tmp_path):
     stats = {"file_voxel_count": 5, "note": "mine"}
-    archive = compressed([rod(metadata=stats)], tmp_path, MODES["mean"])
+    archive = compressed([rod(properties=GridProperties(metadata=stats))], tmp_path, MODES["mean"])
     box = BOXES["across the origin"]
     decompressed(archive, tmp_path / "b.vdb", box=box)
     probed = probe12(tmp_path / "b.vdb", box.low, box.low)["g"]

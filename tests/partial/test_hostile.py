@@ -88,7 +88,7 @@ def test_hostile_sections(archive, forge, tmp_path, name):
 @pytest.mark.parametrize("number", [8, 0xFFFFFFFF])
 def test_chunks_that_there_are_not_are_seen_in_a_box_too(archive, forge, tmp_path, number):
     bad = forge(archive, moved(7, number))
-    with pytest.raises(DamagedFile, match="domains that there are not"):
+    with pytest.raises(DamagedFile, match="chunks that it does not have"):
         neuralvdb.decompress(bad, tmp_path / "b.vdb", DecompressSettings(box=Box((0, 0, 0), (1, 1, 1))))
 
 

@@ -21,7 +21,7 @@ from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.mean import MeanLattice
 from neuralvdb.values.lattice.predictor import Predictor
 from neuralvdb.values.promise import mean_promise
-from neuralvdb.vdb import VdbReader, from_dense, write_vdb
+from neuralvdb.vdb import GridProperties, VdbReader, from_dense, write_vdb
 from neuralvdb.volume import Storage
 from neuralvdb.volume.grid import TREE_TYPES, unpack
 
@@ -51,8 +51,8 @@ def slow_cells(values: np.ndarray, active: np.ndarray, lod: int, *, averaged: bo
     shape = tuple(n // edge for n in active.shape)
     out, on = np.empty((*shape, values.shape[-1])), np.zeros(shape, bool)
     for at in np.ndindex(*shape):
-        place = tuple(slice(i * edge, (i + 1) * edge) for i in at)
-        block, mask = values[place].reshape(edge**3, -1).astype(np.float64), active[place].reshape(-1)
+        box = tuple(slice(i * edge, (i + 1) * edge) for i in at)
+        block, mask = values[box].reshape(edge**3, -1).astype(np.float64), active[box].reshape(-1)
         if averaged and mask.any():
             out[at], on[at] = block[mask].mean(0), True
         else:
@@ -64,8 +64,9 @@ def slow_cells(values: np.ndarray, active: np.ndarray, lod: int, *, averaged: bo
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("kind", ["fog", "level set", "vec3s", "double", "half"])
 def test_cells_are_means_or_samples_of_the_full_decode(rod, dense_of, tmp_path, kind, mode, lod):
-    options = {"level set": {"grid_class": "level set", "background": 3.0}, "half": {"half": True}}.get(kind, {})
-    grid = rod({"double": "f8"}.get(kind, "f4"), 3 if kind == "vec3s" else 1, **options)
+    properties = GridProperties(grid_class="level set" if kind == "level set" else "unknown", half=kind == "half")
+    dtype, components = "f8" if kind == "double" else "f4", 3 if kind == "vec3s" else 1
+    grid = rod(dtype, components, 3.0 if kind == "level set" else 0.0, properties)
     archive = archived([grid], tmp_path, MODES[mode])
     (full,) = decompressed(archive, tmp_path / "full.vdb")
     (coarse,) = decompressed(archive, tmp_path / "b.vdb", lod=lod)
@@ -103,15 +104,15 @@ def test_a_mean_lattice_gives_its_means_as_cells(rod, lod, knee):
     lattice = MeanLattice(quantiser=reader.promise.quantiser, predictor=predictor)
     row_tables = tables.tables_of(encoded.table_rows, priors.shipped().freq)
     sections = ChunkSections(payloads=encoded.chunks, components=components, tables=row_tables, where="test", threads=1)
-    for number, part in enumerate(chunks.chunks_of(tree)):
-        pyramid = lattice.blank_pyramid(ChunkComponent.of(reader.tree, part, 0))
-        streams = ChunkReader(sections, number, part).component(0)
+    for number, chunk in enumerate(chunks.chunks_of(tree)):
+        pyramid = lattice.blank_pyramid(ChunkComponent.of(reader.tree, chunk, 0))
+        streams = ChunkReader(sections, number, chunk).component(0)
         cells = list(lattice.decode_levels(pyramid, streams))[-1 - 3 * lod]
         decoded, coded = reader.promise.values(cells.means, dtype), cells.level.coded != 0
-        on = active[part.leaves]
+        on = active[chunk.leaves]
         assert on.sum() == coded.sum()
-        ours = values[part.leaves, :, 0][on]
-        assert sorted(ours.tolist()) == sorted(decoded[: len(coded)][coded].tolist())
+        means = values[chunk.leaves, :, 0][on]
+        assert sorted(means.tolist()) == sorted(decoded[: len(coded)][coded].tolist())
 
 
 @pytest.mark.parametrize("knee", [0.0, 0.2])
@@ -139,7 +140,8 @@ def test_features_stay_where_they_are_in_the_world(probe, tmp_path, mode, lod):
     x = np.indices((48, 24, 32))[0].astype(np.float32)
     size = 0.25
     values = (x - 24) * size
-    grid = from_dense(values, name="x", active=np.ones(x.shape, bool), origin=(-24, -8, 40), voxel_size=size)
+    properties = GridProperties(voxel_size=size)
+    grid = from_dense(values, name="x", active=np.ones(x.shape, bool), origin=(-24, -8, 40), properties=properties)
     archive = archived([grid], tmp_path, MODES[mode])
     decompressed(archive, tmp_path / "b.vdb", lod=lod)
     low = np.array((-24, -8, 40)) >> lod
@@ -207,8 +209,8 @@ def test_a_box_of_a_coarser_grid_is_all_it_touches(rod, dense_of, tmp_path, mode
         box = Box((-13, -4, -7), (9, 5, 6))
         (cut,) = decompressed(archive, tmp_path / "c.vdb", lod=lod, box=box)
         low, high = np.array(box.low) >> lod, np.array(box.high) >> lod
-        for ours, theirs in zip(dense_of(cut, low, high), dense_of(whole, low, high), strict=True):
-            assert ours.tobytes() == theirs.tobytes()
+        for of_box, of_whole in zip(dense_of(cut, low, high), dense_of(whole, low, high), strict=True):
+            assert of_box.tobytes() == of_whole.tobytes()
         assert np.bitwise_count(cut.tree.leaf.active).sum() == dense_of(whole, low, high)[1].sum()
         assert cut.transform == whole.transform
 

@@ -14,7 +14,7 @@ from neuralvdb.api.compress import CompressReport
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.errors import UsageError
 from neuralvdb.settings import Bound
-from neuralvdb.vdb import VdbReader, from_dense, write_vdb
+from neuralvdb.vdb import GridProperties, VdbReader, from_dense, write_vdb
 from neuralvdb.volume.grid import unpack
 from neuralvdb.volume.lookup import active_bricks, bricks_at
 
@@ -97,7 +97,7 @@ def test_threads_change_nothing(haze, tmp_path):
 @slow
 def test_the_bound_holds_over_both_masks(values, active, background, outside, half, tmp_path_factory):
     folder = tmp_path_factory.mktemp("drawn")
-    grid = from_dense(values, name="g", active=active, background=background, half=half)
+    grid = from_dense(values, name="g", active=active, background=background, properties=GridProperties(half=half))
     if outside is not None and len(grid.tree.leaf):  # inactive values that are not the background
         grid.tree.leaf.values[~unpack(grid.tree.leaf.active)] = outside
     write_vdb(folder / "a.vdb", [grid])

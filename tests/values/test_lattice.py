@@ -295,7 +295,7 @@ def test_a_mean_lattice_stores_what_is_not_finite():
 
 
 def test_points_beyond_a_chunk_are_never_ones_yet_to_be_decoded(monkeypatch):
-    """Eight domains that meet in a corner; what is not decoded yet has a value that nothing else has."""
+    """Eight chunks that meet in a corner; what is not decoded yet has a value that nothing else has."""
     monkeypatch.setattr(chunks, "LEAVES", 1)
     unknown = 1 << 28
     grid = grid_of(blob(24, 12), np.ones((24, 24, 24), bool), origin=(116, 116, 116))

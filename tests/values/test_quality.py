@@ -15,7 +15,7 @@ from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.promise import CodingMode, ErrorBound, Promise, mean_promise, sample_promise
 from neuralvdb.values.select.families import select_networks
-from neuralvdb.vdb import VdbReader, from_dense
+from neuralvdb.vdb import GridProperties, VdbReader, from_dense
 from neuralvdb.volume import VolumeGrid
 from neuralvdb.volume.grid import unpack
 
@@ -38,7 +38,7 @@ def test_presets_differ_by_kind_of_grid():
     assert fog.mode.nonnegative
     wind = promise_for(hill(name="v", components=3), settings)
     assert (wind.mode.family, wind.mode.lattice) == ("velocity", LatticeKind.SAMPLE)
-    surface = promise_for(hill(name="s", grid_class="level set", voxel_size=0.5), settings)
+    surface = promise_for(hill(name="s", properties=GridProperties(grid_class="level set", voxel_size=0.5)), settings)
     assert (surface.mode.family, surface.bound.max_error) == ("levelset", 0.5 * presets()["production"].levelset)
 
 
@@ -93,7 +93,7 @@ def test_a_psnr_that_is_not_kept_is_noticed():
 def test_the_family_is_chosen_by_coding():
     radius = np.sqrt(((np.indices((64, 64, 64)) - 31.5) ** 2).sum(0))
     distance = (radius - 24).astype(np.float32)
-    surface = from_dense(distance, name="s", active=np.abs(distance) < 3, grid_class="unknown")
+    surface = from_dense(distance, name="s", active=np.abs(distance) < 3)
     families = [
         select_networks(surface.tree, sample_promise(family, max_error=0.001), [priors.shipped()]).promise.mode.family
         for family in ("velocity", "fog", "levelset")

@@ -35,15 +35,17 @@ def fields(tmp_path_factory) -> list[Field]:
 
 @pytest.mark.parametrize("lattice", LatticeKind)
 def test_it_learns_and_goes_on(fields, lattice, tmp_path):
-    seen, again = {}, {}
+    progress, again = {}, {}
     recipe = replace(RECIPE, lattice=lattice)
-    first = pretrain(fields, recipe, folder=tmp_path, progress=seen.__setitem__)
-    assert len(seen) == 36
-    assert np.mean([bits[:4].mean() for bits in seen.values()]) > np.mean([bits[-4:].mean() for bits in seen.values()])
+    first = pretrain(fields, recipe, folder=tmp_path, progress=progress.__setitem__)
+    assert len(progress) == 36
+    assert np.mean([bits[:4].mean() for bits in progress.values()]) > np.mean(
+        [bits[-4:].mean() for bits in progress.values()]
+    )
     sorted(tmp_path.iterdir())[-1].unlink()
     second = pretrain(fields, recipe, folder=tmp_path, progress=again.__setitem__)
     assert second.identity == first.identity
-    assert all(np.array_equal(seen[name], again[name]) for name in seen)
+    assert all(np.array_equal(progress[name], again[name]) for name in progress)
 
 
 @pytest.fixture
@@ -87,11 +89,13 @@ def test_floats_become_the_same_integers_again(family):
 
 @pytest.mark.parametrize("lattice", LatticeKind)
 def test_networks_without_hidden_layers_stay_so_and_learn(fields, lattice):
-    seen, tables = {}, priors.load("fog").tables
+    progress, tables = {}, priors.load("fog").tables
     recipe = replace(RECIPE, lattice=lattice, linear_tables=tables)
-    prior = pretrain(fields, recipe, progress=seen.__setitem__)
+    prior = pretrain(fields, recipe, progress=progress.__setitem__)
     hidden = ("w1", "b1", "w2", "b2", "w3")
-    assert not any(getattr(net, part).any() for net in prior.networks.values() for part in hidden)
+    assert not any(getattr(net, field).any() for net in prior.networks.values() for field in hidden)
     assert all(net.linear.any() for net in prior.networks.values())
     assert np.array_equal(prior.tables.freq, tables.freq)
-    assert np.mean([bits[:4].mean() for bits in seen.values()]) > np.mean([bits[-4:].mean() for bits in seen.values()])
+    assert np.mean([bits[:4].mean() for bits in progress.values()]) > np.mean(
+        [bits[-4:].mean() for bits in progress.values()]
+    )

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuralvdb.vdb import VdbReader, from_dense, write_vdb
+from neuralvdb.vdb import GridProperties, VdbReader, from_dense, write_vdb
 
 SHAPE, ORIGIN, GROUND = (20, 9, 30), (-5, 4090, -131), 0.25
 MARGIN = 3  # voxels around the array that are looked at as well
@@ -36,7 +36,8 @@ def expected(values: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.nda
 @pytest.mark.parametrize("tail", [(), (3,)])
 def test_pyopenvdb_sees_the_array(tail: tuple, dense, tmp_path: Path) -> None:
     values, active = example(tail, "f4")
-    grid = from_dense(values, name="g", active=active, background=GROUND, origin=ORIGIN, voxel_size=0.5)
+    properties = GridProperties(voxel_size=0.5)
+    grid = from_dense(values, name="g", active=active, background=GROUND, origin=ORIGIN, properties=properties)
     write_vdb(tmp_path / "a.vdb", [grid])
     low, size = [o - MARGIN for o in ORIGIN], [n + 2 * MARGIN for n in SHAPE]
     count = dense.run(tmp_path / "a.vdb", "g", tmp_path / "out.npz", *low, *size)

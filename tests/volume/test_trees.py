@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from neuralvdb.api import compress, decompress
 from neuralvdb.settings import CompressSettings
-from neuralvdb.vdb import VdbReader, from_dense, write_vdb
+from neuralvdb.vdb import GridProperties, VdbReader, from_dense, write_vdb
 from neuralvdb.volume import InnerLevel, LeafLevel, Root, Tree, TreeLevel, VolumeGrid, leaf_origins
 from neuralvdb.volume.lookup import bricks_at
 
@@ -97,9 +97,8 @@ def build(p: dict) -> VolumeGrid:
     _, active, voxels = level(rng, (int(lower[0].sum()), 512), 0, values, ground, p["half"])
     root = Root(ground, uppers, tiles, rng.integers(0, 2, len(tiles), "u1"), rng.choice(values, (len(tiles), *tail)))
     active_voxel = np.ones((1, 1, 1), bool)
-    host = from_dense(
-        np.ones((1, 1, 1, *tail), kind), name="g", active=active_voxel, grid_class=p["grid_class"], half=p["half"]
-    )
+    properties = GridProperties(grid_class=p["grid_class"], half=p["half"])
+    host = from_dense(np.ones((1, 1, 1, *tail), kind), name="g", active=active_voxel, properties=properties)
     return replace(host, tree=Tree(root, packed(*upper), packed(*lower), packed(None, active, voxels)))
 
 
@@ -199,7 +198,7 @@ def test_half_background_beside_negative_zero(tmp_path: Path) -> None:
     ground = np.float32(1 / 3)
     values = np.full((8, 8, 8), ground)
     values[0, 0, 0], values[0, 0, 1] = 1, -0.0
-    grid = from_dense(values, name="g", active=values == 1, background=ground, half=True)
+    grid = from_dense(values, name="g", active=values == 1, background=ground, properties=GridProperties(half=True))
     write_vdb(tmp_path / "a.vdb", [grid])
     assert_same(grid, VdbReader(tmp_path / "a.vdb").read(0))
 

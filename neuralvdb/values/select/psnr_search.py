@@ -44,7 +44,7 @@ def reach_psnr(tree: Tree, candidate: Candidate, context: EncodeContext) -> Reac
     best: Reached | None = None
     best_factor, log_factor, tries = 0.0, 0.0, list[_Try]()
     for _ in range(_TRIES):
-        factor = float(np.exp(log_factor)) if tries else 1.0
+        factor = float(np.exp(log_factor))
         scaled = replace(candidate, promise=_scaled(candidate.promise, factor))
         coded = encoder.encode(tree, scaled.promise, scaled.options(context))
         tries.append(_Try(float(np.log(factor)), psnr(tree, coded.tree) - candidate.promise.bound.psnr))
