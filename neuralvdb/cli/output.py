@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
@@ -103,10 +104,19 @@ def print_note(text: str, /) -> None:
 
 
 def print_json(outcome: Outcome) -> None:
-    """One JSON object on stdout: `results` and `errors`."""
+    """One JSON object on stdout: `results` and `errors`; infinities and NaN as text."""
     errors = [
         {"path": failure.path, "message": str(failure.error), "exit_code": failure.error.exit_code}
         for failure in outcome.failures
     ]
     report = {"results": [result.json for result in outcome.results], "errors": errors}
-    print(json.dumps(report, indent=2, ensure_ascii=True, allow_nan=False))
+    print(json.dumps(_finite(report), indent=2, ensure_ascii=True, allow_nan=False))
+
+
+def _finite(value: object) -> object:
+    """The value with text such as `nan` for numbers that JSON cannot say."""
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

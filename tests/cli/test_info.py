@@ -1,8 +1,12 @@
 """`nvdb info` gives the numbers that are known of a file, of the .vdb and of its archive alike."""
 
 import re
+import struct
 
+import numpy as np
 import pytest
+
+from neuralvdb.vdb import GridProperties, from_dense, write_vdb
 
 SAMPLES = {  # file -> {grid: active voxels}, as in data/README.md
     "smoke.vdb": {"density": 62219, "temperature": 61597, "velocity": 92622},
@@ -117,3 +121,18 @@ def test_equal_grids_take_the_bytes_of_one(run, run_json, data):
     taken = {grid["name"]: sum(grid["bytes"].values()) for grid in result["grids"]}
     assert taken["color_r"] > 1000 and taken["color_g"] == taken["color_b"] == 0
     assert sum(taken.values()) + result["overhead"] == result["size"]
+
+
+def test_a_voxel_size_that_is_no_number_is_text_in_json(run, run_json, tmp_path):
+    """OpenVDB keeps the voxel size beside the scale, and nothing says that it is a number."""
+    active = np.ones((8, 8, 8), bool)
+    grid = from_dense(active.astype(np.float32), name="g", active=active, properties=GridProperties(voxel_size=0.625))
+    write_vdb(tmp_path / "a.vdb", [grid])
+    sizes = struct.pack("<3d", 0.625, 0.625, 0.625)
+    before, _, rest = (tmp_path / "a.vdb").read_bytes().partition(sizes * 2)
+    strange = struct.pack("<3d", float("nan"), float("inf"), -float("inf"))
+    (tmp_path / "a.vdb").write_bytes(before + sizes + strange + rest)
+    run("compress", "a.vdb", "-o", "a.neuralvdb")
+    for result in run_json("info", "a.vdb", "a.neuralvdb")["results"]:
+        assert result["grids"][0]["voxel_size"] == ["nan", "inf", "-inf"]
+    assert "nan inf -inf" in run("info", "a.neuralvdb").stdout
