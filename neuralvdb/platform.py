@@ -7,10 +7,12 @@ returnMemory() of vdb/bridge/module.cc for memory freed between grids.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import resource
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -85,6 +87,29 @@ def end_child(child: int) -> None:
 def read_at(file: BinaryIO, offset: int, size: int) -> bytes:
     """Up to `size` bytes of a file from byte `offset`, fewer at its end. Threads may share the file. Raises OSError."""
     return os.pread(file.fileno(), size, offset)
+
+
+def written_bytes(path: str) -> int:
+    """Bytes of a file without its holes, which read as zeros and were never written. Raises OSError."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # without waiting for somebody to write to a pipe
+    try:
+        return sum(end - begin for begin, end in _written_parts(handle))
+    finally:
+        os.close(handle)
+
+
+def _written_parts(handle: int) -> Iterator[tuple[int, int]]:
+    """Where the parts between the holes of an open file begin and end; nothing of what is no regular file."""
+    size, end = os.fstat(handle).st_size, 0
+    while end < size:
+        try:
+            begin = os.lseek(handle, end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # the rest is a hole
+                return
+            raise
+        end = os.lseek(handle, begin, os.SEEK_HOLE)
+        yield begin, end
 
 
 def share_file(handle: int) -> None:

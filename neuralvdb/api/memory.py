@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from neuralvdb.api.source import select
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.errors import InputError
+from neuralvdb.platform import written_bytes
 
 # What a .vdb file can need: an upper node of vec3d takes 8.2 kB on disk when compressed and 0.8 MB in memory.
 _MEMORY_PER_BYTE = 128
@@ -23,8 +24,11 @@ def memory_needed(path: str, grids: Sequence[str] = ()) -> int:
 
 
 def most_memory(path: str) -> int:
-    """Bytes that a .vdb file of the size of this one can need in memory, at most. Raises InputError."""
-    return _MEMORY_PER_BYTE * file_size(path)
+    """Bytes that a .vdb file of the size of this one, holes aside, can need in memory, at most. Raises InputError."""
+    try:
+        return _MEMORY_PER_BYTE * written_bytes(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def file_size(path: str) -> int:
