@@ -11,7 +11,8 @@ NeuralVdbError              1   base; by itself only for what should never happe
 ├── OutOfMemory             9   more memory is needed than there is, or than such a file can need
 ├── NoSuchGrid             11   a grid asked for by name is not in the file
 ├── MissingPriors          12   an archive needs priors that are neither in it nor in --priors
-└── NoSuchDevice           13   a GPU asked for is not there or cannot be used
+├── NoSuchDevice           13   a GPU asked for is not there or cannot be used
+└── Stopped               130   a signal or a limit of CPU time ended the work
 
 `nvdb` also ends with 0 (done), 10 (`diff` and `verify` found differences) and
 130 (interrupted).
@@ -90,6 +91,12 @@ class NoSuchDevice(NeuralVdbError):
     """A GPU asked for is not there or cannot be used."""
 
     exit_code = 13
+
+
+class Stopped(NeuralVdbError):
+    """Something outside ended the work; the file has no part in it."""
+
+    exit_code = 130
 
 
 DIFFERENT = 10

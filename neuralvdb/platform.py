@@ -6,18 +6,25 @@ returnMemory() of vdb/bridge/module.cc for memory freed between grids.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
 import resource
 import signal
-import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 _GPU_DRIVERS = ("/dev/nvidiactl", "/proc/driver/nvidia/version", "/dev/dxg")
-_INTERRUPTS = {signal.SIGINT, signal.SIGTERM}
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""Signals by which people and machines stop a program."""
+CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
+"""Signals that say that a program is wrong."""
+_GROUPS = Path("/sys/fs/cgroup")  # where control groups are, of both versions
+_GROUP_LIMITS = ("memory.max", "memory.limit_in_bytes")
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
 def available_cores() -> int:
@@ -35,17 +42,53 @@ def has_gpu_driver() -> bool:
     return any(Path(path).exists() for path in _GPU_DRIVERS)
 
 
+def usable_memory() -> int:
+    """Bytes that this process may have at most: all memory of the machine, or less where a limit was set for it.
+
+    Limits are those of its control group (cgroup, either version) and of the process (RLIMIT_DATA, RLIMIT_AS).
+    """
+    limits = [resource.getrlimit(kind)[1] for kind in (resource.RLIMIT_DATA, resource.RLIMIT_AS)]
+    limits = [limit for limit in limits if limit != resource.RLIM_INFINITY]
+    return min([physical_memory(), *limits, *_group_limits()])
+
+
+def _group_limits() -> Iterator[int]:
+    """Limits of memory of the control groups that this process is in, and of those around them."""
+    try:
+        groups = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in groups:
+        _, kinds, path = line.split(":", 2)
+        if kinds not in ("", "memory"):
+            continue
+        group = _GROUPS / kinds / path.lstrip("/")
+        for folder in (group, *group.parents):
+            for name in _GROUP_LIMITS:
+                with contextlib.suppress(OSError, ValueError):  # "max" is no number
+                    yield int((folder / name).read_text())
+            if folder == _GROUPS:
+                break
+
+
 def data_in_use() -> int:
-    """Bytes of data of this process, as limit_memory() counts them."""
-    with open("/proc/self/statm") as counts:
-        return int(counts.read().split()[5]) * resource.getpagesize()
+    """Bytes of data of this process, as limit_memory() counts them; a little more where /proc is not there."""
+    try:
+        with open("/proc/self/statm") as counts:
+            return int(counts.read().split()[5]) * resource.getpagesize()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
-def limit_memory(size: int) -> None:
-    """Lets this process have at most `size` bytes of data; more is a MemoryError. Also turns core dumps off."""
-    size = min(size, sys.maxsize)
-    resource.setrlimit(resource.RLIMIT_DATA, (size, size))
+def limit_memory(size: int) -> int:
+    """Lets this process have at most `size` bytes of data, or usable_memory() if that is less; more is a MemoryError.
+
+    Gives the limit that holds. Can be called again, for more or less. Also turns core dumps off.
+    """
+    size = min(size, usable_memory())
+    resource.setrlimit(resource.RLIMIT_DATA, (size, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    return size
 
 
 def return_memory() -> None:
@@ -56,8 +99,8 @@ def return_memory() -> None:
 
 
 def block_interrupts() -> set[signal.Signals]:
-    """Holds SIGINT and SIGTERM back until restore_interrupts() gets the result."""
-    return signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)  # type: ignore[return-value]
+    """Holds INTERRUPTS back until restore_interrupts() gets the result."""
+    return signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)  # type: ignore[return-value]
 
 
 def restore_interrupts(mask: set[signal.Signals]) -> None:
@@ -66,22 +109,52 @@ def restore_interrupts(mask: set[signal.Signals]) -> None:
 
 
 def fork_child() -> int:
-    """Makes a copy of this process. Returns 0 in the copy, its number in this process."""
-    return os.fork()
+    """Makes a copy of this process, which the system kills when this process ends, however that comes about.
+
+    Returns 0 in the copy, its number in this process. The copy leaves it to this process to hear interrupts, but for
+    SIGTERM, which ends it.
+    """
+    parent = os.getpid()
+    child = os.fork()
+    if child == 0:
+        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+        if os.getppid() != parent:  # it has ended already
+            os._exit(1)
+        for interrupt in INTERRUPTS:
+            signal.signal(interrupt, signal.SIG_DFL if interrupt == signal.SIGTERM else signal.SIG_IGN)
+    return child
 
 
-def wait_child(child: int) -> int:
-    """The exit code of a child when it has ended; -n where signal n ended it."""
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+@dataclass(frozen=True)
+class Ended:
+    """How a child ended. code: its exit code; -n where signal n ended it. out_of_time: at a limit of CPU time."""
+
+    code: int
+    out_of_time: bool
+
+
+def wait_child(child: int) -> Ended:
+    """How a child ended, when it has."""
+    _, status, usage = os.wait4(child, 0)
+    code, limit = os.waitstatus_to_exitcode(status), resource.getrlimit(resource.RLIMIT_CPU)[1]
+    at_limit = limit != resource.RLIM_INFINITY and usage.ru_utime + usage.ru_stime >= limit
+    return Ended(code, code == -signal.SIGXCPU or (code == -signal.SIGKILL and at_limit))
 
 
 def end_child(child: int) -> None:
-    """Ends a child and waits for it; nothing happens where it has ended already."""
-    try:
-        os.kill(child, signal.SIGTERM)
+    """Kills a child, even a stopped one, and waits for its end; nothing happens where it has ended already."""
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    except (ProcessLookupError, ChildProcessError):
-        pass
+
+
+def file_state(path: str) -> tuple[int, int] | None:
+    """Size in bytes and time of change of a file, None where it is not there."""
+    try:
+        state = os.stat(path)
+    except OSError:
+        return None
+    return state.st_size, state.st_mtime_ns
 
 
 def read_at(file: BinaryIO, offset: int, size: int) -> bytes:

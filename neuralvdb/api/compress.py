@@ -73,7 +73,7 @@ def compress(
     """
     with new_file(Path(target), force=settings.force) as temporary:
         job = _Job(os.fspath(source), os.fspath(target), temporary, settings)
-        return run(functools.partial(job.run, progress))
+        return run(functools.partial(job.run, progress), writes=[temporary])
 
 
 @dataclass(frozen=True)

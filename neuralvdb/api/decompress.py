@@ -103,7 +103,7 @@ def decompress(
         return tensors(source, settings)
     with new_file(Path(target), force=settings.force) as temporary:
         job = _Job(os.fspath(source), os.fspath(target), temporary, settings)
-        return run(functools.partial(job.run, progress, note))
+        return run(functools.partial(job.run, progress, note), writes=[temporary])
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
@@ -25,14 +25,14 @@ class Note(Protocol):
 class Runner(Protocol):
     """Calls a job: here, or in a process of its own."""
 
-    def __call__(self, job: Callable[[], T], /) -> T:
-        """What the job returns. Raises what the job raises."""
+    def __call__(self, job: Callable[[], T], /, *, writes: Sequence[str] = ()) -> T:
+        """What the job returns. writes: the files that it writes; they are there. Raises what the job raises."""
 
 
 def ignore(_: object, /) -> None:
     """Does nothing: a Progress and a Note."""
 
 
-def run_here(job: Callable[[], T], /) -> T:
+def run_here(job: Callable[[], T], /, *, writes: Sequence[str] = ()) -> T:
     """What the job returns, called in this process: a Runner."""
     return job()

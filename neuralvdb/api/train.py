@@ -54,7 +54,7 @@ def train(
     """
     with new_file(Path(target), force=settings.force) as temporary:
         job = _Job([os.fspath(source) for source in sources], os.fspath(target), temporary, settings)
-        return run(functools.partial(job.run, progress))
+        return run(functools.partial(job.run, progress), writes=[temporary])
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,13 @@
-"""The command `nvdb`: one module per command, each with add_arguments(), run() and text()."""
+"""The command `nvdb`: one module per command, each with add_arguments() and run()."""
 
-from neuralvdb.cli.main import main
+import signal
+
+_before = signal.getsignal(signal.SIGINT)
+if _before is signal.default_int_handler:  # while modules load, an interrupt ends the process without a traceback
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+try:
+    from neuralvdb.cli.main import main
+finally:
+    signal.signal(signal.SIGINT, _before)
 
 __all__ = ["main"]

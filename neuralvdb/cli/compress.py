@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuralvdb.cli.isolate import IsolatedRunner
-from neuralvdb.cli.jobs import Job, Outcome, Result, device_memory, run_all
+from neuralvdb.cli.jobs import Job, Report, Result, device_memory, run_all
 from neuralvdb.cli.options import add_common, add_device, add_grids, add_output, add_priors, settings_of
 from neuralvdb.cli.output import ProgressBar, print_note, promise_text, size_text, topology_text
 from neuralvdb.cli.targets import Step, expand_all, plan
@@ -73,13 +73,13 @@ def _add_networks(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace) -> Outcome:
+def run(args: argparse.Namespace, report: Report) -> None:
     """Compresses every input."""
     if args.lossless and (args.quality or args.bounds):
         raise UsageError("--lossless allows no error; leave it out, or the options that allow one")
     settings = settings_of(args, CompressSettings)
     steps = plan(expand_all(args.inputs, args.frames), args.output, ARCHIVE_SUFFIX)
-    return run_all(Job(step.source, functools.partial(_process, step, settings, args)) for step in steps)
+    run_all((Job(step.source, functools.partial(_process, step, settings, args)) for step in steps), report)
 
 
 def _process(step: Step, settings: CompressSettings, args: argparse.Namespace) -> Result:
@@ -87,9 +87,15 @@ def _process(step: Step, settings: CompressSettings, args: argparse.Namespace) -
     from neuralvdb.api.memory import file_size, most_memory
 
     began = time.perf_counter()
-    total = file_size(step.source) * (1 + settings.verify)
-    bar = ProgressBar(total, Path(step.source).name, shown=not (args.quiet or args.json))
-    runner = IsolatedRunner(step.source, most_memory(step.source) + device_memory(settings.device))
+    bar = ProgressBar(
+        lambda: file_size(step.source) * (1 + settings.verify),
+        Path(step.source).name,
+        shown=not (args.quiet or args.json),
+    )
+    gpu_memory = device_memory(settings.device)
+    runner = IsolatedRunner(
+        inputs=[step.source], memory=lambda: most_memory(step.source) + gpu_memory, uses_gpu=gpu_memory > 0
+    )
     report = compress(step.source, step.target, settings, progress=bar, run=runner)
     if report.left_out and not args.quiet:
         print_note(f"{step.source}: left out as asked: {', '.join(report.left_out)}")

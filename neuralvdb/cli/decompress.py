@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuralvdb.cli.isolate import IsolatedRunner
-from neuralvdb.cli.jobs import Job, Outcome, Result, device_memory, run_all
+from neuralvdb.cli.jobs import Job, Report, Result, device_memory, run_all
 from neuralvdb.cli.options import add_common, add_device, add_grids, add_output, add_priors, settings_of
 from neuralvdb.cli.output import ProgressBar, print_note, size_text, voxel_size_text
 from neuralvdb.cli.targets import Step, expand_all, plan
@@ -55,11 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser)
 
 
-def run(args: argparse.Namespace) -> Outcome:
+def run(args: argparse.Namespace, report: Report) -> None:
     """Decompresses every input."""
     settings = settings_of(args, DecompressSettings)
     steps = plan(expand_all(args.inputs, args.frames), args.output, _SUFFIX)
-    return run_all(Job(step.source, functools.partial(_process, step, settings, args)) for step in steps)
+    run_all((Job(step.source, functools.partial(_process, step, settings, args)) for step in steps), report)
 
 
 def _process(step: Step, settings: DecompressSettings, args: argparse.Namespace) -> Result:
@@ -68,10 +68,11 @@ def _process(step: Step, settings: DecompressSettings, args: argparse.Namespace)
     from neuralvdb.api.memory import memory_needed
 
     began = time.perf_counter()
-    memory = memory_needed(step.source, settings.grids)
-    bar = ProgressBar(memory, Path(step.source).name, shown=not (args.quiet or args.json))
+    needed = functools.cache(functools.partial(memory_needed, step.source, settings.grids))
+    bar = ProgressBar(needed, Path(step.source).name, shown=not (args.quiet or args.json))
     note = ignore if args.quiet else print_note
-    runner = IsolatedRunner(step.source, 4 * memory + device_memory(settings.device))
+    gpu_memory = device_memory(settings.device)
+    runner = IsolatedRunner(inputs=[step.source], memory=lambda: 4 * needed() + gpu_memory, uses_gpu=gpu_memory > 0)
     report = decompress(step.source, step.target, settings, progress=bar, note=note, run=runner)
     seconds = round(time.perf_counter() - began, 3)
     return Result(json={**report.as_dict(), "seconds": seconds}, text=_text(report, seconds))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuralvdb.cli.isolate import IsolatedRunner
-from neuralvdb.cli.jobs import Job, Outcome, Result, run_all
+from neuralvdb.cli.jobs import Job, Report, Result, run_all
 from neuralvdb.cli.options import add_common, add_grids, add_priors, settings_of
 from neuralvdb.cli.output import ProgressBar, table_text
 from neuralvdb.settings import DiffSettings
@@ -29,18 +29,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser)
 
 
-def run(args: argparse.Namespace) -> Outcome:
+def run(args: argparse.Namespace, report: Report) -> None:
     """Compares the two files."""
     settings = settings_of(args, DiffSettings)
-    return run_all([Job(args.first, functools.partial(_process, settings, args))])
+    run_all([Job(args.first, functools.partial(_process, settings, args))], report)
 
 
 def _process(settings: DiffSettings, args: argparse.Namespace) -> Result:
     from neuralvdb.api import diff
 
-    memory = _memory(args.first) + _memory(args.second)
-    bar = ProgressBar(0, Path(args.first).name, shown=not (args.quiet or args.json), unit="grid")
-    runner = IsolatedRunner(f"{args.first} or {args.second}", memory)
+    inputs = [args.first, args.second]
+    bar = ProgressBar(lambda: 0, Path(args.first).name, shown=not (args.quiet or args.json), unit="grid")
+    runner = IsolatedRunner(inputs=inputs, memory=lambda: sum(map(_memory, inputs)))
     report = runner(functools.partial(diff, args.first, args.second, settings, progress=bar))
     return Result(json=report.as_dict(), text=_text(report), different=not report.same)
 

@@ -7,7 +7,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from neuralvdb.cli.isolate import IsolatedRunner
-from neuralvdb.cli.jobs import Job, Outcome, Result, run_all
+from neuralvdb.cli.jobs import Job, Report, Result, run_all
 from neuralvdb.cli.options import add_common
 from neuralvdb.cli.output import promise_text, size_text, table_text, topology_text, voxel_size_text
 from neuralvdb.cli.targets import expand_all
@@ -37,17 +37,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser)
 
 
-def run(args: argparse.Namespace) -> Outcome:
+def run(args: argparse.Namespace, report: Report) -> None:
     """Looks into every input."""
     items = expand_all(args.inputs, None)
-    return run_all(Job(item.path, functools.partial(_process, item.path, args)) for item in items)
+    run_all((Job(item.path, functools.partial(_process, item.path, args)) for item in items), report)
 
 
 def _process(path: str, args: argparse.Namespace) -> Result:
     from neuralvdb.api import info
     from neuralvdb.api.memory import most_memory
 
-    report = IsolatedRunner(path, most_memory(path))(functools.partial(info, path))
+    runner = IsolatedRunner(inputs=[path], memory=functools.partial(most_memory, path))
+    report = runner(functools.partial(info, path))
     return Result(json=report.as_dict(), text=_text(report, verbose=args.verbose))
 
 

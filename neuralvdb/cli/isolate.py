@@ -1,8 +1,9 @@
 """Runs a job in a child process, so that a crash is an error message and not the end.
 
-The child is a fork made before any other thread exists here; what it raises or returns comes back through a pipe. Its
-memory is limited, because a damaged file can ask for any amount. If it crashes, Python's fault handler writes to the
-same pipe where the crashing thread was. Only a crash inside of the OpenVDB reader is blamed on the file.
+The child is a fork made before any other thread exists here; what it raises or returns comes back through a pipe. It
+cannot write files but its own nor reach a network, dies with this process, and its memory is limited, because a
+damaged file can ask for any amount. If it crashes, Python's fault handler writes to the same pipe where the crashing
+thread was. Only a crash inside of the OpenVDB reader is blamed on the file.
 """
 
 from __future__ import annotations
@@ -10,17 +11,18 @@ from __future__ import annotations
 import faulthandler
 import functools
 import os
-import pickle
 import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 from neuralvdb import platform
-from neuralvdb.errors import DamagedFile, NeuralVdbError, OutOfMemory
+from neuralvdb.cli.answers import CallsInChild, Raised, Returned, pack, unpack
+from neuralvdb.confinement import confine
+from neuralvdb.errors import DamagedFile, InputError, NeuralVdbError, OutOfMemory, Stopped
 
 T = TypeVar("T")
 
@@ -31,101 +33,110 @@ _FRAME = re.compile(rb'^  File "(.*)", line \d+ in (\w+)$', re.MULTILINE)  # as 
 _LACKS = ("can't start new thread", "can't allocate memory")  # what Python and torch say without a MemoryError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class IsolatedRunner:
     """A Runner that calls jobs in a child process.
 
-    path: what messages name. memory: bytes that the job's data may take beyond the libraries'.
+    inputs: files that the job reads; messages name them.
+    memory: bytes that the job's data may take beyond the libraries'; called in the child, where it may read the files.
+    uses_gpu: whether a GPU's driver does some of the work, which needs rights that other work has not.
     """
 
-    path: str
-    memory: int
+    inputs: Sequence[str]
+    memory: Callable[[], int]
+    uses_gpu: bool = False
 
-    def __call__(self, job: Callable[[], T], /) -> T:
-        """What job() returns in the child. Raises what it raises, and KeyboardInterrupt.
+    def __call__(self, job: Callable[[], T], /, *, writes: Sequence[str] = ()) -> T:
+        """What job() returns in the child. writes: files that it may write. Raises what it raises, KeyboardInterrupt.
 
-        Also raises DamagedFile where the OpenVDB reader crashes or outgrows the limit, OutOfMemory where anything else
-        does so or the system kills the child, NeuralVdbError where it crashes elsewhere.
+        Also raises DamagedFile where the OpenVDB reader crashes or takes more memory than the file can need,
+        InputError where it crashes on a file that was changed meanwhile, OutOfMemory where other work needs more than
+        its limit or the system kills the child, Stopped where a signal ends it, NeuralVdbError where it crashes.
         """
-        code, output = _in_child(functools.partial(self._work, job))
-        if code == -signal.SIGKILL:
-            raise OutOfMemory(
-                f"{self.path}: the system killed the work on it, most likely for lack of memory; use fewer --threads"
-            )
-        if code < 0:
-            raise self._crashed(signal.Signals(-code).name, output)
-        if code != 0 or not output:
+        before = self._states()
+        ended, output = _in_child(functools.partial(self._work, job, writes))
+        if ended.code < 0:
+            raise self._killed(ended, output, changed=self._states() != before)
+        if ended.code != 0 or not output:
             raise NeuralVdbError(
-                f"{self.path}: the child process ended with code {code} and without an answer; please report this"
+                f"{self._path}: the child process ended with code {ended.code} and gave no answer; please report this"
             )
-        answer: _Returned[T] | _Raised = pickle.loads(output)
-        if isinstance(answer, _Raised):
-            raise answer.error
+        answer: Returned[T] | Raised = unpack(output)
+        if isinstance(answer, Raised):
+            raise answer.error from (CallsInChild(answer.calls) if answer.calls else None)
         return answer.value
 
-    def _work(self, job: Callable[[], T], pipe: int) -> None:
+    @property
+    def _path(self) -> str:
+        return " or ".join(self.inputs[:2] if len(self.inputs) < 3 else [self.inputs[0], "another input"])
+
+    def _work(self, job: Callable[[], T], writes: Sequence[str], pipe: int) -> None:
         """Writes to `pipe` what became of the job."""
-        limit = platform.data_in_use() + self.memory + _BASE_MEMORY
-        answer: _Returned[T] | _Raised
+        answer: Returned[T] | Raised
+        limit = asked = 0
         try:
             _mute_libraries()
             faulthandler.enable(pipe, all_threads=False)
-            platform.limit_memory(limit)
-            answer = _Returned(job())
+            asked = platform.data_in_use() + _BASE_MEMORY
+            limit = platform.limit_memory(asked)
+            if not self.uses_gpu:
+                confine([*writes, os.devnull])
+            asked += self.memory()
+            limit = platform.limit_memory(asked)
+            answer = Returned(job())
         except BaseException as error:  # the parent decides what to make of it
-            answer = _Raised(self._out_of_memory(error, limit) if _lacks_memory(error) else error)
+            lacking = _lacks_memory(error)
+            answer = Raised.of(self._out_of_memory(error, limit, as_asked=limit == asked) if lacking else error)
         with os.fdopen(pipe, "wb") as stream:
-            stream.write(pickle.dumps(answer))
+            stream.write(pack(answer))
 
-    def _crashed(self, name: str, trace: bytes) -> NeuralVdbError:
-        """The error for a signal called `name` that ended the child; trace: what the fault handler wrote."""
+    def _killed(self, ended: platform.Ended, trace: bytes, *, changed: bool) -> NeuralVdbError:
+        """The error for a signal that ended the child. trace: what the fault handler wrote; changed: an input was."""
+        name = signal.Signals(-ended.code).name
+        if ended.out_of_time:
+            return Stopped(f"{self._path}: the work on it was stopped at the limit of CPU time (ulimit -t); raise it")
+        if ended.code == -signal.SIGKILL:
+            return OutOfMemory(
+                f"{self._path}: the system killed the work on it, most likely for lack of memory; use fewer --threads"
+            )
+        if -ended.code not in platform.CRASHES:
+            return Stopped(f"{self._path}: the work on it was stopped by a signal from outside ({name}); run it again")
+        if changed:
+            return InputError(f"{self._path}: was changed while it was read; run it again when it is whole")
         if any(_is_reader(os.fsdecode(file), method.decode()) for file, method in _FRAME.findall(trace)):
             return DamagedFile(
-                f"{self.path}: the OpenVDB library crashed on it ({name}); it is damaged, restore or re-export it"
+                f"{self._path}: the OpenVDB library crashed on it ({name}); it is damaged, restore or re-export it"
             )
         return NeuralVdbError(
-            f"{self.path}: the work on it crashed ({name}); try fewer --threads or another machine, "
+            f"{self._path}: the work on it crashed ({name}); try fewer --threads or another machine, "
             "and report it if that does not help"
         )
 
-    def _out_of_memory(self, error: BaseException, limit: int) -> NeuralVdbError:
-        """The error for a lack of memory: the file's fault where it is read, else the machine's."""
-        if any(_is_reader(frame.filename, frame.name) for frame in traceback.extract_tb(error.__traceback__)):
+    def _out_of_memory(self, error: BaseException, limit: int, *, as_asked: bool) -> NeuralVdbError:
+        """The error for a lack of memory: the file's fault where it is read and had all that such a file can need."""
+        if as_asked and any(_is_reader(call.filename, call.name) for call in traceback.extract_tb(error.__traceback__)):
             return DamagedFile(
-                f"{self.path}: asks for over {limit >> 20} MiB of memory, more than a file of its size can need; "
+                f"{self._path}: asks for over {limit >> 20} MiB of memory, more than a file of its size can need; "
                 "it is damaged"
             )
         return OutOfMemory(
-            f"{self.path}: the work on it needs over {limit >> 20} MiB of memory or too many threads; "
+            f"{self._path}: the work on it needs over {limit >> 20} MiB of memory or too many threads; "
             "use fewer --threads or another machine"
         )
 
-
-@dataclass(frozen=True)
-class _Returned(Generic[T]):
-    """What a job returned."""
-
-    value: T
+    def _states(self) -> list[tuple[int, int] | None]:
+        """Size and time of change of each input, None where it is not there."""
+        return [platform.file_state(path) for path in self.inputs]
 
 
-@dataclass(frozen=True)
-class _Raised:
-    """What a job raised."""
-
-    error: BaseException
-
-
-def _in_child(work: Callable[[int], None]) -> tuple[int, bytes]:
-    """The exit code of a child process (-n where signal n ended it) that called work(pipe), and what it wrote there."""
+def _in_child(work: Callable[[int], None]) -> tuple[platform.Ended, bytes]:
+    """How a child process ended that called work(pipe), and what it wrote there."""
     receive, send = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
     mask = platform.block_interrupts()  # an interrupt inside of the fork would be lost
     child = platform.fork_child()
     if child == 0:
-        os.close(receive)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and ends this child
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         platform.restore_interrupts(mask)
         _work_and_exit(work, send)
     os.close(send)
@@ -135,7 +146,9 @@ def _in_child(work: Callable[[int], None]) -> tuple[int, bytes]:
             output = pipe.read()
         return platform.wait_child(child), output
     except BaseException:
+        platform.block_interrupts()  # another one must not keep the child from being killed
         platform.end_child(child)
+        platform.restore_interrupts(mask)
         raise
 
 

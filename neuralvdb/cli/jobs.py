@@ -39,6 +39,16 @@ class Outcome:
     failures: list[Failure]
 
 
+class Report(Protocol):
+    """Hears what became of each file, as soon as that is known."""
+
+    def result(self, result: Result, /) -> None:
+        """Hears of a file that is done."""
+
+    def failure(self, failure: Failure, /) -> None:
+        """Hears of a file that could not be done."""
+
+
 class Command(Protocol):
     """A module of a command. HELP: one line that says what it does."""
 
@@ -47,7 +57,7 @@ class Command(Protocol):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declares the command's options."""
 
-    def run(self, args: argparse.Namespace) -> Outcome:
+    def run(self, args: argparse.Namespace, report: Report) -> None:
         """Does what the options ask for. Raises UsageError, InputError before any file is worked on."""
 
 
@@ -59,15 +69,25 @@ class Job:
     work: Callable[[], Result]
 
 
-def run_all(jobs: Iterable[Job]) -> Outcome:
-    """The outcome of all jobs; an error of one does not keep the others from being done."""
-    outcome = Outcome([], [])
+def run_all(jobs: Iterable[Job], report: Report) -> None:
+    """Does all jobs; an error of one, even one that nobody expected, does not keep the others from being done."""
     for job in jobs:
         try:
-            outcome.results.append(job.work())
+            result = job.work()
         except NeuralVdbError as error:
-            outcome.failures.append(Failure(job.path, error))
-    return outcome
+            report.failure(Failure(job.path, error))
+        except Exception as error:
+            report.failure(Failure(job.path, internal_error(error, f"{job.path}: ")))
+        else:
+            report.result(result)
+
+
+def internal_error(error: Exception, where: str = "") -> NeuralVdbError:
+    """The error for one that nobody expected, which is its cause."""
+    what = f"{type(error).__name__}: {error}"
+    wrapped = NeuralVdbError(f"{where}internal error, please report it with the output of -v: {what}")
+    wrapped.__cause__ = error
+    return wrapped
 
 
 def device_memory(device: str) -> int:

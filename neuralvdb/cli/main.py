@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
+import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 import neuralvdb
 from neuralvdb import errors
 from neuralvdb.cli import compress, decompress, diff, info, output, train, verify
-from neuralvdb.cli.jobs import Command, Failure, Outcome
+from neuralvdb.cli.jobs import Command, Failure, internal_error
+from neuralvdb.cli.report import Reporter
+from neuralvdb.platform import INTERRUPTS
 
 COMMANDS: dict[str, Command] = {
     "compress": compress,
@@ -30,44 +34,33 @@ _EPILOG = """exit codes:
   4  input is damaged             11  no such grid
   5  input needs a newer version  12  priors are missing; give them with --priors
   6  output exists already        13  no such device
-                                 130  interrupted"""
+                                 130  interrupted, by a signal or a limit of CPU time"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `nvdb` with these arguments (default: the process's) and gives its exit code."""
-    args = _parser().parse_args(_joined(sys.argv[1:] if argv is None else list(argv)))
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
-    signal.signal(signal.SIGTERM, _terminated)
+    report = Reporter(quiet=True)
+    with _interruptible():
+        try:
+            _open_standard_streams()
+            args = _parser().parse_args(_joined(sys.argv[1:] if argv is None else list(argv)))
+            report = Reporter(as_json=args.json, quiet=args.quiet, verbose=args.verbose)
+            _run(COMMANDS[args.command], args, report)
+        except (KeyboardInterrupt, BrokenPipeError):
+            report.finish()
+            output.print_note("interrupted; nothing half-written was left")
+            return errors.INTERRUPTED
+    return report.exit_code
+
+
+def _run(command: Command, args: argparse.Namespace, report: Reporter) -> None:
     try:
-        return _run(COMMANDS[args.command], args)
+        command.run(args, report)
     except errors.NeuralVdbError as error:
-        if args.json:
-            output.print_json(Outcome([], [Failure("", error)]))
-        output.print_error(error)
-        return error.exit_code
-    except (KeyboardInterrupt, BrokenPipeError):
-        output.print_note("interrupted; nothing half-written was left")
-        return errors.INTERRUPTED
+        report.failure(Failure("", error))
     except Exception as error:
-        if args.verbose:
-            raise
-        output.print_note(f"internal error, please report it with the output of -v: {type(error).__name__}: {error}")
-        return errors.NeuralVdbError.exit_code
-
-
-def _run(command: Command, args: argparse.Namespace) -> int:
-    outcome = command.run(args)
-    if args.json:
-        output.print_json(outcome)
-    elif not args.quiet:
-        for result in outcome.results:
-            print(result.text)
-    for failure in outcome.failures:
-        output.print_error(failure.error)
-    if outcome.failures:
-        return outcome.failures[0].error.exit_code
-    return errors.DIFFERENT if any(result.different for result in outcome.results) else 0
+        report.failure(Failure("", internal_error(error)))
+    report.finish()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -92,8 +85,34 @@ def _joined(argv: list[str]) -> list[str]:
     return argv
 
 
-def _terminated(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
+def _open_standard_streams() -> None:
+    """Gives input, output and errors that are closed, as daemons have them, a place where nothing is.
+
+    stdout escapes what its encoding lacks, since names of files need not be UTF-8.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - takes the lowest free number, its own
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """The first signal that interrupts raises KeyboardInterrupt, those after it wait until the block has ended."""
+    heard = [number for number in INTERRUPTS if signal.getsignal(number) is not signal.SIG_IGN]  # ignored by nohup, &
+
+    def interrupt(*_: object) -> NoReturn:
+        for number in heard:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = [signal.signal(number, interrupt) for number in heard]
+    try:
+        yield
+    finally:
+        for number, handler in zip(heard, before, strict=True):
+            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

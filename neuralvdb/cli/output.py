@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from tqdm import tqdm
@@ -19,9 +19,12 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 class ProgressBar:
-    """A progress bar that appears on a terminal when a job takes over a second; call it with amounts done."""
+    """A progress bar that appears on a terminal when a job takes over a second; call it with amounts done.
 
-    def __init__(self, total: int, label: str, *, shown: bool, unit: str = "B") -> None:
+    total: gives the amount of all work; it is asked when the work has begun.
+    """
+
+    def __init__(self, total: Callable[[], int], label: str, *, shown: bool, unit: str = "B") -> None:
         self._total, self._label, self._unit = total, label, unit
         self._shown = shown and sys.stderr.isatty()
         self._bar: tqdm[NoReturn] | None = None
@@ -30,7 +33,7 @@ class ProgressBar:
         """Adds `amount` to what is done."""
         if self._bar is None:
             self._bar = tqdm(
-                total=self._total,
+                total=self._total(),
                 desc=self._label,
                 unit=self._unit,
                 unit_scale=self._unit == "B",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuralvdb.cli.isolate import IsolatedRunner
-from neuralvdb.cli.jobs import Job, Outcome, Result, device_memory, run_all
+from neuralvdb.cli.jobs import Job, Report, Result, device_memory, run_all
 from neuralvdb.cli.options import add_common, add_device, add_inputs, settings_of
 from neuralvdb.cli.output import ProgressBar, size_text
 from neuralvdb.cli.targets import expand_all
@@ -42,11 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser)
 
 
-def run(args: argparse.Namespace) -> Outcome:
+def run(args: argparse.Namespace, report: Report) -> None:
     """Fine-tunes to all inputs together."""
     settings = settings_of(args, TrainSettings)
     inputs = [item.path for item in expand_all(args.inputs, args.frames)]
-    return run_all([Job(inputs[0], functools.partial(_process, inputs, settings, args))])
+    run_all([Job(inputs[0], functools.partial(_process, inputs, settings, args))], report)
 
 
 def _process(inputs: list[str], settings: TrainSettings, args: argparse.Namespace) -> Result:
@@ -55,9 +55,13 @@ def _process(inputs: list[str], settings: TrainSettings, args: argparse.Namespac
     from neuralvdb.api.train import NETWORKS
 
     began = time.perf_counter()
-    bar = ProgressBar(NETWORKS, Path(args.output).name, shown=not (args.quiet or args.json), unit="network")
-    memory = _TORCH_MEMORY + device_memory(settings.device) + sum(map(most_memory, inputs))
-    runner = IsolatedRunner(inputs[0] if len(inputs) == 1 else f"{inputs[0]} or another input", memory)
+    bar = ProgressBar(lambda: NETWORKS, Path(args.output).name, shown=not (args.quiet or args.json), unit="network")
+    gpu_memory = device_memory(settings.device)
+    runner = IsolatedRunner(
+        inputs=inputs,
+        memory=lambda: _TORCH_MEMORY + gpu_memory + sum(map(most_memory, inputs)),
+        uses_gpu=gpu_memory > 0,
+    )
     report = train(inputs, args.output, settings, progress=bar, run=runner)
     seconds = round(time.perf_counter() - began, 3)
     return Result(json={**report.as_dict(), "seconds": seconds}, text=_text(report, seconds))

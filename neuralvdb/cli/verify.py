@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuralvdb.cli.isolate import IsolatedRunner
-from neuralvdb.cli.jobs import Job, Outcome, Result, device_memory, run_all
+from neuralvdb.cli.jobs import Job, Report, Result, device_memory, run_all
 from neuralvdb.cli.options import add_common, add_device, add_priors, settings_of
 from neuralvdb.cli.output import ProgressBar
 from neuralvdb.settings import VerifySettings
@@ -28,21 +28,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser)
 
 
-def run(args: argparse.Namespace) -> Outcome:
+def run(args: argparse.Namespace, report: Report) -> None:
     """Verifies the archive."""
     settings = settings_of(args, VerifySettings)
-    return run_all([Job(args.archive, functools.partial(_process, settings, args))])
+    run_all([Job(args.archive, functools.partial(_process, settings, args))], report)
 
 
 def _process(settings: VerifySettings, args: argparse.Namespace) -> Result:
     from neuralvdb.api import verify
     from neuralvdb.api.memory import memory_needed, most_memory
 
-    memory = 4 * memory_needed(args.archive) + device_memory(settings.device)
-    if args.original:
-        memory += most_memory(args.original)
-    bar = ProgressBar(0, Path(args.archive).name, shown=not (args.quiet or args.json))
-    runner = IsolatedRunner(args.original or args.archive, memory)
+    inputs = [path for path in (args.archive, args.original) if path]
+    gpu_memory = device_memory(settings.device)
+
+    def memory() -> int:
+        return 4 * memory_needed(args.archive) + gpu_memory + sum(map(most_memory, inputs[1:]))
+
+    bar = ProgressBar(lambda: 0, Path(args.archive).name, shown=not (args.quiet or args.json))
+    runner = IsolatedRunner(inputs=inputs, memory=memory, uses_gpu=gpu_memory > 0)
     report = runner(functools.partial(verify, args.archive, args.original, settings, progress=bar))
     return Result(json=report.as_dict(), text=_text(report), different=bool(report.differences))
 

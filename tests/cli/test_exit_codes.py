@@ -80,14 +80,14 @@ def test_0_done(run, archive):
 
 
 def test_1_a_bug_is_one_line_and_with_verbose_a_traceback(monkeypatch, capsys):
-    def broken(_):
+    def broken(*_):
         raise ZeroDivisionError("deep inside")
 
     monkeypatch.setattr(info, "run", broken)
     assert main(["info", "x"]) == 1
-    assert "internal error, please report it" in capsys.readouterr().err
-    with pytest.raises(ZeroDivisionError):
-        main(["info", "x", "-v"])
+    assert capsys.readouterr().err.startswith("nvdb: internal error, please report it")
+    assert main(["info", "x", "-v"]) == 1
+    assert 'raise ZeroDivisionError("deep inside")' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

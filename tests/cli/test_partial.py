@@ -49,7 +49,7 @@ def test_2_an_option_without_its_value(run, archive, option):
 
 
 def test_11_no_such_grid_in_a_part(run, archive):
-    run("decompress", archive, "--grids", "smoke", "--lod", "1", code=11)
+    run("decompress", archive, "--grids", "smoke", "--lod", "1", "-o", "x.vdb", code=11)
 
 
 def test_5_nothing_has_levels_of_detail(run, data, tmp_path):

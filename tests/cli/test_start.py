@@ -103,7 +103,7 @@ def test_progress_is_on_stderr_only_and_only_for_people(monkeypatch, capsys, sho
     terminal = Terminal()
     terminal.isatty = lambda: tty
     monkeypatch.setattr(sys, "stderr", terminal)
-    bar = ProgressBar(100, "smoke.vdb", shown=shown)
+    bar = ProgressBar(lambda: 100, "smoke.vdb", shown=shown)
     bar(10)
     if bar._bar is not None:
         bar._bar.delay = 0  # as if a second had passed

@@ -1,4 +1,4 @@
-"""What only Linux or only some compilers have is used in one place each: platform.py and nets/native/simd.h."""
+"""What only Linux or some compilers have has its places: platform.py and confinement.py, and nets/native/simd.h."""
 
 import re
 
@@ -21,7 +21,7 @@ def users(root, pattern: re.Pattern, suffixes: set[str]) -> set[str]:
 
 
 def test_only_platform_uses_what_only_linux_has(root):
-    assert users(root, LINUX, {".py"}) == {"neuralvdb/platform.py"}
+    assert users(root, LINUX, {".py"}) == {"neuralvdb/platform.py", "neuralvdb/confinement.py"}
     headers = re.compile(r"<(malloc|unistd|fcntl|sys/\w+)\.h>")
     mapped_files, freed_memory = "neuralvdb/vdb/bridge/streams.cc", "neuralvdb/vdb/bridge/module.cc"
     assert users(root, headers, {".cc", ".h"}) == {mapped_files, freed_memory}

@@ -1,0 +1,81 @@
+"""What a child process answers, as bytes. The child may have read a hostile file, so that its bytes are not trusted."""
+
+from __future__ import annotations
+
+import builtins
+import dataclasses
+import enum
+import importlib
+import io
+import pickle
+import traceback
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from neuralvdb.errors import NeuralVdbError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Returned(Generic[T]):
+    """What a job returned."""
+
+    value: T
+
+
+@dataclass(frozen=True)
+class Raised:
+    """What a job raised. calls: where, as Python prints it; empty for an error that this package raises on purpose."""
+
+    error: BaseException
+    calls: str = ""
+
+    @staticmethod
+    def of(error: BaseException) -> Raised:
+        """What the error is in an answer; one that has no place there becomes one that has."""
+        expected = isinstance(error, NeuralVdbError)
+        calls = "" if expected else "".join(traceback.format_exception(error))
+        if not _is_allowed(type(error)):
+            error = NeuralVdbError(f"{type(error).__name__}: {error}")
+        return Raised(error, calls)
+
+
+class CallsInChild(Exception):
+    """The cause of an error that a child process raised; its text is where."""
+
+
+def pack(answer: Returned[T] | Raised) -> bytes:
+    """The answer in bytes."""
+    return pickle.dumps(answer)
+
+
+def unpack(data: bytes) -> Returned[T] | Raised:
+    """The answer that pack() made `data` of. Raises NeuralVdbError where it is none."""
+    try:
+        answer = _Unpickler(io.BytesIO(data)).load()
+    except Exception as error:
+        raise NeuralVdbError(f"the child process gave no answer that makes sense ({error})") from error
+    if not isinstance(answer, Returned | Raised):
+        raise NeuralVdbError("the child process gave no answer that makes sense")
+    return answer
+
+
+class _Unpickler(pickle.Unpickler):
+    """Makes nothing but data: dataclasses and enumerations of this package, errors, and what Python writes as such."""
+
+    def find_class(self, module: str, name: str) -> object:
+        """The class of a name. Raises pickle.UnpicklingError where data does not need it."""
+        if module == "builtins" or module.partition(".")[0] == "neuralvdb":
+            kind = getattr(importlib.import_module(module), name, None)
+            if isinstance(kind, type) and _is_allowed(kind):
+                return kind
+        raise pickle.UnpicklingError(f"{module}.{name} is no data")
+
+
+def _is_allowed(kind: type) -> bool:
+    if kind.__module__ == builtins.__name__:
+        return issubclass(kind, BaseException)
+    return kind.__module__.partition(".")[0] == "neuralvdb" and (
+        dataclasses.is_dataclass(kind) or issubclass(kind, BaseException | enum.Enum)
+    )

@@ -1,0 +1,148 @@
+"""Signals at any moment, to the command or its worker: no torn target, no worker that lives on, nothing left."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import neuralvdb
+
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGKILL")
+# `python tests/cli/test_signals.py 30` tries 30 moments of each combination and prints what became of them
+MAIN = [sys.executable, "-P", "-c", "import sys; from neuralvdb.cli import main; sys.exit(main())"]
+OLD = b"what was there before"
+TWO_SIGNALS = """
+import os, signal, sys
+from neuralvdb import platform
+from neuralvdb.cli import main
+end = platform.end_child
+
+def end_child(child):
+    os.kill(os.getpid(), signal.SIGTERM)  # a second one, just before the worker would be killed
+    end(child)
+
+platform.end_child = end_child
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def workers(pid: int) -> list[int]:
+    """Children of a process."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def outcome(argv: list[str], folder: Path, name: str, to_worker: bool, delay: float) -> str:
+    """What became of a command that got a signal `delay` seconds after its worker began; asserts what always holds."""
+    target = folder / argv[-1]
+    target.write_bytes(OLD)
+    process = subprocess.Popen([*MAIN, *argv, "--force", "-q"], cwd=folder, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not workers(process.pid):
+        time.sleep(0.002)
+    worker = (workers(process.pid) or [0])[0]
+    time.sleep(delay)
+    if process.poll() is None and (not to_worker or is_running(worker)):
+        os.kill(worker if to_worker else process.pid, signal.Signals[name])
+    message = process.communicate(timeout=60)[1]
+    late = process.returncode == -signal.Signals[name] and name != "SIGKILL"  # all was done
+    assert late or process.returncode in (0, 130, -signal.SIGKILL, 9), (process.returncode, message)
+    assert message.count("\n") <= 1
+    limit = time.monotonic() + 5  # the system ends it with its parent, at the next moment that it can
+    while worker and is_running(worker) and time.monotonic() < limit:
+        time.sleep(0.01)
+    assert not (worker and is_running(worker))
+    kept = target.read_bytes() == OLD
+    assert kept == (process.returncode != 0 and not late)
+    parts = [part for part in os.listdir(folder) if part.endswith(".part")]
+    assert not parts or (name == "SIGKILL" and not to_worker)
+    for part in parts:
+        os.unlink(folder / part)
+    return f"exit {process.returncode}" + (", .part left" if parts else "")
+
+
+def seconds_of(argv: list[str], folder: Path) -> float:
+    """How long a command works, from its worker's start."""
+    began = time.monotonic()
+    subprocess.run([*MAIN, *argv, "--force", "-q"], cwd=folder, check=True)
+    return max(0.1, time.monotonic() - began - 0.3)
+
+
+def commands(folder: Path, sample: Path) -> dict[str, list[str]]:
+    """Of compress and decompress, the output last."""
+    neuralvdb.compress(sample, folder / "in.neuralvdb")
+    return {
+        "compress": ["compress", str(sample), "-o", "out.neuralvdb"],
+        "decompress": ["decompress", "in.neuralvdb", "-o", "out.vdb"],
+    }
+
+
+@pytest.mark.parametrize("to_worker", [False, True], ids=["command", "worker"])
+@pytest.mark.parametrize("name", SIGNALS)
+@pytest.mark.parametrize("command", ["compress", "decompress"])
+def test_a_signal_leaves_nothing_half_written(sample, tmp_path, command, name, to_worker):
+    argv = commands(tmp_path, sample)[command]
+    first = 0.1 * SIGNALS.index(name) + 0.05 * to_worker
+    for delay in (first, first + 0.5):
+        outcome(argv, tmp_path, name, to_worker, delay)
+
+
+def test_a_second_signal_does_not_lose_the_worker(sample, tmp_path):
+    argv = ["compress", str(sample), "--rel-error", "1%", "-o", "out.neuralvdb"]
+    process = subprocess.Popen([sys.executable, "-P", "-c", TWO_SIGNALS, *argv], cwd=tmp_path, stderr=subprocess.PIPE)
+    while not workers(process.pid):
+        time.sleep(0.002)
+    (worker,) = workers(process.pid)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert (process.returncode, is_running(worker), os.listdir(tmp_path)) == (130, False, [])
+
+
+def test_a_stopped_worker_ends_with_the_command(sample, tmp_path):
+    argv = ["compress", str(sample), "--rel-error", "1%", "-o", "out.neuralvdb"]
+    process = subprocess.Popen([*MAIN, *argv], cwd=tmp_path, stderr=subprocess.PIPE)
+    while not workers(process.pid):
+        time.sleep(0.002)
+    (worker,) = workers(process.pid)
+    os.kill(worker, signal.SIGSTOP)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert (process.returncode, is_running(worker), os.listdir(tmp_path)) == (130, False, [])
+
+
+def test_nohup_keeps_a_command_alive(small, tmp_path):
+    argv = ["nohup", *MAIN, "compress", str(small), "-o", "out.neuralvdb"]
+    process = subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not workers(process.pid) and process.poll() is None:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(timeout=60) == 0
+
+
+if __name__ == "__main__":
+    import tempfile
+    from collections import Counter
+
+    count = int(sys.argv[1])
+    smoke = Path(__file__).resolve().parents[2] / "data/sample/smoke.vdb"
+    with tempfile.TemporaryDirectory() as made:
+        for title, line in commands(Path(made), smoke).items():
+            span = seconds_of(line, Path(made))
+            for kind in SIGNALS:
+                for child in (False, True):
+                    delays = [span * i / count for i in range(count)]
+                    counts = Counter(outcome(line, Path(made), kind, child, delay) for delay in delays)
+                    print(title, kind, "worker" if child else "command", dict(sorted(counts.items())), flush=True)
