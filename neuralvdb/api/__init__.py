@@ -7,7 +7,7 @@ from neuralvdb.api.info import FileInfo, GridInfo, info
 from neuralvdb.api.promises import PromiseDescription
 from neuralvdb.api.tensors import GridTensors
 from neuralvdb.api.train import TrainReport, train
-from neuralvdb.api.verify import VerifyReport, verify
+from neuralvdb.api.verify import Loss, VerifyReport, verify
 
 __all__ = [
     "CompressReport",
@@ -18,6 +18,7 @@ __all__ = [
     "GridInfo",
     "GridRegion",
     "GridTensors",
+    "Loss",
     "PromiseDescription",
     "TrainReport",
     "VerifyReport",

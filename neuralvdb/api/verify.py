@@ -6,7 +6,9 @@ import os
 from dataclasses import asdict, dataclass
 
 from neuralvdb import devices
+from neuralvdb.api.diff import diff_grids
 from neuralvdb.api.jobs import Progress, ignore
+from neuralvdb.api.promises import PromiseDescription, promise_of
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.frame_table import content_hash
 from neuralvdb.codec.guarantee import is_kept
@@ -14,6 +16,23 @@ from neuralvdb.codec.models import models_for
 from neuralvdb.settings import VerifySettings
 from neuralvdb.vdb import VdbReader
 from neuralvdb.volume import VolumeGrid
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """By how much a grid that is not lossless differs from the original."""
+
+    promise: PromiseDescription
+    kept: bool
+    """Whether what was promised holds, and nothing else differs."""
+    max_error: float
+    """In the grid's values, over voxels active in either."""
+    rmse: float
+    """In the grid's values, over the same voxels."""
+    psnr: float | None
+    """In dB, its peak the active range of the original; None where nothing differs."""
+    pruned: int | None
+    """Voxels whose active state changed; None where the topology is exact."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +44,9 @@ class VerifyReport:
     grids: int
     """How many decoded to what was stored."""
     differences: list[str]
-    """One line each, against the original where it was given."""
+    """One line each of what was not promised to differ, against the original where it was given."""
+    losses: dict[str, Loss]
+    """Of each grid that is not lossless, by name; empty without an original."""
     device: str
     """Where topologies and lossy values were decoded."""
 
@@ -51,11 +72,15 @@ def verify(
         for section in frame.archive.sections:
             frame.archive.read(section)
         decode_all(frame, settings.threads, progress)
+        comparison = _Comparison(frame)
+        if original is not None:
+            comparison.compare(VdbReader(original))
         return VerifyReport(
             path=os.fspath(path),
             original=None if original is None else os.fspath(original),
             grids=len(frame.grids),
-            differences=[] if original is None else _differences(frame, VdbReader(original)),
+            differences=comparison.differences,
+            losses=comparison.losses,
             device=devices.described(gpus),
         )
 
@@ -70,33 +95,58 @@ def decode_all(frame: FrameReader, threads: int, progress: Progress) -> None:
         progress(head.source_size)
 
 
-def _differences(frame: FrameReader, original: VdbReader) -> list[str]:
-    """One line for each difference between an archive and a .vdb file."""
-    table = frame.table
-    differences = [] if table.metadata == original.metadata else ["file-level metadata differs"]
-    by_name = {head.unique_name: number for number, head in enumerate(table.grids)}
-    for index, entry in enumerate(original.entries):
-        number = by_name.pop(entry.unique_name, None)
-        if number is None:
-            differences.append(f"grid '{entry.name}' is not in the archive")
-        else:
-            differing = _differing(frame, number, original.read(index))
-            differences += [f"grid '{entry.name}': {what} differs" for what in differing]
-    return differences + [f"grid '{table.grids[number].name}' is not in the original" for number in by_name.values()]
+class _Comparison:
+    """An archive against the .vdb file that it was made from."""
 
+    def __init__(self, frame: FrameReader) -> None:
+        self._frame = frame
+        self.differences: list[str] = []
+        self.losses: dict[str, Loss] = {}
 
-def _differing(frame: FrameReader, number: int, original: VolumeGrid) -> list[str]:
-    """What of the grid number `number` is not as in the original, or not as promised."""
-    head, promise = frame.grids[number], frame.promise(number)
-    same = {
-        "type": head.grid_type == original.grid_type,
-        "saved-as-half flag": head.half == original.half,
-        "shared tree": head.parent == original.parent,
-        "metadata": head.metadata == original.metadata,
-        "transform": head.transform == original.transform,
-    }
-    differing = [what for what, is_same in same.items() if not is_same]
-    if promise is None:
-        return differing + ["content"] * (head.content != content_hash(original))
-    keeps = is_kept(promise, original, frame.read(number), pruned=head.pruned is not None)
-    return ["what was promised"] * (not keeps) + differing
+    def compare(self, original: VdbReader) -> None:
+        """Notes all that differs."""
+        table = self._frame.table
+        if table.metadata != original.metadata:
+            self.differences.append("file-level metadata differs")
+        by_name = {head.unique_name: number for number, head in enumerate(table.grids)}
+        for index, entry in enumerate(original.entries):
+            number = by_name.pop(entry.unique_name, None)
+            if number is None:
+                self.differences.append(f"grid '{entry.name}' is not in the archive")
+            else:
+                differing = self._differing(number, original.read(index))
+                self.differences += [f"grid '{entry.name}': {what} differs" for what in differing]
+        self.differences += [f"grid '{table.grids[number].name}' is not in the original" for number in by_name.values()]
+
+    def _differing(self, number: int, original: VolumeGrid) -> list[str]:
+        """What of the grid number `number` is not as in the original, or not as promised."""
+        head, promise = self._frame.grids[number], promise_of(self._frame, number)
+        same = {
+            "type": head.grid_type == original.grid_type,
+            "saved-as-half flag": head.half == original.half,
+            "shared tree": head.parent == original.parent,
+            "metadata": head.metadata == original.metadata,
+            "transform": head.transform == original.transform,
+        }
+        differing = [what for what, is_same in same.items() if not is_same]
+        if promise is None:
+            return differing + ["content"] * (head.content != content_hash(original))
+        loss = self._loss(number, original, promise)
+        if loss is not None:
+            self.losses[head.name] = loss
+        return ["what was promised"] * (loss is None or not loss.kept) + differing
+
+    def _loss(self, number: int, original: VolumeGrid, described: PromiseDescription) -> Loss | None:
+        """How much was lost; None where the grids cannot be compared voxel by voxel."""
+        head, promise, decoded = self._frame.grids[number], self._frame.promise(number), self._frame.read(number)
+        errors = diff_grids(original, decoded)
+        if promise is None or errors.max_error is None or errors.rmse is None:
+            return None
+        return Loss(
+            promise=described,
+            kept=is_kept(promise, original, decoded, pruned=head.pruned is not None),
+            max_error=errors.max_error,
+            rmse=errors.rmse,
+            psnr=errors.psnr,
+            pruned=head.pruned,
+        )

@@ -64,7 +64,7 @@ def promise_text(promises: dict[str, PromiseDescription]) -> str:
     if not promises:
         return "lossless"
     shown = [
-        f"{name}: {_error_text(promise)}, {promise.lattice} lattice" + ", fast" * bool(promise.fast)
+        f"{name}: {error_text(promise)}, {promise.lattice} lattice" + ", fast" * bool(promise.fast)
         for name, promise in promises.items()
     ]
     return "; ".join(shown[:3]) + ("; ..." if len(shown) > 3 else "")
@@ -78,7 +78,8 @@ def topology_text(pruned: dict[str, int]) -> str:
     return f"topology pruned, changed: {', '.join(shown[:3])}" + (", ..." if len(shown) > 3 else "")
 
 
-def _error_text(promise: PromiseDescription) -> str:
+def error_text(promise: PromiseDescription) -> str:
+    """What is promised of the errors of a grid."""
     if promise.psnr:
         return f"PSNR {promise.psnr:.4g} dB"
     if promise.max_error is None:

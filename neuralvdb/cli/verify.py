@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from neuralvdb.cli.isolate import IsolatedRunner
 from neuralvdb.cli.jobs import Job, Report, Result, device_memory, run_all
 from neuralvdb.cli.options import add_common, add_device, add_priors, settings_of
-from neuralvdb.cli.output import ProgressBar
+from neuralvdb.cli.output import ProgressBar, error_text
 from neuralvdb.settings import VerifySettings
 
 if TYPE_CHECKING:
-    from neuralvdb.api import VerifyReport
+    from neuralvdb.api import Loss, VerifyReport
 
 HELP = "check an archive, alone or against the file it was made from"
 
@@ -51,8 +51,20 @@ def _process(settings: VerifySettings, args: argparse.Namespace) -> Result:
 
 
 def _text(report: VerifyReport) -> str:
-    """One line, or one for each difference."""
-    if report.differences:
-        return "\n".join(f"{report.path}: {line}" for line in report.differences)
-    against = f", the same as {report.original}" if report.original else ""
-    return f"{report.path}: all {report.grids} grids decode on {report.device} to what was stored{against}"
+    """One line, one for each difference, and one for each grid that is not lossless."""
+    lines = [f"{report.path}: {line}" for line in report.differences]
+    if not report.differences:
+        lines.append(f"{report.path}: all {report.grids} grids decode on {report.device} to what was stored")
+        if report.losses:
+            lines[0] += f"; LOSSY against {report.original}, as much as promised"
+        elif report.original:
+            lines[0] += f", the same as {report.original}"
+    return "\n".join(lines + [f"{name}: {_loss_text(loss)}" for name, loss in report.losses.items()])
+
+
+def _loss_text(loss: Loss) -> str:
+    """What differs, by how much, and whether that was promised."""
+    psnr = "" if loss.psnr is None else f", PSNR {loss.psnr:.2f} dB"
+    pruned = "" if loss.pruned is None else f", {loss.pruned} voxels pruned"
+    measured = f"max error {loss.max_error:.4g}, RMSE {loss.rmse:.4g}{psnr}{pruned}"
+    return f"{measured}; promised: {error_text(loss.promise)}: {'kept' if loss.kept else 'BROKEN'}"

@@ -32,7 +32,14 @@ KEYS = {
         "device": str,
         "seconds": float,
     },
-    "verify": {"path": str, "original": (str, type(None)), "grids": int, "differences": list, "device": str},
+    "verify": {
+        "path": str,
+        "original": (str, type(None)),
+        "grids": int,
+        "differences": list,
+        "losses": dict,
+        "device": str,
+    },
     "diff": {"first": str, "second": str, "same": bool, "changes": list, "grids": list},
     "info": {
         "path": str,
@@ -213,6 +220,29 @@ def test_verify_alone_and_against_the_original(run, archive, small):
         run("verify", archive, "--device", "cpu").stdout == f"{archive}: all 1 grids decode on cpu to what was stored\n"
     )
     assert run("verify", archive, small).stdout.endswith(f"what was stored, the same as {small}\n")
+
+
+def test_verify_of_a_lossy_archive_says_how_much_differs(run, run_json, small):
+    run("compress", small, "-o", "x", "--max-error", "0.06")
+    text = run("verify", "x", small).stdout
+    assert "the same" not in text
+    assert text.splitlines()[0].endswith(f"what was stored; LOSSY against {small}, as much as promised")
+    assert text.splitlines()[1].startswith("ball: max error 0.0")
+    assert text.splitlines()[1].endswith("; promised: max error 0.06: kept")
+    loss = run_json("verify", "x", small)["results"][0]["losses"]["ball"]
+    assert 0 < loss["rmse"] < loss["max_error"] <= loss["promise"]["max_error"] == 0.06
+    assert loss["kept"] is True
+
+
+def test_verify_says_where_a_promise_is_broken(run, run_json, small, tmp_path):
+    from neuralvdb.vdb import VdbReader, write_vdb
+
+    run("compress", small, "-o", "x", "--max-error", "0.06")
+    grid = VdbReader(small).read(0)
+    grid.tree.leaf.values += 1
+    write_vdb(tmp_path / "other.vdb", [grid])
+    assert "promised: max error 0.06: BROKEN" in run("verify", "x", "other.vdb", code=10).stdout
+    assert run_json("verify", "x", "other.vdb", code=10)["results"][0]["losses"]["ball"]["kept"] is False
 
 
 def test_verify_against_another_file_says_what_differs(run, run_json, archive, sample):

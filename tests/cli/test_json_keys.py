@@ -13,7 +13,8 @@ COMPRESS = {
     *("verified", "ratio", "seconds"),
 }
 DECOMPRESS = {"source", "target", "archive_size", "vdb_size", "grids", "parts", "notes", "device", "seconds"}
-VERIFY = {"path", "original", "grids", "differences", "device"}
+VERIFY = {"path", "original", "grids", "differences", "losses", "device"}
+LOSS = {"promise", "kept", "max_error", "rmse", "psnr", "pruned"}
 DIFF = {"first", "second", "same", "changes", "grids"}
 GRID_DIFF = {"name", "same", "topology_equal", "active_voxels", "max_error", "rmse", "psnr", "changes"}
 
@@ -58,6 +59,10 @@ def test_info(result, small):
 def test_verify(result, archive, small):
     assert set(result("verify", archive)) == VERIFY
     assert result("verify", archive, small)["differences"] == []
+    result("compress", small, "-o", "x", "--rel-error", "1%")
+    (loss,) = result("verify", "x", small)["losses"].values()
+    assert set(loss) == LOSS
+    assert set(loss["promise"]) == PROMISE
 
 
 def test_diff(result, archive, small):
