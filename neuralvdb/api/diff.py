@@ -10,15 +10,11 @@ import numpy as np
 
 from neuralvdb.api.jobs import Progress, ignore
 from neuralvdb.api.source import GridSource, select
-from neuralvdb.metrics import ErrorSums
+from neuralvdb.api.tree_errors import errors_between
 from neuralvdb.settings import DiffSettings
 from neuralvdb.vdb import describe_metadata, describe_transform
 from neuralvdb.volume import Tree, TreeLevel, VolumeGrid
-from neuralvdb.volume.grid import LEAF_SLOTS, LOWER_SLOTS, display_name, unpack
-from neuralvdb.volume.lookup import active_bricks, bricks_at
-
-_BATCH = 4096  # bricks compared together
-_SLOT_VOXELS = (LOWER_SLOTS * LEAF_SLOTS, LEAF_SLOTS, 1)  # of upper nodes, lower nodes and leaves
+from neuralvdb.volume.grid import display_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +28,7 @@ class GridDiff:
     active_voxels: tuple[int, int] | None = None
     """Of the first file and of the second."""
     max_error: float | None = None
-    """In the grid's values, over voxels active in either file; without root tiles if the topologies differ."""
+    """In the grid's values, over voxels active in either file."""
     rmse: float | None = None
     """In the grid's values, over the same voxels."""
     psnr: float | None = None
@@ -78,15 +74,16 @@ def diff(
 def _diff(a: GridSource, b: GridSource, names: Sequence[str], progress: Progress) -> DiffReport:
     selected_a, selected_b = (select(source.grids, names, source.path) for source in (a, b))
     names_a, names_b = [a.grids[i].unique_name for i in selected_a], [b.grids[i].unique_name for i in selected_b]
+    in_a, in_b = set(names_a), dict(zip(reversed(names_b), reversed(selected_b), strict=True))
     changes = [] if a.metadata == b.metadata else ["file-level metadata differs"]
     if names_a != names_b and sorted(names_a) == sorted(names_b):
         changes.append("the grids stand in another order")
-    changes += [f"grid '{display_name(name)}' is only in the first file" for name in names_a if name not in names_b]
-    changes += [f"grid '{display_name(name)}' is only in the second file" for name in names_b if name not in names_a]
+    changes += [f"grid '{display_name(name)}' is only in the first file" for name in names_a if name not in in_b]
+    changes += [f"grid '{display_name(name)}' is only in the second file" for name in names_b if name not in in_a]
     grids = []
     for name, index in zip(names_a, selected_a, strict=True):
-        if name in names_b:
-            grids.append(diff_grids(a.read(index), b.read(selected_b[names_b.index(name)])))
+        if name in in_b:
+            grids.append(diff_grids(a.read(index), b.read(in_b[name])))
             progress(1)
     same = not changes and all(grid.same for grid in grids)
     return DiffReport(first=a.path, second=b.path, same=same, changes=changes, grids=grids)
@@ -135,13 +132,11 @@ def _diff_trees(name: str, a: Tree, b: Tree, changes: list[str]) -> GridDiff:
     if a.root.background.tobytes() != b.root.background.tobytes():
         changes.append(f"background: {a.root.background} / {b.root.background}")
     if equal:
-        sums = _errors_by_level(a, b)
         if any(x.values.tobytes() != y.values.tobytes() for x, y in _level_pairs(a, b)):
             changes.append("values differ")
         if a.root.tile_values.tobytes() != b.root.tile_values.tobytes():
             changes.append("root tiles differ")
-    else:
-        sums = _errors_by_brick(a, b)
+    sums = errors_between(a, b)
     errors = sums.summary()
     return GridDiff(
         name=name,
@@ -153,25 +148,6 @@ def _diff_trees(name: str, a: Tree, b: Tree, changes: list[str]) -> GridDiff:
         psnr=errors.psnr,
         changes=changes,
     )
-
-
-def _errors_by_level(a: Tree, b: Tree) -> ErrorSums:
-    """Errors of all slots of trees with equal topologies."""
-    sums = ErrorSums()
-    for (x, y), voxels in zip(_level_pairs(a, b), _SLOT_VOXELS, strict=True):
-        sums.add(x.values, y.values, unpack(x.active), unpack(y.active), voxels)
-    return sums
-
-
-def _errors_by_brick(a: Tree, b: Tree) -> ErrorSums:
-    """Errors of all bricks with active voxels in either tree."""
-    sums = ErrorSums()
-    origins = np.unique(np.concatenate([active_bricks(a), active_bricks(b)]), axis=0)
-    for begin in range(0, len(origins), _BATCH):
-        batch = origins[begin : begin + _BATCH]
-        (x, x_on), (y, y_on) = bricks_at(a, batch), bricks_at(b, batch)
-        sums.add(x, y, x_on, y_on, 1)
-    return sums
 
 
 def _level_pairs(a: Tree, b: Tree) -> list[tuple[TreeLevel, TreeLevel]]:

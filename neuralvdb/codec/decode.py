@@ -130,14 +130,16 @@ class GridDecoder:
             head, decoder = self._head(number), self._values_decoder(number, box, threads)
             means = decoder.promise.mode.lattice is LatticeKind.MEAN
             cells = decoder.cells(lod)
-            grid = coarse(replace(_empty(head), tree=decoder.tree), cells.values, cells.active, lod, means=means)
+            grid = coarse(
+                replace(_empty(head), tree=decoder.tree), cells.values, cells.active, lod, means=means, box=box
+            )
             assert grid.tree is not None
             return grid if head.pruned is None else replace(grid, tree=derive_mask(grid.tree))
         grid = self._read_whole(number, threads)
         means = self.has_means(self._index.source(number))
         if grid.tree is None:
             return replace(grid, transform=coarse_transform(grid, lod, means=means))
-        return coarse(grid, *(averaged if means else sampled)(grid.tree, lod), lod, means=means)
+        return coarse(grid, *(averaged if means else sampled)(grid.tree, lod), lod, means=means, box=box)
 
     def _is_lossy(self, number: int) -> bool:
         """Whether a grid is a tree, not every bit of whose values is kept. Raises DamagedFile."""

@@ -38,7 +38,7 @@ def plan_region(frame: Frame, selected: list[int], box: Box | None, lod: int) ->
             continue
         plan.numbers.append(number)
         if box is not None and head.storage is Storage.RAW:
-            plan.notes.append(f"{what} is kept whole: its type is unknown to OpenVDB and cannot be cut")
+            plan.notes.append(f"{what} is kept whole: this OpenVDB cannot read its type, and so not cut it")
         elif box is not None and head.storage is Storage.SERIAL and _POINTS in head.grid_type:
             plan.notes.append(f"{what} keeps all points of leaves of 8 voxels that meet the box")
     if selected and not plan.numbers:

@@ -52,6 +52,8 @@ def from_dense(
     key = (values.dtype.name, values.ndim)
     if key not in _DTYPES or active.shape != values.shape[:3] or active.dtype != bool:
         raise ValueError(f"values {values.dtype} {values.shape} and active {active.dtype} {active.shape} make no grid")
+    if any(at < -(1 << 31) or at + size > 1 << 31 for at, size in zip(origin, active.shape, strict=True)):
+        raise ValueError(f"voxels from {origin} on, {active.shape} of them, do not all have coordinates of 32 bits")
     fill = np.full(values.shape[3:], background, values.dtype)
     leaf_values, leaf_active, origins = _leaves(values, active, np.asarray(origin), fill)
     lower, lower_origins, leaf_order = _parents(origins, 128, 4, 8, fill)

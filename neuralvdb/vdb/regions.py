@@ -31,10 +31,13 @@ def clip(grid: VolumeGrid, box: Box) -> VolumeGrid:
     return grid
 
 
-def coarse(grid: VolumeGrid, cells: np.ndarray, active: np.ndarray, lod: int, *, means: bool) -> VolumeGrid:
+def coarse(
+    grid: VolumeGrid, cells: np.ndarray, active: np.ndarray, lod: int, *, means: bool, box: Box | None = None
+) -> VolumeGrid:
     """The grid with voxels 2**lod times as long: its tiles, and for its leaves cells (N, M, C) and active (N, M) bool.
 
-    means: whether cells are means rather than samples, which decides where they lie. Raises DamagedFile.
+    means: whether cells are means rather than samples, which decides where they lie. box: in voxels of `grid`; what
+    lies outside of it may be left out. Raises DamagedFile.
     """
     assert grid.tree is not None
     values = np.ascontiguousarray(cells, grid.tree.leaf.values.dtype)
@@ -42,7 +45,8 @@ def coarse(grid: VolumeGrid, cells: np.ndarray, active: np.ndarray, lod: int, *,
     coarse_arrays = {"values": values.reshape(shape), "active": np.ascontiguousarray(active, np.uint8)}
     transform = coarse_transform(grid, lod, means=means)
     try:
-        metadata, arrays = _bridge.coarsen(*_head(grid), arrays_of(grid.tree), coarse_arrays, lod)
+        wanted = None if box is None else (box.coarse(lod).low, box.coarse(lod).high)
+        metadata, arrays = _bridge.coarsen(*_head(grid), arrays_of(grid.tree), coarse_arrays, lod, wanted)
     except _bridge.DamagedError as error:
         raise DamagedFile(f"grid '{grid.name}' cannot be made coarser: {error}") from error
     return replace(grid, metadata=metadata, transform=transform, tree=tree_of(arrays))

@@ -52,16 +52,6 @@ def constants_at(tree: Tree, origins: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return values, active
 
 
-def active_bricks(tree: Tree) -> np.ndarray:
-    """Origins (M, 3) int32 of the 8x8x8 bricks where something may be active, root tiles aside (voxels)."""
-    upper = tree.root.child_origins
-    lower = child_origins(upper, tree.upper.child, UPPER_LOG2, 128)
-    blocks = child_origins(upper, tree.upper.active, UPPER_LOG2, 128)
-    every = np.full((len(blocks), 4096 // 8), 255, np.uint8)
-    tiles = (child_origins(lower, tree.lower.active, LOWER_LOG2, 8), child_origins(blocks, every, LOWER_LOG2, 8))
-    return np.concatenate([leaf_origins(tree), *tiles])
-
-
 def find(among: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Index in `among` (K, 3) int32, without repeats, of each of `wanted` (M, 3), -1 where it is not there."""
     first, number = distinct(np.concatenate([among, wanted]))

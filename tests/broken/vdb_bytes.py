@@ -44,5 +44,4 @@ def _metadata(strings: dict[bytes, bytes]) -> bytes:
 
 
 def _transform() -> bytes:
-    one = struct.pack("<3d", 1, 1, 1)
-    return _text(_SCALE) + one * 5
+    return _text(_SCALE) + struct.pack("<15d", *[1] * 15)

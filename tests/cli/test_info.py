@@ -129,9 +129,9 @@ def test_a_voxel_size_that_is_no_number_is_text_in_json(run, run_json, tmp_path)
     grid = from_dense(active.astype(np.float32), name="g", active=active, properties=GridProperties(voxel_size=0.625))
     write_vdb(tmp_path / "a.vdb", [grid])
     sizes = struct.pack("<3d", 0.625, 0.625, 0.625)
-    before, _, rest = (tmp_path / "a.vdb").read_bytes().partition(sizes * 2)
+    before, _, after = (tmp_path / "a.vdb").read_bytes().partition(sizes * 2)
     strange = struct.pack("<3d", float("nan"), float("inf"), -float("inf"))
-    (tmp_path / "a.vdb").write_bytes(before + sizes + strange + rest)
+    (tmp_path / "a.vdb").write_bytes(before + sizes + strange + after)
     run("compress", "a.vdb", "-o", "a.neuralvdb")
     for result in run_json("info", "a.vdb", "a.neuralvdb")["results"]:
         assert result["grids"][0]["voxel_size"] == ["nan", "inf", "-inf"]

@@ -15,8 +15,8 @@ from neuralvdb.codec.frame import FrameReader
 from neuralvdb.errors import UsageError
 from neuralvdb.settings import Bound
 from neuralvdb.vdb import GridProperties, VdbReader, from_dense, write_vdb
-from neuralvdb.volume.grid import unpack
-from neuralvdb.volume.lookup import active_bricks, bricks_at
+from neuralvdb.volume.grid import LOWER_LOG2, UPPER_LOG2, Tree, child_origins, leaf_origins, unpack
+from neuralvdb.volume.lookup import bricks_at
 
 slow = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -33,6 +33,16 @@ def union(source: Path, archive: Path) -> tuple[np.ndarray, np.ndarray, np.ndarr
         after = frame.read(0).tree
     origins = np.unique(np.concatenate([active_bricks(before), active_bricks(after)]), axis=0)
     return (*bricks_at(before, origins), *bricks_at(after, origins))
+
+
+def active_bricks(tree: Tree) -> np.ndarray:
+    """Origins (M, 3) int32 of the 8x8x8 bricks where something may be active, root tiles aside (voxels)."""
+    upper = tree.root.child_origins
+    lower = child_origins(upper, tree.upper.child, UPPER_LOG2, 128)
+    blocks = child_origins(upper, tree.upper.active, UPPER_LOG2, 128)
+    every = np.full((len(blocks), 4096 // 8), 255, np.uint8)
+    tiles = (child_origins(lower, tree.lower.active, LOWER_LOG2, 8), child_origins(blocks, every, LOWER_LOG2, 8))
+    return np.concatenate([leaf_origins(tree), *tiles])
 
 
 def check(source: Path, archive: Path, bound: float) -> int:

@@ -59,16 +59,31 @@ public:
     template<typename T>
     const T* get(const char* name, std::vector<size_t> shape) {
         if constexpr (openvdb::VecTraits<T>::IsVec) shape.push_back(size_t(openvdb::VecTraits<T>::Size));
-        using Array = nb::ndarray<const Part<T>, nb::c_contig, nb::device::cpu>;
-        Array array;
-        if (!nb::try_cast<Array>(arrays_[name], array, /*convert=*/false)) throw nb::value_error(name);
-        if (array.ndim() != shape.size()) throw nb::value_error(name);
-        for (size_t i = 0; i < shape.size(); ++i) if (array.shape(i) != shape[i]) throw nb::value_error(name);
+        nb::ndarray<const Part<T>, nb::c_contig, nb::device::cpu> array;
+        take(name, array);
+        if (array.ndim() != shape.size()) refuse(name, "has another number of axes");
+        for (size_t i = 0; i < shape.size(); ++i) if (array.shape(i) != shape[i]) refuse(name, "has another shape");
         return reinterpret_cast<const T*>(array.data());
     }
-    size_t rows(const char* name) { return nb::cast<nb::ndarray<nb::ro>>(arrays_[name]).shape(0); }
+    size_t rows(const char* name) {
+        nb::ndarray<nb::ro> array;
+        take(name, array);
+        if (array.ndim() == 0) refuse(name, "has no axes");
+        return array.shape(0);
+    }
 
 private:
+    template<typename ArrayT>
+    void take(const char* name, ArrayT& array) { // a key that is not there would end the process inside of try_cast()
+        if (!arrays_.contains(name)) refuse(name, "is missing");
+        if (!nb::try_cast<ArrayT>(nb::object(arrays_[name]), array, /*convert=*/false)) {
+            refuse(name, "is no array of the right type in C order");
+        }
+    }
+    [[noreturn]] static void refuse(const char* name, const char* why) {
+        throw nb::value_error((std::string("array '") + name + "' " + why).c_str());
+    }
+
     nb::dict arrays_;
 };
 

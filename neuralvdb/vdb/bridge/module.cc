@@ -6,6 +6,9 @@
 
 #include <tbb/global_control.h>
 
+#include <atomic>
+#include <new>
+
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -37,6 +40,20 @@ void returnMemory() {
 #ifdef __GLIBC__
     malloc_trim(0);
 #endif
+}
+
+// Memory kept aside for the moment when there is no more: OpenVDB needs some to free a tree, and ends the process where
+// it gets none.
+std::atomic<char*> reserve{nullptr};
+
+[[noreturn]] void giveUp() {
+    delete[] reserve.exchange(nullptr);
+    throw std::bad_alloc();
+}
+
+void keepReserve() {
+    reserve = new char[16 << 20];
+    std::set_new_handler(giveUp);
 }
 
 nb::dict readGrid(Reader& reader, size_t index) {
@@ -182,6 +199,7 @@ nb::bytes makeTransform(double voxel_size) {
 }
 
 void setThreads(size_t count) {
+    if (count == 0) throw nb::value_error("0 threads do nothing; give 1 or more");
     static std::unique_ptr<tbb::global_control> limit;
     limit.reset(); // the smallest of all living limits holds, so the old one goes first
     limit = std::make_unique<tbb::global_control>(tbb::global_control::max_allowed_parallelism, count);
@@ -230,6 +248,7 @@ void translate(const std::exception_ptr& error, void* payload) {
 NB_MODULE(_bridge, m) {
     using namespace nvdb;
     openvdb::initialize();
+    keepReserve();
     openvdb::logging::setLevel(openvdb::logging::Level::Fatal);
     static Exceptions exceptions{nb::exception<Damaged>(m, "DamagedError").ptr(),
         nb::exception<Unsupported>(m, "UnsupportedError").ptr()};

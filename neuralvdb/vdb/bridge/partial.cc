@@ -3,7 +3,13 @@
 #include "arrays.h"
 #include "writer.h"
 
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
+
+#include <algorithm>
 #include <array>
+#include <map>
+#include <optional>
 
 namespace nvdb {
 namespace {
@@ -72,69 +78,158 @@ nb::tuple clipSerial(const std::string& type, nb::bytes metadata, nb::bytes tran
     return nb::make_tuple(toBytes(meta), toBytes(cut));
 }
 
-// Fills `tree` with the tiles of a node's slots, `edge` voxels long before they become 2^lod times shorter.
-template<typename NodeT, typename TreeT, typename ViewT>
-void fillTiles(TreeT& tree, const ViewT& level, const std::vector<openvdb::Coord>& origins, int edge, int lod,
-    std::vector<openvdb::Coord>& children)
-{
-    const auto background = tree.background();
-    for (size_t i = 0; i < origins.size(); ++i) {
-        for (uint32_t n = 0; n < NodeT::NUM_VALUES; ++n) {
-            openvdb::Coord local;
-            NodeT::offsetToLocalCoord(n, local);
-            const auto at = origins[i] + openvdb::Coord(local[0] * edge, local[1] * edge, local[2] * edge);
-            const size_t slot = i * NodeT::NUM_VALUES + n;
-            if (bit(level.child, slot)) children.push_back(at);
-            else if (bit(level.active, slot) || std::memcmp(&level.values[slot], &background, sizeof(background)) != 0)
-                tree.sparseFill(openvdb::CoordBBox::createCube(at >> lod, edge >> lod), level.values[slot], bit(level.active, slot));
+// Tiles of a tree on their way to the tree whose voxels are 2^lod times as long, as far as they meet `box` there.
+template<typename TreeT>
+class CoarseTiles {
+public:
+    using ValueT = typename TreeT::ValueType;
+
+    CoarseTiles(TreeT& tree, int lod, const openvdb::CoordBBox& box) : tree_(tree), lod_(lod), box_(box) {}
+
+    // A tile of `edge` finer voxels at `at`.
+    void add(const openvdb::Coord& at, int edge, const ValueT& value, bool active) {
+        if (!active && same(value, tree_.background())) return;
+        const auto cube = openvdb::CoordBBox::createCube(at >> lod_, edge >> lod_);
+        if (box_.hasOverlap(cube)) tree_.sparseFill(cube, value, active);
+    }
+
+    // The tiles of the nodes at `origins`, `edge` voxels long each; gives the origins of their children in order.
+    template<typename NodeT, typename ViewT>
+    std::vector<openvdb::Coord> addNodes(const ViewT& level, const std::vector<openvdb::Coord>& origins) {
+        std::vector<openvdb::Coord> children;
+        for (size_t i = 0; i < origins.size(); ++i) {
+            for (uint32_t n = 0; n < NodeT::NUM_VALUES; ++n) {
+                if (bit(level.child, i * NodeT::NUM_VALUES + n)) children.push_back(origins[i] + corner<NodeT>(n));
+            }
+            for (uint32_t n = 0; n < NodeT::NUM_VALUES; ++n) {
+                if (isFirst<NodeT>(n)) addSiblings<NodeT>(level, i * NodeT::NUM_VALUES, n, origins[i]);
+            }
+        }
+        return children;
+    }
+
+    // The tiles of the root.
+    void addRoot(const TreeView<ValueT>& view) {
+        constexpr int edge = TreeT::RootNodeType::ChildNodeType::DIM;
+        auto at = [&](size_t i) {
+            const int32_t* origin = view.tile_origins + 3 * i;
+            return openvdb::Coord(origin[0], origin[1], origin[2]);
+        };
+        std::map<openvdb::Coord, std::vector<size_t>> siblings;
+        for (size_t i = 0; i < view.tiles; ++i) siblings[at(i) & ~((edge << lod_) - 1)].push_back(i);
+        for (const auto& [first, tiles] : siblings) {
+            const bool alike = std::all_of(tiles.begin(), tiles.end(), [&](size_t i) {
+                return !view.tile_active[i] == !view.tile_active[tiles[0]] && same(view.tile_values[i], view.tile_values[tiles[0]]);
+            });
+            if (alike && tiles.size() == size_t(1) << 3 * lod_) {
+                add(first, edge << lod_, view.tile_values[tiles[0]], view.tile_active[tiles[0]]);
+            } else for (const size_t i : tiles) add(at(i), edge, view.tile_values[i], view.tile_active[i]);
         }
     }
-}
 
-// The tree whose voxels are 2^lod times as long: tiles of `view`, and instead of its leaves blocks of cells of
-// (8 >> lod)^3 `values` and `active` each.
+private:
+    static bool same(const ValueT& a, const ValueT& b) { return std::memcmp(&a, &b, sizeof(ValueT)) == 0; }
+
+    // Where slot n begins in its node.
+    template<typename NodeT>
+    static openvdb::Coord corner(uint32_t n) {
+        openvdb::Coord local;
+        NodeT::offsetToLocalCoord(n, local);
+        return {local[0] << NodeT::ChildNodeType::TOTAL, local[1] << NodeT::ChildNodeType::TOTAL,
+            local[2] << NodeT::ChildNodeType::TOTAL};
+    }
+
+    // Whether slot n is the first of its siblings, the 8^lod slots that together are as large as one of the coarser tree.
+    template<typename NodeT>
+    bool isFirst(uint32_t n) const {
+        openvdb::Coord local;
+        NodeT::offsetToLocalCoord(n, local);
+        return ((local[0] | local[1] | local[2]) & ((1 << lod_) - 1)) == 0;
+    }
+
+    // The tiles among the siblings from slot `first` on, as one where they are alike: smaller ones would take nodes.
+    template<typename NodeT, typename ViewT>
+    void addSiblings(const ViewT& level, size_t slots, uint32_t first, const openvdb::Coord& origin) {
+        constexpr int edge = NodeT::ChildNodeType::DIM;
+        bool alike = true;
+        std::vector<uint32_t> tiles;
+        for (int32_t c = 0; c < 1 << 3 * lod_; ++c) {
+            const int32_t low = (1 << lod_) - 1;
+            const uint32_t n = first + (uint32_t(c >> 2 * lod_) << 2 * NodeT::LOG2DIM) +
+                (uint32_t(c >> lod_ & low) << NodeT::LOG2DIM) + uint32_t(c & low);
+            if (!bit(level.child, slots + n)) tiles.push_back(n);
+            alike = alike && tiles.size() == size_t(c) + 1 && same(level.values[slots + n], level.values[slots + first]) &&
+                bit(level.active, slots + n) == bit(level.active, slots + first);
+        }
+        if (alike) add(origin + corner<NodeT>(first), edge << lod_, level.values[slots + first], bit(level.active, slots + first));
+        else for (const uint32_t n : tiles) {
+            add(origin + corner<NodeT>(n), edge, level.values[slots + n], bit(level.active, slots + n));
+        }
+    }
+
+    TreeT& tree_;
+    const int lod_;
+    const openvdb::CoordBBox box_;
+};
+
+// Blocks of (8 >> lod)^3 cells each, one for each leaf.
+template<typename ValueT>
+struct Cells {
+    const ValueT* values;
+    const uint8_t* active;
+    int lod;
+};
+
+// The tree whose voxels are 2^lod times as long, at least where they meet `box`: tiles of `view`, and instead of its
+// leaves their cells.
 template<typename TreeT, typename ValueT = typename TreeT::ValueType>
-typename TreeT::Ptr coarseTree(const TreeView<ValueT>& view, const ValueT* values, const uint8_t* active, int lod) {
+typename TreeT::Ptr coarseTree(const TreeView<ValueT>& view, const Cells<ValueT>& cells, const openvdb::CoordBBox& box) {
     using UpperT = typename TreeT::RootNodeType::ChildNodeType;
     using LowerT = typename UpperT::ChildNodeType;
     using LeafT = typename TreeT::LeafNodeType;
+    checkRoot(view, UpperT::DIM);
+    firstChildren(view.upper.child, view.upper.nodes, UpperT::NUM_VALUES / 8, view.lower.nodes);
+    firstChildren(view.lower.child, view.lower.nodes, LowerT::NUM_VALUES / 8, view.leaf.nodes);
     auto tree = std::make_shared<TreeT>(view.background);
-    auto coord = [](const int32_t* at) { return openvdb::Coord(at[0], at[1], at[2]); };
-    for (size_t i = 0; i < view.tiles; ++i) {
-        tree->sparseFill(openvdb::CoordBBox::createCube(coord(view.tile_origins + 3 * i) >> lod, int(UpperT::DIM) >> lod),
-            view.tile_values[i], view.tile_active[i]);
+    CoarseTiles<TreeT> tiles(*tree, cells.lod, box);
+    tiles.addRoot(view);
+    std::vector<openvdb::Coord> uppers;
+    for (size_t i = 0; i < view.children; ++i) {
+        const int32_t* at = view.child_origins + 3 * i;
+        uppers.emplace_back(at[0], at[1], at[2]);
     }
-    std::vector<openvdb::Coord> uppers, lowers, leaves;
-    for (size_t i = 0; i < view.children; ++i) uppers.push_back(coord(view.child_origins + 3 * i));
-    fillTiles<UpperT>(*tree, view.upper, uppers, LowerT::DIM, lod, lowers);
-    if (lowers.size() != view.lower.nodes) throw std::invalid_argument("child masks disagree with the number of nodes");
-    fillTiles<LowerT>(*tree, view.lower, lowers, LeafT::DIM, lod, leaves);
-    if (leaves.size() != view.leaf.nodes) throw std::invalid_argument("child masks disagree with the number of nodes");
-    const int edge = 8 >> lod;
+    const auto lowers = tiles.template addNodes<UpperT>(view.upper, uppers);
+    const auto leaves = tiles.template addNodes<LowerT>(view.lower, lowers);
+    const int edge = 8 >> cells.lod, count = edge * edge * edge;
     for (size_t i = 0; i < leaves.size(); ++i) {
-        const auto low = leaves[i] >> lod;
+        const auto low = leaves[i] >> cells.lod;
+        if (!box.hasOverlap(openvdb::CoordBBox::createCube(low, edge))) continue;
         LeafT* leaf = tree->touchLeaf(low);
-        for (int c = 0; c < edge * edge * edge; ++c, ++values, ++active) {
+        for (int c = 0; c < count; ++c) {
             const auto n = LeafT::coordToOffset(low.offsetBy(c / (edge * edge), c / edge % edge, c % edge));
-            if (*active) leaf->setValueOn(n, *values);
-            else leaf->setValueOff(n, *values);
+            if (cells.active[i * count + c]) leaf->setValueOn(n, cells.values[i * count + c]);
+            else leaf->setValueOff(n, cells.values[i * count + c]);
         }
     }
     tree->prune();
     return tree;
 }
 
-nb::tuple coarsen(const std::string& type, nb::bytes metadata, nb::bytes transform, nb::dict arrays, nb::dict cells, int lod) {
+// box: corners, both included, of the coarser voxels that are wanted at least; None: all.
+nb::tuple coarsen(const std::string& type, nb::bytes metadata, nb::bytes transform, nb::dict arrays, nb::dict cells, int lod,
+    std::optional<std::pair<Corner, Corner>> box)
+{
     if (lod < 1 || lod > 3) throw nb::value_error("lod is 1, 2 or 3");
     return remade(type, metadata, transform, arrays, [&](const auto& view, auto* null) {
         using TreeT = std::remove_pointer_t<decltype(null)>;
+        using ValueT = typename TreeT::ValueType;
         const size_t edge = size_t(8 >> lod), N = view.leaf.nodes;
         nb::gil_scoped_acquire acquire;
         Borrow from(cells);
-        const auto* values = from.get<typename TreeT::ValueType>("values", {N, edge * edge * edge});
-        const auto* active = from.get<uint8_t>("active", {N, edge * edge * edge});
+        const Cells<ValueT> blocks{from.get<ValueT>("values", {N, edge * edge * edge}),
+            from.get<uint8_t>("active", {N, edge * edge * edge}), lod};
         nb::gil_scoped_release release;
-        return coarseTree<TreeT>(view, values, active, lod);
+        return coarseTree<TreeT>(view, blocks, box ? toBox(box->first, box->second) : openvdb::CoordBBox::inf());
     });
 }
 
@@ -161,7 +256,7 @@ nb::bytes coarseTransform(nb::bytes bytes, int lod, double shift) {
 void definePartial(nb::module_& m) {
     m.def("clip_tree", &clipTree);
     m.def("clip_serial", &clipSerial);
-    m.def("coarsen", &coarsen);
+    m.def("coarsen", &coarsen, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none());
     m.def("coarse_transform", &coarseTransform);
 }
 

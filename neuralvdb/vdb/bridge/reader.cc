@@ -1,5 +1,9 @@
 #include "reader.h"
 
+#include <openvdb/tools/PointIndexGrid.h>
+
+#include <set>
+
 namespace nvdb {
 namespace {
 
@@ -18,6 +22,11 @@ std::string takeString(std::istream& in, size_t size) {
     std::string text(length, '\0');
     if (length) in.read(text.data(), length);
     return text;
+}
+
+// Whether this OpenVDB reads grids of a type. Of an index of points it reads no values unless it delays loading them.
+bool isReadable(const std::string& type) {
+    return openvdb::GridBase::isRegistered(type) && type != openvdb::tools::PointIndexGrid::gridType();
 }
 
 } // namespace
@@ -39,6 +48,7 @@ Reader::Reader(const std::string& path) : file_(path), stream_(file_.data(), fil
         grids.push_back(entry);
         stream_.seekg(entry.end_pos);
     }
+    checkParents();
 }
 
 bool Reader::readHeader() {
@@ -84,15 +94,33 @@ void Reader::checkPositions(const Entry& entry, int64_t start) const {
     }
 }
 
+// Every instance must share the tree of a grid that has one.
+void Reader::checkParents() const {
+    std::set<std::string> with_tree;
+    for (const auto& grid : grids) if (grid.parent.empty()) with_tree.insert(grid.unique_name);
+    for (const auto& grid : grids) {
+        if (!grid.parent.empty() && !with_tree.count(grid.parent)) {
+            throw Damaged("grid '" + grid.unique_name + "' shares the tree of '" + grid.parent + "', and no grid of that "
+                "name has one");
+        }
+    }
+}
+
 // Finds the positions in a file that was written without them, by reading the grid once.
 void Reader::measure(Entry& entry) {
     entry.grid_pos = int64_t(stream_.tellg());
     StreamState state(stream_, library, version, default_compression_);
-    const auto grid = readHead(entry, state);
-    if (entry.parent.empty()) {
-        grid->readTopology(stream_);
-        entry.block_pos = int64_t(stream_.tellg());
-        grid->readBuffers(stream_);
+    try {
+        if (!isReadable(entry.type)) throw openvdb::LookupError(entry.type);
+        const auto grid = readHead(entry, state);
+        if (entry.parent.empty()) {
+            grid->readTopology(stream_);
+            entry.block_pos = int64_t(stream_.tellg());
+            grid->readBuffers(stream_);
+        }
+    } catch (const openvdb::LookupError&) {
+        throw Unsupported("grid '" + entry.unique_name + "' has type " + entry.type + ", which this OpenVDB cannot read, "
+            "and the file has no positions by which it could be skipped; re-save the file without that grid");
     }
     entry.end_pos = int64_t(stream_.tellg());
 }
@@ -121,7 +149,7 @@ GridContent Reader::read(size_t index) {
     StreamState state(stream_, library, version, default_compression_);
     openvdb::GridBase::Ptr grid;
     try {
-        if (openvdb::GridBase::isRegistered(entry.type)) {
+        if (isReadable(entry.type)) {
             grid = readHead(entry, state);
             content.metadata = metaBytes(*grid);
             content.transform = serialised([&](std::ostream& out, StreamState&) { grid->writeTransform(out); });
@@ -135,8 +163,8 @@ GridContent Reader::read(size_t index) {
     }
     if (!grid) {
         if (version < kWrittenVersion) {
-            throw Unsupported("grid '" + entry.unique_name + "' has type " + entry.type + ", unknown to this OpenVDB, in "
-                "file version " + std::to_string(version) + "; such grids can be carried unread from version " +
+            throw Unsupported("grid '" + entry.unique_name + "' has type " + entry.type + ", which this OpenVDB cannot "
+                "read, in file version " + std::to_string(version) + "; such grids can be carried unread from version " +
                 std::to_string(kWrittenVersion) + " on, so re-save the file or leave the grid out with --grids");
         }
         return {"raw", "", "", std::string(file_.data() + entry.grid_pos, size_t(entry.end_pos - entry.grid_pos)), {}};

@@ -13,7 +13,7 @@ using AnyTree = std::variant<std::monostate, TreeArrays<float>, TreeArrays<doubl
 
 // One grid as read. storage: "tree" (arrays in `tree`), "serial" (topology and buffers as OpenVDB
 // writes them, uncompressed, in `blob`), "raw" (the file's own bytes in `blob`, for types this OpenVDB
-// does not know) or "instance" (shares the tree of the grid named parent).
+// cannot read) or "instance" (shares the tree of the grid named parent).
 struct GridContent {
     std::string storage, metadata, transform, blob;
     AnyTree tree;
@@ -44,6 +44,7 @@ private:
     bool readHeader();
     Entry readDescriptor();
     void checkPositions(const Entry& entry, int64_t start) const;
+    void checkParents() const;
     void measure(Entry& entry);
     void seek(const Entry& entry);
     openvdb::GridBase::Ptr readHead(const Entry& entry, StreamState& state);

@@ -14,10 +14,12 @@
 #include <openvdb/openvdb.h>
 #include <tbb/parallel_for.h>
 
+#include <array>
 #include <atomic>
 #include <cmath>
 #include <cstring>
 #include <memory>
+#include <set>
 #include <vector>
 
 namespace nvdb {
@@ -249,12 +251,28 @@ LeafT* makeLeaf(const openvdb::Coord& origin, const ViewT& view, size_t i, Hazar
     return leaf;
 }
 
+// Every child and tile of the root must have a place of its own, on the lines of nodes of `edge` voxels.
+template<typename ViewT>
+void checkRoot(const ViewT& view, int32_t edge) {
+    std::set<std::array<int32_t, 3>> places;
+    auto add = [&](const int32_t* origins, size_t count) {
+        for (size_t i = 0; i < count; ++i) {
+            const std::array<int32_t, 3> at{origins[3 * i], origins[3 * i + 1], origins[3 * i + 2]};
+            for (const int32_t a : at) if (a & (edge - 1)) throw std::invalid_argument("a root entry lies off the tree's lines");
+            if (!places.insert(at).second) throw std::invalid_argument("two root entries have one place");
+        }
+    };
+    add(view.child_origins, view.children);
+    add(view.tile_origins, view.tiles);
+}
+
 // The tree that `view` describes; `mask_hazard` is set where active-mask compression would change bits.
 template<typename TreeT>
 typename TreeT::Ptr importTree(const TreeView<typename TreeT::ValueType>& view, bool& mask_hazard) {
     using UpperT = typename TreeT::RootNodeType::ChildNodeType;
     using LowerT = typename UpperT::ChildNodeType;
     using LeafT = typename TreeT::LeafNodeType;
+    checkRoot(view, UpperT::DIM);
     auto tree = std::make_shared<TreeT>(view.background);
     MaskHazard<typename TreeT::ValueType> hazard(view.background);
     auto coord = [](const int32_t* at) { return openvdb::Coord(at[0], at[1], at[2]); };
@@ -308,6 +326,7 @@ inline openvdb::MaskTree::Ptr importMask(const MaskView& view) {
     using UpperT = openvdb::MaskTree::RootNodeType::ChildNodeType;
     using LowerT = UpperT::ChildNodeType;
     using LeafT = openvdb::MaskTree::LeafNodeType;
+    checkRoot(view, UpperT::DIM);
     auto tree = std::make_shared<openvdb::MaskTree>(false);
     auto coord = [](const int32_t* at) { return openvdb::Coord(at[0], at[1], at[2]); };
     for (size_t i = 0; i < view.tiles; ++i) {
