@@ -114,7 +114,7 @@ class _Job:
         return CompressReport(
             source=self.source,
             target=self.target,
-            source_size=os.path.getsize(self.source),
+            source_size=reader.size,
             archive_size=os.path.getsize(self.temporary),
             grids=[grid.name for grid in grids],
             left_out=[entry.name for i, entry in enumerate(reader.entries) if i not in set(selected)],

@@ -136,7 +136,7 @@ class _Job:
         return DecompressReport(
             source=self.source,
             target=self.target,
-            archive_size=os.path.getsize(self.source),
+            archive_size=frame.archive.size,
             vdb_size=os.path.getsize(self.temporary),
             grids=written.grids,
             parts=written.regions,

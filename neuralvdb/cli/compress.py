@@ -87,11 +87,8 @@ def _process(step: Step, settings: CompressSettings, args: argparse.Namespace) -
     from neuralvdb.api.memory import file_size, most_memory
 
     began = time.perf_counter()
-    bar = ProgressBar(
-        lambda: file_size(step.source) * (1 + settings.verify),
-        Path(step.source).name,
-        shown=not (args.quiet or args.json),
-    )
+    total = file_size(step.source) * (1 + settings.verify)  # asked now: the source may be gone before the work is done
+    bar = ProgressBar(lambda: total, Path(step.source).name, shown=not (args.quiet or args.json))
     gpu_memory = device_memory(settings.device)
     runner = IsolatedRunner(
         inputs=[step.source], memory=lambda: most_memory(step.source) + gpu_memory, uses_gpu=gpu_memory > 0

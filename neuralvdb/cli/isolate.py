@@ -50,8 +50,9 @@ class IsolatedRunner:
         """What job() returns in the child. writes: files that it may write. Raises what it raises, KeyboardInterrupt.
 
         Also raises DamagedFile where the OpenVDB reader crashes or takes more memory than the file can need,
-        InputError where it crashes on a file that was changed meanwhile, OutOfMemory where other work needs more than
-        its limit or the system kills the child, Stopped where a signal ends it, NeuralVdbError where it crashes.
+        InputError where it crashes on a file that was changed meanwhile, or finds it damaged, OutOfMemory where other
+        work needs more than its limit or the system kills the child, Stopped where a signal ends it, NeuralVdbError
+        where it crashes.
         """
         before = self._states()
         ended, output = _in_child(functools.partial(self._work, job, writes))
@@ -63,6 +64,8 @@ class IsolatedRunner:
             )
         answer: Returned[T] | Raised = unpack(output)
         if isinstance(answer, Raised):
+            if isinstance(answer.error, DamagedFile) and self._states() != before:
+                raise self._changed() from answer.error
             raise answer.error from (CallsInChild(answer.calls) if answer.calls else None)
         return answer.value
 
@@ -102,7 +105,7 @@ class IsolatedRunner:
         if -ended.code not in platform.CRASHES:
             return Stopped(f"{self._path}: the work on it was stopped by a signal from outside ({name}); run it again")
         if changed:
-            return InputError(f"{self._path}: was changed while it was read; run it again when it is whole")
+            return self._changed()
         if any(_is_reader(os.fsdecode(file), method.decode()) for file, method in _FRAME.findall(trace)):
             return DamagedFile(
                 f"{self._path}: the OpenVDB library crashed on it ({name}); it is damaged, restore or re-export it"
@@ -111,6 +114,9 @@ class IsolatedRunner:
             f"{self._path}: the work on it crashed ({name}); try fewer --threads or another machine, "
             "and report it if that does not help"
         )
+
+    def _changed(self) -> InputError:
+        return InputError(f"{self._path}: was changed while it was read; run it again when it is whole")
 
     def _out_of_memory(self, error: BaseException, limit: int, *, as_asked: bool) -> NeuralVdbError:
         """The error for a lack of memory: the file's fault where it is read and had all that such a file can need."""
