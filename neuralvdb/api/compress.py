@@ -11,7 +11,7 @@ from neuralvdb import devices
 from neuralvdb.api.files import new_file
 from neuralvdb.api.jobs import Progress, Runner, ignore, run_here
 from neuralvdb.api.promises import PromiseDescription, describe
-from neuralvdb.api.source import select
+from neuralvdb.api.source import check_names, select
 from neuralvdb.api.verify import decode_all
 from neuralvdb.archive import ArchiveWriter
 from neuralvdb.codec.encode import encode_frame
@@ -93,6 +93,7 @@ class _Job:
         gpus = devices.resolve(settings.device) if wanted else ()
         reader, models = VdbReader(self.source), models_for(settings)
         selected = select(reader.entries, settings.grids, self.source)
+        check_names(reader.entries, [bound.grid for bound in settings.bounds if bound.grid], self.source)
         try:
             with open(self.temporary, "r+b") as stream:
                 writer = ArchiveWriter(stream)

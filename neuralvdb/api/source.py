@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Sequence
 from typing import Protocol
@@ -14,6 +15,8 @@ from neuralvdb.settings import Settings
 from neuralvdb.vdb import VdbReader
 from neuralvdb.volume import VolumeGrid
 from neuralvdb.volume.grid import display_name
+
+_SHOWN = 30  # names in a message
 
 
 class NamedGrid(Protocol):
@@ -92,14 +95,28 @@ def select(grids: Sequence[NamedGrid], names: Sequence[str], path: str) -> list[
     return selected
 
 
+def check_names(grids: Sequence[NamedGrid], names: Sequence[str], path: str) -> None:
+    """Raises NoSuchGrid for a name that no grid has."""
+    for name in names:
+        _called(grids, name, path)
+
+
 def _called(grids: Sequence[NamedGrid], name: str, path: str) -> list[int]:
     """Indices of the grids of that name, with or without their number. Raises NoSuchGrid where there are none."""
     numbers = [i for i, grid in enumerate(grids) if name in (display_name(grid.unique_name), _base(grid.unique_name))]
     if not numbers:
-        names = ", ".join(display_name(grid.unique_name) for grid in grids) or "none"
-        raise NoSuchGrid(f"{path}: has no grid '{name}'; it has: {names}")
+        names = [display_name(grid.unique_name) for grid in grids]
+        hint = "".join(f", perhaps '{similar}' is meant" for similar in _similar(name, names))
+        shown = ", ".join(names[:_SHOWN]) + f" and {len(names) - _SHOWN} more" * (len(names) > _SHOWN)
+        raise NoSuchGrid(f"{path}: has no grid '{name}'{hint}; it has: {shown or 'none'}")
     return numbers
 
 
 def _base(unique_name: bytes) -> str:
     return unique_name.partition(b"\x1e")[0].decode("utf-8", "backslashreplace")
+
+
+def _similar(name: str, names: Sequence[str]) -> list[str]:
+    """The name most like another one, capitals aside; nothing where none is."""
+    by_small_letters = {candidate.lower(): candidate for candidate in names}
+    return [by_small_letters[match] for match in difflib.get_close_matches(name.lower(), by_small_letters, n=1)]

@@ -62,3 +62,16 @@ def test_2_bounds_that_make_no_sense(run, sample, bound):
 @pytest.mark.parametrize("tolerance", ["0.1", "0.1,2", "0.1,0", ",", "a,b"])
 def test_2_tolerances_that_make_no_sense(run, sample, tolerance):
     assert run("compress", sample, f"--tolerance={tolerance}", code=2).stderr
+
+
+@pytest.mark.parametrize("option", ["--max-error", "--rel-error", "--psnr"])
+def test_11_a_bound_for_a_grid_that_is_not_there(run, sample, tmp_path, option):
+    """Else a misspelt name would leave the grid lossless, and nobody would know."""
+    message = run("compress", sample, "-o", "a.neuralvdb", option, "0.5,Densty=0.01", code=11).stderr
+    assert "has no grid 'Densty', perhaps 'density' is meant; it has: density, temperature, velocity" in message
+    assert "perhaps" not in run("compress", sample, "-o", "a.neuralvdb", option, "fuel=0.01", code=11).stderr
+    assert not (tmp_path / "a.neuralvdb").exists()
+
+
+def test_a_bound_may_name_a_grid_that_is_left_out(run, sample):
+    run("compress", sample, "-o", "a.neuralvdb", "--grids", "density", "--max-error", "velocity=0.1")
