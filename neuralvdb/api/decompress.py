@@ -176,7 +176,7 @@ class _Job:
         """Writes mask grids of what is active in the grids that travel as arrays."""
         heads = frame.grids
         trees = [i for i in selected if heads[frame.index.source(i)].storage is Storage.TREE]
-        left_out = [heads[i].name for i in selected if i not in trees]
+        left_out = [heads[i].name for i in sorted(set(selected) - set(trees))]
         notes = [f"grid '{name}' is left out: its topology is not coded apart" for name in left_out]
         for line in notes:
             note(line)

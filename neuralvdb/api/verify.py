@@ -69,8 +69,7 @@ def verify(
     """
     gpus = devices.resolve(settings.device)
     with FrameReader(path, models=models_for(settings), devices=gpus) as frame:
-        for section in frame.archive.sections:
-            frame.archive.read(section)
+        frame.archive.check()
         decode_all(frame, settings.threads, progress)
         comparison = _Comparison(frame)
         if original is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -25,6 +25,7 @@ _HEADER_SIZE = _HEADER.size + 8
 _ENTRY = struct.Struct("<4sBBHHHIIIQQQ")
 ENTRY_SIZE = _ENTRY.size  # bytes that a section takes in the index, before that is compressed
 _MAX_SECTIONS = 1 << 20
+MAX_SHARED = 1 << 16  # sections that share the bytes of others; the rest are no more than the file has bytes
 _INDEX_LEVEL = 19
 _REQUIRED, _SHARED = 1, 2  # flags of a section
 
@@ -44,7 +45,7 @@ class SectionLabel:
     """Whether readers that do not know the section must refuse the archive."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Section:
     """One entry of the index. raw_size: bytes of memory that decoding takes; offset and size: bytes in the file;
     shared: these bytes are an earlier section's too and counted there."""
@@ -70,15 +71,20 @@ class ArchiveWriter:
         self._stream = stream
         self.sections: list[Section] = []
         self._firsts: dict[tuple[int, int], tuple[int, bytes]] = {}  # (size, checksum): offset and hash
+        self._shared = 0
         self._write(b"\0" * _HEADER_SIZE)
         self._end = _HEADER_SIZE
 
     def add(self, label: SectionLabel, payload: bytes, *, raw_size: int) -> Section:
-        """Appends a section; raw_size: bytes of memory that decoding takes. Raises OutputError."""
+        """Appends a section; raw_size: bytes of memory that decoding takes. Raises OutputError, ValueError where the
+        payload is empty."""
+        if not payload:
+            raise ValueError(f"section {label.kind} of grid {label.grid} is empty")
         checksum = xxhash.xxh3_64_intdigest(payload)
         here = self._end, xxhash.xxh3_128_digest(payload)
         first = self._firsts.setdefault((len(payload), checksum), here)
-        shared = first is not here and first[1] == here[1]
+        shared = first is not here and first[1] == here[1] and self._shared < MAX_SHARED
+        self._shared += shared
         offset = first[0] if shared else self._end
         section = Section(
             **vars(label), offset=offset, size=len(payload), raw_size=raw_size, checksum=checksum, shared=shared
@@ -153,6 +159,11 @@ class ArchiveReader:
             raise self._damaged(f"checksum of section {section.kind} at byte {section.offset} does not match")
         return data
 
+    def check(self) -> None:
+        """Reads all sections, equal ones once. Raises DamagedFile where a checksum does not match."""
+        for section in {section.offset: section for section in self.sections}.values():
+            self.read(section)
+
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
@@ -173,7 +184,7 @@ class ArchiveReader:
             )
         return False
 
-    def _read_index(self) -> list[Section]:
+    def _read_index(self) -> Iterator[Section]:
         if self.size < _HEADER_SIZE:
             raise self._damaged(f"it has {self.size} bytes, too few for an archive")
         head = self._read_at(0, _HEADER_SIZE)
@@ -195,26 +206,33 @@ class ArchiveReader:
             raise self._damaged(f"its index does not decompress ({error})") from error
         return self._unpack_index(entries, index_at)
 
-    def _unpack_index(self, entries: bytes, end: int) -> list[Section]:
-        sections: list[Section] = []
-        firsts: dict[tuple[int, int], int] = {}  # where the first section of a size and checksum lies
+    def _unpack_index(self, entries: bytes, end: int) -> Iterator[Section]:
+        """The sections of an index, one after the other; they end at byte `end`."""
+        wanted = self._shared_payloads(entries)
+        firsts: dict[tuple[int, int], int] = {}  # of those, where the first section lies
         free = _HEADER_SIZE
-        for kind, flags, _, codec, version, _, frame, grid, part, size, raw_size, checksum in _ENTRY.iter_unpack(
-            entries
-        ):
+        for number, entry in enumerate(_ENTRY.iter_unpack(entries)):
+            kind, flags, _, codec, version, _, frame, grid, part, size, raw_size, checksum = entry
             shared, what = bool(flags & _SHARED), (size, checksum)
+            if size == 0:
+                raise self._damaged(f"section {number} is empty")
             if shared and what not in firsts:
-                raise self._damaged(f"section {len(sections)} shares the bytes of none before it")
-            offset = firsts.setdefault(what, free)
+                raise self._damaged(f"section {number} shares the bytes of none before it")
+            offset = firsts.setdefault(what, free) if what in wanted else free
             if not shared:
                 offset, free = free, free + size
             name, required = kind.decode("ascii", "replace"), bool(flags & _REQUIRED)
-            sections.append(
-                Section(name, required, codec, version, frame, grid, part, offset, size, raw_size, checksum, shared)
-            )
+            yield Section(name, required, codec, version, frame, grid, part, offset, size, raw_size, checksum, shared)
         if free != end:
             raise self._damaged(f"its sections end at byte {free}, its index begins at {end}")
-        return sections
+
+    def _shared_payloads(self, entries: bytes) -> set[tuple[int, int]]:
+        """Size and checksum of all payloads that sections share."""
+        flags = entries[4::ENTRY_SIZE]
+        sharing = sum(flags.count(flag) for flag in range(256) if flag & _SHARED)
+        if sharing > MAX_SHARED:
+            raise self._damaged(f"{sharing} sections share the bytes of others, {MAX_SHARED} may")
+        return {(entry[9], entry[11]) for entry in _ENTRY.iter_unpack(entries) if entry[1] & _SHARED}
 
     def _read_at(self, offset: int, size: int) -> bytes:
         try:

@@ -6,7 +6,13 @@ import struct
 
 from neuralvdb.errors import DamagedFile
 
-_FORMATS = {"u8": "<B", "u16": "<H", "u32": "<I", "u64": "<Q", "i32": "<i"}
+_FORMATS = {
+    "u8": struct.Struct("<B"),
+    "u16": struct.Struct("<H"),
+    "u32": struct.Struct("<I"),
+    "u64": struct.Struct("<Q"),
+    "i32": struct.Struct("<i"),
+}
 
 
 class FieldWriter:
@@ -17,7 +23,7 @@ class FieldWriter:
 
     def put(self, kind: str, *values: int) -> None:
         """Appends integers of one kind: u8, u16, u32, u64 or i32."""
-        self._pieces += [struct.pack(_FORMATS[kind], value) for value in values]
+        self._pieces += [_FORMATS[kind].pack(value) for value in values]
 
     def put_varint(self, value: int) -> None:
         """Appends an unsigned integer in 1 to 10 bytes, 7 bits each, lowest first (LEB128)."""
@@ -40,26 +46,28 @@ class FieldReader:
     """Takes fields from bytes; every take is checked. Raises DamagedFile, naming `where`."""
 
     def __init__(self, data: bytes | memoryview, where: str) -> None:
-        self._data = memoryview(data)
-        self._at = 0
+        self._data = memoryview(data).cast("B")
+        self._at, self._size = 0, len(self._data)
         self._where = where
 
     def take(self, kind: str) -> int:
         """One integer of a kind: u8, u16, u32, u64 or i32."""
         form = _FORMATS[kind]
-        return int(struct.unpack(form, self._slice(struct.calcsize(form)))[0])
+        return int(form.unpack(self._slice(form.size))[0])
 
     def take_varint(self) -> int:
         """An unsigned integer that put_varint() wrote."""
         value = shift = 0
-        while True:
-            byte = self.take("u8")
+        while self._at < self._size:
+            byte: int = self._data[self._at]
+            self._at += 1
             value |= (byte & 0x7F) << shift
-            shift += 7
             if byte < 0x80:
                 return value
+            shift += 7
             if shift > 63:
                 raise self.damaged("an integer has too many bytes")
+        raise self.damaged("it ends within an integer")
 
     def take_bytes(self) -> memoryview:
         """A length and that many bytes, not copied."""
@@ -67,15 +75,16 @@ class FieldReader:
 
     def finish(self) -> None:
         """Raises DamagedFile where bytes are left."""
-        if self._at != len(self._data):
-            raise self.damaged(f"{len(self._data) - self._at} bytes are left over")
+        if self._at != self._size:
+            raise self.damaged(f"{self._size - self._at} bytes are left over")
 
     def damaged(self, what: str) -> DamagedFile:
         """An error that says what is wrong here."""
         return DamagedFile(f"{self._where}: {what} (byte {self._at}); the archive is damaged, get another copy")
 
     def _slice(self, count: int) -> memoryview:
-        if count > len(self._data) - self._at:
-            raise self.damaged(f"{count} bytes are declared but {len(self._data) - self._at} follow")
-        self._at += count
-        return self._data[self._at - count : self._at]
+        begin, end = self._at, self._at + count
+        if end > self._size:
+            raise self.damaged(f"{count} bytes are declared but {self._size - begin} follow")
+        self._at = end
+        return self._data[begin:end]

@@ -69,17 +69,17 @@ def take_array(source: FieldReader, dtype: np.dtype, count: int) -> np.ndarray:
         raise source.damaged(f"a stream does not decompress ({error})") from error
 
 
-def open_table(payload: bytes, where: str, size: int | None = None) -> FieldReader:
+def open_table(payload: bytes, where: str, size: int | None = None, most: int = MAX_TABLE) -> FieldReader:
     """What a payload that is one stream of bytes holds, `size` of them if that is known.
 
-    Raises DamagedFile, before taking memory, on any other length and where there are more than MAX_TABLE.
+    Raises DamagedFile, before taking memory, on any other length and where there are more than `most`.
     """
     source = FieldReader(payload, where)
     if size is None:
         ahead = FieldReader(payload, where)
         ahead.take("u8")
         size = ahead.take_varint()
-    if size > MAX_TABLE:
+    if size > most:
         raise source.damaged(f"a table of {size} bytes is declared")
     table = take_array(source, np.dtype(np.uint8), size)
     source.finish()
@@ -128,7 +128,7 @@ def _planes(array: np.ndarray) -> np.ndarray:
 def _decode_store(data: memoryview, dtype: np.dtype, count: int) -> np.ndarray:
     if len(data) != count * dtype.itemsize:
         raise ValueError(f"{len(data)} bytes stored")
-    return np.frombuffer(data, dtype, count)
+    return np.frombuffer(data, dtype, count).copy()  # `data` may lie where such numbers may not
 
 
 def _decode_zstd(data: memoryview, dtype: np.dtype, count: int) -> np.ndarray:

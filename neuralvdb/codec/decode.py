@@ -92,9 +92,13 @@ class GridDecoder:
         source = self._index.source(number)
         if self._head(source).pruned is None:
             return self._store.topology(source)
-        tree = self.read(source).tree
-        assert tree is not None
-        return Topology.of(tree)
+
+        def derive() -> Topology:
+            tree = self.read(source).tree
+            assert tree is not None
+            return Topology.of(tree)
+
+        return self._store.derived(source, derive)
 
     def has_means(self, number: int) -> bool:
         """Whether a coarser grid that travels as arrays has means rather than samples. Raises DamagedFile."""

@@ -60,10 +60,12 @@ class Frame:
     def read_in_order(
         self, numbers: list[int], *, threads: int, box: Box | None = None, lod: int = 0
     ) -> Iterator[VolumeGrid]:
-        """Grids in this order, each as read() gives it; decoding runs ahead by `threads` - 1 grids."""
-        each = threads_each(len(numbers), threads)
+        """Grids in this order, each as read() gives it; decoding runs ahead by `threads` - 1 grids, or by as many
+        as fit in memory together."""
+        at_once = self._store.at_once(numbers, threads)
+        each = threads_each(at_once, threads)
         jobs = (partial(self.read, number, box, lod, each) for number in numbers)
-        return run_in_order(jobs, threads=threads, most_waiting=threads)
+        return run_in_order(jobs, threads=at_once, most_waiting=at_once)
 
     def leaves(self, number: int, threads: int = 1) -> DecodedLeaves:
         """A tree with its leaves on the first device, as GridDecoder.leaves() gives it."""

@@ -10,11 +10,13 @@ import numpy as np
 import xxhash
 
 from neuralvdb.archive import FieldReader, FieldWriter, open_table, pack_table
+from neuralvdb.errors import Unsupported
 from neuralvdb.topology import Topology
 from neuralvdb.volume import Storage, VolumeGrid
 from neuralvdb.volume.grid import LEAF_SLOTS, LOWER_SLOTS, UPPER_SLOTS, display_name, popcount
 
 UUID_SIZE = 36  # characters
+MAX_GRIDS, MAX_TABLE = 1 << 16, 1 << 24  # grids of a frame; bytes of its table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,23 +101,29 @@ class FrameTable:
     grids: tuple[GridHead, ...]
 
     def pack(self) -> tuple[bytes, int]:
-        """The payload of a FRAM section and its raw size in bytes."""
+        """The payload of a FRAM section and its raw size in bytes. Raises Unsupported where no archive may hold it."""
         out = FieldWriter()
         _put(out, _FRAME_FIELDS, self)
         out.put("u32", len(self.grids))
         for grid in self.grids:
             _put(out, _GRID_FIELDS, grid)
         table = out.getvalue()
+        if len(self.grids) > MAX_GRIDS or len(table) > MAX_TABLE:
+            what = f"{len(self.grids)} grids with {len(table)} bytes of names, metadata and transforms"
+            raise Unsupported(f"{what} are too many for an archive; it holds {MAX_GRIDS} with {MAX_TABLE} bytes")
         return pack_table(table), len(table)
 
     @classmethod
     def unpack(cls, payload: bytes, raw_size: int, where: str) -> FrameTable:
         """The table of a FRAM section. Raises DamagedFile."""
-        source = open_table(payload, where, raw_size)
+        source = open_table(payload, where, raw_size, MAX_TABLE)
         fields = _take(source, _FRAME_FIELDS)
         if len(fields["uuid"]) != UUID_SIZE:
             raise source.damaged(f"a uuid of {len(fields['uuid'])} characters")
-        grids = tuple(_take_head(source, number) for number in range(source.take("u32")))
+        count = source.take("u32")
+        if count > MAX_GRIDS:
+            raise source.damaged(f"{count} grids are declared, {MAX_GRIDS} are possible")
+        grids = tuple(_take_head(source, number) for number in range(count))
         source.finish()
         return cls(**fields, grids=grids)
 
@@ -261,9 +269,9 @@ def _take(source: FieldReader, fields: _Fields) -> dict[str, Any]:
 def _take_head(source: FieldReader, number: int) -> GridHead:
     """The entry of grid `number`. Raises DamagedFile."""
     fields = _take(source, _GRID_FIELDS)
-    name, storage = display_name(fields["unique_name"]), fields["storage"]
-    if storage > max(Storage):
-        raise source.damaged(f"grid '{name}' travels in an unknown way ({storage})")
+    storage = fields["storage"]
+    if storage > Storage.INSTANCE:
+        raise source.damaged(f"grid '{display_name(fields['unique_name'])}' travels in an unknown way ({storage})")
     if fields["topology_of"] > number:
-        raise source.damaged(f"grid '{name}' takes its topology from a later one")
+        raise source.damaged(f"grid '{display_name(fields['unique_name'])}' takes its topology from a later one")
     return GridHead(**fields | {"storage": Storage(storage)})

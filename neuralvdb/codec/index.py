@@ -39,7 +39,7 @@ class FrameIndex:
 
     def __init__(self, archive: ArchiveReader, frame: int) -> None:
         self._archive, self._path = archive, archive.path
-        self._sections: dict[tuple[str, int], Section] = {}  # by type and grid
+        self._sections: dict[int, dict[str, Section]] = defaultdict(dict)  # by grid and type
         self._chunks: dict[int, dict[int, Section]] = defaultdict(dict)  # by grid and number
         for section in archive.sections:
             self._check(section)
@@ -47,10 +47,11 @@ class FrameIndex:
                 self._add(section)
         section = self._table_section()
         self.table = FrameTable.unpack(archive.read(section), section.raw_size, f"{self._path}: frame {frame}")
+        self._sources = self._find_sources()
 
     def find(self, kind: str, grid: int) -> Section | None:
         """The section of a type and a grid, None where there is none."""
-        return self._sections.get((kind, grid))
+        return self._sections[grid].get(kind) if grid in self._sections else None
 
     def section(self, kind: str, grid: int) -> Section:
         """The section of a type and a grid. Raises DamagedFile where there is none."""
@@ -66,7 +67,8 @@ class FrameIndex:
 
     def sizes(self, grid: int) -> dict[str, int]:
         """{type of section: stored bytes} of a grid; what it shares with others counts for the first of them."""
-        sizes = {kind: s.size for (kind, owner), s in self._sections.items() if owner == grid and not s.shared}
+        sections = self._sections.get(grid, {})
+        sizes = {kind: section.size for kind, section in sections.items() if not section.shared}
         if grid in self._chunks:
             sizes["TILE"] = sum(s.size for s in self._chunks[grid].values() if not s.shared)
         return sizes
@@ -74,23 +76,34 @@ class FrameIndex:
     def memory(self, grid: int) -> int:
         """Bytes that the decoded grid takes."""
         owners = (("TOPO", self.table.grids[grid].topology_of), ("VALS", grid), ("BLOB", grid))
-        return sum(self._sections[key].raw_size for key in owners if key in self._sections)
-
-    def parent(self, grid: int) -> int:
-        """The number of the grid whose tree an instance shares. Raises DamagedFile."""
-        head = self.table.grids[grid]
-        for number, candidate in enumerate(self.table.grids):
-            if candidate.unique_name == head.parent:
-                return number
-        raise DamagedFile(f"{self._path}: grid '{head.name}' shares the tree of a grid that is not there")
+        sections = [self.find(kind, owner) for kind, owner in owners]
+        return sum(section.raw_size for section in sections if section is not None)
 
     def source(self, grid: int) -> int:
-        """The number of the grid that has the tree of a grid. Raises DamagedFile."""
-        return self.parent(grid) if self.table.grids[grid].storage is Storage.INSTANCE else grid
+        """The number of the grid that has the tree of a grid: its own one or, of an instance, another."""
+        return self._sources[grid]
 
     def where(self, grid: int, what: str) -> str:
         """How errors name something of a grid."""
         return f"{self._path}: {what} of grid '{self.table.grids[grid].name}'"
+
+    def _find_sources(self) -> list[int]:
+        """The source() of all grids. Raises DamagedFile where one has no sections or shares the tree of no other."""
+        grids = self.table.grids
+        numbers = {grids[number].unique_name: number for number in reversed(range(len(grids)))}
+        sources = []
+        for number, head in enumerate(grids):
+            source = numbers.get(head.parent) if head.storage is Storage.INSTANCE else number
+            if source is None or grids[source].storage is Storage.INSTANCE:
+                what = "is not there" if source is None else "has none of its own"
+                text = f"grid '{head.name}' shares the tree of a grid that {what}"
+                raise DamagedFile(f"{self._path}: {text}; the archive is damaged, get another copy")
+            if head.storage is Storage.TREE:
+                self.section("TOPO", head.topology_of)
+            if source == number:
+                self.section("VALS" if head.storage is Storage.TREE else "BLOB", number)
+            sources.append(source)
+        return sources
 
     def _check(self, section: Section) -> None:
         form = form_of(section.kind)
@@ -102,7 +115,7 @@ class FrameIndex:
         if form_of(section.kind).numbered:
             first = self._chunks[section.grid].setdefault(section.part, section)
         else:
-            first = self._sections.setdefault((section.kind, section.grid), section)
+            first = self._sections[section.grid].setdefault(section.kind, section)
         if first is not section:
             raise DamagedFile(f"{self._path}: section {section.kind} of grid {section.grid} occurs twice")
 

@@ -10,7 +10,7 @@ from neuralvdb import topology
 from neuralvdb.archive import ArchiveReader, Section
 from neuralvdb.codec.index import FrameIndex
 from neuralvdb.errors import DamagedFile, OutOfMemory
-from neuralvdb.platform import physical_memory
+from neuralvdb.platform import usable_memory
 from neuralvdb.topology import Reference, Topology, TopologyPayload
 from neuralvdb.values import ValuesHead, read_head
 
@@ -25,21 +25,29 @@ class DecodedStore:
     meanwhile wait for it.
 
     device: where networks decode topologies, such as "cuda:0", None for the CPU. budget: bytes of topologies that are
-    kept, at most; those used last go last, and the very last one is always kept (default: a sixteenth of the machine's
-    memory).
+    kept, at most; those used last go last, and the very last one is always kept (default: a sixteenth of what may be
+    used).
     """
 
     def __init__(
         self, archive: ArchiveReader, index: FrameIndex, device: str | None, budget: int | None = None
     ) -> None:
         self._archive, self._index, self._device = archive, index, device
-        self._topologies = _Cache[Topology](physical_memory() // _SHARE if budget is None else budget)
+        self._memory = usable_memory()
+        kept = self._memory // _SHARE if budget is None else budget
+        self._topologies, self._derived = _Cache[Topology](kept), _Cache[Topology](kept)
         self._heads = _Cache[ValuesHead](None)
 
     def topology(self, grid: int, threads: int = 1) -> Topology:
-        """The topology of a grid that travels as arrays, before it is pruned. Raises DamagedFile, OutOfMemory."""
+        """The topology of a grid that travels as arrays, before it is pruned. Raises DamagedFile, and OutOfMemory
+        before anything is decoded where it is declared to take more than this machine has."""
         section = self._index.section("TOPO", self._index.table.grids[grid].topology_of)
         return self._topology(section, self._index.where(grid, "topology"), threads)
+
+    def derived(self, grid: int, derive: Callable[[], Topology]) -> Topology:
+        """The topology of a grid after it is pruned, which `derive` gives once. Raises what that raises."""
+        section = self._index.section("TOPO", self._index.table.grids[grid].topology_of)
+        return self._derived.get(grid, derive, section.raw_size)
 
     def head(self, grid: int) -> ValuesHead | None:
         """How the values of a grid are coded, None where every bit is kept. Raises DamagedFile."""
@@ -54,13 +62,23 @@ class DecodedStore:
 
     def check_memory(self, size: int, what: str) -> None:
         """Raises OutOfMemory where so many bytes are more than this machine has; what: takes them."""
-        if size > physical_memory():
+        if size > self._memory:
             raise OutOfMemory(
-                f"{self._archive.path}: {what} takes {size} bytes of memory; this machine has {physical_memory()}"
+                f"{self._archive.path}: {what} takes {size} bytes of memory; this machine has {self._memory} for it"
             )
+
+    def at_once(self, grids: list[int], threads: int) -> int:
+        """How many of these grids may be decoded at a time, 1 to `threads`: so many that any of them fit in memory."""
+        sizes = sorted((self._index.memory(grid) for grid in grids), reverse=True)
+        count, size = 1, sum(sizes[:1])
+        while count < min(threads, len(sizes)) and size + sizes[count] <= self._memory:
+            size += sizes[count]
+            count += 1
+        return count
 
     def _topology(self, section: Section, where: str, threads: int) -> Topology:
         def decode() -> Topology:
+            self.check_memory(section.raw_size, f"topology {section.grid}")
             payload = self._archive.read(section)
             source = TopologyPayload(codec=section.codec, payload=payload, declared=section.raw_size, where=where)
             grid = topology.reference_of(source)
@@ -74,8 +92,8 @@ class DecodedStore:
         base = self._index.find("TOPO", number)
         if base is None or base.codec == _FROM_ANOTHER or number >= section.grid:
             raise DamagedFile(f"{self._archive.path}: a topology builds on one that is not there; get another copy")
-        self.check_memory(base.raw_size, "a topology")
-        return self._topology(base, f"{self._archive.path}: topology {number}", threads)
+        self.check_memory(base.raw_size + section.raw_size, "a topology and the one that it builds on")
+        return self._topology(base, self._index.where(number, "topology"), threads)
 
 
 class _Slot(Generic[Value]):

@@ -5,6 +5,7 @@ A leaf stands wherever the box is, with the voxels in it active; whole leaves of
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import prod
 
 import numpy as np
@@ -17,6 +18,7 @@ _LEAF = 1 << LEAF_LOG2
 _BLOCK_LOG2 = LOWER_LOG2 + LEAF_LOG2  # edge of a lower node in voxels
 _ROOT_LOG2 = UPPER_LOG2 + _BLOCK_LOG2
 _BYTE = np.dtype(np.uint8)
+_PIECE = 256  # nodes
 
 
 def encode(topology: Topology) -> bytes | None:
@@ -29,14 +31,15 @@ def encode(topology: Topology) -> bytes | None:
         return None
     is_leaf = np.zeros(shape, np.uint8)
     is_leaf[tuple(((leaves >> LEAF_LOG2) - first).T)] = 1
-    made = _built(low, high, is_leaf)
+    bits = np.packbits(is_leaf, bitorder="little")
+    made = _built(low, high, bits)
     if any(not np.array_equal(a, b) for a, b in zip(_arrays(made), _arrays(topology), strict=True)):
         return None
     out = FieldWriter()
     out.put("i32", *(int(x) for x in low))
     for size in high - low:
         out.put_varint(int(size))
-    put_array(out, np.packbits(is_leaf, bitorder="little"))
+    put_array(out, bits)
     return out.getvalue()
 
 
@@ -51,38 +54,83 @@ def decode(payload: bytes, declared: int, where: str) -> Topology:
     least = prod(blocks) << 10
     if least > declared:
         raise source.damaged(f"masks need {least} bytes and more but {declared} are declared")
-    shape = [int(n) for n in (high >> LEAF_LOG2) - (low >> LEAF_LOG2) + 1]
-    count = prod(shape)
+    count = prod(int(n) for n in (high >> LEAF_LOG2) - (low >> LEAF_LOG2) + 1)
     bits = take_array(source, _BYTE, -(-count // 8))
     source.finish()
-    is_leaf = np.unpackbits(bits, count=count, bitorder="little").reshape(shape)
-    if not is_leaf[~_inner(low, high)].all():
-        raise source.damaged("a tile reaches out of the box")
+    if count % 8 and bits[-1] >> count % 8:
+        raise source.damaged("bits are set beyond the box")
     roots = [int(n) for n in (high >> _ROOT_LOG2) - (low >> _ROOT_LOG2) + 1]
-    size = least + prod(roots) * (12 + 8192) + int(is_leaf.sum()) * 64
+    size = least + prod(roots) * (12 + 8192) + popcount(bits) * 64
     if size > declared:
         raise source.damaged(f"masks need {size} bytes but {declared} are declared")
-    return _built(low, high, is_leaf)
+    built = _built(low, high, bits)
+    if (built.lower_active & ~_whole_bricks(_lower_origins(built), low, high)).any():
+        raise source.damaged("a tile reaches out of the box")
+    return built
 
 
-def _built(low: np.ndarray, high: np.ndarray, is_leaf: np.ndarray) -> Topology:
-    """The topology with the voxels of a box from `low` to `high` active; is_leaf: of its bricks, which are no tiles."""
+def _built(low: np.ndarray, high: np.ndarray, bits: np.ndarray) -> Topology:
+    """The topology with the voxels of a box from `low` to `high` active; bits: packed, its bricks that are no tiles."""
     origins = _boxes(low, high, _ROOT_LOG2) << _ROOT_LOG2
-    blocks = _boxes(low, high, _BLOCK_LOG2)
-    upper_child = np.zeros((len(origins), 1 << 3 * UPPER_LOG2), bool)
-    upper_child[_slots(origins, blocks, _BLOCK_LOG2, UPPER_LOG2)] = True
-    lowers = child_origins(origins, _packed(upper_child), UPPER_LOG2, 1 << _BLOCK_LOG2)
-    bricks, flags = _boxes(low, high, LEAF_LOG2), is_leaf.reshape(-1) != 0
-    child, tile = np.zeros((2, len(lowers), 1 << 3 * LOWER_LOG2), bool)
-    child[_slots(lowers, bricks[flags], LEAF_LOG2, LOWER_LOG2)] = True
-    tile[_slots(lowers, bricks[~flags], LEAF_LOG2, LOWER_LOG2)] = True
-    leaves = child_origins(lowers, _packed(child), LOWER_LOG2, _LEAF)
-    at = leaves[:, :, None].astype(np.int64) + np.arange(_LEAF)
-    x, y, z = np.moveaxis((at >= low[:, None]) & (at <= high[:, None]), 1, 0)
-    on = x[:, :, None, None] & y[:, None, :, None] & z[:, None, None]
+    upper_child = _touched(origins, low, high, (UPPER_LOG2, _BLOCK_LOG2))
+    lowers = child_origins(origins, upper_child, UPPER_LOG2, 1 << _BLOCK_LOG2)
+    bricks = _touched(lowers, low, high, (LOWER_LOG2, LEAF_LOG2))
+    child = bricks & _leaf_bits(lowers, low, high, bits)
+    leaves = child_origins(lowers, child, LOWER_LOG2, _LEAF)
     none = np.zeros((0, 3), np.int32), np.zeros(0, np.uint8)
-    masks = (upper_child, np.zeros_like(upper_child), child, tile, on.reshape(len(on), -1))
-    return Topology(origins, *none, *map(_packed, masks))
+    return Topology(
+        origins,
+        *none,
+        upper_child=upper_child,
+        upper_active=np.zeros_like(upper_child),
+        lower_child=child,
+        lower_active=bricks & ~child,
+        leaf_active=_touched(leaves, low, high, (LEAF_LOG2, 0)),
+    )
+
+
+def _touched(origins: np.ndarray, low: np.ndarray, high: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Packed masks (n, S/8) of nodes at origins (n, 3): the slots that the box touches.
+
+    size: log2 of slots per axis of a node, and of voxels per axis of a slot.
+    """
+    log2, edge_log2 = size
+    steps, last = np.arange(1 << log2) << edge_log2, (1 << edge_log2) - 1
+    masks = np.empty((len(origins), 1 << 3 * log2 - 3), np.uint8)
+    for piece in _pieces(len(origins)):
+        at = origins[piece, :, None].astype(np.int64) + steps
+        x, y, z = np.moveaxis((at + last >= low[:, None]) & (at <= high[:, None]), 1, 0)
+        touched = x[:, :, None, None] & y[:, None, :, None] & z[:, None, None]
+        masks[piece] = _packed(touched.reshape(len(x), -1))
+    return masks
+
+
+def _whole_bricks(lowers: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Packed masks (L, 512) of lower nodes: bricks that lie in the box whole."""
+    first, behind = -(-low >> LEAF_LOG2) << LEAF_LOG2, high + 1 >> LEAF_LOG2 << LEAF_LOG2
+    return _touched(lowers, first, behind - 1, (LOWER_LOG2, LEAF_LOG2))
+
+
+def _leaf_bits(lowers: np.ndarray, low: np.ndarray, high: np.ndarray, bits: np.ndarray) -> np.ndarray:
+    """Packed masks (L, 512) of lower nodes: the `bits` of their bricks; beyond the box they mean nothing."""
+    first, last = low >> LEAF_LOG2, high >> LEAF_LOG2
+    masks = np.empty((len(lowers), 512), np.uint8)
+    for piece in _pieces(len(lowers)):
+        at = (lowers[piece, :, None] >> LEAF_LOG2) + np.arange(1 << LOWER_LOG2)
+        x, y, z = np.moveaxis(at.clip(first[:, None], last[:, None]) - first[:, None], 1, 0)
+        _, height, depth = last - first + 1
+        number = (x[:, :, None, None] * height + y[:, None, :, None]) * depth + z[:, None, None]
+        masks[piece] = _packed((bits[number >> 3] >> (number & 7) & 1).reshape(len(x), -1))
+    return masks
+
+
+def _pieces(nodes: int) -> Iterator[slice]:
+    """So many nodes in slices whose slots take little memory, whatever the box."""
+    return (slice(first, first + _PIECE) for first in range(0, nodes, _PIECE))
+
+
+def _lower_origins(topology: Topology) -> np.ndarray:
+    return child_origins(topology.child_origins, topology.upper_child, UPPER_LOG2, 1 << _BLOCK_LOG2)
 
 
 def _extent(topology: Topology, leaves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -90,8 +138,7 @@ def _extent(topology: Topology, leaves: np.ndarray) -> tuple[np.ndarray, np.ndar
 
     leaves: (N, 3) int64 origins.
     """
-    lowers = child_origins(topology.child_origins, topology.upper_child, UPPER_LOG2, 1 << _BLOCK_LOG2)
-    tiles = child_origins(lowers, topology.lower_active, LOWER_LOG2, _LEAF).astype(np.int64)
+    tiles = child_origins(_lower_origins(topology), topology.lower_active, LOWER_LOG2, _LEAF).astype(np.int64)
     corners = [(tiles, tiles + _LEAF - 1)]
     for axis in range(3 if len(leaves) else 0):
         for end in (leaves[:, axis].min(), leaves[:, axis].max()):
@@ -102,31 +149,10 @@ def _extent(topology: Topology, leaves: np.ndarray) -> tuple[np.ndarray, np.ndar
     return (low.min(0), high.max(0)) if len(low) else (np.zeros(3, np.int64), np.zeros(3, np.int64) - 1)
 
 
-def _inner(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """(X, Y, Z) bool: bricks that lie in the box whole."""
-    first, last = low >> LEAF_LOG2, high >> LEAF_LOG2
-    axes = []
-    for a, b, i, j in zip(low, high, first, last, strict=True):
-        start = np.arange(i, j + 1) << LEAF_LOG2
-        axes.append((start >= a) & (start + _LEAF - 1 <= b))
-    return axes[0][:, None, None] & axes[1][None, :, None] & axes[2][None, None, :]
-
-
 def _boxes(low: np.ndarray, high: np.ndarray, log2: int) -> np.ndarray:
     """(n, 3) int32: the cubes of 2**log2 voxels that the box touches, x slowest."""
     axes = [np.arange(a >> log2, (b >> log2) + 1, dtype=np.int32) for a, b in zip(low, high, strict=True)]
     return np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
-
-
-def _slots(parents: np.ndarray, cubes: np.ndarray, edge_log2: int, log2: int) -> tuple[np.ndarray, np.ndarray]:
-    """Parent and slot of cubes (n, 3); parents: (P, 3) origins in voxels, in order of a box, x slowest or deeper."""
-    where = cubes >> log2
-    known = parents >> (edge_log2 + log2)
-    order = np.lexsort(known.T[::-1])
-    lowest, size = known.min(0), np.ptp(known, axis=0) + 1
-    number = np.ravel_multi_index(tuple((where - lowest).T), tuple(size))
-    within = cubes & ((1 << log2) - 1)
-    return order[number], (within[:, 0] << 2 * log2) + (within[:, 1] << log2) + within[:, 2]
 
 
 def _packed(mask: np.ndarray) -> np.ndarray:

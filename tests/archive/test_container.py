@@ -8,11 +8,12 @@ import pytest
 import xxhash
 import zstandard
 
-from neuralvdb.archive import ArchiveReader, ArchiveWriter, FieldWriter, SectionLabel, put_array
+from neuralvdb.archive import ArchiveReader, ArchiveWriter, FieldWriter, SectionLabel, container, put_array
 from neuralvdb.archive.streams import zstd_decompress
 from neuralvdb.archive.zstd_dictionary import zstd_dictionary
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.errors import DamagedFile, InputError, NeuralVdbError, OutOfMemory, Unsupported
+from neuralvdb.platform import read_at
 
 HUGE = 1 << 62
 
@@ -78,11 +79,11 @@ def with_entry(path, reseal, at: int, form: str, value: int):
 
 
 def test_sections_come_back(write):
-    path = write(("FRAM", b"hello", {"frame": 3, "grid": 4, "part": 5, "raw_size": 6}), ("FRAM", b"", {"frame": 1}))
+    path = write(("FRAM", b"hello", {"frame": 3, "grid": 4, "part": 5, "raw_size": 6}), ("FRAM", b"!", {"frame": 1}))
     with ArchiveReader(path, understood) as archive:
         first, second = archive.sections
         assert (first.frame, first.grid, first.part, first.raw_size) == (3, 4, 5, 6)
-        assert (archive.read(first), archive.read(second)) == (b"hello", b"")
+        assert (archive.read(first), archive.read(second)) == (b"hello", b"!")
 
 
 def test_equal_payloads_are_stored_once(write):
@@ -112,7 +113,7 @@ def test_another_major_version_is_refused_by_number(damage):
 
 def test_an_unknown_optional_section_is_skipped(write):
     path = write(
-        ("XTRA", b"?", {"required": False}), ("FRAM", b"hello", {}), ("FRAM", b"", {"codec": 7, "required": False})
+        ("XTRA", b"?", {"required": False}), ("FRAM", b"hello", {}), ("FRAM", b"!", {"codec": 7, "required": False})
     )
     with ArchiveReader(path, understood) as archive:
         (section,) = archive.sections
@@ -161,7 +162,7 @@ def test_a_lying_header_is_refused_cheaply(damage, at, form, value, what):
     refused_cheaply(damage(at, form, value), DamagedFile, what)
 
 
-@pytest.mark.parametrize("size", [HUGE, (1 << 64) - 1, 4, 0])
+@pytest.mark.parametrize("size", [HUGE, (1 << 64) - 1, 4])
 def test_a_lying_section_size_is_refused_cheaply(write, reseal, size):
     path = with_entry(write(("FRAM", b"hello", {})), reseal, 24, "<Q", size)
     refused_cheaply(path, DamagedFile, "sections end at byte")
@@ -203,8 +204,10 @@ def table_of(size: int) -> bytes:
 def test_a_lying_table_is_refused_cheaply(write):
     path = write(("FRAM", table_of(100), {"raw_size": HUGE}))
     refused_cheaply(path, DamagedFile, f"a table of {HUGE} bytes is declared", FrameReader)
-    path = write(("FRAM", table_of(100), {"raw_size": 1 << 28}))
-    refused_cheaply(path, DamagedFile, "a stream holds 100 bytes where 268435456", FrameReader)
+    path = write(("FRAM", table_of(100), {"raw_size": (1 << 24) + 1}))
+    refused_cheaply(path, DamagedFile, "a table of 16777217 bytes is declared", FrameReader)
+    path = write(("FRAM", table_of(100), {"raw_size": 1 << 24}))
+    refused_cheaply(path, DamagedFile, "a stream holds 100 bytes where 16777216", FrameReader)
 
 
 def test_an_archive_without_a_table_is_refused(write):
@@ -267,3 +270,52 @@ def test_checksums_are_those_of_the_specification(write):
     assert struct.unpack_from("<Q", zstd_decompress(data[57:], 48, zstd_dictionary()), 40)[
         0
     ] == xxhash.xxh3_64_intdigest(b"hello")
+
+
+def repeated(path, reseal, flags: int, count: int):
+    """The archive at `path`, of one section of 5 bytes, whose entry is followed by `count` more with these flags."""
+    data = path.read_bytes()
+    entry = zstd_decompress(data[57:], 48, zstd_dictionary())
+    index = zstandard.compress(entry + (entry[:4] + bytes([flags]) + entry[5:]) * count)
+    head = struct.pack("<14sHHHIIQQ", data[:14], 1, 0, 0, count + 1, len(index), 57, 57 + len(index))
+    path.write_bytes(reseal(head + bytes(8) + data[52:57] + index))
+    return path
+
+
+def test_no_section_is_empty(write, reseal):
+    """So there are no more of them than the file has bytes, but for those that are shared."""
+    refused_cheaply(with_entry(write(("FRAM", b"hello", {})), reseal, 24, "<Q", 0), DamagedFile, "section 0 is empty")
+    with pytest.raises(ValueError, match="section FRAM of grid 7 is empty"):
+        write(("FRAM", b"", {"grid": 7}))
+
+
+def test_a_million_shared_sections_are_refused_cheaply(write, reseal):
+    path = repeated(write(("FRAM", b"hello", {})), reseal, 3, (1 << 20) - 1)
+    tracemalloc.start()
+    with pytest.raises(DamagedFile, match="1048575 sections share the bytes of others, 65536 may"):
+        ArchiveReader(path, understood)
+    assert tracemalloc.get_traced_memory()[1] < 250 << 20  # 48 of these MiB are the index
+    tracemalloc.stop()
+
+
+def test_the_writer_shares_65536_sections_and_stores_the_others(write):
+    path = write(*[("FRAM", b"hello", {"part": i}) for i in range((1 << 16) + 3)])
+    with ArchiveReader(path, understood) as archive:
+        assert sum(section.shared for section in archive.sections) == 1 << 16
+        assert {section.offset for section in archive.sections} == {52, 57, 62}
+        assert archive.read(archive.sections[-1]) == b"hello"
+
+
+def test_a_check_reads_equal_sections_once(write, monkeypatch):
+    path, reads = write(*[("FRAM", b"hello" * 9, {"part": i}) for i in range(100)], ("FRAM", b"jello", {})), []
+    with ArchiveReader(path, understood) as archive:
+        monkeypatch.setattr(container, "read_at", lambda *args: reads.append(args[1:]) or read_at(*args))
+        archive.check()
+    assert reads == [(52, 45), (97, 5)]
+
+
+def test_a_check_finds_a_wrong_checksum(write):
+    path = write(("FRAM", b"hello", {}), ("FRAM", b"jello", {}))
+    path.write_bytes(path.read_bytes().replace(b"jello", b"cello"))
+    with ArchiveReader(path, understood) as archive, pytest.raises(DamagedFile, match="checksum of section FRAM"):
+        archive.check()

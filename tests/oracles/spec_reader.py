@@ -88,12 +88,15 @@ def read_sections(data: bytes) -> list[Section]:
     require(total == len(data) and index_at + index_size == total and count <= 1 << 20, "sizes of the header")
     index = data[index_at:]
     require(checksum == xxhash.xxh3_64_intdigest(data[:44] + index), "checksum of the header")
+    sharing = 0
     entries, free, sections, spans = unzstd(index, 48 * count, words()), 52, [], {}
     for i in range(count):
         kind, flags, zero, codec, version, also_zero, frame, grid, part, size, raw_size, checksum = struct.unpack_from(
             "<4sBBHHHIIIQQQ", entries, 48 * i
         )
         require(zero == also_zero == 0, "a field that should be 0")
+        sharing += flags >> 1 & 1
+        require(size > 0 and sharing <= 1 << 16, f"section {i} is empty, or too many are shared")
         if flags & 2:
             require((size, checksum) in spans, f"section {i} shares the bytes of none before it")
             offset = spans[size, checksum]
@@ -126,6 +129,8 @@ def read_frame(number: int, by_label: dict) -> Frame:
     """A frame from its sections {(frame, type, grid, part): Section}."""
     section = by_label[number, "FRAM", FRAME_SECTION, 0]
     frame = read_table(section)
+    ways = {grid.unique_name: grid.way for grid in reversed(frame.grids)}
+    require(all(ways.get(g.parent, INSTANCE) != INSTANCE for g in frame.grids if g.way == INSTANCE), "parents")
     for index, grid in enumerate(frame.grids):
         if grid.way == TREE:
             topo, vals = by_label[number, "TOPO", grid.topology_of, 0], by_label[number, "VALS", index, 0]
@@ -141,12 +146,15 @@ def read_frame(number: int, by_label: dict) -> Frame:
 
 def read_table(section: Section) -> Frame:
     outer = Cursor(section.payload)
+    require(section.raw_size <= 16 << 20, "size of the table")
     table = Cursor(outer.stream("u1", section.raw_size).tobytes())
     outer.end()
     version, openvdb_version = table.u32(), (table.u32(), table.u32())
     uuid, metadata, size, complete = table.bytes(), table.bytes(), table.varint(), table.u8()
     require(len(uuid) == 36, "a uuid of another length")
-    grids = [read_row(table) for _ in range(table.u32())]
+    count = table.u32()
+    require(count <= 65536, "number of grids")
+    grids = [read_row(table) for _ in range(count)]
     table.end()
     return Frame(version, openvdb_version, uuid, metadata, size, complete, grids)
 

@@ -288,6 +288,7 @@ def read_box(cursor: Cursor) -> dict[str, np.ndarray]:
     high = [a + cursor.varint() for a in low]
     bricks = list(itertools.product(*(range(a // 8, b // 8 + 1) for a, b in zip(low, high, strict=True))))
     stream = cursor.stream("uint8", -(-len(bricks) // 8))
+    require(len(bricks) % 8 == 0 or stream[-1] >> len(bricks) % 8 == 0, "bits beyond the box")
     leaves = [brick for i, brick in enumerate(bricks) if stream[i // 8] >> i % 8 & 1]
     tiles = set(bricks) - set(leaves)
     origins = sorted({tuple(x // 512 * 4096 for x in brick) for brick in bricks})

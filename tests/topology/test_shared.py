@@ -73,7 +73,7 @@ def test_a_base_that_is_missing_is_damage(archive, tmp_path, left_out):
                     raw_size=s.raw_size,
                 )
         writer.close()
-    with FrameReader(path) as frame, pytest.raises(DamagedFile, match=r"builds on|is missing"):
+    with pytest.raises(DamagedFile, match=r"builds on|is missing"), FrameReader(path) as frame:
         frame.read(2)
 
 
