@@ -26,8 +26,8 @@ def table_of_zeros(count: int) -> tuple[bytes, int]:
     return pack_table(table), len(table)
 
 
-def instance(name: bytes, parent: bytes, like: GridHead) -> GridHead:
-    return replace(like, unique_name=name, parent=parent, storage=Storage.INSTANCE, content=xxhash.xxh3_128_digest(b""))
+def instance(name: bytes, parent: bytes, head: GridHead) -> GridHead:
+    return replace(head, unique_name=name, parent=parent, storage=Storage.INSTANCE, content=xxhash.xxh3_128_digest(b""))
 
 
 @pytest.fixture

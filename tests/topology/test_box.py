@@ -1,6 +1,10 @@
 """Boxes of active voxels: section TOPO, codec 3."""
 
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 import pytest
@@ -64,6 +68,27 @@ def test_what_is_nearly_a_box_is_none():
         assert codec != 3 and np.array_equal(other.leaf_active, bits)
 
 
+@contextmanager
+def peak_below(most: int) -> Iterator[None]:
+    """Asserts that never so many bytes are taken."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < most
+    finally:
+        tracemalloc.stop()
+
+
+def box_payload(steps: tuple[int, int, int], bits: np.ndarray) -> bytes:
+    """A box of so many steps from the origin; bits: packed, which bricks are leaves."""
+    out = FieldWriter()
+    out.put("i32", 0, 0, 0)
+    for size in steps:
+        out.put_varint(size)
+    put_array(out, bits)
+    return out.getvalue()
+
+
 @pytest.mark.parametrize(
     ("steps", "bits", "says"),
     [
@@ -75,10 +100,25 @@ def test_what_is_nearly_a_box_is_none():
     ],
 )
 def test_damage(steps, bits, says):
-    out = FieldWriter()
-    out.put("i32", 0, 0, 0)
-    for size in steps:
-        out.put_varint(size)
-    put_array(out, np.array([bits], np.uint8))
+    payload = box_payload(steps, np.array([bits], np.uint8))
     with pytest.raises(DamagedFile, match=says):
-        topology.decode(stored(out.getvalue(), 4096 if bits == 255 else 1 << 20, 3))
+        topology.decode(stored(payload, 4096 if bits == 255 else 1 << 20, 3))
+
+
+@pytest.mark.parametrize(
+    ("steps", "byte"), [((1023,) * 3, 0), ((383,) * 3, 255), ((7, 7, (1 << 18) - 1), 255), ((127, 127, 8191), 0)]
+)
+def test_a_box_takes_little_more_memory_than_it_declares(steps, byte):
+    """Of tiles, of leaves, and thin ones of many upper nodes."""
+    bricks, nodes = (prod((size >> log2) + 1 for size in steps) for log2 in (3, 7))
+    declared = (bricks * 64 if byte else 0) + nodes * 1024 + prod((size >> 12) + 1 for size in steps) * 8204
+    payload = box_payload(steps, np.full(-(-bricks // 8), byte, np.uint8))
+    with peak_below(6 * declared + (100 << 20)):
+        assert topology.decode(stored(payload, declared, 3)).nbytes == declared
+
+
+def test_a_box_of_more_leaves_than_are_declared_is_refused_before_they_are_made():
+    payload = box_payload((2047,) * 3, np.full(1 << 21, 255, np.uint8))
+    refused = pytest.raises(DamagedFile, match=r"masks need 1077[0-9]+ bytes but 1000000000 are declared")
+    with peak_below(40 << 20), refused:
+        topology.decode(stored(payload, 1_000_000_000, 3))
