@@ -20,6 +20,9 @@ NeuralVdbError              1   base; by itself only for what should never happe
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 
 class NeuralVdbError(Exception):
     """Base of all errors; `str(error)` is one line that says what, where and what to do."""
@@ -101,3 +104,17 @@ class Stopped(NeuralVdbError):
 
 DIFFERENT = 10
 INTERRUPTED = 130
+
+
+@contextlib.contextmanager
+def naming(*names: str) -> Iterator[None]:
+    """Makes errors about bytes begin with the name of what holds them, such as a file's, or of all that may hold them.
+
+    What reads a piece of it, such as metadata, need not know the name.
+    """
+    try:
+        yield
+    except (DamagedFile, Unsupported) as error:
+        if str(error).startswith(tuple(f"{name}: " for name in names)):
+            raise
+        raise type(error)(f"{' or '.join(names)}: {error}") from error

@@ -17,7 +17,7 @@ from neuralvdb.archive import ArchiveWriter
 from neuralvdb.codec.encode import encode_frame
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.models import models_for
-from neuralvdb.errors import OutputError
+from neuralvdb.errors import OutputError, naming
 from neuralvdb.platform import return_memory
 from neuralvdb.settings import CompressSettings
 from neuralvdb.values import EncodeContext, find_models
@@ -95,7 +95,7 @@ class _Job:
         selected = select(reader.entries, settings.grids, self.source)
         check_names(reader.entries, [bound.grid for bound in settings.bounds if bound.grid], self.source)
         try:
-            with open(self.temporary, "r+b") as stream:
+            with naming(self.source), open(self.temporary, "r+b") as stream:
                 writer = ArchiveWriter(stream)
                 context = EncodeContext.of(settings, models=models, devices=gpus)
                 encoded = encode_frame(writer, reader, selected, context, progress)

@@ -19,6 +19,7 @@ from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.frame_table import Counts
 from neuralvdb.codec.models import models_for
 from neuralvdb.codec.region import plan_region
+from neuralvdb.errors import naming
 from neuralvdb.settings import DecompressSettings
 from neuralvdb.topology import Topology
 from neuralvdb.vdb import FILE_VERSION, VdbWriter, describe_transform, set_threads
@@ -130,7 +131,7 @@ class _Job:
         gpus, write = devices.resolve(self.settings.device), self._grids
         if self.settings.topology_only:
             write = self._masks
-        with FrameReader(self.source, models=models_for(self.settings), devices=gpus) as frame:
+        with naming(self.source), FrameReader(self.source, models=models_for(self.settings), devices=gpus) as frame:
             selected = select(frame.grids, self.settings.grids, self.source)
             written = write(frame, selected, progress, lambda line: note(f"{self.source}: {line}"))
         return DecompressReport(

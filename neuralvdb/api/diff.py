@@ -11,6 +11,7 @@ import numpy as np
 from neuralvdb.api.jobs import Progress, ignore
 from neuralvdb.api.source import GridSource, select
 from neuralvdb.api.tree_errors import errors_between
+from neuralvdb.errors import naming
 from neuralvdb.settings import DiffSettings
 from neuralvdb.vdb import describe_metadata, describe_transform
 from neuralvdb.volume import Tree, TreeLevel, VolumeGrid
@@ -67,7 +68,7 @@ def diff(
     progress: is told of 1 after each grid. Raises InputError, DamagedFile, Unsupported, NoSuchGrid, MissingPriors,
     OutOfMemory, PromiseBroken.
     """
-    with GridSource(first, settings) as a, GridSource(second, settings) as b:
+    with GridSource(first, settings) as a, GridSource(second, settings) as b, naming(a.path, b.path):
         return _diff(a, b, settings.grids, progress)
 
 

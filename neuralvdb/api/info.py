@@ -9,6 +9,7 @@ from neuralvdb.api.promises import PromiseDescription, promise_of
 from neuralvdb.api.source import is_archive
 from neuralvdb.archive.formats import form_of
 from neuralvdb.codec.frame import FrameReader
+from neuralvdb.errors import naming
 from neuralvdb.vdb import VdbReader, describe_metadata, describe_transform
 from neuralvdb.vdb.files import Entry, Outline
 from neuralvdb.volume.grid import display_name
@@ -80,7 +81,8 @@ class FileInfo:
 def info(path: str | os.PathLike[str]) -> FileInfo:
     """FileInfo of a .vdb file or an archive; values are not decoded. Raises InputError, DamagedFile, Unsupported."""
     path = os.fspath(path)
-    return _archive_info(path) if is_archive(path) else _vdb_info(path)
+    with naming(path):
+        return _archive_info(path) if is_archive(path) else _vdb_info(path)
 
 
 def _vdb_info(path: str) -> FileInfo:
@@ -100,7 +102,7 @@ def _vdb_info(path: str) -> FileInfo:
 def _vdb_grid(entry: Entry, outline: Outline) -> GridInfo:
     counted = outline.known and not entry.parent
     topology, values = entry.block_pos - entry.grid_pos, entry.end_pos - entry.block_pos
-    text = _describe(outline.metadata, outline.transform) if outline.known else _UNKNOWN
+    text = _describe(entry.name, outline.metadata, outline.transform) if outline.known else _UNKNOWN
     return GridInfo(
         name=entry.name,
         type=entry.grid_type,
@@ -143,7 +145,7 @@ def _archive_grid(frame: FrameReader, index: int) -> GridInfo:
         content = form_of(kind).content
         sizes[content] = sizes.get(content, 0) + size
     counted = bool(head.leaves or head.active_tiles)
-    text = _describe(head.metadata, head.transform) if head.metadata else _UNKNOWN
+    text = _describe(head.name, head.metadata, head.transform) if head.metadata else _UNKNOWN
     return GridInfo(
         name=head.name,
         type=head.grid_type,
@@ -179,6 +181,8 @@ class _Text:
 _UNKNOWN = _Text({}, "", None)
 
 
-def _describe(metadata: bytes, transform: bytes) -> _Text:
-    described = describe_transform(transform)
-    return _Text(describe_metadata(metadata), described.text, described.voxel_size)
+def _describe(name: str, metadata: bytes, transform: bytes) -> _Text:
+    """What those of the grid called `name` say."""
+    with naming(f"grid '{name}'"):
+        described = describe_transform(transform)
+        return _Text(describe_metadata(metadata), described.text, described.voxel_size)

@@ -10,7 +10,7 @@ from typing import Protocol
 from neuralvdb.archive.container import MAGIC
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.models import models_for
-from neuralvdb.errors import InputError, NoSuchGrid
+from neuralvdb.errors import InputError, NoSuchGrid, naming
 from neuralvdb.settings import Settings
 from neuralvdb.vdb import VdbReader
 from neuralvdb.volume import VolumeGrid
@@ -73,9 +73,10 @@ class GridSource:
 
     def read(self, index: int) -> VolumeGrid:
         """The grid number `index`. Raises DamagedFile, Unsupported, MissingPriors, OutOfMemory, PromiseBroken."""
-        if isinstance(self._reader, FrameReader):
-            return self._reader.read(index, threads=self._threads)
-        return self._reader.read(index)
+        with naming(self.path):
+            if isinstance(self._reader, FrameReader):
+                return self._reader.read(index, threads=self._threads)
+            return self._reader.read(index)
 
 
 def select(grids: Sequence[NamedGrid], names: Sequence[str], path: str) -> list[int]:

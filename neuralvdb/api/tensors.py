@@ -10,7 +10,7 @@ from neuralvdb import devices
 from neuralvdb.api.source import select
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.models import models_for
-from neuralvdb.errors import UsageError
+from neuralvdb.errors import UsageError, naming
 from neuralvdb.settings import DecompressSettings
 from neuralvdb.volume import Storage
 from neuralvdb.volume.grid import InnerLevel, Root, leaf_origins
@@ -56,10 +56,11 @@ def tensors(
     if settings.box is not None or settings.lod or settings.topology_only:
         raise UsageError("tensors come whole; leave out the box, the level of detail and topology_only")
     gpus = devices.resolve(settings.device)
-    with FrameReader(source, models=models_for(settings), devices=gpus) as frame:
+    path = os.fspath(source)
+    with naming(path), FrameReader(path, models=models_for(settings), devices=gpus) as frame:
         grids = [
             _tensors(frame, index, settings.threads)
-            for index in select(frame.grids, settings.grids, os.fspath(source))
+            for index in select(frame.grids, settings.grids, path)
             if frame.grids[frame.index.source(index)].storage is Storage.TREE
         ]
     return {grid.name: grid for grid in grids}

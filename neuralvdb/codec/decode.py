@@ -14,7 +14,7 @@ from neuralvdb.codec.index import FrameIndex
 from neuralvdb.codec.models import ModelStore
 from neuralvdb.codec.pruning import derive_mask, derive_mask_on_device
 from neuralvdb.codec.store import DecodedStore
-from neuralvdb.errors import DamagedFile, PromiseBroken
+from neuralvdb.errors import DamagedFile, PromiseBroken, naming
 from neuralvdb.settings import Box
 from neuralvdb.topology import Topology
 from neuralvdb.values import DecodeOptions, LatticeKind, ValuesDecoder, ValuesSource, by_component
@@ -105,7 +105,9 @@ class GridDecoder:
         coded = self._store.head(number)
         if coded is not None:
             return coded.promise.mode.lattice is LatticeKind.MEAN
-        return field_kind(self._head(number)) is not FieldKind.LEVEL_SET
+        head = self._head(number)
+        with naming(f"grid '{head.name}'"):
+            return field_kind(head) is not FieldKind.LEVEL_SET
 
     def _read_whole(self, number: int, threads: int) -> VolumeGrid:
         """All of a grid, compared with what was stored."""

@@ -171,7 +171,7 @@ class VdbWriter:
         except OSError as error:
             raise self._failed(error) from error
         except _bridge.DamagedError as error:
-            raise DamagedFile(f"{self.path}: OpenVDB refuses grid '{grid.name}': {error}") from error
+            raise _refused(grid.name, error) from error
 
     def write_mask(self, name: bytes, metadata: bytes, transform: bytes, masks: dict[str, np.ndarray]) -> None:
         """Adds a mask grid: what is active in a tree with these arrays, named as those of Topology.
@@ -184,7 +184,7 @@ class VdbWriter:
         except OSError as error:
             raise self._failed(error) from error
         except _bridge.DamagedError as error:
-            raise DamagedFile(f"{self.path}: OpenVDB refuses grid '{display_name(name)}': {error}") from error
+            raise _refused(display_name(name), error) from error
 
     def close(self) -> None:
         """Flushes. Raises OutputError."""
@@ -213,7 +213,7 @@ def describe_metadata(metadata: bytes) -> dict[str, tuple[str, str]]:
     try:
         items = _bridge.describe_metadata(metadata)
     except _bridge.DamagedError as error:
-        raise DamagedFile(f"metadata cannot be read: {error}") from error
+        raise DamagedFile(f"metadata cannot be read: {error}; get another copy") from error
     return {_text(name): (_text(kind), _text(value)) for name, (kind, value) in items.items()}
 
 
@@ -222,12 +222,16 @@ def describe_transform(transform: bytes) -> TransformDescription:
     try:
         return TransformDescription(**_bridge.describe_transform(transform))
     except _bridge.DamagedError as error:
-        raise DamagedFile(f"transform cannot be read: {error}") from error
+        raise DamagedFile(f"a transform cannot be read: {error}; get another copy") from error
 
 
 def set_threads(count: int) -> None:
     """Limits the threads that OpenVDB uses."""
     _bridge.set_threads(count)
+
+
+def _refused(name: str, error: Exception) -> DamagedFile:
+    return DamagedFile(f"OpenVDB refuses grid '{name}': {error}; get another copy of what it comes from")
 
 
 def _text(raw: bytes) -> str:

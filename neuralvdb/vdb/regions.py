@@ -27,7 +27,7 @@ def clip(grid: VolumeGrid, box: Box) -> VolumeGrid:
             metadata, blob = _bridge.clip_serial(*_head(grid), grid.blob, box.low, box.high)
             return replace(grid, metadata=metadata, blob=blob)
     except _bridge.DamagedError as error:
-        raise DamagedFile(f"grid '{grid.name}' cannot be cut: {error}") from error
+        raise DamagedFile(f"grid '{grid.name}' cannot be cut: {error}; get another copy") from error
     return grid
 
 
@@ -48,7 +48,7 @@ def coarse(
         wanted = None if box is None else (box.coarse(lod).low, box.coarse(lod).high)
         metadata, arrays = _bridge.coarsen(*_head(grid), arrays_of(grid.tree), coarse_arrays, lod, wanted)
     except _bridge.DamagedError as error:
-        raise DamagedFile(f"grid '{grid.name}' cannot be made coarser: {error}") from error
+        raise DamagedFile(f"grid '{grid.name}' cannot be made coarser: {error}; get another copy") from error
     return replace(grid, metadata=metadata, transform=transform, tree=tree_of(arrays))
 
 
@@ -57,7 +57,7 @@ def coarse_transform(grid: VolumeGrid, lod: int, *, means: bool) -> bytes:
     try:
         return _bridge.coarse_transform(grid.transform, lod, ((1 << lod) - 1) / 2 if means else 0.0)
     except _bridge.DamagedError as error:
-        raise DamagedFile(f"the transform of grid '{grid.name}' cannot be scaled: {error}") from error
+        raise DamagedFile(f"the transform of grid '{grid.name}' cannot be scaled: {error}; get another copy") from error
 
 
 def _head(grid: VolumeGrid) -> tuple[str, bytes, bytes]:

@@ -39,6 +39,8 @@ class _Reader:
     def _slice(self, size: int) -> bytes:
         entry = self._metadata[self._at : self._at + size]
         if len(entry) != size:
-            raise DamagedFile(f"metadata cannot be read: it ends at byte {len(self._metadata)}, inside of an entry")
+            raise DamagedFile(
+                f"metadata cannot be read: it ends at byte {len(self._metadata)}, inside of an entry; get another copy"
+            )
         self._at += size
         return entry
