@@ -4,7 +4,7 @@
     python fuzz.py vdb --runs 2000 --seed 0
 
 Each run is one call of the command line, which isolates its work in a child process. It must end within
-5 s and 1 GiB, with an exit code from the table in neuralvdb/errors.py that damage can explain, with one
+5 s of CPU time and 1 GiB, with an exit code from the table in neuralvdb/errors.py that damage can explain, with one
 line on stderr where that is not 0, and without a file or process left over. An archive must be refused
 or decode to exactly what it held, unless the table of its frame was forged together with all checksums; what
 is cut out of it, or made coarser, must be what it was unless any checksum was forged.
@@ -158,7 +158,7 @@ class Bench:
 def _judge(usage: Usage) -> list[str]:
     problems = []
     if usage.seconds > SECONDS:
-        problems.append(f"took {usage.seconds:.1f} s")
+        problems.append(f"took {usage.seconds:.1f} s of CPU time")
     if usage.memory > BYTES:
         problems.append(f"took {usage.memory >> 20} MiB")
     lines = usage.message.splitlines()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import sys
 import time
@@ -21,8 +22,8 @@ _GIVE_UP = 30.0  # seconds
 
 @dataclass
 class Usage:
-    """A call: its exit code (or what it raised), stderr, seconds, and bytes of memory of this process or of the
-    child that `nvdb` works in, whichever had more."""
+    """A call: its exit code (or what it raised), stderr, seconds of CPU time of this process and of the child that
+    `nvdb` works in, and bytes of memory of the one that had more."""
 
     code: int | str = 0
     message: str = ""
@@ -80,21 +81,24 @@ def _nvdb(argv: list[str]) -> int | str:
 def _measured(usage: Usage) -> Iterator[None]:
     """Measures the block into `usage`; the one child of `nvdb` is measured as it is waited for."""
 
-    def waitpid(child: int, options: int) -> tuple[int, int]:
-        number, status, taken = os.wait4(child, options)
+    wait4 = os.wait4
+
+    def measuring(child: int, options: int) -> tuple[int, int, resource.struct_rusage]:
+        number, status, taken = wait4(child, options)
         usage.memory = max(usage.memory, taken.ru_maxrss << 10)
-        return number, status
+        usage.seconds += taken.ru_utime + taken.ru_stime
+        return number, status, taken
 
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # forgets the highest memory so far
-    began = time.perf_counter()
+    began = time.process_time()
     signal.setitimer(signal.ITIMER_REAL, _GIVE_UP)
     try:
-        with mock.patch("os.waitpid", waitpid):
+        with mock.patch("os.wait4", measuring):
             yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        usage.seconds = time.perf_counter() - began
+        usage.seconds += time.process_time() - began
         usage.memory = max(usage.memory, _highest())
 
 
