@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -65,18 +66,29 @@ def from_dense(
     none = np.zeros((0, 3), np.int32)
     root = Root(fill, upper_origins, none, np.zeros(0, np.uint8), np.zeros((0, *fill.shape), values.dtype))
     leaf = LeafLevel(np.packbits(leaf_active[leaf_order], axis=1, bitorder="little"), leaf_values[leaf_order])
-    items = {"name": name, "class": properties.grid_class, **properties.metadata}
-    if properties.half:
-        items["is_saved_as_half_float"] = True
+    metadata, transform = _head(name, properties)
     return VolumeGrid(
         unique_name=name.encode(),
         grid_type=_DTYPES[key],
         half=properties.half,
         storage=Storage.TREE,
-        metadata=_bridge.make_metadata(items),
-        transform=_bridge.make_transform(float(properties.voxel_size)),
+        metadata=metadata,
+        transform=transform,
         tree=Tree(root, upper, lower, leaf),
     )
+
+
+def _head(name: str, properties: GridProperties) -> tuple[bytes, bytes]:
+    """Metadata and transform as OpenVDB serialises them. Raises ValueError where it has none of that kind."""
+    items = {"name": name, "class": properties.grid_class, **properties.metadata}
+    if properties.half:
+        items["is_saved_as_half_float"] = True
+    if not math.isfinite(properties.voxel_size):
+        raise ValueError(f"{properties.voxel_size} is no voxel size; give a finite number")
+    try:
+        return _bridge.make_metadata(items), _bridge.make_transform(float(properties.voxel_size))
+    except (_bridge.DamagedError, RuntimeError) as error:
+        raise ValueError(f"OpenVDB has no grid with {properties}: {error}") from error
 
 
 def _leaves(

@@ -198,8 +198,16 @@ class VdbWriter:
 
 
 def write_vdb(path: str | os.PathLike[str], grids: Iterable[VolumeGrid], *, compression: str = "blosc") -> None:
-    """Writes `grids` to a new .vdb file at `path`, overwriting it. Raises OutputError."""
+    """Writes `grids` to a new .vdb file at `path`, overwriting it.
+
+    Raises OutputError, and ValueError where an instance shares the tree of a grid that is not among them or has none,
+    and where arrays are no tree.
+    """
     grids = list(grids)
+    with_tree = {grid.unique_name for grid in grids if grid.storage is not Storage.INSTANCE}
+    for grid in grids:
+        if grid.storage is Storage.INSTANCE and grid.parent not in with_tree:
+            raise ValueError(f"grid '{grid.name}' shares the tree of '{display_name(grid.parent)}', which has none")
     writer = VdbWriter(
         os.fspath(path), metadata=_bridge.make_metadata({}), count=len(grids), uuid=NIL_UUID, compression=compression
     )

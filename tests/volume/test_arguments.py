@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from neuralvdb.topology import Topology
-from neuralvdb.vdb import VdbReader, VdbWriter, _bridge, from_dense, set_threads, write_vdb
+from neuralvdb.vdb import GridProperties, VdbReader, VdbWriter, _bridge, from_dense, set_threads, write_vdb
 from neuralvdb.vdb.files import arrays_of
-from neuralvdb.volume import VolumeGrid
+from neuralvdb.volume import Storage, VolumeGrid
 
 CHILD = ("upper_child", "upper_active", "upper_values", "lower_child", "lower_active", "lower_values")
 CELLS = {"values": np.zeros((1, 64), np.float32), "active": np.zeros((1, 64), np.uint8)}
@@ -99,6 +99,25 @@ def test_nodes_that_are_there_twice_are_not_written(grid, tmp_path):
     }
     with pytest.raises(ValueError, match="one place"):
         write_vdb(tmp_path / "a.vdb", [replace(grid, tree=replace(grid.tree, root=root, **levels))])
+
+
+@pytest.mark.parametrize("parent", [b"nobody", b"again"])
+def test_an_instance_of_nothing_is_not_written(grid, tmp_path, parent):
+    instance = replace(grid, unique_name=b"again", storage=Storage.INSTANCE, parent=parent, tree=None)
+    with pytest.raises(ValueError, match="'again' shares the tree of"):
+        write_vdb(tmp_path / "a.vdb", [grid, instance])
+    assert not (tmp_path / "a.vdb").exists()
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [{"voxel_size": size} for size in (0.0, float("nan"), float("inf"))]
+    + [{"metadata": {"note": value}} for value in (None, [1], 1 << 70)],
+)
+def test_properties_that_no_grid_has(properties):
+    active = np.ones((2, 2, 2), bool)
+    with pytest.raises(ValueError):
+        from_dense(active.astype(np.float32), name="g", active=active, properties=GridProperties(**properties))
 
 
 def test_no_threads():
