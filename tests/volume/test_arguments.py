@@ -1,10 +1,12 @@
 """Arrays that are no tree are a ValueError of the function that gets them, never the end of the process."""
 
+import os
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from neuralvdb.errors import InputError
 from neuralvdb.topology import Topology
 from neuralvdb.vdb import GridProperties, VdbReader, VdbWriter, _bridge, from_dense, set_threads, write_vdb
 from neuralvdb.vdb.files import arrays_of
@@ -140,3 +142,9 @@ def test_the_last_voxels_of_32_bits(tmp_path, at):
     active = np.ones((8, 8, 8), bool)
     write_vdb(tmp_path / "a.vdb", [from_dense(active.astype(np.float32), name="g", active=active, origin=(at, 0, 0))])
     assert VdbReader(tmp_path / "a.vdb").outline(0).active_bbox == ((at, 0, 0), (at + 7, 7, 7))
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.vdb")
+    with pytest.raises(InputError, match="not a regular file"):
+        VdbReader(tmp_path / "pipe.vdb")

@@ -10,7 +10,7 @@
 namespace nvdb {
 
 MappedFile::MappedFile(const std::string& path) {
-    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a pipe is refused, not waited for
     struct stat info {};
     if (file < 0 || ::fstat(file, &info) != 0) {
         const int code = errno;
