@@ -32,7 +32,7 @@ FORMATS = (
     SectionFormat(kind="TOPO", codec=2, versions=(1,), content="topology"),  # by networks, from another topology
     SectionFormat(kind="TOPO", codec=3, versions=(1,), content="topology"),  # a box
     SectionFormat(kind="VALS", codec=0, versions=(1,), content="values"),  # lossless
-    SectionFormat(kind="VALS", codec=1, versions=(2, 3), content="values"),  # by networks
+    SectionFormat(kind="VALS", codec=1, versions=(4,), content="values"),  # by networks
     SectionFormat(kind="PRIO", codec=0, versions=(1,), content="priors", of_frame=True),
     SectionFormat(kind="TILE", codec=0, versions=(2,), content="values", numbered=True),
     SectionFormat(kind="BLOB", codec=0, versions=(1,), content="data"),

@@ -112,6 +112,9 @@ class ValuesDecoder:
         fields = open_table(source.payload, source.where)
         head = take_head(fields)
         self.promise = head.promise
+        ranges = self.promise.ranges
+        if len(ranges) != source.components or not all(ends.fits(source.dtype) for ends in ranges):
+            raise fields.damaged("the range of its values is not of their type")
         models = options.models_of(head.models, source.where)
         self._networks = take_networks(fields, head, models, source.where)
         self._sections = ChunkSections(
@@ -173,7 +176,7 @@ class ValuesDecoder:
             chunk, component = decoded.reader.chunk, decoded.component
             coords = origins[chunk.leaves] // EDGE - chunk.low
             lattice_values, active = cells_of_leaves(decoded.cells, coords, lod)
-            values = self.promise.values(lattice_values, cells.values.dtype)
+            values = self.promise.decoded(lattice_values, cells.values.dtype, component)
             inactive = cells.values[chunk.leaves, :, component]
             cells.values[chunk.leaves, :, component] = np.where(active, values, inactive)
             cells.active[chunk.leaves] = active

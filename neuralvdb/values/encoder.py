@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -28,6 +28,7 @@ from neuralvdb.values.lattice.residual import SymbolBuffer
 from neuralvdb.values.leaf_values import LeafValues
 from neuralvdb.values.lossless import by_component, put_tree_without_voxels
 from neuralvdb.values.promise import Promise
+from neuralvdb.values.value_range import ranges_of
 from neuralvdb.volume.grid import LEAF_SLOTS, LeafLevel, Tree
 
 
@@ -57,6 +58,7 @@ def encode(tree: Tree, promise: Promise, options: EncodeOptions = EncodeOptions(
     Raises ValueError where sums of a changed network might not be exact, OutOfMemory where a device has too little.
     """
     models, family = options.models or priors.shipped(), promise.mode.family
+    promise = replace(promise, ranges=ranges_of(tree, half=promise.mode.half))
     encoder = _tree_encoder(tree, promise, models, options)
     values, counts = encoder.encode()
     head = ValuesHead(

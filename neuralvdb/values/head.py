@@ -15,8 +15,11 @@ from neuralvdb.values.lattice.kind import FAMILIES, kind_of
 from neuralvdb.values.lattice.pass_order import NetworkKey
 from neuralvdb.values.lattice.priors import ModelSet
 from neuralvdb.values.promise import CodingMode, ErrorBound, Promise
+from neuralvdb.values.value_range import ValueRange
 
 _NUMBERS = struct.Struct("<5d")  # max_error, ratio, step, knee, psnr
+_RANGE = struct.Struct("<2d")  # low, high; one for each component
+_FIXED = 8 + _NUMBERS.size  # bytes before the ranges
 _HALF, _NONNEGATIVE, _FINE_TUNED, _ACTIVE_ONLY = 1, 2, 4, 8  # flags
 
 
@@ -43,7 +46,8 @@ def put_head(out: FieldWriter, head: ValuesHead) -> None:
     flags |= head.fine_tuned * _FINE_TUNED | mode.active_only * _ACTIVE_ONLY
     out.put("u8", FAMILIES.index(mode.family), flags)
     numbers = _NUMBERS.pack(bound.max_error, bound.ratio, mode.step, mode.knee, bound.psnr)
-    out.put_bytes(head.models + numbers)
+    ranges = (_RANGE.pack(ends.low, ends.high) for ends in head.promise.ranges)
+    out.put_bytes(head.models + numbers + b"".join(ranges))
     put_array(out, head.table_rows - tables.default_rows(mode.family))
 
 
@@ -53,9 +57,10 @@ def take_head(source: FieldReader) -> ValuesHead:
     if family_number >= len(FAMILIES) or flags > 15:
         raise source.damaged("a family of predictors that does not exist")
     family, fixed = FAMILIES[family_number], bytes(source.take_bytes())
-    if len(fixed) != 8 + _NUMBERS.size:
-        raise source.damaged("it needs predictors that this version does not have")
-    max_error, ratio, step, knee, psnr = _NUMBERS.unpack(fixed[8:])
+    if len(fixed) <= _FIXED or (len(fixed) - _FIXED) % _RANGE.size:
+        raise source.damaged("its numbers are too few or too many")
+    max_error, ratio, step, knee, psnr = _NUMBERS.unpack(fixed[8:_FIXED])
+    ranges = tuple(ValueRange(low, high) for low, high in _RANGE.iter_unpack(fixed[_FIXED:]))
     mode = CodingMode(
         lattice=kind_of(family),
         family=family,
@@ -65,7 +70,7 @@ def take_head(source: FieldReader) -> ValuesHead:
         nonnegative=bool(flags & _NONNEGATIVE),
         active_only=bool(flags & _ACTIVE_ONLY),
     )
-    promise = Promise(ErrorBound(max_error=max_error, ratio=ratio, psnr=psnr), mode)
+    promise = Promise(ErrorBound(max_error=max_error, ratio=ratio, psnr=psnr), mode, ranges)
     if not promise.valid():
         raise source.damaged("it promises what makes no sense")
     rows = take_array(source, np.dtype(np.uint8), SCALE_CLASSES) + tables.default_rows(family)

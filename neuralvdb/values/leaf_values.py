@@ -30,5 +30,5 @@ class LeafValues:
         """Puts a component of a chunk: where active, the values of lattice_values (B or more, 512), else the tree's."""
         leaves = ChunkComponent.of(self.tree, chunk, component)
         for piece in pieces(len(leaves), ROWS_AT_A_TIME):
-            decoded = self.promise.values(lattice_values[piece], self.values.dtype)
+            decoded = self.promise.decoded(lattice_values[piece], self.values.dtype, component)
             self.values[chunk.leaves[piece], :, component] = np.where(leaves.active(piece), decoded, leaves.rows(piece))

@@ -94,7 +94,9 @@ def _take_slots(source: FieldReader, active: np.ndarray) -> np.ndarray:
         raise source.damaged(f"{count} exceptions among {len(active)} voxels")
     if not count:
         return np.zeros(0, np.int64)
-    slot = np.cumsum(take_array(source, np.dtype("<u8"), count)).astype(np.int64)
-    if slot[-1] >= len(active) or (np.diff(slot, prepend=-1) <= 0).any() or not active[slot].all():
-        raise source.damaged("an exception stands where no active voxel is")
-    return slot
+    steps = take_array(source, np.dtype("<u8"), count)
+    if (steps < len(active)).all() and (steps[1:] > 0).all():  # so that no sum wraps around
+        slot: np.ndarray = np.cumsum(steps).astype(np.int64)
+        if slot[-1] < len(active) and active[slot].all():
+            return slot
+    raise source.damaged("an exception stands where no active voxel is")

@@ -10,6 +10,7 @@ from neuralvdb.values.lattice.chunks import Quantiser
 from neuralvdb.values.lattice.compand import knee_of
 from neuralvdb.values.lattice.constants import LIMIT, MEAN_STEPS, UNITS_PER_ERROR
 from neuralvdb.values.lattice.kind import FAMILIES, SAMPLE_FAMILIES, LatticeKind
+from neuralvdb.values.value_range import ValueRange
 
 _LESS = 1 - 2.0**-13  # of a bound is used, so that values half way between two that are decoded keep to it when rounded
 _RATIO, _STEP = 2.0**-60, 1e-300  # above these, knees in lattice units are integers of 64 bits
@@ -67,10 +68,14 @@ class CodingMode:
 
 @dataclass(frozen=True)
 class Promise:
-    """What is promised of a grid's active values, and the mode that keeps it."""
+    """What is promised of a grid's active values, and the mode that keeps it.
+
+    ranges: that decoded values do not leave, of each component; none before a grid is encoded.
+    """
 
     bound: ErrorBound
     mode: CodingMode
+    ranges: tuple[ValueRange, ...] = ()
 
     @property
     def quantiser(self) -> Quantiser:
@@ -105,10 +110,15 @@ class Promise:
                 values = quantiser.values(lattice_values).astype(dtype)
             return values.astype(np.float32).astype(np.float16).astype(dtype) if self.mode.half else values
 
+    def decoded(self, lattice_values: np.ndarray, dtype: np.dtype, component: int) -> np.ndarray:
+        """The grid's values of a component's lattice values, within its range."""
+        return self.ranges[component].clamp(self.values(lattice_values, dtype))
+
     def valid(self) -> bool:
         """Whether it makes sense, as that of a damaged archive may not."""
         bounded = self.mode.lattice is LatticeKind.MEAN or np.isfinite(self.bound.max_error)
-        return bool(bounded and self.bound.valid() and self.mode.valid())
+        ranges = all(of_component.valid() for of_component in self.ranges)
+        return bool(bounded and ranges and self.bound.valid() and self.mode.valid())
 
 
 def sample_promise(

@@ -1,12 +1,15 @@
 """Sections of chunks that are missing, too many, or in the wrong place are one clear error."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import neuralvdb
 from neuralvdb import CompressSettings, DecompressSettings
+from neuralvdb.api.tensors import tensors
+from neuralvdb.archive import FieldWriter, put_array
 from neuralvdb.archive.container import Section
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.errors import DamagedFile
@@ -90,6 +93,46 @@ def test_chunks_that_there_are_not_are_seen_in_a_box_too(archive, forge, tmp_pat
     bad = forge(archive, moved(7, number))
     with pytest.raises(DamagedFile, match="chunks that it does not have"):
         neuralvdb.decompress(bad, tmp_path / "b.vdb", DecompressSettings(box=Box((0, 0, 0), (1, 1, 1))))
+
+
+OUTLIERS = np.array([1, 1, 1, 4092], np.uint64)  # each place less the one before
+WRAPPED = {
+    "and so do their differences": np.diff([1, (1 << 62) + 1, -(1 << 62) - 5, 4095], prepend=0).astype(np.uint64),
+    "to a place before": np.array([1, 2, (1 << 64) - 1, 5], np.uint64),
+    "to the same place": np.array([1, 1 << 63, 1 << 63, 5], np.uint64),
+}
+
+
+def stream_of(steps: np.ndarray) -> bytes:
+    out = FieldWriter()
+    put_array(out, steps)
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def four_outliers(tmp_path_factory) -> Path:
+    """An archive of one chunk with OUTLIERS."""
+    folder = tmp_path_factory.mktemp("outliers")
+    values = np.random.default_rng(2).random((16, 16, 16), np.float32)
+    values[0, 0, 1:4] = values[-1, -1, -1] = np.nan
+    write_vdb(folder / "in.vdb", [from_dense(values, name="g", active=np.ones(values.shape, bool))])
+    settings = CompressSettings(bounds=(Bound(value=0.01, relative=True),))
+    neuralvdb.compress(folder / "in.vdb", folder / "a.neuralvdb", settings)
+    return folder / "a.neuralvdb"
+
+
+@pytest.mark.parametrize("steps", WRAPPED.values(), ids=WRAPPED)
+def test_outliers_whose_places_wrap_around_are_damage(four_outliers, forge, tmp_path, steps):
+    def change(section: Section, payload: bytes) -> Sections:
+        assert payload.count(stream_of(OUTLIERS)) == (section.kind == "TILE")
+        return [(section, payload.replace(stream_of(OUTLIERS), stream_of(steps)))]
+
+    bad = forge(four_outliers, change)
+    for options in (DecompressSettings(), DecompressSettings(lod=1), DecompressSettings(box=Box((0, 0, 0), (1, 1, 1)))):
+        with pytest.raises(DamagedFile, match="exception"):
+            neuralvdb.decompress(bad, tmp_path / "b.vdb", options)
+    with pytest.raises(DamagedFile, match="exception"):
+        tensors(bad, DecompressSettings(device="cpu"))
 
 
 def test_outliers_beyond_the_chunk(forge, tmp_path):

@@ -185,6 +185,7 @@ def two_ends(length: int, factor: float = 1.0):
     active[:12], active[-12:] = True, True
     values = np.broadcast_to(blob(20, 5)[:1], active.shape).copy()
     values[-12:] *= np.float32(factor)
+    values[-1, 0, :2] = -99, 99  # the range is the same for every factor
     return grid_of(values, active, origin=(-150, 0, 0))
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from neuralvdb.archive import FieldReader, FieldWriter
+from neuralvdb.archive import FieldReader, FieldWriter, put_array
 from neuralvdb.errors import DamagedFile
 from neuralvdb.values import encoder, outliers
 from neuralvdb.values.decoder import ValuesDecoder, ValuesSource
@@ -49,6 +49,21 @@ def test_no_place_is_believed_that_is_not_active():
     for on in (np.zeros(9, bool), np.ones(4, bool)):
         with pytest.raises(DamagedFile, match="exception"):
             outliers.take(FieldReader(data, "test"), sample_promise("fog", max_error=BOUND, half=True), on, true.dtype)
+
+
+@pytest.mark.parametrize("steps", [[1, 1 << 63, (1 << 63) + 1], [1, (1 << 64) - 1, 2], [1, 0, 2], [0, 9]])
+def test_no_step_between_places_is_believed_that_wraps_around_or_stands_still(steps):
+    out = FieldWriter()
+    out.put_varint(len(steps))
+    put_array(out, np.array(steps, np.uint64))
+    out.put_bytes(b"")
+    with pytest.raises(DamagedFile, match="exception"):
+        outliers.take(
+            FieldReader(out.getvalue(), "test"),
+            sample_promise("fog", max_error=BOUND),
+            np.ones(9, bool),
+            np.dtype(np.float32),
+        )
 
 
 def test_rough_halves_keep_the_bound():

@@ -131,7 +131,7 @@ class DeviceDecoder:
         for component, lattice_values in enumerate(decoded.components):
             exact = decoded.lattice.values(lattice_values[: len(coded)])
             values[..., component] = torch.where(
-                coded, rounded(self.promise, exact, values.dtype), values[..., component]
+                coded, rounded(self.promise, exact, values.dtype, component), values[..., component]
             )
         if values.is_cuda:
             torch.cuda.current_stream(values.device).synchronize()

@@ -147,7 +147,7 @@ class DeviceEncoder:
     ) -> tuple[torch.Tensor, list[np.ndarray]]:
         """Values (B, 512) of lattice values `coded`, and for each chunk which of its voxels do not keep the promise."""
         true, active = batch.leaves[..., component], batch.coded[: len(coded)] != 0
-        values = torch.where(active, rounded(self._promise, lattice.values(coded), true.dtype), true)
+        values = torch.where(active, rounded(self._promise, lattice.values(coded), true.dtype, component), true)
         off = active & ~kept(self._promise, lattice, true, values)
         missed = torch.nonzero(off.view(-1))[:, 0].cpu().numpy()
         firsts = batch.boxes.starts.cpu().numpy() * SLOTS

@@ -11,6 +11,7 @@ from neuralvdb.values.device.batch import Batch
 from neuralvdb.values.device.boxes import Boxes
 from neuralvdb.values.device.mean import MeanLattice
 from neuralvdb.values.device.models import DeviceModels
+from neuralvdb.values.device.quantiser import scalar_as
 from neuralvdb.values.device.sample import SampleLattice
 from neuralvdb.values.device.streams import Streams
 from neuralvdb.values.device.symbol_buffer import SymbolBuffer
@@ -55,10 +56,14 @@ def stencil_of(promise: Promise, key: NetworkKey) -> Stencil:
     return Stencil(key.axis, key.phase, mean=mean, active_only=promise.mode.active_only)
 
 
-def rounded(promise: Promise, values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Values as they will be saved. Twin of values/promise.py (Promise.values)."""
-    values = values.to(dtype)
-    return values.float().half().to(dtype) if promise.mode.half else values
+def rounded(promise: Promise, values: torch.Tensor, dtype: torch.dtype, component: int) -> torch.Tensor:
+    """Values of a component as they decode, from what Lattice.values() gives. Twin of values/promise.py
+    (Promise.decoded)."""
+    values, ends = values.to(dtype), promise.ranges[component]
+    if promise.mode.half:
+        values = values.float().half().to(dtype)
+    low, high = scalar_as(ends.low, values), scalar_as(ends.high, values)
+    return torch.where(values < low, low, torch.where(values > high, high, values))
 
 
 def kept(promise: Promise, lattice: Lattice, true: torch.Tensor, decoded: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,60 @@
+"""The range of a grid's active values, which no decoded value leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuralvdb.values.lattice.constants import ROWS_AT_A_TIME
+from neuralvdb.values.lattice.levels import pieces
+from neuralvdb.values.lossless import by_component
+from neuralvdb.volume.grid import Tree, unpack
+
+_LARGEST_HALF = float(np.finfo(np.float16).max)
+
+
+@dataclass(frozen=True)
+class ValueRange:
+    """The smallest and the largest finite active value of a component; 0 and 0 where there is none."""
+
+    low: float = 0.0
+    high: float = 0.0
+
+    def valid(self) -> bool:
+        """Whether it makes sense, as that of a damaged archive may not."""
+        return bool(np.isfinite([self.low, self.high]).all() and self.low <= self.high)
+
+    def fits(self, dtype: np.dtype) -> bool:
+        """Whether values of a type can have its ends."""
+        ends = np.array([self.low, self.high])
+        with np.errstate(over="ignore"):
+            return bool((ends.astype(dtype) == ends).all())
+
+    def clamp(self, values: np.ndarray) -> np.ndarray:
+        """Values within the range. A zero keeps its sign: np.clip() chooses one as the machine likes."""
+        low, high = values.dtype.type(self.low), values.dtype.type(self.high)
+        return np.where(values < low, low, np.where(values > high, high, values))
+
+
+def ranges_of(tree: Tree, *, half: bool) -> tuple[ValueRange, ...]:
+    """The range of each component of the active values of leaves; half: of those values as halves."""
+    values, half_of = by_component(tree.leaf), _half if half else float
+    ranges = [_range_of(values[..., component], tree.leaf.active) for component in range(values.shape[2])]
+    return tuple(ValueRange(half_of(ends.low), half_of(ends.high)) for ends in ranges)
+
+
+def _range_of(values: np.ndarray, masks: np.ndarray) -> ValueRange:
+    """values: (N, 512); masks: (N, 64) uint8, which are active."""
+    ends = []
+    for rows in pieces(len(values), ROWS_AT_A_TIME):
+        active = values[rows][unpack(masks[rows])]
+        finite = active[np.isfinite(active)]
+        if len(finite):
+            ends += [float(finite.min()), float(finite.max())]
+    return ValueRange(min(ends) + 0.0, max(ends) + 0.0) if ends else ValueRange()  # 0.0 is added to make -0.0 into 0.0
+
+
+def _half(value: float) -> float:
+    """The finite half next to a value, rounded as values are that are saved as half."""
+    return float(np.float16(np.float32(np.clip(value, -_LARGEST_HALF, _LARGEST_HALF))))
