@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,10 +10,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xxhash
 import zstandard
+from hostile_tables import forged
 from mutations import damage, huge_or_tiny
 
 from neuralvdb.archive import NO_GRID, FieldWriter, put_array
 from neuralvdb.archive.container import _ENTRY, _HEADER, MAGIC, Section
+from neuralvdb.codec.frame_table import FrameTable
+from neuralvdb.errors import DamagedFile, Unsupported
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,36 @@ def _forged_blob(rng: random.Random, pieces: list[Piece]) -> None:
     pieces[i] = _with_payload(pieces[i], _coded(table), len(table))
 
 
+def _table(rng: random.Random, pieces: list[Piece]) -> None:
+    """The table of the frame says something else; what no archive may hold stays as it was."""
+    tables = [i for i, piece in enumerate(pieces) if piece.section.kind == "FRAM"]
+    if not tables:
+        _entry(rng, pieces)
+        return
+    i = tables[0]
+    with contextlib.suppress(DamagedFile, Unsupported):
+        table = FrameTable.unpack(pieces[i].payload, pieces[i].section.raw_size, "seed")
+        payload, size = forged(rng, table).pack()
+        pieces[i] = _with_payload(pieces[i], payload, size)
+
+
+def _differences(rng: random.Random, pieces: list[Piece]) -> None:
+    """Sums of a stream of 64-bit numbers go around and come back: what looks like ascending places is not."""
+    streams = [
+        (i, stream) for i, piece in enumerate(pieces) for stream in piece.streams if stream.array.dtype == np.uint64
+    ]
+    if not streams:
+        _array(rng, pieces)
+        return
+    i, stream = rng.choice(streams)
+    array = stream.array.copy().reshape(-1)
+    if array.size > 2:
+        at = rng.randrange(1, array.size - 1)
+        far = (1 << rng.choice((31, 32, 62, 63))) + rng.choice((-1, 0, 1, 5))
+        array[at], array[at + 1] = far, (1 << 64) - far + rng.choice((0, 1, 7))
+    _replace_stream(rng, pieces, i, stream, _coded(array.tobytes(), array.dtype), 0)
+
+
 def _zeros(rng: random.Random, pieces: list[Piece]) -> None:
     """A stream becomes a compressed run of many zeros, whatever lengths were declared for it."""
     i = rng.randrange(len(pieces))
@@ -205,7 +239,8 @@ def _list(rng: random.Random, pieces: list[Piece]) -> None:
         rng.shuffle(pieces)
     else:
         section = replace(pieces[i].section, kind="MANY", required=False, size=0, grid=NO_GRID)
-        pieces += [Piece(section, b"")] * rng.choice((1, 100, 5000))
+        shared = replace(section, size=pieces[i].section.size, checksum=pieces[i].section.checksum, shared=True)
+        pieces += [Piece(rng.choice((section, shared)), b"")] * rng.choice((1, 100, 5000, 70_000))
 
 
 def _border(rng: random.Random, pieces: list[Piece]) -> None:
@@ -236,5 +271,5 @@ def _varint(value: int) -> bytes:
 
 _MUTATIONS: tuple[Callable[[random.Random, list[Piece]], None], ...] = (
     *(_payload, _stream_head, _stream_head, _array, _array, _array, _array),
-    *(_forged_blob, _zeros, _entry, _part_number, _share, _raw_size, _list, _border),
+    *(_forged_blob, _zeros, _entry, _part_number, _share, _raw_size, _list, _border, _table, _table, _differences),
 )

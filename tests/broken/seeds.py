@@ -43,7 +43,7 @@ OPTIONS = {
     ("--lod", "3"): DecompressSettings(lod=3),
 }
 
-_LOSSY = ("made_none", "made_blosc", "made_rod", "arnold_torus01")
+_LOSSY = ("made_none", "made_blosc", "made_rod", "made_tiles", "arnold_torus01")
 _MAX_VDB = 3 << 20  # bytes
 
 
@@ -99,7 +99,7 @@ def _made(folder: Path) -> list[Path]:
     fog = np.maximum(0, 1 - np.sqrt(x * x + y * y + z * z)).astype(np.float32)
     wind = np.stack([x, y, z], -1).astype(np.float32)
     specks = (np.random.default_rng(2).random((16, 16, 16)) > 0.5).astype(np.float32)  # no network knows their topology
-    made = [_mixed(folder, fog), _rod(folder), _alike(folder)]
+    made = [_mixed(folder, fog), _rod(folder), _alike(folder), _tiles(folder, fog)]
     for compression in ("none", "zip", "blosc"):
         grids = [
             _grid("density", fog),
@@ -131,6 +131,25 @@ def _rod(folder: Path) -> Path:
     values[-9:, :9, :9] = 0.5
     path = folder / "made_rod.vdb"
     write_vdb(path, [_grid("density", values)])
+    return path
+
+
+def _tiles(folder: Path, fog: np.ndarray) -> Path:
+    """A grid of few bytes with 10^12 active voxels: tiles of the root, and all of an upper node but one slot."""
+    grid = _grid("density", fog)
+    tree = grid.tree
+    active = ~tree.upper.child[:1]
+    values = np.full_like(tree.upper.values, 0.25)
+    origins = np.array([(4096 * x, 0, 4096) for x in range(15)], np.int32)
+    root = replace(
+        tree.root,
+        tile_origins=origins,
+        tile_active=np.ones(15, np.uint8),
+        tile_values=np.full(15, 0.5, np.float32),
+    )
+    tree = replace(tree, root=root, upper=replace(tree.upper, active=active, values=values))
+    path = folder / "made_tiles.vdb"
+    write_vdb(path, [replace(grid, tree=tree)])
     return path
 
 
