@@ -13,13 +13,6 @@ from neuralvdb.codec.frame_table import FrameTable
 from neuralvdb.volume import Storage
 
 _NAMES = (b"", b"\x1b[31;1mred\x1b]0;title\x07", b"a\r\nnvdb: all is well\n", b"../../x", b"\xff\xfe", b"x" * 70_000)
-    b"",
-    b"\x1b[31;1mred\x1b]0;title\x07",
-    b"a\r\nnvdb: all is well\n",
-    b"../../../../x",
-    b"\xff\xfe",
-    b"x" * 70_000,
-)
 _NUMBERS = (float("nan"), float("inf"), 0.0, -1.0, 1e-320, 1e308)
 
 
