@@ -1,6 +1,11 @@
 """What only Linux or some compilers have has its places: platform.py and confinement.py, and nets/native/simd.h."""
 
 import re
+from pathlib import Path
+
+import pytest
+
+from neuralvdb import platform
 
 LINUX = re.compile(
     r"\bos\.(fork|pread|fchmod|sysconf|sched_\w+|wait\w*|kill\w*|umask|memfd_create)\b"
@@ -29,3 +34,21 @@ def test_only_platform_uses_what_only_linux_has(root):
 
 def test_only_simd_uses_what_only_some_compilers_have(root):
     assert users(root, COMPILERS, {".cc", ".h"}) == {"neuralvdb/nets/native/simd.h"}
+
+
+def test_the_smallest_limit_of_memory_holds(monkeypatch, tmp_path):
+    """Of the machine, of the groups around the process's own, and of the process; in files as Linux writes them."""
+    monkeypatch.setattr(platform, "_GROUPS", tmp_path)
+    own = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    assert platform.usable_memory() == platform.physical_memory()
+    for _, kinds, path in own:
+        if kinds in ("", "memory"):
+            folder = tmp_path / kinds / path.lstrip("/")
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "memory.max").write_text("max\n")
+            assert platform.usable_memory() == platform.physical_memory()
+            (folder / "memory.max").unlink()
+            (tmp_path / kinds / "memory.max").write_text(f"{3 << 20}\n")
+            assert platform.usable_memory() == 3 << 20
+            return
+    pytest.skip("this process is in no control group")
