@@ -141,7 +141,15 @@ def _in_child(work: Callable[[int], None]) -> tuple[platform.Ended, bytes]:
     sys.stdout.flush()
     sys.stderr.flush()
     mask = platform.block_interrupts()  # an interrupt inside of the fork would be lost
-    child = platform.fork_child()
+    try:
+        child = platform.fork_child()
+    except OSError as error:
+        platform.restore_interrupts(mask)
+        os.close(receive)
+        os.close(send)
+        raise OutOfMemory(
+            f"cannot start a process: {error.strerror}; end some, or raise its limit (ulimit -u)"
+        ) from None
     if child == 0:
         platform.restore_interrupts(mask)
         _work_and_exit(work, send)

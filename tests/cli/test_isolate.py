@@ -85,3 +85,17 @@ def test_readers_are_the_methods_that_call_openvdb():
     calling = {name for name, method in methods.items() if {"Reader", "_reader"} & {*method.__code__.co_names}}
     assert calling - {"__init__"} == {*isolate.READERS}
     assert set(methods["__init__"].__code__.co_names) & {"_bridge", "Reader"} == set()
+
+
+def test_a_process_that_cannot_be_started_is_exit_code_9():
+    """Root has no limit of processes: the command runs as somebody else."""
+    script = "import os, resource, sys, neuralvdb.api.memory; from neuralvdb.cli import main\n"
+    script += "os.setgid(54321); os.setuid(54321); resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))\n"
+    script += "sys.exit(main(sys.argv[1:]))"
+    if os.getuid() != 0:
+        pytest.skip("only root can become another user")
+    command = [sys.executable, "-P", "-c", script, "info", "a.vdb"]
+    done = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=60)
+    assert done.returncode == 9, done.stderr
+    assert done.stderr.startswith("nvdb: cannot start a process: ")
+    assert done.stderr.count("\n") == 1
