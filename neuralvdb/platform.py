@@ -1,7 +1,7 @@
 """Everything that only some operating systems have. Today that is Linux; to port the package is to port this module.
 
-Its counterparts in C++: nets/native/simd.h for what only some compilers have, vdb/bridge/streams.cc for mapped files,
-returnMemory() of vdb/bridge/module.cc for memory freed between grids.
+Its counterparts in C++: nets/native/simd.h for what only some compilers have, vdb/bridge/streams.cc for files that are
+mapped and written, returnMemory() of vdb/bridge/module.cc for memory freed between grids.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.
 _GROUPS = Path("/sys/fs/cgroup")  # where control groups are, of both versions
 _GROUP_LIMITS = ("memory.max", "memory.limit_in_bytes")
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+_HERE, _NO_REPLACE = -100, 1  # of renameat2(): paths are relative to the current folder; fail where the target exists
 
 
 def available_cores() -> int:
@@ -185,8 +186,36 @@ def _written_parts(handle: int) -> Iterator[tuple[int, int]]:
         yield begin, end
 
 
-def share_file(handle: int) -> None:
-    """Gives an open temporary file, which only its owner may use, the permissions of any new file."""
+def share_file(handle: int, old_mode: int | None) -> None:
+    """Gives an open temporary file, which only its owner may use, permissions: those of the file that it will replace,
+    whose mode is `old_mode`, or those of any new file."""
     umask = os.umask(0o077)
     os.umask(umask)
-    os.fchmod(handle, 0o666 & ~umask)
+    os.fchmod(handle, 0o666 & ~umask if old_mode is None else old_mode & 0o777)
+
+
+def open_no_link(path: str, flags: int) -> int:
+    """A descriptor of the file at `path`, opened with these flags of os.open(); raises OSError where it is a link."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def rename_new(source: str | Path, target: str | Path) -> None:
+    """Renames a file. Raises FileExistsError, at once and for certain, where something is called `target` already."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # not in every C library
+    if rename is not None:
+        if rename(_HERE, os.fsencode(source), _HERE, os.fsencode(target), _NO_REPLACE) == 0:
+            return
+        code = ctypes.get_errno()
+        if code not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+            raise OSError(code, os.strerror(code), os.fspath(target))
+    os.link(source, target)  # file systems that know no such renaming, NFS say, have links
+    os.unlink(source)
+
+
+def flush_folder(path: Path) -> None:
+    """Brings names in a folder to the disk. Raises OSError."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from neuralvdb import devices
-from neuralvdb.api.files import new_file
+from neuralvdb.api.files import NewFile, new_file
 from neuralvdb.api.jobs import Progress, Runner, ignore, run_here
 from neuralvdb.api.promises import PromiseDescription, describe
 from neuralvdb.api.source import check_names, select
@@ -71,18 +71,17 @@ def compress(
     passes one that does so in a child process. Raises NoSuchDevice, InputError, DamagedFile, Unsupported, NoSuchGrid,
     OutputExists, OutputError, PromiseBroken, OutOfMemory; then `target` is as before.
     """
-    with new_file(Path(target), force=settings.force) as temporary:
-        job = _Job(os.fspath(source), os.fspath(target), temporary, settings)
-        return run(functools.partial(job.run, progress), writes=[temporary])
+    with new_file(Path(target), force=settings.force) as output:
+        job = _Job(os.fspath(source), output, settings)
+        return run(functools.partial(job.run, progress), writes=[output.temporary])
 
 
 @dataclass(frozen=True)
 class _Job:
-    """An archive to write, under a temporary name."""
+    """An archive to write."""
 
     source: str
-    target: str
-    temporary: str
+    output: NewFile
     settings: CompressSettings
 
     def run(self, progress: Progress) -> CompressReport:
@@ -95,28 +94,28 @@ class _Job:
         selected = select(reader.entries, settings.grids, self.source)
         check_names(reader.entries, [bound.grid for bound in settings.bounds if bound.grid], self.source)
         try:
-            with naming(self.source), open(self.temporary, "r+b") as stream:
+            with naming(self.source), self.output.open() as stream:
                 writer = ArchiveWriter(stream)
                 context = EncodeContext.of(settings, models=models, devices=gpus)
                 encoded = encode_frame(writer, reader, selected, context, progress)
                 writer.close()
         except OSError as error:
-            raise OutputError(f"{self.temporary}: cannot be written: {error.strerror}") from error
+            raise OutputError(f"{self.output.target}: cannot be written: {error.strerror}") from error
         return_memory()
         if settings.verify:
-            with FrameReader(self.temporary, models=models, devices=gpus) as frame:
+            with FrameReader(self.output.temporary, models=models, devices=gpus) as frame:
                 decode_all(frame, settings.threads, progress)
         grids = encoded.table.grids
         promises = {
-            grid.name: describe(head, find_models(head.models, self.target, [context.models]).fast)
+            grid.name: describe(head, find_models(head.models, self.output.target, [context.models]).fast)
             for grid, head in zip(grids, encoded.values, strict=True)
             if head is not None
         }
         return CompressReport(
             source=self.source,
-            target=self.target,
+            target=self.output.target,
             source_size=reader.size,
-            archive_size=os.path.getsize(self.temporary),
+            archive_size=self.output.size(),
             grids=[grid.name for grid in grids],
             left_out=[entry.name for i, entry in enumerate(reader.entries) if i not in set(selected)],
             promises=promises,

@@ -6,12 +6,12 @@ import functools
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import overload
+from typing import BinaryIO, overload
 
 import xxhash
 
 from neuralvdb import devices
-from neuralvdb.api.files import new_file
+from neuralvdb.api.files import NewFile, new_file
 from neuralvdb.api.jobs import Note, Progress, Runner, ignore, run_here
 from neuralvdb.api.source import select
 from neuralvdb.api.tensors import GridTensors, tensors
@@ -102,9 +102,9 @@ def decompress(
     """
     if target is None:
         return tensors(source, settings)
-    with new_file(Path(target), force=settings.force) as temporary:
-        job = _Job(os.fspath(source), os.fspath(target), temporary, settings)
-        return run(functools.partial(job.run, progress, note), writes=[temporary])
+    with new_file(Path(target), force=settings.force) as output:
+        job = _Job(os.fspath(source), output, settings)
+        return run(functools.partial(job.run, progress, note), writes=[output.temporary])
 
 
 @dataclass(frozen=True)
@@ -118,11 +118,10 @@ class _Written:
 
 @dataclass(frozen=True)
 class _Job:
-    """A .vdb file to write, under a temporary name."""
+    """A .vdb file to write."""
 
     source: str
-    target: str
-    temporary: str
+    output: NewFile
     settings: DecompressSettings
 
     def run(self, progress: Progress, note: Note) -> DecompressReport:
@@ -133,19 +132,22 @@ class _Job:
             write = self._masks
         with naming(self.source), FrameReader(self.source, models=models_for(self.settings), devices=gpus) as frame:
             selected = select(frame.grids, self.settings.grids, self.source)
-            written = write(frame, selected, progress, lambda line: note(f"{self.source}: {line}"))
+            with self.output.open() as stream:
+                written = write(frame, selected, stream, progress, lambda line: note(f"{self.source}: {line}"))
         return DecompressReport(
             source=self.source,
-            target=self.target,
+            target=self.output.target,
             archive_size=frame.archive.size,
-            vdb_size=os.path.getsize(self.temporary),
+            vdb_size=self.output.size(),
             grids=written.grids,
             parts=written.regions,
             notes=written.notes,
             device=devices.described(gpus),
         )
 
-    def _grids(self, frame: FrameReader, selected: list[int], progress: Progress, note: Note) -> _Written:
+    def _grids(
+        self, frame: FrameReader, selected: list[int], stream: BinaryIO, progress: Progress, note: Note
+    ) -> _Written:
         """Writes grids, or what lies in the box, or coarser ones."""
         box, lod, heads = self.settings.box, self.settings.lod, frame.grids
         plan = plan_region(frame, selected, box, lod)
@@ -156,7 +158,7 @@ class _Job:
         whole = frame.table.complete and len(selected) == len(heads) and not region
         raw = [frame.table.version for i in selected if heads[i].storage is Storage.RAW]
         writer = VdbWriter(
-            self.temporary,
+            stream,
             metadata=frame.table.metadata,
             count=len(selected),
             uuid=frame.table.uuid if whole else _uuid(_content(frame, selected) + region.encode()),
@@ -173,7 +175,9 @@ class _Job:
         writer.close()
         return _Written([heads[i].name for i in selected], regions, notes)
 
-    def _masks(self, frame: FrameReader, selected: list[int], progress: Progress, note: Note) -> _Written:
+    def _masks(
+        self, frame: FrameReader, selected: list[int], stream: BinaryIO, progress: Progress, note: Note
+    ) -> _Written:
         """Writes mask grids of what is active in the grids that travel as arrays."""
         heads = frame.grids
         trees = [i for i in selected if heads[frame.index.source(i)].storage is Storage.TREE]
@@ -182,7 +186,7 @@ class _Job:
         for line in notes:
             note(line)
         writer = VdbWriter(
-            self.temporary,
+            stream,
             metadata=frame.table.metadata,
             count=len(trees),
             uuid=_uuid(b"masks" + _content(frame, trees)),

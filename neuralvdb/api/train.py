@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from neuralvdb import devices
-from neuralvdb.api.files import new_file
+from neuralvdb.api.files import NewFile, new_file
 from neuralvdb.api.jobs import Progress, Runner, ignore, run_here
 from neuralvdb.errors import InputError, Unsupported
 from neuralvdb.settings import TrainSettings
@@ -52,18 +52,17 @@ def train(
     with the same build of PyTorch on the same device. Raises InputError, DamagedFile, OutputExists, OutputError,
     OutOfMemory, NoSuchDevice, and Unsupported where PyTorch is not installed; then `target` is as before.
     """
-    with new_file(Path(target), force=settings.force) as temporary:
-        job = _Job([os.fspath(source) for source in sources], os.fspath(target), temporary, settings)
-        return run(functools.partial(job.run, progress), writes=[temporary])
+    with new_file(Path(target), force=settings.force) as output:
+        job = _Job([os.fspath(source) for source in sources], output, settings)
+        return run(functools.partial(job.run, progress), writes=[output.temporary])
 
 
 @dataclass(frozen=True)
 class _Job:
-    """A file of priors to write, under a temporary name."""
+    """A file of priors to write."""
 
     sources: list[str]
-    target: str
-    temporary: str
+    output: NewFile
     settings: TrainSettings
 
     def run(self, progress: Progress) -> TrainReport:
@@ -84,12 +83,13 @@ class _Job:
         if not tuned.fields:
             needed = "2000 active voxels of float or vec3 are needed"
             raise InputError(f"{self.sources[0]}: has no grid to learn from; {needed}")
-        write_models(self.temporary, tuned.models)
+        with self.output.open() as stream:
+            write_models(stream, tuned.models)
         return TrainReport(
             sources=self.sources,
-            target=self.target,
+            target=self.output.target,
             priors=tuned.models.identity.hex(),
             fields=tuned.fields,
-            size=os.path.getsize(self.temporary),
+            size=self.output.size(),
             device=devices.described(gpus),
         )

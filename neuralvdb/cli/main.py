@@ -26,6 +26,7 @@ COMMANDS: dict[str, Command] = {
     "diff": diff,
     "train": train,
 }
+_SIGNED = ("--bbox", "--frames")  # options whose values may begin with a minus
 _EPILOG = """exit codes:
   0  done                          7  output cannot be written (disk full, no permission)
   1  a bug or a crash: report it   8  decoded data is not what was promised
@@ -79,10 +80,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _joined(argv: list[str]) -> list[str]:
     """`--bbox -1,...` as one word: argparse takes a number that begins with a minus for an option."""
-    if "--bbox" in argv[:-1]:
-        at = argv.index("--bbox")
-        return [*argv[:at], f"--bbox={argv[at + 1]}", *argv[at + 2 :]]
-    return argv
+    words = iter(argv)
+    return [f"{word}={next(words, '')}" if word in _SIGNED else word for word in words]
 
 
 def _open_standard_streams() -> None:

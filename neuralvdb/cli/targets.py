@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from neuralvdb.cli.frames import Input, expand, is_pattern, name_for
+from neuralvdb.cli.frames import Input, expand, pattern_of
 from neuralvdb.errors import UsageError
+
+_UNKNOWN_TOKEN = re.compile(r"\$\{?F\w*\}?|<\w+>|%\d*[a-z]")
 
 
 @dataclass(frozen=True)
@@ -29,12 +33,13 @@ def plan(inputs: Sequence[Input], output: str | None, suffix: str) -> list[Step]
     Raises UsageError where an output would be an input, or one output would belong to two inputs.
     """
     steps = [Step(item.path, _target(item, output, suffix, len(inputs))) for item in inputs]
-    sources = {Path(item.path).resolve() for item in inputs if Path(item.path).is_file()}
-    source_of: dict[Path, str] = {}
+    sources = {os.path.realpath(item.path) for item in inputs if os.path.isfile(item.path)}
+    source_of: dict[str, str] = {}
     for step in steps:
-        if step.target.resolve() in sources:
+        path = os.path.realpath(step.target)
+        if path in sources:
             raise UsageError(f"{step.target} is an input; give another output with -o")
-        first = source_of.setdefault(step.target, step.source)
+        first = source_of.setdefault(path, step.source)
         if first != step.source:
             raise UsageError(f"{step.source} and {first} would both become {step.target}; use -o with another folder")
     return steps
@@ -42,15 +47,30 @@ def plan(inputs: Sequence[Input], output: str | None, suffix: str) -> list[Step]
 
 def _target(item: Input, output: str | None, suffix: str, count: int) -> Path:
     """The output of one of `count` inputs."""
-    name = Path(item.path).with_suffix(suffix)
     if output is None:
-        return name
-    if output.endswith("/") or Path(output).is_dir():
-        return Path(output) / name.name
-    if is_pattern(output):
-        if item.frame is None:
-            raise UsageError(f"-o {output} is a pattern, but {item.path} names no frame")
-        return Path(name_for(output, item.frame))
+        return _beside(item, suffix)
+    if output == "-":
+        raise UsageError("-o -: files are written under a name, not to stdout; for a file called - give ./-")
+    if output.endswith("/") or os.path.isdir(output):
+        return Path(output) / _beside(item, suffix).name
+    if not Path(output).name:
+        raise UsageError(f"-o '{output}' names no file")
+    pattern = pattern_of(output)
+    if pattern is not None and item.frame is not None:
+        return Path(pattern.name(item.frame))
+    if pattern is not None and not pattern.weak:
+        raise UsageError(f"-o {output} is a pattern, but {item.path} names no frame")
     if count > 1:
         raise UsageError(f"-o {output} is one file, but there are {count} inputs; give a folder or a pattern")
+    unknown = _UNKNOWN_TOKEN.search(Path(output).name)
+    if unknown is not None and item.frame is not None:
+        raise UsageError(f"-o {output}: {unknown[0]} is no token for a frame; use ####, %04d, $F4 or <frame>")
     return Path(output)
+
+
+def _beside(item: Input, suffix: str) -> Path:
+    """The input's name with another suffix; the number of a frame is none."""
+    path = Path(item.path)
+    if item.frame is not None and re.fullmatch(r"\.-?\d+", path.suffix):
+        return path.with_name(path.name + suffix)
+    return path.with_suffix(suffix)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable
+from typing import BinaryIO
 
 import numpy as np
 
@@ -30,12 +31,11 @@ from neuralvdb.values.lattice.priors import FAMILIES, ModelSet
 KIND = "PRIO"
 
 
-def write_models(path: str | os.PathLike[str], models: ModelSet) -> None:
+def write_models(stream: BinaryIO, models: ModelSet) -> None:
     """Writes a file of priors. Raises OutputError."""
-    with open(path, "wb") as stream:
-        writer = ArchiveWriter(stream)
-        put_models(writer, models)
-        writer.close()
+    writer = ArchiveWriter(stream)
+    put_models(writer, models)
+    writer.close()
 
 
 def put_models(writer: ArchiveWriter, models: ModelSet) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import numpy as np
 
@@ -129,14 +130,15 @@ class VdbReader:
 class VdbWriter:
     """Writes a .vdb file of `count` grids, one after another. Raises OutputError where bytes do not reach the disk.
 
-    uuid: 36 characters; metadata: file-level, OpenVDB's serialised bytes; compression: blosc, zip or none
-    (zip falls back to none on level sets and fog volumes, OpenVDB's own rule); version: the file version to
-    declare, newer than this library's only where raw grids of such a file are written.
+    file: an empty one, which stays open until close(); messages call it by its `name`. uuid: 36 characters; metadata:
+    file-level, OpenVDB's serialised bytes; compression: blosc, zip or none (zip falls back to none on level sets and
+    fog volumes, OpenVDB's own rule); version: the file version to declare, newer than this library's only where raw
+    grids of such a file are written.
     """
 
     def __init__(
         self,
-        path: str,
+        file: BinaryIO,
         *,
         metadata: bytes,
         count: int,
@@ -144,9 +146,9 @@ class VdbWriter:
         compression: str = "blosc",
         version: int = FILE_VERSION,
     ) -> None:
-        self.path = path
+        self.path, self._file = file.name, file
         try:
-            self._writer = _bridge.Writer(path, metadata, count, uuid, compression, version)
+            self._writer = _bridge.Writer(file.fileno(), metadata, count, uuid, compression, version)
         except OSError as error:
             raise self._failed(error) from error
 
@@ -208,12 +210,15 @@ def write_vdb(path: str | os.PathLike[str], grids: Iterable[VolumeGrid], *, comp
     for grid in grids:
         if grid.storage is Storage.INSTANCE and grid.parent not in with_tree:
             raise ValueError(f"grid '{grid.name}' shares the tree of '{display_name(grid.parent)}', which has none")
-    writer = VdbWriter(
-        os.fspath(path), metadata=_bridge.make_metadata({}), count=len(grids), uuid=NIL_UUID, compression=compression
-    )
-    for grid in grids:
-        writer.write(grid)
-    writer.close()
+    metadata = _bridge.make_metadata({})
+    try:
+        with open(path, "wb") as file:
+            writer = VdbWriter(file, metadata=metadata, count=len(grids), uuid=NIL_UUID, compression=compression)
+            for grid in grids:
+                writer.write(grid)
+            writer.close()
+    except OSError as error:
+        raise OutputError(f"{os.fspath(path)}: cannot be written: {error.strerror}") from error
 
 
 def describe_metadata(metadata: bytes) -> dict[str, tuple[str, str]]:

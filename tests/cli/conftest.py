@@ -1,6 +1,7 @@
 """Archives and volumes for the tests of the command line."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -96,3 +97,24 @@ def forge(archive: Path, tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return forged
+
+
+@pytest.fixture
+def run_unprivileged(nvdb_command: list[str], tmp_path: Path):
+    """As `run`, but as somebody whom permissions of files bind."""
+    prefix = []
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("root may do anything, and there is no setpriv")
+        prefix = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
+
+    def checked(*args: object, code: int = 0) -> subprocess.CompletedProcess:
+        options = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "cwd": tmp_path, "timeout": 120}
+        done = subprocess.run([*prefix, *nvdb_command, *map(str, args)], **options)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    yield checked
+    for path in tmp_path.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            path.chmod(0o700)

@@ -141,3 +141,155 @@ def test_force_overwrites_all(run, frames):
     run("compress", "smoke.%04d.vdb")
     assert len(run("compress", "smoke.%04d.vdb", code=6).stderr.splitlines()) == 4
     run("compress", "smoke.%04d.vdb", "--force")
+
+
+def test_a_suffix_may_stand_behind_the_frame(run, small, tmp_path):
+    for number in (1, 2):
+        shutil.copy(small, tmp_path / f"s_{number:04d}_v2.vdb")
+    run("compress", "s_####_v2.vdb", "-o", "o_%04d_v3.neuralvdb")
+    assert made(tmp_path) == names(1, 2, form="o_{:04d}_v3.neuralvdb")
+    run("compress", "s_$F4_v2.vdb", "--frames", "2", "-o", "o_<frame>_x.neuralvdb")
+    assert made(tmp_path) == ["o_0001_v3.neuralvdb", "o_0002_v3.neuralvdb", "o_2_x.neuralvdb"]
+
+
+@pytest.mark.parametrize("folder", ["shot#10", "user@farm", "%04d", "a$F4b", "take[2]", "<frame>"])
+def test_folders_are_no_patterns(run, small, tmp_path, folder):
+    (tmp_path / folder).mkdir()
+    shutil.copy(small, tmp_path / folder / "s.0001.vdb")
+    run("compress", f"{folder}/s.####.vdb", "-o", f"{folder}/o.####.neuralvdb")
+    run("compress", f"{folder}/s.####.vdb", "--frames", "1")
+    assert made(tmp_path) == [f"{folder}/o.0001.neuralvdb", f"{folder}/s.0001.neuralvdb"]
+
+
+@pytest.mark.parametrize("name", ["small@2x.neuralvdb", "take#2.neuralvdb", "100%.neuralvdb"])
+def test_an_output_may_have_an_ordinary_name_with_signs(run, small, tmp_path, name):
+    run("compress", small, "-o", name)
+    assert made(tmp_path) == [name]
+
+
+def test_an_input_that_might_be_an_ordinary_name_is_one_where_no_frame_is(run, small, tmp_path):
+    absent = "nvdb: small@2x.vdb: cannot be read: No such file or directory\n"
+    assert run("compress", "small@2x.vdb", code=3).stderr == absent
+    shutil.copy(small, tmp_path / "small72x.vdb")
+    run("compress", "small@2x.vdb")
+    assert made(tmp_path) == ["small72x.neuralvdb"]
+
+
+def test_the_frame_is_said_once(run, frames):
+    assert (
+        "v##.####.neuralvdb: ## and #### both stand for the frame"
+        in run("compress", "smoke.####.vdb", "-o", "v##.####.neuralvdb", code=2).stderr
+    )
+    run("compress", "smoke.####.vdb", "-o", "fx@2x.####.neuralvdb", "--frames", "1")
+    assert made(frames) == ["fx@2x.0001.neuralvdb"]
+
+
+@pytest.mark.parametrize("output", ["s.$FF.neuralvdb", "s.<UDIM>.neuralvdb", "s.%i.neuralvdb"])
+def test_an_output_that_looks_like_a_pattern_but_is_none_is_refused(run, frames, output):
+    """A farm that does a frame a task would write all of them to this one name."""
+    done = run("compress", "smoke.####.vdb", "--frames", "1", "-o", output, "--force", code=2)
+    assert "is no token for a frame; use ####" in done.stderr
+    assert made(frames) == []
+
+
+@pytest.mark.parametrize("output", ["o.${F4}.neuralvdb", "o.<f4>.neuralvdb", "o.#.neuralvdb", "o.@@@@.neuralvdb"])
+def test_other_spellings_of_four_digits(run, frames, output):
+    run("compress", "smoke.####.vdb", "--frames", "2", "-o", output)
+    assert made(frames) == ["o.0002.neuralvdb"]
+
+
+@pytest.mark.parametrize("spec", ["1.5", "1-3x0.5", "1.0-3.0"])
+def test_subframes_are_refused(run, frames, spec):
+    assert "frames are whole numbers" in run("compress", "smoke.####.vdb", "--frames", spec, code=2).stderr
+    assert made(frames) == []
+
+
+def test_subframes_on_disk_are_no_whole_frames(run, frames, small):
+    shutil.copy(small, frames / "smoke.0001.5.vdb")
+    run("compress", "smoke.####.vdb")
+    assert made(frames) == names(1, 2, 3, 5)
+
+
+def test_every_second_frame_as_open_job_description_says_it(run, frames):
+    run("compress", "smoke.####.vdb", "--frames", "1-5:2")
+    assert made(frames) == names(1, 3, 5)
+
+
+@pytest.mark.parametrize("spec", ["1 2", " 1", "1-2 ", "1\n", "1;2"])
+def test_nothing_but_a_range_is_a_range(run, frames, spec):
+    assert "no range of frames" in run("compress", "smoke.####.vdb", "--frames", spec, code=2).stderr
+    assert made(frames) == []
+
+
+@pytest.mark.parametrize("padded", ["s.-0001.vdb", "s.-001.vdb"])
+def test_frames_below_0(run, small, tmp_path, padded):
+    """Blender and Maya do not count the minus as a digit, printf does."""
+    shutil.copy(small, tmp_path / padded)
+    shutil.copy(small, tmp_path / "s.0000.vdb")
+    run("compress", "s.####.vdb", "-o", "all.####.neuralvdb")
+    run("compress", "s.####.vdb", "--frames", "-1-0", "-o", "some.%04d.neuralvdb")
+    assert made(tmp_path) == ["all.-0001.neuralvdb", "all.0000.neuralvdb", "some.-001.neuralvdb", "some.0000.neuralvdb"]
+
+
+def test_any_padding_is_any_padding(run, small, tmp_path):
+    for name in ("s.2.vdb", "s.0001.vdb", "s.0003.vdb"):
+        shutil.copy(small, tmp_path / name)
+    run("compress", "s.<frame>.vdb")
+    assert made(tmp_path) == ["s.0001.neuralvdb", "s.0003.neuralvdb", "s.2.neuralvdb"]
+
+
+def test_two_files_of_one_frame_are_not_written_to_one_output(run, small, tmp_path):
+    for name in ("s.1.vdb", "s.0001.vdb"):
+        shutil.copy(small, tmp_path / name)
+    done = run("compress", "s.<frame>.vdb", "-o", "o.<frame>.neuralvdb", code=2)
+    assert "s.1.vdb and s.0001.vdb would both become o.1.neuralvdb" in done.stderr
+    assert made(tmp_path) == []
+
+
+def test_numbers_in_front_of_the_frame_belong_to_the_name(run, small, tmp_path):
+    shutil.copy(small, tmp_path / "v20001.vdb")
+    shutil.copy(small, tmp_path / "v0002.vdb")
+    run("compress", "v2####.vdb")
+    assert made(tmp_path) == ["v20001.neuralvdb"]
+
+
+def test_a_frame_at_the_end_of_the_name_is_kept(run, small, tmp_path):
+    for number in (1, 2):
+        shutil.copy(small, tmp_path / f"s.{number:04d}")
+    run("compress", "s.####")
+    assert made(tmp_path) == names(1, 2, form="s.{:04d}.neuralvdb")
+
+
+@pytest.mark.parametrize("name", ["", ".", "/", "..", "x/"])
+@pytest.mark.parametrize("command", ["compress", "decompress", "info"])
+def test_names_of_no_file(run, tmp_path, command, name):
+    done = run(command, name, code=3)
+    assert done.stderr.startswith("nvdb: ")
+    assert done.stderr.count("\n") == 1
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(("output", "hint"), [("-", "./-"), ("", "names no file")])
+def test_outputs_of_no_name(run, small, tmp_path, output, hint):
+    assert hint in run("compress", small, "-o", output, code=2).stderr
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "loop", "closed/x", "closed/x.####.vdb", "a" * 300 + ".####.vdb"])
+@pytest.mark.parametrize("command", ["compress", "decompress", "info"])
+def test_inputs_that_cannot_be(run_unprivileged, tmp_path, command, name):
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "closed").mkdir(mode=0)
+    done = run_unprivileged(command, name, code=3)
+    assert done.stderr.startswith(f"nvdb: {name}: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_listed_has_the_frames_that_are_asked_for(run_unprivileged, frames):
+    frames.chmod(0o300)
+    try:
+        run_unprivileged("info", "smoke.####.vdb", code=3)
+        run_unprivileged("compress", "smoke.####.vdb", "--frames", "1-2")
+    finally:
+        frames.chmod(0o700)
+    assert made(frames) == names(1, 2)

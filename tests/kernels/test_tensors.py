@@ -86,7 +86,8 @@ def test_priors_are_used_without_a_target_too(files, tmp_path):
     net = velocity.networks[0, 0, 0]
     networks = velocity.networks | {(0, 0, 0): replace(net, b2=net.b2 + np.int32(40))}
     models = shipped.families | {"velocity": priors.make(networks, velocity.tables)}
-    model_file.write_models(priors_file, priors.model_set(models))
+    with open(priors_file, "wb") as stream:
+        model_file.write_models(stream, priors.model_set(models))
     bounds = (Bound(value=0.02, relative=True),)
     neuralvdb.compress(
         source, archive, CompressSettings(bounds=bounds, grids=("density",), effort=0, priors=str(priors_file))

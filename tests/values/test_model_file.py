@@ -36,7 +36,8 @@ def other(family: str = "velocity", weight: int = 1, bias: int = 0, shift: int =
 @pytest.fixture
 def priors_file(tmp_path) -> Path:
     """A file of priors that code fog like those shipped."""
-    model_file.write_models(tmp_path / "my.priors", other(bias=40))
+    with open(tmp_path / "my.priors", "wb") as stream:
+        model_file.write_models(stream, other(bias=40))
     return tmp_path / "my.priors"
 
 
@@ -85,7 +86,8 @@ def test_archives_name_priors_and_fail_without(fog, priors_file, tmp_path):
 def test_the_wrong_priors_are_as_none(fog, priors_file, tmp_path):
     archive = tmp_path / "a.neuralvdb"
     compress(fog, archive, CompressSettings(bounds=RELATIVE, priors=str(priors_file)))
-    model_file.write_models(tmp_path / "others", other(bias=41))
+    with open(tmp_path / "others", "wb") as stream:
+        model_file.write_models(stream, other(bias=41))
     with pytest.raises(MissingPriors):
         decompress(archive, tmp_path / "back.vdb", DecompressSettings(priors=str(tmp_path / "others")))
 
@@ -116,7 +118,8 @@ def test_an_archive_without_lossy_grids_carries_none(fog, priors_file, tmp_path)
 @pytest.mark.slow
 def test_grids_that_the_shipped_priors_code_in_less_do_not_need_ones_own(fog, tmp_path):
     worse = other("fog", bias=1 << 20)
-    model_file.write_models(tmp_path / "worse", worse)
+    with open(tmp_path / "worse", "wb") as stream:
+        model_file.write_models(stream, worse)
     compress(fog, tmp_path / "a", CompressSettings(bounds=RELATIVE, priors=str(tmp_path / "worse")))
     compress(fog, tmp_path / "b", CompressSettings(bounds=RELATIVE))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()

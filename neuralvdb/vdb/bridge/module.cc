@@ -272,10 +272,10 @@ NB_MODULE(_bridge, m) {
         .def("outline", &outlineGrid, nb::arg("index"));
 
     nb::class_<Writer>(m, "Writer")
-        .def("__init__", [](Writer* self, nb::str path, nb::bytes metadata, int32_t grids, nb::bytes uuid,
+        .def("__init__", [](Writer* self, int file, nb::bytes metadata, int32_t grids, nb::bytes uuid,
                              const std::string& compression, uint32_t version) {
-            new (self) Writer(toPath(path), fromBytes(metadata), grids, fromBytes(uuid), compressionFlags(compression), version);
-        }, nb::arg("path"), nb::arg("metadata"), nb::arg("grids"), nb::arg("uuid"), nb::arg("compression"), nb::arg("version"))
+            new (self) Writer(file, fromBytes(metadata), grids, fromBytes(uuid), compressionFlags(compression), version);
+        }, nb::arg("file"), nb::arg("metadata"), nb::arg("grids"), nb::arg("uuid"), nb::arg("compression"), nb::arg("version"))
         .def("write_tree", &writeTree)
         .def("write_mask", &writeMask)
         .def("write_serial", &writeSerial)

@@ -8,6 +8,12 @@
 #include <unistd.h>
 
 namespace nvdb {
+namespace {
+
+// As platform.py says it.
+constexpr const char* kNoFile = "a pipe, device or socket; save what it gives in a file first";
+
+} // namespace
 
 MappedFile::MappedFile(const std::string& path) {
     const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a pipe is refused, not waited for
@@ -19,7 +25,8 @@ MappedFile::MappedFile(const std::string& path) {
     }
     if (!S_ISREG(info.st_mode)) {
         ::close(file);
-        throw SystemFailure("not a regular file", EINVAL);
+        const bool folder = S_ISDIR(info.st_mode);
+        throw SystemFailure(folder ? std::strerror(EISDIR) : kNoFile, folder ? EISDIR : EINVAL);
     }
     size_ = size_t(info.st_size);
     void* mapped = size_ ? ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file, 0) : nullptr;
@@ -35,6 +42,29 @@ MappedFile::~MappedFile() {
 
 void MappedFile::release() const {
     if (data_) ::madvise(const_cast<char*>(data_), size_, MADV_DONTNEED);
+}
+
+FileBuffer::int_type FileBuffer::overflow(int_type next) {
+    if (sync() != 0) return traits_type::eof();
+    return traits_type::eq_int_type(next, traits_type::eof()) ? traits_type::not_eof(next) : sputc(char(next));
+}
+
+int FileBuffer::sync() {
+    for (const char* at = pbase(); at != pptr();) {
+        const auto written = ::write(file_, at, size_t(pptr() - at));
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) code_ = errno;
+        if (written <= 0) return -1;
+        at += written;
+    }
+    empty();
+    return 0;
+}
+
+FileBuffer::pos_type FileBuffer::seekoff(off_type off, std::ios_base::seekdir dir, std::ios_base::openmode) {
+    if (sync() != 0) return pos_type(off_type(-1));
+    const int whence = dir == std::ios_base::beg ? SEEK_SET : dir == std::ios_base::cur ? SEEK_CUR : SEEK_END;
+    return pos_type(::lseek(file_, off, whence));
 }
 
 } // namespace nvdb

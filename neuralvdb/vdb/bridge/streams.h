@@ -1,5 +1,5 @@
 // Byte streams under OpenVDB's readers and writers: a read-only stream over memory that throws at its
-// end, so that no short read goes unnoticed, and a read-only mapping of a file.
+// end, so that no short read goes unnoticed, a read-only mapping of a file, and a buffer that writes to an open file.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <streambuf>
 #include <string>
+#include <vector>
 
 namespace nvdb {
 
@@ -86,6 +87,28 @@ public:
 private:
     const char* data_ = nullptr;
     size_t size_ = 0;
+};
+
+// Writes to a file that somebody else opened and closes.
+class FileBuffer : public std::streambuf {
+public:
+    explicit FileBuffer(int file) : file_(file), bytes_(1 << 20) { empty(); }
+    int code() const { return code_; } // errno of the write that failed, 0 if none did
+
+protected:
+    int_type overflow(int_type next) override;
+    int sync() override;
+    pos_type seekoff(off_type off, std::ios_base::seekdir dir, std::ios_base::openmode mode) override;
+    pos_type seekpos(pos_type pos, std::ios_base::openmode mode) override {
+        return seekoff(off_type(pos), std::ios_base::beg, mode);
+    }
+
+private:
+    void empty() { setp(bytes_.data(), bytes_.data() + bytes_.size()); }
+
+    int file_;
+    std::vector<char> bytes_;
+    int code_ = 0;
 };
 
 } // namespace nvdb

@@ -1,16 +1,14 @@
 #include "writer.h"
 
 #include <cerrno>
+#include <cstring>
 
 namespace nvdb {
 
-Writer::Writer(const std::string& path, const std::string& metadata, int32_t grids,
-    const std::string& uuid, uint32_t compression, uint32_t version) : buffer_(1 << 20), compression_(compression)
+Writer::Writer(int file, const std::string& metadata, int32_t grids,
+    const std::string& uuid, uint32_t compression, uint32_t version)
+    : buffer_(file), file_(&buffer_), compression_(compression)
 {
-    file_.rdbuf()->pubsetbuf(buffer_.data(), std::streamsize(buffer_.size()));
-    errno = 0;
-    file_.open(path, std::ios_base::out | std::ios_base::binary | std::ios_base::trunc);
-    check();
     const int64_t magic = openvdb::OPENVDB_MAGIC;
     const uint32_t versions[3] = {version, thisLibrary().first, thisLibrary().second};
     const char has_offsets = 1;
@@ -28,7 +26,8 @@ void Writer::put(const void* data, size_t size) {
 }
 
 void Writer::check() {
-    if (!file_) throw SystemFailure(std::strerror(errno ? errno : EIO), errno ? errno : EIO);
+    const int code = buffer_.code() ? buffer_.code() : EIO;
+    if (!file_) throw SystemFailure(std::strerror(code), code);
 }
 
 int64_t Writer::writeDescriptor(const Entry& entry) {
@@ -153,10 +152,7 @@ void Writer::writeRaw(const Entry& entry, const std::string& bytes, int64_t bloc
 }
 
 void Writer::close() {
-    errno = 0;
     file_.flush();
-    check();
-    file_.close();
     check();
 }
 

@@ -3,7 +3,7 @@
 
 #include "vdb_format.h"
 
-#include <fstream>
+#include <ostream>
 
 namespace nvdb {
 
@@ -15,9 +15,9 @@ void readBlob(openvdb::GridBase& grid, const std::string& blob);
 
 class Writer {
 public:
-    // `compression` is a set of OpenVDB's flags; `uuid` 36 characters; `metadata` serialised; `version` the file
+    // `file` is the descriptor of an empty file, open for writing for as long as this writes; `compression` is a set of OpenVDB's flags; `uuid` 36 characters; `metadata` serialised; `version` the file
     // version to declare: this library's own, or a newer one whose raw grids are written.
-    Writer(const std::string& path, const std::string& metadata, int32_t grids,
+    Writer(int file, const std::string& metadata, int32_t grids,
         const std::string& uuid, uint32_t compression, uint32_t version);
 
     template<typename GridT>
@@ -39,8 +39,8 @@ private:
     void put(const void* data, size_t size);
     void check();
 
-    std::vector<char> buffer_;
-    std::ofstream file_;
+    FileBuffer buffer_;
+    std::ostream file_;
     uint32_t compression_;
 };
 
