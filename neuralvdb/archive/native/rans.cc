@@ -1,6 +1,7 @@
-// The fast twin of rans.py: the same arrays in, the same bytes out; there every step is explained. Private:
-// rans.py has checked all arguments. Each function releases the GIL; none allocates more than its results, except
-// encode(): 2 bytes per symbol of one segment for each thread.
+// The fast twin of rans.py: the same arrays in, the same bytes out; there every step is explained. Private to rans.py, which
+// has checked all arguments; lengths and limits are checked here too, once per call. Each function releases the GIL; none
+// allocates more than its results, except encode(): 2 bytes per symbol of one segment for each thread.
+#include "../../nets/native/checks.h"
 #include "../../nets/native/parallel.h"
 
 #include <nanobind/nanobind.h>
@@ -12,17 +13,20 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <numeric>
 #include <stdexcept>
 #include <vector>
 
 namespace nb = nanobind;
+using nvdb::allBelow;
 using nvdb::parallelFor;
 
 namespace {
 
 template<typename T, int Dims> using Array = nb::ndarray<T, nb::ndim<Dims>, nb::c_contig, nb::device::cpu>;
 
-constexpr int kProbBits = 12, kMaxLanes = 32;
+constexpr int kProbBits = 12, kMaxLanes = 32, kMaxWidth = 24;
+constexpr int64_t kMaxSegments = 4096;
 constexpr uint32_t kSlots = 1u << kProbBits, kLow = 1u << 16;
 constexpr int64_t kBlock = 64;        // symbols decoded between two checks for the end of the words
 constexpr int64_t kWorthwhile = 1 << 16;  // symbols that repay the start of a thread
@@ -33,6 +37,11 @@ int64_t useful(int64_t threads, int64_t symbols) { return std::min(threads, 1 + 
 uint32_t load16(const uint8_t* p) { return uint32_t(p[0]) | uint32_t(p[1]) << 8; }
 uint32_t load32(const uint8_t* p) { return load16(p) | load16(p + 2) << 16; }
 
+// Raises ValueError where `fits` is not true.
+void require(bool fits, const char* what) {
+    if (!fits) throw std::invalid_argument(what);
+}
+
 template<typename T, int Dims = 1> using Result = nb::ndarray<nb::numpy, T, nb::ndim<Dims>>;
 
 template<typename T, int Dims = 1>
@@ -42,9 +51,17 @@ Result<T, Dims> toArray(std::vector<T>&& values, std::initializer_list<size_t> s
     return {kept->data(), shape.size(), shape.begin(), owner};
 }
 
+// There is a class below K for each symbol below A.
+void requireSymbols(const Array<const uint8_t, 1>& classes, const Array<const uint8_t, 1>& symbols, size_t K, size_t A) {
+    require(classes.size() == symbols.size(), "classes and symbols have different lengths");
+    require(allBelow(classes.data(), classes.size(), int64_t(K)) && allBelow(symbols.data(), symbols.size(), int64_t(A)),
+            "a class or symbol has no frequency");
+}
+
 // Adds to counts (K, A) how often each class and symbol occur together.
 void count(Array<const uint8_t, 1> classes, Array<const uint8_t, 1> symbols, Array<int64_t, 2> counts) {
     nb::gil_scoped_release unlocked;
+    requireSymbols(classes, symbols, counts.shape(0), counts.shape(1));
     const uint8_t *c = classes.data(), *s = symbols.data();
     const size_t A = counts.shape(1), cells = counts.size(), n = symbols.size();
     std::vector<int64_t> twins(2 * cells);  // two tables: runs of one symbol would wait for each other in one
@@ -102,6 +119,8 @@ struct Bytes {
     explicit Bytes(size_t size) : data(new (std::nothrow) uint8_t[size]), size(size) {}
 };
 
+bool isLanes(int64_t lanes) { return lanes >= 1 && lanes <= kMaxLanes && (lanes & (lanes - 1)) == 0; }
+
 // Codes one segment backwards; its words are returned, null without memory; its final states go to `states`.
 Bytes encodeSegment(const Batches& batches, int64_t segment, const std::vector<Code>& codes, size_t A, uint32_t* states,
                     size_t lanes) {
@@ -136,6 +155,11 @@ Bytes encodeSegment(const Batches& batches, int64_t segment, const std::vector<C
 std::tuple<Result<uint32_t, 2>, Result<int64_t>, Result<uint8_t>> encode(
     Array<const uint16_t, 2> freq, Array<const uint8_t, 1> classes, Array<const uint8_t, 1> symbols,
     Array<const int64_t, 1> ends, int64_t segments, int64_t lanes, int64_t threads) {
+    requireSymbols(classes, symbols, freq.shape(0), freq.shape(1));
+    require(segments >= 0 && segments <= kMaxSegments && isLanes(lanes), "segments or lanes are impossible");
+    int64_t end = 0;
+    for (size_t b = 0; b < ends.size(); end = ends.data()[b++]) require(end <= ends.data()[b], "ends of batches go back");
+    require(end == int64_t(symbols.size()), "batches do not end with the symbols");
     std::vector<uint32_t> states(size_t(segments * lanes));
     std::vector<int64_t> sizes(size_t(segments), 0);
     std::vector<uint8_t> words;
@@ -212,8 +236,16 @@ void decode(Array<const uint32_t, 2> slots, Array<const uint8_t, 1> classes, Arr
     nb::gil_scoped_release unlocked;
     const int64_t n = int64_t(classes.size()), segments = int64_t(states.shape(0));
     const DecodePiece piece = decoderOf(states.shape(1));
-    for (int64_t g = 0; g < segments; ++g)
-        if (ends.data()[g] + kBlock > int64_t(words.size() / 2)) throw std::invalid_argument("words are not padded");
+    require(segments > 0 || n == 0, "symbols without a segment");
+    require(out.size() == classes.size() && at.size() == states.shape(0) && ends.size() == at.size() &&
+                seen.size() == at.size() && slots.shape(1) == kSlots,
+            "lengths differ");
+    require(allBelow(classes.data(), classes.size(), int64_t(slots.shape(0))), "a class has no table");
+    for (int64_t g = 0; g < segments; ++g) {
+        const int64_t begin = at.data()[g], end = ends.data()[g];
+        require(begin >= 0 && end >= 0 && seen.data()[g] >= 0 && begin - kBlock <= end, "a segment is nowhere");
+        require(end + kBlock <= int64_t(words.size() / 2), "words are not padded");
+    }
     parallelFor(segments, useful(threads, n), [&](int64_t g) {
         const int64_t low = g * n / segments, high = (g + 1) * n / segments;
         if (low == high) return;
@@ -225,6 +257,7 @@ void decode(Array<const uint32_t, 2> slots, Array<const uint8_t, 1> classes, Arr
 
 // The lowest widths[i] bits of values[i], one after the other, lowest bit first, in bytes.
 Result<uint8_t> packBits(Array<const uint32_t, 1> values, Array<const uint8_t, 1> widths) {
+    require(values.size() == widths.size(), "values and widths have different lengths");
     std::vector<uint8_t> out;
     {
         nb::gil_scoped_release unlocked;
@@ -243,6 +276,9 @@ Result<uint8_t> packBits(Array<const uint32_t, 1> values, Array<const uint8_t, 1
 // Fills out (n,) uint32 from the bits that begin at bit `at` of data; 4 bytes may be read beyond the last.
 void unpackBits(Array<const uint8_t, 1> data, int64_t at, Array<const uint8_t, 1> widths, Array<uint32_t, 1> out) {
     nb::gil_scoped_release unlocked;
+    const int64_t bits_needed = std::accumulate(widths.data(), widths.data() + widths.size(), int64_t(0));
+    require(out.size() == widths.size() && allBelow(widths.data(), widths.size(), kMaxWidth + 1), "widths do not fit");
+    require(at >= 0 && at <= int64_t(8 * data.size()) - bits_needed - 32, "bits are not there, or not padded");
     for (size_t i = 0; i < widths.size(); ++i) {
         const uint32_t bits = load32(data.data() + (at >> 3)) >> (at & 7);
         out.data()[i] = bits & ((1u << widths.data()[i]) - 1);

@@ -24,9 +24,11 @@ public:
 private:
     // Where `coord` is or would be.
     size_t slotOf(const int32_t* coord) const {
-        uint64_t hash = uint32_t(coord[0]) * 0x9E3779B97F4A7C15u;
-        hash = (hash ^ hash >> 29 ^ uint32_t(coord[1])) * 0xBF58476D1CE4E5B9u;
-        hash = (hash ^ hash >> 32 ^ uint32_t(coord[2])) * 0x94D049BB133111EBu;
+        uint32_t at_axis[3]; // arrays may begin at any byte
+        std::memcpy(at_axis, coord, sizeof(at_axis));
+        uint64_t hash = at_axis[0] * 0x9E3779B97F4A7C15u;
+        hash = (hash ^ hash >> 29 ^ at_axis[1]) * 0xBF58476D1CE4E5B9u;
+        hash = (hash ^ hash >> 32 ^ at_axis[2]) * 0x94D049BB133111EBu;
         const size_t mask = slots_.size() - 1;
         size_t at = size_t(hash ^ hash >> 31) & mask;
         while (slots_[at] >= 0 && std::memcmp(coords_ + 3 * slots_[at], coord, 12) != 0) at = (at + 1) & mask;

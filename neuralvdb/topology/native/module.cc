@@ -1,4 +1,6 @@
-// The Python face of the fast topology coder: neuralvdb.topology._topology. Private: its callers have checked arguments.
+// The Python face of the fast topology coder: neuralvdb.topology._topology. Private: lengths and indices are checked here,
+// once per call; that `near` names rows of the states is for its callers.
+#include "../../nets/native/checks.h"
 #include "../../nets/native/parallel.h"
 #include "classify.h"
 #include "find.h"
@@ -8,7 +10,7 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/vector.h>
 
-#include <cmath>
+#include <cstdlib>
 #include <optional>
 
 namespace nb = nanobind;
@@ -39,7 +41,7 @@ Net toNet(const nb::tuple& from, size_t states, const std::vector<int8_t>& level
     const bool fits = inputs <= kMaxInputs && first <= kMaxFirst && second <= kGroup && w1.size() == first * inputs &&
         w2.size() == second * first && w3.size() == kOutputs * second && b3.size() == kOutputs &&
         linear.size() == kOutputs * inputs && shifts.size() == 6;
-    if (!fits) throw nb::value_error("network");
+    if (!fits || !allBelow(shifts.data(), shifts.size(), 32)) throw nb::value_error("network");
     Net net;
     net.first = int(first);
     net.groups = int((first + kOutputs + kGroup - 1) / kGroup);
@@ -63,19 +65,39 @@ Net toNet(const nb::tuple& from, size_t states, const std::vector<int8_t>& level
     return net;
 }
 
-States toStates(const StateRows& from) { return {from.data(), int(std::lround(std::cbrt(double(from.shape(1)))))}; }
+// Rows of `edge`^3 states, two more than there are bricks.
+States toStates(const StateRows& from, size_t edge, size_t bricks) {
+    if (from.shape(0) != bricks + 2 || from.shape(1) != edge * edge * edge) throw nb::value_error("states");
+    return {from.data(), int(edge)};
+}
 
-std::vector<int8_t> toVector(const Offsets& from) { return {from.data(), from.data() + from.size()}; }
+// Offsets that reach `reach` cells at most along an axis.
+std::vector<int8_t> toVector(const Offsets& from, int reach) {
+    const auto fits = [&](int8_t along) { return std::abs(int(along)) <= reach; };
+    if (!std::all_of(from.data(), from.data() + from.size(), fits)) throw nb::value_error("offsets");
+    return {from.data(), from.data() + from.size()};
+}
+
+// Cells per axis of a brick: 1, 2, 4 or 8.
+size_t edgeOf(const StateRows& states) {
+    for (const size_t edge : {1, 2, 4, 8})
+        if (states.shape(1) == edge * edge * edge) return edge;
+    throw nb::value_error("states");
+}
 
 void classes(StateRows states, StateRows above, std::optional<StateRows> reference, Near near, In<int32_t, nb::ndim<1>> rows,
     In<int16_t, nb::ndim<1>> cells, Offsets up, Offsets same, Offsets other, std::vector<int8_t> level, nb::tuple network,
     size_t threads, Out<uint8_t, nb::shape<-1, kOutputs>> out)
 {
-    const Stencil stencil{toVector(up), toVector(same), toVector(other)};
+    const Stencil stencil{toVector(up, 1), toVector(same, kReach), toVector(other, 1)};
     const Net net = toNet(network, up.shape(0) + same.shape(0) + other.shape(0), level);
     const size_t count = rows.shape(0);
-    if (cells.shape(0) != count || out.shape(0) != count) throw nb::value_error("cells");
-    const View view{toStates(states), toStates(above), reference ? toStates(*reference) : States{}, near.data()};
+    const size_t edge = edgeOf(states), bricks = near.shape(0);
+    const bool fits = cells.shape(0) == count && out.shape(0) == count && allBelow(rows.data(), count, int64_t(bricks)) &&
+        allBelow(cells.data(), count, int64_t(states.shape(1)));
+    if (!fits || (other.shape(0) && !reference)) throw nb::value_error("cells");
+    const View view{toStates(states, edge, bricks), toStates(above, std::max<size_t>(1, edge / 2), bricks),
+        reference ? toStates(*reference, edge, bricks) : States{}, near.data()};
     nb::gil_scoped_release release;
     inParallel(count, threads, 512, [&](size_t first, size_t last) {
         classifyRange(view, stencil, net, rows.data(), cells.data(), first, last, out.data());

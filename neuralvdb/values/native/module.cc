@@ -1,4 +1,6 @@
-// The Python face of the fast lattice: neuralvdb.values._lattice.
+// The Python face of the fast lattice: neuralvdb.values._lattice. Private: lengths and indices are checked here, once per
+// call; that a table names rows of its level, and that cells lie in the table, is for its callers.
+#include "../../nets/native/checks.h"
 #include "../../nets/native/parallel.h"
 #include "means.h"
 #include "predict.h"
@@ -11,6 +13,8 @@ namespace nb = nanobind;
 
 namespace nvdb {
 namespace {
+
+constexpr int64_t kNoBrick = int64_t(1) << 31, kMaxStep = 1 << 24, kMaxKnee = 1 << 30; // far beyond any of the format
 
 template<typename T, typename Shape>
 using In = nb::ndarray<const T, Shape, nb::c_contig, nb::device::cpu>;
@@ -28,7 +32,7 @@ Net toNet(const nb::tuple& from) {
     const bool fits = inputs && inputs <= kMaxInputs && linear.size() == kOutputs * inputs &&
         w1.size() == kFirstHidden * inputs && b1.size() == kFirstHidden && w2.size() == kSecondHidden * kFirstHidden &&
         b2.size() == kSecondHidden && w3.size() == kOutputs * kSecondHidden && b3.size() == kOutputs && shifts.size() == 6;
-    if (!fits) throw nb::value_error("network");
+    if (!fits || !allBelow(shifts.data(), shifts.size(), 32)) throw nb::value_error("network");
     const bool hidden = std::any_of(w3.begin(), w3.end(), [](float weight) { return weight != 0; });
     Net net{hidden, hasBytes() && !nb::cast<bool>(from[8]), {kFirstHidden, w1, b1, 128}, {kSecondHidden, w2, b2},
         {kOutputs, w3, b3}, {kOutputs, linear, {}, 128}, {}};
@@ -48,16 +52,30 @@ using NewPlaces = nb::ndarray<int16_t, nb::ndim<1>, nb::c_contig>;
 using Predictions = nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig>;
 using Classes = nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig>;
 
-// (table, cells, [(values, active), ...], share or None); the arrays must outlive the view.
-View toView(const nb::tuple& from) {
-    const auto table = nb::cast<Table>(from[0]);
-    const auto cells = nb::cast<Cells>(from[1]);
-    View view{{}, from[3].is_none() ? nullptr : nb::cast<Flags>(from[3]).data()};
+// An array as it is: of this type, never a copy, which would not outlive the call.
+template<typename Array>
+Array exact(const nb::handle& array) {
+    Array as_is;
+    if (!nb::try_cast<Array>(array, as_is, false)) throw nb::value_error("an array of another type");
+    return as_is;
+}
+
+// (table, cells, [(values, active), ...], share or None) of `bricks` bricks at least; the arrays must outlive the view.
+View toView(const nb::tuple& from, size_t bricks) {
+    const auto table = exact<Table>(from[0]);
+    const auto cells = exact<Cells>(from[1]);
+    if ((bricks && !table.size()) || cells.shape(0) < bricks) throw nb::value_error("cells");
+    View view{{}, nullptr};
+    if (!from[3].is_none()) {
+        const auto share = exact<Flags>(from[3]);
+        if (share.shape(0) < bricks) throw nb::value_error("share");
+        view.share = share.data();
+    }
     for (const nb::handle source : nb::cast<nb::list>(from[2])) {
         const auto pair = nb::cast<nb::tuple>(source);
-        const auto values = nb::cast<Values>(pair[0]);
-        const auto active = nb::cast<Flags>(pair[1]);
-        if (values.shape(0) != active.shape(0)) throw nb::value_error("level");
+        const auto values = exact<Values>(pair[0]);
+        const auto active = exact<Flags>(pair[1]);
+        if (values.shape(0) != active.shape(0) || values.shape(0) < bricks) throw nb::value_error("level");
         view.sources.push_back({table.data(), {int64_t(table.shape(0)), int64_t(table.shape(1)), int64_t(table.shape(2))},
             cells.data(), values.data(), active.data()});
     }
@@ -80,28 +98,33 @@ InputLayout toLayout(const nb::handle& groups, const nb::handle& line, const nb:
     return layout;
 }
 
-// view: as toView() takes it; coding: (rule, axis, step, then what makes a layout); network: as toNet() takes it.
-Pass toPass(const nb::tuple& view, const nb::tuple& coding, const nb::tuple& network) {
+// view: as toView() takes it, of `bricks` bricks; coding: (rule, axis, step, then what makes a layout); network: as toNet()
+// takes it.
+Pass toPass(const nb::tuple& view, size_t bricks, const nb::tuple& coding, const nb::tuple& network) {
     const auto rule = Rule(nb::cast<int>(coding[0]));
     const bool mean = rule == Rule::mean;
-    Pass pass{toView(view), toLayout(coding[3], coding[4], coding[5]), toNet(network), rule,
+    Pass pass{toView(view, bricks), toLayout(coding[3], coding[4], coding[5]), toNet(network), rule,
         mean ? kNoAxis : nb::cast<int>(coding[1]), nb::cast<int64_t>(coding[2])};
     pass.layout.check(int(pass.view.sources.size()), mean ? 3 : 4, mean ? 4 : 3);
     if (pass.layout.count() != pass.net.linear.count) throw nb::value_error("network");
-    if (mean != bool(pass.view.share) || pass.step < 1) throw nb::value_error("pass");
+    const bool fits = mean == bool(pass.view.share) && pass.axis >= 0 && pass.axis <= kNoAxis && pass.step >= 1 &&
+        pass.step <= kMaxStep;
+    if (!fits) throw nb::value_error("pass");
     return pass;
 }
 
 // points: (bricks, places); results: (predictions, scale classes), which are filled.
 void predict(nb::tuple view, nb::tuple coding, nb::tuple network, nb::tuple points, size_t threads, nb::tuple results) {
-    const Pass pass = toPass(view, coding, network);
-    const auto bricks = nb::cast<Bricks>(points[0]);
-    const auto places = nb::cast<Places>(points[1]);
-    const auto predictions = nb::cast<Predictions>(results[0]);
-    const auto scale_classes = nb::cast<Classes>(results[1]);
+    const auto bricks = exact<Bricks>(points[0]);
+    const auto places = exact<Places>(points[1]);
+    const auto predictions = exact<Predictions>(results[0]);
+    const auto scale_classes = exact<Classes>(results[1]);
     const size_t count = bricks.shape(0);
-    if (places.shape(0) != count || predictions.shape(0) != count || scale_classes.shape(0) != count)
-        throw nb::value_error("points");
+    const bool fits = places.shape(0) == count && predictions.shape(0) == count && scale_classes.shape(0) == count &&
+        allBelow(bricks.data(), count, kNoBrick) && allBelow(places.data(), count, kSlots);
+    if (!fits) throw nb::value_error("points");
+    const size_t highest = count ? size_t(*std::max_element(bricks.data(), bricks.data() + count)) + 1 : 0;
+    const Pass pass = toPass(view, highest, coding, network);
     nb::gil_scoped_release release;
     inParallel(count, threads, 4096, [&](size_t first, size_t last) {
         predictRange(pass, {bricks.data(), places.data(), first, last}, predictions.data(), scale_classes.data());
@@ -120,6 +143,7 @@ size_t countPoints(Flags flags, Places places) {
 
 // Which they are: their bricks and their places there.
 void listPoints(Flags flags, Places places, NewBricks bricks, NewPlaces offsets) {
+    if (!allBelow(places.data(), places.shape(0), kSlots)) throw nb::value_error("places");
     if (bricks.shape(0) != offsets.shape(0) || bricks.shape(0) != countPoints(flags, places)) throw nb::value_error("points");
     nb::gil_scoped_release release;
     int32_t* to_brick = bricks.data();
@@ -142,25 +166,32 @@ using NewValues = nb::ndarray<int32_t, nb::shape<-1, 512>, nb::c_contig>;
 
 template<typename CountsT>
 void sharesOf(Pairs pairs, CountsT counts, int axis, NewFlags share, NewFlags both) {
-    if (share.shape(0) != pairs.shape(0) || both.shape(0) != pairs.shape(0)) throw nb::value_error("shares");
+    const bool fits = share.shape(0) == pairs.shape(0) && both.shape(0) == pairs.shape(0) &&
+        allBelow(pairs.data(), pairs.size(), int64_t(counts.shape(0)));
+    if (!fits || axis < 0 || axis > 2) throw nb::value_error("shares");
     nb::gil_scoped_release release;
     shares(pairs.data(), counts.data(), int64_t(pairs.shape(0)), axis, share.data(), both.data());
 }
 
+bool isKnee(int64_t knee) { return knee >= 0 && knee <= kMaxKnee; }
+
 // rules: (axis, knee, nonnegative)
 template<typename CountsT>
 void splitInto(Pairs pairs, CountsT counts, Values means, Values differences, nb::tuple rules, NewValues below) {
-    const Splitting splitting{Halves(nb::cast<int>(rules[0])), {nb::cast<int64_t>(rules[1])}, nb::cast<bool>(rules[2])};
+    const int axis = nb::cast<int>(rules[0]);
+    if (axis < 0 || axis > 2) throw nb::value_error("axis");
+    const Splitting splitting{Halves(axis), {nb::cast<int64_t>(rules[1])}, nb::cast<bool>(rules[2])};
     const size_t rows = means.shape(0);
-    const bool fits = pairs.shape(0) >= rows && differences.shape(0) >= rows && counts.shape(0) == below.shape(0);
-    if (!fits || splitting.compand.knee < 0) throw nb::value_error("means");
+    const bool fits = pairs.shape(0) >= rows && differences.shape(0) >= rows && counts.shape(0) == below.shape(0) &&
+        allBelow(pairs.data(), 2 * rows, int64_t(counts.shape(0)));
+    if (!fits || !isKnee(splitting.compand.knee)) throw nb::value_error("means");
     nb::gil_scoped_release release;
     const CoarseCells cells{pairs.data(), means.data(), differences.data(), int64_t(rows)};
     split(cells, splitting, counts.data(), below.data());
 }
 
 void compandInto(Values means, int64_t knee, NewValues to) {
-    if (means.shape(0) != to.shape(0) || knee < 0) throw nb::value_error("means");
+    if (means.shape(0) != to.shape(0) || !isKnee(knee)) throw nb::value_error("means");
     nb::gil_scoped_release release;
     const Compand compand{knee};
     std::transform(means.data(), means.data() + means.size(), to.data(), [&](int32_t x) { return int32_t(compand.in(x)); });
@@ -170,12 +201,13 @@ void compandInto(Values means, int64_t knee, NewValues to) {
 } // namespace nvdb
 
 NB_MODULE(_lattice, m) {
+    const auto as_is = [] { return nb::arg().noconvert(); };  // of results: a copy would be filled and lost
     m.def("predict", &nvdb::predict);
     m.def("count", &nvdb::countPoints);
-    m.def("points", &nvdb::listPoints);
-    m.def("shares", &nvdb::sharesOf<nvdb::Halves8>);
-    m.def("shares", &nvdb::sharesOf<nvdb::Halves16>);
-    m.def("split", &nvdb::splitInto<nvdb::Halves8>);
-    m.def("split", &nvdb::splitInto<nvdb::Halves16>);
-    m.def("compand", &nvdb::compandInto);
+    m.def("points", &nvdb::listPoints, nb::arg(), nb::arg(), as_is(), as_is());
+    m.def("shares", &nvdb::sharesOf<nvdb::Halves8>, nb::arg(), as_is(), nb::arg(), as_is(), as_is());
+    m.def("shares", &nvdb::sharesOf<nvdb::Halves16>, nb::arg(), as_is(), nb::arg(), as_is(), as_is());
+    m.def("split", &nvdb::splitInto<nvdb::Halves8>, nb::arg(), as_is(), nb::arg(), nb::arg(), nb::arg(), as_is());
+    m.def("split", &nvdb::splitInto<nvdb::Halves16>, nb::arg(), as_is(), nb::arg(), nb::arg(), nb::arg(), as_is());
+    m.def("compand", &nvdb::compandInto, nb::arg(), nb::arg(), as_is());
 }

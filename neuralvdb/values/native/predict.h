@@ -204,7 +204,7 @@ NVDB_LANES void predictBlock(const Net& net, const Coding& coding, Seen& seen, i
     forward(net, inputs, out);
     clamped(out[0], -kMaxOffset, kMaxOffset);
     for (int lane = 0; lane < kBlock; ++lane) {
-        const int64_t predicted = seen.base[lane] + ((int64_t(out[0][lane]) << seen.exponent[lane]) >> kOffsetBits);
+        const int64_t predicted = seen.base[lane] + (out[0][lane] * (int64_t(1) << seen.exponent[lane]) >> kOffsetBits);
         predictions[lane] = int32_t(std::clamp<int64_t>(predicted, -kMaxPrediction, kMaxPrediction));
     }
     IntLanes scale_class = ((seen.scale + out[1]) >> 2) + kClassOfOneStep;

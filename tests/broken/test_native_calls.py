@@ -1,0 +1,271 @@
+"""Compiled modules of the codecs called with arrays that do not go together: ValueError or TypeError, nothing worse."""
+
+import numpy as np
+import pytest
+
+from neuralvdb.archive import _rans
+from neuralvdb.nets.packing import pack_for_native
+from neuralvdb.topology import _topology
+from neuralvdb.topology import priors as topology_priors
+from neuralvdb.topology.inputs import VOXELS, offsets
+from neuralvdb.values import _lattice
+from neuralvdb.values.lattice import sample_inputs
+from neuralvdb.values.lattice.pass_order import NetworkKey
+from neuralvdb.values.lattice.predictor import _layout
+from neuralvdb.values.lattice.priors import shipped
+
+REFUSED = (ValueError, TypeError)
+
+
+def u8(*shape: int) -> np.ndarray:
+    return np.zeros(shape, np.uint8)
+
+
+def i64(*values: int) -> np.ndarray:
+    return np.array(values, np.int64)
+
+
+FREQ = np.full((1, 2), 2048, np.uint16)
+CODED = {
+    "freq": FREQ,
+    "classes": u8(100),
+    "symbols": u8(100),
+    "ends": i64(40, 100),
+    "segments": 1,
+    "lanes": 4,
+    "threads": 1,
+}
+
+
+def encode(**changes: object) -> None:
+    _rans.encode(*(CODED | changes).values())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"classes": u8(99)},
+        {"symbols": u8(1)},
+        {"classes": u8(100) + np.uint8(1)},
+        {"symbols": u8(100) + np.uint8(2)},
+        {"ends": i64(1 << 26)},
+        {"ends": i64(-5, 100)},
+        {"ends": i64(60, 40, 100)},
+        {"ends": i64()},
+        *({"lanes": lanes} for lanes in (-1, 0, 3, 33, 64)),
+        *({"segments": segments} for segments in (-1, 4097)),
+    ],
+)
+def test_encoding(changes):
+    encode()
+    with pytest.raises(REFUSED):
+        encode(**changes)
+
+
+DECODED = {
+    "slots": np.zeros((1, 4096), np.uint32),
+    "classes": u8(1000),
+    "states": np.full((2, 1), 1 << 16, np.uint32),
+    "words": u8(2000),
+    "at": i64(0, 100),
+    "ends": i64(100, 200),
+    "taken": i64(0, 0),
+    "out": u8(1000),
+    "threads": 1,
+}
+
+
+def decode(**changes: object) -> None:
+    _rans.decode(*(DECODED | {"at": i64(0, 100), "taken": i64(0, 0)} | changes).values())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"slots": np.zeros((1, 16), np.uint32)},
+        {"classes": u8(1 << 20)},
+        {"classes": u8(1000) + np.uint8(1)},
+        {"states": np.full((0, 1), 1 << 16, np.uint32)},
+        {"states": np.full((2, 3), 1 << 16, np.uint32)},
+        {"states": np.full((4096, 1), 1 << 16, np.uint32)},
+        {"words": u8(399)},
+        *({"at": at} for at in (i64(0), i64(-(1 << 40), 0), i64(0, 1 << 40))),
+        *({"ends": ends} for ends in (i64(100), i64(100, -(1 << 40)), i64(100, 1 << 40))),
+        *({"taken": taken} for taken in (i64(0), i64(0, -1), np.zeros(2, np.int32))),
+        *({"out": out} for out in (u8(1), u8(1001), np.zeros(1000, np.int64))),
+    ],
+)
+def test_decoding(changes):
+    decode()
+    with pytest.raises(REFUSED):
+        decode(**changes)
+
+
+def test_counting():
+    for classes, symbols in ((u8(1 << 24), u8(1)), (u8(4) + np.uint8(2), u8(4)), (u8(4), u8(4) + np.uint8(2))):
+        with pytest.raises(REFUSED):
+            _rans.count(classes, symbols, np.zeros((2, 2), np.int64))
+
+
+def test_raw_bits():
+    _rans.unpack_bits(u8(16), 0, u8(10) + np.uint8(9), np.zeros(10, np.uint32))
+    for data, at, width, out in (
+        (16, 1 << 45, 0, 10),
+        (16, -1, 0, 10),
+        (16, 7, 9, 10),
+        (99, 0, 1, 9),
+        (999, 0, 25, 10),
+    ):
+        with pytest.raises(REFUSED):
+            _rans.unpack_bits(u8(data), at, u8(10) + np.uint8(width), np.zeros(out, np.uint32))
+    with pytest.raises(REFUSED):
+        _rans.pack_bits(np.zeros(1 << 22, np.uint32), u8(1))
+
+
+STENCIL = dict(zip(("up", "same", "other"), offsets(VOXELS, 1), strict=True))
+CLASSIFIED = {
+    "states": np.zeros((4, 512), np.int8),
+    "above": np.zeros((4, 64), np.int8),
+    "reference": None,
+    "near": np.zeros((2, 27), np.int32),
+    "brick": np.array([0, 1], np.int32),
+    "cell": np.zeros(2, np.int16),
+    **STENCIL,
+    "level": [1],
+    "network": pack_for_native(topology_priors.load().networks["voxels", 1]),
+    "threads": 1,
+    "out": u8(2, 2),
+}
+
+
+def classify(**changes: object) -> None:
+    _topology.classes(*(CLASSIFIED | changes).values())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"states": np.zeros(shape, np.int8)} for shape in ((3, 512), (4, 64), (4, 500))),
+        *({"above": np.zeros(shape, np.int8)} for shape in ((3, 64), (4, 512), (4, 8))),
+        {"reference": np.zeros((4, 64), np.int8)},
+        {"near": np.zeros((3, 27), np.int32)},
+        *({"brick": np.array(bricks, np.int32)} for bricks in ([0], [0, 2], [-1, 0])),
+        *({"cell": np.array(cells, np.int16)} for cells in ([0], [0, 512], [-1, 0])),
+        {"up": STENCIL["up"] * np.int8(2)},
+        {"same": STENCIL["same"] * np.int8(3)},
+        {"level": []},
+        {"network": (*CLASSIFIED["network"][:7], [99] * 6)},
+        {"network": (*CLASSIFIED["network"][:7], [-1] * 6)},
+        {"out": u8(3, 2)},
+        {"out": np.zeros((2, 2), np.int64)},
+    ],
+)
+def test_classes_of_masks(changes):
+    classify()
+    with pytest.raises(REFUSED):
+        classify(**changes)
+
+
+def zeros(dtype: str, *shape: int) -> np.ndarray:
+    return np.zeros(shape, dtype)
+
+
+NETWORK = (*pack_for_native(shipped().families["fog"].networks[NetworkKey(0, 0, 0)], np.float32), False)
+LAYOUT = _layout(sample_inputs.layout(0, 0))
+PREDICTED = {
+    "table": zeros("i4", 1, 1, 1),
+    "cells": zeros("i4", 1, 3),
+    "values": zeros("i4", 1, 512),
+    "active": zeros("u1", 1, 512),
+    "share": None,
+    "axis": 0,
+    "step": 16,
+    "network": NETWORK,
+    "brick": zeros("i4", 4),
+    "offset": zeros("i2", 4),
+    "predictions": zeros("i4", 4),
+    "classes": zeros("u1", 4),
+}
+
+
+def predict(**changes: object) -> None:
+    x = PREDICTED | changes
+    view = (x["table"], x["cells"], [(x["values"], x["active"])], x["share"])
+    coding = (0, x["axis"], x["step"], *LAYOUT)
+    _lattice.predict(view, coding, x["network"], (x["brick"], x["offset"]), 1, (x["predictions"], x["classes"]))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"table": zeros("i4", 0, 0, 0)},
+        {"table": zeros("i8", 1, 1, 1)},
+        {"cells": zeros("i4", 0, 3)},
+        *({"values": zeros(kind, count, 512)} for kind, count in (("i4", 0), ("i4", 2), ("f4", 1))),
+        {"share": zeros("u1", 1, 512)},
+        *({"axis": axis} for axis in (-100, 7)),
+        *({"step": step} for step in (-1, 0, 1 << 60)),
+        *({"network": (*NETWORK[:7], [shift] * 6, False)} for shift in (-1, 99)),
+        *({"brick": np.full(4, brick, np.int32)} for brick in (1, 1 << 30, -1)),
+        *({"offset": np.full(4, offset, np.int16)} for offset in (512, 32767, -1)),
+        {"offset": zeros("i2", 3)},
+        *({"predictions": array} for array in (zeros("i4", 3), zeros("i8", 4), zeros("f4", 4))),
+        *({"classes": array} for array in (zeros("u1", 3), zeros("i8", 4))),
+    ],
+)
+def test_predictions(changes):
+    predict()
+    with pytest.raises(REFUSED):
+        predict(**changes)
+
+
+def test_points_of_bricks():
+    flags, offset = np.ones((1, 512), np.uint8), zeros("i2", 4)
+    _lattice.points(flags, offset, zeros("i4", 4), zeros("i2", 4))
+    for changes in (
+        (flags, np.full(4, 32767, np.int16), zeros("i4", 4), zeros("i2", 4)),
+        (flags, offset, zeros("i4", 3), zeros("i2", 3)),
+        (flags, offset, zeros("i8", 4), zeros("i2", 4)),
+    ):
+        with pytest.raises(REFUSED):
+            _lattice.points(*changes)
+
+
+@pytest.mark.parametrize("counts", [zeros("u1", 2, 512), zeros("u2", 2, 512)])
+def test_halves_of_cells(counts):
+    pairs, means, flags = np.array([[0, 1]], np.int32), zeros("i4", 1, 512), zeros("u1", 1, 512)
+    below, far = zeros("i4", 2, 512), np.array([[0, 2]], np.int32)
+    _lattice.shares(pairs, counts, 0, flags, flags)
+    _lattice.split(pairs, counts, means, means, (0, 0, False), below)
+    for changes in (
+        (far, counts, 0, flags, flags),
+        (-far, counts, 0, flags, flags),
+        (pairs, counts, 9, flags, flags),
+        (pairs, counts, -1, flags, flags),
+        (pairs, counts, 0, zeros("u1", 2, 512), flags),
+        (pairs, counts, 0, zeros("i8", 1, 512), flags),
+    ):
+        with pytest.raises(REFUSED):
+            _lattice.shares(*changes)
+    for changes in (
+        (far, counts, means, means, (0, 0, False), below),
+        (pairs[:0], counts, means, means, (0, 0, False), below),
+        (pairs, counts, means, means[:0], (0, 0, False), below),
+        (pairs, counts, means, means, (3, 0, False), below),
+        (pairs, counts, means, means, (0, 1 << 62, False), below),
+        (pairs, counts, means, means, (0, 0, False), below[:1]),
+        (pairs, counts, means, means, (0, 0, False), below.astype(np.int64)),
+    ):
+        with pytest.raises(REFUSED):
+            _lattice.split(*changes)
+    for knee, out in ((1 << 62, means), (-1, means), (1, below), (1, means.astype(np.int64))):
+        with pytest.raises(REFUSED):
+            _lattice.compand(means, knee, out)
+
+
+def test_coordinates_are_found_wherever_their_bytes_lie():
+    coords = np.arange(30, dtype=np.int32).reshape(10, 3)
+    shifted = np.frombuffer(b"!" + coords.tobytes(), np.int32, 30, offset=1).reshape(10, 3)
+    assert not shifted.flags.aligned
+    assert _topology.find(shifted, coords).tolist() == list(range(10))
+    assert _topology.find(coords, shifted).tolist() == list(range(10))
