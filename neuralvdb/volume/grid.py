@@ -152,7 +152,11 @@ def child_origins(origins: np.ndarray, child: np.ndarray, log2dim: int, child_di
     return origins_of_children
 
 
+def lower_origins(tree: Tree) -> np.ndarray:
+    """Index-space origin (L, 3) int32 of every lower node (voxels)."""
+    return child_origins(tree.root.child_origins, tree.upper.child, UPPER_LOG2, 128)
+
+
 def leaf_origins(tree: Tree) -> np.ndarray:
     """Index-space origin (N, 3) int32 of every leaf (voxels)."""
-    lower = child_origins(tree.root.child_origins, tree.upper.child, UPPER_LOG2, 128)
-    return child_origins(lower, tree.lower.child, LOWER_LOG2, 8)
+    return child_origins(lower_origins(tree), tree.lower.child, LOWER_LOG2, 8)

@@ -10,8 +10,8 @@ from neuralvdb.volume.grid import (
     UPPER_LOG2,
     InnerLevel,
     Tree,
-    child_origins,
     leaf_origins,
+    lower_origins,
     unpack,
 )
 
@@ -21,7 +21,7 @@ def bricks_at(tree: Tree, origins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Where a tile covers the brick all its voxels are the tile; outside of the tree they are the background.
     """
-    constants, on = constants_at(tree, origins)
+    constants, on = constants_at(tree, origins, lower_origins(tree))
     values = np.repeat(constants[:, None], LEAF_SLOTS, axis=1)
     active = np.repeat(on[:, None], LEAF_SLOTS, axis=1)
     at = find(leaf_origins(tree), origins)
@@ -31,10 +31,11 @@ def bricks_at(tree: Tree, origins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return values, active
 
 
-def constants_at(tree: Tree, origins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def constants_at(tree: Tree, origins: np.ndarray, lowers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Values (M, C) and active (M,) bool of the tiles that cover the bricks at `origins` (M, 3) int32.
 
-    Outside of the tree they are the background's; where a leaf is, they are meaningless.
+    lowers: (L, 3) int32, origins of the lower nodes. Outside of the tree they are the background's; where a leaf is,
+    they are meaningless.
     """
     background = np.atleast_1d(tree.root.background)
     values = np.repeat(background[None], len(origins), axis=0)
@@ -43,10 +44,9 @@ def constants_at(tree: Tree, origins: np.ndarray) -> tuple[np.ndarray, np.ndarra
     is_tile = at >= 0
     values[is_tile] = tree.root.tile_values[at[is_tile]].reshape(int(is_tile.sum()), len(background))
     active[is_tile] = tree.root.tile_active[at[is_tile]] != 0
-    lower_origins = child_origins(tree.root.child_origins, tree.upper.child, UPPER_LOG2, 128)
     for level, at, slot in (
         (tree.upper, find(tree.root.child_origins, origins // 4096 * 4096), _slot(origins % 4096 // 128, UPPER_LOG2)),
-        (tree.lower, find(lower_origins, origins // 128 * 128), _slot(origins % 128 // 8, LOWER_LOG2)),
+        (tree.lower, find(lowers, origins // 128 * 128), _slot(origins % 128 // 8, LOWER_LOG2)),
     ):
         _fill_tiles(values, active, level, at, slot)
     return values, active

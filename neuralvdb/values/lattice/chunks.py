@@ -10,7 +10,7 @@ import numpy as np
 from neuralvdb.values.lattice.compand import compand, expand
 from neuralvdb.values.lattice.constants import EDGE, LIMIT, SLOTS
 from neuralvdb.values.lattice.points import Points
-from neuralvdb.volume.grid import LOWER_LOG2, UPPER_LOG2, Tree, child_origins, leaf_origins, unpack
+from neuralvdb.volume.grid import LOWER_LOG2, Tree, leaf_origins, lower_origins, unpack
 from neuralvdb.volume.lookup import constants_at, distinct, find
 
 LEAVES = 16384  # of a chunk, at most, unless it is one block
@@ -80,7 +80,7 @@ def _fits(blocks: np.ndarray, edges: np.ndarray) -> bool:
 def chunks_of(tree: Tree, groups: list[LeafGroup] | None = None) -> Iterator[Chunk]:
     """The chunks of a tree, or those of some groups of its leaves, in order."""
     origins = leaf_origins(tree).astype(np.int64)
-    lowers = _lower_origins(tree)
+    lowers = lower_origins(tree)
     for group in group_leaves(origins) if groups is None else groups:
         yield _chunk(tree, group, origins[group.leaves], lowers)
 
@@ -93,14 +93,8 @@ def sample_chunk(tree: Tree, most: int) -> Chunk:
     leaves = np.nonzero(number == np.bincount(number).argmax())[0]
     leaves = leaves[max(0, (len(leaves) - most) // 2) :][:most]
     corner = nodes[leaves[0]] * _BLOCK
-    lowers = _lower_origins(tree)
+    lowers = lower_origins(tree)
     return _chunk(tree, LeafGroup(leaves, corner, corner + _BLOCK), origins[leaves], lowers)
-
-
-def _lower_origins(tree: Tree) -> np.ndarray:
-    """(L, 3) int32: origins of the lower nodes, in voxels."""
-    assert tree.upper.child is not None  # only leaves have no children
-    return child_origins(tree.root.child_origins, tree.upper.child, UPPER_LOG2, _BLOCK)
 
 
 def _chunk(tree: Tree, group: LeafGroup, origins: np.ndarray, lowers: np.ndarray) -> Chunk:
@@ -124,7 +118,7 @@ def _constants(tree: Tree, blocks: np.ndarray, lowers: np.ndarray) -> tuple[np.n
     """
     at = find(lowers, blocks)
     nodes = at[at >= 0]
-    values, active = constants_at(tree, blocks)
+    values, active = constants_at(tree, blocks, lowers)
     values = np.concatenate([values, tree.lower.values[nodes].reshape(-1, values.shape[1])])
     active = np.concatenate([active, unpack(tree.lower.active[nodes]).reshape(-1)])
     bits = values.view(f"u{values.itemsize}")

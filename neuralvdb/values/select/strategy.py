@@ -1,7 +1,7 @@
 """The order in which an encoder tries things. Each step can only make the result smaller, or leave it.
 
 lossless            every bit; the limit to beat
-   |  no promise: done
+   |  no promise, or so many chunks that their entries in the index alone take more bytes: done
 family              networks that encode samples in the fewest bytes, model sets beside each other
    |
 interpolation only  networks of zeros in their place, where samples of a smooth field get smaller
@@ -21,10 +21,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from neuralvdb.archive import ENTRY_SIZE
 from neuralvdb.metrics import psnr
 from neuralvdb.values import encoder, lossless
 from neuralvdb.values.coded import CodedValues
 from neuralvdb.values.context import EncodeContext, shipped_models
+from neuralvdb.values.lattice.chunks import group_leaves
 from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.priors import ModelSet
 from neuralvdb.values.lattice.tables import dead_zones
@@ -34,7 +36,7 @@ from neuralvdb.values.select.candidate import Candidate
 from neuralvdb.values.select.families import select_networks
 from neuralvdb.values.select.interpolation_only import try_interpolation_only
 from neuralvdb.values.select.psnr_search import reach_psnr
-from neuralvdb.volume import Tree
+from neuralvdb.volume import Tree, leaf_origins
 
 _HOPELESS = 2.0  # times the bytes of lossless, which fine-tuning does not make up for
 
@@ -45,10 +47,16 @@ def choose_values(tree: Tree, promise: Promise | None, context: EncodeContext) -
     Raises OutOfMemory where a device has too little.
     """
     exact = CodedValues(payload=lossless.encode(tree), tree=tree)
-    if promise is None:
+    if promise is None or _least_size(tree) >= exact.size:
         return exact
     coded = encode_lossy(tree, promise, context, hopeless=_HOPELESS * exact.size)
     return coded if coded is not None and coded.size < exact.size else exact
+
+
+def _least_size(tree: Tree) -> int:
+    """Bytes that lossy values of a tree take at least: those of an entry in the index for each chunk. Leaves scattered
+    over a large space are many chunks, which would take long to encode."""
+    return ENTRY_SIZE * len(group_leaves(leaf_origins(tree)))
 
 
 def encode_lossy(
