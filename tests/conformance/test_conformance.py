@@ -33,9 +33,9 @@ TABLE = {
     "velocity, fast": ("8c027ea50d9ce0a3", "eef57131d1526360"),
     "means, fast": ("6be4f74213fac60a", "9ec7f23f69626717"),
     "fog, inside": ("7cf9c17b51fc69e0", "ef7574a6e50ddd5f"),
-    "fog, inside, a part": ("ac599e84e9b8470f", "c16669d48956b121"),
-    "fog, a part": ("c783c8870bd6950a", "2dba891a71c473fe"),
-    "means, a part": ("c586fe1b050f31fe", "336e9a7715912dec"),
+    "fog, inside, a part": ("1d5082d20de8c420", "0866dba878fd7256"),
+    "fog, a part": ("50c7167c9bb5f46e", "5f4504972c2ddff5"),
+    "means, a part": ("bdf9601183f5cb58", "d7de7cd8b3c3352d"),
 }
 
 
@@ -96,9 +96,10 @@ def test_the_table_holds(name, options, monkeypatch):
     if name.endswith("cut"):
         monkeypatch.setattr(chunks, "LEAVES", 20)
     values, active = field(3 if name.startswith("velocity") else 1)
-    if name.endswith("a part"):
-        values, active = values[8:20, 6:16, 10:20], active[8:20, 6:16, 10:20]
-    grid = from_dense(values, name="g", active=active, origin=(-13, 100, 7))
+    origin = (-13, 100, 7)
+    if name.endswith("a part"):  # two leaves: interpreters take long
+        values, active, origin = values[8:20, 6:14, 10:18], active[8:20, 6:14, 10:18], (-13, 96, 8)
+    grid = from_dense(values, name="g", active=active, origin=origin)
     models = priors.fast() if ", fast" in name else priors.shipped()
     coded = encoder.encode(grid.tree, cases()[name], EncodeOptions(models=models, **options))
     tree = ValuesDecoder(ValuesSource.of(coded, "test"), DecodeOptions(**options)).decode()

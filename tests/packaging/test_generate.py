@@ -24,10 +24,10 @@ KINDS = {
     "blast": (("--resolution", "24", "--frames", "2"), {"blast_0001.vdb", "blast_0002.vdb"}),
     "dust": (("--resolution", "24", "--frames", "1", "--padding", "0", "--threshold", "0.03"), {"dust_0001.vdb"}),
     "cloud": (("--resolution", "32"), {"cloud.vdb"}),
-    "storm": (("--resolution", "32"), {"storm.vdb"}),
+    "storm": (("--resolution", "20"), {"storm.vdb"}),
     "levelset": (("--resolution", "32"), {"levelset.vdb"}),
-    "shapes": (("--resolution", "24", "--half"), {f"shapes_{name}.vdb" for name in SOLIDS}),
-    "filled": (("--resolution", "24", "--sharp"), {f"filled_{name}.vdb" for name in SOLIDS}),
+    "shapes": (("--resolution", "16", "--half"), {f"shapes_{name}.vdb" for name in SOLIDS}),
+    "filled": (("--resolution", "16", "--sharp"), {f"filled_{name}.vdb" for name in SOLIDS}),
     "liquid": (("--resolution", "24", "--frames", "2"), {"liquid_0001.vdb", "liquid_0002.vdb"}),
 }
 GRIDS = {
