@@ -12,6 +12,7 @@ import errno
 import os
 import resource
 import signal
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.
 """Signals that say that a program is wrong."""
 _GROUPS = Path("/sys/fs/cgroup")  # where control groups are, of both versions
 _GROUP_LIMITS = ("memory.max", "memory.limit_in_bytes")
+NO_FILE = "a pipe, device or socket; save what it gives in a file first"
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 _HERE, _NO_REPLACE = -100, 1  # of renameat2(): paths are relative to the current folder; fail where the target exists
 
@@ -192,6 +194,21 @@ def share_file(handle: int, old_mode: int | None) -> None:
     umask = os.umask(0o077)
     os.umask(umask)
     os.fchmod(handle, 0o666 & ~umask if old_mode is None else old_mode & 0o777)
+
+
+def open_ordinary(path: str | Path) -> BinaryIO:
+    """A file, for reading. Raises OSError, and waits for nothing, where it is a folder, pipe, device or socket."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        mode = os.fstat(handle).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, NO_FILE, os.fspath(path))
+        return open(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
 
 
 def open_no_link(path: str, flags: int) -> int:

@@ -22,6 +22,7 @@ MAX_LOD = 3
 COMPRESSIONS = ("blosc", "zip", "none")
 TOPOLOGIES = ("exact", "pruned")
 _DEVICE = re.compile(r"(auto|cpu)|cuda(?::(\d+))?")
+_LEAST_PSNR = 10.0  # dB; a grid in which all values are one has about that
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,10 @@ class Bound:
     def __post_init__(self) -> None:
         if not 0 <= self.value < math.inf:
             raise UsageError(f"{self.value} is no error bound; give a finite number above 0")
+        if self.relative and self.value >= 1:
+            raise UsageError(f"{self.value:.4g} times the range leaves nothing; did you mean {self.value:.4g}%?")
+        if self.decibels and self.value < _LEAST_PSNR:
+            raise UsageError(f"a PSNR of {self.value:.4g} dB leaves nothing; 30 dB is coarse, 60 dB is fine")
         if not 0 <= self.ratio < 1:
             raise UsageError(f"{self.ratio} is no share of a value; give a number from 0 to below 1")
 

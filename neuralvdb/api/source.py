@@ -11,6 +11,7 @@ from neuralvdb.archive.container import MAGIC
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.models import models_for
 from neuralvdb.errors import InputError, NoSuchGrid, naming
+from neuralvdb.platform import open_ordinary
 from neuralvdb.settings import Settings
 from neuralvdb.vdb import VdbReader
 from neuralvdb.volume import VolumeGrid
@@ -32,9 +33,9 @@ class NamedGrid(Protocol):
 
 
 def is_archive(path: str) -> bool:
-    """Whether the file begins like an archive. Raises InputError where it cannot be read."""
+    """Whether the file begins like an archive. Raises InputError where it cannot be read, or is no ordinary file."""
     try:
-        with open(path, "rb") as file:
+        with open_ordinary(path) as file:
             return file.read(len(MAGIC)) == MAGIC
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error

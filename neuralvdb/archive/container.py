@@ -14,7 +14,8 @@ import zstandard
 from neuralvdb.archive.streams import zstd_decompress
 from neuralvdb.archive.zstd_dictionary import zstd_dictionary
 from neuralvdb.errors import DamagedFile, InputError, OutputError, Unsupported
-from neuralvdb.platform import read_at
+from neuralvdb.file_kinds import ARCHIVE, HEAD, other_kind
+from neuralvdb.platform import open_ordinary, read_at
 
 MAGIC = b"\x89neuralvdb\r\n\x1a\n"
 MAJOR, MINOR = 1, 1
@@ -142,7 +143,7 @@ class ArchiveReader:
     def __init__(self, path: str | os.PathLike[str], is_readable: Callable[[str, int, int], bool]) -> None:
         self.path = os.fspath(path)
         try:
-            self._file = open(self.path, "rb")  # noqa: SIM115 - closed by close()
+            self._file = open_ordinary(self.path)
             self.size = os.fstat(self._file.fileno()).st_size
         except OSError as error:
             raise InputError(f"{self.path}: cannot be read: {error.strerror}") from error
@@ -185,6 +186,9 @@ class ArchiveReader:
         return False
 
     def _read_index(self) -> Iterator[Section]:
+        kind = other_kind(self._read_at(0, min(self.size, HEAD)), ARCHIVE)
+        if kind is not None:
+            raise DamagedFile(f"{self.path}: damaged or not an archive: {kind}")
         if self.size < _HEADER_SIZE:
             raise self._damaged(f"it has {self.size} bytes, too few for an archive")
         head = self._read_at(0, _HEADER_SIZE)

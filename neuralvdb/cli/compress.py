@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from neuralvdb.cli.isolate import IsolatedRunner
 from neuralvdb.cli.jobs import Job, Report, Result, device_memory, run_all
-from neuralvdb.cli.options import add_common, add_device, add_grids, add_output, add_priors, settings_of
-from neuralvdb.cli.output import ProgressBar, print_note, promise_text, size_text, topology_text
+from neuralvdb.cli.options import add_common, add_device, add_grids, add_output, add_priors, settings_of, split_names
+from neuralvdb.cli.output import ProgressBar, print_note, promise_text, shown, size_text, topology_text
 from neuralvdb.cli.targets import Step, expand_all, plan
 from neuralvdb.errors import UsageError
 from neuralvdb.settings import ARCHIVE_SUFFIX, DEFAULT_EFFORT, EFFORTS, TOPOLOGIES, Bound, CompressSettings, presets
@@ -97,7 +97,7 @@ def _process(step: Step, settings: CompressSettings, args: argparse.Namespace) -
     if report.left_out and not args.quiet:
         print_note(f"{step.source}: left out as asked: {', '.join(report.left_out)}")
     seconds = round(time.perf_counter() - began, 3)
-    return Result(json={**report.as_dict(), "seconds": seconds}, text=_text(report, seconds))
+    return Result(json={**report.as_dict(), "seconds": seconds}, text=_text(shown(report), seconds))
 
 
 def _text(report: CompressReport, seconds: float) -> str:
@@ -139,8 +139,8 @@ def _add_bounds(parser: argparse.ArgumentParser) -> None:
 
 
 def _bounds(text: str, *, relative: bool = False, decibels: bool = False) -> tuple[Bound, ...]:
-    """The bounds of `0.01`, `1%` or `density=0.002,vel=1%`; percent are always relative."""
-    return tuple(_bound(item, relative=relative, decibels=decibels) for item in text.split(","))
+    """The bounds of `0.01`, `1%` or `density=0.002,vel=1%`; percent are always relative, `a\\,b=0.1` names `a,b`."""
+    return tuple(_bound(item, relative=relative, decibels=decibels) for item in split_names(text))
 
 
 def _bound(text: str, *, relative: bool = False, decibels: bool = False) -> Bound:
@@ -153,7 +153,10 @@ def _bound(text: str, *, relative: bool = False, decibels: bool = False) -> Boun
     if not 0 < value < (300 if decibels else float("inf")):
         example = "PSNR in dB such as 45 or density=45" if decibels else "error bound such as 0.01, 1% or density=0.002"
         raise argparse.ArgumentTypeError(f"'{text}' is no {example}")
-    return Bound(value=value, relative=relative or percent, grid=grid, decibels=decibels)
+    try:
+        return Bound(value=value, relative=relative or percent, grid=grid, decibels=decibels)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(f"'{text}': {error}") from error
 
 
 def _tolerance(text: str) -> tuple[Bound, ...]:

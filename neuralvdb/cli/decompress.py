@@ -12,7 +12,7 @@ from neuralvdb import platform
 from neuralvdb.cli.isolate import IsolatedRunner
 from neuralvdb.cli.jobs import Job, Report, Result, device_memory, run_all
 from neuralvdb.cli.options import add_common, add_device, add_grids, add_output, add_priors, settings_of
-from neuralvdb.cli.output import ProgressBar, print_note, size_text, voxel_size_text
+from neuralvdb.cli.output import ProgressBar, print_note, shown, size_text, voxel_size_text
 from neuralvdb.cli.targets import Step, expand_all, plan
 from neuralvdb.settings import COMPRESSIONS, MAX_LOD, Box, DecompressSettings
 
@@ -81,7 +81,7 @@ def _process(step: Step, settings: DecompressSettings, args: argparse.Namespace)
     runner = IsolatedRunner(inputs=[step.source], memory=memory, uses_gpu=gpu_memory > 0)
     report = decompress(step.source, step.target, settings, progress=bar, note=note, run=runner)
     seconds = round(time.perf_counter() - began, 3)
-    return Result(json={**report.as_dict(), "seconds": seconds}, text=_text(report, seconds))
+    return Result(json={**report.as_dict(), "seconds": seconds}, text=_text(shown(report), seconds))
 
 
 def _text(report: DecompressReport, seconds: float) -> str:

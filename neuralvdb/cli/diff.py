@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from neuralvdb.cli.isolate import IsolatedRunner
 from neuralvdb.cli.jobs import Job, Report, Result, run_all
 from neuralvdb.cli.options import add_common, add_grids, add_priors, settings_of
-from neuralvdb.cli.output import ProgressBar, table_text
+from neuralvdb.cli.output import ProgressBar, shown, table_text
 from neuralvdb.settings import DiffSettings
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def _process(settings: DiffSettings, args: argparse.Namespace) -> Result:
     bar = ProgressBar(lambda: 0, Path(args.first).name, shown=not (args.quiet or args.json), unit="grid")
     runner = IsolatedRunner(inputs=inputs, memory=lambda: sum(map(_memory, inputs)))
     report = runner(functools.partial(diff, args.first, args.second, settings, progress=bar))
-    return Result(json=report.as_dict(), text=_text(report), different=not report.same)
+    return Result(json=report.as_dict(), text=_text(shown(report)), different=not report.same)
 
 
 def _memory(path: str) -> int:

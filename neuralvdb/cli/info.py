@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import functools
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from neuralvdb.cli.isolate import IsolatedRunner
 from neuralvdb.cli.jobs import Job, Report, Result, run_all
 from neuralvdb.cli.options import add_common
-from neuralvdb.cli.output import promise_text, size_text, table_text, topology_text, voxel_size_text
+from neuralvdb.cli.output import promise_text, shown, size_text, table_text, topology_text, voxel_size_text
 from neuralvdb.cli.targets import expand_all
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def _process(path: str, args: argparse.Namespace) -> Result:
 
     runner = IsolatedRunner(inputs=[path], memory=functools.partial(most_memory, path))
     report = runner(functools.partial(info, path))
-    return Result(json=report.as_dict(), text=_text(report, verbose=args.verbose))
+    grids = [replace(grid, transform=" ".join(grid.transform.split())) for grid in report.grids]
+    text = _text(shown(replace(report, grids=grids)), verbose=args.verbose)
+    return Result(json=report.as_dict(), text=text)
 
 
 def _text(report: FileInfo, *, verbose: bool) -> str:
@@ -71,7 +74,7 @@ def _text(report: FileInfo, *, verbose: bool) -> str:
         lines += _details("file", report.metadata)
         for grid in report.grids:
             lines += _details(grid.name, grid.metadata)
-            lines.append(f"{grid.name}: {' '.join(grid.transform.split())}")
+            lines.append(f"{grid.name}: {grid.transform}")
     return "\n".join(lines)
 
 

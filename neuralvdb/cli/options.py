@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -34,7 +35,13 @@ def add_device(
 
 def add_grids(parser: argparse.ArgumentParser) -> None:
     """The option that selects grids."""
-    parser.add_argument("--grids", type=_names, default=(), metavar="A,B", help="only these grids (default: all)")
+    parser.add_argument(
+        "--grids",
+        type=_names,
+        default=(),
+        metavar="A,B",
+        help="only these grids (default: all); \\, is a comma in a name",
+    )
 
 
 def add_priors(
@@ -71,6 +78,11 @@ def settings_of(args: argparse.Namespace, kind: type[S]) -> S:
     return kind(**{field.name: _value(getattr(args, field.name)) for field in fields(kind)})
 
 
+def split_names(text: str) -> list[str]:
+    """What commas separate; a backslash before a comma makes it part of a name."""
+    return [item.replace("\\,", ",") for item in re.split(r"(?<!\\),", text)]
+
+
 def _value(option: Any) -> Any:
     return tuple(option) if isinstance(option, list) else option
 
@@ -82,7 +94,7 @@ def _count(text: str) -> int:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    names = tuple(name for name in text.split(",") if name)
+    names = tuple(name for name in split_names(text) if name)
     if not names:
         raise argparse.ArgumentTypeError("names no grid")
     return names

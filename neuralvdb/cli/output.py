@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import sys
+import traceback
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar, cast
 
 from tqdm import tqdm
 
@@ -14,6 +16,8 @@ from neuralvdb.cli.jobs import Outcome
 
 if TYPE_CHECKING:
     from neuralvdb.api import PromiseDescription
+
+S = TypeVar("S")
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
@@ -25,7 +29,7 @@ class ProgressBar:
     """
 
     def __init__(self, total: Callable[[], int], label: str, *, shown: bool, unit: str = "B") -> None:
-        self._total, self._label, self._unit = total, label, unit
+        self._total, self._label, self._unit = total, printable(label), unit
         self._shown = shown and sys.stderr.isatty()
         self._bar: tqdm[NoReturn] | None = None
 
@@ -97,14 +101,40 @@ def table_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
+def printable(text: str) -> str:
+    """The text with what no terminal should get, line ends too, escaped: names and metadata of files may hold it."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def shown(value: S) -> S:
+    """A report, or what is in one, with every text in it printable()."""
+    if isinstance(value, str):
+        return cast(S, printable(value))
+    if isinstance(value, dict):
+        return cast(S, {shown(key): shown(entry) for key, entry in value.items()})
+    if isinstance(value, list | tuple):
+        return cast(S, type(value)(map(shown, value)))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.replace(
+            value, **{field.name: shown(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        )
+    return value
+
+
 def print_error(error: Exception) -> None:
     """One line on stderr."""
-    print(f"nvdb: {' '.join(str(error).split())}", file=sys.stderr)
+    print(f"nvdb: {printable(' '.join(str(error).split()))}", file=sys.stderr)
+
+
+def print_calls(error: BaseException) -> None:
+    """Where in the code an error came from, on stderr."""
+    for line in "".join(traceback.format_exception(error)).splitlines():
+        print(printable(line), file=sys.stderr)
 
 
 def print_note(text: str, /) -> None:
     """One line for people on stderr."""
-    print(f"nvdb: {text}", file=sys.stderr)
+    print(f"nvdb: {printable(text)}", file=sys.stderr)
 
 
 def print_json(outcome: Outcome) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from typing import TextIO
 
@@ -33,7 +32,7 @@ class Reporter:
         self._outcome.failures.append(failure)
         self._print(lambda: output.print_error(failure.error), sys.stderr)
         if self._verbose and failure.error.__cause__ is not None:
-            self._print(lambda: traceback.print_exception(failure.error), sys.stderr)
+            self._print(lambda: output.print_calls(failure.error), sys.stderr)
 
     def finish(self) -> None:
         """Prints JSON if that was asked for."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from neuralvdb.cli.isolate import IsolatedRunner
 from neuralvdb.cli.jobs import Job, Report, Result, device_memory, run_all
 from neuralvdb.cli.options import add_common, add_device, add_inputs, settings_of
-from neuralvdb.cli.output import ProgressBar, size_text
+from neuralvdb.cli.output import ProgressBar, shown, size_text
 from neuralvdb.cli.targets import expand_all
 from neuralvdb.settings import TrainSettings
 
@@ -57,6 +58,7 @@ def _process(inputs: list[str], settings: TrainSettings, args: argparse.Namespac
     began = time.perf_counter()
     bar = ProgressBar(lambda: NETWORKS, Path(args.output).name, shown=not (args.quiet or args.json), unit="network")
     gpu_memory = device_memory(settings.device)
+    tempfile.gettempdir()  # found by writing, which the child may not; PyTorch asks for it
     runner = IsolatedRunner(
         inputs=inputs,
         memory=lambda: _TORCH_MEMORY + gpu_memory + sum(map(most_memory, inputs)),
@@ -64,7 +66,7 @@ def _process(inputs: list[str], settings: TrainSettings, args: argparse.Namespac
     )
     report = train(inputs, args.output, settings, progress=bar, run=runner)
     seconds = round(time.perf_counter() - began, 3)
-    return Result(json={**report.as_dict(), "seconds": seconds}, text=_text(report, seconds))
+    return Result(json={**report.as_dict(), "seconds": seconds}, text=_text(shown(report), seconds))
 
 
 def _text(report: TrainReport, seconds: float) -> str:

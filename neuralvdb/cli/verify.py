@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from neuralvdb.cli.isolate import IsolatedRunner
 from neuralvdb.cli.jobs import Job, Report, Result, device_memory, run_all
 from neuralvdb.cli.options import add_common, add_device, add_priors, settings_of
-from neuralvdb.cli.output import ProgressBar, error_text
+from neuralvdb.cli.output import ProgressBar, error_text, shown
 from neuralvdb.settings import VerifySettings
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _process(settings: VerifySettings, args: argparse.Namespace) -> Result:
     bar = ProgressBar(lambda: 0, Path(args.archive).name, shown=not (args.quiet or args.json))
     runner = IsolatedRunner(inputs=inputs, memory=memory, uses_gpu=gpu_memory > 0)
     report = runner(functools.partial(verify, args.archive, args.original, settings, progress=bar))
-    return Result(json=report.as_dict(), text=_text(report), different=bool(report.differences))
+    return Result(json=report.as_dict(), text=_text(shown(report)), different=bool(report.differences))
 
 
 def _text(report: VerifyReport) -> str:

@@ -25,6 +25,7 @@ def promise_for(grid: VolumeGrid, settings: CompressSettings) -> Promise | None:
 
     Of the bounds that name the grid the last one holds, else the preset. An absolute bound is in the grid's values, for
     level sets in voxels; a relative one is a share of the range of finite active values, of all components together.
+    A grid whose values differ by less than its bound stays lossless.
     """
     wanted = [b for b in settings.bounds if b.grid in ("", grid.name, grid.name.partition("[")[0])]
     if (not wanted and not settings.quality) or grid.tree is None or not len(grid.tree.leaf):
@@ -35,14 +36,14 @@ def promise_for(grid: VolumeGrid, settings: CompressSettings) -> Promise | None:
     bound = wanted[-1] if wanted else _preset_bound(settings.preset, kind)
     if bound.decibels:
         return _psnr_promise(grid, kind, bound.value)
+    low, high = active_range(grid)
     if bound.relative:
-        low, high = active_range(grid)
         size = bound.value * (high - low)
     elif kind is FieldKind.LEVEL_SET:
         size = bound.value * max(describe_transform(grid.transform).voxel_size)
     else:
         size = bound.value
-    if not 0 < size < np.inf:
+    if not 0 < size < high - low:  # more would leave nothing
         return None
     return sample_promise(kind.value, max_error=float(size), ratio=bound.ratio, half=grid.half)
 

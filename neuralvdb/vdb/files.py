@@ -10,6 +10,8 @@ from typing import BinaryIO
 import numpy as np
 
 from neuralvdb.errors import DamagedFile, InputError, OutputError, Unsupported
+from neuralvdb.file_kinds import HEAD, VDB, other_kind
+from neuralvdb.platform import open_ordinary
 from neuralvdb.vdb import _bridge
 from neuralvdb.volume.grid import InnerLevel, LeafLevel, Root, Storage, Tree, VolumeGrid, display_name
 
@@ -115,7 +117,11 @@ class VdbReader:
         except _bridge.UnsupportedError as error:
             raise self._unsupported(error) from error
         except _bridge.DamagedError as error:
-            raise self._damaged(error) from error
+            with open_ordinary(self.path) as file:
+                kind = other_kind(file.read(HEAD), VDB)
+            if kind is None:
+                raise self._damaged(error) from error
+            raise DamagedFile(f"{self.path}: damaged or not a VDB file: {kind}") from error
 
     def __iter__(self) -> Iterator[VolumeGrid]:
         return (self.read(i) for i in range(len(self.entries)))

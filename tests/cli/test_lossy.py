@@ -22,7 +22,9 @@ def test_a_promise_is_kept_and_said(run, sample, tmp_path, options):
     for text in (said, run("info", "a.neuralvdb").stdout):
         assert "lattice" in text
         assert "max error" in text or "PSNR" in text
-    assert "the same as" in run("verify", "a.neuralvdb", sample).stdout
+    verified = run("verify", "a.neuralvdb", sample).stdout
+    assert "as much as promised" in verified
+    assert verified.count(": kept") == said.count("lattice")
     run("decompress", "a.neuralvdb")
     assert (tmp_path / "a.neuralvdb").stat().st_size < 0.5 * sample.stat().st_size
 
@@ -67,11 +69,42 @@ def test_2_tolerances_that_make_no_sense(run, sample, tolerance):
 @pytest.mark.parametrize("option", ["--max-error", "--rel-error", "--psnr"])
 def test_11_a_bound_for_a_grid_that_is_not_there(run, sample, tmp_path, option):
     """Else a misspelt name would leave the grid lossless, and nobody would know."""
-    message = run("compress", sample, "-o", "a.neuralvdb", option, "0.5,Densty=0.01", code=11).stderr
+    value = 40 if option == "--psnr" else 0.01
+    message = run("compress", sample, "-o", "a.neuralvdb", option, f"{value},Densty={value}", code=11).stderr
     assert "has no grid 'Densty', perhaps 'density' is meant; it has: density, temperature, velocity" in message
-    assert "perhaps" not in run("compress", sample, "-o", "a.neuralvdb", option, "fuel=0.01", code=11).stderr
+    assert "perhaps" not in run("compress", sample, "-o", "a.neuralvdb", option, f"fuel={value}", code=11).stderr
     assert not (tmp_path / "a.neuralvdb").exists()
 
 
 def test_a_bound_may_name_a_grid_that_is_left_out(run, sample):
     run("compress", sample, "-o", "a.neuralvdb", "--grids", "density", "--max-error", "velocity=0.1")
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        (["--rel-error", "1"], "did you mean 1%?"),
+        (["--rel-error", "100%"], "did you mean 1%?"),
+        (["--rel-error", "density=5"], "did you mean 5%?"),
+        (["--tolerance", "100%,5%"], "leaves nothing"),
+        (["--psnr", "3"], "30 dB is coarse"),
+    ],
+)
+def test_2_bounds_that_leave_nothing(run, sample, options, hint):
+    assert hint in run("compress", sample, *options, code=2).stderr
+
+
+def test_a_grid_stays_lossless_whose_values_differ_by_less_than_the_bound(run_json, sample):
+    (report,) = run_json("compress", sample, "-o", "a.neuralvdb", "--max-error", "1e30")["results"]
+    assert report["promises"] == {}
+
+
+def test_a_name_may_hold_a_comma(run, run_json, tmp_path, small):
+    from dataclasses import replace
+
+    from neuralvdb.vdb import VdbReader, write_vdb
+
+    grid = VdbReader(small).read(0)
+    write_vdb(tmp_path / "in.vdb", [replace(grid, unique_name=name) for name in (b"a,b", b"c")])
+    (report,) = run_json("compress", "in.vdb", "--max-error", "a\\,b=0.1", "--grids", "a\\,b")["results"]
+    assert (report["grids"], list(report["promises"]), report["left_out"]) == (["a,b"], ["a,b"], ["c"])

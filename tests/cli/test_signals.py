@@ -67,11 +67,11 @@ def outcome(argv: list[str], folder: Path, name: str, to_worker: bool, delay: fl
     assert not (worker and is_running(worker))
     kept = target.read_bytes() == OLD
     assert kept == (process.returncode != 0 and not late)
-    parts = [part for part in os.listdir(folder) if part.endswith(".part")]
-    assert not parts or (name == "SIGKILL" and not to_worker)
-    for part in parts:
-        os.unlink(folder / part)
-    return f"exit {process.returncode}" + (", .part left" if parts else "")
+    left_over = [file for file in os.listdir(folder) if file.endswith(".part")]
+    assert not left_over or (name == "SIGKILL" and not to_worker)
+    for file in left_over:
+        os.unlink(folder / file)
+    return f"exit {process.returncode}" + (", .part left" if left_over else "")
 
 
 def seconds_of(argv: list[str], folder: Path) -> float:

@@ -39,9 +39,9 @@ def test_only_simd_uses_what_only_some_compilers_have(root):
 def test_the_smallest_limit_of_memory_holds(monkeypatch, tmp_path):
     """Of the machine, of the groups around the process's own, and of the process; in files as Linux writes them."""
     monkeypatch.setattr(platform, "_GROUPS", tmp_path)
-    own = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    memberships = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
     assert platform.usable_memory() == platform.physical_memory()
-    for _, kinds, path in own:
+    for _, kinds, path in memberships:
         if kinds in ("", "memory"):
             folder = tmp_path / kinds / path.lstrip("/")
             folder.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@
 namespace nvdb {
 namespace {
 
-// As platform.py says it.
+// NO_FILE of platform.py.
 constexpr const char* kNoFile = "a pipe, device or socket; save what it gives in a file first";
 
 } // namespace
