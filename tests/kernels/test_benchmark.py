@@ -21,7 +21,7 @@ def ran(*args: object) -> subprocess.CompletedProcess:
 @pytest.fixture(scope="module")
 def bricks(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("bricks") / "bricks.npz"
-    done = ran("-P", BENCHMARKS / "gpu_bricks.py", ROOT / "data" / "sample" / "smoke.vdb", "density", path)
+    done = ran("-P", BENCHMARKS / "gpu_bricks.py", ROOT / "data" / "sample" / "cloud.vdb", "density", path)
     assert done.returncode == 0, done.stderr
     return path
 

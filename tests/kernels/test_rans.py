@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from neuralvdb.archive import rans
 from neuralvdb.archive.rans import Decoder, Tables, normalise
 from neuralvdb.errors import DamagedFile
 from neuralvdb.kernels.bricks import Destination, Predictions, Targets
@@ -44,10 +45,12 @@ def streams(rng: np.random.Generator, freq: Tables, sizes: list[list[int]]) -> t
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize(
     "sizes",
-    [[[1]], [[5, 0, 700], [64, 1, 33], [0, 0, 0]], [[70_000, 3]]],
+    [[[1]], [[5, 0, 700], [64, 1, 33], [0, 0, 0]], [[1_300, 3]]],
     ids=["one symbol", "three streams", "several segments"],
 )
-def test_residuals_come_back(device, implementation, sizes):
+def test_residuals_come_back(device, implementation, sizes, monkeypatch):
+    """Segments are short, so that there are several."""
+    monkeypatch.setattr(rans, "_SEGMENT", 1 << 9)
     rng, freq = np.random.default_rng(1), tables()
     batches, payloads = streams(rng, freq, sizes)
     taken = Streams([{0: Decoder(payload, freq, "test")} for payload in payloads], device)

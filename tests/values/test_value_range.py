@@ -143,15 +143,6 @@ def test_the_sample_stays_in_the_range(mode, sample, tmp_path):
     assert any(lossy)
 
 
-@pytest.mark.parametrize("mode", ["relative error", "production"])
-def test_real_files_stay_in_the_range(mode, real_vdb, tmp_path):
-    neuralvdb.compress(real_vdb, tmp_path / "a.neuralvdb", replace(SETTINGS[mode], effort=0, threads=1))
-    with FrameReader(tmp_path / "a.neuralvdb") as frame:
-        for number, original in enumerate(VdbReader(real_vdb)):
-            if original.tree is not None:
-                check_archive(original, frame, number)
-
-
 def test_fog_without_negatives_keeps_none(tmp_path):
     x = np.stack(np.meshgrid(*[np.linspace(-1, 1, 40)] * 3, indexing="ij"))
     fog = np.exp(-8 * (x**2).sum(0)).astype(np.float32)

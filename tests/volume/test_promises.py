@@ -4,16 +4,20 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from neuralvdb.api import compress, decompress, info
 from neuralvdb.settings import Bound, CompressSettings
+from neuralvdb.vdb import VdbReader
+from neuralvdb.volume import Tree
+from neuralvdb.volume.grid import unpack
 
-SETTINGS = {
-    "max error": CompressSettings(bounds=(Bound(value=0.01, relative=True),)),
-    "tolerance": CompressSettings(bounds=(Bound(value=0.001, relative=True, ratio=0.05),)),
-    "quality": CompressSettings(quality="production"),
-    "fast": CompressSettings(bounds=(Bound(value=0.01, relative=True),), fast=True),
+SETTINGS = {  # networks are fine-tuned in one of them; the judge checks what the encoder would
+    "max error": CompressSettings(bounds=(Bound(value=0.01, relative=True),), effort=0, verify=False),
+    "tolerance": CompressSettings(bounds=(Bound(value=0.001, relative=True, ratio=0.05),), effort=0, verify=False),
+    "quality": CompressSettings(quality="production", verify=False),
+    "fast": CompressSettings(bounds=(Bound(value=0.01, relative=True),), fast=True, verify=False),
 }
 
 
@@ -33,6 +37,20 @@ def test_a_promise_holds_in_the_file_that_comes_out(real_vdb: Path, tmp_path: Pa
     judged = [excess for _, excess in error if excess is not None]
     record_property("judged", len(judged))
     assert all(excess <= 1e-12 for excess in judged), error
+    for original, decoded in zip(VdbReader(real_vdb), VdbReader(result), strict=True):
+        if original.tree is not None and decoded.name.partition("[")[0] in allowed:
+            assert_in_range(original.tree, decoded.tree)
+
+
+def assert_in_range(original: Tree, decoded: Tree) -> None:
+    """No component of a finite active value is smaller or larger than all of the original's."""
+    values, true = (tree.leaf.values[unpack(tree.leaf.active)].astype(np.float64) for tree in (decoded, original))
+    values, true = (array.reshape(len(array), -1) for array in (values, true))
+    for component, of_original in zip(values.T, true.T, strict=True):
+        of_original, component = of_original[np.isfinite(of_original)], component[np.isfinite(component)]
+        if of_original.size:
+            assert of_original.min() <= component.min()
+            assert component.max() <= of_original.max()
 
 
 @pytest.mark.slow
