@@ -78,7 +78,7 @@ def run(args: argparse.Namespace, report: Report) -> None:
     if args.lossless and (args.quality or args.bounds):
         raise UsageError("--lossless allows no error; leave it out, or the options that allow one")
     settings = settings_of(args, CompressSettings)
-    steps = plan(expand_all(args.inputs, args.frames), args.output, ARCHIVE_SUFFIX)
+    steps = plan(expand_all(args.inputs, args.frames, report), args.output, ARCHIVE_SUFFIX)
     run_all((Job(step.source, functools.partial(_process, step, settings, args)) for step in steps), report)
 
 

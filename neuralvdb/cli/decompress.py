@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, report: Report) -> None:
     """Decompresses every input."""
     settings = settings_of(args, DecompressSettings)
-    steps = plan(expand_all(args.inputs, args.frames), args.output, _SUFFIX)
+    steps = plan(expand_all(args.inputs, args.frames, report), args.output, _SUFFIX)
     run_all((Job(step.source, functools.partial(_process, step, settings, args)) for step in steps), report)
 
 

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, report: Report) -> None:
     """Looks into every input."""
-    items = expand_all(args.inputs, None)
+    items = expand_all(args.inputs, None, report)
     run_all((Job(item.path, functools.partial(_process, item.path, args)) for item in items), report)
 
 

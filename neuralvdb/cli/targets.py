@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neuralvdb.cli.frames import Input, expand, pattern_of
-from neuralvdb.errors import UsageError
+from neuralvdb.cli.jobs import Failure, Report
+from neuralvdb.errors import InputError, UsageError
 
 _UNKNOWN_TOKEN = re.compile(r"\$\{?F\w*\}?|<\w+>|%\d*[a-z]")
 
@@ -22,9 +23,15 @@ class Step:
     target: Path
 
 
-def expand_all(names: Sequence[str], frames: str | None) -> list[Input]:
-    """The files that names and patterns stand for. Raises what expand() raises."""
-    return [item for name in names for item in expand(name, frames)]
+def expand_all(names: Sequence[str], frames: str | None, report: Report) -> list[Input]:
+    """The files that names and patterns stand for; `report` is told of names that stand for none. Raises UsageError."""
+    inputs = []
+    for name in names:
+        try:
+            inputs += expand(name, frames)
+        except InputError as error:
+            report.failure(Failure(name, error))
+    return inputs
 
 
 def plan(inputs: Sequence[Input], output: str | None, suffix: str) -> list[Step]:

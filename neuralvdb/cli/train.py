@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from neuralvdb.cli.frames import expand
 from neuralvdb.cli.isolate import IsolatedRunner
 from neuralvdb.cli.jobs import Job, Report, Result, device_memory, run_all
 from neuralvdb.cli.options import add_common, add_device, add_inputs, settings_of
 from neuralvdb.cli.output import ProgressBar, shown, size_text
-from neuralvdb.cli.targets import expand_all
 from neuralvdb.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, report: Report) -> None:
     """Fine-tunes to all inputs together."""
     settings = settings_of(args, TrainSettings)
-    inputs = [item.path for item in expand_all(args.inputs, args.frames)]
+    inputs = [item.path for name in args.inputs for item in expand(name, args.frames)]
     run_all([Job(inputs[0], functools.partial(_process, inputs, settings, args))], report)
 
 

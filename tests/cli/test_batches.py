@@ -109,3 +109,12 @@ def test_a_limit_of_cpu_time_is_said_to_be_one(tmp_path, sample, hard):
     assert done.returncode == 130, done.stderr
     assert "limit of CPU time" in done.stderr
     assert os.listdir(tmp_path) == []
+
+
+def test_a_pattern_that_nothing_matches_leaves_the_others(three, nvdb_command, tmp_path):
+    command = [*nvdb_command, "info", "--json", "a.vdb", "none.####.vdb", "c.vdb"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    report = json.loads(done.stdout)
+    assert [entry["path"] for entry in report["results"]] == ["a.vdb", "c.vdb"]
+    assert [(error["path"], error["exit_code"]) for error in report["errors"]] == [("none.####.vdb", 3)]
+    assert done.returncode == 3
