@@ -196,7 +196,7 @@ def share_file(handle: int, old_mode: int | None) -> None:
     os.fchmod(handle, 0o666 & ~umask if old_mode is None else old_mode & 0o777)
 
 
-def open_ordinary(path: str | Path) -> BinaryIO:
+def open_ordinary(path: str | os.PathLike[str]) -> BinaryIO:
     """A file, for reading. Raises OSError, and waits for nothing, where it is a folder, pipe, device or socket."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:

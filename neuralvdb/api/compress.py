@@ -11,7 +11,7 @@ from neuralvdb import devices
 from neuralvdb.api.files import NewFile, new_file
 from neuralvdb.api.jobs import Progress, Runner, ignore, run_here
 from neuralvdb.api.promises import PromiseDescription, describe
-from neuralvdb.api.source import check_names, select
+from neuralvdb.api.source import check_names, check_readable, select
 from neuralvdb.api.verify import decode_all
 from neuralvdb.archive import ArchiveWriter
 from neuralvdb.codec.encode import encode_frame
@@ -71,6 +71,7 @@ def compress(
     passes one that does so in a child process. Raises NoSuchDevice, InputError, DamagedFile, Unsupported, NoSuchGrid,
     OutputExists, OutputError, PromiseBroken, OutOfMemory; then `target` is as before.
     """
+    check_readable(source)
     with new_file(Path(target), force=settings.force) as output:
         job = _Job(os.fspath(source), output, settings)
         return run(functools.partial(job.run, progress), writes=[output.temporary])

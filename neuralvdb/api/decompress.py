@@ -13,7 +13,7 @@ import xxhash
 from neuralvdb import devices
 from neuralvdb.api.files import NewFile, new_file
 from neuralvdb.api.jobs import Note, Progress, Runner, ignore, run_here
-from neuralvdb.api.source import select
+from neuralvdb.api.source import check_readable, select
 from neuralvdb.api.tensors import GridTensors, tensors
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.frame_table import Counts
@@ -102,6 +102,7 @@ def decompress(
     """
     if target is None:
         return tensors(source, settings)
+    check_readable(source)
     with new_file(Path(target), force=settings.force) as output:
         job = _Job(os.fspath(source), output, settings)
         return run(functools.partial(job.run, progress, note), writes=[output.temporary])

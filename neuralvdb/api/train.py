@@ -11,6 +11,7 @@ from pathlib import Path
 from neuralvdb import devices
 from neuralvdb.api.files import NewFile, new_file
 from neuralvdb.api.jobs import Progress, Runner, ignore, run_here
+from neuralvdb.api.source import check_readable
 from neuralvdb.errors import InputError, Unsupported
 from neuralvdb.settings import TrainSettings
 from neuralvdb.values import shipped_models, write_models
@@ -52,6 +53,8 @@ def train(
     with the same build of PyTorch on the same device. Raises InputError, DamagedFile, OutputExists, OutputError,
     OutOfMemory, NoSuchDevice, and Unsupported where PyTorch is not installed; then `target` is as before.
     """
+    for source in sources:
+        check_readable(source)
     with new_file(Path(target), force=settings.force) as output:
         job = _Job([os.fspath(source) for source in sources], output, settings)
         return run(functools.partial(job.run, progress), writes=[output.temporary])
