@@ -1,7 +1,7 @@
-"""How far two .vdb files are apart in the eyes of Blender's OpenVDB 12: python errors_bpy.py A B ALLOWED.
+"""How far .vdb files are from one in the eyes of Blender's OpenVDB 12: errors_bpy.py A B ALLOWED [B ALLOWED ...].
 
-ALLOWED is JSON, {name: [bound, ratio]} of grids. Prints [[name, excess], ...]: of grids of floats and vectors whose
-box is not huge, the largest |a - b| less max(bound, ratio |a|) over the box of all leaves, active or not; what is equal
+ALLOWED is JSON, {name: [bound, ratio]} of grids. Prints [[name, excess], ...] for each B: of grids of floats and
+vectors whose box is not huge, the largest |a - b| less max(bound, ratio |a|) over the box of all leaves, active or not; what is equal
 or both NaN is no error. Grids that are not named may not differ; null stands for those that cannot be looked at.
 """
 
@@ -38,11 +38,14 @@ def excess(a, b, bound: float, ratio: float):
     return worst if numpy.isfinite(worst) else -1e300 if worst < 0 else 1e300
 
 
-def main(vdb, first: str, second: str, allowed: dict) -> None:
-    """Prints a JSON list."""
-    pairs = zip(*(openvdb_digest.read(vdb, path)[0] for path in (first, second)), strict=True)
-    print(json.dumps([[a.name, excess(a, b, *allowed.get(a.name, (0.0, 0.0)))] for a, b in pairs]))
+def main(vdb, first: str, judged: list[str]) -> None:
+    """Prints a JSON list. judged: a file and what is allowed of it, and so on."""
+    true, errors = openvdb_digest.read(vdb, first)[0], []
+    for path, text in zip(judged[::2], judged[1::2], strict=True):
+        pairs, allowed = zip(true, openvdb_digest.read(vdb, path)[0], strict=True), json.loads(text)
+        errors.append([[a.name, excess(a, b, *allowed.get(a.name, (0.0, 0.0)))] for a, b in pairs])
+    print(json.dumps(errors))
 
 
 if __name__ == "__main__":
-    main(find_openvdb(), *sys.argv[1:3], json.loads(sys.argv[3])) if len(sys.argv) > 3 else find_openvdb()
+    main(find_openvdb(), sys.argv[1], sys.argv[2:]) if len(sys.argv) > 3 else find_openvdb()
