@@ -50,12 +50,19 @@ def _process(path: str, args: argparse.Namespace) -> Result:
 
     runner = IsolatedRunner(inputs=[path], memory=functools.partial(most_memory, path))
     report = runner(functools.partial(info, path))
-    grids = [replace(grid, transform=" ".join(grid.transform.split())) for grid in report.grids]
-    text = _text(shown(replace(report, grids=grids)), verbose=args.verbose)
-    return Result(json=report.as_dict(), text=text)
+    return Result(json=report.as_dict() if args.json else {}, text=_text(_shown(report, args.verbose), args.verbose))
 
 
-def _text(report: FileInfo, *, verbose: bool) -> str:
+def _shown(report: FileInfo, verbose: bool) -> FileInfo:
+    """The report as a terminal may get it, without metadata, which can be large, where it is not asked for."""
+    grids = [
+        replace(grid, metadata=grid.metadata if verbose else {}, transform=" ".join(grid.transform.split()))
+        for grid in report.grids
+    ]
+    return shown(replace(report, metadata=report.metadata if verbose else {}, grids=grids))
+
+
+def _text(report: FileInfo, verbose: bool) -> str:
     """A table of grids, the largest share of the disk visible at a glance; metadata too with `verbose`."""
     head = f"{report.path}: {report.version}, {size_text(report.size)}, {len(report.grids)} grids"
     if report.source_size is not None:

@@ -103,6 +103,8 @@ def table_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def printable(text: str) -> str:
     """The text with what no terminal should get, line ends too, escaped: names and metadata of files may hold it."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 

@@ -1,8 +1,9 @@
 """How far .vdb files are from one in the eyes of Blender's OpenVDB 12: errors_bpy.py A B ALLOWED [B ALLOWED ...].
 
 ALLOWED is JSON, {name: [bound, ratio]} of grids. Prints [[name, excess], ...] for each B: of grids of floats and
-vectors whose box is not huge, the largest |a - b| less max(bound, ratio |a|) over the box of all leaves, active or not; what is equal
-or both NaN is no error. Grids that are not named may not differ; null stands for those that cannot be looked at.
+vectors whose box is not huge, the largest |a - b| less max(bound, ratio |a|) over the box of all leaves, active or
+not; what is equal or both NaN is no error. Grids that are not named may not differ; null stands for those that cannot
+be looked at.
 """
 
 import json

@@ -67,9 +67,7 @@ def test_the_judge_is_awake(sample: Path, tmp_path: Path, errors):
     compress(sample, archive, SETTINGS["max error"])
     decompress(archive, result)
     bound = next(grid.promise.max_error for grid in info(archive).grids if grid.name == "density")
-    kept, broken = map(
-        dict,
-        errors.run(sample, *[arg for b in (bound, bound / 2) for arg in (result, json.dumps({"density": [b, 0]}))]),
-    )
+    allowances = [json.dumps({"density": [size, 0]}) for size in (bound, bound / 2)]
+    kept, broken = map(dict, errors.run(sample, result, allowances[0], result, allowances[1]))
     assert -bound / 2 < kept["density"] <= 0 < broken["density"]
     assert kept["temperature"] > 0  # nothing is allowed of it here, though it is lossy
