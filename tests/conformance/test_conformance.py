@@ -84,7 +84,8 @@ OPTIONS = [
     {"implementation": "reference", "devices": [device()]},
 ]
 KERNELS = {"implementation": "triton", "devices": [device()]}
-KERNEL_CASES = cases() if device() != "cpu" else [name for name in cases() if name.endswith("a part")]
+# an interpreter takes minutes: one of each lattice
+KERNEL_CASES = cases() if device() != "cpu" else ["fog, inside, a part", "means, a part"]
 
 
 @pytest.mark.parametrize(

@@ -141,8 +141,7 @@ def scattered(stencil: Stencil, width: int) -> list[int]:
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-@pytest.mark.parametrize("model_set", MODEL_SETS)
-@pytest.mark.parametrize("largest", [1000, 1 << 28])
+@pytest.mark.parametrize(("model_set", "largest"), [*zip(MODEL_SETS, [1000, 1 << 28], strict=True)])
 @pytest.mark.parametrize("stencil", SAMPLES, ids=str)
 def test_sample_lattice(device, packed, implementation, model_set, largest, stencil):
     at = level(stencil.axis + 3 * stencil.phase, largest)
@@ -151,8 +150,7 @@ def test_sample_lattice(device, packed, implementation, model_set, largest, sten
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-@pytest.mark.parametrize("model_set", MODEL_SETS)
-@pytest.mark.parametrize("largest", [1000, 1 << 28])
+@pytest.mark.parametrize(("model_set", "largest"), [*zip(MODEL_SETS, [1000, 1 << 28], strict=True)])
 @pytest.mark.parametrize("stencil", MEANS, ids=str)
 def test_mean_lattice(device, packed, implementation, model_set, largest, stencil):
     at, differences = level(stencil.axis + 3 * stencil.phase, largest), level(9, largest)
