@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import multiprocessing
 import multiprocessing.util
 import os
@@ -183,8 +184,9 @@ def _run(number: int) -> Outcome:
     return _bench.run(_bench.case(number))
 
 
+@functools.cache
 def make_seeds(kind: str) -> list[Seed]:
-    """The seeds, made in a child: OpenVDB starts threads, and with these no process can fork safely."""
+    """The seeds, made once and in a child: OpenVDB starts threads, and with these no process can fork safely."""
     folder = _new_folder()
     try:
         with ProcessPoolExecutor(1, _FORK) as pool:

@@ -240,7 +240,9 @@ def _list(rng: random.Random, pieces: list[Piece]) -> None:
     else:
         section = replace(pieces[i].section, kind="MANY", required=False, size=0, grid=NO_GRID)
         shared = replace(section, size=pieces[i].section.size, checksum=pieces[i].section.checksum, shared=True)
-        pieces += [Piece(rng.choice((section, shared)), b"")] * rng.choice((1, 100, 5000, 70_000))
+        pieces += [Piece(rng.choice((section, shared)), b"")] * rng.choice(
+            (1, 1, 100, 100, 100, 100, 100, 5000, 5000, 70_000)
+        )
 
 
 def _border(rng: random.Random, pieces: list[Piece]) -> None:

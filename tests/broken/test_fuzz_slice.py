@@ -12,7 +12,7 @@ import hostile
 
 pytestmark = pytest.mark.slow
 
-ARCHIVES, VDB = 2000, 150  # runs
+ARCHIVES, VDB = 1000, 100  # runs
 
 
 @pytest.mark.parametrize(("kind", "runs"), [("archives", ARCHIVES), ("vdb", VDB)])

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -46,15 +47,24 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def outcome(argv: list[str], folder: Path, name: str, to_worker: bool, delay: float) -> str:
-    """What became of a command that got a signal `delay` seconds after its worker began; asserts what always holds."""
-    target = folder / argv[-1]
+@dataclass(frozen=True)
+class Kill:
+    """A signal, who gets it, and when: seconds after the worker began."""
+
+    name: str
+    to_worker: bool
+    delay: float
+
+
+def outcome(argv: list[str], folder: Path, whole: bytes, kill: Kill) -> str:
+    """What became of a command that got a signal; asserts what always holds. whole: its output when it is done."""
+    name, to_worker, target = kill.name, kill.to_worker, folder / argv[-1]
     target.write_bytes(OLD)
     process = subprocess.Popen([*MAIN, *argv, "--force", "-q"], cwd=folder, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not workers(process.pid):
         time.sleep(0.002)
     worker = (workers(process.pid) or [0])[0]
-    time.sleep(delay)
+    time.sleep(kill.delay)
     if process.poll() is None and (not to_worker or is_running(worker)):
         os.kill(worker if to_worker else process.pid, signal.Signals[name])
     message = process.communicate(timeout=60)[1]
@@ -65,8 +75,7 @@ def outcome(argv: list[str], folder: Path, name: str, to_worker: bool, delay: fl
     while worker and is_running(worker) and time.monotonic() < limit:
         time.sleep(0.01)
     assert not (worker and is_running(worker))
-    kept = target.read_bytes() == OLD
-    assert kept == (process.returncode != 0 and not late)
+    assert target.read_bytes() in ((whole,) if late or process.returncode == 0 else (OLD, whole))
     left_over = [file for file in os.listdir(folder) if file.endswith(".part")]
     assert not left_over or (name == "SIGKILL" and not to_worker)
     for file in left_over:
@@ -74,11 +83,10 @@ def outcome(argv: list[str], folder: Path, name: str, to_worker: bool, delay: fl
     return f"exit {process.returncode}" + (", .part left" if left_over else "")
 
 
-def seconds_of(argv: list[str], folder: Path) -> float:
-    """How long a command works, from its worker's start."""
-    began = time.monotonic()
+def done(argv: list[str], folder: Path) -> bytes:
+    """The output of a command that nothing stops."""
     subprocess.run([*MAIN, *argv, "--force", "-q"], cwd=folder, check=True)
-    return max(0.1, time.monotonic() - began - 0.3)
+    return (folder / argv[-1]).read_bytes()
 
 
 def commands(folder: Path, sample: Path) -> dict[str, list[str]]:
@@ -96,8 +104,9 @@ def commands(folder: Path, sample: Path) -> dict[str, list[str]]:
 def test_a_signal_leaves_nothing_half_written(sample, tmp_path, command, name, to_worker):
     argv = commands(tmp_path, sample)[command]
     first = 0.1 * SIGNALS.index(name) + 0.05 * to_worker
+    whole = done(argv, tmp_path)
     for delay in (first, first + 0.5):
-        outcome(argv, tmp_path, name, to_worker, delay)
+        outcome(argv, tmp_path, whole, Kill(name, to_worker, delay))
 
 
 def test_a_second_signal_does_not_lose_the_worker(sample, tmp_path):
@@ -140,9 +149,11 @@ if __name__ == "__main__":
     smoke = Path(__file__).resolve().parents[2] / "data/sample/smoke.vdb"
     with tempfile.TemporaryDirectory() as made:
         for title, line in commands(Path(made), smoke).items():
-            span = seconds_of(line, Path(made))
+            began = time.monotonic()
+            output = done(line, Path(made))
+            span = max(0.1, time.monotonic() - began - 0.3)
             for kind in SIGNALS:
                 for child in (False, True):
                     delays = [span * i / count for i in range(count)]
-                    counts = Counter(outcome(line, Path(made), kind, child, delay) for delay in delays)
+                    counts = Counter(outcome(line, Path(made), output, Kill(kind, child, delay)) for delay in delays)
                     print(title, kind, "worker" if child else "command", dict(sorted(counts.items())), flush=True)
