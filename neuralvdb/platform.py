@@ -25,6 +25,7 @@ CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.
 """Signals that say that a program is wrong."""
 _GROUPS = Path("/sys/fs/cgroup")  # where control groups are, of both versions
 _GROUP_LIMITS = ("memory.max", "memory.limit_in_bytes")
+_TICKS = 0.2  # seconds by which two counts of CPU time may differ
 NO_FILE = "a pipe, device or socket; save what it gives in a file first"
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 _HERE, _NO_REPLACE = -100, 1  # of renameat2(): paths are relative to the current folder; fail where the target exists
@@ -140,7 +141,7 @@ def wait_child(child: int) -> Ended:
     """How a child ended, when it has."""
     _, status, usage = os.wait4(child, 0)
     code, limit = os.waitstatus_to_exitcode(status), resource.getrlimit(resource.RLIMIT_CPU)[1]
-    at_limit = limit != resource.RLIM_INFINITY and usage.ru_utime + usage.ru_stime >= limit
+    at_limit = limit != resource.RLIM_INFINITY and usage.ru_utime + usage.ru_stime >= limit - _TICKS
     return Ended(code, code == -signal.SIGXCPU or (code == -signal.SIGKILL and at_limit))
 
 
