@@ -21,6 +21,7 @@ NeuralVdbError              1   base; by itself only for what should never happe
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 
 
@@ -103,7 +104,12 @@ class Stopped(NeuralVdbError):
 
 
 DIFFERENT = 10
-INTERRUPTED = 130
+INTERRUPTED = Stopped.exit_code
+
+
+def unreadable(path: str | os.PathLike[str], error: OSError) -> InputError:
+    """The error for a file that the system does not let us read."""
+    return InputError(f"{os.fspath(path)}: cannot be read: {error.strerror}")
 
 
 @contextlib.contextmanager

@@ -168,15 +168,12 @@ def read_at(file: BinaryIO, offset: int, size: int) -> bytes:
 
 def written_bytes(path: str) -> int:
     """Bytes of a file without its holes, which read as zeros and were never written. Raises OSError."""
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # without waiting for somebody to write to a pipe
-    try:
-        return sum(end - begin for begin, end in _written_parts(handle))
-    finally:
-        os.close(handle)
+    with open_ordinary(path) as file:
+        return sum(end - begin for begin, end in _written_parts(file.fileno()))
 
 
 def _written_parts(handle: int) -> Iterator[tuple[int, int]]:
-    """Where the parts between the holes of an open file begin and end; nothing of what is no regular file."""
+    """Where the parts between the holes of an open file begin and end."""
     size, end = os.fstat(handle).st_size, 0
     while end < size:
         try:

@@ -15,7 +15,7 @@ else:
     import tomli as tomllib
 
 from neuralvdb import platform
-from neuralvdb.errors import InputError, UsageError
+from neuralvdb.errors import UsageError, unreadable
 
 ARCHIVE_SUFFIX = ".neuralvdb"
 MAX_LOD = 3
@@ -140,7 +140,7 @@ def presets(path: str = "") -> dict[str, Preset]:
     try:
         tables = tomllib.loads(Path(path or _SHIPPED).read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        raise unreadable(path, error) from error
     except ValueError as error:
         raise UsageError(f"{path}: is no TOML file: {error}") from error
     from_file = {name: _preset(table, f"{path}: preset '{name}'") for name, table in tables.items()}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from neuralvdb.api.source import select
 from neuralvdb.codec.frame import FrameReader
-from neuralvdb.errors import InputError
+from neuralvdb.errors import unreadable
 from neuralvdb.platform import written_bytes
 
 # What a .vdb file can need: an upper node of vec3d takes 8.2 kB on disk when compressed and 0.8 MB in memory.
@@ -28,7 +28,7 @@ def most_memory(path: str) -> int:
     try:
         return _MEMORY_PER_BYTE * written_bytes(path)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        raise unreadable(path, error) from error
 
 
 def file_size(path: str) -> int:
@@ -36,4 +36,4 @@ def file_size(path: str) -> int:
     try:
         return os.stat(path).st_size
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        raise unreadable(path, error) from error

@@ -10,7 +10,7 @@ from typing import Protocol
 from neuralvdb.archive.container import MAGIC
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.models import models_for
-from neuralvdb.errors import InputError, NoSuchGrid, naming
+from neuralvdb.errors import NoSuchGrid, naming, unreadable
 from neuralvdb.platform import open_ordinary
 from neuralvdb.settings import Settings
 from neuralvdb.vdb import VdbReader
@@ -37,7 +37,7 @@ def check_readable(path: str | os.PathLike[str]) -> None:
     try:
         open_ordinary(path).close()
     except OSError as error:
-        raise InputError(f"{os.fspath(path)}: cannot be read: {error.strerror}") from error
+        raise unreadable(path, error) from error
 
 
 def is_archive(path: str) -> bool:
@@ -46,7 +46,7 @@ def is_archive(path: str) -> bool:
         with open_ordinary(path) as file:
             return file.read(len(MAGIC)) == MAGIC
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        raise unreadable(path, error) from error
 
 
 class GridSource:

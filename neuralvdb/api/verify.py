@@ -6,9 +6,9 @@ import os
 from dataclasses import asdict, dataclass
 
 from neuralvdb import devices
-from neuralvdb.api.diff import diff_grids
 from neuralvdb.api.jobs import Progress, ignore
 from neuralvdb.api.promises import PromiseDescription, promise_of
+from neuralvdb.api.tree_errors import errors_between
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.frame_table import content_hash
 from neuralvdb.codec.guarantee import is_kept
@@ -138,13 +138,13 @@ class _Comparison:
     def _loss(self, number: int, original: VolumeGrid, described: PromiseDescription) -> Loss | None:
         """How much was lost; None where the grids cannot be compared voxel by voxel."""
         head, promise, decoded = self._frame.grids[number], self._frame.promise(number), self._frame.read(number)
-        errors = diff_grids(original, decoded)
-        if promise is None or errors.max_error is None or errors.rmse is None:
+        if promise is None or original.tree is None or decoded.tree is None or original.grid_type != decoded.grid_type:
             return None
+        errors = errors_between(original.tree, decoded.tree).summary()
         return Loss(
             promise=described,
             kept=is_kept(promise, original, decoded, pruned=head.pruned is not None),
-            max_error=errors.max_error,
+            max_error=errors.maximum,
             rmse=errors.rmse,
             psnr=errors.psnr,
             pruned=head.pruned,

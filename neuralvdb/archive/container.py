@@ -13,11 +13,11 @@ import zstandard
 
 from neuralvdb.archive.streams import zstd_decompress
 from neuralvdb.archive.zstd_dictionary import zstd_dictionary
-from neuralvdb.errors import DamagedFile, InputError, OutputError, Unsupported
+from neuralvdb.errors import DamagedFile, InputError, OutputError, Unsupported, unreadable
 from neuralvdb.file_kinds import ARCHIVE, HEAD, other_kind
 from neuralvdb.platform import open_ordinary, read_at
 
-MAGIC = b"\x89neuralvdb\r\n\x1a\n"
+MAGIC = ARCHIVE + b"\r\n\x1a\n"
 MAJOR, MINOR = 1, 1
 NO_GRID = 0xFFFFFFFF
 
@@ -146,7 +146,7 @@ class ArchiveReader:
             self._file = open_ordinary(self.path)
             self.size = os.fstat(self._file.fileno()).st_size
         except OSError as error:
-            raise InputError(f"{self.path}: cannot be read: {error.strerror}") from error
+            raise unreadable(self.path, error) from error
         try:
             self.sections = [s for s in self._read_index() if self._usable(s, is_readable)]
         except BaseException:

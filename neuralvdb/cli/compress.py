@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuralvdb.cli.isolate import IsolatedRunner
-from neuralvdb.cli.jobs import Job, Report, Result, device_memory, run_all
+from neuralvdb.cli.jobs import Job, Report, Result, run_all
 from neuralvdb.cli.options import add_common, add_device, add_grids, add_output, add_priors, settings_of, split_names
 from neuralvdb.cli.output import ProgressBar, print_note, promise_text, shown, size_text, topology_text
 from neuralvdb.cli.targets import Step, expand_all, plan
@@ -89,9 +89,8 @@ def _process(step: Step, settings: CompressSettings, args: argparse.Namespace) -
     began = time.perf_counter()
     total = file_size(step.source) * (1 + settings.verify)  # asked now: the source may be gone before the work is done
     bar = ProgressBar(lambda: total, Path(step.source).name, shown=not (args.quiet or args.json))
-    gpu_memory = device_memory(settings.device)
     runner = IsolatedRunner(
-        inputs=[step.source], memory=lambda: most_memory(step.source) + gpu_memory, uses_gpu=gpu_memory > 0
+        inputs=[step.source], memory=functools.partial(most_memory, step.source), device=settings.device
     )
     report = compress(step.source, step.target, settings, progress=bar, run=runner)
     if report.left_out and not args.quiet:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from neuralvdb import platform
 from neuralvdb.cli.isolate import IsolatedRunner
-from neuralvdb.cli.jobs import Job, Report, Result, device_memory, run_all
+from neuralvdb.cli.jobs import Job, Report, Result, run_all
 from neuralvdb.cli.options import add_common, add_device, add_grids, add_output, add_priors, settings_of
 from neuralvdb.cli.output import ProgressBar, print_note, shown, size_text, voxel_size_text
 from neuralvdb.cli.targets import Step, expand_all, plan
@@ -72,13 +72,12 @@ def _process(step: Step, settings: DecompressSettings, args: argparse.Namespace)
     needed = functools.cache(functools.partial(memory_needed, step.source, settings.grids))
     bar = ProgressBar(needed, Path(step.source).name, shown=not (args.quiet or args.json))
     note = ignore if args.quiet else print_note
-    gpu_memory = device_memory(settings.device)
 
     def memory() -> int:
         # What a tile of a coarser grid takes depends on the tiles beside it, and may be many times what it took.
-        return (platform.physical_memory() if settings.lod else 4 * needed()) + gpu_memory
+        return platform.physical_memory() if settings.lod else 4 * needed()
 
-    runner = IsolatedRunner(inputs=[step.source], memory=memory, uses_gpu=gpu_memory > 0)
+    runner = IsolatedRunner(inputs=[step.source], memory=memory, device=settings.device)
     report = decompress(step.source, step.target, settings, progress=bar, note=note, run=runner)
     seconds = round(time.perf_counter() - began, 3)
     return Result(json={**report.as_dict(), "seconds": seconds}, text=_text(shown(report), seconds))

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from neuralvdb.errors import InputError, UsageError
+from neuralvdb.errors import InputError, UsageError, unreadable
 
 _TOKEN = re.compile(r"#+|@+|%\d*d|\$F\d*(?![A-Za-z\d])|\$\{F\d*\}|<f\d*>|<(?i:frame)>")
 _RANGE_BEFORE = re.compile(r"(?:^|(?<=[._]))-?\d+-[-\d,:xy]*$|(?:^|(?<=[._]))-?\d+,[-\d,:xy]*$")
@@ -123,7 +123,7 @@ def _all_on_disk(pattern: Pattern, name: str) -> list[Input]:
     except FileNotFoundError:
         files = {}
     except OSError as error:
-        raise InputError(f"{name}: cannot be read: {error.strerror}") from error
+        raise unreadable(name, error) from error
     if not files and pattern.weak:
         return [Input(name)]
     if not files:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
-from neuralvdb import platform
+from neuralvdb import devices, platform
 from neuralvdb.cli.answers import CallsInChild, Raised, Returned, pack, unpack
 from neuralvdb.confinement import confine
 from neuralvdb.errors import DamagedFile, InputError, NeuralVdbError, OutOfMemory, Stopped
@@ -39,12 +39,12 @@ class IsolatedRunner:
 
     inputs: files that the job reads; messages name them.
     memory: bytes that the job's data may take beyond the libraries'; called in the child, where it may read the files.
-    uses_gpu: whether a GPU's driver does some of the work, which needs rights that other work has not.
+    device: where some of the work is done; a GPU's driver takes memory and needs rights that other work has not.
     """
 
     inputs: Sequence[str]
     memory: Callable[[], int]
-    uses_gpu: bool = False
+    device: str = "cpu"
 
     def __call__(self, job: Callable[[], T], /, *, writes: Sequence[str] = ()) -> T:
         """What job() returns in the child. writes: files that it may write. Raises what it raises, KeyboardInterrupt.
@@ -71,7 +71,7 @@ class IsolatedRunner:
 
     @property
     def _path(self) -> str:
-        return " or ".join(self.inputs[:2] if len(self.inputs) < 3 else [self.inputs[0], "another input"])
+        return " or ".join(self.inputs if len(self.inputs) < 3 else [self.inputs[0], "another input"])
 
     def _work(self, job: Callable[[], T], writes: Sequence[str], pipe: int) -> None:
         """Writes to `pipe` what became of the job."""
@@ -82,9 +82,10 @@ class IsolatedRunner:
             faulthandler.enable(pipe, all_threads=False)
             asked = platform.data_in_use() + _BASE_MEMORY
             limit = platform.limit_memory(asked)
-            if not self.uses_gpu:
+            uses_gpu = self.device != "cpu" and devices.seems_there()
+            if not uses_gpu:
                 confine([*writes, os.devnull])
-            asked += self.memory()
+            asked += self.memory() + (devices.MEMORY if uses_gpu else 0)
             limit = platform.limit_memory(asked)
             answer = Returned(job())
         except BaseException as error:  # the parent decides what to make of it

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from neuralvdb import devices
 from neuralvdb.errors import NeuralVdbError
 
 
@@ -88,8 +87,3 @@ def internal_error(error: Exception, where: str = "") -> NeuralVdbError:
     wrapped = NeuralVdbError(f"{where}internal error, please report it with the output of -v: {what}")
     wrapped.__cause__ = error
     return wrapped
-
-
-def device_memory(device: str) -> int:
-    """Bytes that working on a device adds to what a job may take of the CPU's memory."""
-    return devices.MEMORY if device != "cpu" and devices.seems_there() else 0

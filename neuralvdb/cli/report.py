@@ -25,7 +25,7 @@ class Reporter:
         """Prints what became of a file."""
         self._outcome.results.append(result)
         if not (self._as_json or self._quiet):
-            self._print(lambda: print(result.text, flush=True), sys.stdout)
+            self._print(lambda: print(result.text), sys.stdout)
 
     def failure(self, failure: Failure, /) -> None:
         """Prints an error; with `verbose` where in the code an unexpected one came from."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from neuralvdb.cli.frames import expand
 from neuralvdb.cli.isolate import IsolatedRunner
-from neuralvdb.cli.jobs import Job, Report, Result, device_memory, run_all
+from neuralvdb.cli.jobs import Job, Report, Result, run_all
 from neuralvdb.cli.options import add_common, add_device, add_inputs, settings_of
 from neuralvdb.cli.output import ProgressBar, shown, size_text
 from neuralvdb.settings import TrainSettings
@@ -57,12 +57,11 @@ def _process(inputs: list[str], settings: TrainSettings, args: argparse.Namespac
 
     began = time.perf_counter()
     bar = ProgressBar(lambda: NETWORKS, Path(args.output).name, shown=not (args.quiet or args.json), unit="network")
-    gpu_memory = device_memory(settings.device)
     tempfile.gettempdir()  # found by writing, which the child may not; PyTorch asks for it
     runner = IsolatedRunner(
         inputs=inputs,
-        memory=lambda: _TORCH_MEMORY + gpu_memory + sum(map(most_memory, inputs)),
-        uses_gpu=gpu_memory > 0,
+        memory=lambda: _TORCH_MEMORY + sum(map(most_memory, inputs)),
+        device=settings.device,
     )
     report = train(inputs, args.output, settings, progress=bar, run=runner)
     seconds = round(time.perf_counter() - began, 3)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuralvdb.cli.isolate import IsolatedRunner
-from neuralvdb.cli.jobs import Job, Report, Result, device_memory, run_all
+from neuralvdb.cli.jobs import Job, Report, Result, run_all
 from neuralvdb.cli.options import add_common, add_device, add_priors, settings_of
 from neuralvdb.cli.output import ProgressBar, error_text, shown
 from neuralvdb.settings import VerifySettings
@@ -39,13 +39,12 @@ def _process(settings: VerifySettings, args: argparse.Namespace) -> Result:
     from neuralvdb.api.memory import memory_needed, most_memory
 
     inputs = [path for path in (args.archive, args.original) if path]
-    gpu_memory = device_memory(settings.device)
 
     def memory() -> int:
-        return 4 * memory_needed(args.archive) + gpu_memory + sum(map(most_memory, inputs[1:]))
+        return 4 * memory_needed(args.archive) + sum(map(most_memory, inputs[1:]))
 
     bar = ProgressBar(lambda: 0, Path(args.archive).name, shown=not (args.quiet or args.json))
-    runner = IsolatedRunner(inputs=inputs, memory=memory, uses_gpu=gpu_memory > 0)
+    runner = IsolatedRunner(inputs=inputs, memory=memory, device=settings.device)
     report = runner(functools.partial(verify, args.archive, args.original, settings, progress=bar))
     return Result(json=report.as_dict(), text=_text(shown(report)), different=bool(report.differences))
 

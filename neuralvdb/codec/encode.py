@@ -16,7 +16,7 @@ from neuralvdb.codec.guarantee import promise_for
 from neuralvdb.codec.pruning import derive_mask, prunable
 from neuralvdb.codec.scheduler import run_in_order, threads_each
 from neuralvdb.codec.topology_sharing import Role, TopologySharing
-from neuralvdb.errors import InputError, Unsupported
+from neuralvdb.errors import InputError
 from neuralvdb.settings import CompressSettings
 from neuralvdb.topology import Topology, count_differing
 from neuralvdb.values import FAMILIES, CodedValues, EncodeContext, ModelSet, Promise, ValuesHead, put_models
@@ -116,10 +116,7 @@ def encode_frame(
         complete=len(selected) == len(source.entries),
         grids=tuple(heads),
     )
-    try:
-        payload, raw_size = table.pack()
-    except Unsupported as error:
-        raise Unsupported(f"{source.path}: {error}") from error
+    payload, raw_size = table.pack()
     writer.add(SectionLabel("FRAM", version=version_written("FRAM", 0), frame=frame), payload, raw_size=raw_size)
     return EncodedFrame(table=table, values=tuple(coded))
 

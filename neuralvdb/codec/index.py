@@ -51,7 +51,7 @@ class FrameIndex:
 
     def find(self, kind: str, grid: int) -> Section | None:
         """The section of a type and a grid, None where there is none."""
-        return self._sections[grid].get(kind) if grid in self._sections else None
+        return self._sections.get(grid, {}).get(kind)
 
     def section(self, kind: str, grid: int) -> Section:
         """The section of a type and a grid. Raises DamagedFile where there is none."""

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from neuralvdb.errors import DamagedFile, InputError, OutputError, Unsupported
+from neuralvdb.errors import DamagedFile, OutputError, Unsupported, unreadable
 from neuralvdb.file_kinds import HEAD, VDB, other_kind
 from neuralvdb.platform import open_ordinary
 from neuralvdb.vdb import _bridge
@@ -113,7 +113,7 @@ class VdbReader:
         try:
             return _bridge.Reader(self.path)
         except OSError as error:
-            raise InputError(f"{self.path}: cannot be read: {error.strerror}") from error
+            raise unreadable(self.path, error) from error
         except _bridge.UnsupportedError as error:
             raise self._unsupported(error) from error
         except _bridge.DamagedError as error:
