@@ -16,7 +16,12 @@ from neuralvdb import errors
 from neuralvdb.settings import CompressSettings, DecompressSettings, DiffSettings, TrainSettings, VerifySettings
 
 if TYPE_CHECKING:
-    from neuralvdb.api import compress, decompress, diff, info, train, verify
+    from neuralvdb.api.compress import compress
+    from neuralvdb.api.decompress import decompress
+    from neuralvdb.api.diff import diff
+    from neuralvdb.api.info import info
+    from neuralvdb.api.train import train
+    from neuralvdb.api.verify import verify
 
 __version__ = "0.1.0"
 
@@ -38,8 +43,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name in __all__:  # the functions of the API, which load what they need when they are first used
-        return getattr(import_module("neuralvdb.api"), name)
+    if name in __all__:  # an operation: its module loads what it needs when it is first used
+        return getattr(import_module(f"neuralvdb.api.{name}"), name)
     raise AttributeError(f"module 'neuralvdb' has no attribute {name!r}")
 
 

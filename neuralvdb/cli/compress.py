@@ -18,7 +18,7 @@ from neuralvdb.errors import UsageError
 from neuralvdb.settings import ARCHIVE_SUFFIX, DEFAULT_EFFORT, EFFORTS, TOPOLOGIES, Bound, CompressSettings, presets
 
 if TYPE_CHECKING:
-    from neuralvdb.api import CompressReport
+    from neuralvdb.api.compress import CompressReport
 
 HELP = "turn .vdb files into small archives"
 
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace, report: Report) -> None:
 
 
 def _process(step: Step, settings: CompressSettings, args: argparse.Namespace) -> Result:
-    from neuralvdb.api import compress
+    from neuralvdb.api.compress import compress
     from neuralvdb.api.memory import file_size, most_memory
 
     began = time.perf_counter()

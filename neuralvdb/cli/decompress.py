@@ -17,7 +17,7 @@ from neuralvdb.cli.targets import Step, expand_all, plan
 from neuralvdb.settings import COMPRESSIONS, MAX_LOD, Box, DecompressSettings
 
 if TYPE_CHECKING:
-    from neuralvdb.api import DecompressReport
+    from neuralvdb.api.decompress import DecompressReport
 
 HELP = "turn archives back into .vdb files"
 _SUFFIX = ".vdb"
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace, report: Report) -> None:
 
 
 def _process(step: Step, settings: DecompressSettings, args: argparse.Namespace) -> Result:
-    from neuralvdb.api import decompress
+    from neuralvdb.api.decompress import decompress
     from neuralvdb.api.jobs import ignore
     from neuralvdb.api.memory import memory_needed
 

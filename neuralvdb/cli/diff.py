@@ -14,7 +14,7 @@ from neuralvdb.cli.output import ProgressBar, shown, table_text
 from neuralvdb.settings import DiffSettings
 
 if TYPE_CHECKING:
-    from neuralvdb.api import DiffReport, GridDiff
+    from neuralvdb.api.diff import DiffReport, GridDiff
 
 HELP = "compare two files, each a .vdb or an archive"
 _HEADER = ("grid", "topology", "active voxels", "max error", "RMSE", "PSNR")
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace, report: Report) -> None:
 
 
 def _process(settings: DiffSettings, args: argparse.Namespace) -> Result:
-    from neuralvdb.api import diff
+    from neuralvdb.api.diff import diff
 
     inputs = [args.first, args.second]
     bar = ProgressBar(lambda: 0, Path(args.first).name, shown=not (args.quiet or args.json), unit="grid")

@@ -14,7 +14,7 @@ from neuralvdb.cli.output import promise_text, shown, size_text, table_text, top
 from neuralvdb.cli.targets import expand_all
 
 if TYPE_CHECKING:
-    from neuralvdb.api import FileInfo, GridInfo
+    from neuralvdb.api.info import FileInfo, GridInfo
 
 HELP = "show grids, sizes and metadata"
 _HEADER = (
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace, report: Report) -> None:
 
 
 def _process(path: str, args: argparse.Namespace) -> Result:
-    from neuralvdb.api import info
+    from neuralvdb.api.info import info
     from neuralvdb.api.memory import most_memory
 
     runner = IsolatedRunner(inputs=[path], memory=functools.partial(most_memory, path))

@@ -10,12 +10,12 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn, TypeVar, cast
 
-from tqdm import tqdm
-
 from neuralvdb.cli.jobs import Outcome
 
 if TYPE_CHECKING:
-    from neuralvdb.api import PromiseDescription
+    from tqdm import tqdm
+
+    from neuralvdb.api.promises import PromiseDescription
 
 S = TypeVar("S")
 
@@ -35,7 +35,11 @@ class ProgressBar:
 
     def __call__(self, amount: int, /) -> None:
         """Adds `amount` to what is done."""
+        if not self._shown:
+            return
         if self._bar is None:
+            from tqdm import tqdm
+
             self._bar = tqdm(
                 total=self._total(),
                 desc=self._label,
@@ -43,7 +47,6 @@ class ProgressBar:
                 unit_scale=self._unit == "B",
                 delay=1,
                 leave=False,
-                disable=not self._shown,
             )
         self._bar.update(amount)
 

@@ -17,7 +17,7 @@ from neuralvdb.cli.output import ProgressBar, shown, size_text
 from neuralvdb.settings import TrainSettings
 
 if TYPE_CHECKING:
-    from neuralvdb.api import TrainReport
+    from neuralvdb.api.train import TrainReport
 
 HELP = "fine-tune the networks to your own files, for compress --priors"
 _TORCH_MEMORY = 8 << 30  # bytes
@@ -51,9 +51,8 @@ def run(args: argparse.Namespace, report: Report) -> None:
 
 
 def _process(inputs: list[str], settings: TrainSettings, args: argparse.Namespace) -> Result:
-    from neuralvdb.api import train
     from neuralvdb.api.memory import most_memory
-    from neuralvdb.api.train import NETWORKS
+    from neuralvdb.api.train import NETWORKS, train
 
     began = time.perf_counter()
     bar = ProgressBar(lambda: NETWORKS, Path(args.output).name, shown=not (args.quiet or args.json), unit="network")

@@ -14,7 +14,7 @@ from neuralvdb.cli.output import ProgressBar, error_text, shown
 from neuralvdb.settings import VerifySettings
 
 if TYPE_CHECKING:
-    from neuralvdb.api import Loss, VerifyReport
+    from neuralvdb.api.verify import Loss, VerifyReport
 
 HELP = "check an archive, alone or against the file it was made from"
 
@@ -35,8 +35,8 @@ def run(args: argparse.Namespace, report: Report) -> None:
 
 
 def _process(settings: VerifySettings, args: argparse.Namespace) -> Result:
-    from neuralvdb.api import verify
     from neuralvdb.api.memory import memory_needed, most_memory
+    from neuralvdb.api.verify import verify
 
     inputs = [path for path in (args.archive, args.original) if path]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from neuralvdb.vdb import _bridge
-from neuralvdb.volume.grid import InnerLevel, LeafLevel, Root, Storage, Tree, VolumeGrid
+from neuralvdb.volume.grid import InnerLevel, LeafLevel, Root, Storage, Tree, VolumeGrid, unpack
 
 _DTYPES = {
     ("float32", 3): "Tree_float_5_4_3",
@@ -60,7 +60,7 @@ def from_dense(
     lower, lower_origins, leaf_order = _parents(origins, 128, 4, 8, fill)
     upper, upper_origins, lower_order = _parents(lower_origins, 4096, 5, 128, fill)
     if len(lower_order):  # children must stand in the order of their parents
-        starts = np.concatenate([[0], np.cumsum(np.bitwise_count(lower.child).sum(1, dtype=np.int64))])
+        starts = np.concatenate([[0], np.cumsum(unpack(lower.child).sum(1))])
         leaf_order = leaf_order[np.concatenate([np.arange(starts[i], starts[i + 1]) for i in lower_order])]
         lower = InnerLevel(lower.child[lower_order], lower.active[lower_order], lower.values[lower_order])
     none = np.zeros((0, 3), np.int32)

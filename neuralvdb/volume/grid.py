@@ -131,7 +131,7 @@ def display_name(unique_name: bytes) -> str:
 
 def popcount(mask: np.ndarray) -> int:
     """The number of set bits of a packed mask."""
-    return int(np.bitwise_count(mask).sum(dtype=np.int64))
+    return int.from_bytes(mask.tobytes(), "little").bit_count()
 
 
 def unpack(mask: np.ndarray) -> np.ndarray:

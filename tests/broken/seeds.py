@@ -11,7 +11,7 @@ from unittest import mock
 import numpy as np
 from hostile import Piece, Stream
 
-from neuralvdb.api import compress, decompress
+from neuralvdb import compress, decompress
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.errors import Unsupported
 from neuralvdb.settings import Bound, Box, CompressSettings, DecompressSettings

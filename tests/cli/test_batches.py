@@ -13,16 +13,17 @@ import pytest
 MAIN = [sys.executable, "-P", "-c", "import sys; from neuralvdb.cli import main; sys.exit(main())"]
 SURPRISE = """
 import sys
-from neuralvdb.api import info as _
+from neuralvdb import info as _
 from neuralvdb.cli import main
-module, before = sys.modules["neuralvdb.api.info"], sys.modules["neuralvdb.api.info"].info
+module = sys.modules["neuralvdb.api.info"]
+before = module.info
 
 def info(path):
     if path.endswith("b.vdb"):
         raise LookupError("nobody expects this")
     return before(path)
 
-sys.modules["neuralvdb.api"].info = info
+module.info = info
 sys.exit(main())
 """
 

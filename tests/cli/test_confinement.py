@@ -12,7 +12,7 @@ from neuralvdb.errors import NeuralVdbError
 
 PROGRAM = """
 import os, socket, subprocess, sys
-from neuralvdb.api import compress as _
+from neuralvdb import compress as _
 from neuralvdb.cli import main
 compress = sys.modules["neuralvdb.api.compress"]
 

@@ -40,18 +40,18 @@ MAIN = "from neuralvdb.cli import main; sys.exit(main())"
 
 @pytest.mark.parametrize("code", ["import neuralvdb", "from neuralvdb import CompressSettings; CompressSettings()"])
 def test_import_loads_next_to_nothing(modules, code):
-    assert not modules(code) & {*HEAVY, "numpy", "tqdm", "neuralvdb.volume._bridge", "neuralvdb.volume"}
+    assert not modules(code) & {*HEAVY, "numpy", "tqdm", "neuralvdb.vdb._bridge", "neuralvdb.volume"}
 
 
 @pytest.mark.parametrize("args", [("--help",), ("--version",), ("compress", "--help")])
 def test_help_loads_neither_numpy_nor_openvdb(modules, args):
-    assert not modules(MAIN, *args) & {*HEAVY, "numpy", "neuralvdb.volume._bridge", "neuralvdb.api"}
+    assert not modules(MAIN, *args) & {*HEAVY, "numpy", "neuralvdb.vdb._bridge", "neuralvdb.api"}
 
 
 @pytest.mark.parametrize("what", ["small", "archive"])
 def test_info_loads_no_torch(modules, request, what):
     imported = modules(MAIN, "info", request.getfixturevalue(what))
-    assert "neuralvdb.api" in imported
+    assert "neuralvdb.api.info" in imported
     assert not imported & {*HEAVY, "neuralvdb.kernels", "neuralvdb.fit"}
 
 

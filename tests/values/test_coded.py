@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from neuralvdb import values
-from neuralvdb.api import compress, info
+from neuralvdb import compress, info, values
 from neuralvdb.codec import frame
 from neuralvdb.settings import Bound, CompressSettings
 from neuralvdb.values import EncodeContext, head, sample_promise

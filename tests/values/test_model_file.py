@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuralvdb.api import compress, decompress, diff, info, verify
+from neuralvdb import compress, decompress, diff, info, verify
 from neuralvdb.archive import ArchiveReader, ArchiveWriter, FieldWriter, SectionLabel, open_table
 from neuralvdb.errors import DamagedFile, InputError, MissingPriors
 from neuralvdb.settings import Bound, CompressSettings, DecompressSettings, DiffSettings, VerifySettings

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuralvdb.api import compress, decompress
+from neuralvdb import compress, decompress
 from neuralvdb.vdb import VdbReader, write_vdb
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuralvdb.api import compress, decompress
+from neuralvdb import compress, decompress
 from neuralvdb.settings import DecompressSettings
 from neuralvdb.vdb import VdbReader, from_dense, write_vdb
 from neuralvdb.volume import Storage, VolumeGrid

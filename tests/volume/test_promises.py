@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuralvdb.api import compress, decompress, info
+from neuralvdb import compress, decompress, info
 from neuralvdb.settings import Bound, CompressSettings
 from neuralvdb.vdb import VdbReader
 from neuralvdb.volume import Tree

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuralvdb.api import compress, decompress
+from neuralvdb import compress, decompress
 from neuralvdb.vdb import from_dense, write_vdb
 
 # The only reason for which a reader may stand aside: pyopenvdb 10 is built without these grid types.

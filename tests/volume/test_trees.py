@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from neuralvdb.api import compress, decompress
+from neuralvdb import compress, decompress
 from neuralvdb.settings import CompressSettings
 from neuralvdb.vdb import GridProperties, VdbReader, from_dense, write_vdb
 from neuralvdb.volume import InnerLevel, LeafLevel, Root, Tree, TreeLevel, VolumeGrid, leaf_origins
