@@ -18,6 +18,7 @@ from neuralvdb import platform
 from neuralvdb.errors import UsageError, unreadable
 
 ARCHIVE_SUFFIX = ".neuralvdb"
+VDB_SUFFIX = ".vdb"
 MAX_LOD = 3
 COMPRESSIONS = ("blosc", "zip", "none")
 TOPOLOGIES = ("exact", "pruned")

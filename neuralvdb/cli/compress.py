@@ -11,11 +11,29 @@ from typing import TYPE_CHECKING
 
 from neuralvdb.cli.isolate import IsolatedRunner
 from neuralvdb.cli.jobs import Job, Report, Result, run_all
-from neuralvdb.cli.options import add_common, add_device, add_grids, add_output, add_priors, settings_of, split_names
+from neuralvdb.cli.options import (
+    add_common,
+    add_device,
+    add_grids,
+    add_output,
+    add_priors,
+    settings_of,
+    split_names,
+    wanted,
+)
 from neuralvdb.cli.output import ProgressBar, print_note, promise_text, shown, size_text, topology_text
 from neuralvdb.cli.targets import Step, expand_all, plan
 from neuralvdb.errors import UsageError
-from neuralvdb.settings import ARCHIVE_SUFFIX, DEFAULT_EFFORT, EFFORTS, TOPOLOGIES, Bound, CompressSettings, presets
+from neuralvdb.settings import (
+    ARCHIVE_SUFFIX,
+    DEFAULT_EFFORT,
+    EFFORTS,
+    TOPOLOGIES,
+    VDB_SUFFIX,
+    Bound,
+    CompressSettings,
+    presets,
+)
 
 if TYPE_CHECKING:
     from neuralvdb.api.compress import CompressReport
@@ -78,7 +96,7 @@ def run(args: argparse.Namespace, report: Report) -> None:
     if args.lossless and (args.quality or args.bounds):
         raise UsageError("--lossless allows no error; leave it out, or the options that allow one")
     settings = settings_of(args, CompressSettings)
-    steps = plan(expand_all(args.inputs, args.frames, report), args.output, ARCHIVE_SUFFIX)
+    steps = plan(expand_all(args.inputs, wanted(args, VDB_SUFFIX), report), args.output, ARCHIVE_SUFFIX)
     run_all((Job(step.source, functools.partial(_process, step, settings, args)) for step in steps), report)
 
 

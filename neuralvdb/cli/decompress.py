@@ -11,21 +11,20 @@ from typing import TYPE_CHECKING
 from neuralvdb import platform
 from neuralvdb.cli.isolate import IsolatedRunner
 from neuralvdb.cli.jobs import Job, Report, Result, run_all
-from neuralvdb.cli.options import add_common, add_device, add_grids, add_output, add_priors, settings_of
+from neuralvdb.cli.options import add_common, add_device, add_grids, add_output, add_priors, settings_of, wanted
 from neuralvdb.cli.output import ProgressBar, print_note, shown, size_text, voxel_size_text
 from neuralvdb.cli.targets import Step, expand_all, plan
-from neuralvdb.settings import COMPRESSIONS, MAX_LOD, Box, DecompressSettings
+from neuralvdb.settings import ARCHIVE_SUFFIX, COMPRESSIONS, MAX_LOD, VDB_SUFFIX, Box, DecompressSettings
 
 if TYPE_CHECKING:
     from neuralvdb.api.decompress import DecompressReport
 
 HELP = "turn archives back into .vdb files"
-_SUFFIX = ".vdb"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
-    add_output(parser, _SUFFIX)
+    add_output(parser, VDB_SUFFIX)
     parser.add_argument(
         "--compression",
         choices=COMPRESSIONS,
@@ -59,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, report: Report) -> None:
     """Decompresses every input."""
     settings = settings_of(args, DecompressSettings)
-    steps = plan(expand_all(args.inputs, args.frames, report), args.output, _SUFFIX)
+    steps = plan(expand_all(args.inputs, wanted(args, ARCHIVE_SUFFIX), report), args.output, VDB_SUFFIX)
     run_all((Job(step.source, functools.partial(_process, step, settings, args)) for step in steps), report)
 
 

@@ -1,4 +1,4 @@
-"""Names of many frames: `smoke.####.vdb`, `smoke.%04d.vdb`, `smoke.$F4.vdb`, `smoke.<frame>.vdb`, `smoke.1-9#.vdb`.
+"""Names of many files: `smoke.####.vdb`, `smoke.%04d.vdb`, `smoke.$F4.vdb`, `smoke.<frame>.vdb`, `s.1-9#.vdb`, folders.
 
 Only the last part of a path is a pattern, whatever its folders are called. The numbers of a range are fileseq's.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from neuralvdb.errors import InputError, UsageError, unreadable
 
@@ -23,6 +22,18 @@ class Input:
 
     path: str
     frame: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which of the files that a name stands for are meant."""
+
+    suffixes: tuple[str, ...]
+    """Of a folder, the files whose names end so."""
+    frames: str | None = None
+    """Of a pattern, a range like `1-10` or `1-100x5`; None for all on disk."""
+    skip_missing: bool = False
+    """Frames of a range that are not on disk are left out; else they stand for the files that should be there."""
 
 
 @dataclass(frozen=True)
@@ -95,26 +106,44 @@ def pattern_of(name: str) -> Pattern | None:
     )
 
 
-def expand(name: str, frames: str | None) -> list[Input]:
+def expand(name: str, wanted: Wanted) -> list[Input]:
     """The files that `name` stands for, in order of their frames; an existing file stands for itself.
 
-    frames: a range like `1-10` or `1-100x5` instead of the frames found on disk. Raises InputError for a pattern that
-    nothing matches and for an empty name, UsageError for a range that is none or a name without frames.
+    Raises InputError for a folder or pattern without files and for an empty name, UsageError for a range that is none
+    or a name without frames.
     """
-    if not Path(name).name:
-        raise InputError(f"'{name}': cannot be read: names no file")
-    if frames is None and os.path.lexists(name):
+    if not name:
+        raise InputError("'': cannot be read: names no file")
+    if wanted.frames is None and os.path.isdir(name):
+        return _in_folder(name, wanted.suffixes)
+    if wanted.frames is None and os.path.lexists(name):
         return [Input(name)]
     pattern = pattern_of(name)
     if pattern is None:
-        if frames is not None:
-            raise UsageError(f"--frames {frames}: {name} is no pattern such as smoke.####.vdb")
+        if wanted.frames is not None:
+            raise UsageError(f"--frames {wanted.frames}: {name} is no pattern such as smoke.####.vdb")
         return [Input(name)]
-    if frames is not None:
-        return _of_range(pattern, _numbers(frames, f"--frames '{frames}'"))
+    if wanted.frames is not None:
+        return _of_range(pattern, _numbers(wanted.frames, f"--frames '{wanted.frames}'"), name, wanted)
     if pattern.frames:
-        return _of_range(pattern, _numbers(pattern.frames, f"{name}: '{pattern.frames}'"))
+        return _of_range(pattern, _numbers(pattern.frames, f"{name}: '{pattern.frames}'"), name, wanted)
     return _all_on_disk(pattern, name)
+
+
+def _in_folder(name: str, suffixes: tuple[str, ...]) -> list[Input]:
+    """Files of a folder, not of those in it, whose names end so and are not hidden; numbers in names count as such."""
+    try:
+        files = [file for file in os.listdir(name) if file.endswith(suffixes) and not file.startswith(".")]
+    except OSError as error:
+        raise unreadable(name, error) from error
+    if not files:
+        raise InputError(f"{name}: this folder holds no {' or '.join(suffixes)} file")
+    return [Input(os.path.join(name, file)) for file in sorted(files, key=natural_order)]
+
+
+def natural_order(name: str) -> list[tuple[str, int]]:
+    """What names are sorted by, so that `a9` comes before `a10`."""
+    return [(text, int(digits or 0)) for text, digits in re.findall(r"(\D*)(\d*)", name, re.ASCII)]
 
 
 def _all_on_disk(pattern: Pattern, name: str) -> list[Input]:
@@ -127,17 +156,25 @@ def _all_on_disk(pattern: Pattern, name: str) -> list[Input]:
     if not files and pattern.weak:
         return [Input(name)]
     if not files:
-        raise InputError(f"{name}: no file matches this pattern; check name and padding")
+        raise _no_match(name)
     return [Input(path, frame) for frame, paths in files.items() for path in paths]
 
 
-def _of_range(pattern: Pattern, numbers: list[int]) -> list[Input]:
-    """Files of these frames. A frame without one gets the name that it should have."""
+def _of_range(pattern: Pattern, numbers: list[int], name: str, wanted: Wanted) -> list[Input]:
+    """Files of these frames. One without a file gets the name that it should have, or is left out if that is wanted."""
     try:
         files = pattern.on_disk()
     except OSError:  # a folder may be closed to those who list it, and open to those who know names
         files = {}
+    if wanted.skip_missing:
+        if not files:
+            raise _no_match(name)
+        numbers = [number for number in numbers if number in files]
     return [Input(path, number) for number in numbers for path in files.get(number) or [pattern.name(number)]]
+
+
+def _no_match(name: str) -> InputError:
+    return InputError(f"{name}: no file matches this pattern; check name and padding")
 
 
 def _is_weak(match: re.Match[str]) -> bool:

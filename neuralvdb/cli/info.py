@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from neuralvdb.cli.isolate import IsolatedRunner
 from neuralvdb.cli.jobs import Job, Report, Result, run_all
-from neuralvdb.cli.options import add_common
+from neuralvdb.cli.options import add_common, add_inputs, wanted
 from neuralvdb.cli.output import promise_text, shown, size_text, table_text, topology_text, voxel_size_text
 from neuralvdb.cli.targets import expand_all
+from neuralvdb.settings import ARCHIVE_SUFFIX, VDB_SUFFIX
 
 if TYPE_CHECKING:
     from neuralvdb.api.info import FileInfo, GridInfo
@@ -34,13 +35,13 @@ _HEADER = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
-    parser.add_argument("inputs", nargs="+", metavar="FILE", help=".vdb files or archives")
+    add_inputs(parser)
     add_common(parser)
 
 
 def run(args: argparse.Namespace, report: Report) -> None:
     """Looks into every input."""
-    items = expand_all(args.inputs, None, report)
+    items = expand_all(args.inputs, wanted(args, VDB_SUFFIX, ARCHIVE_SUFFIX), report)
     run_all((Job(item.path, functools.partial(_process, item.path, args)) for item in items), report)
 
 

@@ -7,6 +7,7 @@ import re
 from dataclasses import fields
 from typing import Any, TypeVar
 
+from neuralvdb.cli.frames import Wanted
 from neuralvdb.settings import CompressSettings, Settings, TrainSettings
 
 S = TypeVar("S", bound=Settings | TrainSettings)
@@ -54,11 +55,30 @@ def add_priors(
 def add_inputs(parser: argparse.ArgumentParser) -> None:
     """Options that name inputs."""
     parser.add_argument(
-        "inputs", nargs="+", metavar="IN", help="files, or patterns like smoke.####.vdb, %%04d, $F4, <frame>, 1-100x5#"
+        "inputs",
+        nargs="+",
+        metavar="IN",
+        help="files, folders, or patterns like smoke.####.vdb, %%04d, $F4, <frame>, 1-100x5#",
     )
+    add_frames(parser)
+
+
+def add_frames(parser: argparse.ArgumentParser) -> None:
+    """Options that select frames of patterns."""
     parser.add_argument(
         "--frames", metavar="RANGE", help="frames of a pattern, such as 1-10 or 1-100x5 (default: all on disk)"
     )
+    parser.add_argument(
+        "--missing",
+        choices=("error", "skip"),
+        default="error",
+        help="what frames of a range are that are not on disk (default: an error each)",
+    )
+
+
+def wanted(args: argparse.Namespace, *suffixes: str) -> Wanted:
+    """Which files the inputs stand for; suffixes: of those in a folder."""
+    return Wanted(suffixes=suffixes, frames=args.frames, skip_missing=args.missing == "skip")
 
 
 def add_output(parser: argparse.ArgumentParser, suffix: str) -> None:
@@ -68,7 +88,7 @@ def add_output(parser: argparse.ArgumentParser, suffix: str) -> None:
         "-o",
         "--output",
         metavar="OUT|DIR",
-        help=f"output file, pattern or folder (default: beside the input, {suffix})",
+        help=f"output file, pattern or folder; DIR/ is made (default: beside the input, {suffix})",
     )
     parser.add_argument("--force", action="store_true", help="overwrite existing files")
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from neuralvdb.cli.frames import Input, expand, pattern_of
+from neuralvdb.cli.frames import Input, Wanted, expand, pattern_of
 from neuralvdb.cli.jobs import Failure, Report
-from neuralvdb.errors import InputError, UsageError
+from neuralvdb.errors import InputError, OutputError, UsageError
 
 _UNKNOWN_TOKEN = re.compile(r"\$\{?F\w*\}?|<\w+>|%\d*[a-z]")
 
@@ -23,12 +23,12 @@ class Step:
     target: Path
 
 
-def expand_all(names: Sequence[str], frames: str | None, report: Report) -> list[Input]:
-    """The files that names and patterns stand for; `report` is told of names that stand for none. Raises UsageError."""
+def expand_all(names: Sequence[str], wanted: Wanted, report: Report) -> list[Input]:
+    """The files that names, patterns and folders stand for; `report` hears of names of none. Raises UsageError."""
     inputs = []
     for name in names:
         try:
-            inputs += expand(name, frames)
+            inputs += expand(name, wanted)
         except InputError as error:
             report.failure(Failure(name, error))
     return inputs
@@ -37,7 +37,8 @@ def expand_all(names: Sequence[str], frames: str | None, report: Report) -> list
 def plan(inputs: Sequence[Input], output: str | None, suffix: str) -> list[Step]:
     """Every input with its output: in the place that `output` names, beside the input where it is None.
 
-    Raises UsageError where an output would be an input, or one output would belong to two inputs.
+    Makes the folder that `output` names with a slash at its end. Raises OutputError where that cannot be, UsageError
+    where an output would be an input, or one output would belong to two inputs.
     """
     steps = [Step(item.path, _target(item, output, suffix, len(inputs))) for item in inputs]
     sources = {os.path.realpath(item.path) for item in inputs if os.path.isfile(item.path)}
@@ -49,7 +50,17 @@ def plan(inputs: Sequence[Input], output: str | None, suffix: str) -> list[Step]
         first = source_of.setdefault(path, step.source)
         if first != step.source:
             raise UsageError(f"{step.source} and {first} would both become {step.target}; use -o with another folder")
+    if steps and output is not None and output.endswith("/"):
+        _make_folder(output)
     return steps
+
+
+def _make_folder(name: str) -> None:
+    """Makes a folder, and those that it is in, where they are not there. Raises OutputError."""
+    try:
+        os.makedirs(name, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{name}: the folder cannot be made: {error.strerror}") from error
 
 
 def _target(item: Input, output: str | None, suffix: str, count: int) -> Path:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from neuralvdb.cli.frames import expand
 from neuralvdb.cli.isolate import IsolatedRunner
 from neuralvdb.cli.jobs import Job, Report, Result, run_all
-from neuralvdb.cli.options import add_common, add_device, add_inputs, settings_of
+from neuralvdb.cli.options import add_common, add_device, add_inputs, settings_of, wanted
 from neuralvdb.cli.output import ProgressBar, shown, size_text
-from neuralvdb.settings import TrainSettings
+from neuralvdb.settings import VDB_SUFFIX, TrainSettings
 
 if TYPE_CHECKING:
     from neuralvdb.api.train import TrainReport
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, report: Report) -> None:
     """Fine-tunes to all inputs together."""
     settings = settings_of(args, TrainSettings)
-    inputs = [item.path for name in args.inputs for item in expand(name, args.frames)]
+    inputs = [item.path for name in args.inputs for item in expand(name, wanted(args, VDB_SUFFIX))]
     run_all([Job(inputs[0], functools.partial(_process, inputs, settings, args))], report)
 
 
