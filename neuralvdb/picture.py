@@ -1,0 +1,227 @@
+"""What a renderer sees of a scalar grid: its sums along rays, how dark they are, and by how much two grids differ so.
+
+A grid may be 2**31 voxels wide, so images are kept as tiles of 8x8 rays, those that leaves project to, and nothing here
+is as large as a box. Values below zero count as zero, as in a renderer, and so do values that are no finite
+float32. Letters in shapes: N leaves, T tiles of an image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuralvdb.metrics import decibels
+from neuralvdb.volume.grid import (
+    LOWER_LOG2,
+    UPPER_LOG2,
+    InnerLevel,
+    LeafLevel,
+    Tree,
+    child_origins,
+    leaf_origins,
+    lower_origins,
+    unpack,
+)
+
+DEPTH = 8.0  # optical depth of the median ray, at which pictures are judged
+BLOCK = 4  # voxels along an axis of the blocks whose means are compared
+_LEAST_ERROR = 1e-12  # mean squared error of transmittance at which T-PSNR ends: 120 dB
+_THIN = 0.05  # rays with less than this share of the thickest ray do not count for the median
+_EDGE = 8  # voxels of a leaf, and rays of an image's tile
+_BATCH = 512  # leaves or nodes at a time
+_TILE_KEY = 32  # bits
+_LARGEST = float(np.finfo(np.float32).max)  # what a renderer can hold
+_LEAST_SUM = 1e-200  # of a ray; k is finite above it
+
+
+@dataclass(frozen=True)
+class RaySums:
+    """Sums of a grid's active values along one axis, for the rays that meet its leaves.
+
+    tiles: (T,) int64 in order, coordinates a and b as a * 2**32 + b; tile (a, b) begins at voxel (8 a, 8 b) of the
+        other two axes.
+    sums: (T, 8, 8) float64.
+    """
+
+    tiles: np.ndarray
+    sums: np.ndarray
+
+    @property
+    def origins(self) -> np.ndarray:
+        """(T, 2) int64: the voxel coordinates of each tile's first ray."""
+        first, second = _coordinates(self.tiles)
+        return np.stack([first, second], axis=1) * _EDGE
+
+    def at(self, tiles: np.ndarray) -> np.ndarray:
+        """(K, 8, 8) float64: the sums of tiles (K,), 0 where there are none."""
+        result = np.zeros((len(tiles), _EDGE, _EDGE))
+        position = np.searchsorted(self.tiles, tiles)
+        has_sums = (
+            np.take(self.tiles, position, mode="clip") == tiles if len(self.tiles) else np.zeros(len(tiles), bool)
+        )
+        result[has_sums] = self.sums[position[has_sums]]
+        return result
+
+
+def ray_sums(tree: Tree) -> tuple[RaySums, RaySums, RaySums]:
+    """The sums of a scalar tree along axes 0, 1 and 2. Active tiles of the tree add to the rays that meet leaves."""
+    origins, along_axes = leaf_origins(tree) // _EDGE, _leaf_sums(tree.leaf)
+    x, y, z = (_image(tree, axis, origins, sums) for axis, sums in enumerate(along_axes))
+    return x, y, z
+
+
+def extinction(sums: np.ndarray, depth: float = DEPTH) -> float | None:
+    """The factor on an original's sums that gives the median ray this optical depth; None where all is empty.
+
+    Rays with less than a twentieth of the largest sum are left out of the median.
+    """
+    largest = float(sums.max(initial=0))
+    return depth / float(np.median(sums[sums > largest * _THIN])) if largest > _LEAST_SUM else None
+
+
+def t_psnr(original: Tree, decoded: Tree, depth: float = DEPTH) -> float | None:
+    """PSNR in dB (peak 1) of the transmittance images of two scalar trees; None where the original has nothing to see.
+
+    An image is exp(-k s), s the sum of active values along a ray; three axes make three images, whose squared errors go
+    into one mean over the rays with s > 0. k is set for each axis so that the median ray that meets smoke has the
+    optical depth k s asked for. At most 120 dB. After Beer and Lambert.
+    """
+    return t_psnr_of(ray_sums(original), ray_sums(decoded), depth)
+
+
+def t_psnr_of(
+    original: tuple[RaySums, RaySums, RaySums], decoded: tuple[RaySums, RaySums, RaySums], depth: float = DEPTH
+) -> float | None:
+    """t_psnr() of two trees by their sums."""
+    error, rays = 0.0, 0
+    for before, after in zip(original, decoded, strict=True):
+        factor = extinction(before.sums, depth)
+        if factor is None:
+            return None
+        tiles = np.union1d(before.tiles, after.tiles)
+        a, b = before.at(tiles), after.at(tiles)
+        error += float(((np.exp(-factor * a) - np.exp(-factor * b)) ** 2).sum())
+        rays += int((a > 0).sum())
+    return decibels(1.0, error / rays + _LEAST_ERROR)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValueErrors:
+    """How far values are off, in the grid's values.
+
+    voxel: the largest error of one active voxel.
+    mean: the largest error of the mean over a block of 4x4x4 voxels of a leaf, inactive ones being 0.
+    """
+
+    voxel: float
+    mean: float
+
+
+def value_errors(original: LeafLevel, decoded: LeafLevel) -> ValueErrors:
+    """The errors of leaves with the same active voxels and one component. What was not finite counts as no error."""
+    largest_voxel = largest_mean = 0.0
+    for begin in range(0, len(original), _BATCH):
+        piece = slice(begin, begin + _BATCH)
+        with np.errstate(invalid="ignore", over="ignore"):
+            error = decoded.values[piece].astype(np.float64) - original.values[piece]
+        error[~unpack(original.active[piece]) | ~np.isfinite(original.values[piece])] = 0
+        largest_voxel = max(largest_voxel, float(np.abs(error).max()))
+        half = _EDGE // BLOCK
+        blocks = error.reshape(-1, half, BLOCK, half, BLOCK, half, BLOCK).sum(2).sum(3).sum(4)
+        largest_mean = max(largest_mean, float(np.abs(blocks).max()) / BLOCK**3)
+    return ValueErrors(voxel=largest_voxel, mean=largest_mean)
+
+
+def _leaf_sums(leaf: LeafLevel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(N, 8, 8) float64 for each axis: the sums of the active values of leaves along it."""
+    x, y, z = (np.empty((len(leaf), _EDGE, _EDGE)) for _ in range(3))
+    for begin in range(0, len(leaf), _BATCH):
+        piece = slice(begin, begin + _BATCH)
+        values = _visible(leaf.values[piece])
+        values *= unpack(leaf.active[piece])
+        bricks = values.reshape(-1, _EDGE, _EDGE, _EDGE)
+        bricks.sum(1, out=x[piece])
+        np.einsum("nxyz->nxz", bricks, out=y[piece])  # several times as fast as sum()
+        z[piece] = bricks @ np.ones(_EDGE)
+    return x, y, z
+
+
+def _visible(values: np.ndarray) -> np.ndarray:
+    """Values as float64, 0 where they are negative or no finite float32."""
+    with np.errstate(invalid="ignore"):
+        visible = values.astype(np.float64)
+        visible[~((visible >= 0) & (visible <= _LARGEST))] = 0
+    return visible
+
+
+def _image(tree: Tree, axis: int, origins: np.ndarray, leaf_sums: np.ndarray) -> RaySums:
+    """The sums along an axis; origins: (N, 3) of leaves in units of leaves, leaf_sums: (N, 8, 8) along the axis."""
+    keys = _keys(origins, axis)
+    order = np.argsort(keys, kind="stable")
+    tiles, first = np.unique(keys[order], return_index=True)
+    sums = np.add.reduceat(leaf_sums[order], first) if len(tiles) else leaf_sums
+    for cubes in _active_tiles(tree):
+        _add_cubes(RaySums(tiles, sums), axis, cubes)
+    return RaySums(tiles, sums)
+
+
+@dataclass(frozen=True)
+class _Cubes:
+    """Active tiles of a tree. origins: (M, 3) in leaves; values: (M,) float64; log2: of their edge in leaves."""
+
+    origins: np.ndarray
+    values: np.ndarray
+    log2: int
+
+
+def _active_tiles(tree: Tree) -> Iterator[_Cubes]:
+    """The active tiles of all levels, some nodes at a time."""
+    root = tree.root
+    active = root.tile_active != 0
+    yield _Cubes(root.tile_origins[active] // _EDGE, _visible(root.tile_values[active]), 9)
+    for level, origins, log2dim, log2 in (
+        (tree.upper, root.child_origins, UPPER_LOG2, 4),
+        (tree.lower, lower_origins(tree), LOWER_LOG2, 0),
+    ):
+        nodes = np.flatnonzero(level.active.any(1))
+        for begin in range(0, len(nodes), _BATCH // 8):
+            yield _tiles_of(level, nodes[begin : begin + _BATCH // 8], origins, (log2dim, log2))
+
+
+def _tiles_of(level: InnerLevel, nodes: np.ndarray, origins: np.ndarray, log2: tuple[int, int]) -> _Cubes:
+    """The active tiles of some nodes of a level; log2: of a node's slots along an axis, of a slot's edge in leaves."""
+    active = level.active[nodes]
+    tile_origins = child_origins(origins[nodes], active, log2[0], _EDGE << log2[1])
+    return _Cubes(tile_origins // _EDGE, _visible(level.values[nodes][unpack(active)]), log2[1])
+
+
+def _add_cubes(image: RaySums, axis: int, cubes: _Cubes) -> None:
+    """Adds active tiles to the rays of an image."""
+    columns, number = np.unique(_keys(cubes.origins >> cubes.log2, axis), return_inverse=True)
+    if not len(columns):
+        return
+    thickness = np.bincount(number, cubes.values) * (_EDGE << cubes.log2)
+    first, second = _coordinates(image.tiles)
+    below = _joined(first >> cubes.log2, second >> cubes.log2)
+    position = np.minimum(np.searchsorted(columns, below), len(columns) - 1)
+    sums = image.sums
+    sums += np.where(columns[position] == below, thickness[position], 0.0)[:, None, None]
+
+
+def _keys(origins: np.ndarray, axis: int) -> np.ndarray:
+    """(n,) int64: which tile of the image along an axis cells (n, 3) project to."""
+    first, second = (other for other in range(3) if other != axis)
+    return _joined(origins[:, first].astype(np.int64), origins[:, second].astype(np.int64))
+
+
+def _joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    keys: np.ndarray = (first << _TILE_KEY) + second
+    return keys
+
+
+def _coordinates(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What _joined() joined."""
+    first = (keys + (1 << _TILE_KEY - 1)) >> _TILE_KEY
+    return first, keys - (first << _TILE_KEY)
