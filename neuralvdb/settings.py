@@ -289,6 +289,16 @@ class DiffSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ViewSettings(Settings):
+    """Choices of everything that makes pictures. Raises UsageError for values that make no sense."""
+
+    grids: tuple[str, ...] = ()
+    """Names of the grids to show, all of them when empty; `density` also names density[1]."""
+    force: bool = False
+    """Overwrite the output."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainSettings:
     """Choices of train(). Raises UsageError for values that make no sense."""
 

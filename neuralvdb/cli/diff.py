@@ -11,7 +11,8 @@ from neuralvdb.cli.isolate import IsolatedRunner
 from neuralvdb.cli.jobs import Job, Report, Result, run_all
 from neuralvdb.cli.options import add_common, add_grids, add_priors, settings_of
 from neuralvdb.cli.output import ProgressBar, shown, table_text
-from neuralvdb.settings import DiffSettings
+from neuralvdb.cli.view import PICTURE_MEMORY, grid_memory
+from neuralvdb.settings import DiffSettings, ViewSettings
 
 if TYPE_CHECKING:
     from neuralvdb.api.diff import DiffReport, GridDiff
@@ -24,6 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
     parser.add_argument("first", metavar="A", help="a .vdb file or an archive")
     parser.add_argument("second", metavar="B", help="the one to compare it with")
+    parser.add_argument(
+        "--image", metavar="PNG", help="draw original, decoded and eight times their difference of each grid"
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite an existing picture")
     add_grids(parser)
     add_priors(parser)
     add_common(parser)
@@ -37,20 +42,17 @@ def run(args: argparse.Namespace, report: Report) -> None:
 
 def _process(settings: DiffSettings, args: argparse.Namespace) -> Result:
     from neuralvdb.api.diff import diff
+    from neuralvdb.api.pictures import picture_of_difference
 
     inputs = [args.first, args.second]
     bar = ProgressBar(lambda: 0, Path(args.first).name, shown=not (args.quiet or args.json), unit="grid")
-    runner = IsolatedRunner(inputs=inputs, memory=lambda: sum(map(_memory, inputs)))
+    runner = IsolatedRunner(
+        inputs=inputs, memory=lambda: PICTURE_MEMORY * bool(args.image) + sum(map(grid_memory, inputs))
+    )
+    if args.image:
+        picture_of_difference(args.first, args.second, args.image, settings_of(args, ViewSettings), run=runner)
     report = runner(functools.partial(diff, args.first, args.second, settings, progress=bar))
     return Result(json=report.as_dict(), text=_text(shown(report)), different=not report.same)
-
-
-def _memory(path: str) -> int:
-    """Bytes that reading and comparing a file takes. Raises InputError, DamagedFile, Unsupported."""
-    from neuralvdb.api.memory import memory_needed, most_memory
-    from neuralvdb.api.source import is_archive
-
-    return 8 * memory_needed(path) if is_archive(path) else most_memory(path)
 
 
 def _text(report: DiffReport) -> str:

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import neuralvdb
 from neuralvdb import errors
-from neuralvdb.cli import compress, decompress, diff, info, output, train, verify
+from neuralvdb.cli import compress, decompress, diff, info, output, train, verify, view
 from neuralvdb.cli.jobs import Command, Failure, internal_error
 from neuralvdb.cli.report import Reporter
 from neuralvdb.platform import INTERRUPTS
@@ -24,6 +24,7 @@ COMMANDS: dict[str, Command] = {
     "info": info,
     "verify": verify,
     "diff": diff,
+    "view": view,
     "train": train,
 }
 _SIGNED = ("--bbox", "--frames")  # options whose values may begin with a minus

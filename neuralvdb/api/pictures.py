@@ -1,0 +1,156 @@
+"""Pictures of a file's grids, and of what became of them."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from neuralvdb.api.files import NewFile, new_file
+from neuralvdb.api.jobs import Runner, run_here
+from neuralvdb.api.source import GridSource, check_readable, select
+from neuralvdb.api.tree_errors import errors_between
+from neuralvdb.errors import OutputError, Unsupported, naming
+from neuralvdb.settings import ViewSettings
+from neuralvdb.view import GridView, Strip, difference_strips, draw_sheet, grid_strips
+from neuralvdb.volume import VolumeGrid
+from neuralvdb.volume.grid import display_name
+
+MOST_GRIDS = 64  # in one picture
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewReport:
+    """A picture of one file."""
+
+    source: str
+    target: str
+    width: int
+    """Pixels."""
+    height: int
+    """Pixels."""
+    grids: list[GridView]
+    """What the picture shows, from top to bottom."""
+    left_out: list[str]
+    """Grids that were selected and are not shown: other types, nothing active, or more than a picture holds."""
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DifferencePicture:
+    """A picture of two files and their difference."""
+
+    first: str
+    second: str
+    target: str
+    width: int
+    """Pixels."""
+    height: int
+    """Pixels."""
+    grids: list[str]
+    """What the picture shows, from top to bottom."""
+
+
+def view(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    settings: ViewSettings = ViewSettings(),
+    *,
+    run: Runner = run_here,
+) -> ViewReport:
+    """Draws the grids of a .vdb file or an archive as the PNG file `target`.
+
+    run: as in compress(). Raises InputError, DamagedFile, Unsupported (also without Pillow, and where there is nothing
+    to show), NoSuchGrid, MissingPriors, OutputExists, OutputError, OutOfMemory; then `target` is as before.
+    """
+    check_readable(source)
+    with new_file(Path(target), force=settings.force) as output:
+        job = functools.partial(_draw_view, os.fspath(source), output, settings)
+        return run(job, writes=[output.temporary])
+
+
+def picture_of_difference(
+    first: str | os.PathLike[str],
+    second: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    settings: ViewSettings = ViewSettings(),
+    *,
+    run: Runner = run_here,
+) -> DifferencePicture:
+    """Draws the grids that both files have: original, decoded, difference, as the PNG file `target`. Raises what
+    view() does."""
+    for source in (first, second):
+        check_readable(source)
+    with new_file(Path(target), force=settings.force) as output:
+        job = functools.partial(_draw_difference, os.fspath(first), os.fspath(second), output, settings)
+        return run(job, writes=[output.temporary])
+
+
+def views_of(path: str, settings: ViewSettings) -> tuple[list[GridView], list[Strip], list[str]]:
+    """Words and strips of the selected grids, and the names of those without. Raises what view() does."""
+    views, strips, left_out = list[GridView](), list[Strip](), list[str]()
+    with GridSource(path, settings) as source, naming(path):
+        for index in select(source.grids, settings.grids, path):
+            if len(strips) >= MOST_GRIDS:
+                left_out.append(display_name(source.grids[index].unique_name))
+                continue
+            words, of_grid = grid_strips(source.read(index))
+            if of_grid:
+                views.append(words)
+                strips += of_grid
+            else:
+                left_out.append(words.name)
+    return views, strips, left_out
+
+
+def _draw_view(path: str, output: NewFile, settings: ViewSettings) -> ViewReport:
+    views, strips, left_out = views_of(path, settings)
+    width, height = _write(strips, output, path)
+    return ViewReport(source=path, target=output.target, width=width, height=height, grids=views, left_out=left_out)
+
+
+def _draw_difference(first: str, second: str, output: NewFile, settings: ViewSettings) -> DifferencePicture:
+    strips, names = list[Strip](), list[str]()
+    with GridSource(first, settings) as a, GridSource(second, settings) as b, naming(first, second):
+        for original, decoded in _common(a, b, settings.grids):
+            of_grid = difference_strips(original, decoded, error_words(original, decoded))
+            if of_grid and len(names) < MOST_GRIDS:
+                strips += of_grid
+                names.append(original.name)
+    width, height = _write(strips, output, f"{first} and {second}")
+    return DifferencePicture(first=first, second=second, target=output.target, width=width, height=height, grids=names)
+
+
+def _common(a: GridSource, b: GridSource, names: Sequence[str]) -> Iterator[tuple[VolumeGrid, VolumeGrid]]:
+    """The grids that both have under one name, with trees of one type."""
+    in_b = {b.grids[index].unique_name: index for index in reversed(range(len(b.grids)))}
+    for index in select(a.grids, names, a.path):
+        if (name := a.grids[index].unique_name) in in_b:
+            original, decoded = a.read(index), b.read(in_b[name])
+            if original.tree is not None and decoded.tree is not None and original.grid_type == decoded.grid_type:
+                yield original, decoded
+
+
+def error_words(original: VolumeGrid, decoded: VolumeGrid) -> str:
+    """What differs, in words."""
+    assert original.tree is not None and decoded.tree is not None
+    errors = errors_between(original.tree, decoded.tree).summary()
+    return f"max error {errors.maximum:.4g}"
+
+
+def _write(strips: Sequence[Strip], output: NewFile, path: str) -> tuple[int, int]:
+    """Draws the strips of a file into the output; gives width and height."""
+    if not strips:
+        raise Unsupported(f"{path}: has nothing to show; pictures are made of active voxels of float and vec3 grids")
+    png, width, height = draw_sheet(strips)
+    try:
+        with output.open() as stream:
+            stream.write(png)
+    except OSError as error:
+        raise OutputError(f"{output.target}: cannot be written: {error.strerror}") from error
+    return width, height

@@ -1,0 +1,7 @@
+"""Pictures of grids: trees to flat panels, and panels to PNG, for which alone Pillow is needed."""
+
+from neuralvdb.view.grids import GridView, difference_strips, grid_strips
+from neuralvdb.view.panels import Panel, Scale, Strip
+from neuralvdb.view.sheet import draw_sheet
+
+__all__ = ["GridView", "Panel", "Scale", "Strip", "difference_strips", "draw_sheet", "grid_strips"]
