@@ -17,5 +17,5 @@ echo
 $nvdb decompress "$out"/*.neuralvdb
 echo
 for name in smoke cloud levelset; do
-    $nvdb diff "data/sample/$name.vdb" "$out/$name.vdb"
+    $nvdb verify "$out/$name.neuralvdb" "data/sample/$name.vdb"
 done

@@ -22,6 +22,7 @@ VDB_SUFFIX = ".vdb"
 MAX_LOD = 3
 COMPRESSIONS = ("blosc", "zip", "none")
 TOPOLOGIES = ("exact", "pruned")
+DEFAULT_QUALITY = "production"
 _DEVICE = re.compile(r"(auto|cpu)|cuda(?::(\d+))?")
 _LEAST_PSNR = 10.0  # dB; a grid in which all values are one has about that
 
@@ -145,6 +146,8 @@ def presets(path: str = "") -> dict[str, Preset]:
     except ValueError as error:
         raise UsageError(f"{path}: is no TOML file: {error}") from error
     from_file = {name: _preset(table, f"{path}: preset '{name}'") for name, table in tables.items()}
+    if from_file.get("lossless", Preset()) != Preset():
+        raise UsageError(f"{path}: preset 'lossless' keeps every bit; give yours another name")
     return presets() | from_file if path else from_file
 
 
@@ -187,7 +190,7 @@ class Settings:
 @dataclass(frozen=True, kw_only=True)
 class CompressSettings(Settings):
     """Choices of compress(). Raises UsageError for values that make no sense, alone or together, and what presets()
-    raises. Without `quality` and `bounds` every bit is kept."""
+    raises."""
 
     grids: tuple[str, ...] = ()
     """Names of the grids to keep, all of them when empty; `density` also names density[1]."""
@@ -197,8 +200,8 @@ class CompressSettings(Settings):
     """Where lossy values are coded: cpu, cuda for all GPUs, cuda:0 for one, auto for GPUs where there are some."""
     verify: bool = True
     """Decode what was written, and compare, before it is kept."""
-    quality: str = ""
-    """One of presets(presets_file)."""
+    quality: str = DEFAULT_QUALITY
+    """One of presets(presets_file); lossless keeps every bit of grids without a bound."""
     presets_file: str = ""
     """A file of presets beside those of the package."""
     bounds: tuple[Bound, ...] = ()
@@ -218,7 +221,7 @@ class CompressSettings(Settings):
         _check_one_of("topology", self.topology, TOPOLOGIES)
         if self.effort is not None and not 0 <= self.effort < len(EFFORTS):
             raise UsageError(f"there is no effort {self.effort}; there are 0 to {len(EFFORTS) - 1}")
-        if self.quality and self.quality not in presets(self.presets_file):
+        if self.quality not in presets(self.presets_file):
             raise UsageError(f"there is no quality '{self.quality}'; there are {', '.join(presets(self.presets_file))}")
         if self.topology == "pruned" and all(bound.decibels for bound in self.bounds):
             raise UsageError("topology is pruned to a maximum error; add --max-error, --rel-error or --tolerance")
@@ -226,7 +229,7 @@ class CompressSettings(Settings):
     @property
     def lossy(self) -> bool:
         """Whether an error is allowed in any grid."""
-        return bool(self.bounds or self.quality)
+        return bool(self.bounds) or self.preset != Preset()
 
     @property
     def fine_tuning(self) -> Effort:
@@ -236,7 +239,7 @@ class CompressSettings(Settings):
     @property
     def preset(self) -> Preset:
         """That of `quality`."""
-        return presets(self.presets_file)[self.quality] if self.quality else Preset()
+        return presets(self.presets_file)[self.quality]
 
 
 @dataclass(frozen=True, kw_only=True)

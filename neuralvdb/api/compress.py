@@ -65,7 +65,7 @@ def compress(
     progress: Progress = ignore,
     run: Runner = run_here,
 ) -> CompressReport:
-    """Writes the .vdb file `source` to the archive `target`: every bit, or within settings.bounds.
+    """Writes the .vdb file `source` to the archive `target`, as finely as settings.quality and settings.bounds say.
 
     progress: is told of bytes of the source as they are done, twice with settings.verify. run: calls the job; `nvdb`
     passes one that does so in a child process. Raises NoSuchDevice, InputError, DamagedFile, Unsupported, NoSuchGrid,

@@ -27,6 +27,7 @@ from neuralvdb.errors import UsageError
 from neuralvdb.settings import (
     ARCHIVE_SUFFIX,
     DEFAULT_EFFORT,
+    DEFAULT_QUALITY,
     EFFORTS,
     TOPOLOGIES,
     VDB_SUFFIX,
@@ -44,7 +45,6 @@ HELP = "turn .vdb files into small archives"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
     add_output(parser, ARCHIVE_SUFFIX)
-    parser.add_argument("--lossless", action="store_true", help="keep every bit (the default)")
     _add_presets(parser)
     _add_bounds(parser)
     parser.add_argument(
@@ -63,7 +63,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_presets(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--quality", metavar="NAME", default="", help="a preset: " + ", ".join(presets()))
+    quality = parser.add_mutually_exclusive_group()
+    quality.add_argument(
+        "--quality",
+        metavar="NAME",
+        default=DEFAULT_QUALITY,
+        help=f"a preset: {', '.join(presets())} (default: {DEFAULT_QUALITY})",
+    )
+    quality.add_argument(
+        "--lossless",
+        action="store_const",
+        const="lossless",
+        dest="quality",
+        help="keep every bit; short for --quality lossless",
+    )
     parser.add_argument(
         "--presets",
         dest="presets_file",
@@ -93,8 +106,6 @@ def _add_networks(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, report: Report) -> None:
     """Compresses every input."""
-    if args.lossless and (args.quality or args.bounds):
-        raise UsageError("--lossless allows no error; leave it out, or the options that allow one")
     settings = settings_of(args, CompressSettings)
     steps = plan(expand_all(args.inputs, wanted(args, VDB_SUFFIX), report), args.output, ARCHIVE_SUFFIX)
     run_all((Job(step.source, functools.partial(_process, step, settings, args)) for step in steps), report)

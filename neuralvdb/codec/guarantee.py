@@ -28,7 +28,7 @@ def promise_for(grid: VolumeGrid, settings: CompressSettings) -> Promise | None:
     A grid whose values differ by less than its bound stays lossless.
     """
     wanted = [b for b in settings.bounds if b.grid in ("", grid.name, grid.name.partition("[")[0])]
-    if (not wanted and not settings.quality) or grid.tree is None or not len(grid.tree.leaf):
+    if grid.tree is None or not len(grid.tree.leaf) or not (wanted or settings.preset != Preset()):
         return None
     kind = field_kind(grid)
     if not wanted and kind is FieldKind.FOG:

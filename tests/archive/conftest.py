@@ -47,10 +47,11 @@ def bits_equal():
 def made_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An archive of one float grid: a ball of radius 6 voxels."""
     import neuralvdb
+    from neuralvdb.settings import CompressSettings
     from neuralvdb.vdb import from_dense, write_vdb
 
     folder = tmp_path_factory.mktemp("made")
     distance = np.linalg.norm(np.indices((16, 16, 16)) - 7.5, axis=0).astype(np.float32)
     write_vdb(folder / "ball.vdb", [from_dense(6 - distance, name="ball", active=distance < 6)])
-    neuralvdb.compress(folder / "ball.vdb", folder / "ball.neuralvdb")
+    neuralvdb.compress(folder / "ball.vdb", folder / "ball.neuralvdb", CompressSettings(quality="lossless"))
     return folder / "ball.neuralvdb"

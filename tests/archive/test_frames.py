@@ -40,7 +40,9 @@ def archive(source) -> Path:
     lossy = CompressSettings(bounds=(Bound(value=0.01, relative=True),), effort=0)
     with open(path, "wb") as stream:
         writer, reader = ArchiveWriter(stream), VdbReader(source)
-        for number, (selected, settings) in enumerate((([0, 1, 2, 3], CompressSettings()), ([2, 3], lossy))):
+        for number, (selected, settings) in enumerate(
+            (([0, 1, 2, 3], CompressSettings(quality="lossless")), ([2, 3], lossy))
+        ):
             encode_frame(writer, reader, selected, EncodeContext.of(settings), lambda _: None, frame=number)
         writer.close()
     return path

@@ -120,7 +120,7 @@ def encoded(threads: int = 1) -> bytes:
     stream = io.BytesIO()
     writer = ArchiveWriter(stream)
     with mock.patch.object(topology, "encode", lambda shape, base, threads: (0, lossless.encode(shape))):
-        context = EncodeContext.of(CompressSettings(threads=threads))
+        context = EncodeContext.of(CompressSettings(threads=threads, quality="lossless"))
         encode_frame(writer, Source(), [0, 1, 2], context, lambda _: None)
     writer.close()
     return stream.getvalue()

@@ -10,6 +10,7 @@ from neuralvdb.archive import ArchiveWriter, SectionLabel
 from neuralvdb.codec import store
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.errors import OutOfMemory
+from neuralvdb.settings import CompressSettings
 from neuralvdb.vdb import from_dense, write_vdb
 
 
@@ -21,7 +22,7 @@ def archive(tmp_path_factory) -> Path:
     values = rng.random((4, 24, 24, 24)).astype("f4")
     grids = [from_dense(each, name=f"g{i}", active=each > 0) for i, each in enumerate(values)]
     write_vdb(folder / "four.vdb", grids)
-    neuralvdb.compress(folder / "four.vdb", folder / "four.neuralvdb")
+    neuralvdb.compress(folder / "four.vdb", folder / "four.neuralvdb", CompressSettings(quality="lossless"))
     return folder / "four.neuralvdb"
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import neuralvdb
 from neuralvdb.codec.frame import FrameReader
+from neuralvdb.settings import CompressSettings
 from neuralvdb.vdb import VdbReader, from_dense, write_vdb
 from neuralvdb.volume import InnerLevel, LeafLevel, Root, Storage, Tree, TreeLevel, VolumeGrid
 from neuralvdb.volume.grid import TREE_TYPES, unpack
@@ -45,7 +46,7 @@ def table_row(head) -> tuple:
 
 def check(reader, bits_equal, source: Path, archive: Path) -> list:
     """Compresses `source` and asserts that SPEC.md's reader, ours and the source agree; gives SPEC.md's grids."""
-    neuralvdb.compress(source, archive)
+    neuralvdb.compress(source, archive, CompressSettings(quality="lossless"))
     (theirs,) = reader.read_archive(archive)
     original = VdbReader(source)
     with FrameReader(archive) as read_by_us:

@@ -32,7 +32,7 @@ LEFT_OUT = ("malformed", "variants")
 GRIDS_OF = "sequence-blender-24grids"  # the folder that is reported grid by grid
 ONE_PERCENT = (Bound(value=0.01, relative=True),)
 SETTINGS = {
-    "lossless": CompressSettings(),
+    "lossless": CompressSettings(quality="lossless"),
     "1 %": CompressSettings(bounds=ONE_PERCENT),
     "1 % pruned": CompressSettings(bounds=ONE_PERCENT, topology="pruned"),
     "preview": CompressSettings(quality="preview"),

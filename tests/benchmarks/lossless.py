@@ -72,7 +72,7 @@ def compression_of(path: Path) -> str:
 def measure(path: Path, folder: Path, baseline: Path, runs: int) -> dict:
     """One row: sizes in bytes, times in seconds."""
     archive, again, rewritten = folder / "a.neuralvdb", folder / "a.vdb", folder / "b.vdb"
-    settings, reading = CompressSettings(force=True), DecompressSettings(force=True)
+    settings, reading = CompressSettings(quality="lossless", force=True), DecompressSettings(force=True)
     memory = [child_peak(lambda: compress(path, archive, settings))]
     encode = fastest(runs, lambda: compress(path, archive, settings))
     memory.append(child_peak(lambda: decompress(archive, again, reading)))

@@ -118,7 +118,7 @@ class Bench:
 
     def _run_vdb(self, case: Case, damaged: Path, out: Path, outcome: Outcome) -> None:
         archive, back = out / "x.neuralvdb", out / "x.vdb"
-        code = outcome.code = self._command(outcome, "compress", damaged, "-o", archive)
+        code = outcome.code = self._command(outcome, "compress", "--lossless", damaged, "-o", archive)
         self._explained(outcome, code)
         self._left(outcome, out, {archive.name} if code == 0 else set())
         self._explained(outcome, self._command(outcome, "info", damaged))

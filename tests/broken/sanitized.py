@@ -39,7 +39,9 @@ def use(number: int, archive: Path) -> None:
     else:
         decompress(archive, back, settings)
     if number % 8 == 0 and back.exists():  # what is accepted can be encoded again
-        compress(back, archive.with_name("again.neuralvdb"), CompressSettings(threads=2, force=True))
+        compress(
+            back, archive.with_name("again.neuralvdb"), CompressSettings(quality="lossless", threads=2, force=True)
+        )
 
 
 def run(bench: Bench, number: int) -> str:

@@ -62,7 +62,7 @@ class Seed:
 def archive_seeds(folder: Path) -> list[Seed]:
     """Small archives, made in `folder`."""
     paths = [*_made(folder), *_small_real()]
-    lossless = [_archive_seed(path, folder) for path in paths]
+    lossless = [_archive_seed(path, folder, CompressSettings(quality="lossless")) for path in paths]
     lossy = [
         _archive_seed(path, folder, options)
         for options in (
@@ -176,8 +176,8 @@ def _vdb_seed(path: Path) -> Seed:
     return Seed(path.name, path.read_bytes(), hot)
 
 
-def _archive_seed(path: Path, folder: Path, settings: CompressSettings = CompressSettings()) -> Seed:
-    name = path.stem + (" lossy" if settings.bounds else f" {settings.quality}" if settings.quality else "")
+def _archive_seed(path: Path, folder: Path, settings: CompressSettings) -> Seed:
+    name = path.stem + (" lossy" if settings.bounds else f" {settings.quality}" if settings.lossy else "")
     name += " pruned" if settings.topology == "pruned" else ""
     name += " refined" if settings.embed_priors else ""
     archive, back = folder / f"{name}.neuralvdb", folder / f"{name}.back.vdb"

@@ -43,13 +43,13 @@ def run(tmp_path: Path):
 def archive(run, sample: Path) -> Path:
     """An archive of one small grid, outside the folder that `run` watches."""
     target = run.folder.parent / "cloud.neuralvdb"
-    run("compress", sample.with_name("cloud.vdb"), "-o", target, code=0)
+    run("compress", sample.with_name("cloud.vdb"), "-o", target, "--lossless", code=0)
     return target
 
 
 def test_damaged_vdb(run, damaged_vdb: Path):
     if damaged_vdb.name.startswith("bitflip") and damaged_vdb.stem.endswith("_1"):  # one value is another, no more
-        run("compress", damaged_vdb, "-o", "x.neuralvdb", code=0)
+        run("compress", damaged_vdb, "-o", "x.neuralvdb", "--lossless", code=0)
         run("decompress", "x.neuralvdb", "-o", "x.vdb", code=0)
         run("diff", damaged_vdb, "x.vdb", code=0)
         return
@@ -98,7 +98,7 @@ def test_missing_input(run, command: str):
 def test_one_bad_file_does_not_stop_the_others(run, sample: Path):
     (run.folder.parent / "empty.vdb").touch()
     command = [sys.executable, "-P", "-c", PROGRAM, "compress", str(run.folder.parent / "empty.vdb")]
-    command += [str(sample.with_name("cloud.vdb")), "-o", str(run.folder), "-q"]
+    command += [str(sample.with_name("cloud.vdb")), "-o", str(run.folder), "--lossless", "-q"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, os.listdir(run.folder)) == (4, ["cloud.neuralvdb"])
 
@@ -138,8 +138,8 @@ def test_no_room_for_the_output(run, archive: Path, sample: Path, command: str, 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    source = sample if command == "compress" else archive
-    assert "cannot be written" in run(command, source, "-o", "out", code=7, prepare=prepare)
+    source = (sample, "--lossless") if command == "compress" else (archive,)
+    assert "cannot be written" in run(command, *source, "-o", "out", code=7, prepare=prepare)
 
 
 @pytest.fixture
@@ -155,8 +155,8 @@ def full_disk(tmp_path: Path):
 
 @pytest.mark.parametrize("command", ["compress", "decompress"])
 def test_disk_full(run, archive: Path, sample: Path, full_disk: Path, command: str):
-    source = sample if command == "compress" else archive
-    assert "No space left" in run(command, source, "-o", full_disk / "out", code=7)
+    source = (sample, "--lossless") if command == "compress" else (archive,)
+    assert "No space left" in run(command, *source, "-o", full_disk / "out", code=7)
     assert os.listdir(full_disk) == []
 
 
@@ -296,7 +296,7 @@ def test_errors_as_json(run, command: str):
 def test_names_that_are_no_utf8(run, sample: Path):
     name = os.fsdecode(b"caf\xe9.vdb")
     (run.folder / name).write_bytes(sample.with_name("cloud.vdb").read_bytes())
-    run("compress", name, "-q", code=0)
+    run("compress", name, "--lossless", "-q", code=0)
     run("decompress", name.replace(".vdb", ".neuralvdb"), "-o", name, "--force", "-q", code=0)
     (run.folder / name).write_bytes(b"")
     run("info", name, code=4)

@@ -116,5 +116,5 @@ def test_files_of_tiles_are_compared_as_tiles(hostile, tmp_path):
 def small_archive(sample, tmp_path_factory) -> Path:
     """The archive of the smoke sample."""
     path = tmp_path_factory.mktemp("small") / "smoke.neuralvdb"
-    subprocess.run([*MAIN, "compress", sample, "-o", path], check=True, capture_output=True)
+    subprocess.run([*MAIN, "compress", sample, "-o", path, "--lossless"], check=True, capture_output=True)
     return path

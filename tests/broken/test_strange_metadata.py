@@ -11,6 +11,7 @@ import neuralvdb
 from neuralvdb.archive import ArchiveWriter, SectionLabel
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.frame_table import MAX_TABLE
+from neuralvdb.settings import CompressSettings
 from neuralvdb.vdb import from_dense, write_vdb
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -34,7 +35,7 @@ def bad_archive(tmp_path: Path):
     def make(field: str) -> None:
         active = np.ones((8, 8, 8), bool)
         write_vdb(tmp_path / "a.vdb", [from_dense(active.astype(np.float32), name="g", active=active)])
-        neuralvdb.compress(tmp_path / "a.vdb", tmp_path / "a.neuralvdb")
+        neuralvdb.compress(tmp_path / "a.vdb", tmp_path / "a.neuralvdb", CompressSettings(quality="lossless"))
         with FrameReader(tmp_path / "a.neuralvdb") as frame, open(tmp_path / "bad.neuralvdb", "wb") as stream:
             head = replace(frame.grids[0], **{field: CHANGES[field]})
             table = replace(frame.table, grids=(head,)).pack()

@@ -14,6 +14,7 @@ import pytest
 import neuralvdb
 from neuralvdb.archive import ArchiveWriter, SectionLabel
 from neuralvdb.codec.frame import FrameReader
+from neuralvdb.settings import CompressSettings
 from neuralvdb.vdb import from_dense, write_vdb
 
 
@@ -68,7 +69,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def archive(small: Path) -> Path:
     """The archive of `small`."""
     path = small.with_suffix(".neuralvdb")
-    neuralvdb.compress(small, path)
+    neuralvdb.compress(small, path, CompressSettings(quality="lossless"))
     return path
 
 

@@ -99,7 +99,7 @@ def haze(tmp_path_factory):
 def commands(small, archive, haze):
     """Arguments of a run that ends well, by command."""
     return {
-        "compress": ("compress", small, "-o", "new.neuralvdb"),
+        "compress": ("compress", small, "-o", "new.neuralvdb", "--lossless"),
         "decompress": ("decompress", archive, "-o", "new.vdb"),
         "info": ("info", small),
         "verify": ("verify", archive, small),
@@ -148,7 +148,7 @@ def test_quiet_and_verbose_exclude_each_other(run, small):
 
 def test_compress_and_decompress_beside_the_input(run, smoke):
     """The round trip of the README: names from the input, sizes and the ratio in one line."""
-    line = run("compress", smoke).stdout
+    line = run("compress", smoke, "--lossless").stdout
     archive = smoke.with_suffix(".neuralvdb")
     ratio = smoke.stat().st_size / archive.stat().st_size
     assert f"{smoke} -> {archive}" in line
@@ -160,27 +160,27 @@ def test_compress_and_decompress_beside_the_input(run, smoke):
 
 
 def test_compress_without_verification_says_so(run, small):
-    assert "lossless, not verified" in run("compress", small, "-o", "a.neuralvdb", "--no-verify").stdout
+    assert "lossless, not verified" in run("compress", small, "-o", "a", "--no-verify", "--lossless").stdout
 
 
-def test_lossless_is_the_default(run, small, tmp_path):
-    run("compress", small, "-o", "a.neuralvdb")
-    run("compress", small, "-o", "b.neuralvdb", "--lossless")
-    assert (tmp_path / "a.neuralvdb").read_bytes() == (tmp_path / "b.neuralvdb").read_bytes()
+def test_the_default_quality_is_production(run, small, tmp_path):
+    for name, options in (("a", []), ("b", ["--quality", "production"]), ("c", ["--quality", "lossless"])):
+        run("compress", small, "-o", name, *options)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() != (tmp_path / "c").read_bytes()
 
 
 def test_only_the_grids_named_are_compressed(run, run_json, sample):
-    done = run("compress", sample, "-o", "a.neuralvdb", "--grids", "velocity,density")
+    done = run("compress", sample, "-o", "a.neuralvdb", "--lossless", "--grids", "velocity,density")
     assert done.stderr == f"nvdb: {sample}: left out as asked: temperature\n"
     (result,) = run_json("info", "a.neuralvdb")["results"]
     assert [grid["name"] for grid in result["grids"]] == ["density", "velocity"]
-    (result,) = run_json("compress", sample, "-o", "b.neuralvdb", "--grids", "velocity")["results"]
+    (result,) = run_json("compress", sample, "-o", "b.neuralvdb", "--lossless", "--grids", "velocity")["results"]
     assert (result["grids"], result["left_out"]) == (["velocity"], ["density", "temperature"])
 
 
 @pytest.mark.slow
 def test_only_the_grids_named_are_decompressed_and_compared(run, run_json, sample):
-    run("compress", sample, "-o", "a.neuralvdb")
+    run("compress", sample, "-o", "a.neuralvdb", "--lossless")
     run("decompress", "a.neuralvdb", "-o", "b.vdb", "--grids", "temperature")
     (result,) = run_json("info", "b.vdb")["results"]
     assert [grid["name"] for grid in result["grids"]] == ["temperature"]
@@ -190,9 +190,9 @@ def test_only_the_grids_named_are_decompressed_and_compared(run, run_json, sampl
 
 def test_grids_of_one_name_are_told_apart(run, run_json, data):
     source = data / "hosts" / "arnold_three_grids_one_name.vdb"
-    (result,) = run_json("compress", source, "-o", "a.neuralvdb", "--grids", "density[1]")["results"]
+    (result,) = run_json("compress", source, "-o", "a.neuralvdb", "--lossless", "--grids", "density[1]")["results"]
     assert result["grids"] == ["density[1]"]
-    (result,) = run_json("compress", source, "-o", "b.neuralvdb", "--grids", "density")["results"]
+    (result,) = run_json("compress", source, "-o", "b.neuralvdb", "--lossless", "--grids", "density")["results"]
     assert result["grids"] == ["density[0]", "density[1]", "density[2]"]
 
 
@@ -205,7 +205,7 @@ def test_decompress_compresses_inside_the_vdb(run_json, archive, small, compress
 
 @pytest.mark.slow
 def test_no_compression_is_larger(run_json, sample):
-    run_json("compress", sample, "-o", "a.neuralvdb")
+    run_json("compress", sample, "-o", "a.neuralvdb", "--lossless")
     sizes = [
         run_json("decompress", "a.neuralvdb", "-o", f"{compression}.vdb", "--compression", compression)["results"][0][
             "vdb_size"

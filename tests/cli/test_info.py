@@ -22,7 +22,7 @@ def active(result: dict) -> dict[str, int]:
 @pytest.mark.parametrize("name", SAMPLES)
 def test_active_voxels_of_the_samples(run, run_json, sample, name):
     source = sample.with_name(name)
-    run("compress", source, "-o", "a.neuralvdb", "--no-verify")
+    run("compress", source, "-o", "a.neuralvdb", "--lossless", "--no-verify")
     vdb, archive = run_json("info", source, "a.neuralvdb")["results"]
     assert active(vdb) == active(archive) == SAMPLES[name]
     assert (vdb["kind"], archive["kind"]) == ("vdb", "archive")
@@ -38,13 +38,13 @@ def test_active_voxels_of_the_samples(run, run_json, sample, name):
     ],
 )
 def test_active_voxels_of_real_files(run, run_json, data, name, voxels):
-    run("compress", data / name, "-o", "a.neuralvdb", "--no-verify")
+    run("compress", data / name, "-o", "a.neuralvdb", "--lossless", "--no-verify")
     vdb, archive = run_json("info", data / name, "a.neuralvdb")["results"]
     assert list(active(vdb).values()) == list(active(archive).values()) == list(voxels.values())
 
 
 def test_a_grid_is_the_same_in_both(run, run_json, sample):
-    run("compress", sample, "-o", "a.neuralvdb")
+    run("compress", sample, "-o", "a.neuralvdb", "--lossless")
     for vdb, archive in zip(
         *(result["grids"] for result in run_json("info", sample, "a.neuralvdb")["results"]), strict=True
     ):
@@ -64,7 +64,7 @@ def test_facts_of_the_smoke_sample(run_json, sample):
 
 def test_bytes_add_up(run, run_json, sample):
     """What the grids take and what belongs to none is the file."""
-    run("compress", sample, "-o", "a.neuralvdb")
+    run("compress", sample, "-o", "a.neuralvdb", "--lossless")
     for result in run_json("info", sample, "a.neuralvdb")["results"]:
         assert sum(sum(grid["bytes"].values()) for grid in result["grids"]) + result["overhead"] == result["size"]
         assert 0 < result["overhead"] < 2000
@@ -109,7 +109,7 @@ def test_verbose_shows_metadata_and_transform(run, sample):
 
 
 def test_an_archive_says_how_much_smaller_it_is(run, sample, tmp_path):
-    run("compress", sample, "-o", "a.neuralvdb")
+    run("compress", sample, "-o", "a.neuralvdb", "--lossless")
     ratio = sample.stat().st_size / (tmp_path / "a.neuralvdb").stat().st_size
     assert f"3 grids, from 1.03 MB ({ratio:.2f}x)" in run("info", "a.neuralvdb").stdout
 
@@ -132,7 +132,7 @@ def test_a_voxel_size_that_is_no_number_is_text_in_json(run, run_json, tmp_path)
     before, _, after = (tmp_path / "a.vdb").read_bytes().partition(sizes * 2)
     strange = struct.pack("<3d", float("nan"), float("inf"), -float("inf"))
     (tmp_path / "a.vdb").write_bytes(before + sizes + strange + after)
-    run("compress", "a.vdb", "-o", "a.neuralvdb")
+    run("compress", "a.vdb", "-o", "a.neuralvdb", "--lossless")
     for result in run_json("info", "a.vdb", "a.neuralvdb")["results"]:
         assert result["grids"][0]["voxel_size"] == ["nan", "inf", "-inf"]
     assert "nan inf -inf" in run("info", "a.neuralvdb").stdout

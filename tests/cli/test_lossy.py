@@ -51,9 +51,11 @@ def test_level_sets_are_bounded_in_voxels(run_json, run, tmp_path, sample):
     assert (promise["family"], promise["ratio"]) == ("levelset", 0)
 
 
-def test_grids_without_a_bound_stay_lossless(run_json, sample):
-    (report,) = run_json("compress", sample, "-o", "a.neuralvdb", "--max-error", "density=0.01")["results"]
+def test_grids_without_a_bound_are_of_the_quality(run, run_json, sample):
+    bound = ("--lossless", "--max-error", "density=0.01")
+    (report,) = run_json("compress", sample, "-o", "a.neuralvdb", *bound)["results"]
     assert list(report["promises"]) == ["density"]
+    assert "not allowed with" in run("compress", sample, "--lossless", "--quality", "master", code=2).stderr
 
 
 @pytest.mark.parametrize("bound", ["0", "-1", "x", "density=", "nan", "inf", "1%%", ""])
@@ -68,7 +70,7 @@ def test_2_tolerances_that_make_no_sense(run, sample, tolerance):
 
 @pytest.mark.parametrize("option", ["--max-error", "--rel-error", "--psnr"])
 def test_11_a_bound_for_a_grid_that_is_not_there(run, sample, tmp_path, option):
-    """Else a misspelt name would leave the grid lossless, and nobody would know."""
+    """Else a misspelt name would leave the grid to the quality, and nobody would know."""
     value = 40 if option == "--psnr" else 0.01
     message = run("compress", sample, "-o", "a.neuralvdb", option, f"{value},Densty={value}", code=11).stderr
     assert "has no grid 'Densty', perhaps 'density' is meant; it has: density, temperature, velocity" in message
@@ -106,5 +108,5 @@ def test_a_name_may_hold_a_comma(run, run_json, tmp_path, small):
 
     grid = VdbReader(small).read(0)
     write_vdb(tmp_path / "in.vdb", [replace(grid, unique_name=name) for name in (b"a,b", b"c")])
-    (report,) = run_json("compress", "in.vdb", "--max-error", "a\\,b=0.1", "--grids", "a\\,b")["results"]
+    (report,) = run_json("compress", "in.vdb", "--lossless", "--max-error", "a\\,b=0.1", "--grids", "a\\,b")["results"]
     assert (report["grids"], list(report["promises"]), report["left_out"]) == (["a,b"], ["a,b"], ["c"])

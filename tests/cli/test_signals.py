@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import neuralvdb
+from neuralvdb.settings import CompressSettings
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGKILL")
 # `python tests/cli/test_signals.py 30` tries 30 moments of each combination and prints what became of them
@@ -91,9 +92,9 @@ def done(argv: list[str], folder: Path) -> bytes:
 
 def commands(folder: Path, sample: Path) -> dict[str, list[str]]:
     """Of compress and decompress, the output last."""
-    neuralvdb.compress(sample, folder / "in.neuralvdb")
+    neuralvdb.compress(sample, folder / "in.neuralvdb", CompressSettings(quality="lossless"))
     return {
-        "compress": ["compress", str(sample), "-o", "out.neuralvdb"],
+        "compress": ["compress", "--lossless", str(sample), "-o", "out.neuralvdb"],
         "decompress": ["decompress", "in.neuralvdb", "-o", "out.vdb"],
     }
 
@@ -133,7 +134,7 @@ def test_a_stopped_worker_ends_with_the_command(sample, tmp_path):
 
 
 def test_nohup_keeps_a_command_alive(small, tmp_path):
-    argv = ["nohup", *MAIN, "compress", str(small), "-o", "out.neuralvdb"]
+    argv = ["nohup", *MAIN, "compress", "--lossless", str(small), "-o", "out.neuralvdb"]
     process = subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not workers(process.pid) and process.poll() is None:
         time.sleep(0.002)

@@ -90,7 +90,7 @@ def test_force_writes_the_file_that_a_link_names(run, small, archive, tmp_path):
     (tmp_path / "store" / "x").write_text("old")
     (tmp_path / "link").symlink_to("store/x")
     assert "link: exists already" in run("compress", small, "-o", "link", code=6).stderr
-    run("compress", small, "-o", "link", "--force")
+    run("compress", small, "-o", "link", "--force", "--lossless")
     assert os.readlink(tmp_path / "link") == "store/x"
     assert (tmp_path / "store" / "x").read_bytes() == archive.read_bytes()
     assert os.listdir(tmp_path / "store") == ["x"]
@@ -101,7 +101,7 @@ def test_a_link_to_nothing_is_written_through_only_with_force(run, small, archiv
     assert "x, which is not there; use --force to write that" in run("compress", small, "-o", "link", code=6).stderr
     assert "link: cannot be written: No such file" in run("compress", small, "-o", "link", "--force", code=7).stderr
     (tmp_path / "store").mkdir()
-    run("compress", small, "-o", "link", "--force")
+    run("compress", small, "-o", "link", "--force", "--lossless")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "store" / "x").read_bytes() == archive.read_bytes()
 
@@ -163,23 +163,27 @@ def test_the_output_s_folder_goes_meanwhile(small, archive, tmp_path, command):
 def test_the_output_s_folder_goes_before_the_check(small, tmp_path):
     """What was written cannot be read back, which is no fault of the input."""
     from neuralvdb import compress
+    from neuralvdb.settings import CompressSettings
 
+    settings = CompressSettings(quality="lossless")
     folder = tmp_path / "out"
     folder.mkdir()
     with pytest.raises(OutputError, match=r"out/x: cannot be .*: No such file"):
-        compress(small, folder / "x", progress=lambda _: shutil.rmtree(folder, ignore_errors=True))
+        compress(small, folder / "x", settings, progress=lambda _: shutil.rmtree(folder, ignore_errors=True))
 
 
 @pytest.mark.parametrize("command", ["compress", "decompress"])
 def test_a_full_disk_is_told_of_the_target(nvdb_command, sample, tmp_path, command):
     """A limit of the size of files stands for the disk."""
-    source = sample
+    source, options = sample, ["--lossless"]
     if command == "decompress":
-        source = tmp_path / "a"
-        subprocess.run([*nvdb_command, "compress", sample, "-o", source, "--no-verify"], check=True)
+        source, options = tmp_path / "a", []
+        subprocess.run([*nvdb_command, "compress", sample, "-o", source, "--lossless", "--no-verify"], check=True)
     before = os.listdir(tmp_path)
     limited = ["sh", "-c", 'trap "" XFSZ; ulimit -f 100; exec "$@"', "sh", *nvdb_command]
-    done = subprocess.run([*limited, command, source, "-o", "x"], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [*limited, command, source, *options, "-o", "x"], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 7, done.stderr
     assert done.stderr == "nvdb: x: cannot be written: File too large\n"
     assert os.listdir(tmp_path) == before

@@ -17,7 +17,7 @@ SAMPLES = sorted((Path(__file__).resolve().parents[2] / "data" / "sample").glob(
 
 
 def compressed(source: Path, target: Path, threads: int, **options: object) -> bytes:
-    neuralvdb.compress(source, target, CompressSettings(threads=threads, **options))
+    neuralvdb.compress(source, target, CompressSettings(**{"quality": "lossless", "threads": threads, **options}))
     return target.read_bytes()
 
 
@@ -102,7 +102,7 @@ def test_the_command_writes_the_bytes_of_the_api(sample, tmp_path):
     archive = compressed(sample, tmp_path / "api.neuralvdb", 2)
     for threads in (1, 2):
         target = tmp_path / f"{threads}.neuralvdb"
-        command = ["compress", sample, "-o", target, "--threads", threads]
+        command = ["compress", "--lossless", sample, "-o", target, "--threads", threads]
         subprocess.run([sys.executable, "-P", "-m", "neuralvdb.cli.main", *map(str, command)], check=True)
         assert target.read_bytes() == archive
 

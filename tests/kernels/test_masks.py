@@ -151,7 +151,7 @@ def test_archives(decoded_by_kernels, tmp_path):
     first = ball(23, 9)
     two = replace(ball(23, 9.2), unique_name=b"other")
     write_vdb(tmp_path / "a.vdb", [first, two])
-    neuralvdb.compress(tmp_path / "a.vdb", tmp_path / "a.neuralvdb", CompressSettings(verify=False))
+    neuralvdb.compress(tmp_path / "a.vdb", tmp_path / "a.neuralvdb", CompressSettings(quality="lossless", verify=False))
     neuralvdb.decompress(tmp_path / "a.neuralvdb", tmp_path / "b.vdb", DecompressSettings(device="cuda"))
     assert len(decoded_by_kernels) >= 2
     assert neuralvdb.diff(tmp_path / "a.vdb", tmp_path / "b.vdb").same

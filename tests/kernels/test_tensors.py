@@ -32,7 +32,7 @@ def files(request, tmp_path_factory):
         "bounds": (Bound(value=0.02, relative=True),),
         "topology": "exact" if request.param == "lossy" else "pruned",
     }
-    settings = CompressSettings(**({} if request.param == "lossless" else lossy))
+    settings = CompressSettings(**({"quality": "lossless"} if request.param == "lossless" else lossy))
     neuralvdb.compress(folder / "a.vdb", folder / "a.neuralvdb", settings)
     neuralvdb.decompress(folder / "a.neuralvdb", folder / "b.vdb", ON_CPU)
     return folder / "a.neuralvdb", folder / "b.vdb"

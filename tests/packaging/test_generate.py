@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import neuralvdb
+from neuralvdb.settings import CompressSettings
 
 tomllib = pytest.importorskip("tomllib")  # Python 3.11
 pytestmark = [
@@ -62,7 +63,7 @@ def test_files_are_deterministic_and_load(root, tmp_path, kind):
         assert [grid.name for grid in grids] == GRIDS[kind]
         assert all(grid.active_voxels for grid in grids)
     for name in sorted(first)[:2]:
-        neuralvdb.compress(tmp_path / "a" / name, tmp_path / f"{name}.neuralvdb")
+        neuralvdb.compress(tmp_path / "a" / name, tmp_path / f"{name}.neuralvdb", CompressSettings(quality="lossless"))
 
 
 def made_by(entry: dict) -> set[str]:

@@ -16,7 +16,7 @@ from neuralvdb.vdb import from_dense
 source, folder, version = sys.argv[1:]
 assert np.__version__.startswith(version), np.__version__
 for name, bounds in (("lossless", ()), ("lossy", (Bound(value=0.01, relative=True),))):
-    settings = neuralvdb.CompressSettings(quality="", bounds=bounds, effort=1)
+    settings = neuralvdb.CompressSettings(quality="lossless", bounds=bounds, effort=1)
     neuralvdb.compress(source, f"{folder}/{name}.neuralvdb", settings)
     neuralvdb.decompress(f"{folder}/{name}.neuralvdb", f"{folder}/{name}.vdb")
 box = np.zeros((9, 40, 9), np.float32)
@@ -29,7 +29,17 @@ assert len(from_dense(box, name="line", active=box > 0).tree.leaf) == 5
 def numpy1(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with NumPy 1.26."""
     folder = tmp_path_factory.mktemp("numpy1")
-    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--only-binary=:all:", "--target", str(folder)]
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--target",
+        str(folder),
+    ]
     done = subprocess.run([*install, "numpy==1.26.*"], capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"pip has no NumPy 1.26 for this Python: {done.stderr.strip().splitlines()[-1]}")

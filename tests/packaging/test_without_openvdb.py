@@ -56,7 +56,9 @@ def test_a_package_imports_without_it(bare, name):
     run(bare, f"import neuralvdb.{name}, sys; assert not [n for n in sys.modules if n.startswith('neuralvdb.vdb')]")
 
 
-@pytest.mark.parametrize("options", [[], ["--rel-error", "0.01", "--effort", "0"]], ids=["lossless", "lossy"])
+@pytest.mark.parametrize(
+    "options", [["--lossless"], ["--rel-error", "0.01", "--effort", "0"]], ids=["lossless", "lossy"]
+)
 def test_an_archive_decodes_without_it(bare, nvdb, sample, tmp_path, options):
     archive, arrays, vdb = tmp_path / "a.neuralvdb", tmp_path / "arrays.npz", tmp_path / "back.vdb"
     for arguments in (["compress", sample, "-o", archive, *options], ["decompress", archive, "-o", vdb]):

@@ -16,7 +16,7 @@ from neuralvdb.vdb import GridProperties, VdbReader, write_vdb
 from neuralvdb.volume import Storage, VolumeGrid
 
 MODES = {
-    "lossless": CompressSettings(),
+    "lossless": CompressSettings(quality="lossless"),
     "sample": CompressSettings(bounds=(Bound(value=0.01, relative=False),)),
     "mean": CompressSettings(quality="production"),
 }
@@ -154,7 +154,7 @@ def test_only_the_selected_grids_are_read(rod, damage, tmp_path):
 
 def test_serial_grids_are_cut_by_openvdb(make_odd, probe12, tmp_path):
     source = make_odd("types", tmp_path / "odd.vdb")
-    neuralvdb.compress(source, tmp_path / "a.neuralvdb")
+    neuralvdb.compress(source, tmp_path / "a.neuralvdb", CompressSettings(quality="lossless"))
     low, high = (-11, -11, -11), (4, 3, 2)
     assert {
         g.storage for g in decompressed(tmp_path / "a.neuralvdb", tmp_path / "b.vdb", box=Box((-5, -5, -5), (2, 9, 0)))
@@ -176,7 +176,7 @@ def test_serial_grids_are_cut_by_openvdb(make_odd, probe12, tmp_path):
 
 def test_an_instance_shares_the_cut_tree(make_odd, probe12, tmp_path):
     source = make_odd("instance", tmp_path / "odd.vdb")
-    neuralvdb.compress(source, tmp_path / "a.neuralvdb")
+    neuralvdb.compress(source, tmp_path / "a.neuralvdb", CompressSettings(quality="lossless"))
     box = Box((3, 4, 5), (9, 130, 7))
     first, second = decompressed(tmp_path / "a.neuralvdb", tmp_path / "b.vdb", box=box)
     assert (first.storage, second.storage, second.parent) == (Storage.TREE, Storage.INSTANCE, b"first")
@@ -186,7 +186,7 @@ def test_an_instance_shares_the_cut_tree(make_odd, probe12, tmp_path):
 
 def test_points_keep_the_leaves_that_meet_the_box(data, tmp_path):
     source = data / "openvdb-models" / "sphere_points.vdb"
-    neuralvdb.compress(source, tmp_path / "a.neuralvdb")
+    neuralvdb.compress(source, tmp_path / "a.neuralvdb", CompressSettings(quality="lossless"))
     notes = []
     settings = DecompressSettings(box=Box((0, 0, 0), (40, 40, 40)))
     report = neuralvdb.decompress(tmp_path / "a.neuralvdb", tmp_path / "b.vdb", settings, note=notes.append)
@@ -203,7 +203,7 @@ def test_an_unknown_type_is_kept_whole_and_said(rod, tmp_path):
     write_vdb(tmp_path / "in.vdb", [rod("f8"), replace(rod(), unique_name=b"fog")])
     source = tmp_path / "odd.vdb"
     source.write_bytes((tmp_path / "in.vdb").read_bytes().replace(b"Tree_double_5_4_3", b"Tree_dragon_5_4_3"))
-    neuralvdb.compress(source, tmp_path / "a.neuralvdb")
+    neuralvdb.compress(source, tmp_path / "a.neuralvdb", CompressSettings(quality="lossless"))
     notes = []
     box = DecompressSettings(box=BOXES["one voxel"])
     neuralvdb.decompress(tmp_path / "a.neuralvdb", tmp_path / "b.vdb", box, note=notes.append)

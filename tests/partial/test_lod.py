@@ -27,7 +27,7 @@ from neuralvdb.volume.grid import TREE_TYPES, unpack
 
 LODS = (1, 2, 3)
 MODES = {
-    "lossless": CompressSettings(),
+    "lossless": CompressSettings(quality="lossless"),
     "sample": CompressSettings(bounds=(Bound(value=0.01, relative=False),)),
     "mean": CompressSettings(quality="production"),
 }
@@ -173,7 +173,7 @@ def test_features_stay_where_they_are_in_the_world(probe, tmp_path, mode, lod):
 @pytest.mark.parametrize("lod", LODS)
 def test_every_kind_of_map_is_scaled(make_odd, probe12, tmp_path, kind, lod):
     source = make_odd(kind, tmp_path / "odd.vdb")
-    neuralvdb.compress(source, tmp_path / "a.neuralvdb")
+    neuralvdb.compress(source, tmp_path / "a.neuralvdb", CompressSettings(quality="lossless"))
     decompressed(tmp_path / "a.neuralvdb", tmp_path / "b.vdb", lod=lod)
     (coarse,) = probe12(tmp_path / "b.vdb", (-1, -1, -1), (1, 1, 1)).values()
     edge, shift = 1 << lod, ((1 << lod) - 1) / 2
@@ -192,7 +192,7 @@ def test_every_kind_of_map_is_scaled(make_odd, probe12, tmp_path, kind, lod):
 
 def test_an_instance_lies_where_its_tree_does(make_odd, probe12, tmp_path):
     source = make_odd("instance", tmp_path / "odd.vdb")
-    neuralvdb.compress(source, tmp_path / "a.neuralvdb")
+    neuralvdb.compress(source, tmp_path / "a.neuralvdb", CompressSettings(quality="lossless"))
     _, second = decompressed(tmp_path / "a.neuralvdb", tmp_path / "b.vdb", lod=1)
     assert second.storage is Storage.INSTANCE
     probed = probe12(tmp_path / "b.vdb", (0, 0, 0), (1, 1, 1))
@@ -257,7 +257,7 @@ def test_exact_values_stay_exact_in_samples(tmp_path):
 
 def test_grids_without_levels_of_detail_are_left_out_and_said(make_odd, nvdb, tmp_path):
     make_odd("types", tmp_path / "odd.vdb")
-    neuralvdb.compress(tmp_path / "odd.vdb", tmp_path / "a.neuralvdb")
+    neuralvdb.compress(tmp_path / "odd.vdb", tmp_path / "a.neuralvdb", CompressSettings(quality="lossless"))
     done = nvdb("decompress", "a.neuralvdb", "--lod", "1", "-o", "b.vdb")
     assert done.returncode == 0
     assert [line.split("'")[1] for line in done.stderr.splitlines()] == [

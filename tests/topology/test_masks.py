@@ -25,7 +25,7 @@ def active_of(path: Path) -> list[tuple[str, int, int, tuple]]:
 
 def test_masks_of_real_files(real_vdb, tmp_path):
     archive, masks = tmp_path / "x.neuralvdb", tmp_path / "masks.vdb"
-    neuralvdb.compress(real_vdb, archive, CompressSettings(verify=False))
+    neuralvdb.compress(real_vdb, archive, CompressSettings(quality="lossless", verify=False))
     report = neuralvdb.decompress(archive, masks, DecompressSettings(topology_only=True))
     reader = VdbReader(masks)
     assert {entry.grid_type for entry in reader.entries} <= {"Tree_mask_5_4_3"}
@@ -43,7 +43,7 @@ def test_masks_of_real_files(real_vdb, tmp_path):
 def test_the_mask_is_the_same_voxels(sample, tmp_path):
     """As OpenVDB serialises the tree: its leaf masks are those of the source, in order."""
     archive, masks = tmp_path / "x.neuralvdb", tmp_path / "masks.vdb"
-    neuralvdb.compress(sample, archive)
+    neuralvdb.compress(sample, archive, CompressSettings(quality="lossless"))
     neuralvdb.decompress(archive, masks, DecompressSettings(topology_only=True, grids=("density",)))
     (grid,) = VdbReader(masks)
     leaves = VdbReader(sample).read(0).tree.leaf.active
@@ -62,7 +62,7 @@ def test_a_pruned_mask_is_that_of_the_grid(sample, tmp_path):
 
 
 def test_with_a_box_it_is_refused(sample, tmp_path):
-    neuralvdb.compress(sample, tmp_path / "x.neuralvdb", CompressSettings(verify=False))
+    neuralvdb.compress(sample, tmp_path / "x.neuralvdb", CompressSettings(quality="lossless", verify=False))
     with pytest.raises(UsageError, match="topology alone"):
         neuralvdb.decompress(
             tmp_path / "x.neuralvdb", tmp_path / "y.vdb", DecompressSettings(topology_only=True, lod=1)

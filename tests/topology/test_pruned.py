@@ -130,7 +130,8 @@ def test_verify_sees_a_value_beyond_the_bound(haze, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"quality": "preview"}, {"bounds": (Bound(value=40, relative=False, decibels=True),)}]
+    "options",
+    [{"quality": "lossless"}, {"quality": "preview"}, {"bounds": (Bound(value=40, relative=False, decibels=True),)}],
 )
 def test_without_a_maximum_error_it_is_refused(haze, tmp_path, options):
     with pytest.raises(UsageError, match="--rel-error"):

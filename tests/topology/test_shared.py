@@ -34,7 +34,7 @@ def alike(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def archive(alike) -> Path:
     path = alike.with_suffix(".neuralvdb")
-    neuralvdb.compress(alike, path)
+    neuralvdb.compress(alike, path, CompressSettings(quality="lossless"))
     return path
 
 

@@ -110,7 +110,9 @@ def test_an_archive_carries_the_families_it_needs(fog, priors_file, tmp_path, fr
 
 def test_an_archive_without_lossy_grids_carries_none(fog, priors_file, tmp_path):
     for name, embed in (("a", False), ("b", True)):
-        compress(fog, tmp_path / name, CompressSettings(priors=str(priors_file), embed_priors=embed))
+        compress(
+            fog, tmp_path / name, CompressSettings(quality="lossless", priors=str(priors_file), embed_priors=embed)
+        )
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     decompress(tmp_path / "a", tmp_path / "back.vdb")
 
@@ -133,7 +135,7 @@ def test_what_an_archive_carries_is_for_reading(fog, tmp_path):
 
 def test_files_without_priors_and_priors_without_frames_are_told(fog, priors_file, tmp_path):
     archive = tmp_path / "a.neuralvdb"
-    compress(fog, archive)
+    compress(fog, archive, CompressSettings(quality="lossless"))
     with pytest.raises(InputError, match="no priors"):
         model_file.read_models(archive)
     with pytest.raises(InputError, match="holds priors"):

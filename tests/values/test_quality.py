@@ -42,6 +42,18 @@ def test_presets_differ_by_kind_of_grid():
     assert (surface.mode.family, surface.bound.max_error) == ("levelset", 0.5 * presets()["production"].levelset)
 
 
+def test_bounds_override_the_quality_of_the_grids_they_name():
+    bounds = (Bound(value=0.01, relative=False, grid="density"),)
+    for quality, others in (("production", LatticeKind.MEAN), ("lossless", None)):
+        settings = CompressSettings(quality=quality, bounds=bounds)
+        density, heat = (promise_for(hill(name=name), settings) for name in ("density", "heat"))
+        assert (density.mode.lattice, density.bound.max_error) == (LatticeKind.SAMPLE, 0.01)
+        assert (heat and heat.mode.lattice) == others
+        assert settings.lossy
+    assert CompressSettings() == CompressSettings(quality="production")
+    assert not CompressSettings(quality="lossless").lossy
+
+
 def test_finer_presets_are_nearer_and_larger():
     grid = hill()
     coded = [encode_values(grid, CompressSettings(quality=name)) for name in ("preview", "production", "master")]
@@ -169,6 +181,7 @@ def test_presets_of_ones_own(tmp_path):
 @pytest.mark.parametrize(
     "text",
     ["[a", "a = 1", "[a]\nfog = 1", "[a]\nfog = { step = 1 }", "[a]\nsmoke = { step = 1, knee = 1 }"]
+    + ["[lossless]\nlevelset = { voxels = 1 }"]
     + [f"[a]\nlevelset = {{ voxels = {value} }}" for value in ("0", "-1", "nan", "inf", '"1"', "true")],
 )
 def test_presets_that_make_no_sense(tmp_path, text):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from neuralvdb import compress, decompress
+from neuralvdb.settings import CompressSettings
 from neuralvdb.vdb import VdbReader, write_vdb
 
 pytestmark = pytest.mark.slow
@@ -15,7 +16,7 @@ REAL_SMOKE = "openvdb-models/smoke.vdb"
 
 def round_trip(source: Path, folder: Path) -> Path:
     archive, result = folder / "a.neuralvdb", folder / "b.vdb"
-    compress(source, archive)
+    compress(source, archive, CompressSettings(quality="lossless"))
     decompress(archive, result)
     return result
 

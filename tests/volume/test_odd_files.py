@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from neuralvdb import compress, decompress
-from neuralvdb.settings import DecompressSettings
+from neuralvdb.settings import CompressSettings, DecompressSettings
 from neuralvdb.vdb import VdbReader, from_dense, write_vdb
 from neuralvdb.volume import Storage, VolumeGrid
 
@@ -26,7 +26,7 @@ def make(maker: str, kind: str, makers: dict, folder: Path) -> Path:
 
 def round_trip(source: Path, folder: Path, **options) -> Path:
     archive, result = folder / "a.neuralvdb", folder / "b.vdb"
-    compress(source, archive)
+    compress(source, archive, CompressSettings(quality="lossless"))
     decompress(archive, result, DecompressSettings(**options))
     return result
 

@@ -145,7 +145,7 @@ def test_tree_survives_an_archive(p: dict) -> None:
     grid = build(p)
     with TemporaryDirectory() as folder:
         write_vdb(f"{folder}/a.vdb", [grid])
-        compress(f"{folder}/a.vdb", f"{folder}/a.neuralvdb", CompressSettings(verify=False))
+        compress(f"{folder}/a.vdb", f"{folder}/a.neuralvdb", CompressSettings(quality="lossless", verify=False))
         decompress(f"{folder}/a.neuralvdb", f"{folder}/b.vdb")
         (read,) = VdbReader(f"{folder}/b.vdb")
         assert_same(grid, read)
