@@ -59,11 +59,10 @@ class Tables:
     def slots(self) -> np.ndarray:
         """What the low 12 bits of a state say, (K, 4096) uint32: symbol, frequency - 1 << 8, slot - start << 20."""
         classes, symbols = self.freq.shape
-        repeat = self.freq.ravel()
-        f, start = (np.repeat(a.ravel().astype(np.uint32), repeat) for a in (self.freq, self.start))
-        symbol = np.repeat(np.tile(np.arange(symbols, dtype=np.uint32), classes), repeat)
-        slot = np.tile(np.arange(TOTAL, dtype=np.uint32), classes)
-        slots: np.ndarray = (symbol | f - 1 << 8 | slot - start << 20).reshape(classes, TOTAL)
+        freq, start = self.freq.astype(np.uint32), self.start.astype(np.uint32)
+        of_symbols = np.arange(symbols, dtype=np.uint32) | freq - 1 << 8
+        slots: np.ndarray = np.repeat((of_symbols - (start << 20)).ravel(), self.freq.ravel()).reshape(classes, TOTAL)
+        slots += np.arange(TOTAL, dtype=np.uint32) << 20
         return slots
 
 

@@ -42,7 +42,7 @@ SECONDS, BYTES = 5.0, 1 << 30
 _EXPLAINED = {0, 4, 5, 8, 9, 12}  # done, damaged, unsupported, promise broken, out of memory, priors missing
 _DIFFERENT = 10
 _REGIONS = [options for options in OPTIONS if options]
-_FORK = multiprocessing.get_context("fork")
+FORK = multiprocessing.get_context("fork")
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def make_seeds(kind: str) -> list[Seed]:
     """The seeds, made once and in a child: OpenVDB starts threads, and with these no process can fork safely."""
     folder = _new_folder()
     try:
-        with ProcessPoolExecutor(1, _FORK) as pool:
+        with ProcessPoolExecutor(1, FORK) as pool:
             return pool.submit(archive_seeds if kind == "archives" else vdb_seeds, folder).result()
     finally:
         shutil.rmtree(folder)
@@ -199,7 +199,7 @@ def fuzz(kind: str, numbers: range, seed: int, workers: int, keep: Path | None, 
     """The outcomes of all `numbers`; inputs of runs with problems are stored in `keep`."""
     outcomes = []
     seeds = make_seeds(kind)
-    with ProcessPoolExecutor(workers, _FORK, _start, (kind, seed, seeds)) as pool:
+    with ProcessPoolExecutor(workers, FORK, _start, (kind, seed, seeds)) as pool:
         done = pool.map(_run, numbers, chunksize=max(1, min(20, len(numbers) // workers)))
         for outcome in tqdm(done, total=len(numbers), unit="run", disable=quiet):
             outcomes.append(outcome)

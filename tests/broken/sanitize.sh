@@ -26,7 +26,7 @@ export UBSAN_OPTIONS="print_stacktrace=0:log_path=$reports/ubsan"
 cd "$folder"
 status=0
 "$python" -P -m pytest -q -p no:cacheprovider "$root/tests/broken/test_native_calls.py" || status=1
-"$python" -P "$root/tests/broken/sanitized.py" --runs "${1:-2000}" || status=1
+"$python" -P "$root/tests/broken/in_process.py" --unlimited --runs "${1:-2000}" || status=1
 
 echo "reports by place:"
 cat "$reports"/* 2>/dev/null | grep -E "runtime error|ERROR: AddressSanitizer" | grep -v -E "/(openvdb|tbb|nanobind)/" |

@@ -75,7 +75,12 @@ def archive_seeds(folder: Path) -> list[Seed]:
     pruned = CompressSettings(bounds=(Bound(value=0.02, relative=True),), topology="pruned")
     fine_tuned = CompressSettings(bounds=(Bound(value=0.001, relative=True),), effort=6, embed_priors=True)
     more = [_archive_seed(folder / "made_alike.vdb", folder, settings) for settings in (pruned, fine_tuned)]
-    return [*lossless, *lossy, *more]
+    specks = [
+        _archive_seed(path, folder, settings)
+        for path in _specks(folder)
+        for settings in (CompressSettings(), CompressSettings(quality="preview"), pruned)
+    ]
+    return [*lossless, *lossy, *more, *specks * 4]  # the cheap ones four times as often
 
 
 def vdb_seeds(folder: Path) -> list[Seed]:
@@ -112,6 +117,22 @@ def _made(folder: Path) -> list[Path]:
         made.append(folder / f"made_{compression}.vdb")
         write_vdb(made[-1], grids if compression != "blosc" else grids[:1], compression=compression)
     return made
+
+
+def _specks(folder: Path) -> list[Path]:
+    """Grids of one leaf, one a file, whose archives are decoded in no time."""
+    rng = np.random.default_rng(3)
+    fog, wind = rng.random((5, 6, 7), np.float32), rng.random((6, 5, 4, 3), np.float32)
+    grids = [
+        _grid("density", fog),
+        _grid("heat", fog * 300, properties=GridProperties(half=True)),
+        _grid("exact", fog.astype(np.float64)),
+        _grid("velocity", wind),
+        _grid("surface", fog - 0.5, background=3.0, properties=GridProperties(grid_class="level set")),
+    ]
+    for grid in grids:
+        write_vdb(folder / f"speck_{grid.name}.vdb", [grid])
+    return [folder / f"speck_{grid.name}.vdb" for grid in grids]
 
 
 def _mixed(folder: Path, fog: np.ndarray) -> Path:

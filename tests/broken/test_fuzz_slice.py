@@ -1,5 +1,6 @@
 """A slice of the fuzzing in fuzz.py, small enough for every run of the tests."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,10 +10,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import fuzz
 import hostile
+import in_process
 
 pytestmark = pytest.mark.slow
 
-ARCHIVES, VDB = 1000, 100  # runs
+ARCHIVES, VDB, IN_PROCESS = 300, 100, 2000  # runs
 
 
 @pytest.mark.parametrize(("kind", "runs"), [("archives", ARCHIVES), ("vdb", VDB)])
@@ -24,6 +26,26 @@ def test_damage_never_surprises(kind: str, runs: int, tmp_path: Path):
     assert len(outcomes) == runs
 
 
+def test_damage_never_surprises_in_process():
+    ends = list(in_process.all_ends(range(IN_PROCESS), seed=1, workers=2, unlimited=False))
+    assert [f"run {end.number} of --seed 1: {end.problem}" for end in ends if end.problem] == []
+    assert [end.number for end in ends] == list(range(IN_PROCESS))
+    assert {end.how for end in ends} >= {"done", "exit code 4"}
+
+
+def test_a_crash_is_a_finding_and_not_the_end(monkeypatch: pytest.MonkeyPatch):
+    use = in_process.use
+
+    def crashing(case: fuzz.Case, *args: object) -> object:
+        return os.abort() if case.number == 3 else use(case, *args)
+
+    monkeypatch.setattr(in_process, "use", crashing)
+    ends = list(in_process.all_ends(range(6), seed=1, workers=1, unlimited=False))
+    assert [end.number for end in ends] == list(range(6))
+    assert [end.number for end in ends if end.problem] == [3]
+    assert ends[3].problem.endswith("the process ended with -6")
+
+
 def test_seeds_have_sections_of_every_kind():
     sections = [piece.section for seed in fuzz.make_seeds("archives") for piece in seed.pieces]
     kinds = {(section.kind, section.codec) for section in sections}
@@ -32,7 +54,7 @@ def test_seeds_have_sections_of_every_kind():
 
 def test_hostile_archives_reach_the_decoders():
     seeds = fuzz.make_seeds("archives")
-    for seed in seeds:
+    for seed in {seed.name: seed for seed in seeds}.values():
         whole = hostile.join(_Honest(), seed.pieces)
         bench = fuzz.Bench("archives", 0, seeds)
         outcome = bench.run(fuzz.Case(0, seed, "put together again", whole, exact=True))

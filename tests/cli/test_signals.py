@@ -61,10 +61,7 @@ def outcome(argv: list[str], folder: Path, whole: bytes, kill: Kill) -> str:
     """What became of a command that got a signal; asserts what always holds. whole: its output when it is done."""
     name, to_worker, target = kill.name, kill.to_worker, folder / argv[-1]
     target.write_bytes(OLD)
-    process = subprocess.Popen([*MAIN, *argv, "--force", "-q"], cwd=folder, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and not workers(process.pid):
-        time.sleep(0.002)
-    worker = (workers(process.pid) or [0])[0]
+    process, worker = started(argv, folder)
     time.sleep(kill.delay)
     if process.poll() is None and (not to_worker or is_running(worker)):
         os.kill(worker if to_worker else process.pid, signal.Signals[name])
@@ -84,10 +81,27 @@ def outcome(argv: list[str], folder: Path, whole: bytes, kill: Kill) -> str:
     return f"exit {process.returncode}" + (", .part left" if left_over else "")
 
 
-def done(argv: list[str], folder: Path) -> bytes:
-    """The output of a command that nothing stops."""
-    subprocess.run([*MAIN, *argv, "--force", "-q"], cwd=folder, check=True)
-    return (folder / argv[-1]).read_bytes()
+def started(argv: list[str], folder: Path) -> tuple[subprocess.Popen, int]:
+    """A command, and its worker as soon as there is one; 0 where none was seen."""
+    command = [*MAIN, *argv, "--force", "-q"]
+    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, preexec_fn=hear_all)
+    while process.poll() is None and not workers(process.pid):
+        time.sleep(0.002)
+    return process, (workers(process.pid) or [0])[0]
+
+
+def hear_all() -> None:
+    """Lets a command hear signals that nohup, or a shell in the background, has it ignore."""
+    for name in SIGNALS[:-1]:
+        signal.signal(signal.Signals[name], signal.SIG_DFL)
+
+
+def done(argv: list[str], folder: Path) -> tuple[bytes, float]:
+    """The output of a command that nothing stops, and how many seconds its worker took."""
+    process, _ = started(argv, folder)
+    began = time.monotonic()
+    assert process.wait(timeout=60) == 0
+    return (folder / argv[-1]).read_bytes(), time.monotonic() - began
 
 
 def commands(folder: Path, sample: Path) -> dict[str, list[str]]:
@@ -105,7 +119,7 @@ def commands(folder: Path, sample: Path) -> dict[str, list[str]]:
 def test_a_signal_leaves_nothing_half_written(sample, tmp_path, command, name, to_worker):
     argv = commands(tmp_path, sample)[command]
     first = 0.1 * SIGNALS.index(name) + 0.05 * to_worker
-    whole = done(argv, tmp_path)
+    whole, _ = done(argv, tmp_path)
     for delay in (first, first + 0.5):
         outcome(argv, tmp_path, whole, Kill(name, to_worker, delay))
 
@@ -150,9 +164,7 @@ if __name__ == "__main__":
     smoke = Path(__file__).resolve().parents[2] / "data/sample/smoke.vdb"
     with tempfile.TemporaryDirectory() as made:
         for title, line in commands(Path(made), smoke).items():
-            began = time.monotonic()
-            output = done(line, Path(made))
-            span = max(0.1, time.monotonic() - began - 0.3)
+            output, span = done(line, Path(made))
             for kind in SIGNALS:
                 for child in (False, True):
                     delays = [span * i / count for i in range(count)]

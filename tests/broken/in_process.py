@@ -1,0 +1,195 @@
+"""Feeds damaged archives to the Python API, in processes that live on: ten times as many as over the command line.
+
+    python in_process.py --runs 1000000 --seed 0 --workers 2
+
+Its cases are those of fuzz.py. A run must end with a NeuralVdbError or a result, within 5 s of CPU time and 1 GiB; a
+truncated archive must be refused, and what a region or a whole file decodes to must be what it was, as fuzz.py says it.
+A process does at most 1,000 runs; where it crashes or hangs, that is a finding, and another one goes on behind it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import gc
+import multiprocessing.util
+import os
+import select
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from fuzz import BYTES, FORK, SECONDS, Bench, Case, make_seeds
+from seeds import OPTIONS, Seed
+from tqdm import tqdm
+
+from neuralvdb import DecompressSettings, decompress, info, platform, verify
+from neuralvdb.errors import NeuralVdbError
+from neuralvdb.settings import VerifySettings
+
+_BLOCK = 1000  # runs of a process
+_HANGS = 120.0  # seconds without an answer
+_WHOLE: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class End:
+    """How a run ended: in a word, seconds of CPU time, and what is wrong with that."""
+
+    number: int
+    how: str
+    seconds: float = 0.0
+    problem: str = ""
+
+
+def use(case: Case, archive: Path, back: Path) -> tuple[str, ...] | None:
+    """Asks for what is in an archive, its masks, a check, a region or all of it; of the last two it gives the options
+    of `nvdb` that mean the same."""
+    kind, settings = case.number % 8, DecompressSettings(threads=1, force=True)
+    if kind < 3:
+        verify(archive, settings=VerifySettings(threads=1))
+    elif kind == 3:
+        info(archive)
+    elif kind == 4:
+        decompress(archive, back, replace(settings, topology_only=True))
+    else:
+        options = _WHOLE if kind == 7 else list(OPTIONS)[1 + case.number // 8 % (len(OPTIONS) - 1)]
+        decompress(archive, back, replace(OPTIONS[options], threads=1, force=True))
+        return options
+    return None
+
+
+def run(bench: Bench, number: int) -> End:
+    """How the case of a number ends."""
+    case, archive, back = bench.case(number), bench.folder / "in.neuralvdb", bench.folder / "back.vdb"
+    archive.write_bytes(case.data)
+    began, problem = time.process_time(), ""
+    try:
+        options = use(case, archive, back)
+        how = "done"
+        problem = _wrong(case, options, back)
+    except NeuralVdbError as error:
+        how = f"exit code {error.exit_code}"
+    except MemoryError:
+        how = "exit code 9"
+    except Exception as error:
+        how, problem = "exception", repr(error)
+    return End(number, how, time.process_time() - began, problem and f"{_described(case)}: {problem}")
+
+
+def _described(case: Case) -> str:
+    return f"{case.seed.name} {case.name}"
+
+
+def _wrong(case: Case, options: tuple[str, ...] | None, back: Path) -> str:
+    """What is wrong with accepting a case, if anything."""
+    if case.refuse:
+        return "a truncated file was accepted"
+    hashed = case.exact and not (options and case.name.startswith("hostile"))  # the table has no hashes of parts
+    if options is not None and hashed and back.read_bytes() != case.seed.decoded[options]:
+        return "decoded to something else without a word"
+    return ""
+
+
+def _work(bench: Bench, numbers: range, unlimited: bool, pipe: int) -> None:
+    """Writes a line to the pipe for each run."""
+    if not unlimited:
+        platform.limit_memory(platform.data_in_use() + BYTES)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libraries write there
+    gc.freeze()
+    for number in numbers:
+        end = run(bench, number)
+        late = f" took {end.seconds:.1f} s" if end.seconds > SECONDS and not unlimited else ""
+        os.write(pipe, f"{end.how}\t{end.seconds}\t{ascii(end.problem + late)[1:-1][:1000]}\n".encode())
+
+
+def _child(bench: Bench, numbers: range, unlimited: bool) -> tuple[int, int]:
+    """A process that does these runs: its number, and the pipe that it writes to."""
+    receive, send = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            _work(bench, numbers, unlimited, send)
+        finally:
+            os._exit(0)
+    os.close(send)
+    return child, receive
+
+
+def _ends(bench: Bench, numbers: range, unlimited: bool) -> Iterator[End]:
+    """How these runs end: all of them, or those up to one that ends the process."""
+    child, pipe = _child(bench, numbers, unlimited)
+    text, left = b"", list(numbers)
+    while left:
+        if not select.select([pipe], [], [], _HANGS)[0]:
+            os.kill(child, signal.SIGKILL)
+        if not (read := os.read(pipe, 1 << 16)):
+            break
+        *lines, text = (text + read).split(b"\n")
+        for line in lines:
+            how, seconds, problem = line.decode().split("\t")
+            yield End(left.pop(0), how, float(seconds), problem)
+    os.close(pipe)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if left:
+        yield End(left[0], "crash", 0.0, f"{_described(bench.case(left[0]))}: the process ended with {status}")
+
+
+_bench: Bench | None = None
+
+
+def _start(seed: int, seeds: list[Seed]) -> None:
+    global _bench
+    _bench = Bench("archives", seed, seeds)
+    multiprocessing.util.Finalize(None, _bench.close, exitpriority=1)
+
+
+def _block(numbers: range, unlimited: bool) -> list[End]:
+    """How all these runs end, whatever they do to their processes."""
+    ends: list[End] = []
+    while len(ends) < len(numbers):
+        ends += _ends(_bench, numbers[len(ends) :], unlimited)
+    return ends
+
+
+def all_ends(numbers: range, seed: int, workers: int, unlimited: bool) -> Iterator[End]:
+    """How the runs of these numbers end, in order."""
+    blocks = [numbers[at : at + _BLOCK] for at in range(0, len(numbers), _BLOCK)]
+    with ProcessPoolExecutor(workers, FORK, _start, (seed, make_seeds("archives"))) as pool:
+        for ends in pool.map(functools.partial(_block, unlimited=unlimited), blocks):
+            yield from ends
+
+
+def main() -> int:
+    """Exit code: 0 where no run has a problem, else 1."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=0, help="number of the first run")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1, help="processes that run cases side by side")
+    parser.add_argument("--unlimited", action="store_true", help="judge neither time nor memory: sanitizers take more")
+    args = parser.parse_args()
+    counts, problems, seconds, slowest = Counter[str](), 0, 0.0, End(0, "")
+    numbers = range(args.first, args.first + args.runs)
+    for end in tqdm(all_ends(numbers, args.seed, args.workers, args.unlimited), total=args.runs, mininterval=10):
+        counts[end.how] += 1
+        seconds += end.seconds
+        slowest = max(slowest, end, key=lambda end: end.seconds)
+        if end.problem:
+            problems += 1
+            print(f"run {end.number}: {end.problem}", flush=True)
+    print(f"{args.runs} damaged archives: " + ", ".join(f"{count} {how}" for how, count in counts.most_common()))
+    print(f"CPU time: {seconds / args.runs:.4f} s on average, {slowest.seconds:.2f} s at most, by run {slowest.number}")
+    print(f"runs with a problem: {problems}")
+    return int(problems > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
