@@ -9,10 +9,11 @@ from dataclasses import replace
 
 from mutations import damage, huge_or_tiny
 
-from neuralvdb.codec.frame_table import FrameTable
+from neuralvdb.codec.frame_table import FrameTable, GridHead
 from neuralvdb.volume import Storage
 
 _NAMES = (b"", b"\x1b[31;1mred\x1b]0;title\x07", b"a\r\nnvdb: all is well\n", b"../../x", b"\xff\xfe", b"x" * 70_000)
+_LARGEST = 64 << 20  # bytes of a table
 _NUMBERS = (float("nan"), float("inf"), 0.0, -1.0, 1e-320, 1e308)
 
 
@@ -55,7 +56,7 @@ def _instance(rng: random.Random, table: FrameTable) -> FrameTable:
     if rng.random() < 0.5:
         return _with_head(rng, table, storage=rng.choice(list(Storage)), parent=parent)
     first = table.grids[0]
-    count = rng.choice((*[10] * 8, 1000, 30_000))
+    count = min(rng.choice((*[10] * 8, 1000, 30_000)), _LARGEST // _size(first))
     more = [
         replace(first, unique_name=b"%d" % i, storage=Storage.INSTANCE, parent=rng.choice((parent, first.unique_name)))
         for i in range(count)
@@ -65,7 +66,12 @@ def _instance(rng: random.Random, table: FrameTable) -> FrameTable:
 
 def _count(rng: random.Random, table: FrameTable) -> FrameTable:
     """The grids stand there several times."""
-    return replace(table, grids=table.grids * rng.choice((2, 2, 2, 100, 5000)))
+    count = min(rng.choice((2, 2, 2, 100, 5000)), _LARGEST // sum(map(_size, table.grids)))
+    return replace(table, grids=table.grids * max(1, count))
+
+
+def _size(head: GridHead) -> int:
+    return 100 + len(head.unique_name) + len(head.metadata) + len(head.transform)
 
 
 def _numbers(rng: random.Random, table: FrameTable) -> FrameTable:

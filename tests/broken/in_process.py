@@ -44,7 +44,7 @@ class End:
     """How a run ended: in a word, seconds of CPU time, and what is wrong with that."""
 
     number: int
-    how: str
+    end: str
     seconds: float = 0.0
     problem: str = ""
 
@@ -73,15 +73,15 @@ def run(bench: Bench, number: int) -> End:
     began, problem = time.process_time(), ""
     try:
         options = use(case, archive, back)
-        how = "done"
+        end = "done"
         problem = _wrong(case, options, back)
     except NeuralVdbError as error:
-        how = f"exit code {error.exit_code}"
+        end = f"exit code {error.exit_code}"
     except MemoryError:
-        how = "exit code 9"
+        end = "exit code 9"
     except Exception as error:
-        how, problem = "exception", repr(error)
-    return End(number, how, time.process_time() - began, problem and f"{_described(case)}: {problem}")
+        end, problem = "exception", repr(error)
+    return End(number, end, time.process_time() - began, problem and f"{_described(case)}: {problem}")
 
 
 def _described(case: Case) -> str:
@@ -107,7 +107,7 @@ def _work(bench: Bench, numbers: range, unlimited: bool, pipe: int) -> None:
     for number in numbers:
         end = run(bench, number)
         late = f" took {end.seconds:.1f} s" if end.seconds > SECONDS and not unlimited else ""
-        os.write(pipe, f"{end.how}\t{end.seconds}\t{ascii(end.problem + late)[1:-1][:1000]}\n".encode())
+        os.write(pipe, f"{end.end}\t{end.seconds}\t{ascii(end.problem + late)[1:-1][:1000]}\n".encode())
 
 
 def _child(bench: Bench, numbers: range, unlimited: bool) -> tuple[int, int]:
@@ -134,8 +134,8 @@ def _ends(bench: Bench, numbers: range, unlimited: bool) -> Iterator[End]:
             break
         *lines, text = (text + read).split(b"\n")
         for line in lines:
-            how, seconds, problem = line.decode().split("\t")
-            yield End(left.pop(0), how, float(seconds), problem)
+            end, seconds, problem = line.decode().split("\t")
+            yield End(left.pop(0), end, float(seconds), problem)
     os.close(pipe)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if left:
@@ -179,13 +179,13 @@ def main() -> int:
     counts, problems, seconds, slowest = Counter[str](), 0, 0.0, End(0, "")
     numbers = range(args.first, args.first + args.runs)
     for end in tqdm(all_ends(numbers, args.seed, args.workers, args.unlimited), total=args.runs, mininterval=10):
-        counts[end.how] += 1
+        counts[end.end] += 1
         seconds += end.seconds
         slowest = max(slowest, end, key=lambda end: end.seconds)
         if end.problem:
             problems += 1
             print(f"run {end.number}: {end.problem}", flush=True)
-    print(f"{args.runs} damaged archives: " + ", ".join(f"{count} {how}" for how, count in counts.most_common()))
+    print(f"{args.runs} damaged archives: " + ", ".join(f"{count} {end}" for end, count in counts.most_common()))
     print(f"CPU time: {seconds / args.runs:.4f} s on average, {slowest.seconds:.2f} s at most, by run {slowest.number}")
     print(f"runs with a problem: {problems}")
     return int(problems > 0)
