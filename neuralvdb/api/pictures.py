@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from neuralvdb.api.files import NewFile, new_file
 from neuralvdb.api.jobs import Runner, run_here
+from neuralvdb.api.losses import common_grids, grid_loss
 from neuralvdb.api.source import GridSource, check_readable, select
-from neuralvdb.api.tree_errors import errors_between
 from neuralvdb.errors import OutputError, Unsupported, naming
 from neuralvdb.settings import ViewSettings
 from neuralvdb.view import GridView, Strip, difference_strips, draw_sheet, grid_strips
-from neuralvdb.volume import VolumeGrid
 from neuralvdb.volume.grid import display_name
 
 MOST_GRIDS = 64  # in one picture
@@ -110,40 +109,23 @@ def views_of(path: str, settings: ViewSettings) -> tuple[list[GridView], list[St
 
 def _draw_view(path: str, output: NewFile, settings: ViewSettings) -> ViewReport:
     views, strips, left_out = views_of(path, settings)
-    width, height = _write(strips, output, path)
+    width, height = write_sheet(strips, output, path)
     return ViewReport(source=path, target=output.target, width=width, height=height, grids=views, left_out=left_out)
 
 
 def _draw_difference(first: str, second: str, output: NewFile, settings: ViewSettings) -> DifferencePicture:
     strips, names = list[Strip](), list[str]()
     with GridSource(first, settings) as a, GridSource(second, settings) as b, naming(first, second):
-        for original, decoded in _common(a, b, settings.grids):
-            of_grid = difference_strips(original, decoded, error_words(original, decoded))
+        for original, (decoded,) in common_grids(a, [b], settings.grids):
+            of_grid = difference_strips(original, decoded, grid_loss(original, decoded).words)
             if of_grid and len(names) < MOST_GRIDS:
                 strips += of_grid
                 names.append(original.name)
-    width, height = _write(strips, output, f"{first} and {second}")
+    width, height = write_sheet(strips, output, f"{first} and {second}")
     return DifferencePicture(first=first, second=second, target=output.target, width=width, height=height, grids=names)
 
 
-def _common(a: GridSource, b: GridSource, names: Sequence[str]) -> Iterator[tuple[VolumeGrid, VolumeGrid]]:
-    """The grids that both have under one name, with trees of one type."""
-    in_b = {b.grids[index].unique_name: index for index in reversed(range(len(b.grids)))}
-    for index in select(a.grids, names, a.path):
-        if (name := a.grids[index].unique_name) in in_b:
-            original, decoded = a.read(index), b.read(in_b[name])
-            if original.tree is not None and decoded.tree is not None and original.grid_type == decoded.grid_type:
-                yield original, decoded
-
-
-def error_words(original: VolumeGrid, decoded: VolumeGrid) -> str:
-    """What differs, in words."""
-    assert original.tree is not None and decoded.tree is not None
-    errors = errors_between(original.tree, decoded.tree).summary()
-    return f"max error {errors.maximum:.4g}"
-
-
-def _write(strips: Sequence[Strip], output: NewFile, path: str) -> tuple[int, int]:
+def write_sheet(strips: Sequence[Strip], output: NewFile, path: str) -> tuple[int, int]:
     """Draws the strips of a file into the output; gives width and height."""
     if not strips:
         raise Unsupported(f"{path}: has nothing to show; pictures are made of active voxels of float and vec3 grids")

@@ -23,6 +23,7 @@ from neuralvdb.cli.options import (
 )
 from neuralvdb.cli.output import ProgressBar, print_note, promise_text, shown, size_text, topology_text
 from neuralvdb.cli.targets import Step, expand_all, plan
+from neuralvdb.cli.trial import add_try, try_all
 from neuralvdb.errors import UsageError
 from neuralvdb.settings import (
     ARCHIVE_SUFFIX,
@@ -59,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-verify", dest="verify", action="store_false", help="do not decode and compare what was written"
     )
     add_grids(parser)
+    add_try(parser)
     add_common(parser)
 
 
@@ -107,7 +109,10 @@ def _add_networks(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, report: Report) -> None:
     """Compresses every input."""
     settings = settings_of(args, CompressSettings)
-    steps = plan(expand_all(args.inputs, wanted(args, VDB_SUFFIX), report), args.output, ARCHIVE_SUFFIX)
+    inputs = expand_all(args.inputs, wanted(args, VDB_SUFFIX), report)
+    if args.trial:
+        return try_all(inputs, settings, args, report)
+    steps = plan(inputs, args.output, ARCHIVE_SUFFIX)
     run_all((Job(step.source, functools.partial(_process, step, settings, args)) for step in steps), report)
 
 

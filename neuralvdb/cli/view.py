@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 HELP = "draw the grids of .vdb files or archives as PNG"
 PICTURE_MEMORY = 1 << 30  # bytes that flat images take beside the grids
-_SUFFIX = ".png"
+SUFFIX = ".png"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
-    add_output(parser, _SUFFIX)
+    add_output(parser, SUFFIX)
     add_grids(parser)
     add_priors(parser)
     add_common(parser)
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, report: Report) -> None:
     """Draws every input."""
     settings = settings_of(args, ViewSettings)
-    steps = plan(expand_all(args.inputs, wanted(args, VDB_SUFFIX, ARCHIVE_SUFFIX), report), args.output, _SUFFIX)
+    steps = plan(expand_all(args.inputs, wanted(args, VDB_SUFFIX, ARCHIVE_SUFFIX), report), args.output, SUFFIX)
     run_all((Job(step.source, functools.partial(_process, step, settings, args)) for step in steps), report)
 
 

@@ -1,7 +1,18 @@
 """Pictures of grids: trees to flat panels, and panels to PNG, for which alone Pillow is needed."""
 
-from neuralvdb.view.grids import GridView, difference_strips, grid_strips
+from neuralvdb.view.grids import GridView, active_range, comparison_strips, difference_strips, grid_strips
 from neuralvdb.view.panels import Panel, Scale, Strip
-from neuralvdb.view.sheet import draw_sheet
+from neuralvdb.view.sheet import draw_sheet, need_pillow
 
-__all__ = ["GridView", "Panel", "Scale", "Strip", "difference_strips", "draw_sheet", "grid_strips"]
+__all__ = [
+    "GridView",
+    "Panel",
+    "Scale",
+    "Strip",
+    "active_range",
+    "comparison_strips",
+    "difference_strips",
+    "draw_sheet",
+    "grid_strips",
+    "need_pillow",
+]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -102,13 +103,32 @@ def grid_strips(grid: VolumeGrid) -> tuple[GridView, list[Strip]]:
     return view, [Strip(view.title, look.panels(grid.tree))]
 
 
+def comparison_strips(original: VolumeGrid, decoded: Sequence[tuple[str, VolumeGrid]]) -> list[Strip]:
+    """The grid from outside: a strip of the original and of what became of it, and one of a slice and the differences.
+
+    decoded: each with its caption. All have trees of one type; nothing where these have no active voxel. Raises
+    DamagedFile.
+    """
+    trees = [_tree(grid) for grid in (original, *(grid for _, grid in decoded))]
+    view = _view_of(original)
+    look = _look_at(original, view, *trees)
+    if look is None:
+        return []
+    (cut, first), *panels = (look.panels(tree) for tree in trees)
+    captions = [caption for caption, _ in decoded]
+    images = [replace(panel, caption=caption) for caption, (_, panel) in zip(captions, panels, strict=True)]
+    return [
+        Strip(view.title, (first.named("original"), *images)),
+        Strip("", (cut.named("original"), *(difference(first, panel) for _, panel in panels))),
+    ]
+
+
 def difference_strips(original: VolumeGrid, decoded: VolumeGrid, words: str) -> list[Strip]:
     """For the view from outside and for a slice a strip: original, decoded, difference. words: added to the title.
 
     Both have trees of one type; nothing where these have no active voxel. Raises DamagedFile.
     """
-    a, b = original.tree, decoded.tree
-    assert a is not None and b is not None
+    a, b = _tree(original), _tree(decoded)
     view = _view_of(original)
     look = _look_at(original, view, a, b)
     if look is None:
@@ -118,10 +138,15 @@ def difference_strips(original: VolumeGrid, decoded: VolumeGrid, words: str) -> 
     return [Strip(title, (x.named("original"), y.named("decoded"), difference(x, y))) for x, y in reversed(list(pairs))]
 
 
+def _tree(grid: VolumeGrid) -> Tree:
+    assert grid.tree is not None
+    return grid.tree
+
+
 def _view_of(grid: VolumeGrid) -> GridView:
     low, high, voxels = 0.0, 0.0, 0
     if grid.tree is not None:
-        low, high, voxels = _active_range(grid.tree)
+        low, high, voxels = active_range(grid.tree)
     return GridView(
         name=grid.name,
         type=grid.grid_type.removeprefix("Tree_").partition("_")[0],
@@ -149,7 +174,7 @@ def _look_at(grid: VolumeGrid, view: GridView, *trees: Tree) -> _Look | None:
     )
 
 
-def _active_range(tree: Tree) -> tuple[float, float, int]:
+def active_range(tree: Tree) -> tuple[float, float, int]:
     """Least and largest finite active value (of vectors: magnitude), and how many voxels are active."""
     low, high = np.inf, -np.inf
     voxels = popcount(tree.leaf.active)

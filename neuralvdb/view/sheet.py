@@ -25,12 +25,19 @@ _FONT = 13
 _PAPER, _INK, _NOTHING = (24, 24, 27), (232, 232, 232), (52, 52, 58)
 
 
-def draw_sheet(strips: Sequence[Strip]) -> tuple[bytes, int, int]:
-    """A PNG file of the strips one below another, its width and its height. Raises Unsupported without Pillow."""
+def need_pillow() -> None:
+    """Raises Unsupported where Pillow is not installed."""
     try:
-        from PIL import Image, ImageDraw, ImageFont
+        import PIL  # noqa: F401
     except ModuleNotFoundError as error:
         raise Unsupported("pictures need Pillow; install it: pip install pillow, or neuralvdb[view]") from error
+
+
+def draw_sheet(strips: Sequence[Strip]) -> tuple[bytes, int, int]:
+    """A PNG file of the strips one below another, its width and its height. Raises Unsupported without Pillow."""
+    need_pillow()
+    from PIL import Image, ImageDraw, ImageFont
+
     font = ImageFont.load_default(_FONT)
     images = [[_image(panel) for panel in strip.panels] for strip in strips]
     heights = [_strip_height(of_strip) for of_strip in images]
