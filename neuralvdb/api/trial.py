@@ -19,8 +19,6 @@ from neuralvdb.api.source import GridSource
 from neuralvdb.settings import ARCHIVE_SUFFIX, CompressSettings, ViewSettings, presets
 from neuralvdb.view import Strip, comparison_strips, need_pillow
 
-LOSSLESS = "lossless"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
@@ -68,8 +66,8 @@ class TrialReport:
 
 
 def qualities(settings: CompressSettings) -> list[str]:
-    """What there is to try, the best first."""
-    return [LOSSLESS, *reversed(presets(settings.presets_file))]
+    """What there is to try: presets of the user's own first, then those of the package, the best first."""
+    return list(reversed(presets(settings.presets_file)))
 
 
 def trial(
@@ -96,8 +94,7 @@ def trial(
         for quality in qualities(settings):
             began = time.perf_counter()
             archives.append(folder / f"{len(archives)}{ARCHIVE_SUFFIX}")
-            of_quality = replace(settings, quality="" if quality == LOSSLESS else quality)
-            report = compress(source, archives[-1], of_quality, progress=progress, run=run)
+            report = compress(source, archives[-1], replace(settings, quality=quality), progress=progress, run=run)
             seconds.append(round(time.perf_counter() - began, 3))
         comparison = _Comparison(source, archives, output, settings)
         losses = run(comparison.run, writes=[] if output is None else [output.temporary])

@@ -33,9 +33,9 @@ def add_try(parser: argparse.ArgumentParser) -> None:
 
 
 def try_all(inputs: list[Input], settings: CompressSettings, args: argparse.Namespace, report: Report) -> None:
-    """Tries every quality on the one input. Raises UsageError where there are more, or a quality is asked for."""
-    if settings.lossy or args.lossless:
-        raise UsageError("--try tries every quality; leave out the options that choose one")
+    """Tries every quality on the one input. Raises UsageError where there are more, or an error is allowed."""
+    if settings.bounds:
+        raise UsageError("--try tries every quality; leave out the options that allow an error")
     if len(inputs) > 1:
         raise UsageError(f"--try takes one frame, but there are {len(inputs)}; give the one to judge by")
     steps = plan(inputs, args.output, SUFFIX)

@@ -63,7 +63,7 @@ def _are_those_of_diff(fog, tried):
 @pytest.mark.parametrize(
     "words", [("--quality", "preview"), ("--lossless",), ("--max-error", "1"), ("--rel-error", "0.1")]
 )
-def test_what_chooses_a_quality_is_refused(fog, capsys, words):
+def test_what_allows_an_error_is_refused(fog, capsys, words):
     code = main(["compress", str(fog), "--try", "--json", *words])
     report = json.loads(capsys.readouterr().out)
     assert code == 2 and report["results"] == []
