@@ -13,38 +13,57 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from neuralvdb import errors
-from neuralvdb.settings import CompressSettings, DecompressSettings, DiffSettings, TrainSettings, VerifySettings
+from neuralvdb.settings import (
+    Bound,
+    Box,
+    CompressSettings,
+    DecompressSettings,
+    DiffSettings,
+    TrainSettings,
+    VerifySettings,
+)
 
 if TYPE_CHECKING:
-    from neuralvdb.api.compress import compress
-    from neuralvdb.api.decompress import decompress
-    from neuralvdb.api.diff import diff
-    from neuralvdb.api.info import info
-    from neuralvdb.api.train import train
-    from neuralvdb.api.verify import verify
+    from neuralvdb.api.public import compress, decompress, diff, info, train, verify
+    from neuralvdb.api.tensors import GridTensors, from_tensor
+    from neuralvdb.vdb import GridProperties, VdbReader, from_dense, write_vdb
 
 __version__ = "0.1.0"
 
+_MODULES = {
+    **dict.fromkeys(("compress", "decompress", "diff", "info", "train", "verify"), "neuralvdb.api.public"),
+    **dict.fromkeys(("GridTensors", "from_tensor"), "neuralvdb.api.tensors"),
+    **dict.fromkeys(("GridProperties", "VdbReader", "from_dense", "write_vdb"), "neuralvdb.vdb"),
+}  # what is loaded when it is first used
+
 __all__ = [
+    "Bound",
+    "Box",
     "CompressSettings",
     "DecompressSettings",
     "DiffSettings",
+    "GridProperties",
+    "GridTensors",
     "TrainSettings",
+    "VdbReader",
     "VerifySettings",
     "__version__",
     "compress",
     "decompress",
     "diff",
     "errors",
+    "from_dense",
+    "from_tensor",
     "info",
     "train",
     "verify",
+    "write_vdb",
 ]
 
 
 def __getattr__(name: str) -> object:
-    if name in __all__:  # an operation: its module loads what it needs when it is first used
-        return getattr(import_module(f"neuralvdb.api.{name}"), name)
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'neuralvdb' has no attribute {name!r}")
 
 

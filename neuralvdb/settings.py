@@ -16,6 +16,7 @@ else:
 
 from neuralvdb import platform
 from neuralvdb.errors import UsageError, unreadable
+from neuralvdb.typed import check_types
 
 ARCHIVE_SUFFIX = ".neuralvdb"
 VDB_SUFFIX = ".vdb"
@@ -43,6 +44,7 @@ class Bound:
     """Whether `value` is a PSNR."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         if not 0 <= self.value < math.inf:
             raise UsageError(f"{self.value} is no error bound; give a finite number above 0")
         if self.relative and self.value >= 1:
@@ -122,6 +124,7 @@ class Box:
     high: tuple[int, int, int]
 
     def __post_init__(self) -> None:
+        check_types(self)
         if any(a > b for a, b in zip(self.low, self.high, strict=True)):
             raise UsageError(f"the box from {self.low} to {self.high} holds nothing; the lower corner comes first")
         if min(self.low) < -(1 << 31) or max(self.high) >= 1 << 31:
@@ -183,6 +186,7 @@ class Settings:
     """A file of networks: to compress with in place of those shipped, or to read archives that need it."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         if self.threads < 1:
             raise UsageError(f"{self.threads} threads do nothing; give 1 or more")
 
@@ -315,6 +319,7 @@ class TrainSettings:
     """Overwrite the output."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         device_number(self.device)
         if self.iterations < 1:
             raise UsageError(f"{self.iterations} steps train nothing; give 1 or more")

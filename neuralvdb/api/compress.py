@@ -21,7 +21,7 @@ from neuralvdb.errors import OutputError, naming
 from neuralvdb.platform import return_memory
 from neuralvdb.settings import CompressSettings
 from neuralvdb.values import EncodeContext, find_models
-from neuralvdb.vdb import VdbReader, set_threads
+from neuralvdb.vdb import GridsInMemory, VdbReader, set_threads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,22 +58,24 @@ class CompressReport:
 
 
 def compress(
-    source: str | os.PathLike[str],
+    source: str | os.PathLike[str] | GridsInMemory,
     target: str | os.PathLike[str],
     settings: CompressSettings = CompressSettings(),
     *,
     progress: Progress = ignore,
     run: Runner = run_here,
 ) -> CompressReport:
-    """Writes the .vdb file `source` to the archive `target`, as finely as settings.quality and settings.bounds say.
+    """Writes a .vdb file or grids in memory to the archive `target`, as settings.quality and settings.bounds say.
 
     progress: is told of bytes of the source as they are done, twice with settings.verify. run: calls the job; `nvdb`
     passes one that does so in a child process. Raises NoSuchDevice, InputError, DamagedFile, Unsupported, NoSuchGrid,
     OutputExists, OutputError, PromiseBroken, OutOfMemory; then `target` is as before.
     """
-    check_readable(source)
+    if not isinstance(source, GridsInMemory):
+        source = os.fspath(source)
+        check_readable(source)
     with new_file(Path(target), force=settings.force) as output:
-        job = _Job(os.fspath(source), output, settings)
+        job = _Job(source, output, settings)
         return run(functools.partial(job.run, progress), writes=[output.temporary])
 
 
@@ -81,7 +83,7 @@ def compress(
 class _Job:
     """An archive to write."""
 
-    source: str
+    source: str | GridsInMemory
     output: NewFile
     settings: CompressSettings
 
@@ -91,11 +93,12 @@ class _Job:
         set_threads(settings.threads)
         wanted = settings.lossy or settings.device != "auto"
         gpus = devices.resolve(settings.device) if wanted else ()
-        reader, models = VdbReader(self.source), models_for(settings)
-        selected = select(reader.entries, settings.grids, self.source)
-        check_names(reader.entries, [bound.grid for bound in settings.bounds if bound.grid], self.source)
+        reader = VdbReader(self.source) if isinstance(self.source, str) else self.source
+        models = models_for(settings)
+        selected = select(reader.entries, settings.grids, reader.path)
+        check_names(reader.entries, [bound.grid for bound in settings.bounds if bound.grid], reader.path)
         try:
-            with naming(self.source), self.output.open() as stream:
+            with naming(reader.path), self.output.open() as stream:
                 writer = ArchiveWriter(stream)
                 context = EncodeContext.of(settings, models=models, devices=gpus)
                 encoded = encode_frame(writer, reader, selected, context, progress)
@@ -113,7 +116,7 @@ class _Job:
             if head is not None
         }
         return CompressReport(
-            source=self.source,
+            source=reader.path,
             target=self.output.target,
             source_size=reader.size,
             archive_size=self.output.size(),

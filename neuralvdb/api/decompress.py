@@ -6,7 +6,7 @@ import functools
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO, overload
+from typing import BinaryIO
 
 import xxhash
 
@@ -14,7 +14,6 @@ from neuralvdb import devices
 from neuralvdb.api.files import NewFile, new_file
 from neuralvdb.api.jobs import Note, Progress, Runner, ignore, run_here
 from neuralvdb.api.source import check_readable, select
-from neuralvdb.api.tensors import GridTensors, tensors
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.frame_table import Counts
 from neuralvdb.codec.models import models_for
@@ -60,48 +59,21 @@ class DecompressReport:
         return asdict(self)
 
 
-@overload
-def decompress(
-    source: str | os.PathLike[str],
-    target: None = None,
-    settings: DecompressSettings = ...,
-    *,
-    progress: Progress = ...,
-    note: Note = ...,
-    run: Runner = ...,
-) -> dict[str, GridTensors]: ...
-
-
-@overload
 def decompress(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
-    settings: DecompressSettings = ...,
-    *,
-    progress: Progress = ...,
-    note: Note = ...,
-    run: Runner = ...,
-) -> DecompressReport: ...
-
-
-def decompress(
-    source: str | os.PathLike[str],
-    target: str | os.PathLike[str] | None = None,
     settings: DecompressSettings = DecompressSettings(),
     *,
     progress: Progress = ignore,
     note: Note = ignore,
     run: Runner = run_here,
-) -> DecompressReport | dict[str, GridTensors]:
+) -> DecompressReport:
     """Writes the archive `source` to the .vdb file `target`: all of it, or what settings.box and settings.lod ask for.
 
-    Without a target it gives grids as torch tensors by name, as tensors() does.
     progress: is told of bytes of decoded memory as they are done. note: is told each of the report's notes before
     anything is written. run: as in compress(). Raises NoSuchDevice, InputError, DamagedFile, Unsupported, NoSuchGrid,
     MissingPriors, OutputExists, OutputError, PromiseBroken, OutOfMemory; then `target` is as before.
     """
-    if target is None:
-        return tensors(source, settings)
     check_readable(source)
     with new_file(Path(target), force=settings.force) as output:
         job = _Job(os.fspath(source), output, settings)

@@ -20,7 +20,7 @@ from neuralvdb.errors import InputError
 from neuralvdb.settings import CompressSettings
 from neuralvdb.topology import Topology, count_differing
 from neuralvdb.values import FAMILIES, CodedValues, EncodeContext, ModelSet, Promise, ValuesHead, put_models
-from neuralvdb.vdb import VdbReader
+from neuralvdb.vdb import GridFile
 from neuralvdb.volume import Storage, Tree, VolumeGrid
 
 Progress = Callable[[int], None]
@@ -84,7 +84,7 @@ class EncodedFrame:
 
 def encode_frame(
     writer: ArchiveWriter,
-    source: VdbReader,
+    source: GridFile,
     selected: list[int],
     context: EncodeContext,
     progress: Progress,
@@ -146,14 +146,14 @@ def _check_models(context: EncodeContext) -> None:
         raise InputError(f"{where}: its networks have hidden layers; tune fast ones with `nvdb train --fast`")
 
 
-def _encode_all(source: VdbReader, selected: list[int], context: EncodeContext) -> Iterator[_EncodedGrid]:
+def _encode_all(source: GridFile, selected: list[int], context: EncodeContext) -> Iterator[_EncodedGrid]:
     """The encoded grids in order; reading runs ahead of encoding by context.threads grids."""
     each = replace(context, threads=threads_each(len(selected), context.threads))
     jobs = (partial(_encode, job, each) for job in _jobs(source, selected, context.settings))
     return run_in_order(jobs, threads=context.threads, most_waiting=context.threads + 1)
 
 
-def _jobs(source: VdbReader, selected: list[int], settings: CompressSettings) -> Iterator[_Job]:
+def _jobs(source: GridFile, selected: list[int], settings: CompressSettings) -> Iterator[_Job]:
     """The selected grids, each read when it is asked for."""
     sharing = TopologySharing()
     for number, entry_number in enumerate(selected):

@@ -13,12 +13,15 @@ from neuralvdb.vdb.files import (
     set_threads,
     write_vdb,
 )
+from neuralvdb.vdb.in_memory import GridFile, GridsInMemory
 
 __all__ = [
     "COMPRESSIONS",
     "FILE_VERSION",
     "Entry",
+    "GridFile",
     "GridProperties",
+    "GridsInMemory",
     "Outline",
     "VdbReader",
     "VdbWriter",

@@ -39,7 +39,7 @@ def from_dense(
     values: np.ndarray,
     *,
     name: str,
-    active: np.ndarray,
+    active: np.ndarray | None = None,
     background: float = 0.0,
     origin: tuple[int, int, int] = (0, 0, 0),
     properties: GridProperties = GridProperties(),
@@ -47,9 +47,12 @@ def from_dense(
     """A grid with a leaf wherever a voxel is active.
 
     values: (X, Y, Z) or (X, Y, Z, 3), float32 or float64; inactive voxels inside leaves keep theirs.
-    active: (X, Y, Z) bool. origin: index-space coordinate (voxels) of values[0, 0, 0]. Slots outside
-    leaves hold `background`. Raises ValueError for any other shape or type.
+    active: (X, Y, Z) bool; None: voxels that differ from the background. origin: index-space coordinate (voxels) of
+    values[0, 0, 0]. Slots outside leaves hold `background`. Raises ValueError for any other shape or type.
     """
+    if active is None:
+        differing = values != np.asarray(background, values.dtype)
+        active = differing.any(-1) if values.ndim == 4 else differing
     key = (values.dtype.name, values.ndim)
     if key not in _DTYPES or active.shape != values.shape[:3] or active.dtype != bool:
         raise ValueError(f"values {values.dtype} {values.shape} and active {active.dtype} {active.shape} make no grid")

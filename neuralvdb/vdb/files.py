@@ -55,11 +55,14 @@ class Outline:
 
 @dataclass(frozen=True, kw_only=True)
 class TransformDescription:
-    """A transform. type: OpenVDB's name of its map; voxel_size: edges in world units; text: for people."""
+    """A transform. type: OpenVDB's name of its map; voxel_size: edges in world units; text: for people; matrix: 16
+    numbers, the rows of a matrix that takes (x, y, z, 1) in voxels to world units from its left, none where the
+    transform is not linear."""
 
     type: str
     voxel_size: tuple[float, float, float]
     text: str
+    matrix: tuple[float, ...]
 
 
 class VdbReader:

@@ -10,7 +10,17 @@ from __future__ import annotations
 import numpy as np
 
 from neuralvdb.settings import Box
-from neuralvdb.volume.grid import InnerLevel, LeafLevel, Tree, unpack
+from neuralvdb.volume.grid import (
+    LOWER_LOG2,
+    UPPER_LOG2,
+    InnerLevel,
+    LeafLevel,
+    Tree,
+    child_origins,
+    leaf_origins,
+    lower_origins,
+    unpack,
+)
 
 _CHUNK = 1 << 12  # leaves averaged together; bounds the memory for temporaries
 
@@ -20,6 +30,24 @@ def touched(origins: np.ndarray, box: Box) -> np.ndarray:
     touches = np.logical_and(origins + 7 >= np.array(box.low), origins <= np.array(box.high))
     meets: np.ndarray = np.logical_and.reduce(touches, axis=1)
     return meets
+
+
+def active_box(tree: Tree) -> Box | None:
+    """The smallest box that holds every active voxel and active tile; None where nothing is active."""
+    root, lowers = tree.root, lower_origins(tree)
+    leaf, voxel = np.nonzero(unpack(tree.leaf.active))
+    voxels = leaf_origins(tree)[leaf] + np.stack([voxel >> 6, voxel >> 3 & 7, voxel & 7], axis=1)
+    active = [
+        (voxels, 1),
+        (child_origins(lowers, tree.lower.active, LOWER_LOG2, 8), 8),
+        (child_origins(root.child_origins, tree.upper.active, UPPER_LOG2, 128), 128),
+        (root.tile_origins[root.tile_active != 0], 4096),
+    ]
+    corners = [(origins.min(0), origins.max(0) + (edge - 1)) for origins, edge in active if len(origins)]
+    if not corners:
+        return None
+    low, high = np.min([low for low, _ in corners], axis=0), np.max([high for _, high in corners], axis=0)
+    return Box((int(low[0]), int(low[1]), int(low[2])), (int(high[0]), int(high[1]), int(high[2])))
 
 
 def without_leaves(lower: InnerLevel, keep: np.ndarray, background: np.ndarray) -> InnerLevel:

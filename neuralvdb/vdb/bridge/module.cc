@@ -189,6 +189,12 @@ nb::dict describeTransform(nb::bytes bytes) {
     std::ostringstream text;
     transform.print(text);
     out["text"] = text.str();
+    nb::list matrix; // by rows, for row vectors; empty where the transform is not linear
+    if (transform.isLinear()) {
+        const auto map = transform.baseMap()->getAffineMap()->getMat4();
+        for (int i = 0; i < 16; ++i) matrix.append(map[i / 4][i % 4]);
+    }
+    out["matrix"] = nb::tuple(matrix);
     return out;
 }
 
