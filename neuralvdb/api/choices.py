@@ -38,7 +38,7 @@ class CompressChoices(SharedChoices, total=False):
     """(a, r): a value v may be off by a or by r |v|, whichever is more."""
     grids: str | list[str] | tuple[str, ...]
     topology: str
-    effort: int | None
+    effort: int
     fast: bool
     embed_priors: bool
     device: str

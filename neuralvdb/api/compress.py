@@ -7,6 +7,8 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 from neuralvdb import devices
 from neuralvdb.api.files import NewFile, new_file
 from neuralvdb.api.jobs import Progress, Runner, ignore, run_here
@@ -67,6 +69,7 @@ def compress(
 ) -> CompressReport:
     """Writes a .vdb file or grids in memory to the archive `target`, as settings.quality and settings.bounds say.
 
+    Meanwhile NumPy's BLAS has one thread in this process: all threads are ours, settings.threads of them.
     progress: is told of bytes of the source as they are done, twice with settings.verify. run: calls the job; `nvdb`
     passes one that does so in a child process. Raises NoSuchDevice, InputError, DamagedFile, Unsupported, NoSuchGrid,
     OutputExists, OutputError, PromiseBroken, OutOfMemory; then `target` is as before.
@@ -98,7 +101,7 @@ class _Job:
         selected = select(reader.entries, settings.grids, reader.path)
         check_names(reader.entries, [bound.grid for bound in settings.bounds if bound.grid], reader.path)
         try:
-            with naming(reader.path), self.output.open() as stream:
+            with naming(reader.path), threadpool_limits(1, "blas"), self.output.open() as stream:
                 writer = ArchiveWriter(stream)
                 context = EncodeContext.of(settings, models=models, devices=gpus)
                 encoded = encode_frame(writer, reader, selected, context, progress)

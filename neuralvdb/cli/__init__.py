@@ -1,6 +1,10 @@
 """The command `nvdb`: one module per command, each with add_arguments() and run()."""
 
+import os
 import signal
+
+for _library in ("OPENBLAS", "MKL", "BLIS"):  # NumPy's; each makes its threads as it is loaded, and none is needed
+    os.environ[f"{_library}_NUM_THREADS"] = "1"
 
 _before = signal.getsignal(signal.SIGINT)
 if _before is signal.default_int_handler:  # while modules load, an interrupt ends the process without a traceback

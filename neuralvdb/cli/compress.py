@@ -92,10 +92,11 @@ def _add_networks(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--effort",
         type=int,
+        default=DEFAULT_EFFORT,
         choices=range(len(EFFORTS)),
         metavar="0..9",
         help="how long networks are fine-tuned to each grid; changes are kept where they save bytes"
-        f" (default: {DEFAULT_EFFORT}, with --fast 0)",
+        f" (default: {DEFAULT_EFFORT})",
     )
     parser.add_argument(
         "--fast", action="store_true", help="networks without hidden layers: less time both ways, some bytes more"

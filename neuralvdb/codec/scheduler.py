@@ -19,8 +19,11 @@ def run_in_order(jobs: Iterable[Callable[[], Result]], *, threads: int, most_wai
     """The results of the jobs in order, `threads` jobs at a time. Raises what a job raises, in its place.
 
     most_waiting: jobs that are begun and whose results are not taken, at most; the next job is asked for when there
-    are fewer.
+    are fewer. One thread is the calling one.
     """
+    if threads == 1:
+        yield from (job() for job in jobs)
+        return
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[Result]] = deque()
         for job in jobs:

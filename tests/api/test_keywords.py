@@ -62,7 +62,7 @@ def test_lists_names_and_paths_are_taken(tmp_path):
         ({"threads": "4"}, "threads is int, not '4'"),
         ({"grids": 3}, "grids is a tuple of str, not 3"),
         ({"force": 1}, "force is bool, not 1"),
-        ({"effort": 2.5}, "effort is int or None, not 2.5"),
+        ({"effort": 2.5}, "effort is int, not 2.5"),
         ({"max_error": "1%"}, "max_error is a number, or numbers by the names of grids, not '1%'"),
         ({"tolerance": 0.1}, "tolerance is two numbers such as"),
         ({"settings": CompressSettings(), "force": True}, "give either settings or keywords"),

@@ -24,8 +24,8 @@ MODES = {
     "production": CompressSettings(threads=1, quality="production"),
 }
 RULES = """\
-- Bytes of the whole archive at effort 0, then how many fewer at others, every byte of the refinement counted, and the
-  time of `compress` with its check over that of effort 0. One thread; seconds of CPU.
+- Bytes of the whole archive at effort 0 (the default), then how many fewer at others, every byte of the refinement
+  counted, and the time of `compress` with its check over that of effort 0. One thread; seconds of CPU.
 """
 
 

@@ -227,10 +227,10 @@ def test_all_layers_can_change(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["smoke", "cloud", "levelset"])
 @pytest.mark.parametrize("settings", [{"bounds": RELATIVE}, {"quality": "production"}], ids=["1%", "production"])
-def test_the_default_effort_is_never_larger(sample, name, settings):
+def test_a_small_effort_is_never_larger(sample, name, settings):
     for grid in VdbReader(sample.with_name(f"{name}.vdb")):
         baseline = encode_values(grid, CompressSettings(threads=1, effort=0, **settings))
-        assert encode_values(grid, CompressSettings(threads=1, **settings)).size <= baseline.size
+        assert encode_values(grid, CompressSettings(threads=1, effort=2, **settings)).size <= baseline.size
 
 
 @pytest.mark.slow
@@ -242,7 +242,7 @@ def test_fast_networks_are_fitted_without_hidden_layers(settings, monkeypatch):
     )
     baseline, fitted = (
         encode_values(unlike_any_corpus(48), CompressSettings(threads=1, fast=True, effort=e, **settings))
-        for e in (None, 3)
+        for e in (0, 3)
     )
     assert fitted.size < baseline.size
     assert [options.models is priors.fast() for options in options_used] == [True] * 3
