@@ -8,6 +8,7 @@ import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -136,18 +137,23 @@ class Box:
         return Box((x >> lod, y >> lod, z >> lod), (u >> lod, v >> lod, w >> lod))
 
 
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """What a TOML file holds. Raises InputError where it cannot be read, UsageError where it holds anything else."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except ValueError as error:
+        raise UsageError(f"{path}: is no TOML file: {error}") from error
+
+
 @functools.cache
 def presets(path: str = "") -> dict[str, Preset]:
     """The presets by name: those of the package (configs/presets.toml), and those of a file like it, which go first.
 
     Raises InputError where the file cannot be read, UsageError where it holds anything else.
     """
-    try:
-        tables = tomllib.loads(Path(path or _SHIPPED).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise unreadable(path, error) from error
-    except ValueError as error:
-        raise UsageError(f"{path}: is no TOML file: {error}") from error
+    tables = read_toml(path or _SHIPPED)
     from_file = {name: _preset(table, f"{path}: preset '{name}'") for name, table in tables.items()}
     if from_file.get("lossless", Preset()) != Preset():
         raise UsageError(f"{path}: preset 'lossless' keeps every bit; give yours another name")
@@ -198,6 +204,8 @@ class CompressSettings(Settings):
 
     grids: tuple[str, ...] = ()
     """Names of the grids to keep, all of them when empty; `density` also names density[1]."""
+    leave_out: tuple[str, ...] = ()
+    """Names of grids that are not kept, or patterns such as `*_previous`; those that are not there do not matter."""
     force: bool = False
     """Overwrite the output."""
     device: str = "auto"

@@ -11,15 +11,15 @@ from threadpoolctl import threadpool_limits
 
 from neuralvdb import devices
 from neuralvdb.api.files import NewFile, new_file
-from neuralvdb.api.jobs import Progress, Runner, ignore, run_here
+from neuralvdb.api.jobs import Note, Progress, Runner, ignore, run_here
 from neuralvdb.api.promises import PromiseDescription, describe
-from neuralvdb.api.source import check_names, check_readable, select
+from neuralvdb.api.source import check_names, check_readable, select, without
 from neuralvdb.api.verify import decode_all
 from neuralvdb.archive import ArchiveWriter
 from neuralvdb.codec.encode import encode_frame
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.models import models_for
-from neuralvdb.errors import OutputError, naming
+from neuralvdb.errors import NoSuchGrid, OutputError, naming
 from neuralvdb.platform import return_memory
 from neuralvdb.settings import CompressSettings
 from neuralvdb.values import EncodeContext, find_models
@@ -39,7 +39,7 @@ class CompressReport:
     grids: list[str]
     """Names of the grids archived."""
     left_out: list[str]
-    """Names of the grids that the user did not select."""
+    """Names of the grids that the user did not want."""
     promises: dict[str, PromiseDescription]
     """What is promised of the grids that are not lossless."""
     pruned: dict[str, int]
@@ -65,21 +65,23 @@ def compress(
     settings: CompressSettings = CompressSettings(),
     *,
     progress: Progress = ignore,
+    note: Note = ignore,
     run: Runner = run_here,
 ) -> CompressReport:
     """Writes a .vdb file or grids in memory to the archive `target`, as settings.quality and settings.bounds say.
 
     Meanwhile NumPy's BLAS has one thread in this process: all threads are ours, settings.threads of them.
-    progress: is told of bytes of the source as they are done, twice with settings.verify. run: calls the job; `nvdb`
-    passes one that does so in a child process. Raises NoSuchDevice, InputError, DamagedFile, Unsupported, NoSuchGrid,
-    OutputExists, OutputError, PromiseBroken, OutOfMemory; then `target` is as before.
+    progress: is told of bytes of the source as they are done, twice with settings.verify. note: is told which grids
+    are left out before anything is written. run: calls the job; `nvdb` passes one that does so in a child process.
+    Raises NoSuchDevice, InputError, DamagedFile, Unsupported, NoSuchGrid, OutputExists, OutputError, PromiseBroken,
+    OutOfMemory; then `target` is as before.
     """
     if not isinstance(source, GridsInMemory):
         source = os.fspath(source)
         check_readable(source)
     with new_file(Path(target), force=settings.force) as output:
         job = _Job(source, output, settings)
-        return run(functools.partial(job.run, progress), writes=[output.temporary])
+        return run(functools.partial(job.run, progress, note), writes=[output.temporary])
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class _Job:
     output: NewFile
     settings: CompressSettings
 
-    def run(self, progress: Progress) -> CompressReport:
+    def run(self, progress: Progress, note: Note) -> CompressReport:
         """Encodes, verifies and reports."""
         settings = self.settings
         set_threads(settings.threads)
@@ -98,8 +100,10 @@ class _Job:
         gpus = devices.resolve(settings.device) if wanted else ()
         reader = VdbReader(self.source) if isinstance(self.source, str) else self.source
         models = models_for(settings)
-        selected = select(reader.entries, settings.grids, reader.path)
-        check_names(reader.entries, [bound.grid for bound in settings.bounds if bound.grid], reader.path)
+        selected = self._selected(reader)
+        left_out = [entry.name for i, entry in enumerate(reader.entries) if i not in set(selected)]
+        if left_out:
+            note(f"{reader.path}: left out as asked: {', '.join(left_out)}")
         try:
             with naming(reader.path), threadpool_limits(1, "blas"), self.output.open() as stream:
                 writer = ArchiveWriter(stream)
@@ -124,9 +128,18 @@ class _Job:
             source_size=reader.size,
             archive_size=self.output.size(),
             grids=[grid.name for grid in grids],
-            left_out=[entry.name for i, entry in enumerate(reader.entries) if i not in set(selected)],
+            left_out=left_out,
             promises=promises,
             pruned={grid.name: grid.pruned for grid in grids if grid.pruned is not None},
             device=devices.described(gpus),
             verified=settings.verify,
         )
+
+    def _selected(self, reader: VdbReader | GridsInMemory) -> list[int]:
+        """Numbers of the grids to keep. Raises NoSuchGrid where there are none, or one that is named is not there."""
+        grids, settings = reader.entries, self.settings
+        check_names(grids, [bound.grid for bound in settings.bounds if bound.grid], reader.path)
+        selected = without(grids, select(grids, settings.grids, reader.path), settings.leave_out)
+        if grids and not selected:
+            raise NoSuchGrid(f"{reader.path}: all of its grids are left out; nothing would be written")
+        return selected

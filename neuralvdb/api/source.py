@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import os
 from collections.abc import Sequence
 from typing import Protocol
@@ -103,6 +104,19 @@ def select(grids: Sequence[NamedGrid], names: Sequence[str], path: str) -> list[
             name, parent = display_name(grids[i].unique_name), display_name(grids[i].parent)
             raise NoSuchGrid(f"{path}: grid '{name}' shares the tree of '{parent}'; select that too")
     return selected
+
+
+def without(grids: Sequence[NamedGrid], selected: Sequence[int], patterns: Sequence[str]) -> list[int]:
+    """Those of the `selected` grids that no pattern names, and those whose tree one of them shares."""
+    named = {i for i in selected if _is_named(grids[i].unique_name, patterns)}
+    parents = {grids[i].parent for i in selected if i not in named}
+    return [i for i in selected if i not in named or grids[i].unique_name in parents]
+
+
+def _is_named(unique_name: bytes, patterns: Sequence[str]) -> bool:
+    """Whether a pattern is, or matches, the name with its number or without."""
+    names = (display_name(unique_name), _base(unique_name))
+    return any(name == pattern or fnmatch.fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
 
 def check_names(grids: Sequence[NamedGrid], names: Sequence[str], path: str) -> None:

@@ -15,13 +15,14 @@ from neuralvdb.cli.options import (
     add_common,
     add_device,
     add_grids,
+    add_leave_out,
     add_output,
     add_priors,
-    settings_of,
     split_names,
     wanted,
 )
 from neuralvdb.cli.output import ProgressBar, print_note, promise_text, shown, size_text, topology_text
+from neuralvdb.cli.show import PROJECT_FILE, Choice, choose
 from neuralvdb.cli.targets import Step, expand_all, plan
 from neuralvdb.cli.trial import add_try, try_all
 from neuralvdb.errors import UsageError
@@ -33,7 +34,6 @@ from neuralvdb.settings import (
     TOPOLOGIES,
     VDB_SUFFIX,
     Bound,
-    CompressSettings,
     presets,
 )
 
@@ -60,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-verify", dest="verify", action="store_false", help="do not decode and compare what was written"
     )
     add_grids(parser)
+    add_leave_out(parser)
     add_try(parser)
     add_common(parser)
 
@@ -69,7 +70,6 @@ def _add_presets(parser: argparse.ArgumentParser) -> None:
     quality.add_argument(
         "--quality",
         metavar="NAME",
-        default=DEFAULT_QUALITY,
         help=f"a preset: {', '.join(presets())} (default: {DEFAULT_QUALITY})",
     )
     quality.add_argument(
@@ -83,8 +83,12 @@ def _add_presets(parser: argparse.ArgumentParser) -> None:
         "--presets",
         dest="presets_file",
         metavar="FILE",
-        default="",
         help="a file of your own presets, like configs/presets.toml",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help=f"a show's settings (default: {PROJECT_FILE} in the nearest folder above the output that has one)",
     )
 
 
@@ -109,29 +113,31 @@ def _add_networks(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, report: Report) -> None:
     """Compresses every input."""
-    settings = settings_of(args, CompressSettings)
     inputs = expand_all(args.inputs, wanted(args, VDB_SUFFIX), report)
     if args.trial:
-        return try_all(inputs, settings, args, report)
-    steps = plan(inputs, args.output, ARCHIVE_SUFFIX)
-    run_all((Job(step.source, functools.partial(_process, step, settings, args)) for step in steps), report)
+        return try_all(inputs, args, report)
+    work = [(step, choose(args, step.target)) for step in plan(inputs, args.output, ARCHIVE_SUFFIX)]
+    run_all((Job(step.source, functools.partial(_process, step, choice, args)) for step, choice in work), report)
 
 
-def _process(step: Step, settings: CompressSettings, args: argparse.Namespace) -> Result:
+def _process(step: Step, choice: Choice, args: argparse.Namespace) -> Result:
     from neuralvdb.api.compress import compress
+    from neuralvdb.api.jobs import ignore
     from neuralvdb.api.memory import file_size, most_memory
 
-    began = time.perf_counter()
+    began, settings = time.perf_counter(), choice.settings
+    if args.verbose and choice.project_file:
+        print_note(f"{step.target}: settings of {choice.project_file}")
     total = file_size(step.source) * (1 + settings.verify)  # asked now: the source may be gone before the work is done
     bar = ProgressBar(lambda: total, Path(step.source).name, shown=not (args.quiet or args.json))
     runner = IsolatedRunner(
         inputs=[step.source], memory=functools.partial(most_memory, step.source), device=settings.device
     )
-    report = compress(step.source, step.target, settings, progress=bar, run=runner)
-    if report.left_out and not args.quiet:
-        print_note(f"{step.source}: left out as asked: {', '.join(report.left_out)}")
+    note = ignore if args.quiet else print_note
+    report = compress(step.source, step.target, settings, progress=bar, note=note, run=runner)
     seconds = round(time.perf_counter() - began, 3)
-    return Result(json={**report.as_dict(), "seconds": seconds}, text=_text(shown(report), seconds))
+    json = {**report.as_dict(), "config": choice.project_file, "seconds": seconds}
+    return Result(json=json, text=_text(shown(report), seconds))
 
 
 def _text(report: CompressReport, seconds: float) -> str:

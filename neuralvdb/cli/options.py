@@ -21,9 +21,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument("-q", "--quiet", action="store_true", help="print errors only")
     amount.add_argument("-v", "--verbose", action="store_true", help="print more")
-    parser.add_argument(
-        "--threads", type=_count, default=_DEFAULTS.threads, metavar="N", help="threads to use (default: all)"
-    )
+    parser.add_argument("--threads", type=_count, metavar="N", help="threads to use (default: all)")
 
 
 def add_device(
@@ -45,11 +43,21 @@ def add_grids(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_leave_out(parser: argparse.ArgumentParser) -> None:
+    """The option that leaves grids out."""
+    parser.add_argument(
+        "--leave-out",
+        type=_names,
+        metavar="A,B",
+        help="not these grids, if they are there; patterns such as *_previous",
+    )
+
+
 def add_priors(
     parser: argparse.ArgumentParser, text: str = "a file of networks from nvdb train, for archives that need it"
 ) -> None:
     """The option that names networks other than those shipped; text: its help."""
-    parser.add_argument("--priors", metavar="FILE", default="", help=text)
+    parser.add_argument("--priors", metavar="FILE", help=text)
 
 
 def add_inputs(parser: argparse.ArgumentParser) -> None:
@@ -94,8 +102,12 @@ def add_output(parser: argparse.ArgumentParser, suffix: str) -> None:
 
 
 def settings_of(args: argparse.Namespace, kind: type[S]) -> S:
-    """Settings of a kind, each field from the option of its name. Raises UsageError and what the settings raise."""
-    return kind(**{field.name: _value(getattr(args, field.name)) for field in fields(kind)})
+    """Settings of a kind, each field from the option of its name, or the default where that is None.
+
+    Raises UsageError and what the settings raise.
+    """
+    options = {field.name: getattr(args, field.name) for field in fields(kind)}
+    return kind(**{name: _value(option) for name, option in options.items() if option is not None})
 
 
 def split_names(text: str) -> list[str]:

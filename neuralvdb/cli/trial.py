@@ -11,6 +11,7 @@ from neuralvdb.cli.frames import Input
 from neuralvdb.cli.isolate import IsolatedRunner
 from neuralvdb.cli.jobs import Job, Report, Result, run_all
 from neuralvdb.cli.output import ProgressBar, shown, size_text, table_text
+from neuralvdb.cli.show import choose
 from neuralvdb.cli.targets import Step, plan
 from neuralvdb.cli.view import PICTURE_MEMORY, SUFFIX
 from neuralvdb.errors import UsageError
@@ -32,14 +33,14 @@ def add_try(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def try_all(inputs: list[Input], settings: CompressSettings, args: argparse.Namespace, report: Report) -> None:
+def try_all(inputs: list[Input], args: argparse.Namespace, report: Report) -> None:
     """Tries every quality on the one input. Raises UsageError where there are more, or an error is allowed."""
-    if settings.bounds:
+    if args.bounds:
         raise UsageError("--try tries every quality; leave out the options that allow an error")
     if len(inputs) > 1:
         raise UsageError(f"--try takes one frame, but there are {len(inputs)}; give the one to judge by")
-    steps = plan(inputs, args.output, SUFFIX)
-    run_all((Job(step.source, functools.partial(_process, step, settings, args)) for step in steps), report)
+    work = [(step, choose(args, step.target).settings) for step in plan(inputs, args.output, SUFFIX)]
+    run_all((Job(step.source, functools.partial(_process, step, settings, args)) for step, settings in work), report)
 
 
 def _process(step: Step, settings: CompressSettings, args: argparse.Namespace) -> Result:

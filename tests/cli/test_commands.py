@@ -19,6 +19,7 @@ KEYS = {
         "device": str,
         "verified": bool,
         "ratio": float,
+        "config": (str, type(None)),
         "seconds": float,
     },
     "decompress": {

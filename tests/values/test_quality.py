@@ -44,11 +44,11 @@ def test_presets_differ_by_kind_of_grid():
 
 def test_bounds_override_the_quality_of_the_grids_they_name():
     bounds = (Bound(value=0.01, relative=False, grid="density"),)
-    for quality, others in (("production", LatticeKind.MEAN), ("lossless", None)):
+    for quality, lattice in (("production", LatticeKind.MEAN), ("lossless", None)):
         settings = CompressSettings(quality=quality, bounds=bounds)
         density, heat = (promise_for(hill(name=name), settings) for name in ("density", "heat"))
         assert (density.mode.lattice, density.bound.max_error) == (LatticeKind.SAMPLE, 0.01)
-        assert (heat and heat.mode.lattice) == others
+        assert (heat and heat.mode.lattice) == lattice
         assert settings.lossy
     assert CompressSettings() == CompressSettings(quality="production")
     assert not CompressSettings(quality="lossless").lossy
