@@ -18,6 +18,7 @@ from neuralvdb.volume.grid import unpack
 
 FLAMES = ("temperature", "flame", "fire", "heat", "fuel", "burn", "blackbody", "emission")  # parts of grid names
 OUTLIERS = 1e-4  # share of values at either end that do not count for the range that a preset is a share of
+_NEGATIVE = 0.01  # share of the range by which fog may be negative and still be something that a renderer shades
 
 
 def promise_for(grid: VolumeGrid, settings: CompressSettings) -> Promise | None:
@@ -55,7 +56,9 @@ def preset_promise(grid: VolumeGrid, quality: MeanQuality) -> Promise | None:
     if not 0 < quality.step * span < np.inf:
         return None
     nonnegative = active_range(grid)[0] >= 0
-    return mean_promise(step=quality.step * span, knee=quality.knee * span, half=grid.half, nonnegative=nonnegative)
+    promise = mean_promise(step=quality.step * span, knee=quality.knee * span, half=grid.half, nonnegative=nonnegative)
+    picture = quality.picture if low >= -_NEGATIVE * span else 0.0
+    return replace(promise, bound=replace(promise.bound, picture=picture))
 
 
 def _is_flame(name: str) -> bool:

@@ -24,11 +24,13 @@ class ErrorBound:
     max_error: in the grid's values; infinite where no error is promised.
     ratio: share of each value, 0 to 1.
     psnr: least PSNR of active leaf values in dB, peak = active range; 0 where none is promised.
+    picture: least T-PSNR of fog in dB; 0 where none is promised. Heads of values do not hold it; section LOSS does.
     """
 
     max_error: float = np.inf
     ratio: float = 0.0
     psnr: float = 0.0
+    picture: float = 0.0
 
     def valid(self) -> bool:
         """Whether the numbers make sense, as those of a damaged archive may not."""

@@ -8,6 +8,8 @@ interpolation only  networks of zeros in their place, where samples of a smooth 
    |
 PSNR search         the coarsest step that reaches a PSNR, where one is promised
    |
+picture             the step that a picture seems to need, where one is promised; what follows again, with a finer
+   |                step, where it was not reached
 baseline            the whole grid with these networks
    |  networks of zeros, an effort of 0, or far more bytes than lossless: done
 fine-tuned          the whole grid again with changed networks, kept if it is smaller and keeps the promise
@@ -35,6 +37,14 @@ from neuralvdb.values.promise import Promise
 from neuralvdb.values.select.candidate import Candidate
 from neuralvdb.values.select.families import select_networks
 from neuralvdb.values.select.interpolation_only import try_interpolation_only
+from neuralvdb.values.select.picture_search import (
+    TRIES,
+    finer,
+    guess_step,
+    keeps_picture,
+    shortfall,
+    without_picture,
+)
 from neuralvdb.values.select.psnr_search import reach_psnr
 from neuralvdb.volume import Tree, leaf_origins
 
@@ -68,15 +78,41 @@ def encode_lossy(
     """
     candidate = select_networks(tree, promise, _model_sets(context))
     candidate = try_interpolation_only(tree, candidate)
-    baseline = None
+    if promise.bound.picture:
+        return _with_picture(tree, candidate, context, hopeless)
     if promise.bound.psnr:
         reached = reach_psnr(tree, candidate, context)
         if reached is None:
             return None
-        candidate, baseline = reached.candidate, reached.coded
-    if context.settings.fine_tuning.output_rounds and not candidate.changes:
+        if not _is_tuned(reached.candidate, context):
+            return reached.coded
+        candidate = reached.candidate
+    return _encoded(tree, candidate, context, hopeless)
+
+
+def _with_picture(tree: Tree, candidate: Candidate, context: EncodeContext, hopeless: float) -> CodedValues:
+    """The values with a picture as good as promised; by the step asked for where there is none to see or to reach."""
+    guess = guess_step(tree, candidate, context.devices)
+    for _ in range(TRIES if guess else 0):
+        assert guess is not None
+        coded = _encoded(tree, guess, context, hopeless)
+        lacking = shortfall(tree, coded.tree, guess.promise)
+        if lacking <= 0 or coded.size >= hopeless:
+            return coded
+        guess = finer(guess, lacking)
+    return _encoded(tree, without_picture(candidate), context, hopeless)
+
+
+def _is_tuned(candidate: Candidate, context: EncodeContext) -> bool:
+    """Whether networks are fine-tuned to the tree."""
+    return bool(context.settings.fine_tuning.output_rounds) and not candidate.changes
+
+
+def _encoded(tree: Tree, candidate: Candidate, context: EncodeContext, hopeless: float) -> CodedValues:
+    """The values by the candidate, fine-tuned or not."""
+    if _is_tuned(candidate, context):
         return _fine_tuned(tree, candidate, context, hopeless)
-    return baseline or encoder.encode(tree, candidate.promise, candidate.options(context))
+    return encoder.encode(tree, candidate.promise, candidate.options(context))
 
 
 def _model_sets(context: EncodeContext) -> list[ModelSet]:
@@ -95,7 +131,7 @@ def _fine_tuned(tree: Tree, candidate: Candidate, context: EncodeContext, hopele
     sampler = Sampler(len(tree.leaf), by_component(tree.leaf).shape[2], effort.examples, effort.levels)
     observed = replace(candidate.options(context), observer=sampler, devices=())  # devices cannot be observed
     baseline = encoder.encode(tree, promise, observed)
-    if baseline.size >= hopeless:
+    if baseline.size >= hopeless or not keeps_picture(tree, baseline.tree, promise):
         return baseline
     family, models = promise.mode.family, candidate.models
     dead_zone = dead_zones(family, models.freq) * (promise.mode.lattice is LatticeKind.MEAN)
@@ -106,4 +142,5 @@ def _fine_tuned(tree: Tree, candidate: Candidate, context: EncodeContext, hopele
         return baseline
     tuned = encoder.encode(tree, promise, replace(candidate, changes=changes).options(context))
     keeps = not promise.bound.psnr or psnr(tree, tuned.tree) >= promise.bound.psnr
+    keeps = keeps and keeps_picture(tree, tuned.tree, promise)
     return tuned if keeps and tuned.size < baseline.size else baseline

@@ -1,0 +1,73 @@
+"""The coarsest step whose picture is good enough, guessed by stand-ins, so that most grids are encoded once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from neuralvdb.picture import measured_t_psnr, ray_sums, t_psnr_of
+from neuralvdb.values.promise import Promise
+from neuralvdb.values.select.candidate import Candidate
+from neuralvdb.values.select.stand_in import stand_in
+from neuralvdb.volume.grid import Tree
+
+TRIES = 8  # encodings, each with a finer step
+_COARSEST = 0.35  # logarithm of how much coarser than that of the preset a step may be, if the picture allows it
+_SLOPE = 7.6  # dB of T-PSNR per unit of the step's logarithm, as measured,
+_FLATTEST, _STEEPEST = 6.0, 9.0  # and what it may be between two stand-ins
+_MARGIN = 0.7  # dB by which a stand-in is to be better than promised: as a rule it is better than what it stands for
+_FAR = 2.0  # dB from there that are worth another stand-in
+_FINER = 0.3  # dB more than what an encoding lacks
+_MOST_LACKING = 20.0  # dB that are made up for at once
+
+
+def keeps_picture(original: Tree, decoded: Tree, promise: Promise) -> bool:
+    """Whether the picture is as good as promised, if anything is."""
+    return not promise.bound.picture or shortfall(original, decoded, promise) <= 0
+
+
+def shortfall(original: Tree, decoded: Tree, promise: Promise) -> float:
+    """dB that the picture lacks; infinite where there is nothing to see."""
+    t_psnr = measured_t_psnr(original, decoded)
+    return np.inf if t_psnr is None else promise.bound.picture - t_psnr
+
+
+def guess_step(tree: Tree, candidate: Candidate, devices: tuple[str, ...]) -> Candidate | None:
+    """The candidate with the step that a picture as promised seems to need; None where there is nothing to see.
+
+    The first stand-in has the step of the preset, a second one that which the first suggests, if that is far away.
+    """
+    original, promise = ray_sums(tree), candidate.promise
+
+    def surplus(log_factor: float) -> float | None:
+        t_psnr = t_psnr_of(original, ray_sums(stand_in(tree, scaled(promise, log_factor), devices)))
+        return None if t_psnr is None else t_psnr - promise.bound.picture - _MARGIN
+
+    first = surplus(0.0)
+    if first is None:
+        return None
+    log_factor = min(first / _SLOPE, _COARSEST)
+    if abs(first) > _FAR and first / _STEEPEST < _COARSEST:
+        second = surplus(log_factor)
+        assert second is not None  # the original is the same
+        slope = float(np.clip((first - second) / log_factor, _FLATTEST, _STEEPEST))
+        log_factor = min(log_factor + second / slope, _COARSEST)
+    return replace(candidate, promise=scaled(promise, log_factor))
+
+
+def finer(candidate: Candidate, lacking: float) -> Candidate:
+    """The candidate with a step for a picture that is better by what the last one lacked, and a little more."""
+    return replace(candidate, promise=scaled(candidate.promise, -(min(lacking, _MOST_LACKING) + _FINER) / _SLOPE))
+
+
+def without_picture(candidate: Candidate) -> Candidate:
+    """The candidate that promises none."""
+    promise = candidate.promise
+    return replace(candidate, promise=replace(promise, bound=replace(promise.bound, picture=0.0)))
+
+
+def scaled(promise: Promise, log_factor: float) -> Promise:
+    """The promise with its step times exp(log_factor), rounded so that it is the same on every machine."""
+    step = float(np.float32(promise.mode.step * np.exp(log_factor))) if log_factor else promise.mode.step
+    return replace(promise, mode=replace(promise.mode, step=step))
