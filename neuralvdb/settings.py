@@ -321,6 +321,14 @@ class ViewSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReportSettings(ViewSettings):
+    """Choices of the page of a sequence. Raises UsageError for values that make no sense."""
+
+    originals: str = ""
+    """A folder that holds NAME.vdb for each NAME.neuralvdb, to compare with; empty: nothing is compared."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainSettings:
     """Choices of train(). Raises UsageError for values that make no sense."""
 

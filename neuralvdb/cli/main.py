@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import neuralvdb
 from neuralvdb import errors
-from neuralvdb.cli import compress, decompress, diff, info, output, train, verify, view
+from neuralvdb.cli import compress, decompress, diff, info, output, page, train, verify, view
 from neuralvdb.cli.jobs import Command, Failure, internal_error
 from neuralvdb.cli.report import Reporter
 from neuralvdb.platform import INTERRUPTS
@@ -25,6 +25,7 @@ COMMANDS: dict[str, Command] = {
     "verify": verify,
     "diff": diff,
     "view": view,
+    "report": page,
     "train": train,
 }
 _SIGNED = ("--bbox", "--frames")  # options whose values may begin with a minus
