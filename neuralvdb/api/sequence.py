@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +16,12 @@ from neuralvdb.api.promises import PromiseDescription
 from neuralvdb.api.source import GridSource
 from neuralvdb.errors import OutputError, naming
 from neuralvdb.settings import ReportSettings
+from neuralvdb.units import size_text
 from neuralvdb.view import Strip, difference_strips, draw_sheet
-from neuralvdb.view.html import Chart, figure, page, table
+from neuralvdb.view.html import Chart, figure, heading, page, table
 
-MOST_LINES = 8  # in a chart
+MOST_LINES = 8  # of grids in a chart
+_WHOLE = "whole file"
 _MOST_STRIPS = 6  # in a picture
 
 
@@ -97,93 +99,92 @@ def html_of(frames: Sequence[FrameFacts]) -> str:
     labels = [Path(frame.path).name for frame in frames]
     sources = [frame.source_size for frame in frames]
     total, total_source = sum(frame.size for frame in frames), sum(size or 0 for size in sources)
-    title = f"{labels[0]}" + (f" to {labels[-1]}, {len(frames)} frames" if len(frames) > 1 else "")
-    summary = f"{_megabytes(total)} MB"
+    title = labels[0] + (f" to {labels[-1]}, {len(frames)} frames" if len(frames) > 1 else "")
+    summary = size_text(total)
     if all(sources):
-        summary = f"{_megabytes(total_source)} MB of .vdb in {summary}: {total_source / total:.2f} times smaller"
+        summary = f"{size_text(total_source)} of .vdb in {summary}: {total_source / total:.2f} times smaller"
     ratios = {"ratio": [size and size / frame.size for size, frame in zip(sources, frames, strict=True)]}
+    grids = _bytes_by_grid(frames)
+    sizes = _lines(frames, [*list(grids)[:MOST_LINES], _WHOLE], _sizes)
     blocks = [
         f"<p>{summary}</p>",
-        Chart("Size in MB", labels, _lines(frames, _sizes), _megabytes, from_zero=True).html,
+        Chart("Size", labels, sizes, size_text, from_zero=True).html,
         Chart("Times smaller", labels, ratios, "{:.1f}".format, from_zero=True).html,
-        "<h2>Grids by bytes</h2>",
-        _grid_table(frames, total),
-        *_quality(frames, labels),
-        *(f"<h2>Pictures</h2>{''.join(pictures)}" for pictures in [_pictures(frames)] if pictures),
-        f"<h2>Frames</h2><details><summary>all {len(frames)}</summary>{_frame_table(frames)}</details>",
+        heading("Grids by bytes"),
+        _grid_table(grids, total),
+        *_measured(frames, list(grids)[:MOST_LINES], labels),
+        heading("Promised"),
+        table(("grid", "of active values"), [(name, _promise_words(name, frames)) for name in grids]),
     ]
-    return page(title, blocks)
+    if pictures := [figure(frame.picture, Path(frame.path).name) for frame in frames if frame.picture]:
+        blocks += [heading("Pictures"), *pictures]
+    return page(title, [*blocks, heading("Frames"), _frame_table(frames)])
 
 
-def _megabytes(size: float) -> str:
-    return f"{size / 1e6:.3g}"
-
-
-def _sizes(frame: FrameFacts) -> dict[str, float | None]:
-    """Bytes of the frame and of its grids."""
-    return {"whole file": frame.size, **{name: sum(of_grid.values()) for name, of_grid in frame.grids.items()}}
-
-
-def _lines(
-    frames: Sequence[FrameFacts], numbers_of: Callable[[FrameFacts], dict[str, float | None]]
-) -> dict[str, list[float | None]]:
-    """Lines by name: those with the largest numbers, MOST_LINES of them."""
-    numbers = [numbers_of(frame) for frame in frames]
-    names = dict.fromkeys(name for of_frame in numbers for name in of_frame)
-    lines = {name: [of_frame.get(name) for of_frame in numbers] for name in names}
-    ordered = sorted(lines, key=lambda name: -max((n for n in lines[name] if n is not None), default=0.0))
-    return {name: lines[name] for name in ordered[:MOST_LINES]}
-
-
-def _grid_table(frames: Sequence[FrameFacts], total: int) -> str:
-    kinds = dict.fromkeys(kind for frame in frames for sizes in frame.grids.values() for kind in sizes)
+def _bytes_by_grid(frames: Sequence[FrameFacts]) -> dict[str, dict[str, int]]:
+    """Bytes of all frames by grid and kind of data, the largest grid first."""
     sums: dict[str, dict[str, int]] = {}
     for frame in frames:
         for name, sizes in frame.grids.items():
-            of_grid = sums.setdefault(name, dict.fromkeys(kinds, 0))
+            of_grid = sums.setdefault(name, {})
             for kind, size in sizes.items():
-                of_grid[kind] += size
+                of_grid[kind] = of_grid.get(kind, 0) + size
+    return dict(sorted(sums.items(), key=lambda item: -sum(item[1].values())))
+
+
+def _lines(
+    frames: Sequence[FrameFacts], names: Sequence[str], numbers_of: Callable[[FrameFacts], Mapping[str, float | None]]
+) -> dict[str, list[float | None]]:
+    """The numbers of these names, frame by frame."""
+    numbers = [numbers_of(frame) for frame in frames]
+    return {name: [of_frame.get(name) for of_frame in numbers] for name in names}
+
+
+def _sizes(frame: FrameFacts) -> dict[str, int]:
+    """Bytes of the frame and of its grids."""
+    return {**{name: sum(sizes.values()) for name, sizes in frame.grids.items()}, _WHOLE: frame.size}
+
+
+def _grid_table(grids: Mapping[str, Mapping[str, int]], total: int) -> str:
+    kinds = sorted({kind for sizes in grids.values() for kind in sizes})
     rows, shares = [], []
-    for name, of_grid in sorted(sums.items(), key=lambda item: -sum(item[1].values())):
-        size = sum(of_grid.values())
+    for name, sizes in grids.items():
+        size = sum(sizes.values())
         shares.append(size / total)
-        rows.append([name, _megabytes(size), f"{size / total:.1%}", *(_megabytes(of_grid[kind]) for kind in kinds)])
-    return table(["grid", "MB", "share", *(f"{kind}, MB" for kind in kinds)], rows, shares)
+        rows.append([name, size_text(size), f"{size / total:.1%}", *(size_text(sizes.get(kind, 0)) for kind in kinds)])
+    return table(["grid", "size", "share of all", *kinds], rows, shares)
 
 
-def _quality(frames: Sequence[FrameFacts], labels: Sequence[str]) -> list[str]:
-    """Charts of what was measured, and a table of what is promised."""
-    blocks = []
-    for title, name, text in (
-        ("Picture: T-PSNR in dB", "t_psnr", "{:.1f}"),
-        ("PSNR in dB", "psnr", "{:.1f}"),
-        ("Largest error of a voxel, share of the range", "max_share", "{:.2%}"),
-        ("Largest error of means over 4x4x4 voxels, share of the range", "mean_share", "{:.2%}"),
-    ):
-        lines = _lines(frames, functools.partial(_measured, name))
-        blocks.append(Chart(title, labels, lines, text.format).html)
-    rows = dict.fromkeys(
-        (name, _promise_words(promise)) for frame in frames for name, promise in frame.promises.items()
-    )
-    promised = table(("grid", "promise"), list(rows)) if rows else "<p>Every bit is kept.</p>"
-    return [*blocks, "<h2>Promised</h2>", promised]
+def _measured(frames: Sequence[FrameFacts], names: Sequence[str], labels: Sequence[str]) -> list[str]:
+    """Charts of what was measured against originals."""
+    return [
+        Chart(title, labels, _lines(frames, names, functools.partial(_figures, field)), text.format).html
+        for title, field, text in (
+            ("Picture: T-PSNR in dB", "t_psnr", "{:.1f}"),
+            ("PSNR in dB", "psnr", "{:.1f}"),
+            ("Largest error of a voxel, share of the range", "max_share", "{:.2%}"),
+            ("Largest error of means over 4x4x4 voxels, share of the range", "mean_share", "{:.2%}"),
+        )
+    ]
 
 
-def _measured(name: str, frame: FrameFacts) -> dict[str, float | None]:
-    """One figure of GridLoss by grid."""
-    return {loss.name: getattr(loss, name) for loss in frame.losses}
+def _figures(field: str, frame: FrameFacts) -> dict[str, float | None]:
+    """One field of GridLoss by grid."""
+    return {loss.name: getattr(loss, field) for loss in frame.losses}
 
 
-def _promise_words(promise: PromiseDescription) -> str:
-    if promise.psnr:
-        return f"PSNR {promise.psnr:.4g} dB"
-    if promise.max_error is None:
-        return f"no max error, {promise.lattice} lattice"
-    return f"max error {promise.max_error:.4g}" + (f" or {promise.ratio:.3g} |v|" if promise.ratio else "")
-
-
-def _pictures(frames: Sequence[FrameFacts]) -> list[str]:
-    return [figure(frame.picture, Path(frame.path).name) for frame in frames if frame.picture]
+def _promise_words(name: str, frames: Sequence[FrameFacts]) -> str:
+    """What is promised of a grid in all frames."""
+    promises = [frame.promises.get(name) for frame in frames if name in frame.grids]
+    bounds = [promise.max_error for promise in promises if promise is not None and promise.max_error is not None]
+    psnrs = [promise.psnr for promise in promises if promise is not None and promise.psnr]
+    words = [f"max error {min(bounds):.4g} to {max(bounds):.4g}"] if bounds else []
+    words += [f"PSNR of at least {min(psnrs):.4g} dB"] if psnrs else []
+    if any(promise is not None and promise.max_error is None and not promise.psnr for promise in promises):
+        words.append("no max error")
+    if exact := promises.count(None):
+        words.append("every bit" if exact == len(promises) else f"every bit in {exact} of {len(promises)} frames")
+    return "; ".join(words)
 
 
 def _frame_table(frames: Sequence[FrameFacts]) -> str:
@@ -194,10 +195,10 @@ def _frame_table(frames: Sequence[FrameFacts]) -> str:
         rows.append(
             [
                 frame.path,
-                _megabytes(frame.size),
+                size_text(frame.size),
                 f"{frame.source_size / frame.size:.2f}x" if frame.source_size else "-",
                 f"{min(pictures):.1f} dB" if pictures else "-",
                 f"{max(errors):.2%}" if errors else "-",
             ]
         )
-    return table(("frame", "MB", "ratio", "T-PSNR", "voxels within"), rows)
+    return table(("frame", "size", "ratio", "T-PSNR", "voxels within"), rows)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn, TypeVar, cast
 
 from neuralvdb.cli.jobs import Outcome
+from neuralvdb.units import size_text as size_text
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from neuralvdb.api.promises import PromiseDescription
 
 S = TypeVar("S")
-
-_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 class ProgressBar:
@@ -49,14 +48,6 @@ class ProgressBar:
                 leave=False,
             )
         self._bar.update(amount)
-
-
-def size_text(count: int) -> str:
-    """`2.51 MB` for a number of bytes; units are powers of 1000."""
-    value, unit = float(count), 0
-    while value >= 999.5 and unit < len(_UNITS) - 1:
-        value, unit = value / 1000, unit + 1
-    return f"{count} B" if unit == 0 else f"{value:.3g} {_UNITS[unit]}"
 
 
 def voxel_size_text(size: tuple[float, float, float] | None) -> str:

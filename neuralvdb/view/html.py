@@ -8,18 +8,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-_COLOURS = ("#e07b39", "#4f8fd6", "#5bb36b", "#c65a9a", "#c9b03c", "#7f6fd0", "#4bb6b0", "#d05a5a")
+_COLOURS = ("#e07b39", "#4f8fd6", "#5bb36b", "#c65a9a", "#c9b03c", "#7f6fd0", "#4bb6b0", "#d05a5a", "#e8e8e8")
 _WIDTH, _HEIGHT = 860, 240  # pixels of a chart
 _LEFT, _RIGHT, _TOP, _BOTTOM = 84, 16, 12, 34  # pixels beside what is drawn
 _TICKS = 4
 _BAR = 320  # pixels of the bar of a share of 1
+_TEXT = 'fill="#a8a8b0" font-size="12"'
 _STYLE = """
 body { background: #18181b; color: #e8e8e8; font: 15px/1.45 system-ui, sans-serif; max-width: 1000px; margin: 2em auto;
        padding: 0 1em }
 h1, h2 { font-weight: 600 } h2 { margin-top: 2em }
 table { border-collapse: collapse } th, td { padding: .2em .9em .2em 0; text-align: right; white-space: nowrap }
 th:first-child, td:first-child, td:has(.bar) { text-align: left } th { color: #a8a8b0; font-weight: 500 }
-img { max-width: 100% } svg text { fill: #a8a8b0; font-size: 12px } figcaption, .legend { color: #a8a8b0 }
+img { max-width: 100% } figcaption, .legend { color: #a8a8b0 }
 .legend span { margin-right: 1.2em } .bar { display: inline-block; height: .7em; background: #4f8fd6 }
 """
 
@@ -49,12 +50,16 @@ class Chart:
         drawn = [*(self._tick(mark, low, high) for mark in marks), self._labels()]
         for number, (name, line) in enumerate(self.series.items()):
             drawn.append(self._line(name, line, _COLOURS[number % len(_COLOURS)], (low, high)))
-        legend = "".join(
-            f'<span style="color:{_COLOURS[number % len(_COLOURS)]}">&#9632; {escape(name)}</span>'
-            for number, name in enumerate(self.series)
-        )
         svg = f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="100%" role="img">{"".join(drawn)}</svg>'
-        return f'<h2>{escape(self.title)}</h2>{svg}<p class="legend">{legend}</p>'
+        return f'{heading(self.title)}{svg}<p class="legend">{self._legend()}</p>'
+
+    def _legend(self) -> str:
+        """The names of lines that have a number."""
+        return "".join(
+            f'<span style="color:{_COLOURS[number % len(_COLOURS)]}">&#9632; {escape(name)}</span>'
+            for number, (name, line) in enumerate(self.series.items())
+            if any(n is not None for n in line)
+        )
 
     def _x(self, frame: int) -> float:
         return _LEFT + (_WIDTH - _LEFT - _RIGHT) * (frame / (len(self.labels) - 1) if len(self.labels) > 1 else 0.5)
@@ -65,14 +70,14 @@ class Chart:
     def _tick(self, mark: float, low: float, high: float) -> str:
         y = self._y(mark, low, high)
         line = f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#3a3a40"/>'
-        return f'{line}<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{escape(self.text(mark))}</text>'
+        return f'{line}<text {_TEXT} x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{escape(self.text(mark))}</text>'
 
     def _labels(self) -> str:
         """The first, the middle and the last frame below the chart."""
         last, drawn = len(self.labels) - 1, ""
         for frame, anchor in {last: "end", 0: "start", last // 2: "middle"}.items():
             words = escape(self.labels[frame])
-            drawn += f'<text x="{self._x(frame):.1f}" y="{_HEIGHT - 10}" text-anchor="{anchor}">{words}</text>'
+            drawn += f'<text {_TEXT} x="{self._x(frame):.1f}" y="{_HEIGHT - 10}" text-anchor="{anchor}">{words}</text>'
         return drawn
 
     def _line(self, name: str, line: Sequence[float | None], colour: str, scale: tuple[float, float]) -> str:
@@ -88,6 +93,11 @@ class Chart:
             words = escape(f"{self.labels[frame]}: {name} {self.text(number)}")
             dots += f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"><title>{words}</title></circle>'
         return f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="1.6"/>{dots}'
+
+
+def heading(words: str) -> str:
+    """A heading."""
+    return f"<h2>{escape(words)}</h2>"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], shares: Sequence[float] = ()) -> str:
