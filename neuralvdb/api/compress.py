@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from neuralvdb import devices
 from neuralvdb.api.files import NewFile, new_file
-from neuralvdb.api.jobs import Note, Progress, Runner, ignore, run_here
+from neuralvdb.api.jobs import Note, Progress, Runner, Task, ignore, run_here
 from neuralvdb.api.promises import PromiseDescription, describe
 from neuralvdb.api.source import check_names, check_readable, select, without
 from neuralvdb.api.verify import decode_all
@@ -76,12 +78,26 @@ def compress(
     Raises NoSuchDevice, InputError, DamagedFile, Unsupported, NoSuchGrid, OutputExists, OutputError, PromiseBroken,
     OutOfMemory; then `target` is as before.
     """
+    with compressing(source, target, settings, progress=progress, note=note) as task:
+        return run(task.work, writes=task.writes)
+
+
+@contextlib.contextmanager
+def compressing(
+    source: str | os.PathLike[str] | GridsInMemory,
+    target: str | os.PathLike[str],
+    settings: CompressSettings,
+    *,
+    progress: Progress = ignore,
+    note: Note = ignore,
+) -> Iterator[Task[CompressReport]]:
+    """The work of compress(), for any process to do within the block: `target` is there when that ends well."""
     if not isinstance(source, GridsInMemory):
         source = os.fspath(source)
         check_readable(source)
     with new_file(Path(target), force=settings.force) as output:
         job = _Job(source, output, settings)
-        return run(functools.partial(job.run, progress, note), writes=[output.temporary])
+        yield Task(functools.partial(job.run, progress, note), writes=[output.temporary])
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -12,7 +14,7 @@ import xxhash
 
 from neuralvdb import devices
 from neuralvdb.api.files import NewFile, new_file
-from neuralvdb.api.jobs import Note, Progress, Runner, ignore, run_here
+from neuralvdb.api.jobs import Note, Progress, Runner, Task, ignore, run_here
 from neuralvdb.api.source import check_readable, select
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.frame_table import Counts
@@ -74,10 +76,24 @@ def decompress(
     anything is written. run: as in compress(). Raises NoSuchDevice, InputError, DamagedFile, Unsupported, NoSuchGrid,
     MissingPriors, OutputExists, OutputError, PromiseBroken, OutOfMemory; then `target` is as before.
     """
+    with decompressing(source, target, settings, progress=progress, note=note) as task:
+        return run(task.work, writes=task.writes)
+
+
+@contextlib.contextmanager
+def decompressing(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    settings: DecompressSettings,
+    *,
+    progress: Progress = ignore,
+    note: Note = ignore,
+) -> Iterator[Task[DecompressReport]]:
+    """The work of decompress(), for any process to do within the block: `target` is there when that ends well."""
     check_readable(source)
     with new_file(Path(target), force=settings.force) as output:
         job = _Job(os.fspath(source), output, settings)
-        return run(functools.partial(job.run, progress, note), writes=[output.temporary])
+        yield Task(functools.partial(job.run, progress, note), writes=[output.temporary])
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
-"""What a caller may hand to the functions of the API beside settings: who is told of progress, and who runs the job."""
+"""What a caller may hand to the functions of the API beside settings: who hears of progress, who does the work."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -27,6 +28,14 @@ class Runner(Protocol):
 
     def __call__(self, job: Callable[[], T], /, *, writes: Sequence[str] = ()) -> T:
         """What the job returns. writes: the files that it writes; they are there. Raises what the job raises."""
+
+
+@dataclass(frozen=True)
+class Task(Generic[T]):
+    """Work that another process may do. writes: the files that it writes; they are there."""
+
+    work: Callable[[], T]
+    writes: Sequence[str] = ()
 
 
 def ignore(_: object, /) -> None:

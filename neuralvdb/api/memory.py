@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from neuralvdb.api.source import select
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.errors import unreadable
-from neuralvdb.platform import written_bytes
+from neuralvdb.platform import file_state, written_bytes
+from neuralvdb.settings import ARCHIVE_SUFFIX
 
 # What a .vdb file can need: an upper node of vec3d takes 8.2 kB on disk when compressed and 0.8 MB in memory.
 _MEMORY_PER_BYTE = 128
+_PER_ARCHIVE_BYTE = 512  # what an archive needs as a rule; its index says it exactly
 
 
 def memory_needed(path: str, grids: Sequence[str] = ()) -> int:
@@ -29,6 +31,12 @@ def most_memory(path: str) -> int:
         return _MEMORY_PER_BYTE * written_bytes(path)
     except OSError as error:
         raise unreadable(path, error) from error
+
+
+def likely_memory(path: str) -> int:
+    """Bytes that a .vdb file or an archive can need as a rule, by its size alone; 0 where it is not there."""
+    size, _ = file_state(path) or (0, 0)
+    return size * (_PER_ARCHIVE_BYTE if path.endswith(ARCHIVE_SUFFIX) else _MEMORY_PER_BYTE)
 
 
 def file_size(path: str) -> int:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from neuralvdb import devices
 from neuralvdb.api.files import NewFile, new_file
-from neuralvdb.api.jobs import Progress, Runner, ignore, run_here
+from neuralvdb.api.jobs import Progress, Runner, Task, ignore, run_here
 from neuralvdb.api.source import check_readable
 from neuralvdb.errors import InputError, Unsupported
 from neuralvdb.settings import TrainSettings
@@ -53,11 +54,24 @@ def train(
     with the same build of PyTorch on the same device. Raises InputError, DamagedFile, OutputExists, OutputError,
     OutOfMemory, NoSuchDevice, and Unsupported where PyTorch is not installed; then `target` is as before.
     """
+    with training(sources, target, settings, progress=progress) as task:
+        return run(task.work, writes=task.writes)
+
+
+@contextlib.contextmanager
+def training(
+    sources: Sequence[str | os.PathLike[str]],
+    target: str | os.PathLike[str],
+    settings: TrainSettings,
+    *,
+    progress: Progress = ignore,
+) -> Iterator[Task[TrainReport]]:
+    """The work of train(), for any process to do within the block: `target` is there when that ends well."""
     for source in sources:
         check_readable(source)
     with new_file(Path(target), force=settings.force) as output:
         job = _Job([os.fspath(source) for source in sources], output, settings)
-        return run(functools.partial(job.run, progress), writes=[output.temporary])
+        yield Task(functools.partial(job.run, progress), writes=[output.temporary])
 
 
 @dataclass(frozen=True)

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import argparse
 import functools
-import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from neuralvdb.cli.batch import FileJob, jobs_at_once, run_batch
 from neuralvdb.cli.isolate import IsolatedRunner
-from neuralvdb.cli.jobs import Job, Report, Result, run_all
+from neuralvdb.cli.jobs import Report, Result, Sizes
 from neuralvdb.cli.options import (
     add_common,
     add_device,
     add_grids,
+    add_jobs,
     add_leave_out,
     add_output,
     add_priors,
     split_names,
     wanted,
 )
-from neuralvdb.cli.output import ProgressBar, print_note, promise_text, shown, size_text, topology_text
+from neuralvdb.cli.output import print_note, promise_text, shown, size_text, topology_text
 from neuralvdb.cli.show import PROJECT_FILE, Choice, choose
 from neuralvdb.cli.targets import Step, expand_all, plan
 from neuralvdb.cli.trial import add_try, try_all
 from neuralvdb.errors import UsageError
+from neuralvdb.platform import file_state
 from neuralvdb.settings import (
     ARCHIVE_SUFFIX,
     DEFAULT_EFFORT,
@@ -46,6 +47,7 @@ HELP = "turn .vdb files into small archives"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
     add_output(parser, ARCHIVE_SUFFIX)
+    add_jobs(parser)
     _add_presets(parser)
     _add_bounds(parser)
     parser.add_argument(
@@ -113,31 +115,50 @@ def _add_networks(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, report: Report) -> None:
     """Compresses every input."""
+    from neuralvdb.api.memory import likely_memory
+    from neuralvdb.api.preload import preload_encoder
+
     inputs = expand_all(args.inputs, wanted(args, VDB_SUFFIX), report)
     if args.trial:
         return try_all(inputs, args, report)
     work = [(step, choose(args, step.target)) for step in plan(inputs, args.output, ARCHIVE_SUFFIX)]
-    run_all((Job(step.source, functools.partial(_process, step, choice, args)) for step, choice in work), report)
+    if not work:
+        return
+    settings = work[0][1].settings
+    needs = [likely_memory(step.source) for step, _ in work]
+    at_once = jobs_at_once(args.jobs, needs, settings.threads, settings.device)
+    if len(work) > 1:
+        preload_encoder(settings)
+    run_batch([_job(step, choice, args, at_once) for step, choice in work], at_once, report)
 
 
-def _process(step: Step, choice: Choice, args: argparse.Namespace) -> Result:
-    from neuralvdb.api.compress import compress
+def _job(step: Step, choice: Choice, args: argparse.Namespace, at_once: int) -> FileJob[CompressReport]:
+    from neuralvdb.api.compress import compressing
     from neuralvdb.api.jobs import ignore
-    from neuralvdb.api.memory import file_size, most_memory
+    from neuralvdb.api.memory import most_memory
 
-    began, settings = time.perf_counter(), choice.settings
+    settings = replace(choice.settings, threads=max(choice.settings.threads // at_once, 1))
+    size, _ = file_state(step.source) or (0, 0)
+    note = ignore if args.quiet else print_note
     if args.verbose and choice.project_file:
         print_note(f"{step.target}: settings of {choice.project_file}")
-    total = file_size(step.source) * (1 + settings.verify)  # asked now: the source may be gone before the work is done
-    bar = ProgressBar(lambda: total, Path(step.source).name, shown=not (args.quiet or args.json))
-    runner = IsolatedRunner(
-        inputs=[step.source], memory=functools.partial(most_memory, step.source), device=settings.device
+
+    def finish(report: CompressReport, seconds: float) -> Result:
+        return Result(
+            json={**report.as_dict(), "config": choice.project_file, "seconds": seconds},
+            text=_text(shown(report), seconds),
+            sizes=Sizes(report.source_size, report.archive_size),
+        )
+
+    return FileJob(
+        path=step.source,
+        runner=IsolatedRunner(
+            inputs=[step.source], memory=functools.partial(most_memory, step.source), device=settings.device
+        ),
+        begin=lambda progress: compressing(step.source, step.target, settings, progress=progress, note=note),
+        total=lambda: size * (1 + settings.verify),
+        finish=finish,
     )
-    note = ignore if args.quiet else print_note
-    report = compress(step.source, step.target, settings, progress=bar, note=note, run=runner)
-    seconds = round(time.perf_counter() - began, 3)
-    json = {**report.as_dict(), "config": choice.project_file, "seconds": seconds}
-    return Result(json=json, text=_text(shown(report), seconds))
 
 
 def _text(report: CompressReport, seconds: float) -> str:

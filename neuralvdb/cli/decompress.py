@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import argparse
 import functools
-import time
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from neuralvdb import platform
+from neuralvdb.cli.batch import FileJob, jobs_at_once, run_batch
 from neuralvdb.cli.isolate import IsolatedRunner
-from neuralvdb.cli.jobs import Job, Report, Result, run_all
-from neuralvdb.cli.options import add_common, add_device, add_grids, add_output, add_priors, settings_of, wanted
-from neuralvdb.cli.output import ProgressBar, print_note, shown, size_text, voxel_size_text
+from neuralvdb.cli.jobs import Report, Result, Sizes
+from neuralvdb.cli.options import (
+    add_common,
+    add_device,
+    add_grids,
+    add_jobs,
+    add_output,
+    add_priors,
+    settings_of,
+    wanted,
+)
+from neuralvdb.cli.output import print_note, shown, size_text, voxel_size_text
 from neuralvdb.cli.targets import Step, expand_all, plan
 from neuralvdb.settings import ARCHIVE_SUFFIX, COMPRESSIONS, MAX_LOD, VDB_SUFFIX, Box, DecompressSettings
 
@@ -25,6 +34,7 @@ HELP = "turn archives back into .vdb files"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
     add_output(parser, VDB_SUFFIX)
+    add_jobs(parser)
     parser.add_argument(
         "--compression",
         choices=COMPRESSIONS,
@@ -57,29 +67,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, report: Report) -> None:
     """Decompresses every input."""
+    from neuralvdb.api.memory import likely_memory
+    from neuralvdb.api.preload import preload_decoder
+
     settings = settings_of(args, DecompressSettings)
     steps = plan(expand_all(args.inputs, wanted(args, ARCHIVE_SUFFIX), report), args.output, VDB_SUFFIX)
-    run_all((Job(step.source, functools.partial(_process, step, settings, args)) for step in steps), report)
+    at_once = jobs_at_once(args.jobs, [likely_memory(step.source) for step in steps], settings.threads, settings.device)
+    settings = replace(settings, threads=max(settings.threads // at_once, 1))
+    if len(steps) > 1:
+        preload_decoder()
+    run_batch([_job(step, settings, args) for step in steps], at_once, report)
 
 
-def _process(step: Step, settings: DecompressSettings, args: argparse.Namespace) -> Result:
-    from neuralvdb.api.decompress import decompress
+def _job(step: Step, settings: DecompressSettings, args: argparse.Namespace) -> FileJob[DecompressReport]:
+    from neuralvdb.api.decompress import decompressing
     from neuralvdb.api.jobs import ignore
     from neuralvdb.api.memory import memory_needed
 
-    began = time.perf_counter()
     needed = functools.cache(functools.partial(memory_needed, step.source, settings.grids))
-    bar = ProgressBar(needed, Path(step.source).name, shown=not (args.quiet or args.json))
     note = ignore if args.quiet else print_note
 
     def memory() -> int:
         # What a tile of a coarser grid takes depends on the tiles beside it, and may be many times what it took.
         return platform.physical_memory() if settings.lod else 4 * needed()
 
-    runner = IsolatedRunner(inputs=[step.source], memory=memory, device=settings.device)
-    report = decompress(step.source, step.target, settings, progress=bar, note=note, run=runner)
-    seconds = round(time.perf_counter() - began, 3)
-    return Result(json={**report.as_dict(), "seconds": seconds}, text=_text(shown(report), seconds))
+    def finish(report: DecompressReport, seconds: float) -> Result:
+        return Result(
+            json={**report.as_dict(), "seconds": seconds},
+            text=_text(shown(report), seconds),
+            sizes=Sizes(report.archive_size, report.vdb_size),
+        )
+
+    return FileJob(
+        path=step.source,
+        runner=IsolatedRunner(inputs=[step.source], memory=memory, device=settings.device),
+        begin=lambda progress: decompressing(step.source, step.target, settings, progress=progress, note=note),
+        total=needed,
+        finish=finish,
+    )
 
 
 def _text(report: DecompressReport, seconds: float) -> str:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from neuralvdb.cli.batch import FileJob, run_batch
 from neuralvdb.cli.isolate import IsolatedRunner
-from neuralvdb.cli.jobs import Job, Report, Result, run_all
+from neuralvdb.cli.jobs import Report, Result
 from neuralvdb.cli.options import add_common, add_grids, add_priors, settings_of
-from neuralvdb.cli.output import ProgressBar, shown, table_text
+from neuralvdb.cli.output import shown, table_text
 from neuralvdb.cli.view import PICTURE_MEMORY, grid_memory
 from neuralvdb.settings import DiffSettings, ViewSettings
 
 if TYPE_CHECKING:
     from neuralvdb.api.diff import DiffReport, GridDiff
+    from neuralvdb.api.jobs import Progress, Task
 
 HELP = "compare two files, each a .vdb or an archive"
 _HEADER = ("grid", "topology", "active voxels", "max error", "RMSE", "PSNR")
@@ -36,23 +39,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, report: Report) -> None:
     """Compares the two files."""
-    settings = settings_of(args, DiffSettings)
-    run_all([Job(args.first, functools.partial(_process, settings, args))], report)
+    run_batch([_job(args)], 1, report)
 
 
-def _process(settings: DiffSettings, args: argparse.Namespace) -> Result:
+def _job(args: argparse.Namespace) -> FileJob[DiffReport]:
     from neuralvdb.api.diff import diff
+    from neuralvdb.api.jobs import Task
     from neuralvdb.api.pictures import picture_of_difference
 
-    inputs = [args.first, args.second]
-    bar = ProgressBar(lambda: 0, Path(args.first).name, shown=not (args.quiet or args.json), unit="grid")
+    inputs, settings = [args.first, args.second], settings_of(args, DiffSettings)
     runner = IsolatedRunner(
         inputs=inputs, memory=lambda: PICTURE_MEMORY * bool(args.image) + sum(map(grid_memory, inputs))
     )
-    if args.image:
-        picture_of_difference(args.first, args.second, args.image, settings_of(args, ViewSettings), run=runner)
-    report = runner(functools.partial(diff, args.first, args.second, settings, progress=bar))
-    return Result(json=report.as_dict(), text=_text(shown(report)), different=not report.same)
+
+    @contextlib.contextmanager
+    def begin(_: Progress) -> Iterator[Task[DiffReport]]:
+        if args.image:
+            picture_of_difference(args.first, args.second, args.image, settings_of(args, ViewSettings), run=runner)
+        yield Task(functools.partial(diff, args.first, args.second, settings))
+
+    def finish(report: DiffReport, _: float) -> Result:
+        return Result(json=report.as_dict(), text=_text(shown(report)), different=not report.same)
+
+    return FileJob(path=args.first, runner=runner, begin=begin, total=lambda: 1, finish=finish)
 
 
 def _text(report: DiffReport) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import functools
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from neuralvdb.cli.batch import FileJob, jobs_at_once, run_batch
 from neuralvdb.cli.isolate import IsolatedRunner
-from neuralvdb.cli.jobs import Job, Report, Result, run_all
-from neuralvdb.cli.options import add_common, add_inputs, wanted
+from neuralvdb.cli.jobs import Report, Result
+from neuralvdb.cli.options import add_common, add_inputs, add_jobs, wanted
 from neuralvdb.cli.output import promise_text, shown, size_text, table_text, topology_text, voxel_size_text
 from neuralvdb.cli.targets import expand_all
+from neuralvdb.platform import available_cores
 from neuralvdb.settings import ARCHIVE_SUFFIX, VDB_SUFFIX
 
 if TYPE_CHECKING:
@@ -36,22 +39,35 @@ _HEADER = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
     add_inputs(parser)
+    add_jobs(parser)
     add_common(parser)
 
 
 def run(args: argparse.Namespace, report: Report) -> None:
     """Looks into every input."""
-    items = expand_all(args.inputs, wanted(args, VDB_SUFFIX, ARCHIVE_SUFFIX), report)
-    run_all((Job(item.path, functools.partial(_process, item.path, args)) for item in items), report)
+    from neuralvdb.api.memory import likely_memory
+
+    paths = [item.path for item in expand_all(args.inputs, wanted(args, VDB_SUFFIX, ARCHIVE_SUFFIX), report)]
+    at_once = jobs_at_once(args.jobs, list(map(likely_memory, paths)), args.threads or available_cores())
+    run_batch([_job(path, args) for path in paths], at_once, report)
 
 
-def _process(path: str, args: argparse.Namespace) -> Result:
+def _job(path: str, args: argparse.Namespace) -> FileJob[FileInfo]:
     from neuralvdb.api.info import info
+    from neuralvdb.api.jobs import Task
     from neuralvdb.api.memory import most_memory
 
-    runner = IsolatedRunner(inputs=[path], memory=functools.partial(most_memory, path))
-    report = runner(functools.partial(info, path))
-    return Result(json=report.as_dict() if args.json else {}, text=_text(_shown(report, args.verbose), args.verbose))
+    def finish(report: FileInfo, _: float) -> Result:
+        text = _text(_shown(report, args.verbose), args.verbose)
+        return Result(json=report.as_dict() if args.json or args.json_lines else {}, text=text)
+
+    return FileJob(
+        path=path,
+        runner=IsolatedRunner(inputs=[path], memory=functools.partial(most_memory, path)),
+        begin=lambda _: nullcontext(Task(functools.partial(info, path))),
+        total=lambda: 1,
+        finish=finish,
+    )
 
 
 def _shown(report: FileInfo, verbose: bool) -> FileInfo:

@@ -1,9 +1,10 @@
-"""Runs a job in a child process, so that a crash is an error message and not the end.
+"""Runs jobs in child processes, so that a crash is an error message and not the end.
 
-The child is a fork made before any other thread exists here; what it raises or returns comes back through a pipe. It
+A child is a fork made before any other thread exists here; what it raises or returns comes back through a pipe. It
 cannot write files but its own nor reach a network, dies with this process, and its memory is limited, because a
-damaged file can ask for any amount. If it crashes, Python's fault handler writes to the same pipe where the crashing
-thread was. Only a crash inside of the OpenVDB reader is blamed on the file.
+damaged file can ask for any amount. This process reads nothing of any input, so that all children start alike. If one
+crashes, Python's fault handler writes to the same pipe where the crashing thread was. Only a crash inside of the
+OpenVDB reader is blamed on the file.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NoReturn, TypeVar
+from typing import Generic, NoReturn, TypeVar, cast
 
 from neuralvdb import devices, platform
 from neuralvdb.cli.answers import CallsInChild, Raised, Returned, pack, unpack
@@ -25,8 +26,10 @@ from neuralvdb.confinement import confine
 from neuralvdb.errors import DamagedFile, InputError, NeuralVdbError, OutOfMemory, Stopped
 
 T = TypeVar("T")
+FileStates = list[tuple[int, int] | None]
 
-_BASE_MEMORY = 768 << 20  # bytes: libraries yet to be loaded, threads and working memory
+withheld: set[int] = set()  # descriptors that a child does not get: those through which others answer
+BASE_MEMORY = 768 << 20  # bytes: libraries yet to be loaded, threads and working memory
 READERS = ("_open", "read", "outline")  # methods of VdbReader that call OpenVDB
 _READER_FILE = re.compile(r"neuralvdb[/\\]vdb[/\\]files\.py$")
 _FRAME = re.compile(rb'^  File "(.*)", line \d+ in (\w+)$', re.MULTILINE)  # as the fault handler writes it
@@ -47,22 +50,36 @@ class IsolatedRunner:
     device: str = "cpu"
 
     def __call__(self, job: Callable[[], T], /, *, writes: Sequence[str] = ()) -> T:
-        """What job() returns in the child. writes: files that it may write. Raises what it raises, KeyboardInterrupt.
+        """What job() returns in a child. writes: files that it may write. Raises what Child.result() raises."""
+        child = self.start(job, writes=writes)
+        try:
+            while not child.receive():
+                pass
+            return child.result()
+        except BaseException:
+            child.end()
+            raise
 
-        Also raises DamagedFile where the OpenVDB reader crashes or takes more memory than the file can need,
-        InputError where it crashes on a file that was changed meanwhile, or finds it damaged, OutOfMemory where other
-        work needs more than its limit or the system kills the child, Stopped where a signal ends it, NeuralVdbError
-        where it crashes.
-        """
+    def start(self, job: Callable[[], T], /, *, writes: Sequence[str] = ()) -> Child[T]:
+        """A child in which job() runs from now on. Raises OutOfMemory where there can be none, KeyboardInterrupt."""
         before = self._states()
-        ended, output = _in_child(functools.partial(self._work, job, writes))
+        return Child(self, *_fork(functools.partial(self._work, job, writes)), before)
+
+    def answer(self, ended: platform.Ended, output: bytes, before: FileStates) -> object:
+        """What a job returned whose child ended so and wrote `output`; before: the state of the inputs at its start.
+
+        Raises what the job raised. Also raises DamagedFile where the OpenVDB reader crashes or takes more memory than
+        the file can need, InputError where it crashes on a file that was changed meanwhile, or finds it damaged,
+        OutOfMemory where other work needs more than its limit or the system kills the child, Stopped where a signal
+        ends it, NeuralVdbError where it crashes.
+        """
         if ended.code < 0:
             raise self._killed(ended, output, changed=self._states() != before)
         if ended.code != 0 or not output:
             raise NeuralVdbError(
                 f"{self._path}: the child process ended with code {ended.code} and gave no answer; please report this"
             )
-        answer: Returned[T] | Raised = unpack(output)
+        answer: Returned[object] | Raised = unpack(output)
         if isinstance(answer, Raised):
             if isinstance(answer.error, DamagedFile) and self._states() != before:
                 raise self._changed() from answer.error
@@ -80,7 +97,7 @@ class IsolatedRunner:
         try:
             _mute_libraries()
             faulthandler.enable(pipe, all_threads=False)
-            asked = platform.data_in_use() + _BASE_MEMORY
+            asked = platform.data_in_use() + BASE_MEMORY
             limit = platform.limit_memory(asked)
             uses_gpu = self.device != "cpu" and devices.seems_there()
             if not uses_gpu:
@@ -131,13 +148,53 @@ class IsolatedRunner:
             "use fewer --threads or another machine"
         )
 
-    def _states(self) -> list[tuple[int, int] | None]:
+    def _states(self) -> FileStates:
         """Size and time of change of each input, None where it is not there."""
         return [platform.file_state(path) for path in self.inputs]
 
 
-def _in_child(work: Callable[[int], None]) -> tuple[platform.Ended, bytes]:
-    """How a child process ended that called work(pipe), and what it wrote there."""
+class Child(Generic[T]):
+    """A child process and what it has answered so far."""
+
+    def __init__(self, runner: IsolatedRunner, number: int, pipe: int, before: FileStates) -> None:
+        self._runner, self._number, self._pipe, self._before = runner, number, pipe, before
+        self._output = bytearray()
+        self._ended: platform.Ended | None = None
+
+    def fileno(self) -> int:
+        """Of the pipe that it answers through; there is something to receive() when it can be read."""
+        return self._pipe
+
+    def receive(self) -> bool:
+        """Takes what the child has written, for which it waits. Whether that was all, and the child has ended."""
+        data = os.read(self._pipe, 1 << 16)
+        self._output += data
+        if not data:
+            self._ended = platform.wait_child(self._number)
+            self._close()
+        return not data
+
+    def result(self) -> T:
+        """What the job returned, when all is received. Raises what it raised, and what IsolatedRunner.answer() does."""
+        assert self._ended is not None
+        return cast(T, self._runner.answer(self._ended, bytes(self._output), self._before))
+
+    def end(self) -> None:
+        """Kills the child where it is still there; an interrupt waits until it is gone."""
+        if self._ended is not None:
+            return
+        mask = platform.block_interrupts()
+        platform.end_child(self._number)
+        self._close()
+        platform.restore_interrupts(mask)
+
+    def _close(self) -> None:
+        withheld.discard(self._pipe)
+        os.close(self._pipe)
+
+
+def _fork(work: Callable[[int], None]) -> tuple[int, int]:
+    """The number of a child process that calls work(pipe), and the other end of the pipe."""
     receive, send = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -153,18 +210,19 @@ def _in_child(work: Callable[[int], None]) -> tuple[platform.Ended, bytes]:
         ) from None
     if child == 0:
         platform.restore_interrupts(mask)
+        for pipe in (*withheld, receive):  # what others answer is none of its business
+            os.close(pipe)
         _work_and_exit(work, send)
     os.close(send)
+    withheld.add(receive)
     try:
         platform.restore_interrupts(mask)
-        with os.fdopen(receive, "rb") as pipe:
-            output = pipe.read()
-        return platform.wait_child(child), output
     except BaseException:
         platform.block_interrupts()  # another one must not keep the child from being killed
         platform.end_child(child)
         platform.restore_interrupts(mask)
         raise
+    return child, receive
 
 
 def _work_and_exit(work: Callable[[int], None], pipe: int) -> NoReturn:

@@ -1,4 +1,4 @@
-"""What a command is, what it gives back, and jobs over many files."""
+"""What a command is, what it gives back, and jobs one after the other."""
 
 from __future__ import annotations
 
@@ -8,6 +8,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from neuralvdb.errors import NeuralVdbError
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes of a file, or of many, before and after."""
+
+    before: int
+    after: int
+
+    def __add__(self, other: Sizes) -> Sizes:
+        return Sizes(self.before + other.before, self.after + other.after)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +31,10 @@ class Result:
     """For people."""
     different: bool = False
     """Whether the exit code should say that something differs."""
+    sizes: Sizes | None = None
+    """Of what was read and of what was written."""
+    skipped: bool = False
+    """Whether it was done before."""
 
 
 @dataclass(frozen=True)
@@ -30,21 +45,23 @@ class Failure:
     error: NeuralVdbError
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of all files."""
-
-    results: list[Result]
-    failures: list[Failure]
-
-
 class Report(Protocol):
-    """Hears what became of each file, as soon as that is known."""
+    """Hears what became of each file, as soon as that is known. number: of the file among those of a batch."""
 
-    def result(self, result: Result, /) -> None:
+    @property
+    def shows_progress(self) -> bool:
+        """Whether it wants to hear of progress."""
+
+    def begin(self, files: int, /) -> None:
+        """Hears how many files there are."""
+
+    def progress(self, share: float, /) -> None:
+        """Hears how much of all work is done."""
+
+    def result(self, result: Result, number: int = 0, /) -> None:
         """Hears of a file that is done."""
 
-    def failure(self, failure: Failure, /) -> None:
+    def failure(self, failure: Failure, number: int = 0, /) -> None:
         """Hears of a file that could not be done."""
 
 
@@ -70,15 +87,17 @@ class Job:
 
 def run_all(jobs: Iterable[Job], report: Report) -> None:
     """Does all jobs; an error of one, even one that nobody expected, does not keep the others from being done."""
-    for job in jobs:
+    jobs = list(jobs)
+    report.begin(len(jobs))
+    for number, job in enumerate(jobs):
         try:
             result = job.work()
         except NeuralVdbError as error:
-            report.failure(Failure(job.path, error))
+            report.failure(Failure(job.path, error), number)
         except Exception as error:
-            report.failure(Failure(job.path, internal_error(error, f"{job.path}: ")))
+            report.failure(Failure(job.path, internal_error(error, f"{job.path}: ")), number)
         else:
-            report.result(result)
+            report.result(result, number)
 
 
 def internal_error(error: Exception, where: str = "") -> NeuralVdbError:

@@ -15,7 +15,8 @@ import neuralvdb
 from neuralvdb import errors
 from neuralvdb.cli import compress, decompress, diff, info, output, page, train, verify, view
 from neuralvdb.cli.jobs import Command, Failure, internal_error
-from neuralvdb.cli.report import Reporter
+from neuralvdb.cli.progress import view_of
+from neuralvdb.cli.report import Reporter, Style
 from neuralvdb.platform import INTERRUPTS
 
 COMMANDS: dict[str, Command] = {
@@ -42,22 +43,46 @@ _EPILOG = """exit codes:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `nvdb` with these arguments (default: the process's) and gives its exit code."""
-    report = Reporter(quiet=True)
+    report = Reporter(Style(quiet=True))
     with _interruptible():
         try:
-            _open_standard_streams()
-            args = _parser().parse_args(_joined(sys.argv[1:] if argv is None else list(argv)))
-            report = Reporter(as_json=args.json, quiet=args.quiet, verbose=args.verbose)
-            _run(COMMANDS[args.command], args, report)
-        except (KeyboardInterrupt, BrokenPipeError):
-            report.finish()
-            output.print_note("interrupted; nothing half-written was left")
+            try:
+                _open_standard_streams()
+                args = _parser().parse_args(_joined(sys.argv[1:] if argv is None else list(argv)))
+                report = reporter_of(args)
+                _run(COMMANDS[args.command], args, report)
+            except KeyboardInterrupt:
+                report.stop()
+                report.finish()
+                return errors.INTERRUPTED
+        except BrokenPipeError:  # nobody reads on, as where `head` has seen enough
             return errors.INTERRUPTED
     return report.exit_code
 
 
+def reporter_of(args: argparse.Namespace) -> Reporter:
+    """The Reporter that the options ask for."""
+    style = Style(
+        command=args.command,
+        as_json=args.json,
+        json_lines=args.json_lines,
+        quiet=args.quiet,
+        verbose=args.verbose,
+    )
+    as_json = args.json or args.json_lines
+    return Reporter(style, view_of(args.progress, _label(args), quiet=args.quiet or as_json))
+
+
+def _label(args: argparse.Namespace) -> str:
+    """What the bar of a single file is called."""
+    inputs = getattr(args, "inputs", None) or [""]
+    return output.printable(os.path.basename(inputs[0]))
+
+
 def _run(command: Command, args: argparse.Namespace, report: Reporter) -> None:
     try:
+        if args.progress == "openjd" and (args.json or args.json_lines):
+            raise errors.UsageError("--progress openjd and JSON are both for stdout; leave one out")
         command.run(args, report)
     except errors.NeuralVdbError as error:
         report.failure(Failure("", error))

@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import Any, TypeVar
 
 from neuralvdb.cli.frames import Wanted
+from neuralvdb.cli.progress import WAYS
 from neuralvdb.settings import CompressSettings, Settings, TrainSettings
 
 S = TypeVar("S", bound=Settings | TrainSettings)
@@ -17,11 +18,29 @@ _DEFAULTS = CompressSettings()
 
 def add_common(parser: argparse.ArgumentParser) -> None:
     """Options of every command."""
-    parser.add_argument("--json", action="store_true", help="print results as JSON on stdout")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print results as one JSON object on stdout")
+    form.add_argument("--json-lines", action="store_true", help="print each result as it is done, as a line of JSON")
+    parser.add_argument(
+        "--progress",
+        choices=WAYS,
+        help="tell how far the work is: plain or json lines on stderr, openjd lines on stdout (default: a bar on"
+        " terminals)",
+    )
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument("-q", "--quiet", action="store_true", help="print errors only")
     amount.add_argument("-v", "--verbose", action="store_true", help="print more")
     parser.add_argument("--threads", type=_count, metavar="N", help="threads to use (default: all)")
+
+
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """The option that says how many files are worked on at once."""
+    parser.add_argument(
+        "--jobs",
+        type=_count,
+        metavar="N",
+        help="files to work on at once, which share the threads (default: what cores and memory allow; with GPUs 1)",
+    )
 
 
 def add_device(

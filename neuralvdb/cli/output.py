@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn, TypeVar, cast
 
-from neuralvdb.cli.jobs import Outcome
+from neuralvdb.cli.progress import SCHEMA
 from neuralvdb.units import size_text as size_text
 
 if TYPE_CHECKING:
@@ -133,14 +133,10 @@ def print_note(text: str, /) -> None:
     print(f"nvdb: {printable(text)}", file=sys.stderr)
 
 
-def print_json(outcome: Outcome) -> None:
-    """One JSON object on stdout: `results` and `errors`; infinities and NaN as text."""
-    errors = [
-        {"path": failure.path, "message": str(failure.error), "exit_code": failure.error.exit_code}
-        for failure in outcome.failures
-    ]
-    report = {"results": [result.json for result in outcome.results], "errors": errors}
-    print(json.dumps(_finite(report), indent=2, ensure_ascii=True, allow_nan=False))
+def print_json(value: dict[str, object], *, lines: bool = False) -> None:
+    """A JSON object on stdout, with its version, on one line if `lines`; infinities and NaN as text."""
+    told = _finite({"schema": SCHEMA, **value})
+    print(json.dumps(told, indent=None if lines else 2, ensure_ascii=True, allow_nan=False))
 
 
 def _finite(value: object) -> object:

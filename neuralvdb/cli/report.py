@@ -1,52 +1,149 @@
-"""What a command reports while it works: text and errors at once, JSON at the end, and the exit code."""
+"""What a command reports while it works: text and errors at once, JSON at once or at the end, and the exit code."""
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TextIO
 
 from neuralvdb import errors
 from neuralvdb.cli import output
-from neuralvdb.cli.jobs import Failure, Outcome, Result
+from neuralvdb.cli.jobs import Failure, Result, Sizes
+from neuralvdb.cli.progress import Nothing, ProgressView, Stage
 from neuralvdb.errors import NeuralVdbError, OutputError
 
 
-class Reporter:
-    """A Report that prints. as_json: results and errors as one JSON object, by finish(); quiet: errors only."""
+@dataclass(frozen=True, kw_only=True)
+class Style:
+    """What is printed."""
 
-    def __init__(self, *, as_json: bool = False, quiet: bool = False, verbose: bool = False) -> None:
-        self._as_json, self._quiet, self._verbose = as_json, quiet, verbose
-        self._outcome = Outcome([], [])
+    command: str = ""
+    """Whose results they are."""
+    as_json: bool = False
+    """Results and errors as one JSON object, at the end."""
+    json_lines: bool = False
+    """Each as a JSON object on a line of its own, as it is known."""
+    quiet: bool = False
+    """Errors only."""
+    verbose: bool = False
+    """Also where in the code an unexpected error came from."""
+
+
+class Reporter:
+    """A Report that prints."""
+
+    def __init__(self, style: Style, view: ProgressView | None = None) -> None:
+        self._style, self._view = style, view or Nothing()
+        self._results: list[tuple[int, Result]] = []
+        self._failures: list[tuple[int, Failure]] = []
+        self._files, self._began, self._stopped = 0, time.monotonic(), False
         self._lost: NeuralVdbError | None = None  # why not all could be printed
 
-    def result(self, result: Result, /) -> None:
+    @property
+    def shows_progress(self) -> bool:
+        """Whether progress is shown."""
+        return not isinstance(self._view, Nothing)
+
+    def begin(self, files: int, /) -> None:
+        """Counts files that are to be done."""
+        self._files += files
+        self.progress(0.0)
+
+    def progress(self, share: float, /) -> None:
+        """Shows how much of all work is done."""
+        if not self.shows_progress:
+            return
+        stage = Stage(len(self._results), self._files, share, time.monotonic() - self._began)
+        self._print(lambda: self._view.show(stage), self._view.stream)
+
+    def result(self, result: Result, number: int = 0, /) -> None:
         """Prints what became of a file."""
-        self._outcome.results.append(result)
-        if not (self._as_json or self._quiet):
+        self._results.append((number, result))
+        self._view.hide()
+        if self._style.json_lines:
+            self._tell({"result": result.json})
+        elif result.text and not (self._style.as_json or self._style.quiet):
             self._print(lambda: print(result.text), sys.stdout)
 
-    def failure(self, failure: Failure, /) -> None:
+    def failure(self, failure: Failure, number: int = 0, /) -> None:
         """Prints an error; with `verbose` where in the code an unexpected one came from."""
-        self._outcome.failures.append(failure)
+        self._failures.append((number, failure))
+        self._view.hide()
         self._print(lambda: output.print_error(failure.error), sys.stderr)
-        if self._verbose and failure.error.__cause__ is not None:
+        if self._style.verbose and failure.error.__cause__ is not None:
             self._print(lambda: output.print_calls(failure.error), sys.stderr)
+        if self._style.json_lines:
+            self._tell({"error": _described(failure)})
+
+    def stop(self) -> None:
+        """Says that an interrupt ended the work, and what was done before."""
+        self._stopped = True
+        self._view.hide()
+        what = f"stopped: {len(self._results)} of {self._files} done" if self._files > 1 else "interrupted"
+        self._print(lambda: output.print_note(f"{what}; nothing half-written was left"), sys.stderr)
 
     def finish(self) -> None:
-        """Prints JSON if that was asked for."""
-        if self._as_json:
-            self._print(lambda: output.print_json(self._outcome), sys.stdout)
+        """Prints JSON if that was asked for, in the order of the inputs, else a total where there are several files."""
+        self._view.hide()
+        results = [result for _, result in sorted(self._results, key=lambda entry: entry[0])]
+        failures = [failure for _, failure in sorted(self._failures, key=lambda entry: entry[0])]
+        if self._style.json_lines:
+            self._tell({"total": self._total()})
+        elif self._style.as_json:
+            told: dict[str, object] = {
+                "command": self._style.command,
+                "results": [result.json for result in results],
+                "errors": [_described(failure) for failure in failures],
+                "total": self._total(),
+            }
+            self._print(lambda: output.print_json(told), sys.stdout)
+        elif self._files > 1 and not self._style.quiet:
+            self._print(self._print_total, sys.stdout)
 
     @property
     def exit_code(self) -> int:
-        """The code of the first error, else whether something differs."""
-        if self._outcome.failures:
-            return self._outcome.failures[0].error.exit_code
+        """The code of the first input that failed, else whether something differs."""
+        if self._failures:
+            return min(self._failures, key=lambda entry: entry[0])[1].error.exit_code
         if self._lost is not None:
             return self._lost.exit_code
-        return errors.DIFFERENT if any(result.different for result in self._outcome.results) else 0
+        return errors.DIFFERENT if any(result.different for _, result in self._results) else 0
+
+    def _tell(self, value: dict[str, object]) -> None:
+        """Prints a line of JSON."""
+        self._print(lambda: output.print_json({"command": self._style.command, **value}, lines=True), sys.stdout)
+
+    def _sizes(self) -> Sizes:
+        return sum((result.sizes for _, result in self._results if result.sizes is not None), Sizes(0, 0))
+
+    def _total(self) -> dict[str, object]:
+        """What became of all files."""
+        skipped = sum(result.skipped for _, result in self._results)
+        return {
+            "files": max(self._files, len(self._results) + len(self._failures)),
+            "done": len(self._results) - skipped,
+            "skipped": skipped,
+            "failed": len(self._failures),
+            "stopped": self._stopped,
+            "bytes_in": self._sizes().before,
+            "bytes_out": self._sizes().after,
+            "seconds": round(time.monotonic() - self._began, 3),
+        }
+
+    def _print_total(self) -> None:
+        """One line over all files, where bytes were read and written."""
+        total, sizes = self._total(), self._sizes()
+        if sizes.after == 0:
+            return
+        counts = [f"{total[name]} {name}" for name in ("skipped", "failed") if total[name]]
+        text = f"{total['done']} files" + "".join(f", {count}" for count in counts)
+        text += f"  {output.size_text(sizes.before)} -> {output.size_text(sizes.after)}"
+        if sizes.before > sizes.after:
+            text += f"  {sizes.before / sizes.after:.2f}x"
+        print(f"{text}  {total['seconds']:.2f} s")
 
     def _print(self, write: Callable[[], None], stream: TextIO) -> None:
         """Calls write(); a stream that cannot be written to, but for a closed pipe, ends no work."""
@@ -63,6 +160,11 @@ class Reporter:
                 lost = OutputError(f"{name}: cannot be written: {error.strerror}; files are as they should be")
                 self._lost = lost
                 self._print(lambda: output.print_error(lost), sys.stderr)
+
+
+def _described(failure: Failure) -> dict[str, object]:
+    """An error, for JSON."""
+    return {"path": failure.path, "message": str(failure.error), "exit_code": failure.error.exit_code}
 
 
 def _silence(stream: TextIO) -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import tempfile
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from neuralvdb.cli.batch import FileJob, run_batch
 from neuralvdb.cli.frames import expand
 from neuralvdb.cli.isolate import IsolatedRunner
-from neuralvdb.cli.jobs import Job, Report, Result, run_all
+from neuralvdb.cli.jobs import Report, Result
 from neuralvdb.cli.options import add_common, add_device, add_inputs, settings_of, wanted
-from neuralvdb.cli.output import ProgressBar, shown, size_text
+from neuralvdb.cli.output import shown, size_text
 from neuralvdb.settings import VDB_SUFFIX, TrainSettings
 
 if TYPE_CHECKING:
@@ -47,24 +45,26 @@ def run(args: argparse.Namespace, report: Report) -> None:
     """Fine-tunes to all inputs together."""
     settings = settings_of(args, TrainSettings)
     inputs = [item.path for name in args.inputs for item in expand(name, wanted(args, VDB_SUFFIX))]
-    run_all([Job(inputs[0], functools.partial(_process, inputs, settings, args))], report)
-
-
-def _process(inputs: list[str], settings: TrainSettings, args: argparse.Namespace) -> Result:
-    from neuralvdb.api.memory import most_memory
-    from neuralvdb.api.train import NETWORKS, train
-
-    began = time.perf_counter()
-    bar = ProgressBar(lambda: NETWORKS, Path(args.output).name, shown=not (args.quiet or args.json), unit="network")
     tempfile.gettempdir()  # found by writing, which the child may not; PyTorch asks for it
-    runner = IsolatedRunner(
-        inputs=inputs,
-        memory=lambda: _TORCH_MEMORY + sum(map(most_memory, inputs)),
-        device=settings.device,
+    run_batch([_job(inputs, args.output, settings)], 1, report)
+
+
+def _job(inputs: list[str], target: str, settings: TrainSettings) -> FileJob[TrainReport]:
+    from neuralvdb.api.memory import most_memory
+    from neuralvdb.api.train import NETWORKS, training
+
+    def finish(report: TrainReport, seconds: float) -> Result:
+        return Result(json={**report.as_dict(), "seconds": seconds}, text=_text(shown(report), seconds))
+
+    return FileJob(
+        path=inputs[0],
+        runner=IsolatedRunner(
+            inputs=inputs, memory=lambda: _TORCH_MEMORY + sum(map(most_memory, inputs)), device=settings.device
+        ),
+        begin=lambda progress: training(inputs, target, settings, progress=progress),
+        total=lambda: NETWORKS,
+        finish=finish,
     )
-    report = train(inputs, args.output, settings, progress=bar, run=runner)
-    seconds = round(time.perf_counter() - began, 3)
-    return Result(json={**report.as_dict(), "seconds": seconds}, text=_text(shown(report), seconds))
 
 
 def _text(report: TrainReport, seconds: float) -> str:

@@ -48,7 +48,7 @@ def _process(step: Step, settings: CompressSettings, args: argparse.Namespace) -
     from neuralvdb.api.trial import qualities, trial
 
     total = file_size(step.source) * (1 + settings.verify) * len(qualities(settings))
-    bar = ProgressBar(lambda: total, Path(step.source).name, shown=not (args.quiet or args.json))
+    bar = ProgressBar(lambda: total, Path(step.source).name, shown=not (args.quiet or args.json or args.json_lines))
     count = len(qualities(settings))
     runner = IsolatedRunner(
         inputs=[step.source],

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import functools
-from pathlib import Path
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
+from neuralvdb.cli.batch import FileJob, run_batch
 from neuralvdb.cli.isolate import IsolatedRunner
-from neuralvdb.cli.jobs import Job, Report, Result, run_all
+from neuralvdb.cli.jobs import Report, Result
 from neuralvdb.cli.options import add_common, add_device, add_priors, settings_of
-from neuralvdb.cli.output import ProgressBar, error_text, shown
+from neuralvdb.cli.output import error_text, shown
 from neuralvdb.settings import VerifySettings
 
 if TYPE_CHECKING:
@@ -30,23 +31,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, report: Report) -> None:
     """Verifies the archive."""
-    settings = settings_of(args, VerifySettings)
-    run_all([Job(args.archive, functools.partial(_process, settings, args))], report)
+    run_batch([_job(args.archive, args.original, settings_of(args, VerifySettings))], 1, report)
 
 
-def _process(settings: VerifySettings, args: argparse.Namespace) -> Result:
+def _job(archive: str, original: str | None, settings: VerifySettings) -> FileJob[VerifyReport]:
+    from neuralvdb.api.jobs import Task
     from neuralvdb.api.memory import memory_needed, most_memory
     from neuralvdb.api.verify import verify
 
-    inputs = [path for path in (args.archive, args.original) if path]
+    inputs = [path for path in (archive, original) if path]
+    needed = functools.cache(functools.partial(memory_needed, archive))
 
-    def memory() -> int:
-        return 4 * memory_needed(args.archive) + sum(map(most_memory, inputs[1:]))
+    def finish(report: VerifyReport, _: float) -> Result:
+        return Result(json=report.as_dict(), text=_text(shown(report)), different=bool(report.differences))
 
-    bar = ProgressBar(lambda: 0, Path(args.archive).name, shown=not (args.quiet or args.json))
-    runner = IsolatedRunner(inputs=inputs, memory=memory, device=settings.device)
-    report = runner(functools.partial(verify, args.archive, args.original, settings, progress=bar))
-    return Result(json=report.as_dict(), text=_text(shown(report)), different=bool(report.differences))
+    return FileJob(
+        path=archive,
+        runner=IsolatedRunner(
+            inputs=inputs, memory=lambda: 4 * needed() + sum(map(most_memory, inputs[1:])), device=settings.device
+        ),
+        begin=lambda progress: nullcontext(
+            Task(functools.partial(verify, archive, original, settings, progress=progress))
+        ),
+        total=needed,
+        finish=finish,
+    )
 
 
 def _text(report: VerifyReport) -> str:

@@ -3,6 +3,7 @@
 from neuralvdb.topology import box, lossless, neural
 from neuralvdb.topology.masks import Topology
 from neuralvdb.topology.payload import Reference, TopologyPayload
+from neuralvdb.topology.priors import load as load_networks
 from neuralvdb.topology.similarity import count_differing, resembles
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "count_differing",
     "decode",
     "encode",
+    "load_networks",
     "reference_of",
     "resembles",
 ]

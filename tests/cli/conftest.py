@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,32 @@ from neuralvdb.archive import ArchiveWriter, SectionLabel
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.settings import CompressSettings
 from neuralvdb.vdb import from_dense, write_vdb
+
+KINDS = {"text": str, "bool": bool, "list": list, "object": dict}
+
+
+def table(heading: str) -> dict[str, str]:
+    """{key: type} of the table below a heading of JSON.md."""
+    page = (Path(__file__).resolve().parents[2] / "neuralvdb/cli/JSON.md").read_text()
+    below = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \|", below, re.MULTILINE)
+    assert len(rows) > 1 and len(dict(rows)) == len(rows), heading
+    return dict(rows)
+
+
+def fits(value: object, kind: str) -> bool:
+    """Whether a value is of a type as the page says it."""
+    kind, optional = kind.removesuffix(" or null"), kind.endswith(" or null")
+    if value is None:
+        return optional
+    if kind == "number":
+        return (isinstance(value, int | float) and not isinstance(value, bool)) or value in ("nan", "inf", "-inf")
+    items = re.fullmatch(r"list of (text|\d)", kind)
+    if items is None:
+        return isinstance(value, KINDS[kind])
+    if items[1] == "text":
+        return all(isinstance(item, str) for item in value)
+    return len(value) == int(items[1])
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +71,7 @@ def run_json(run):
     def parsed(*args: object, code: int = 0) -> dict:
         done = run(*args, "--json", code=code)
         report = json.loads(done.stdout)
-        assert set(report) == {"results", "errors"}
+        assert set(report) == {"schema", "command", "results", "errors", "total"}
         return report
 
     return parsed
@@ -119,3 +146,24 @@ def run_unprivileged(nvdb_command: list[str], tmp_path: Path):
     for path in tmp_path.iterdir():
         if path.is_dir() and not path.is_symlink():
             path.chmod(0o700)
+
+
+@pytest.fixture(scope="session")
+def check_json() -> Callable[[dict, str], dict]:
+    """Asserts that an object is as JSON.md says below a heading; gives it."""
+
+    def checked(value: dict, heading: str) -> dict:
+        rows = table(heading)
+        assert set(value) == set(rows), heading
+        assert {key: value[key] for key, kind in rows.items() if not fits(value[key], kind)} == {}, heading
+        return value
+
+    return checked
+
+
+@pytest.fixture(scope="session")
+def in_force() -> list[str]:
+    """What this kernel can confine: files, network."""
+    code = "from neuralvdb.confinement import confine; done = confine([]); print(*['files'] * done.files, end=' ')"
+    code += "; print(*['network'] * done.network)"
+    return subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True).stdout.split()

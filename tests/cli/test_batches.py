@@ -13,7 +13,7 @@ import pytest
 MAIN = [sys.executable, "-P", "-c", "import sys; from neuralvdb.cli import main; sys.exit(main())"]
 SURPRISE = """
 import sys
-from neuralvdb import info as _
+import neuralvdb.api.info
 from neuralvdb.cli import main
 module = sys.modules["neuralvdb.api.info"]
 before = module.info

@@ -6,83 +6,7 @@ import pytest
 import neuralvdb
 from neuralvdb.vdb import from_dense, write_vdb
 
-KEYS = {
-    "compress": {
-        "source": str,
-        "target": str,
-        "source_size": int,
-        "archive_size": int,
-        "grids": list,
-        "left_out": list,
-        "promises": dict,
-        "pruned": dict,
-        "device": str,
-        "verified": bool,
-        "ratio": float,
-        "config": (str, type(None)),
-        "seconds": float,
-    },
-    "decompress": {
-        "source": str,
-        "target": str,
-        "archive_size": int,
-        "vdb_size": int,
-        "grids": list,
-        "parts": dict,
-        "notes": list,
-        "device": str,
-        "seconds": float,
-    },
-    "verify": {
-        "path": str,
-        "original": (str, type(None)),
-        "grids": int,
-        "differences": list,
-        "losses": dict,
-        "device": str,
-    },
-    "diff": {"first": str, "second": str, "same": bool, "changes": list, "grids": list},
-    "info": {
-        "path": str,
-        "kind": str,
-        "size": int,
-        "version": str,
-        "metadata": dict,
-        "source_size": (int, type(None)),
-        "overhead": int,
-        "missing_priors": (str, type(None)),
-        "grids": list,
-    },
-    "train": {
-        "sources": list,
-        "target": str,
-        "priors": str,
-        "fields": dict,
-        "size": int,
-        "seconds": float,
-        "device": str,
-    },
-}
-GRID_KEYS = {
-    "diff": {"name", "same", "topology_equal", "active_voxels", "max_error", "rmse", "psnr", "changes"},
-    "info": {
-        "name",
-        "type",
-        "grid_class",
-        "half",
-        "instance_of",
-        "voxel_size",
-        "leaves",
-        "active_voxels",
-        "active_tiles",
-        "active_bbox",
-        "bytes",
-        "metadata",
-        "transform",
-        "promise",
-        "pruned",
-    },
-}
+COMMANDS = ("compress", "decompress", "info", "verify", "diff", "train")
 
 
 @pytest.fixture(scope="session")
@@ -109,25 +33,13 @@ def commands(small, archive, haze):
     }
 
 
-@pytest.mark.parametrize("command", KEYS)
-def test_json_has_its_schema_and_quiet_does_not_silence_it(run_json, commands, command):
-    report = run_json(*commands[command], "-q")
-    assert report["errors"] == []
-    (result,) = report["results"]
-    assert result.keys() == KEYS[command].keys()
-    for key, kind in KEYS[command].items():
-        assert isinstance(result[key], kind), key
-    for grid in result["grids"] if command in GRID_KEYS else ():
-        assert grid.keys() == GRID_KEYS[command]
-
-
-@pytest.mark.parametrize("command", KEYS)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_quiet_prints_nothing(run, commands, command):
     done = run(*commands[command], "-q")
     assert (done.stdout, done.stderr) == ("", "")
 
 
-@pytest.mark.parametrize("command", KEYS)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_text_is_on_stdout_and_stderr_is_silent(run, commands, command):
     ways = [(), ("-v", "--force") if command.endswith("compress") else ("-v",)]
     for verbosity in ways[: 1 if command == "train" else 2]:
@@ -136,7 +48,7 @@ def test_text_is_on_stdout_and_stderr_is_silent(run, commands, command):
         assert done.stderr == ""
 
 
-@pytest.mark.parametrize("command", KEYS)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_quiet_does_not_silence_errors(run, command):
     done = run(command, "absent", *{"diff": ["b"], "train": ["-o", "b"]}.get(command, []), "-q", code=3)
     assert done.stdout == ""
@@ -286,5 +198,5 @@ def test_version(run):
 
 
 def test_every_command_has_help(run):
-    for command in KEYS:
+    for command in COMMANDS:
         assert f"usage: nvdb {command}" in run(command, "--help").stdout

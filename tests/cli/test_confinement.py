@@ -12,7 +12,7 @@ from neuralvdb.errors import NeuralVdbError
 
 PROGRAM = """
 import os, socket, subprocess, sys
-from neuralvdb import compress as _
+import neuralvdb.api.compress
 from neuralvdb.cli import main
 compress = sys.modules["neuralvdb.api.compress"]
 
@@ -38,14 +38,6 @@ DEEDS = {
 
 
 NETWORK = ("connect", "listen", "send a datagram")
-
-
-@pytest.fixture(scope="module")
-def in_force() -> list[str]:
-    """What this kernel can confine: files, network."""
-    code = "from neuralvdb.confinement import confine; done = confine([]); print(*['files'] * done.files, end=' ')"
-    code += "; print(*['network'] * done.network)"
-    return subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True).stdout.split()
 
 
 @pytest.mark.parametrize("deed", DEEDS)

@@ -24,7 +24,7 @@ CRASHES = {
 PROGRAM = """
 import ctypes, os, signal, sys
 from concurrent.futures import ThreadPoolExecutor
-from neuralvdb import compress as _
+import neuralvdb.api.compress
 from neuralvdb.cli import main
 from neuralvdb.vdb import files
 compress = sys.modules["neuralvdb.api.compress"]

@@ -1,77 +1,109 @@
-"""The keys of every command's --json, for programs that read them; those of `nvdb train` in test_priors.py."""
+"""neuralvdb/cli/JSON.md has the keys of every object that commands print, and their types; no more and no less.
+
+The objects of `nvdb train` are compared in test_priors.py.
+"""
+
+import json
+import re
+from pathlib import Path
 
 import pytest
 
-GRID = {
-    *("name", "type", "grid_class", "half", "instance_of", "voxel_size", "leaves", "active_voxels", "active_tiles"),
-    *("active_bbox", "bytes", "metadata", "transform", "promise", "pruned"),
-}
-FILE = {"path", "kind", "size", "version", "metadata", "source_size", "overhead", "missing_priors", "grids"}
-PROMISE = {"max_error", "ratio", "psnr", "lattice", "family", "priors", "refined", "fast"}
-COMPRESS = {
-    *("source", "target", "source_size", "archive_size", "grids", "left_out", "promises", "pruned", "device"),
-    *("verified", "ratio", "seconds"),
-}
-DECOMPRESS = {"source", "target", "archive_size", "vdb_size", "grids", "parts", "notes", "device", "seconds"}
-VERIFY = {"path", "original", "grids", "differences", "losses", "device"}
-LOSS = {"promise", "kept", "max_error", "rmse", "psnr", "pruned"}
-DIFF = {"first", "second", "same", "changes", "grids"}
-GRID_DIFF = {"name", "same", "topology_equal", "active_voxels", "max_error", "rmse", "psnr", "changes"}
+import neuralvdb
+from neuralvdb.cli.main import COMMANDS
 
 
 @pytest.fixture
-def result(run_json):
+def result(run_json, check_json):
     """The one result of a command."""
 
     def single(*args: object, code: int = 0) -> dict:
-        report = run_json(*args, code=code)
-        assert report["errors"] == []
+        report = check_json(run_json(*args, "-q", code=code), "The object of --json")
+        assert (report["schema"], report["command"], report["errors"]) == (1, args[0], [])
+        check_json(report["total"], "total")
         (only,) = report["results"]
-        return only
+        return check_json(only, str(args[0]))
 
     return single
 
 
-def test_compress(result, small):
+@pytest.fixture(scope="module")
+def lossy(small, tmp_path_factory) -> Path:
+    """An archive of `small` within an error."""
+    path = tmp_path_factory.mktemp("lossy") / "x.neuralvdb"
+    bound = neuralvdb.settings.Bound(value=0.01, relative=True)
+    neuralvdb.compress(small, path, neuralvdb.CompressSettings(bounds=(bound,)))
+    return path
+
+
+def test_compress(result, small, check_json):
     report = result("compress", small, "-o", "x", "--rel-error", "1%", "--topology", "pruned")
-    assert set(report) == COMPRESS
     assert report["grids"] == ["ball"]
-    assert {name: set(promise) for name, promise in report["promises"].items()} == {"ball": PROMISE}
+    check_json(report["promises"]["ball"], "promise")
 
 
-def test_decompress(result, archive):
+def test_a_trial(run_json, small, check_json):
+    (report,) = run_json("compress", "--try", small, "--effort", "0")["results"]
+    for tried in check_json(report, "compress --try")["trials"]:
+        check_json(check_json(tried, "quality")["losses"][0], "grid of a trial")
+
+
+def test_decompress(result, archive, check_json):
     report = result("decompress", archive, "-o", "x.vdb", "--lod", "1")
-    assert set(report) == DECOMPRESS
-    assert {name: set(region) for name, region in report["parts"].items()} == {"ball": {"active_voxels", "voxel_size"}}
+    check_json(report["parts"]["ball"], "part")
 
 
-def test_info(result, small):
-    result("compress", small, "-o", "x", "--rel-error", "1%")
-    for path, kind in ((small, "vdb"), ("x", "archive")):
+def test_info(result, small, lossy, check_json):
+    for path, kind in ((small, "vdb"), (lossy, "archive")):
         report = result("info", path)
-        assert (set(report), report["kind"]) == (FILE, kind)
+        assert report["kind"] == kind
         (grid,) = report["grids"]
-        assert set(grid) == GRID
+        check_json(grid, "grid of info")
         assert set(grid["bytes"]) == {"topology", "values"}
-    assert set(grid["promise"]) == PROMISE
+    check_json(grid["promise"], "promise")
 
 
-def test_verify(result, archive, small):
-    assert set(result("verify", archive)) == VERIFY
-    assert result("verify", archive, small)["differences"] == []
-    result("compress", small, "-o", "x", "--rel-error", "1%")
-    (loss,) = result("verify", "x", small)["losses"].values()
-    assert set(loss) == LOSS
-    assert set(loss["promise"]) == PROMISE
+def test_verify(result, lossy, small, check_json):
+    report = result("verify", lossy, small)
+    check_json(check_json(report["losses"]["ball"], "loss")["promise"], "promise")
+    assert report["differences"] == []
 
 
-def test_diff(result, archive, small):
-    report = result("diff", archive, small)
-    assert set(report) == DIFF
-    (grid,) = report["grids"]
-    assert set(grid) == GRID_DIFF
+def test_diff(result, archive, small, check_json):
+    (grid,) = result("diff", archive, small)["grids"]
+    check_json(grid, "grid of diff")
 
 
-def test_errors(run_json):
-    (error,) = run_json("info", "absent", code=3)["errors"]
-    assert set(error) == {"path", "message", "exit_code"}
+def test_view(result, small, check_json):
+    pytest.importorskip("PIL")
+    (grid,) = result("view", small)["grids"]
+    check_json(grid, "grid of view")
+
+
+def test_errors(run_json, check_json):
+    report = run_json("info", "absent", code=3)
+    (error,) = report["errors"]
+    assert check_json(error, "error")["exit_code"] == 3
+    assert (report["total"]["files"], report["total"]["failed"]) == (1, 1)
+
+
+def test_lines(run, frames, check_json):
+    """One object for each input as it is done, and one at the end; progress on stderr."""
+    (frames / "smoke.0002.vdb").write_bytes(b"no vdb")
+    done = run("info", "smoke.####.vdb", "--json-lines", "--progress", "json", code=4)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {(line.pop("schema"), line.pop("command")) for line in lines} == {(1, "info")}
+    assert [sorted(line) for line in lines[-1:]] == [["total"]]
+    assert sorted(key for line in lines[:-1] for key in line) == ["error", "result", "result", "result"]
+    total = check_json(lines[-1]["total"], "total")
+    assert (total["files"], total["done"], total["failed"], total["stopped"]) == (4, 3, 1, False)
+    told = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    assert {line.pop("schema") for line in told} == {1}
+    assert check_json(told[-1]["progress"], "progress")["percent"] == 100
+
+
+def test_every_command_and_every_table_is_there():
+    page = (Path(__file__).resolve().parents[2] / "neuralvdb/cli/JSON.md").read_text()
+
+    assert {name for name in COMMANDS if f"\n## {name}\n" not in page} == set()
+    assert [link for link in re.findall(r"\]\(#(.+?)\)", page) if f"\n## {link.replace('-', ' ')}\n" not in page] == []

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from neuralvdb.cli.output import ProgressBar, size_text, table_text
+from neuralvdb.cli.output import size_text, table_text
+from neuralvdb.cli.progress import Bar, Stage, view_of
 
 TRAP = "raise ImportError('{name} was imported')"
 HEAVY = ("torch", "triton", "numba", "scipy")
@@ -98,17 +99,22 @@ class Terminal:
         pass
 
 
-@pytest.mark.parametrize(("shown", "tty"), [(True, True), (True, False), (False, True)])
-def test_progress_is_on_stderr_only_and_only_for_people(monkeypatch, capsys, shown, tty):
+@pytest.mark.parametrize(("quiet", "tty"), [(False, True), (False, False), (True, True)])
+def test_a_bar_is_on_stderr_only_and_only_for_people(monkeypatch, capsys, quiet, tty):
     terminal = Terminal()
     terminal.isatty = lambda: tty
     monkeypatch.setattr(sys, "stderr", terminal)
-    bar = ProgressBar(lambda: 100, "smoke.vdb", shown=shown)
-    bar(10)
-    if bar._bar is not None:
-        bar._bar.delay = 0  # as if a second had passed
-        bar._bar.refresh()
-    assert ("smoke.vdb" in terminal.text) == (shown and tty)
+    view = view_of(None, "smoke.vdb", quiet=quiet)
+    view.show(Stage(0, 1, 0.1, 0.5))
+    assert "smoke.vdb" not in terminal.text
+    if isinstance(view, Bar):
+        view._bar.start_t -= 2  # as if two seconds had passed
+        view._bar.last_print_t -= 2
+        view.show(Stage(0, 1, 0.5, 2.5))
+        assert " 50%|" in terminal.text
+        view.hide()
+        assert terminal.text.endswith(" \r")
+    assert ("smoke.vdb" in terminal.text) == (tty and not quiet)
     assert capsys.readouterr().out == ""
 
 

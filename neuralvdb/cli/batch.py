@@ -1,0 +1,209 @@
+"""Work on many files, several at once, each in a child process of its own.
+
+This process has loaded what the work needs and forks a child for each file, which costs some milliseconds, not the
+start of a program. It has one thread, and listens to all children.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import selectors
+import struct
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from neuralvdb import devices, platform
+from neuralvdb.cli import isolate
+from neuralvdb.cli.isolate import BASE_MEMORY, Child, IsolatedRunner
+from neuralvdb.cli.jobs import Failure, Report, Result, internal_error
+from neuralvdb.errors import NeuralVdbError
+
+if TYPE_CHECKING:
+    from neuralvdb.api.jobs import Progress, Task
+
+T = TypeVar("T")
+
+_SHARE = struct.Struct("<If")  # number of a job, and the share of it that is done
+_TICK = 1.0  # seconds after which the time left is said anew
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileJob(Generic[T]):
+    """Work on one file."""
+
+    path: str
+    """What errors are about."""
+    runner: IsolatedRunner
+    """Who does the work."""
+    begin: Callable[[Progress], AbstractContextManager[Task[T]]]
+    """Gives the work, which is done within the block and tells the Progress."""
+    total: Callable[[], int]
+    """The amount of which progress is told; asked in the child, when the work has begun."""
+    finish: Callable[[T, float], Result]
+    """What became of the file, made of what the work returned and the seconds that it took."""
+
+
+def run_batch(jobs: Sequence[FileJob[Any]], at_once: int, report: Report) -> None:
+    """Does all jobs, `at_once` of them at a time; an error of one, even an unexpected one, leaves the others alone.
+
+    An interrupt ends all children and leaves no file half-written.
+    """
+    batch = _Batch(jobs, report)
+    report.begin(len(jobs))
+    try:
+        batch.run(at_once)
+    finally:
+        batch.close()
+
+
+def jobs_at_once(wanted: int | None, needs: Sequence[int], threads: int, device: str = "cpu") -> int:
+    """How many files are worked on at once: as many as are wanted, else what cores and memory allow; one on a GPU.
+
+    needs: bytes that each file can need beyond BASE_MEMORY.
+    """
+    if wanted is not None:
+        return max(min(wanted, len(needs)), 1)
+    if device != "cpu" and devices.seems_there():
+        return 1
+    left, count = platform.usable_memory(), 0
+    for need in sorted(needs, reverse=True)[:threads]:
+        left -= BASE_MEMORY + need
+        count += left >= 0
+    return max(count, 1)
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A job that a child is doing. stack: what ends it, be it done or not."""
+
+    number: int
+    job: FileJob[Any]
+    child: Child[Any]
+    stack: contextlib.ExitStack
+    began: float
+
+
+class _Batch:
+    """Jobs that wait, and those that are being done."""
+
+    def __init__(self, jobs: Sequence[FileJob[Any]], report: Report) -> None:
+        self._jobs, self._report = jobs, report
+        self._done = 0
+        self._shares: dict[int, float] = {}  # of each job that is being done, how much of it is
+        self._selector = selectors.PollSelector()  # unlike epoll's it is not shared with children
+        self._receive, self._send = os.pipe()  # for shares
+        os.set_blocking(self._send, False)  # what does not fit is not missed
+        isolate.withheld.add(self._receive)
+        self._selector.register(self._receive, selectors.EVENT_READ)
+
+    def run(self, at_once: int) -> None:
+        """Does all jobs."""
+        waiting = iter(enumerate(self._jobs))
+        running: dict[int, _Running] = {}  # by the pipe of the child
+        try:
+            while True:
+                while len(running) < at_once and (entry := next(waiting, None)) is not None:
+                    self._start(*entry, running)
+                if not running:
+                    return
+                for key, _ in self._selector.select(_TICK):
+                    if key.fd == self._receive:
+                        self._hear_shares()
+                    elif running[key.fd].child.receive():
+                        self._selector.unregister(key.fd)
+                        self._finish(key.fd, running)
+                self._tell()
+        except BaseException as error:
+            for unfinished in running.values():
+                with contextlib.suppress(BaseException):
+                    unfinished.stack.__exit__(type(error), error, error.__traceback__)
+            raise
+
+    def close(self) -> None:
+        """Closes what this opened."""
+        isolate.withheld.discard(self._receive)
+        self._selector.close()
+        os.close(self._receive)
+        os.close(self._send)
+
+    def _start(self, number: int, job: FileJob[Any], running: dict[int, _Running]) -> None:
+        began = time.perf_counter()
+        with self._reported(number, job.path), contextlib.ExitStack() as stack:
+            task = stack.enter_context(job.begin(self._progress(number, job)))
+            child = job.runner.start(task.work, writes=task.writes)
+            stack.callback(child.end)
+            self._selector.register(child, selectors.EVENT_READ)
+            self._shares[number] = 0.0
+            running[child.fileno()] = _Running(number, job, child, stack.pop_all(), began)
+
+    def _finish(self, pipe: int, running: dict[int, _Running]) -> None:
+        """Gives the output its name and reports; an interrupt waits, so that what has its name is reported."""
+        mask = platform.block_interrupts()
+        try:
+            done = running.pop(pipe)
+            with self._reported(done.number, done.job.path):
+                with done.stack:
+                    value = done.child.result()
+                seconds = round(time.perf_counter() - done.began, 3)
+                self._count(done.number)
+                self._report.result(done.job.finish(value, seconds), done.number)
+        finally:
+            platform.restore_interrupts(mask)
+
+    @contextlib.contextmanager
+    def _reported(self, number: int, path: str) -> Iterator[None]:
+        """Errors of the block become failures of the file."""
+        try:
+            yield
+        except BrokenPipeError:  # of stdout
+            raise
+        except NeuralVdbError as error:
+            self._count(number)
+            self._report.failure(Failure(path, error), number)
+        except Exception as error:
+            self._count(number)
+            self._report.failure(Failure(path, internal_error(error, f"{path}: ")), number)
+
+    def _count(self, number: int) -> None:
+        self._shares.pop(number, None)
+        self._done += 1
+
+    def _progress(self, number: int, job: FileJob[Any]) -> Progress:
+        """What the work on a file tells of its progress."""
+        if not self._report.shows_progress:
+            return _ignore
+        return _Shares(self._send, number, job.total)
+
+    def _hear_shares(self) -> None:
+        """Takes what children say of their progress, which need not be true."""
+        data = os.read(self._receive, 512 * _SHARE.size)
+        for number, share in _SHARE.iter_unpack(data[: len(data) // _SHARE.size * _SHARE.size]):
+            if number in self._shares and math.isfinite(share):
+                self._shares[number] = min(max(share, self._shares[number]), 1.0)
+
+    def _tell(self) -> None:
+        self._report.progress((self._done + sum(self._shares.values())) / len(self._jobs))
+
+
+class _Shares:
+    """A Progress of a child: writes to a pipe which share of the work is done."""
+
+    def __init__(self, pipe: int, number: int, total: Callable[[], int]) -> None:
+        self._pipe, self._number, self._ask = pipe, number, total
+        self._done, self._total = 0, 0
+
+    def __call__(self, amount: int, /) -> None:
+        """Adds `amount` to what is done."""
+        self._total = self._total or max(self._ask(), 1)
+        self._done += amount
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._pipe, _SHARE.pack(self._number, min(self._done / self._total, 1.0)))
+
+
+def _ignore(_: int, /) -> None:
+    """A Progress that nobody hears of."""
