@@ -51,7 +51,9 @@ def _process(items: list[Input], settings: ReportSettings, args: argparse.Namesp
     from neuralvdb.api.sequence import write_report
 
     began = time.perf_counter()
-    bar = ProgressBar(lambda: len(items), Path(args.output).name, shown=not (args.quiet or args.json), unit="frame")
+    bar = ProgressBar(
+        lambda: len(items), Path(args.output).name, shown=not (args.quiet or args.json or args.json_lines), unit="frame"
+    )
     drawn = {0, (len(items) - 1) // 2, len(items) - 1}
     frames = []
     for number, item in enumerate(items):

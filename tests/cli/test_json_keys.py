@@ -80,6 +80,12 @@ def test_view(result, small, check_json):
     check_json(grid, "grid of view")
 
 
+def test_report(result, archive, small, check_json):
+    pytest.importorskip("PIL")
+    (frame,) = result("report", archive, "--originals", small.parent, "-o", "x.html")["frames"]
+    check_json(check_json(frame, "frame of a report")["losses"][0], "grid of a trial")
+
+
 def test_errors(run_json, check_json):
     report = run_json("info", "absent", code=3)
     (error,) = report["errors"]
