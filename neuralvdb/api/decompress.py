@@ -16,6 +16,7 @@ from neuralvdb import devices
 from neuralvdb.api.files import NewFile, new_file
 from neuralvdb.api.jobs import Note, Progress, Runner, Task, ignore, run_here
 from neuralvdb.api.source import check_readable, select
+from neuralvdb.codec.decode import empty_grid
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.frame_table import Counts
 from neuralvdb.codec.models import models_for
@@ -182,8 +183,7 @@ class _Job:
             compression=self.settings.compression,
         )
         for index in trees:
-            head = heads[index]
-            writer.write_mask(head.unique_name, head.metadata, head.transform, vars(frame.mask(index)))
+            writer.write_mask(empty_grid(heads[index]), vars(frame.mask(index)))
             progress(frame.index.memory(index))
         writer.close()
         return _Written([heads[i].name for i in trees], {}, notes)

@@ -112,7 +112,7 @@ class GridDecoder:
     def _read_whole(self, number: int, threads: int) -> VolumeGrid:
         """All of a grid, compared with what was stored."""
         head = self._head(number)
-        grid = _empty(head)
+        grid = empty_grid(head)
         if head.storage is Storage.TREE:
             lossy = self._is_lossy(number)
             grid.tree = self._lossy(number, None, threads) if lossy else self._lossless(number, threads)
@@ -126,7 +126,7 @@ class GridDecoder:
         """At least what of a grid lies in the box."""
         if not self._is_lossy(number):
             return self._read_whole(number, threads)
-        return replace(_empty(self._head(number)), tree=self._lossy(number, box, threads))
+        return replace(empty_grid(self._head(number)), tree=self._lossy(number, box, threads))
 
     def _read_coarser(self, number: int, box: Box | None, lod: int, threads: int) -> VolumeGrid:
         """At least what of a coarser grid lies in the box."""
@@ -137,7 +137,7 @@ class GridDecoder:
             means = decoder.promise.mode.lattice is LatticeKind.MEAN
             cells = decoder.cells(lod)
             grid = coarse(
-                replace(_empty(head), tree=decoder.tree), cells.values, cells.active, lod, means=means, box=box
+                replace(empty_grid(head), tree=decoder.tree), cells.values, cells.active, lod, means=means, box=box
             )
             assert grid.tree is not None
             return grid if head.pruned is None else replace(grid, tree=derive_mask(grid.tree))
@@ -205,7 +205,7 @@ def _value_type(head: GridHead, path: str) -> tuple[np.dtype, int]:
     return TREE_TYPES[head.grid_type]
 
 
-def _empty(head: GridHead) -> VolumeGrid:
+def empty_grid(head: GridHead) -> VolumeGrid:
     """The grid of a table's entry, without its tree or bytes."""
     return VolumeGrid(
         unique_name=head.unique_name,

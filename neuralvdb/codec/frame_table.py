@@ -272,6 +272,8 @@ def _take_head(source: FieldReader, number: int) -> GridHead:
     storage = fields["storage"]
     if storage > Storage.INSTANCE:
         raise source.damaged(f"grid '{display_name(fields['unique_name'])}' travels in an unknown way ({storage})")
+    if bool(fields["parent"]) != (storage == Storage.INSTANCE) and storage != Storage.RAW:
+        raise source.damaged(f"grid '{display_name(fields['unique_name'])}' has a tree and shares one, or neither")
     if fields["topology_of"] > number:
         raise source.damaged(f"grid '{display_name(fields['unique_name'])}' takes its topology from a later one")
     return GridHead(**fields | {"storage": Storage(storage)})

@@ -93,16 +93,18 @@ class FrameIndex:
         numbers = {grids[number].unique_name: number for number in reversed(range(len(grids)))}
         sources = []
         for number, head in enumerate(grids):
-            source = numbers.get(head.parent) if head.storage is Storage.INSTANCE else number
-            if source is None or grids[source].storage is Storage.INSTANCE:
-                what = "is not there" if source is None else "has none of its own"
+            shared = numbers.get(head.parent)
+            if head.parent and (shared is None or grids[shared].parent):
+                what = "is not there" if shared is None else "has none of its own"
                 text = f"grid '{head.name}' shares the tree of a grid that {what}"
                 raise DamagedFile(f"{self._path}: {text}; the archive is damaged, get another copy")
             if head.storage is Storage.TREE:
                 self.section("TOPO", head.topology_of)
-            if source == number:
-                self.section("VALS" if head.storage is Storage.TREE else "BLOB", number)
-            sources.append(source)
+            if head.storage is Storage.INSTANCE and shared is not None:
+                sources.append(shared)
+                continue
+            self.section("VALS" if head.storage is Storage.TREE else "BLOB", number)
+            sources.append(number)
         return sources
 
     def _check(self, section: Section) -> None:

@@ -137,7 +137,8 @@ class VdbReader:
 
 
 class VdbWriter:
-    """Writes a .vdb file of `count` grids, one after another. Raises OutputError where bytes do not reach the disk.
+    """Writes a .vdb file of `count` grids, one after another. Raises OutputError where bytes do not reach the disk,
+    and DamagedFile where OpenVDB could not read the metadata.
 
     file: an empty one, which stays open until close(); messages call it by its `name`. uuid: 36 characters; metadata:
     file-level, OpenVDB's serialised bytes; compression: blosc, zip or none (zip falls back to none on level sets and
@@ -160,6 +161,8 @@ class VdbWriter:
             self._writer = _bridge.Writer(file.fileno(), metadata, count, uuid, compression, version)
         except OSError as error:
             raise self._failed(error) from error
+        except _bridge.DamagedError as error:
+            raise DamagedFile(f"metadata of the file cannot be read: {error}; get another copy") from error
 
     def write(self, grid: VolumeGrid) -> None:
         """Adds one grid. Raises OutputError, and DamagedFile where OpenVDB refuses the grid's bytes."""
@@ -184,18 +187,19 @@ class VdbWriter:
         except _bridge.DamagedError as error:
             raise _refused(grid.name, error) from error
 
-    def write_mask(self, name: bytes, metadata: bytes, transform: bytes, masks: dict[str, np.ndarray]) -> None:
-        """Adds a mask grid: what is active in a tree with these arrays, named as those of Topology.
+    def write_mask(self, grid: VolumeGrid, masks: dict[str, np.ndarray]) -> None:
+        """Adds a mask grid: what is active in a tree with these arrays, named as those of Topology; of an instance, one
+        that shares the mask of its parent.
 
-        name: unique; metadata and transform as of a VolumeGrid. Raises OutputError, and DamagedFile as write() does.
+        grid: its name, parent, metadata and transform count. Raises OutputError, and DamagedFile as write() does.
         """
-        entry = {"unique_name": name, "type": b"Tree_mask_5_4_3", "parent": b"", "half": False}
+        entry = {"unique_name": grid.unique_name, "type": b"Tree_mask_5_4_3", "parent": grid.parent, "half": False}
         try:
-            self._writer.write_mask(entry, metadata, transform, masks)
+            self._writer.write_mask(entry, grid.metadata, grid.transform, masks)
         except OSError as error:
             raise self._failed(error) from error
         except _bridge.DamagedError as error:
-            raise _refused(display_name(name), error) from error
+            raise _refused(grid.name, error) from error
 
     def close(self) -> None:
         """Flushes. Raises OutputError."""

@@ -1,5 +1,6 @@
 """The table of a frame: how many grids it may have, and what every grid of it needs."""
 
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 import xxhash
 
+from neuralvdb import DecompressSettings, decompress
 from neuralvdb.archive import ArchiveWriter, FieldWriter, SectionLabel, pack_table
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.frame_table import MAX_GRIDS, FrameTable, GridHead
@@ -34,14 +36,14 @@ def instance(name: bytes, parent: bytes, head: GridHead) -> GridHead:
 def rewrite(made_archive, tmp_path):
     """Writes the archive of one grid anew, with other grids in its table and without some sections."""
 
-    def rewritten(grids, left_out: tuple[str, ...] = ()) -> Path:
+    def rewritten(grids, left_out: tuple[str, ...] = (), **changes) -> Path:
         path = tmp_path / "x.neuralvdb"
         with FrameReader(made_archive) as frame, open(path, "wb") as stream:
             writer = ArchiveWriter(stream)
             for s in frame.archive.sections:
                 payload, raw_size = frame.archive.read(s), s.raw_size
                 if s.kind == "FRAM":
-                    payload, raw_size = replace(frame.table, grids=tuple(grids(frame.grids[0]))).pack()
+                    payload, raw_size = replace(frame.table, grids=tuple(grids(frame.grids[0])), **changes).pack()
                 if s.kind not in left_out:
                     label = SectionLabel(s.kind, codec=s.codec, version=s.version, grid=s.grid)
                     writer.add(label, payload, raw_size=raw_size)
@@ -92,6 +94,23 @@ def test_an_instance_of_no_tree_is_refused_when_the_frame_is_opened(rewrite, par
     path = rewrite(lambda grid: [grid, instance(b"itself", parent, grid)])
     with pytest.raises(DamagedFile, match="grid 'itself' shares the tree of a grid that"):
         FrameReader(path)
+
+
+@pytest.mark.parametrize("way", [Storage.TREE, Storage.SERIAL, Storage.INSTANCE])
+def test_a_grid_has_a_tree_or_shares_one(rewrite, way):
+    """Written, it would be neither or both, and the file unreadable. An empty name is no name of a parent."""
+    parent = b"" if way is Storage.INSTANCE else b"ball"
+    path = rewrite(lambda grid: [grid, replace(grid, unique_name=b"", storage=way, parent=parent)])
+    with pytest.raises(DamagedFile, match="grid '' has a tree and shares one, or neither"):
+        FrameReader(path)
+
+
+@pytest.mark.parametrize("settings", [DecompressSettings(), DecompressSettings(topology_only=True)])
+def test_metadata_of_a_file_that_no_one_could_read_is_not_written(rewrite, tmp_path, settings):
+    path = rewrite(lambda grid: [grid], metadata=b"\1\0\0\0\xff\0\0\0a")
+    with pytest.raises(DamagedFile, match="metadata of the file cannot be read"):
+        decompress(path, tmp_path / "x.vdb", settings)
+    assert os.listdir(tmp_path) == [path.name]
 
 
 def test_parents_of_many_instances_are_known_at_once(rewrite):

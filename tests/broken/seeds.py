@@ -62,7 +62,8 @@ class Seed:
 def archive_seeds(folder: Path) -> list[Seed]:
     """Small archives, made in `folder`."""
     paths = [*_made(folder), *_small_real()]
-    lossless = [_archive_seed(path, folder, CompressSettings(quality="lossless")) for path in paths]
+    exact = CompressSettings(quality="lossless")
+    lossless = [_archive_seed(path, folder, exact) for path in paths]
     lossy = [
         _archive_seed(path, folder, options)
         for options in (
@@ -78,7 +79,7 @@ def archive_seeds(folder: Path) -> list[Seed]:
     specks = [
         _archive_seed(path, folder, settings)
         for path in _specks(folder)
-        for settings in (CompressSettings(), CompressSettings(quality="preview"), pruned)
+        for settings in (exact, CompressSettings(quality="preview"), pruned)
     ]
     return [*lossless, *lossy, *more, *specks * 4]  # the cheap ones four times as often
 

@@ -129,8 +129,9 @@ def read_frame(number: int, by_label: dict) -> Frame:
     """A frame from its sections {(frame, type, grid, part): Section}."""
     section = by_label[number, "FRAM", FRAME_SECTION, 0]
     frame = read_table(section)
-    ways = {grid.unique_name: grid.way for grid in reversed(frame.grids)}
-    require(all(ways.get(g.parent, INSTANCE) != INSTANCE for g in frame.grids if g.way == INSTANCE), "parents")
+    parents = {grid.unique_name: grid.parent for grid in reversed(frame.grids)}
+    require(all(parents.get(grid.parent) == b"" for grid in frame.grids if grid.parent), "parents")
+    require(all((g.way == INSTANCE) == bool(g.parent) for g in frame.grids if g.way != RAW), "who shares a tree")
     for index, grid in enumerate(frame.grids):
         if grid.way == TREE:
             topo, vals = by_label[number, "TOPO", grid.topology_of, 0], by_label[number, "VALS", index, 0]

@@ -1,5 +1,6 @@
 """nvdb decompress --topology-only: mask grids of what is active."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,11 @@ import neuralvdb
 from neuralvdb import CompressSettings, DecompressSettings
 from neuralvdb.errors import UsageError
 from neuralvdb.settings import Bound
-from neuralvdb.vdb import VdbReader
+from neuralvdb.vdb import GridProperties, VdbReader, from_dense, write_vdb
 from neuralvdb.volume import Storage
+
+
+PROPERTIES = GridProperties(grid_class="fog volume", half=True)
 
 
 def active_of(path: Path) -> list[tuple[str, int, int, tuple]]:
@@ -49,6 +53,22 @@ def test_the_mask_is_the_same_voxels(sample, tmp_path):
     leaves = VdbReader(sample).read(0).tree.leaf.active
     assert grid.storage is Storage.SERIAL
     assert all(mask.tobytes() in grid.blob for mask in leaves)
+
+
+def test_masks_of_instances_share_the_mask(tmp_path):
+    """What grids say of their values, class and half, no mask says."""
+    active = np.ones((9, 9, 9), bool)
+    fog = from_dense(active.astype(np.float32), name="fog", active=active, properties=PROPERTIES)
+    again = replace(fog, unique_name=b"again", storage=Storage.INSTANCE, parent=b"fog", tree=None)
+    write_vdb(tmp_path / "x.vdb", [again, fog])
+    neuralvdb.compress(tmp_path / "x.vdb", tmp_path / "x.neuralvdb", CompressSettings(quality="lossless"))
+    neuralvdb.decompress(tmp_path / "x.neuralvdb", tmp_path / "m.vdb", DecompressSettings(topology_only=True))
+    first, second = VdbReader(tmp_path / "m.vdb")
+    assert (first.storage, first.parent, second.storage) == (Storage.INSTANCE, b"fog", Storage.SERIAL)
+    assert [(grid.grid_type, grid.half, b"fog volume" in grid.metadata) for grid in (first, second)] == [
+        ("Tree_mask_5_4_3", False, False)
+    ] * 2
+    assert (tmp_path / "m.vdb").stat().st_size < 1.5 * len(second.blob)
 
 
 def test_a_pruned_mask_is_that_of_the_grid(sample, tmp_path):

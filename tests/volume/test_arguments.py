@@ -88,7 +88,7 @@ def test_arrays_that_are_no_mask(grid, tmp_path, name):
     masks = dict(vars(Topology.of(grid.tree)))
     CHANGES[name](masks)
     with open(tmp_path / "a.vdb", "wb") as file, pytest.raises(ValueError):
-        writer(file).write_mask(b"m", grid.metadata, grid.transform, masks)
+        writer(file).write_mask(grid, masks)
 
 
 def test_nodes_that_are_there_twice_are_not_written(grid, tmp_path):

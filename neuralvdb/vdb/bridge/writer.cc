@@ -9,6 +9,8 @@ Writer::Writer(int file, const std::string& metadata, int32_t grids,
     const std::string& uuid, uint32_t compression, uint32_t version)
     : buffer_(file), file_(&buffer_), compression_(compression)
 {
+    openvdb::MetaMap read;
+    deserialise(metadata, [&](std::istream& in, StreamState&) { readMeta(in, read); }); // throws where no reader could
     const int64_t magic = openvdb::OPENVDB_MAGIC;
     const uint32_t versions[3] = {version, thisLibrary().first, thisLibrary().second};
     const char has_offsets = 1;
@@ -125,8 +127,9 @@ void Writer::writeMask(const Entry& entry, const std::string& metadata, const st
     if (!mask) throw Damaged("grid type " + entry.type + " is no mask");
     mask->setSaveFloatAsHalf(false); // what it said of values means nothing now
     mask->setGridClass(openvdb::GRID_UNKNOWN);
-    mask->setTree(importMask(view));
-    writeGrid(entry, *mask, true, 0);
+    const bool with_tree = entry.parent.empty();
+    if (with_tree) mask->setTree(importMask(view));
+    writeGrid(entry, *mask, with_tree, 0);
 }
 
 void Writer::writeSerial(const Entry& entry, const std::string& metadata, const std::string& transform,

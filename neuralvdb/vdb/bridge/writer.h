@@ -23,7 +23,7 @@ public:
     template<typename GridT>
     void writeTree(const Entry& entry, const std::string& metadata, const std::string& transform,
         const TreeView<typename GridT::ValueType>& view);
-    // The masks of a tree as a grid of type mask: what is active in it.
+    // The masks of a tree as a grid of type mask: what is active in it. One with a parent shares the parent's tree.
     void writeMask(const Entry& entry, const std::string& metadata, const std::string& transform, const MaskView& view);
     void writeSerial(const Entry& entry, const std::string& metadata, const std::string& transform,
         const std::string& blob);
