@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -243,6 +244,7 @@ def describe_metadata(metadata: bytes) -> dict[str, tuple[str, str]]:
     return {_text(name): (_text(kind), _text(value)) for name, (kind, value) in items.items()}
 
 
+@functools.lru_cache(maxsize=16)  # grids of a file mostly share one
 def describe_transform(transform: bytes) -> TransformDescription:
     """What a serialised transform says. Raises DamagedFile."""
     try:

@@ -13,7 +13,6 @@ from neuralvdb.settings import Bound
 from neuralvdb.vdb import GridProperties, VdbReader, from_dense, write_vdb
 from neuralvdb.volume import Storage
 
-
 PROPERTIES = GridProperties(grid_class="fog volume", half=True)
 
 
