@@ -24,6 +24,7 @@ VDB_SUFFIX = ".vdb"
 MAX_LOD = 3
 COMPRESSIONS = ("blosc", "zip", "none")
 TOPOLOGIES = ("exact", "pruned")
+SIMULATION_STATES = ("keep", "drop")
 DEFAULT_QUALITY = "production"
 _DEVICE = re.compile(r"(auto|cpu)|cuda(?::(\d+))?")
 _LEAST_PSNR = 10.0  # dB; a grid in which all values are one has about that
@@ -117,6 +118,7 @@ DEFAULT_EFFORT = 0  # the others save 0 to 5 % of the bytes for 1.1 to 8 times t
 _KINDS = {"fog": ("step", "knee"), "flame": ("step", "knee"), "velocity": ("rel_error",), "levelset": ("voxels",)}
 _OPTIONAL = {"fog": {"picture"}}
 _BEST_PICTURE = 100.0  # dB; more is beyond what is measured
+_SIMULATION_STATE = "simulation_state"  # the key of a file of presets that is none
 _SHIPPED = Path(__file__).with_name("configs") / "presets.toml"
 
 
@@ -158,10 +160,26 @@ def presets(path: str = "") -> dict[str, Preset]:
     Raises InputError where the file cannot be read, UsageError where it holds anything else.
     """
     tables = read_toml(path or _SHIPPED)
-    from_file = {name: _preset(table, f"{path}: preset '{name}'") for name, table in tables.items()}
+    from_file = {
+        name: _preset(table, f"{path}: preset '{name}'") for name, table in tables.items() if name != _SIMULATION_STATE
+    }
     if from_file.get("lossless", Preset()) != Preset():
         raise UsageError(f"{path}: preset 'lossless' keeps every bit; give yours another name")
     return presets() | from_file if path else from_file
+
+
+@functools.cache
+def simulation_state(path: str = "") -> tuple[str, ...]:
+    """Patterns of the names of grids that only a simulation needs to go on: a file of presets', or the package's.
+
+    Raises InputError where the file cannot be read, UsageError where it holds anything else.
+    """
+    names = read_toml(path or _SHIPPED).get(_SIMULATION_STATE)
+    if names is None:
+        return simulation_state()
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UsageError(f'{path}: {_SIMULATION_STATE} = {names!r} is no list of names such as ["flags", "*_previous"]')
+    return tuple(names)
 
 
 def _preset(table: object, where: str) -> Preset:
@@ -213,6 +231,8 @@ class CompressSettings(Settings):
     """Names of the grids to keep, all of them when empty; `density` also names density[1]."""
     leave_out: tuple[str, ...] = ()
     """Names of grids that are not kept, or patterns such as `*_previous`; those that are not there do not matter."""
+    simulation_state: str = "keep"
+    """One of SIMULATION_STATES; drop: grids that simulation_state(presets_file) names are not kept either."""
     force: bool = False
     """Overwrite the output."""
     device: str = "auto"
@@ -238,6 +258,7 @@ class CompressSettings(Settings):
         super().__post_init__()
         device_number(self.device)
         _check_one_of("topology", self.topology, TOPOLOGIES)
+        _check_one_of("way with simulation state", self.simulation_state, SIMULATION_STATES)
         if not 0 <= self.effort < len(EFFORTS):
             raise UsageError(f"there is no effort {self.effort}; there are 0 to {len(EFFORTS) - 1}")
         if self.quality not in presets(self.presets_file):
@@ -249,6 +270,11 @@ class CompressSettings(Settings):
     def lossy(self) -> bool:
         """Whether an error is allowed in any grid."""
         return bool(self.bounds) or self.preset != Preset()
+
+    @property
+    def unwanted(self) -> tuple[str, ...]:
+        """Names and patterns of the grids that are not kept."""
+        return self.leave_out + (simulation_state(self.presets_file) if self.simulation_state == "drop" else ())
 
     @property
     def fine_tuning(self) -> Effort:

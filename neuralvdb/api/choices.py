@@ -29,6 +29,7 @@ class CompressChoices(SharedChoices, total=False):
     quality: str
     presets_file: str | os.PathLike[str]
     leave_out: str | list[str] | tuple[str, ...]
+    simulation_state: str
     max_error: float | Mapping[str, float]
     """No active value is off by more; level sets: in voxels."""
     rel_error: float | Mapping[str, float]

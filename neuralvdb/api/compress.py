@@ -117,7 +117,7 @@ class _Job:
         reader = VdbReader(self.source) if isinstance(self.source, str) else self.source
         models = models_for(settings)
         selected = self._selected(reader)
-        left_out = [entry.name for i, entry in enumerate(reader.entries) if i not in set(selected)]
+        left_out = [reader.entries[i].name for i in sorted(set(range(len(reader.entries))) - set(selected))]
         if left_out:
             note(f"{reader.path}: left out as asked: {', '.join(left_out)}")
         try:
@@ -155,7 +155,7 @@ class _Job:
         """Numbers of the grids to keep. Raises NoSuchGrid where there are none, or one that is named is not there."""
         grids, settings = reader.entries, self.settings
         check_names(grids, [bound.grid for bound in settings.bounds if bound.grid], reader.path)
-        selected = without(grids, select(grids, settings.grids, reader.path), settings.leave_out)
+        selected = without(grids, select(grids, settings.grids, reader.path), settings.unwanted)
         if grids and not selected:
             raise NoSuchGrid(f"{reader.path}: all of its grids are left out; nothing would be written")
         return selected

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from neuralvdb.api.promises import PromiseDescription, promise_of
 from neuralvdb.api.source import is_archive
@@ -72,6 +72,8 @@ class FileInfo:
     missing_priors: str | None = None
     """The name of priors that decoding needs and that are neither shipped nor in the archive."""
     grids: list[GridInfo]
+    left_out: list[str] = field(default_factory=list)
+    """Names of the grids of the .vdb file that an archive was made without."""
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -136,6 +138,7 @@ def _archive_info(path: str) -> FileInfo:
         overhead=size - sum(grid.total for grid in grids),
         missing_priors=missing[0] if missing else None,
         grids=grids,
+        left_out=[display_name(name) for name in table.left_out],
     )
 
 

@@ -92,6 +92,8 @@ def _text(report: FileInfo, verbose: bool) -> str:
         promises = {grid.name: grid.promise for grid in report.grids if grid.promise is not None}
         pruned = {grid.name: grid.pruned for grid in report.grids if grid.pruned is not None}
         lines.append(f"{promise_text(promises)}; {topology_text(pruned)}" if promises else promise_text(promises))
+    if report.left_out:
+        lines.append(f"left out: {', '.join(report.left_out)}")
     if report.missing_priors:
         lines.append(f"needs the priors {report.missing_priors}; decompress it with --priors FILE")
     if verbose:

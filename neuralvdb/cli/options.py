@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from neuralvdb.cli.frames import Wanted
 from neuralvdb.cli.progress import WAYS
-from neuralvdb.settings import CompressSettings, Settings, TrainSettings
+from neuralvdb.settings import SIMULATION_STATES, CompressSettings, Settings, TrainSettings
 
 S = TypeVar("S", bound=Settings | TrainSettings)
 
@@ -63,12 +63,17 @@ def add_grids(parser: argparse.ArgumentParser) -> None:
 
 
 def add_leave_out(parser: argparse.ArgumentParser) -> None:
-    """The option that leaves grids out."""
+    """Options that leave grids out."""
     parser.add_argument(
         "--leave-out",
         type=_names,
         metavar="A,B",
         help="not these grids, if they are there; patterns such as *_previous",
+    )
+    parser.add_argument(
+        "--simulation-state",
+        choices=SIMULATION_STATES,
+        help="drop: not the grids that only a simulation needs to go on, such as flags (default: keep)",
     )
 
 

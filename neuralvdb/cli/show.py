@@ -10,7 +10,7 @@ from pathlib import Path
 
 from neuralvdb.cli.options import settings_of
 from neuralvdb.errors import UsageError
-from neuralvdb.settings import CompressSettings, presets, read_toml
+from neuralvdb.settings import SIMULATION_STATES, CompressSettings, presets, read_toml
 
 PROJECT_FILE = "nvdb.toml"
 QUALITY_VARIABLE = "NVDB_QUALITY"
@@ -97,5 +97,6 @@ _KEYS = {
     "presets": _Key("presets_file", '"presets.toml"', _is_text, is_path=True),
     "priors": _Key("priors", '"show.priors"', _is_text, is_path=True),
     "leave_out": _Key("leave_out", '["fuel", "*_previous"]', _are_texts),
+    "simulation_state": _Key("simulation_state", '"drop"', lambda value: value in SIMULATION_STATES),
     "threads": _Key("threads", "8", _is_count),
 }

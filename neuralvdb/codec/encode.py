@@ -107,6 +107,7 @@ def encode_frame(
         progress(grid.head.source_size)
     if context.settings.embed_priors and families:
         put_models(writer, context.models.only(families))
+    kept = set(selected)
     table = FrameTable(
         version=source.version,
         openvdb_version=source.openvdb_version,
@@ -115,6 +116,7 @@ def encode_frame(
         source_size=source.size,
         complete=len(selected) == len(source.entries),
         grids=tuple(heads),
+        left_out=tuple(entry.unique_name for i, entry in enumerate(source.entries) if i not in kept),
     )
     payload, raw_size = table.pack()
     writer.add(SectionLabel("FRAM", version=version_written("FRAM", 0), frame=frame), payload, raw_size=raw_size)

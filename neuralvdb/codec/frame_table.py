@@ -99,6 +99,8 @@ class FrameTable:
     complete: bool
     """False where the user left grids out."""
     grids: tuple[GridHead, ...]
+    left_out: tuple[bytes, ...] = ()
+    """Unique names of the grids that the user left out; of archives older than version 3 they are not known."""
 
     def pack(self) -> tuple[bytes, int]:
         """The payload of a FRAM section and its raw size in bytes. Raises Unsupported where no archive may hold it."""
@@ -107,25 +109,26 @@ class FrameTable:
         out.put("u32", len(self.grids))
         for grid in self.grids:
             _put(out, _GRID_FIELDS, grid)
+        out.put("u32", len(self.left_out))
+        for name in self.left_out:
+            out.put_bytes(name)
         table = out.getvalue()
-        if len(self.grids) > MAX_GRIDS or len(table) > MAX_TABLE:
+        if max(len(self.grids), len(self.left_out)) > MAX_GRIDS or len(table) > MAX_TABLE:
             what = f"{len(self.grids)} grids with {len(table)} bytes of names, metadata and transforms"
             raise Unsupported(f"{what} are too many for an archive; it holds {MAX_GRIDS} with {MAX_TABLE} bytes")
         return pack_table(table), len(table)
 
     @classmethod
-    def unpack(cls, payload: bytes, raw_size: int, where: str) -> FrameTable:
-        """The table of a FRAM section. Raises DamagedFile."""
+    def unpack(cls, payload: bytes, raw_size: int, where: str, *, version: int) -> FrameTable:
+        """The table of a FRAM section of a version. Raises DamagedFile."""
         source = open_table(payload, where, raw_size, MAX_TABLE)
         fields = _take(source, _FRAME_FIELDS)
         if len(fields["uuid"]) != UUID_SIZE:
             raise source.damaged(f"a uuid of {len(fields['uuid'])} characters")
-        count = source.take("u32")
-        if count > MAX_GRIDS:
-            raise source.damaged(f"{count} grids are declared, {MAX_GRIDS} are possible")
-        grids = tuple(_take_head(source, number) for number in range(count))
+        grids = tuple(_take_head(source, number) for number in range(_take_count(source)))
+        left_out = tuple(_take_bytes(source) for _ in range(_take_count(source))) if version > 2 else ()
         source.finish()
-        return cls(**fields, grids=grids)
+        return cls(**fields, grids=grids, left_out=left_out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,6 +267,14 @@ def _put(out: FieldWriter, fields: _Fields, entry: FrameTable | GridHead) -> Non
 
 def _take(source: FieldReader, fields: _Fields) -> dict[str, Any]:
     return {name: form.take(source) for name, form in fields}
+
+
+def _take_count(source: FieldReader) -> int:
+    """A number of grids. Raises DamagedFile."""
+    count = source.take("u32")
+    if count > MAX_GRIDS:
+        raise source.damaged(f"{count} grids are declared, {MAX_GRIDS} are possible")
+    return count
 
 
 def _take_head(source: FieldReader, number: int) -> GridHead:

@@ -46,7 +46,8 @@ class FrameIndex:
             if section.frame == frame:
                 self._add(section)
         section = self._table_section()
-        self.table = FrameTable.unpack(archive.read(section), section.raw_size, f"{self._path}: frame {frame}")
+        where = f"{self._path}: frame {frame}"
+        self.table = FrameTable.unpack(archive.read(section), section.raw_size, where, version=section.version)
         self._sources = self._find_sources()
 
     def find(self, kind: str, grid: int) -> Section | None:

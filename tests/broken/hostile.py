@@ -148,7 +148,8 @@ def _table(rng: random.Random, pieces: list[Piece]) -> None:
         return
     i = tables[0]
     with contextlib.suppress(DamagedFile, Unsupported):
-        table = FrameTable.unpack(pieces[i].payload, pieces[i].section.raw_size, "seed")
+        section = pieces[i].section
+        table = FrameTable.unpack(pieces[i].payload, section.raw_size, "seed", version=section.version)
         payload, size = forged(rng, table).pack()
         pieces[i] = _with_payload(pieces[i], payload, size)
 

@@ -160,7 +160,7 @@ def test_8_decoded_data_is_not_what_was_promised(run, forge, tmp_path, command):
     def change(kind: str, payload: bytes, raw_size: int) -> tuple[bytes, int]:
         if kind != "FRAM":
             return payload, raw_size
-        table = FrameTable.unpack(payload, raw_size, "here")
+        table = FrameTable.unpack(payload, raw_size, "here", version=3)
         first, *later = table.grids
         return replace(table, grids=(replace(first, content=bytes(16)), *later)).pack()
 

@@ -11,8 +11,8 @@ from neuralvdb.api.source import without
 from neuralvdb.cli.main import COMMANDS
 from neuralvdb.cli.show import Choice, choose
 from neuralvdb.errors import InputError, UsageError
-from neuralvdb.settings import CompressSettings
-from neuralvdb.vdb import from_dense, write_vdb
+from neuralvdb.settings import CompressSettings, presets, simulation_state
+from neuralvdb.vdb import VdbReader, from_dense, write_vdb
 
 
 class Named(NamedTuple):
@@ -26,7 +26,10 @@ class Named(NamedTuple):
 def project(tmp_path: Path) -> Path:
     """A project file; outputs are two folders below it."""
     path = tmp_path / "nvdb.toml"
-    path.write_text('quality = "hero"\npresets = "own/presets.toml"\nleave_out = ["fuel", "*_previous"]\nthreads = 3\n')
+    path.write_text(
+        'quality = "hero"\npresets = "own/presets.toml"\nleave_out = ["fuel", "*_previous"]\n'
+        'threads = 3\nsimulation_state = "drop"\n'
+    )
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "presets.toml").write_text("[hero]\nlevelset = { voxels = 0.2 }\n")
     return path
@@ -44,7 +47,7 @@ def test_the_nearest_file_above_the_output_holds(project, tmp_path):
     assert choice.project_file == str(project)
     hero = str(tmp_path / "own" / "presets.toml")
     assert choice.settings == CompressSettings(
-        quality="hero", presets_file=hero, leave_out=("fuel", "*_previous"), threads=3
+        quality="hero", presets_file=hero, leave_out=("fuel", "*_previous"), threads=3, simulation_state="drop"
     )
     (tmp_path / "shot").mkdir()
     (tmp_path / "shot" / "nvdb.toml").write_text('priors = "show.priors"\n')
@@ -73,6 +76,7 @@ def test_options_go_before_the_variable_and_that_before_the_file(project, tmp_pa
         ('leave_out = "fuel"', "leave_out = 'fuel' makes no sense; it is such as leave_out = ["),
         ("threads = true", "threads = True makes no sense"),
         ("threads = 0", "threads = 0 makes no sense"),
+        ('simulation_state = "lose"', "simulation_state = 'lose' makes no sense"),
         ('Quality = "master"', "nvdb.toml: there is no key 'Quality'; there are quality, presets"),
         ('[quality]\nname = "x"', "nvdb.toml: quality = {'name': 'x'} makes no sense"),
         ("quality", "nvdb.toml: is no TOML file"),
@@ -116,3 +120,24 @@ def test_the_command_says_which_file_holds_and_what_it_leaves_out(run, run_json,
     (result,) = run_json("compress", "in.vdb", "-o", "b")["results"]
     assert (result["config"], result["grids"]) == (config, ["density"])
     assert result["left_out"] == ["fuel", "heat_previous"]
+    assert "\nleft out: fuel, heat_previous\n" in run("info", "b").stdout
+    assert run_json("info", "b")["results"][0]["left_out"] == ["fuel", "heat_previous"]
+
+
+def test_simulation_state_is_what_no_renderer_reads(data, tmp_path):
+    grids = VdbReader(data / "sequence-blender-24grids" / "fluid_data_0001.vdb").entries
+    kept = [grids[i].name for i in without(grids, range(len(grids)), simulation_state())]
+    fire = ["flame", "color_r", "color_g", "color_b", "emission", "fuel", "react"]
+    assert kept == ["velocity", "density", "shadow", "temperature", *fire]
+    assert CompressSettings(leave_out=("a",)).unwanted == ("a",)
+    assert CompressSettings(leave_out=("a",), simulation_state="drop").unwanted == ("a", *simulation_state())
+    path = tmp_path / "presets.toml"
+    for text, names in (("[mine]", simulation_state()), ('simulation_state = ["tmp*"]\n[mine]', ("tmp*",))):
+        path.write_text(text)
+        simulation_state.cache_clear()
+        assert simulation_state(str(path)) == names
+        assert "simulation_state" not in presets(str(path))
+    path.write_text("simulation_state = 5")
+    simulation_state.cache_clear()
+    with pytest.raises(UsageError, match="is no list of names"):
+        simulation_state(str(path))

@@ -17,7 +17,7 @@ from spec_topology import read_box, read_masks
 MAGIC = b"\x89neuralvdb\r\n\x1a\n"
 FRAME_SECTION = 0xFFFFFFFF
 KNOWN = {(kind, 0, 1) for kind in ("FRAM", "TOPO", "VALS", "BLOB")} | {("TOPO", codec, 1) for codec in (1, 2, 3)}
-KNOWN |= {("FRAM", 0, 2)}
+KNOWN |= {("FRAM", 0, 2), ("FRAM", 0, 3)}
 TREE, SERIAL, RAW, INSTANCE = range(4)
 COMPONENTS = {  # grid type -> (bytes of a component, components)
     "Tree_float_5_4_3": (4, 1),
@@ -76,6 +76,7 @@ class Frame:
     metadata: bytes
     source_size: int
     complete: int
+    left_out: list[bytes]
     grids: list[Grid]
 
 
@@ -156,8 +157,13 @@ def read_table(section: Section) -> Frame:
     count = table.u32()
     require(count <= 65536, "number of grids")
     grids = [read_row(table) for _ in range(count)]
+    left_out = []
+    if section.version == 3:
+        count = table.u32()
+        require(count <= 65536, "number of grids that were left out")
+        left_out = [table.bytes() for _ in range(count)]
     table.end()
-    return Frame(version, openvdb_version, uuid, metadata, size, complete, grids)
+    return Frame(version, openvdb_version, uuid, metadata, size, complete, left_out, grids)
 
 
 def read_row(table: Cursor) -> Grid:
