@@ -3,8 +3,8 @@
 import os
 import signal
 
-for _library in ("OPENBLAS", "MKL", "BLIS"):  # NumPy's; each makes its threads as it is loaded, and none is needed
-    os.environ[f"{_library}_NUM_THREADS"] = "1"
+for _blas in ("OPENBLAS", "MKL", "BLIS"):  # NumPy's; each makes its threads as it is loaded, and none is needed
+    os.environ[f"{_blas}_NUM_THREADS"] = "1"
 
 _before = signal.getsignal(signal.SIGINT)
 if _before is signal.default_int_handler:  # while modules load, an interrupt ends the process without a traceback
