@@ -14,7 +14,7 @@ from neuralvdb.api.losses import common_grids, grid_loss
 from neuralvdb.api.source import GridSource, check_readable, select
 from neuralvdb.errors import OutputError, Unsupported, naming
 from neuralvdb.settings import ViewSettings
-from neuralvdb.view import GridView, Strip, difference_strips, draw_sheet, grid_strips
+from neuralvdb.view import GridView, Strip, difference_strips, draw_sheet, grid_strip
 from neuralvdb.volume.grid import display_name
 
 MOST_GRIDS = 64  # in one picture
@@ -95,15 +95,12 @@ def views_of(path: str, settings: ViewSettings) -> tuple[list[GridView], list[St
     views, strips, left_out = list[GridView](), list[Strip](), list[str]()
     with GridSource(path, settings) as source, naming(path):
         for index in select(source.grids, settings.grids, path):
-            if len(strips) >= MOST_GRIDS:
+            of_grid = grid_strip(source.read(index)) if len(strips) < MOST_GRIDS else None
+            if of_grid is None:
                 left_out.append(display_name(source.grids[index].unique_name))
-                continue
-            words, of_grid = grid_strips(source.read(index))
-            if of_grid:
-                views.append(words)
-                strips += of_grid
             else:
-                left_out.append(words.name)
+                views.append(of_grid[0])
+                strips.append(of_grid[1])
     return views, strips, left_out
 
 

@@ -1,6 +1,6 @@
 """Pictures of grids: trees to flat panels, and panels to PNG, for which alone Pillow is needed."""
 
-from neuralvdb.view.grids import GridView, active_range, comparison_strips, difference_strips, grid_strips
+from neuralvdb.view.grids import GridView, active_range, comparison_strips, difference_strips, grid_strip
 from neuralvdb.view.panels import Panel, Scale, Strip
 from neuralvdb.view.sheet import draw_sheet, need_pillow
 
@@ -13,6 +13,6 @@ __all__ = [
     "comparison_strips",
     "difference_strips",
     "draw_sheet",
-    "grid_strips",
+    "grid_strip",
     "need_pillow",
 ]

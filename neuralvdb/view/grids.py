@@ -14,7 +14,7 @@ from neuralvdb.view.project import largest_image, slice_image, sums_image, surfa
 from neuralvdb.view.window import AXES, Window, active_tiles, window_of
 from neuralvdb.volume import Tree, VolumeGrid
 from neuralvdb.volume.field_kind import FieldKind, field_kind
-from neuralvdb.volume.grid import TREE_TYPES, popcount, unpack
+from neuralvdb.volume.grid import popcount, unpack
 
 DEPTH = 1.0  # optical depth of the median ray in images of transmittance; deeper ones show edges only
 _DARKEST = 0.2  # of a surface that is seen edge-on
@@ -94,13 +94,13 @@ class _Look:
         return Panel(f"largest magnitude along {axis}", largest_image(tree, self.window), scale, self.aspect)
 
 
-def grid_strips(grid: VolumeGrid) -> tuple[GridView, list[Strip]]:
-    """The words and the strip of a grid; no strip where it has no active voxel or no tree. Raises DamagedFile."""
-    view = _view_of(grid)
-    look = None if grid.tree is None else _look_at(grid, view, grid.tree)
-    if grid.tree is None or look is None:
-        return view, []
-    return view, [Strip(view.title, look.panels(grid.tree))]
+def grid_strip(grid: VolumeGrid) -> tuple[GridView, Strip] | None:
+    """The words and the strip of a grid; None where it has no tree or nothing is active. Raises DamagedFile."""
+    if grid.tree is None:
+        return None
+    view = _view_of(grid, grid.tree)
+    look = _look_at(grid, view, grid.tree)
+    return None if look is None else (view, Strip(view.title, look.panels(grid.tree)))
 
 
 def comparison_strips(original: VolumeGrid, decoded: Sequence[tuple[str, VolumeGrid]]) -> list[Strip]:
@@ -110,7 +110,7 @@ def comparison_strips(original: VolumeGrid, decoded: Sequence[tuple[str, VolumeG
     DamagedFile.
     """
     trees = [_tree(grid) for grid in (original, *(grid for _, grid in decoded))]
-    view = _view_of(original)
+    view = _view_of(original, trees[0])
     look = _look_at(original, view, *trees)
     if look is None:
         return []
@@ -129,7 +129,7 @@ def difference_strips(original: VolumeGrid, decoded: VolumeGrid, words: str) -> 
     Both have trees of one type; nothing where these have no active voxel. Raises DamagedFile.
     """
     a, b = _tree(original), _tree(decoded)
-    view = _view_of(original)
+    view = _view_of(original, a)
     look = _look_at(original, view, a, b)
     if look is None:
         return []
@@ -143,10 +143,8 @@ def _tree(grid: VolumeGrid) -> Tree:
     return grid.tree
 
 
-def _view_of(grid: VolumeGrid) -> GridView:
-    low, high, voxels = 0.0, 0.0, 0
-    if grid.tree is not None:
-        low, high, voxels = active_range(grid.tree)
+def _view_of(grid: VolumeGrid, tree: Tree) -> GridView:
+    low, high, voxels = active_range(tree)
     return GridView(
         name=grid.name,
         type=grid.grid_type.removeprefix("Tree_").partition("_")[0],
@@ -161,7 +159,7 @@ def _view_of(grid: VolumeGrid) -> GridView:
 def _look_at(grid: VolumeGrid, view: GridView, *trees: Tree) -> _Look | None:
     """How to show the trees, of which the first is that of the grid."""
     window = window_of(*trees)
-    if window is None or grid.grid_type not in TREE_TYPES:
+    if window is None:
         return None
     across, up = abs(view.voxel_size[0]), abs(view.voxel_size[window.up])
     return _Look(

@@ -102,8 +102,7 @@ def _columns(tree: Tree, window: Window) -> Iterator[_Columns]:
     """All that is active."""
     steps = np.arange(8)
     origins = leaf_origins(tree).astype(np.int64)
-    for i in range(0, len(origins), _BATCH):
-        batch = slice(i, i + _BATCH)
+    for batch in _leaf_batches(tree):
         x, up = (origins[batch, axis, None, None] for axis in (0, window.up))
         pixels = window.pixels(x + steps[None, :, None], up + steps[None, None, :])
         values, active = _leaf_columns(tree, batch, window)
@@ -112,7 +111,13 @@ def _columns(tree: Tree, window: Window) -> Iterator[_Columns]:
         yield from _tile_columns(boxes.origins.astype(np.int64), boxes.edge, _scalars(boxes.values, 1), window)
 
 
-def _leaf_columns(tree: Tree, batch: slice, window: Window) -> tuple[np.ndarray, np.ndarray]:
+def _leaf_batches(tree: Tree) -> Iterator[np.ndarray]:
+    """Indices of the leaves with active voxels; others may lie beside the window."""
+    leaves = np.flatnonzero(tree.leaf.active.any(1))
+    yield from (leaves[i : i + _BATCH] for i in range(0, len(leaves), _BATCH))
+
+
+def _leaf_columns(tree: Tree, batch: np.ndarray, window: Window) -> tuple[np.ndarray, np.ndarray]:
     """Values and active states (leaves * 64, 8) of leaves: columns by x and the axis up, in them from low to high."""
     values = _scalars(tree.leaf.values[batch], 2).reshape(-1, 8, 8, 8)
     active = unpack(tree.leaf.active[batch]).reshape(-1, 8, 8, 8)
@@ -144,13 +149,13 @@ def _front(tree: Tree, window: Window) -> tuple[np.ndarray, np.ndarray]:
     nearest = np.full(height * width, np.iinfo(np.int64).min)
     points = np.zeros((height * width, 3), np.int64)
     origins, steps = leaf_origins(tree).astype(np.int64), np.arange(8)
-    for i in range(0, len(origins), _BATCH):
-        values, active = _leaf_columns(tree, slice(i, i + _BATCH), window)
+    for batch in _leaf_batches(tree):
+        values, active = _leaf_columns(tree, batch, window)
         below = active & (values < 0)
         column = np.flatnonzero(below.any(1))
         leaf, x, up = np.unravel_index(column, (len(values) // 64, 8, 8))
         step = 7 - below[column, ::-1].argmax(1) if window.towards > 0 else below[column].argmax(1)
-        at = origins[i + leaf]
+        at = origins[batch[leaf]]
         at[:, 0] += steps[x]
         at[:, window.up] += steps[up]
         at[:, window.axis] += step

@@ -71,6 +71,12 @@ def test_view_shows_the_ball_where_it_is(fog, tmp_path):
     assert blobs(image, dark=True)[1] == pytest.approx(expected, abs=5)  # transmittance: dark on white
 
 
+def test_grids_that_travel_as_bytes_are_left_out(data, tmp_path):
+    """A grid of points' indices, of which not even the transform is known, beside fog."""
+    report = view(data / "bugs" / "pointindex_and_fog.vdb", tmp_path / "x.png")
+    assert len(report.grids) == 1 and len(report.left_out) == 1
+
+
 def test_a_picture_is_whole_or_not_there(fog, tmp_path):
     target = tmp_path / "x.png"
     target.write_bytes(b"mine")

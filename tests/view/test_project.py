@@ -73,6 +73,18 @@ def test_tiles_count_as_the_voxels_they_are():
     assert np.allclose(largest_image(tree, window), as_image(dense.max(window.axis)))
 
 
+def test_leaves_without_active_voxels_may_lie_beside_the_picture():
+    """Blender's caches have them."""
+    values = np.ones((8, 8, 24), np.float32)
+    tree = tree_of(values, values > 0, origin=(0, 0, 0))
+    tree.leaf.active[2] = 0
+    window = window_of(tree)
+    assert window.shape == (16, 8)
+    assert (sums_image(tree, window) == 8).all() and (largest_image(tree, window) == 1).all()
+    tree.leaf.values[:] = -1
+    assert np.count_nonzero(~np.isnan(surface_image(tree, window))) == 16 * 8
+
+
 @pytest.mark.parametrize("axis", range(3))
 def test_a_huge_sparse_grid_makes_a_small_picture(axis):
     """Two leaves a million voxels apart: at most MOST_PIXELS, and nothing of what they hold is lost."""
