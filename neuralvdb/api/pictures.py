@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from neuralvdb.api.files import NewFile, new_file
-from neuralvdb.api.jobs import Runner, run_here
+from neuralvdb.api.jobs import Runner, Task, run_here
 from neuralvdb.api.losses import common_grids, grid_loss
 from neuralvdb.api.source import GridSource, check_readable, select
 from neuralvdb.errors import OutputError, Unsupported, naming
 from neuralvdb.settings import ViewSettings
-from neuralvdb.view import GridView, Strip, difference_strips, draw_sheet, grid_strip
+from neuralvdb.view import GridView, Strip, difference_strips, draw_sheet, grid_strip, need_pillow
 from neuralvdb.volume.grid import display_name
 
 MOST_GRIDS = 64  # in one picture
@@ -67,10 +68,19 @@ def view(
     run: as in compress(). Raises InputError, DamagedFile, Unsupported (also without Pillow, and where there is nothing
     to show), NoSuchGrid, MissingPriors, OutputExists, OutputError, OutOfMemory; then `target` is as before.
     """
+    with viewing(source, target, settings) as task:
+        return run(task.work, writes=task.writes)
+
+
+@contextlib.contextmanager
+def viewing(
+    source: str | os.PathLike[str], target: str | os.PathLike[str], settings: ViewSettings
+) -> Iterator[Task[ViewReport]]:
+    """The work of view(), for any process to do within the block: `target` is there when that ends well."""
+    need_pillow()
     check_readable(source)
     with new_file(Path(target), force=settings.force) as output:
-        job = functools.partial(_draw_view, os.fspath(source), output, settings)
-        return run(job, writes=[output.temporary])
+        yield Task(functools.partial(_draw_view, os.fspath(source), output, settings), writes=[output.temporary])
 
 
 def picture_of_difference(
@@ -83,6 +93,7 @@ def picture_of_difference(
 ) -> DifferencePicture:
     """Draws the grids that both files have: original, decoded, difference, as the PNG file `target`. Raises what
     view() does."""
+    need_pillow()
     for source in (first, second):
         check_readable(source)
     with new_file(Path(target), force=settings.force) as output:

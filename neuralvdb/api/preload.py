@@ -22,3 +22,10 @@ def preload_encoder(settings: CompressSettings) -> None:
     import_module("neuralvdb.values.select.strategy")
     if settings.lossy and settings.fine_tuning.output_rounds:
         import_module("neuralvdb.fit.fine_tune_grid")
+
+
+def preload_pictures() -> None:
+    """Loads what drawing takes when it is first used. Raises Unsupported without Pillow."""
+    from neuralvdb.view import need_pillow
+
+    need_pillow()

@@ -59,20 +59,20 @@ def _job(args: argparse.Namespace) -> FileJob[DiffReport]:
         yield Task(functools.partial(diff, args.first, args.second, settings))
 
     def finish(report: DiffReport, _: float) -> Result:
-        return Result(json=report.as_dict(), text=_text(shown(report)), different=not report.same)
+        return Result(json=report.as_dict(), text=_text(shown(report), args.image), different=not report.same)
 
     return FileJob(path=args.first, runner=runner, begin=begin, total=lambda: 1, finish=finish)
 
 
-def _text(report: DiffReport) -> str:
-    """A table of grids, then every change."""
+def _text(report: DiffReport, image: str | None) -> str:
+    """A table of grids, then every change, and where the picture is."""
     same = "the same, bit for bit" if report.same else "different"
     lines = [f"{report.first} and {report.second} are {same}"]
     if report.grids:
         lines.append(table_text(_HEADER, [_cells(grid) for grid in report.grids]))
     lines += report.changes
     lines += [f"{grid.name}: {change}" for grid in report.grids for change in grid.changes]
-    return "\n".join(lines)
+    return "\n".join(lines + [f"original, decoded and difference: {shown(image)}"] * (image is not None))
 
 
 def _cells(grid: GridDiff) -> list[str]:

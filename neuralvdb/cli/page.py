@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neuralvdb.cli.frames import Input
+from neuralvdb.cli.batch import FileJob, run_batch
 from neuralvdb.cli.isolate import IsolatedRunner
 from neuralvdb.cli.jobs import Failure, Job, Report, Result, run_all
-from neuralvdb.cli.options import add_common, add_grids, add_inputs, add_priors, settings_of, wanted
-from neuralvdb.cli.output import ProgressBar, shown, size_text
+from neuralvdb.cli.options import add_common, add_grids, add_inputs, add_jobs, add_priors, settings_of, wanted
+from neuralvdb.cli.output import shown, size_text
 from neuralvdb.cli.targets import expand_all
-from neuralvdb.cli.view import PICTURE_MEMORY, grid_memory
-from neuralvdb.errors import InputError, NeuralVdbError, OutputExists
+from neuralvdb.cli.view import PICTURE_MEMORY, grid_memory, prepare_pictures
+from neuralvdb.errors import InputError, OutputExists
 from neuralvdb.settings import ARCHIVE_SUFFIX, ReportSettings
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ HELP = "write an HTML page of a sequence: sizes, grids, quality, pictures"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
     add_inputs(parser)
+    add_jobs(parser)
     parser.add_argument("-o", "--output", metavar="HTML", default="report.html", help="the page (default: report.html)")
     parser.add_argument("--force", action="store_true", help="overwrite an existing page")
     parser.add_argument(
@@ -38,30 +41,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, report: Report) -> None:
-    """Looks into every frame and writes one page. Raises OutputExists before any frame is read."""
+    """Looks into every frame and writes one page. Raises OutputExists, Unsupported before any frame is read."""
     settings = settings_of(args, ReportSettings)
     if Path(args.output).exists() and not args.force:
         raise OutputExists(f"{args.output}: exists already; use --force to overwrite it")
     items = expand_all(args.inputs, wanted(args, ARCHIVE_SUFFIX), report)
-    if items:
-        run_all([Job(args.output, functools.partial(_process, items, settings, args, report))], report)
+    paths = [item.path for item in items]
+    if paths:
+        run_all([Job(args.output, functools.partial(_write_page, paths, settings, args, report))], report)
 
 
-def _process(items: list[Input], settings: ReportSettings, args: argparse.Namespace, report: Report) -> Result:
+def _write_page(paths: list[str], settings: ReportSettings, args: argparse.Namespace, report: Report) -> Result:
     from neuralvdb.api.sequence import write_report
 
     began = time.perf_counter()
-    bar = ProgressBar(
-        lambda: len(items), Path(args.output).name, shown=not (args.quiet or args.json or args.json_lines), unit="frame"
-    )
-    drawn = {0, (len(items) - 1) // 2, len(items) - 1}
-    frames = []
-    for number, item in enumerate(items):
-        try:
-            frames.append(_facts(item.path, settings, picture=number in drawn))
-        except NeuralVdbError as error:
-            report.failure(Failure(item.path, error))
-        bar(1)
+    at_once = prepare_pictures(paths, args)
+    settings = replace(settings, threads=max(settings.threads // at_once, 1))
+    drawn, of_frames = {0, (len(paths) - 1) // 2, len(paths) - 1}, _OfFrames(report)
+    jobs = [_job(path, settings, number in drawn, of_frames) for number, path in enumerate(paths)]
+    run_batch(jobs, at_once, of_frames)
+    frames = [of_frames.facts[path] for path in paths if path in of_frames.facts]
     if not frames:
         raise InputError(f"{args.output}: no frame could be read; nothing was written")
     write_report(frames, args.output, settings)
@@ -72,9 +71,47 @@ def _process(items: list[Input], settings: ReportSettings, args: argparse.Namesp
     return Result(json=json, text=shown(text))
 
 
-def _facts(path: str, settings: ReportSettings, *, picture: bool) -> FrameFacts:
+class _OfFrames:
+    """A Report of the frames of one page: keeps what they are, and passes on all but that they are done."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self.facts: dict[str, FrameFacts] = {}
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether progress is shown."""
+        return self._report.shows_progress
+
+    def begin(self, _: int, /) -> None:
+        """The page is the file that is counted."""
+
+    def progress(self, share: float, /) -> None:
+        """Passes it on."""
+        self._report.progress(share)
+
+    def result(self, _: Result, __: int = 0, /) -> None:
+        """The page says it."""
+
+    def failure(self, failure: Failure, number: int = 0, /) -> None:
+        """Passes it on."""
+        self._report.failure(failure, number)
+
+
+def _job(path: str, settings: ReportSettings, picture: bool, of_frames: _OfFrames) -> FileJob[FrameFacts]:
+    from neuralvdb.api.jobs import Task
     from neuralvdb.api.sequence import frame_facts, original_of
 
     inputs = [path, *filter(None, [original_of(path, settings)])]
-    runner = IsolatedRunner(inputs=inputs, memory=lambda: PICTURE_MEMORY + sum(map(grid_memory, inputs)))
-    return runner(functools.partial(frame_facts, path, settings, picture=picture))
+
+    def finish(facts: FrameFacts, _: float) -> Result:
+        of_frames.facts[path] = facts
+        return Result(json={}, text="")
+
+    return FileJob(
+        path=path,
+        runner=IsolatedRunner(inputs=inputs, memory=lambda: PICTURE_MEMORY + sum(map(grid_memory, inputs))),
+        begin=lambda _: contextlib.nullcontext(Task(functools.partial(frame_facts, path, settings, picture=picture))),
+        total=lambda: 1,
+        finish=finish,
+    )

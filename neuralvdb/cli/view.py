@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import functools
-import time
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from neuralvdb.cli.batch import FileJob, jobs_at_once, run_batch
 from neuralvdb.cli.isolate import IsolatedRunner
-from neuralvdb.cli.jobs import Job, Report, Result, run_all
-from neuralvdb.cli.options import add_common, add_grids, add_output, add_priors, settings_of, wanted
+from neuralvdb.cli.jobs import Report, Result
+from neuralvdb.cli.options import add_common, add_grids, add_jobs, add_output, add_priors, settings_of, wanted
 from neuralvdb.cli.output import print_note, shown
 from neuralvdb.cli.targets import Step, expand_all, plan
 from neuralvdb.settings import ARCHIVE_SUFFIX, VDB_SUFFIX, ViewSettings
@@ -25,28 +26,47 @@ SUFFIX = ".png"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
     add_output(parser, SUFFIX)
+    add_jobs(parser)
     add_grids(parser)
     add_priors(parser)
     add_common(parser)
 
 
 def run(args: argparse.Namespace, report: Report) -> None:
-    """Draws every input."""
+    """Draws every input. Raises Unsupported without Pillow."""
     settings = settings_of(args, ViewSettings)
     steps = plan(expand_all(args.inputs, wanted(args, VDB_SUFFIX, ARCHIVE_SUFFIX), report), args.output, SUFFIX)
-    run_all((Job(step.source, functools.partial(_process, step, settings, args)) for step in steps), report)
+    at_once = prepare_pictures([step.source for step in steps], args)
+    settings = replace(settings, threads=max(settings.threads // at_once, 1))
+    run_batch([_job(step, settings, args) for step in steps], at_once, report)
 
 
-def _process(step: Step, settings: ViewSettings, args: argparse.Namespace) -> Result:
-    from neuralvdb.api.pictures import view
+def prepare_pictures(paths: Sequence[str], args: argparse.Namespace) -> int:
+    """How many of the files to look at at once; loads what that takes. Raises Unsupported without Pillow."""
+    from neuralvdb.api.memory import likely_memory
+    from neuralvdb.api.preload import preload_decoder, preload_pictures
 
-    began = time.perf_counter()
-    runner = IsolatedRunner(inputs=[step.source], memory=lambda: PICTURE_MEMORY + grid_memory(step.source))
-    report = view(step.source, step.target, settings, run=runner)
-    if report.left_out and not args.quiet:
-        print_note(f"{step.source}: not shown: {', '.join(report.left_out)}")
-    seconds = round(time.perf_counter() - began, 3)
-    return Result(json={**report.as_dict(), "seconds": seconds}, text=_text(shown(report), seconds))
+    preload_pictures()
+    if len(paths) > 1:
+        preload_decoder()
+    return jobs_at_once(args.jobs, [PICTURE_MEMORY + likely_memory(path) for path in paths], ViewSettings().threads)
+
+
+def _job(step: Step, settings: ViewSettings, args: argparse.Namespace) -> FileJob[ViewReport]:
+    from neuralvdb.api.pictures import viewing
+
+    def finish(report: ViewReport, seconds: float) -> Result:
+        if report.left_out and not args.quiet:
+            print_note(f"{step.source}: not shown: {', '.join(report.left_out)}")
+        return Result(json={**report.as_dict(), "seconds": seconds}, text=_text(shown(report), seconds))
+
+    return FileJob(
+        path=step.source,
+        runner=IsolatedRunner(inputs=[step.source], memory=lambda: PICTURE_MEMORY + grid_memory(step.source)),
+        begin=lambda _: viewing(step.source, step.target, settings),
+        total=lambda: 1,
+        finish=finish,
+    )
 
 
 def grid_memory(path: str) -> int:

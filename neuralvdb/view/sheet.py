@@ -26,9 +26,11 @@ _PAPER, _INK, _NOTHING = (24, 24, 27), (232, 232, 232), (52, 52, 58)
 
 
 def need_pillow() -> None:
-    """Raises Unsupported where Pillow is not installed."""
+    """Loads Pillow. Raises Unsupported where it is not installed."""
     try:
-        import PIL  # noqa: F401
+        import PIL.Image
+        import PIL.ImageDraw
+        import PIL.ImageFont  # noqa: F401
     except ModuleNotFoundError as error:
         raise Unsupported("pictures need Pillow; install it: pip install pillow, or neuralvdb[view]") from error
 
