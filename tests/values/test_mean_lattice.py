@@ -96,7 +96,13 @@ def test_native_reference_and_threads_give_the_same_bytes(hidden, share, lattice
     networks = random_networks(1)
     if not hidden:
         networks = {key: linear(net.b3, net.linear, net.shifts) for key, net in networks.items()}
-    options = ({"threads": 1}, {"threads": 2}, {"implementation": "floats"}, {"implementation": "reference"})
+    options = (
+        {"threads": 1},
+        {"threads": 2},
+        {"implementation": "pairs"},
+        {"implementation": "floats"},
+        {"implementation": "reference"},
+    )
     assert len({coded(share, lattice, networks, **o)[0] for o in options}) == 1
 
 

@@ -21,7 +21,8 @@ template<typename T, int N> using Vector = typename VectorOf<T, N>::Type;
 #define NVDB_LANES inline __attribute__((always_inline))
 
 // NVDB_CLONES: a function compiled several times; the loader picks the one for this processor. NVDB_AVX2, NVDB_BYTES: a
-// function for processors with AVX2 (hasAvx2()) and with products of bytes (hasBytes()); absent elsewhere.
+// function for processors with AVX2 (hasAvx2()), which multiply pairs, and with products of bytes (hasBytes()); absent
+// elsewhere.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define NVDB_CLONES __attribute__((target_clones("avx512f", "arch=haswell", "avx2", "default"), flatten))
 #define NVDB_BYTES __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,fma"), flatten))
@@ -50,6 +51,17 @@ inline bool hasBytes() {
     return false;
 #endif
 }
+
+#ifdef NVDB_AVX2
+
+// sum += two signed numbers of 16 bits times two others, in each lane (VPMADDWD); the products' sum stays within 32 bits.
+NVDB_LANES void addPairs(Vector<int32_t, 8>& sum, const Vector<int32_t, 8>& pairs, const Vector<int32_t, 8>& weights) {
+    Vector<int32_t, 8> products;
+    asm("vpmaddwd %2, %1, %0" : "=x"(products) : "x"(pairs), "x"(weights));
+    sum += products;
+}
+
+#endif
 
 #ifdef NVDB_BYTES
 

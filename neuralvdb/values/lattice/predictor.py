@@ -19,6 +19,11 @@ from neuralvdb.values.lattice.points import Points
 from neuralvdb.values.lattice.sample_inputs import SampleView
 
 _RULES = ("sample", "active_only", "mean")  # how C++ makes the base and what it masks (native/predict.h)
+_PRODUCTS = (
+    "floats",
+    "pairs",
+    "native",
+)  # what C++ may compute networks in (native/network.h); native: the best it has
 
 
 class Predictor:
@@ -26,7 +31,7 @@ class Predictor:
 
     networks: by key
     threads: that share the points of a pass
-    implementation: "native", "floats", which is that without products of bytes, or "reference"
+    implementation: "native", "pairs" or "floats", which are that with slower products, or "reference"
     """
 
     def __init__(
@@ -34,9 +39,8 @@ class Predictor:
     ) -> None:
         self._networks, self._threads = networks, threads
         self._reference = implementation == "reference"
-        self._prepared = {
-            key: (*pack_for_native(net, np.float32), implementation == "floats") for key, net in networks.items()
-        }
+        products = 0 if self._reference else _PRODUCTS.index(implementation)
+        self._prepared = {key: (*pack_for_native(net, np.float32), products) for key, net in networks.items()}
 
     def __call__(self, view: View, points: Points, coding: Pass) -> Predictions:
         """Predictions for points of a pass."""

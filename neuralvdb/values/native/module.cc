@@ -34,7 +34,9 @@ Net toNet(const nb::tuple& from) {
         b2.size() == kSecondHidden && w3.size() == kOutputs * kSecondHidden && b3.size() == kOutputs && shifts.size() == 6;
     if (!fits || !allBelow(shifts.data(), shifts.size(), 32)) throw nb::value_error("network");
     const bool hidden = std::any_of(w3.begin(), w3.end(), [](float weight) { return weight != 0; });
-    Net net{hidden, hasBytes() && !nb::cast<bool>(from[8]), {kFirstHidden, w1, b1, 128}, {kSecondHidden, w2, b2},
+    const auto allowed = nb::cast<int>(from[8]);
+    if (allowed < 0 || allowed > int(Products::bytes)) throw nb::value_error("products");
+    Net net{hidden, std::min(bestProducts(), Products(allowed)), {kFirstHidden, w1, b1, 128}, {kSecondHidden, w2, b2},
         {kOutputs, w3, b3}, {kOutputs, linear, {}, 128}, {}};
     std::copy(shifts.begin(), shifts.end(), net.shifts);
     return net;

@@ -224,6 +224,17 @@ NVDB_PREDICT_FLOATS(predictActiveOnly, Rule::activeOnly)
 NVDB_PREDICT_FLOATS(predictMean, Rule::mean)
 #undef NVDB_PREDICT_FLOATS
 
+#ifdef NVDB_AVX2
+
+template<Rule kRule>
+NVDB_AVX2 inline void predictPairs(const Net& net, const Coding& coding, Seen& seen, int32_t* predictions,
+    int32_t* scale_classes)
+{
+    predictBlock<kRule, PairInputs>(net, coding, seen, predictions, scale_classes);
+}
+
+#endif
+
 #ifdef NVDB_BYTES
 
 template<Rule kRule>
@@ -237,11 +248,17 @@ NVDB_BYTES inline void predictBytes(const Net& net, const Coding& coding, Seen& 
 
 using PredictBlock = void (*)(const Net&, const Coding&, Seen&, int32_t*, int32_t*);
 
-inline PredictBlock blockPredictor(Rule rule, [[maybe_unused]] bool bytes) {
+inline PredictBlock blockPredictor(Rule rule, [[maybe_unused]] Products products) {
 #ifdef NVDB_BYTES
-    if (bytes) {
+    if (products == Products::bytes) {
         return rule == Rule::mean ? predictBytes<Rule::mean>
             : rule == Rule::activeOnly ? predictBytes<Rule::activeOnly> : predictBytes<Rule::sample>;
+    }
+#endif
+#ifdef NVDB_AVX2
+    if (products == Products::pairs) {
+        return rule == Rule::mean ? predictPairs<Rule::mean>
+            : rule == Rule::activeOnly ? predictPairs<Rule::activeOnly> : predictPairs<Rule::sample>;
     }
 #endif
     return rule == Rule::mean ? predictMean : rule == Rule::activeOnly ? predictActiveOnly : predictSample;
@@ -276,7 +293,7 @@ inline void predictRange(const Pass& pass, const Targets& targets, int32_t* pred
     const View& view = pass.view;
     const InputLayout& layout = pass.layout;
     const Coding coding(layout, pass.rule, pass.step);
-    const PredictBlock predict = blockPredictor(pass.rule, pass.net.bytes);
+    const PredictBlock predict = blockPredictor(pass.rule, pass.net.products);
     const int sources = int(view.sources.size());
     std::array<Neighbourhood, kMaxSources> near;
     for (int source = 0; source < sources; ++source)
