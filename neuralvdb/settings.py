@@ -235,6 +235,8 @@ class CompressSettings(Settings):
     """One of SIMULATION_STATES; drop: grids that simulation_state(presets_file) names are not kept either."""
     force: bool = False
     """Overwrite the output."""
+    skip_existing: bool = False
+    """Leave an output as it is that is whole and was made of the same bytes with the same settings; else replace it."""
     device: str = "auto"
     """Where lossy values are coded: cpu, cuda for all GPUs, cuda:0 for one, auto for GPUs where there are some."""
     verify: bool = True
@@ -295,6 +297,8 @@ class DecompressSettings(Settings):
     """Names of the grids to write, all of them when empty; `density` also names density[1]."""
     force: bool = False
     """Overwrite the output."""
+    skip_existing: bool = False
+    """Leave an output as it is that is not older than the archive and has the uuid that would be written."""
     device: str = "auto"
     """Where lossy values, and topologies that networks code, are decoded; names as in CompressSettings."""
     compression: str = "blosc"

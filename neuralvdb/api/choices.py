@@ -46,6 +46,7 @@ class CompressChoices(SharedChoices, total=False):
     device: str
     verify: bool
     force: bool
+    skip_existing: bool
 
 
 class DecompressChoices(SharedChoices, total=False):
@@ -58,6 +59,7 @@ class DecompressChoices(SharedChoices, total=False):
     topology_only: bool
     device: str
     force: bool
+    skip_existing: bool
 
 
 class VerifyChoices(SharedChoices, total=False):

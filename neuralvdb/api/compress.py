@@ -14,18 +14,19 @@ from threadpoolctl import threadpool_limits
 from neuralvdb import devices
 from neuralvdb.api.files import NewFile, new_file
 from neuralvdb.api.jobs import Note, Progress, Runner, Task, ignore, run_here
-from neuralvdb.api.promises import PromiseDescription, describe
+from neuralvdb.api.promises import PromiseDescription, describe, promise_of
 from neuralvdb.api.source import check_names, check_readable, select, without
 from neuralvdb.api.verify import decode_all
 from neuralvdb.archive import ArchiveWriter
 from neuralvdb.codec.encode import encode_frame
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.models import models_for
-from neuralvdb.errors import NoSuchGrid, OutputError, naming
+from neuralvdb.errors import NeuralVdbError, NoSuchGrid, OutputError, naming
 from neuralvdb.platform import return_memory
 from neuralvdb.settings import CompressSettings
 from neuralvdb.values import EncodeContext, find_models
 from neuralvdb.vdb import GridsInMemory, VdbReader, set_threads
+from neuralvdb.volume.grid import display_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,8 @@ class CompressReport:
     """Where lossy values were coded."""
     verified: bool
     """Whether the archive was decoded and compared."""
+    skipped: bool = False
+    """Whether the archive was there already, so that nothing was done."""
 
     @property
     def ratio(self) -> float:
@@ -95,7 +98,7 @@ def compressing(
     if not isinstance(source, GridsInMemory):
         source = os.fspath(source)
         check_readable(source)
-    with new_file(Path(target), force=settings.force) as output:
+    with new_file(Path(target), force=settings.force or settings.skip_existing) as output:
         job = _Job(source, output, settings)
         yield Task(functools.partial(job.run, progress, note), writes=[output.temporary])
 
@@ -116,6 +119,9 @@ class _Job:
         gpus = devices.resolve(settings.device) if wanted else ()
         reader = VdbReader(self.source) if isinstance(self.source, str) else self.source
         models = models_for(settings)
+        context = EncodeContext.of(settings, models=models, devices=gpus)
+        if settings.skip_existing and (report := self._existing(context, reader)) is not None:
+            return report
         selected = self._selected(reader)
         left_out = [reader.entries[i].name for i in sorted(set(range(len(reader.entries))) - set(selected))]
         if left_out:
@@ -123,7 +129,6 @@ class _Job:
         try:
             with naming(reader.path), threadpool_limits(1, "blas"), self.output.open() as stream:
                 writer = ArchiveWriter(stream)
-                context = EncodeContext.of(settings, models=models, devices=gpus)
                 encoded = encode_frame(writer, reader, selected, context, progress)
                 writer.close()
         except OSError as error:
@@ -149,6 +154,31 @@ class _Job:
             pruned={grid.name: grid.pruned for grid in grids if grid.pruned is not None},
             device=devices.described(gpus),
             verified=settings.verify,
+        )
+
+    def _existing(self, context: EncodeContext, reader: VdbReader | GridsInMemory) -> CompressReport | None:
+        """What an earlier run made, where it is whole and was made of the same bytes with the same settings."""
+        try:
+            with FrameReader(self.output.target, models=context.models) as frame:
+                table, made_of = frame.table, reader.hash_bytes()
+                if not made_of or (table.source_hash, table.settings_hash) != (made_of, context.settings_hash):
+                    return None
+                frame.archive.check()
+                promises = {grid.name: promise_of(frame, number) for number, grid in enumerate(table.grids)}
+        except NeuralVdbError:  # there is none, or it is damaged, or no archive
+            return None
+        return CompressReport(
+            source=reader.path,
+            target=self.output.target,
+            source_size=table.source_size,
+            archive_size=frame.archive.size,
+            grids=[grid.name for grid in table.grids],
+            left_out=[display_name(name) for name in table.left_out],
+            promises={name: promise for name, promise in promises.items() if promise is not None},
+            pruned={grid.name: grid.pruned for grid in table.grids if grid.pruned is not None},
+            device=devices.described(()),
+            verified=self.settings.verify,
+            skipped=True,
         )
 
     def _selected(self, reader: VdbReader | GridsInMemory) -> list[int]:

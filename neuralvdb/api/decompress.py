@@ -21,10 +21,10 @@ from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.frame_table import Counts
 from neuralvdb.codec.models import models_for
 from neuralvdb.codec.region import plan_region
-from neuralvdb.errors import naming
+from neuralvdb.errors import NeuralVdbError, OutputExists, naming
 from neuralvdb.settings import DecompressSettings
 from neuralvdb.topology import Topology
-from neuralvdb.vdb import FILE_VERSION, VdbWriter, describe_transform, set_threads
+from neuralvdb.vdb import FILE_VERSION, VdbReader, VdbWriter, describe_transform, set_threads
 from neuralvdb.volume import Storage, VolumeGrid
 
 
@@ -56,6 +56,8 @@ class DecompressReport:
     """One line on each grid that was left out or not cut as others are."""
     device: str
     """Where topologies and lossy values were decoded."""
+    skipped: bool = False
+    """Whether the .vdb was there already, so that nothing was done."""
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -92,7 +94,8 @@ def decompressing(
 ) -> Iterator[Task[DecompressReport]]:
     """The work of decompress(), for any process to do within the block: `target` is there when that ends well."""
     check_readable(source)
-    with new_file(Path(target), force=settings.force) as output:
+    replaces = settings.force or (settings.skip_existing and os.path.exists(target))
+    with new_file(Path(target), force=replaces) as output:
         job = _Job(os.fspath(source), output, settings)
         yield Task(functools.partial(job.run, progress, note), writes=[output.temporary])
 
@@ -104,6 +107,7 @@ class _Written:
     grids: list[str]
     regions: dict[str, GridRegion]
     notes: list[str]
+    skipped: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,12 +132,32 @@ class _Job:
             source=self.source,
             target=self.output.target,
             archive_size=frame.archive.size,
-            vdb_size=self.output.size(),
+            vdb_size=os.stat(self.output.target).st_size if written.skipped else self.output.size(),
             grids=written.grids,
             parts=written.regions,
             notes=written.notes,
             device=devices.described(gpus),
+            skipped=written.skipped,
         )
+
+    def _is_done(self, uuid: bytes) -> bool:
+        """Whether the target is there, not older than the archive, and has the uuid that would be written.
+
+        Raises OutputExists where it is there and is another file.
+        """
+        target = self.output.target
+        if not self.settings.skip_existing or not os.path.exists(target):
+            return False
+        try:
+            if os.stat(target).st_mtime_ns >= os.stat(self.source).st_mtime_ns and VdbReader(target).uuid == uuid:
+                return True
+        except (OSError, NeuralVdbError):  # it is no .vdb, or damaged
+            pass
+        if not self.settings.force:
+            raise OutputExists(
+                f"{target}: exists already, and is not what would be written; use --force to overwrite it"
+            )
+        return False
 
     def _grids(
         self, frame: FrameReader, selected: list[int], stream: BinaryIO, progress: Progress, note: Note
@@ -147,11 +171,14 @@ class _Job:
         region = repr((box, lod)) if box is not None or lod else ""
         whole = frame.table.complete and len(selected) == len(heads) and not region
         raw = [frame.table.version for i in selected if heads[i].storage is Storage.RAW]
+        uuid = frame.table.uuid if whole else _uuid(_content(frame, selected) + region.encode())
+        if self._is_done(uuid):
+            return _Written([heads[i].name for i in selected], {}, notes, skipped=True)
         writer = VdbWriter(
             stream,
             metadata=frame.table.metadata,
             count=len(selected),
-            uuid=frame.table.uuid if whole else _uuid(_content(frame, selected) + region.encode()),
+            uuid=uuid,
             compression=self.settings.compression,
             version=max([FILE_VERSION, *raw]),
         )
@@ -175,11 +202,14 @@ class _Job:
         notes = [f"grid '{name}' is left out: its topology is not coded apart" for name in left_out]
         for line in notes:
             note(line)
+        uuid = _uuid(b"masks" + _content(frame, trees))
+        if self._is_done(uuid):
+            return _Written([heads[i].name for i in trees], {}, notes, skipped=True)
         writer = VdbWriter(
             stream,
             metadata=frame.table.metadata,
             count=len(trees),
-            uuid=_uuid(b"masks" + _content(frame, trees)),
+            uuid=uuid,
             compression=self.settings.compression,
         )
         for index in trees:

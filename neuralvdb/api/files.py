@@ -50,9 +50,10 @@ class NewFile:
 def new_file(target: Path, *, force: bool) -> Iterator[NewFile]:
     """Gives a temporary file beside `target`; what was written there becomes `target` when the block ends well.
 
-    A link is followed and stays. After an error or an interrupt nothing is left; errors that name the temporary file
-    are raised as errors of the target. Raises OutputExists where something has that name already, with `force` only
-    where it is no ordinary file, and OutputError where the folder cannot be written to.
+    Where nothing was written, `target` stays as it is. A link is followed and stays. After an error or an interrupt
+    nothing is left; errors that name the temporary file are raised as errors of the target. Raises OutputExists where
+    something has that name already, with `force` only where it is no ordinary file, and OutputError where the folder
+    cannot be written to.
     """
     try:
         final = _final_path(target, force)
@@ -64,7 +65,10 @@ def new_file(target: Path, *, force: bool) -> Iterator[NewFile]:
         os.close(handle)
         yield file
         try:
-            _publish(file, final, force)
+            if os.stat(temporary).st_size == 0:
+                os.unlink(temporary)
+            else:
+                _publish(file, final, force)
         except OSError as error:
             raise _failed(target, error) from error
     except BaseException as error:

@@ -18,6 +18,7 @@ from neuralvdb.cli.options import (
     add_leave_out,
     add_output,
     add_priors,
+    add_skip_existing,
     split_names,
     wanted,
 )
@@ -47,6 +48,9 @@ HELP = "turn .vdb files into small archives"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
     add_output(parser, ARCHIVE_SUFFIX)
+    add_skip_existing(
+        parser, "leave an output that is whole and was made of this file with these settings; replace others"
+    )
     add_jobs(parser)
     _add_presets(parser)
     _add_bounds(parser)
@@ -148,6 +152,7 @@ def _job(step: Step, choice: Choice, args: argparse.Namespace, at_once: int) -> 
             json={**report.as_dict(), "config": choice.project_file, "seconds": seconds},
             text=_text(shown(report), seconds),
             sizes=Sizes(report.source_size, report.archive_size),
+            skipped=report.skipped,
         )
 
     return FileJob(
@@ -167,6 +172,8 @@ def _text(report: CompressReport, seconds: float) -> str:
     kept = promise_text(report.promises) + (f"; {topology_text(report.pruned)}" if report.promises else "")
     kept += ", verified" if report.verified else ", not verified"
     names = f"{report.source} -> {report.target}"
+    if report.skipped:
+        return f"{names}  {sizes}  skipped: it is there, whole and made so"
     return f"{names}  {sizes}  {len(report.grids)} grids  {kept}  {seconds:.2f} s on {report.device}"
 
 

@@ -18,6 +18,7 @@ from neuralvdb.cli.options import (
     add_jobs,
     add_output,
     add_priors,
+    add_skip_existing,
     settings_of,
     wanted,
 )
@@ -34,6 +35,7 @@ HELP = "turn archives back into .vdb files"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
     add_output(parser, VDB_SUFFIX)
+    add_skip_existing(parser, "leave an output that is newer than the archive and has the uuid that would be written")
     add_jobs(parser)
     parser.add_argument(
         "--compression",
@@ -96,6 +98,7 @@ def _job(step: Step, settings: DecompressSettings, args: argparse.Namespace) -> 
             json={**report.as_dict(), "seconds": seconds},
             text=_text(shown(report), seconds),
             sizes=Sizes(report.archive_size, report.vdb_size),
+            skipped=report.skipped,
         )
 
     return FileJob(
@@ -111,6 +114,8 @@ def _text(report: DecompressReport, seconds: float) -> str:
     """The summary line, and one of each grid where a box or a level of detail was asked for."""
     sizes = f"{size_text(report.archive_size)} -> {size_text(report.vdb_size)}"
     names = f"{report.source} -> {report.target}"
+    if report.skipped:
+        return f"{names}  {sizes}  skipped: it is there and newer"
     lines = [f"{names}  {sizes}  {len(report.grids)} grids  {seconds:.2f} s on {report.device}"]
     for name, region in report.parts.items():
         active = "" if region.active_voxels is None else f"{region.active_voxels} active voxels, "

@@ -125,6 +125,11 @@ def add_output(parser: argparse.ArgumentParser, suffix: str) -> None:
     parser.add_argument("--force", action="store_true", help="overwrite existing files")
 
 
+def add_skip_existing(parser: argparse.ArgumentParser, text: str) -> None:
+    """The option that leaves outputs that are done as they are; text: its help."""
+    parser.add_argument("--skip-existing", action="store_true", help=text)
+
+
 def settings_of(args: argparse.Namespace, kind: type[S]) -> S:
     """Settings of a kind, each field from the option of its name, or the default where that is None.
 

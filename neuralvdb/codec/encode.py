@@ -115,6 +115,8 @@ def encode_frame(
         metadata=source.metadata,
         source_size=source.size,
         complete=len(selected) == len(source.entries),
+        source_hash=source.hash_bytes(),
+        settings_hash=context.settings_hash,
         grids=tuple(heads),
         left_out=tuple(entry.unique_name for i, entry in enumerate(source.entries) if i not in kept),
     )

@@ -16,6 +16,7 @@ from neuralvdb.volume import Storage, VolumeGrid
 from neuralvdb.volume.grid import LEAF_SLOTS, LOWER_SLOTS, UPPER_SLOTS, display_name, popcount
 
 UUID_SIZE = 36  # characters
+HASH_SIZE = 16  # bytes
 MAX_GRIDS, MAX_TABLE = 1 << 16, 1 << 24  # grids of a frame; bytes of its table
 
 
@@ -101,6 +102,10 @@ class FrameTable:
     grids: tuple[GridHead, ...]
     left_out: tuple[bytes, ...] = ()
     """Unique names of the grids that the user left out; of archives older than version 3 they are not known."""
+    source_hash: bytes = b""
+    """XXH3-128 of the source's bytes; empty where it was no file, or changed while it was read."""
+    settings_hash: bytes = b""
+    """16 bytes that no other settings have; empty where it is not known."""
 
     def pack(self) -> tuple[bytes, int]:
         """The payload of a FRAM section and its raw size in bytes. Raises Unsupported where no archive may hold it."""
@@ -112,6 +117,7 @@ class FrameTable:
         out.put("u32", len(self.left_out))
         for name in self.left_out:
             out.put_bytes(name)
+        _put(out, _HASHES, self)
         table = out.getvalue()
         if max(len(self.grids), len(self.left_out)) > MAX_GRIDS or len(table) > MAX_TABLE:
             what = f"{len(self.grids)} grids with {len(table)} bytes of names, metadata and transforms"
@@ -125,10 +131,12 @@ class FrameTable:
         fields = _take(source, _FRAME_FIELDS)
         if len(fields["uuid"]) != UUID_SIZE:
             raise source.damaged(f"a uuid of {len(fields['uuid'])} characters")
-        grids = tuple(_take_head(source, number) for number in range(_take_count(source)))
-        left_out = tuple(_take_bytes(source) for _ in range(_take_count(source))) if version > 2 else ()
+        fields["grids"] = tuple(_take_head(source, number) for number in range(_take_count(source)))
+        if version > 2:
+            fields["left_out"] = tuple(_take_bytes(source) for _ in range(_take_count(source)))
+            fields |= _take_hashes(source)
         source.finish()
-        return cls(**fields, grids=grids, left_out=left_out)
+        return cls(**fields)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,6 +240,7 @@ _VARINT = _FieldType(FieldWriter.put_varint, FieldReader.take_varint)
 _OPTIONAL = _FieldType(_put_optional, _take_optional)  # a varint: 0, or 1 + the number
 
 _Fields = tuple[tuple[str, _FieldType], ...]
+_HASHES: _Fields = (("source_hash", _BYTES), ("settings_hash", _BYTES))
 # Names and types in the order of the bytes, as SPEC.md has them.
 _FRAME_FIELDS: _Fields = (
     ("version", _U32),
@@ -275,6 +284,15 @@ def _take_count(source: FieldReader) -> int:
     if count > MAX_GRIDS:
         raise source.damaged(f"{count} grids are declared, {MAX_GRIDS} are possible")
     return count
+
+
+def _take_hashes(source: FieldReader) -> dict[str, bytes]:
+    """The fields of _HASHES. Raises DamagedFile."""
+    hashes = _take(source, _HASHES)
+    for digest in hashes.values():
+        if len(digest) not in (0, HASH_SIZE):
+            raise source.damaged(f"a hash of {len(digest)} bytes")
+    return hashes
 
 
 def _take_head(source: FieldReader, number: int) -> GridHead:

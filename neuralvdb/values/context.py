@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+
+import xxhash
 
 from neuralvdb.settings import CompressSettings
 from neuralvdb.values.lattice import priors
@@ -33,6 +35,15 @@ class EncodeContext:
             devices=devices,
             threads=settings.threads,
         )
+
+    @property
+    def settings_hash(self) -> bytes:
+        """16 bytes of XXH3-128 over all that decides an archive's bytes but the source, and whether it is verified."""
+        choices = {field.name: getattr(self.settings, field.name) for field in fields(self.settings)}
+        for name in ("threads", "force", "skip_existing", "device", "priors", "presets_file", "quality"):
+            del choices[name]
+        told = (sorted(choices.items()), self.settings.preset, self.models.identity)
+        return xxhash.xxh3_128_digest(repr(told).encode())
 
 
 def shipped_models(*, fast: bool = False) -> ModelSet:

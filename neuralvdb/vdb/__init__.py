@@ -10,6 +10,7 @@ from neuralvdb.vdb.files import (
     VdbWriter,
     describe_metadata,
     describe_transform,
+    hash_file,
     set_threads,
     write_vdb,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "describe_metadata",
     "describe_transform",
     "from_dense",
+    "hash_file",
     "set_threads",
     "write_vdb",
 ]

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
+import xxhash
 
 from neuralvdb.errors import DamagedFile, OutputError, Unsupported, unreadable
 from neuralvdb.file_kinds import HEAD, VDB, other_kind
-from neuralvdb.platform import open_ordinary
+from neuralvdb.platform import file_state, open_ordinary
 from neuralvdb.vdb import _bridge
 from neuralvdb.volume.grid import InnerLevel, LeafLevel, Root, Storage, Tree, VolumeGrid, display_name
 
@@ -66,6 +67,18 @@ class TransformDescription:
     matrix: tuple[float, ...]
 
 
+def hash_file(path: str) -> bytes:
+    """XXH3-128 of a file's bytes; nothing where it cannot be read."""
+    state = xxhash.xxh3_128()
+    try:
+        with open_ordinary(path) as file:
+            while data := file.read(1 << 20):
+                state.update(data)
+    except OSError:
+        return b""
+    return state.digest()
+
+
 class VdbReader:
     """A .vdb file, read grid by grid.
 
@@ -76,6 +89,7 @@ class VdbReader:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
+        self._state = file_state(self.path)
         self._reader = self._open()
         self.version: int = self._reader.version
         self.openvdb_version: tuple[int, int] = self._reader.library
@@ -105,6 +119,11 @@ class VdbReader:
             blob=raw["blob"],
             block_offset=entry.block_pos - entry.grid_pos,
         )
+
+    def hash_bytes(self) -> bytes:
+        """XXH3-128 of the file's bytes; nothing where it is gone or was changed since it was opened."""
+        digest = hash_file(self.path)
+        return digest if self._state is not None and file_state(self.path) == self._state else b""
 
     def outline(self, index: int) -> Outline:
         """Everything about the grid at `index` but its values. Raises DamagedFile."""

@@ -34,6 +34,10 @@ class GridsInMemory:
         """The grid at `index`."""
         return self._grids[index]
 
+    def hash_bytes(self) -> bytes:
+        """Nothing: there is no file."""
+        return b""
+
 
 GridFile: TypeAlias = VdbReader | GridsInMemory
 """What grids are read from."""

@@ -68,6 +68,13 @@ def test_more_grids_are_refused_at_their_number():
     assert time.process_time() - begin < 0.5
 
 
+def test_a_hash_of_another_length_is_refused(made_archive):
+    with FrameReader(made_archive) as frame:
+        payload, size = replace(frame.table, settings_hash=b"short").pack()
+    with pytest.raises(DamagedFile, match="a hash of 5 bytes"):
+        FrameTable.unpack(payload, size, "here", version=3)
+
+
 def test_no_table_is_written_that_is_not_read(made_archive):
     with FrameReader(made_archive) as frame:
         table = frame.table

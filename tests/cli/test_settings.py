@@ -23,10 +23,12 @@ PYTHON_ONLY: dict[str, set[str]] = {}  # fields that have no option on purpose
 INPUTS = {"compress": ["a"], "decompress": ["a"], "verify": ["a"], "diff": ["a", "b"], "train": ["a", "-o", "x"]}
 OPTIONS = {
     "compress": (
-        "--grids a,b --leave-out c --simulation-state drop --force --quality preview --max-error 0.1 --topology pruned "
+        "--grids a,b --leave-out c --simulation-state drop --force --skip-existing --quality preview --max-error 0.1 "
+        "--topology pruned "
         "--device cpu --threads 3 --effort 4 --fast --priors p --embed-priors --no-verify"
     ),
-    "decompress": "--grids a --force --compression zip --bbox=-1,2,3,4,5,6 --lod 2 --device cpu --threads 3 --priors p",
+    "decompress": "--grids a --force --skip-existing --compression zip --bbox=-1,2,3,4,5,6 --lod 2 --device cpu "
+    "--threads 3 --priors p",
     "verify": "--priors p --device cpu --threads 3",
     "diff": "--grids a --priors p --threads 3",
     "train": "--force --steps 7 --fast --device cpu",

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from neuralvdb.api.compress import compressing
+from neuralvdb.api.decompress import decompressing
 from neuralvdb.api.files import new_file
 from neuralvdb.errors import OutputError, OutputExists
 from neuralvdb.platform import rename_new
+from neuralvdb.settings import CompressSettings, DecompressSettings
 
 
 def put_fifo(path: Path) -> None:
@@ -146,18 +149,15 @@ def test_outputs_that_cannot_be(run_unprivileged, small, tmp_path, name):
 @pytest.mark.parametrize("command", ["compress", "decompress"])
 def test_the_output_s_folder_goes_meanwhile(small, archive, tmp_path, command):
     """While the input is read: the error is about the output, and names it."""
-    from neuralvdb import compress, decompress
-
     folder = tmp_path / "out"
     folder.mkdir()
-    job = compress if command == "compress" else decompress
-
-    def remove(work, *, writes):
+    if command == "compress":
+        begun = compressing(small, folder / "x", CompressSettings())
+    else:
+        begun = decompressing(archive, folder / "x", DecompressSettings())
+    with pytest.raises(OutputError, match="out/x: cannot be written: No such file"), begun as task:
         shutil.rmtree(folder)
-        return work()
-
-    with pytest.raises(OutputError, match="out/x: cannot be written: No such file"):
-        job(small if command == "compress" else archive, folder / "x", run=remove)
+        task.work()
 
 
 def test_the_output_s_folder_goes_before_the_check(small, tmp_path):

@@ -162,6 +162,7 @@ def read_table(section: Section) -> Frame:
         count = table.u32()
         require(count <= 65536, "number of grids that were left out")
         left_out = [table.bytes() for _ in range(count)]
+        require({len(table.bytes()), len(table.bytes())} <= {0, 16}, "a hash of another length")
     table.end()
     return Frame(version, openvdb_version, uuid, metadata, size, complete, left_out, grids)
 
