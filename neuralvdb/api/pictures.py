@@ -13,7 +13,7 @@ from neuralvdb.api.files import NewFile, new_file
 from neuralvdb.api.jobs import Runner, Task, run_here
 from neuralvdb.api.losses import common_grids, grid_loss
 from neuralvdb.api.source import GridSource, check_readable, select
-from neuralvdb.errors import OutputError, Unsupported, naming
+from neuralvdb.errors import InputError, OutputError, naming
 from neuralvdb.settings import ViewSettings
 from neuralvdb.view import GridView, Strip, difference_strips, draw_sheet, grid_strip, need_pillow
 from neuralvdb.volume.grid import display_name
@@ -65,8 +65,8 @@ def view(
 ) -> ViewReport:
     """Draws the grids of a .vdb file or an archive as the PNG file `target`.
 
-    run: as in compress(). Raises InputError, DamagedFile, Unsupported (also without Pillow, and where there is nothing
-    to show), NoSuchGrid, MissingPriors, OutputExists, OutputError, OutOfMemory; then `target` is as before.
+    run: as in compress(). Raises InputError (also where there is nothing to show), DamagedFile, Unsupported (also
+    without Pillow), NoSuchGrid, MissingPriors, OutputExists, OutputError, OutOfMemory; then `target` is as before.
     """
     with viewing(source, target, settings) as task:
         return run(task.work, writes=task.writes)
@@ -136,7 +136,7 @@ def _draw_difference(first: str, second: str, output: NewFile, settings: ViewSet
 def write_sheet(strips: Sequence[Strip], output: NewFile, path: str) -> tuple[int, int]:
     """Draws the strips of a file into the output; gives width and height."""
     if not strips:
-        raise Unsupported(f"{path}: has nothing to show; pictures are made of active voxels of float and vec3 grids")
+        raise InputError(f"{path}: has nothing to show; pictures are made of active voxels of float and vec3 grids")
     png, width, height = draw_sheet(strips)
     try:
         with output.open() as stream:

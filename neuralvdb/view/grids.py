@@ -17,7 +17,9 @@ from neuralvdb.volume.field_kind import FieldKind, field_kind
 from neuralvdb.volume.grid import popcount, unpack
 
 DEPTH = 1.0  # optical depth of the median ray in images of transmittance; deeper ones show edges only
+_NOISE = 0.01  # values below 0 that are less than this share of the largest one are none to be shown
 _DARKEST = 0.2  # of a surface that is seen edge-on
+_LARGEST = 1e300  # of a scale, so that its length is a number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +51,7 @@ class GridView:
 
 @dataclass(frozen=True)
 class _Look:
-    """How a grid is shown, taken from the original for what is decoded too.
-
-    signed: whether values below 0 are to be told from those above; absorption: per value and voxel.
-    """
+    """How a grid is shown, taken from the original for what is decoded too. absorption: per value and voxel."""
 
     kind: FieldKind
     window: Window
@@ -63,18 +62,15 @@ class _Look:
 
     @property
     def signed(self) -> bool:
-        """Whether values below 0 are there to be seen."""
-        return self.low < 0
+        """Whether values below 0 are more than noise."""
+        return self.low < -_NOISE * abs(self.high)
 
     def panels(self, tree: Tree) -> tuple[Panel, Panel]:
         """The middle slice, and the grid from outside."""
         axis, up = AXES[self.window.axis], AXES[self.window.up]
         caption = f"slice {axis} = {self.window.middle}, x right, {up} up"
-        scale = self._scale()
-        return (
-            Panel(caption, slice_image(tree, self.window), scale, self.aspect),
-            self._outside(tree, axis),
-        )
+        cut = Panel(caption, slice_image(tree, self.window), self._scale(), self.aspect)
+        return cut, self._outside(tree, axis)
 
     def _scale(self) -> Scale:
         if self.signed:
@@ -84,9 +80,8 @@ class _Look:
 
     def _outside(self, tree: Tree, axis: str) -> Panel:
         if self.kind is FieldKind.LEVEL_SET:
-            return Panel(
-                f"surface along {axis}", 0.2 + 0.8 * surface_image(tree, self.window), Scale(0.0, 1.0), self.aspect
-            )
+            lit = _DARKEST + (1 - _DARKEST) * surface_image(tree, self.window)
+            return Panel(f"surface along {axis}", lit, Scale(0.0, 1.0), self.aspect)
         if self.kind is FieldKind.FOG and not self.signed:
             light = np.exp(-self.absorption * sums_image(tree, self.window))
             return Panel(f"transmittance along {axis}", light, Scale(0.0, 1.0), self.aspect)
@@ -94,6 +89,7 @@ class _Look:
         return Panel(f"largest magnitude along {axis}", largest_image(tree, self.window), scale, self.aspect)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def grid_strip(grid: VolumeGrid) -> tuple[GridView, Strip] | None:
     """The words and the strip of a grid; None where it has no tree or nothing is active. Raises DamagedFile."""
     if grid.tree is None:
@@ -103,6 +99,7 @@ def grid_strip(grid: VolumeGrid) -> tuple[GridView, Strip] | None:
     return None if look is None else (view, Strip(view.title, look.panels(grid.tree)))
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def comparison_strips(original: VolumeGrid, decoded: Sequence[tuple[str, VolumeGrid]]) -> list[Strip]:
     """The grid from outside: a strip of the original and of what became of it, and one of a slice and the differences.
 
@@ -123,6 +120,7 @@ def comparison_strips(original: VolumeGrid, decoded: Sequence[tuple[str, VolumeG
     ]
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def difference_strips(original: VolumeGrid, decoded: VolumeGrid, words: str) -> list[Strip]:
     """For the view from outside and for a slice a strip: original, decoded, difference. words: added to the title.
 
@@ -165,13 +163,14 @@ def _look_at(grid: VolumeGrid, view: GridView, *trees: Tree) -> _Look | None:
     return _Look(
         kind=field_kind(grid),
         window=window,
-        low=view.low,
-        high=view.high,
+        low=max(view.low, -_LARGEST),
+        high=min(view.high, _LARGEST),
         absorption=extinction(sums_image(trees[0], window), DEPTH) or 1.0,
         aspect=up / across if across > 0 and 0 < up < 100 * across and across < 100 * up else 1.0,
     )
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def active_range(tree: Tree) -> tuple[float, float, int]:
     """Least and largest finite active value (of vectors: magnitude), and how many voxels are active."""
     low, high = np.inf, -np.inf

@@ -91,10 +91,7 @@ def _scalars(values: np.ndarray, ndim: int) -> np.ndarray:
     values = values.astype(np.float64)
     if values.ndim > ndim and values.shape[-1] == 1:
         values = values[..., 0]
-    if values.ndim == ndim:
-        return values
-    with np.errstate(over="ignore", invalid="ignore"):
-        magnitudes: np.ndarray = np.linalg.norm(values, axis=-1)
+    magnitudes: np.ndarray = values if values.ndim == ndim else np.linalg.norm(values, axis=-1)
     return magnitudes
 
 

@@ -8,10 +8,10 @@ import pytest
 
 import neuralvdb
 from neuralvdb.api.pictures import picture_of_difference, view
-from neuralvdb.errors import NoSuchGrid, OutputExists, Unsupported
+from neuralvdb.errors import InputError, NoSuchGrid, OutputExists, Unsupported
 from neuralvdb.settings import CompressSettings, ViewSettings
 from neuralvdb.vdb import GridProperties, from_dense, write_vdb
-from neuralvdb.view import Panel, Scale, Strip, draw_sheet
+from neuralvdb.view import Panel, Scale, Strip, comparison_strips, difference_strips, draw_sheet, grid_strip
 from neuralvdb.view.panels import difference
 
 Image = pytest.importorskip("PIL.Image")
@@ -77,6 +77,15 @@ def test_grids_that_travel_as_bytes_are_left_out(data, tmp_path):
     assert len(report.grids) == 1 and len(report.left_out) == 1
 
 
+@pytest.mark.parametrize(("least", "caption"), [(-1e-6, "transmittance"), (-0.5, "largest magnitude")])
+def test_values_below_zero_are_shown_where_they_are_more_than_noise(least, caption):
+    grid = ball(20, 40, 30)
+    grid.tree.leaf.values[0, 0] = least
+    _, strip = grid_strip(grid)
+    assert strip.panels[1].caption == f"{caption} along z"
+    assert (strip.panels[0].scale.low < 0) == (caption == "largest magnitude")
+
+
 def test_a_picture_is_whole_or_not_there(fog, tmp_path):
     target = tmp_path / "x.png"
     target.write_bytes(b"mine")
@@ -84,7 +93,7 @@ def test_a_picture_is_whole_or_not_there(fog, tmp_path):
         view(fog, target)
     with pytest.raises(NoSuchGrid):
         view(fog, target, ViewSettings(grids=("density", "absent"), force=True))
-    with pytest.raises(Unsupported, match="nothing to show"):
+    with pytest.raises(InputError, match="nothing to show"):
         view(fog, target, ViewSettings(grids=("nothing",), force=True))
     assert target.read_bytes() == b"mine"
     first = view(fog, target, ViewSettings(grids=("vel",), force=True))
@@ -111,6 +120,18 @@ def test_differences_are_amplified_eight_times():
     decoded = Panel("slice", np.array([[0.1, 1.0, 1.0, np.nan]]), Scale(0, 4))
     shown = difference(original, decoded)
     assert shown.scale.shares(shown.values)[0].tolist() == pytest.approx([0.5 + 8 * 0.1 / 4, 0.5, 0, 0.5])
+
+
+@pytest.mark.parametrize("grid_class", ["fog volume", "level set"])
+@pytest.mark.parametrize("components", [(), (3,)], ids=["scalar", "vector"])
+def test_extreme_values_are_drawn(grid_class, components):
+    """NaN, infinities, the largest numbers of both signs, and huge voxels."""
+    values = np.tile(np.array([np.nan, np.inf, -np.inf, 1.7e308, -1.7e308, 5e-324, 0, 1]), 64).reshape(8, 8, 8)
+    values = np.repeat(values[..., None], 3, axis=-1) if components else values
+    properties = GridProperties(grid_class=grid_class, voxel_size=1e30)
+    grid = from_dense(values, name="a", active=np.ones((8, 8, 8), bool), properties=properties)
+    for strips in ([grid_strip(grid)[1]], difference_strips(grid, grid, ""), comparison_strips(grid, [("", grid)])):
+        assert draw_sheet(strips)[0][:4] == b"\x89PNG"
 
 
 def test_hostile_words_and_shapes_make_a_sheet():
