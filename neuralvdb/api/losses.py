@@ -29,7 +29,7 @@ class GridLoss:
     psnr: float | None
     """In dB; None where nothing differs."""
     t_psnr: float | None
-    """In dB, of fog that can be seen; None for other grids."""
+    """In dB; None for other grids than fog, and where nothing differs or is seen."""
 
     @property
     def words(self) -> str:
@@ -56,7 +56,7 @@ def grid_loss(original: VolumeGrid, decoded: VolumeGrid) -> GridLoss:
         max_share=_share(errors.maximum, span),
         mean_share=_share(value_errors(a.leaf, b.leaf).mean, span) if scalar and equal else None,
         psnr=errors.psnr,
-        t_psnr=t_psnr(a, b) if field_kind(original) is FieldKind.FOG else None,
+        t_psnr=t_psnr(a, b) if errors.maximum and field_kind(original) is FieldKind.FOG else None,
     )
 
 

@@ -35,8 +35,8 @@ class Trial:
 
     @property
     def t_psnr(self) -> float | None:
-        """The least of all grids that changed, in dB; None where none is seen to have changed."""
-        return min((loss.t_psnr for loss in self.losses if loss.t_psnr is not None and loss.max_error), default=None)
+        """The least of all grids, in dB; None where none is seen to have changed."""
+        return min((loss.t_psnr for loss in self.losses if loss.t_psnr is not None), default=None)
 
     @property
     def max_share(self) -> float:

@@ -142,6 +142,7 @@ def test_hostile_words_and_shapes_make_a_sheet():
     assert png[:4] == b"\x89PNG" and width < 3000 and height < 1500
 
 
+@pytest.mark.slow
 def test_the_commands_draw(fog, tmp_path, nvdb):
     """`nvdb view` of an archive and `nvdb diff --image` say in JSON where the pictures are."""
     archive = tmp_path / "fog.neuralvdb"

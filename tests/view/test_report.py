@@ -57,6 +57,7 @@ def sequence(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_page_of_a_sequence_with_a_damaged_frame(sequence, nvdb):
     """The others are on it, and the exit code is that of the damaged one; the page is never overwritten unasked."""
     damaged = sequence / "a.0002.neuralvdb"
@@ -84,10 +85,11 @@ def test_facts_are_those_of_the_files(sequence):
     assert facts.source_size == (sequence / "originals/a.0003.vdb").stat().st_size
     assert set(facts.grids) == {EVIL} and 0 < sum(facts.grids[EVIL].values()) < facts.size
     (loss,) = facts.losses
-    assert (loss.max_error, loss.max_share, loss.mean_share, loss.t_psnr) == (0, 0, 0, pytest.approx(120))
+    assert (loss.max_error, loss.max_share, loss.mean_share, loss.t_psnr) == (0, 0, 0, None)
     without = frame_facts(str(path))
     assert without.losses == [] and without.picture[:4] == b"\x89PNG"
-    assert "T-PSNR in dB" in html_of([facts]) and "T-PSNR in dB" not in html_of([without])
+    title = "Largest error of a voxel"
+    assert title in html_of([facts]) and title not in html_of([without])
 
 
 def test_a_chart_draws_its_numbers_where_they_belong():
