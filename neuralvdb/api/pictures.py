@@ -18,7 +18,7 @@ from neuralvdb.settings import ViewSettings
 from neuralvdb.view import GridView, Strip, difference_strips, draw_sheet, grid_strip, need_pillow
 from neuralvdb.volume.grid import display_name
 
-MOST_GRIDS = 64  # in one picture
+MOST_GRIDS = 32  # in one picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,12 +101,15 @@ def picture_of_difference(
         return run(job, writes=[output.temporary])
 
 
-def views_of(path: str, settings: ViewSettings) -> tuple[list[GridView], list[Strip], list[str]]:
-    """Words and strips of the selected grids, and the names of those without. Raises what view() does."""
+def views_of(
+    path: str, settings: ViewSettings, most: int = MOST_GRIDS
+) -> tuple[list[GridView], list[Strip], list[str]]:
+    """Words and strips of the selected grids, of so many at most, and the names of those without. Raises what view()
+    does."""
     views, strips, left_out = list[GridView](), list[Strip](), list[str]()
     with GridSource(path, settings) as source, naming(path):
         for index in select(source.grids, settings.grids, path):
-            of_grid = grid_strip(source.read(index)) if len(strips) < MOST_GRIDS else None
+            of_grid = grid_strip(source.read(index)) if len(strips) < most else None
             if of_grid is None:
                 left_out.append(display_name(source.grids[index].unique_name))
             else:

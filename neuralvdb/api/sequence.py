@@ -18,7 +18,7 @@ from neuralvdb.errors import OutputError, naming
 from neuralvdb.settings import ReportSettings
 from neuralvdb.units import size_text
 from neuralvdb.view import Strip, difference_strips, draw_sheet
-from neuralvdb.view.html import Chart, figure, heading, page, table
+from neuralvdb.view.html import Chart, figure, heading, page, paragraph, table
 
 MOST_LINES = 8  # of grids in a chart
 _WHOLE = "whole file"
@@ -70,7 +70,7 @@ def frame_facts(path: str, settings: ReportSettings = ReportSettings(), *, pictu
                 if picture and len(strips) < _MOST_STRIPS:
                     strips += difference_strips(grid, decoded, losses[-1].words)[:1]
     elif picture:
-        strips = views_of(path, settings)[1][:_MOST_STRIPS]
+        _, strips, _ = views_of(path, settings, _MOST_STRIPS)
     return FrameFacts(
         path=path,
         size=described.size,
@@ -107,7 +107,7 @@ def html_of(frames: Sequence[FrameFacts]) -> str:
     grids = _bytes_by_grid(frames)
     sizes = _lines(frames, [*list(grids)[:MOST_LINES], _WHOLE], _sizes)
     blocks = [
-        f"<p>{summary}</p>",
+        paragraph(summary),
         Chart("Size", labels, sizes, size_text, from_zero=True).html,
         Chart("Times smaller", labels, ratios, "{:.1f}".format, from_zero=True).html,
         heading("Grids by bytes"),
@@ -178,13 +178,17 @@ def _promise_words(name: str, frames: Sequence[FrameFacts]) -> str:
     promises = [frame.promises.get(name) for frame in frames if name in frame.grids]
     bounds = [promise.max_error for promise in promises if promise is not None and promise.max_error is not None]
     psnrs = [promise.psnr for promise in promises if promise is not None and promise.psnr]
-    words = [f"max error {min(bounds):.4g} to {max(bounds):.4g}"] if bounds else []
+    words = [f"max error {_span(min(bounds), max(bounds))}"] if bounds else []
     words += [f"PSNR of at least {min(psnrs):.4g} dB"] if psnrs else []
     if any(promise is not None and promise.max_error is None and not promise.psnr for promise in promises):
         words.append("no max error")
     if exact := promises.count(None):
         words.append("every bit" if exact == len(promises) else f"every bit in {exact} of {len(promises)} frames")
     return "; ".join(words)
+
+
+def _span(low: float, high: float) -> str:
+    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
 
 
 def _frame_table(frames: Sequence[FrameFacts]) -> str:

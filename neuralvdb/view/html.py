@@ -100,6 +100,11 @@ def heading(words: str) -> str:
     return f"<h2>{escape(words)}</h2>"
 
 
+def paragraph(words: str) -> str:
+    """A paragraph."""
+    return f"<p>{escape(words)}</p>"
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], shares: Sequence[float] = ()) -> str:
     """A table of words. shares: 0 to 1 for each row, drawn as bars; none where they are empty."""
     lines = ["".join(f"<th>{escape(cell)}</th>" for cell in header)]
