@@ -135,9 +135,10 @@ def value_errors(original: LeafLevel, decoded: LeafLevel) -> ValueErrors:
             error = decoded.values[piece].astype(np.float64) - original.values[piece]
         error[~unpack(original.active[piece]) | ~np.isfinite(original.values[piece])] = 0
         largest_voxel = max(largest_voxel, float(np.abs(error).max()))
+        error /= BLOCK**3
         half = _EDGE // BLOCK
-        blocks = error.reshape(-1, half, BLOCK, half, BLOCK, half, BLOCK).sum(2).sum(3).sum(4)
-        largest_mean = max(largest_mean, float(np.abs(blocks).max()) / BLOCK**3)
+        means = error.reshape(-1, half, BLOCK, half, BLOCK, half, BLOCK).sum(2).sum(3).sum(4)
+        largest_mean = max(largest_mean, float(np.abs(means).max()))
     return ValueErrors(voxel=largest_voxel, mean=largest_mean)
 
 

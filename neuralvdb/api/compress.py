@@ -139,8 +139,12 @@ class _Job:
                 decode_all(frame, settings.threads, progress)
         grids = encoded.table.grids
         promises = {
-            grid.name: describe(head, find_models(head.models, self.output.target, [context.models]).fast)
-            for grid, head in zip(grids, encoded.values, strict=True)
+            grid.name: describe(
+                head,
+                find_models(head.models, self.output.target, [context.models]).fast,
+                encoded.losses.get(number),
+            )
+            for number, (grid, head) in enumerate(zip(grids, encoded.values, strict=True))
             if head is not None
         }
         return CompressReport(

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from neuralvdb.codec.frame import FrameReader
+from neuralvdb.codec.loss import MeasuredLoss
 from neuralvdb.errors import MissingPriors
 from neuralvdb.values import ValuesHead
 
@@ -30,6 +31,8 @@ class PromiseDescription:
     """Whether the networks were fine-tuned to the grid."""
     fast: bool | None
     """Whether the networks have no hidden layers; None where they are missing."""
+    measured: MeasuredLoss | None = None
+    """What became of fog, as measured when it was encoded; None where it was not, as of all other grids."""
 
 
 def promise_of(frame: FrameReader, index: int) -> PromiseDescription | None:
@@ -38,13 +41,14 @@ def promise_of(frame: FrameReader, index: int) -> PromiseDescription | None:
     if head is None:
         return None
     try:
-        return describe(head, frame.models_of(head.models).fast)
+        fast = frame.models_of(head.models).fast
     except MissingPriors:
-        return describe(head, None)
+        fast = None
+    return describe(head, fast, frame.loss(index))
 
 
-def describe(head: ValuesHead, fast: bool | None) -> PromiseDescription:
-    """What the head of a grid's values says; fast: as in PromiseDescription."""
+def describe(head: ValuesHead, fast: bool | None, measured: MeasuredLoss | None) -> PromiseDescription:
+    """What the head of a grid's values says; the rest as in PromiseDescription."""
     bound, mode = head.promise.bound, head.promise.mode
     return PromiseDescription(
         max_error=bound.max_error if math.isfinite(bound.max_error) else None,
@@ -55,4 +59,5 @@ def describe(head: ValuesHead, fast: bool | None) -> PromiseDescription:
         priors=head.models.hex(),
         refined=head.fine_tuned,
         fast=fast,
+        measured=measured,
     )

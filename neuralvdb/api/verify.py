@@ -12,10 +12,12 @@ from neuralvdb.api.tree_errors import errors_between
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.frame_table import content_hash
 from neuralvdb.codec.guarantee import is_kept
+from neuralvdb.codec.loss import MeasuredLoss, measure
 from neuralvdb.codec.models import models_for
 from neuralvdb.settings import VerifySettings
 from neuralvdb.vdb import VdbReader
 from neuralvdb.volume import VolumeGrid
+from neuralvdb.volume.field_kind import FieldKind, field_kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,8 @@ class Loss:
     """In dB, its peak the active range of the original; None where nothing differs."""
     pruned: int | None
     """Voxels whose active state changed; None where the topology is exact."""
+    measured: MeasuredLoss | None
+    """Of fog whose topology is exact."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +145,8 @@ class _Comparison:
         if promise is None or original.tree is None or decoded.tree is None or original.grid_type != decoded.grid_type:
             return None
         errors = errors_between(original.tree, decoded.tree).summary()
+        same_leaves = original.tree.leaf.values.shape == decoded.tree.leaf.values.shape
+        is_fog = field_kind(original) is FieldKind.FOG and head.pruned is None and same_leaves
         return Loss(
             promise=described,
             kept=is_kept(promise, original, decoded, pruned=head.pruned is not None),
@@ -148,4 +154,5 @@ class _Comparison:
             rmse=errors.rmse,
             psnr=errors.psnr,
             pruned=head.pruned,
+            measured=measure(original.tree, decoded.tree, promise) if is_fog else None,
         )

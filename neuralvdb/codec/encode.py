@@ -13,6 +13,7 @@ from neuralvdb.archive import ArchiveWriter, FieldWriter, SectionLabel, put_arra
 from neuralvdb.archive.formats import version_written
 from neuralvdb.codec.frame_table import FrameTable, GridHead
 from neuralvdb.codec.guarantee import promise_for
+from neuralvdb.codec.loss import MeasuredLoss, measure, pack_losses
 from neuralvdb.codec.pruning import derive_mask, prunable
 from neuralvdb.codec.scheduler import run_in_order, threads_each
 from neuralvdb.codec.topology_sharing import Role, TopologySharing
@@ -22,6 +23,7 @@ from neuralvdb.topology import Topology, count_differing
 from neuralvdb.values import FAMILIES, CodedValues, EncodeContext, ModelSet, Promise, ValuesHead, put_models
 from neuralvdb.vdb import GridFile
 from neuralvdb.volume import Storage, Tree, VolumeGrid
+from neuralvdb.volume.field_kind import FieldKind, field_kind
 
 Progress = Callable[[int], None]
 
@@ -61,12 +63,14 @@ class _EncodedGrid:
     """A grid ready to be written.
 
     values: how its values are coded, None where every bit is kept.
+    loss: of fog that is not lossless.
     families: those whose networks decoding needs.
     """
 
     head: GridHead
     sections: list[_Payload]
     values: ValuesHead | None = None
+    loss: MeasuredLoss | None = None
     families: frozenset[str] = frozenset()
 
 
@@ -76,10 +80,12 @@ class EncodedFrame:
 
     table: its table.
     values: how the values of each grid are coded, None where every bit is kept.
+    losses: of fog that is not lossless, by the numbers of grids.
     """
 
     table: FrameTable
     values: tuple[ValuesHead | None, ...]
+    losses: dict[int, MeasuredLoss]
 
 
 def encode_frame(
@@ -98,11 +104,14 @@ def encode_frame(
     _check_models(context)
     heads: list[GridHead] = []
     coded: list[ValuesHead | None] = []
+    losses: dict[int, MeasuredLoss] = {}
     families: set[str] = set()
     for number, grid in enumerate(_encode_all(source, selected, context)):
         _write_sections(writer, grid, number, frame)
         heads.append(grid.head)
         coded.append(grid.values)
+        if grid.loss is not None:
+            losses[number] = grid.loss
         families |= grid.families
         progress(grid.head.source_size)
     if context.settings.embed_priors and families:
@@ -122,7 +131,10 @@ def encode_frame(
     )
     payload, raw_size = table.pack()
     writer.add(SectionLabel("FRAM", version=version_written("FRAM", 0), frame=frame), payload, raw_size=raw_size)
-    return EncodedFrame(table=table, values=tuple(coded))
+    if losses:
+        label = SectionLabel("LOSS", version=version_written("LOSS", 0), frame=frame, required=False)
+        writer.add(label, pack_losses(losses), raw_size=0)
+    return EncodedFrame(table=table, values=tuple(coded), losses=losses)
 
 
 def _write_sections(writer: ArchiveWriter, grid: _EncodedGrid, number: int, frame: int) -> None:
@@ -205,7 +217,10 @@ def _encode_tree(job: _Job, tree: Tree, context: EncodeContext) -> _EncodedGrid:
         sections.append(_Payload(kind="TILE", number=number, payload=payload, raw_size=0))
     grid = replace(job.grid, tree=decoded)
     head = GridHead.of(grid, source_size=job.source_size, topology_of=job.role.owner, pruned=pruned)
-    return _EncodedGrid(head=head, sections=sections, values=coded.head, families=coded.families)
+    loss = None
+    if coded.head is not None and pruned is None and field_kind(grid) is FieldKind.FOG:
+        loss = measure(tree, decoded, coded.head.promise)
+    return _EncodedGrid(head=head, sections=sections, values=coded.head, loss=loss, families=coded.families)
 
 
 def _encode_needed(needed: Tree, promise: Promise | None, context: EncodeContext) -> CodedValues:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
-from neuralvdb.archive import ArchiveReader
+from neuralvdb.archive import NO_GRID, ArchiveReader
 from neuralvdb.archive.formats import is_readable
 from neuralvdb.codec.decode import DecodedLeaves, GridDecoder
 from neuralvdb.codec.frame_table import FrameTable, GridHead
 from neuralvdb.codec.index import FrameIndex
+from neuralvdb.codec.loss import MeasuredLoss, unpack_losses
 from neuralvdb.codec.models import ModelStore
 from neuralvdb.codec.scheduler import run_in_order, threads_each
 from neuralvdb.codec.store import DecodedStore
@@ -81,8 +84,20 @@ class Frame:
 
     def promise(self, number: int) -> Promise | None:
         """What is promised of a grid, None where every bit is. Raises DamagedFile."""
-        coded = self.head(number)
-        return None if coded is None else coded.promise
+        coded, loss = self.head(number), self.loss(number)
+        if coded is None or loss is None:
+            return None if coded is None else coded.promise
+        return replace(coded.promise, bound=replace(coded.promise.bound, picture=loss.promised_picture))
+
+    def loss(self, number: int) -> MeasuredLoss | None:
+        """What became of a grid, None where that was not measured: of all but fog, where every bit is kept, and in
+        older archives. Raises DamagedFile."""
+        return self._losses.get(number)
+
+    @functools.cached_property
+    def _losses(self) -> dict[int, MeasuredLoss]:
+        section = self.index.find("LOSS", NO_GRID)
+        return {} if section is None else unpack_losses(self.archive.read(section), f"{self.path}: its losses")
 
     def models_of(self, identity: bytes) -> ModelSet:
         """The models of that identity. Raises MissingPriors, DamagedFile."""

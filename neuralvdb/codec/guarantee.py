@@ -9,6 +9,7 @@ import numpy as np
 from neuralvdb.codec.frame_table import content_hash
 from neuralvdb.codec.pruning import check_pruned
 from neuralvdb.metrics import psnr
+from neuralvdb.picture import measured_t_psnr
 from neuralvdb.settings import Bound, CompressSettings, MeanQuality, Preset
 from neuralvdb.values import Promise, mean_promise, sample_promise
 from neuralvdb.vdb import describe_transform
@@ -109,7 +110,7 @@ def is_kept(promise: Promise, original: VolumeGrid, decoded: VolumeGrid, *, prun
 
 
 def kept(promise: Promise, original: VolumeGrid, decoded: VolumeGrid) -> bool:
-    """Whether active leaf values are within the bound and keep the PSNR, and all else has the original's bits."""
+    """Whether active leaf values are within the bound and keep PSNR and picture, all else the original's bits."""
     if original.tree is None or decoded.tree is None:
         return False
     leaf, true = decoded.tree.leaf, original.tree.leaf
@@ -117,6 +118,8 @@ def kept(promise: Promise, original: VolumeGrid, decoded: VolumeGrid) -> bool:
         return False
     on = unpack(true.active)
     if promise.bound.psnr and psnr(original.tree, decoded.tree) < promise.bound.psnr:
+        return False
+    if promise.bound.picture and (measured_t_psnr(original.tree, decoded.tree) or 0.0) < promise.bound.picture:
         return False
     near = promise.kept(true.values[on], leaf.values[on])
     if not (near | _same_bits(leaf.values[on], true.values[on])).all():

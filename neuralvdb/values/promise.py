@@ -19,7 +19,7 @@ _RATIO, _STEP = 2.0**-60, 1e-300  # above these, knees in lattice units are inte
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorBound:
-    """What is promised: no active value v is off by more than max(max_error, ratio |v|), and the PSNR is kept.
+    """What is promised: no active value v is off by more than max(max_error, ratio |v|); PSNR and picture are kept.
 
     max_error: in the grid's values; infinite where no error is promised.
     ratio: share of each value, 0 to 1.
@@ -35,7 +35,7 @@ class ErrorBound:
     def valid(self) -> bool:
         """Whether the numbers make sense, as those of a damaged archive may not."""
         ratio = self.ratio == 0 or _RATIO < self.ratio < 1
-        return bool(self.max_error > 0 and ratio and 0 <= self.psnr < np.inf)
+        return bool(self.max_error > 0 and ratio and 0 <= self.psnr < np.inf and 0 <= self.picture < np.inf)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from spec_topology import read_box, read_masks
 MAGIC = b"\x89neuralvdb\r\n\x1a\n"
 FRAME_SECTION = 0xFFFFFFFF
 KNOWN = {(kind, 0, 1) for kind in ("FRAM", "TOPO", "VALS", "BLOB")} | {("TOPO", codec, 1) for codec in (1, 2, 3)}
-KNOWN |= {("FRAM", 0, 2), ("FRAM", 0, 3)}
+KNOWN |= {("FRAM", 0, 2), ("FRAM", 0, 3), ("LOSS", 0, 1)}
 TREE, SERIAL, RAW, INSTANCE = range(4)
 COMPONENTS = {  # grid type -> (bytes of a component, components)
     "Tree_float_5_4_3": (4, 1),
@@ -172,6 +172,18 @@ def read_row(table: Cursor) -> Grid:
     metadata, transform, content = table.bytes(), table.bytes(), table.bytes()
     half, way = table.u8(), table.u8()
     return Grid(name, kind, parent, metadata, transform, content, half, way, *(table.varint() for _ in range(7)))
+
+
+def read_losses(section: Section) -> dict[int, tuple[float, float | None, float, float]]:
+    """Of each grid: T-PSNR promised and measured (dB), largest errors of means and of voxels (shares of the range)."""
+    cursor = Cursor(section.payload)
+    losses = {}
+    for _ in range(cursor.varint()):
+        number, promised, picture, mean, voxel = (cursor.varint() for _ in range(5))
+        require(number not in losses, "a grid has two losses")
+        losses[number] = promised / 100, (picture - 1) / 100 if picture else None, mean / 100000, voxel / 100000
+    cursor.end()
+    return losses
 
 
 def read_blob(section: Section) -> bytes:
