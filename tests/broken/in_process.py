@@ -3,7 +3,8 @@
     python in_process.py --runs 1000000 --seed 0 --workers 2
 
 Its cases are those of fuzz.py. A run must end with a NeuralVdbError or a result, within 5 s of CPU time and 1 GiB; a
-truncated archive must be refused, and what a region or a whole file decodes to must be what it was, as fuzz.py says it.
+truncated archive must be refused, what a region or a whole file decodes to must be what it was, as fuzz.py says it, and
+each file written must be one that OpenVDB reads.
 A process does at most 1,000 runs; where it crashes or hangs, that is a finding, and another one goes on behind it.
 """
 
@@ -33,9 +34,11 @@ from tqdm import tqdm
 from neuralvdb import DecompressSettings, decompress, info, platform, verify
 from neuralvdb.errors import NeuralVdbError
 from neuralvdb.settings import VerifySettings
+from neuralvdb.vdb import VdbReader
 
 _BLOCK = 1000  # runs of a process
 _HANGS = 120.0  # seconds without an answer
+_WRITES = 4  # of eight kinds of use, the first that writes a file
 _WHOLE: tuple[str, ...] = ()
 
 
@@ -57,7 +60,7 @@ def use(case: Case, archive: Path, back: Path) -> tuple[str, ...] | None:
         verify(archive, settings=VerifySettings(threads=1))
     elif kind == 3:
         info(archive)
-    elif kind == 4:
+    elif kind == _WRITES:
         decompress(archive, back, replace(settings, topology_only=True))
     else:
         options = _WHOLE if kind == 7 else list(OPTIONS)[1 + case.number // 8 % (len(OPTIONS) - 1)]
@@ -95,6 +98,12 @@ def _wrong(case: Case, options: tuple[str, ...] | None, back: Path) -> str:
     hashed = case.exact and not (options and case.name.startswith("hostile"))  # the table has no hashes of parts
     if options is not None and hashed and back.read_bytes() != case.seed.decoded[options]:
         return "decoded to something else without a word"
+    try:
+        reader = VdbReader(back) if case.number % 8 >= _WRITES else None
+        for index in range(min(len(reader.entries), 20) if reader else 0):
+            reader.outline(index)
+    except NeuralVdbError as error:
+        return f"what was written cannot be read: {error}"
     return ""
 
 
