@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from neuralvdb.api.promises import PromiseDescription, promise_of
 from neuralvdb.api.source import is_archive
@@ -76,8 +76,12 @@ class FileInfo:
     """Names of the grids of the .vdb file that an archive was made without."""
 
     def as_dict(self) -> dict[str, object]:
-        """For JSON."""
-        return asdict(self)
+        """For JSON. Metadata, which may be large, is not copied."""
+        told = asdict(replace(self, metadata={}, grids=[replace(grid, metadata={}) for grid in self.grids]))
+        told["metadata"] = self.metadata
+        for entry, grid in zip(told["grids"], self.grids, strict=True):
+            entry["metadata"] = grid.metadata
+        return told
 
 
 def info(path: str | os.PathLike[str]) -> FileInfo:

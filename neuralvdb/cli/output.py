@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from neuralvdb.api.promises import PromiseDescription
 
+_LARGE_JSON = 1 << 20  # characters
 S = TypeVar("S")
 
 
@@ -134,9 +135,14 @@ def print_note(text: str, /) -> None:
 
 
 def print_json(value: dict[str, object], *, lines: bool = False) -> None:
-    """A JSON object on stdout, with its version, on one line if `lines`; infinities and NaN as text."""
-    told = _finite({"schema": SCHEMA, **value})
-    print(json.dumps(told, indent=None if lines else 2, ensure_ascii=True, allow_nan=False))
+    """A JSON object on stdout, with its version, on one line if `lines` or if large; NaN and infinities as text."""
+    told: object = {"schema": SCHEMA, **value}
+    try:
+        text = json.dumps(told, allow_nan=False)
+    except ValueError:
+        told = _finite(told)
+        text = json.dumps(told, allow_nan=False)
+    print(text if lines or len(text) > _LARGE_JSON else json.dumps(told, indent=2))
 
 
 def _finite(value: object) -> object:

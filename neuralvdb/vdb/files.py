@@ -260,7 +260,8 @@ def describe_metadata(metadata: bytes) -> dict[str, tuple[str, str]]:
         items = _bridge.describe_metadata(metadata)
     except _bridge.DamagedError as error:
         raise DamagedFile(f"metadata cannot be read: {error}; get another copy") from error
-    return {_text(name): (_text(kind), _text(value)) for name, (kind, value) in items.items()}
+    kinds = {kind: _text(kind) for kind in {kind for kind, _ in items.values()}}  # few, entries may be many
+    return {_text(name): (kinds[kind], _text(value)) for name, (kind, value) in items.items()}
 
 
 @functools.lru_cache(maxsize=16)  # grids of a file mostly share one
