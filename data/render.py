@@ -43,18 +43,25 @@ def main() -> None:
     parser.add_argument("file")
     parser.add_argument("picture")
     parser.add_argument("--seed", type=int, default=7, help="of the noise")
+    parser.add_argument("--samples", type=int, default=SAMPLES, help="per pixel")
+    parser.add_argument("--size", type=int, nargs=2, default=SIZE, help="in pixels")
+    parser.add_argument("--motion", type=float, default=0.0, help="frames of motion blur per unit of the grid velocity")
     args = parser.parse_args()
-    render(SCENES[args.scene], args.file, args.picture, args.seed)
+    render(SCENES[args.scene], args)
 
 
-def render(scene: Scene, path: str, picture: str, seed: int) -> None:
-    """Renders the grids `density` and, of fire, `temperature` of the file `path` to `picture`."""
+def render(scene: Scene, args: argparse.Namespace) -> None:
+    """Renders the grids `density` and, of fire, `temperature` of a file."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
     volume = bpy.data.volumes.new("volume")
-    volume.filepath = path
+    volume.filepath = args.file
     volume.render.clipping = 0  # else where Cycles begins to march, and so the noise, depends on the smallest values
     if not volume.grids.load():
-        raise SystemExit(f"{path}: {volume.grids.error_message}")
+        raise SystemExit(f"{args.file}: {volume.grids.error_message}")
+    if args.motion:
+        volume.velocity_grid, volume.velocity_unit, volume.velocity_scale = "velocity", "FRAME", args.motion
+        bpy.context.scene.render.use_motion_blur = True
+        bpy.context.scene.render.motion_blur_shutter = 1
     thing = bpy.data.objects.new("volume", volume)
     if scene.up == "Y":
         thing.rotation_euler = (1.5707963, 0, 0)
@@ -63,8 +70,8 @@ def render(scene: Scene, path: str, picture: str, seed: int) -> None:
     volume.materials.append(_material(scene, max(thing.dimensions)))
     _look(scene, [thing.matrix_world @ mathutils.Vector(corner) for corner in thing.bound_box])
     _light(bpy.context.scene, scene.sun)
-    _cycles(bpy.context.scene, scene.bounces, seed)
-    bpy.context.scene.render.filepath = picture
+    _cycles(bpy.context.scene, scene.bounces, args)
+    bpy.context.scene.render.filepath = args.picture
     bpy.ops.render.render(write_still=True)
 
 
@@ -110,15 +117,15 @@ def _light(stage: bpy.types.Scene, energy: float) -> None:
     stage.world.node_tree.nodes["Background"].inputs["Color"].default_value = (0.05, 0.06, 0.08, 1)
 
 
-def _cycles(stage: bpy.types.Scene, bounces: int, seed: int) -> None:
+def _cycles(stage: bpy.types.Scene, bounces: int, args: argparse.Namespace) -> None:
     stage.render.engine = "CYCLES"
     stage.cycles.device = "CPU"
-    stage.cycles.samples = SAMPLES
-    stage.cycles.seed = seed
+    stage.cycles.samples = args.samples
+    stage.cycles.seed = args.seed
     stage.cycles.use_denoising = False
     stage.cycles.use_adaptive_sampling = False
     stage.cycles.volume_bounces = stage.cycles.max_bounces = bounces
-    stage.render.resolution_x, stage.render.resolution_y = SIZE
+    stage.render.resolution_x, stage.render.resolution_y = args.size
     stage.view_settings.view_transform = "Standard"
     stage.render.image_settings.file_format = "PNG"
     stage.render.image_settings.color_mode = "RGB"

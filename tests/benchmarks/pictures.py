@@ -30,6 +30,7 @@ from rate_tables import table
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = os.environ.get("NEURALVDB_TEST_BPY") or sys.executable
+PRESETS = {name: preset for name, preset in presets().items() if name != "lossless"}
 BLUR = 9  # pixels, the window whose mean differences count
 AMPLIFIED = 8  # times: differences as shown
 SHOWN = (256, 192)  # pixels of each part of the pictures
@@ -99,7 +100,7 @@ def measure(name: str, case: Case, data: Path, output: Path, folder: Path) -> li
     before = render(case, original, picture)
     body = [[name, "noise", "-", "-", "-", "-", *difference(before, render(case, original, picture, seed=8))]]
     density = next(rates.load(original, {"density"}))
-    for preset in tqdm(presets(), desc=name, unit="preset", leave=False):
+    for preset in tqdm(PRESETS, desc=name, unit="preset", leave=False):
         compress(original, archive, CompressSettings(quality=preset, force=True))
         decompress(archive, decoded, DecompressSettings(force=True))
         grids = info(archive).grids
@@ -128,7 +129,7 @@ def main() -> None:
     kinds = (("fog", "fog"), ("flame", "temperature"))
     steps = "; ".join(
         f"{name} " + ", ".join("{} step {:g} knee {:g}".format(text, *getattr(p, kind)) for kind, text in kinds)
-        for name, p in presets().items()
+        for name, p in PRESETS.items()
     )
     title = "# Presets by rendering\n\n`python -P tests/benchmarks/pictures.py DATA`\n\n"
     text = f"{title}Presets (shares of the range): {steps}.\n\n{RULES}\n{table(head, body)}"

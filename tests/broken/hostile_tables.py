@@ -101,6 +101,11 @@ def _content(rng: random.Random, table: FrameTable) -> FrameTable:
     return _with_head(rng, table, content=rng.choice((bytes(16), rng.randbytes(16))))
 
 
+def _left_out(rng: random.Random, table: FrameTable) -> FrameTable:
+    """Grids are missing that never were, their names no text."""
+    return replace(table, left_out=(rng.randbytes(rng.randint(0, 9)),) * rng.choice((1, 100, 1 << 16)))
+
+
 _LIES: tuple[Callable[[random.Random, FrameTable], FrameTable], ...] = (
-    *(_name, _kind, _instance, _count, _numbers, _metadata, _transform, _content),
+    *(_name, _kind, _instance, _count, _numbers, _metadata, _transform, _content, _left_out),
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from neuralvdb.cli.main import COMMANDS
+from neuralvdb.settings import presets
 
 tomllib = pytest.importorskip("tomllib")  # Python 3.11
 
@@ -65,6 +66,16 @@ def test_the_commands_are_those_of_nvdb():
 
 
 @pytest.mark.slow
+def test_the_qualities_promise_what_the_presets_say():
+    table = [line.split(" | ") for line in README.splitlines() if re.match(r"\| .*`--quality ", line)]
+    promised = {cells[1].partition("`--quality ")[2].rstrip("`"): cells[2] for cells in table}
+    assert promised.keys() == presets().keys() - {"lossless"}
+    for name, text in promised.items():
+        preset = presets()[name]
+        numbers = [float(number) for number in re.findall(r"[\d.]+", text)]
+        assert numbers == [preset.fog.picture, pytest.approx(100 * preset.velocity), preset.levelset]
+
+
 def test_every_option_exists():
     """Those written as code; other programs' stand in lines that name the program."""
     helps = " ".join(map(help_text, COMMANDS))
