@@ -51,7 +51,8 @@ class GridView:
 
 @dataclass(frozen=True)
 class _Look:
-    """How a grid is shown, taken from the original for what is decoded too. absorption: per value and voxel."""
+    """How a grid is shown, taken from the original for what is decoded too. absorption: per value and voxel, 0 where
+    transmittance is not shown."""
 
     kind: FieldKind
     window: Window
@@ -59,11 +60,6 @@ class _Look:
     high: float
     absorption: float
     aspect: float
-
-    @property
-    def signed(self) -> bool:
-        """Whether values below 0 are more than noise."""
-        return self.low < -_NOISE * abs(self.high)
 
     def panels(self, tree: Tree) -> tuple[Panel, Panel]:
         """The middle slice, and the grid from outside."""
@@ -73,7 +69,7 @@ class _Look:
         return cut, self._outside(tree, axis)
 
     def _scale(self) -> Scale:
-        if self.signed:
+        if _is_signed(self.low, self.high):
             edge = max(-self.low, self.high)
             return Scale(-edge, edge, "signed")
         return Scale(0.0, self.high if self.high > 0 else 1.0, "heat")
@@ -82,7 +78,7 @@ class _Look:
         if self.kind is FieldKind.LEVEL_SET:
             lit = _DARKEST + (1 - _DARKEST) * surface_image(tree, self.window)
             return Panel(f"surface along {axis}", lit, Scale(0.0, 1.0), self.aspect)
-        if self.kind is FieldKind.FOG and not self.signed:
+        if self.absorption:
             light = np.exp(-self.absorption * sums_image(tree, self.window))
             return Panel(f"transmittance along {axis}", light, Scale(0.0, 1.0), self.aspect)
         scale = Scale(0.0, max(-self.low, self.high) or 1.0, "heat")
@@ -160,14 +156,22 @@ def _look_at(grid: VolumeGrid, view: GridView, *trees: Tree) -> _Look | None:
     if window is None:
         return None
     across, up = abs(view.voxel_size[0]), abs(view.voxel_size[window.up])
+    kind, absorption = field_kind(grid), 0.0
+    if kind is FieldKind.FOG and not _is_signed(view.low, view.high):
+        absorption = extinction(sums_image(trees[0], window), DEPTH) or 1.0
     return _Look(
-        kind=field_kind(grid),
+        kind=kind,
         window=window,
         low=max(view.low, -_LARGEST),
         high=min(view.high, _LARGEST),
-        absorption=extinction(sums_image(trees[0], window), DEPTH) or 1.0,
+        absorption=absorption,
         aspect=up / across if across > 0 and 0 < up < 100 * across and across < 100 * up else 1.0,
     )
+
+
+def _is_signed(low: float, high: float) -> bool:
+    """Whether values below 0 are more than noise."""
+    return low < -_NOISE * abs(high)
 
 
 @np.errstate(over="ignore", invalid="ignore")
