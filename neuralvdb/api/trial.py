@@ -16,7 +16,8 @@ from neuralvdb.api.jobs import Progress, Runner, ignore, run_here
 from neuralvdb.api.losses import GridLoss, common_grids, grid_loss
 from neuralvdb.api.pictures import MOST_GRIDS, write_sheet
 from neuralvdb.api.source import GridSource
-from neuralvdb.settings import ARCHIVE_SUFFIX, CompressSettings, ViewSettings, presets
+from neuralvdb.presets import presets
+from neuralvdb.settings import ARCHIVE_SUFFIX, CompressSettings, ViewSettings
 from neuralvdb.view import Strip, comparison_strips, need_pillow
 
 

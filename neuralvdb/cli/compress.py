@@ -28,6 +28,7 @@ from neuralvdb.cli.targets import Step, expand_all, plan
 from neuralvdb.cli.trial import add_try, try_all
 from neuralvdb.errors import UsageError
 from neuralvdb.platform import file_state
+from neuralvdb.presets import presets
 from neuralvdb.settings import (
     ARCHIVE_SUFFIX,
     DEFAULT_EFFORT,
@@ -36,7 +37,6 @@ from neuralvdb.settings import (
     TOPOLOGIES,
     VDB_SUFFIX,
     Bound,
-    presets,
 )
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from neuralvdb.cli.options import settings_of
 from neuralvdb.errors import UsageError
-from neuralvdb.settings import SIMULATION_STATES, CompressSettings, presets, read_toml
+from neuralvdb.presets import presets, read_toml
+from neuralvdb.settings import SIMULATION_STATES, CompressSettings
 
 PROJECT_FILE = "nvdb.toml"
 QUALITY_VARIABLE = "NVDB_QUALITY"

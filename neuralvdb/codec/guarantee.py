@@ -10,7 +10,8 @@ from neuralvdb.codec.frame_table import content_hash
 from neuralvdb.codec.pruning import check_pruned
 from neuralvdb.metrics import psnr
 from neuralvdb.picture import measured_t_psnr
-from neuralvdb.settings import Bound, CompressSettings, MeanQuality, Preset
+from neuralvdb.presets import MeanQuality, Preset
+from neuralvdb.settings import Bound, CompressSettings
 from neuralvdb.values import Promise, mean_promise, sample_promise
 from neuralvdb.vdb import describe_transform
 from neuralvdb.volume import VolumeGrid

@@ -18,7 +18,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 
-from neuralvdb.settings import presets
+from neuralvdb.presets import presets
 from neuralvdb.vdb import VdbReader, _bridge, write_vdb
 from neuralvdb.volume import VolumeGrid
 

@@ -19,7 +19,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from neuralvdb import CompressSettings, DecompressSettings, compress, decompress, info
-from neuralvdb.settings import presets
+from neuralvdb.presets import presets
 from neuralvdb.vdb import VdbReader, write_vdb
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # -P leaves it out

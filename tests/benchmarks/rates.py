@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from neuralvdb.codec.encode import encode_values
 from neuralvdb.codec.guarantee import preset_promise
-from neuralvdb.settings import Bound, CompressSettings, MeanQuality
+from neuralvdb.presets import MeanQuality
+from neuralvdb.settings import Bound, CompressSettings
 from neuralvdb.values import encoder
 from neuralvdb.vdb import VdbReader, describe_metadata
 from neuralvdb.volume import Storage, Tree, VolumeGrid

@@ -7,7 +7,7 @@ from dataclasses import fields
 
 import pytest
 
-from neuralvdb import settings
+from neuralvdb import presets, settings
 from neuralvdb.cli.main import COMMANDS
 from neuralvdb.cli.options import settings_of
 
@@ -18,7 +18,7 @@ CLASSES = {
     "diff": settings.DiffSettings,
     "train": settings.TrainSettings,
 }
-PARTS = (settings.Settings, settings.Bound, settings.MeanQuality, settings.Preset, settings.Effort)
+PARTS = (settings.Settings, settings.Bound, presets.MeanQuality, presets.Preset, settings.Effort)
 PYTHON_ONLY: dict[str, set[str]] = {}  # fields that have no option on purpose
 INPUTS = {"compress": ["a"], "decompress": ["a"], "verify": ["a"], "diff": ["a", "b"], "train": ["a", "-o", "x"]}
 OPTIONS = {
@@ -65,7 +65,7 @@ def test_every_option_arrives(command):
 
 @pytest.mark.parametrize(
     "kind",
-    [settings.Bound, settings.MeanQuality, settings.Preset, settings.Effort, settings.Settings, *CLASSES.values()],
+    [settings.Bound, presets.MeanQuality, presets.Preset, settings.Effort, settings.Settings, *CLASSES.values()],
 )
 def test_every_field_says_what_it_is(kind):
     body = ast.parse(inspect.getsource(kind)).body[0].body

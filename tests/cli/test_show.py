@@ -11,7 +11,8 @@ from neuralvdb.api.source import without
 from neuralvdb.cli.main import COMMANDS
 from neuralvdb.cli.show import Choice, choose
 from neuralvdb.errors import InputError, UsageError
-from neuralvdb.settings import CompressSettings, presets, simulation_state
+from neuralvdb.presets import presets, simulation_state
+from neuralvdb.settings import CompressSettings
 from neuralvdb.vdb import VdbReader, from_dense, write_vdb
 
 

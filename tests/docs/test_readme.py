@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from neuralvdb.cli.main import COMMANDS
-from neuralvdb.settings import presets
+from neuralvdb.presets import presets
 
 tomllib = pytest.importorskip("tomllib")  # Python 3.11
 

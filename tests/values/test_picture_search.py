@@ -8,7 +8,8 @@ import pytest
 from neuralvdb.codec.encode import encode_values
 from neuralvdb.codec.guarantee import promise_for
 from neuralvdb.picture import t_psnr
-from neuralvdb.settings import CompressSettings, MeanQuality, presets
+from neuralvdb.presets import MeanQuality, presets
+from neuralvdb.settings import CompressSettings
 from neuralvdb.values.context import EncodeContext
 from neuralvdb.values.lattice import chunks
 from neuralvdb.values.lattice.kind import LatticeKind

@@ -9,7 +9,8 @@ from neuralvdb.codec.encode import encode_values
 from neuralvdb.codec.guarantee import kept, promise_for
 from neuralvdb.errors import UsageError
 from neuralvdb.metrics import psnr
-from neuralvdb.settings import Bound, CompressSettings, MeanQuality, Preset, presets
+from neuralvdb.presets import MeanQuality, Preset, presets
+from neuralvdb.settings import Bound, CompressSettings
 from neuralvdb.values import encoder
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.kind import LatticeKind
