@@ -18,7 +18,7 @@ from neuralvdb.api.promises import PromiseDescription, describe, promise_of
 from neuralvdb.api.source import check_names, check_readable, select, without
 from neuralvdb.api.verify import decode_all
 from neuralvdb.archive import ArchiveWriter
-from neuralvdb.codec.encode import encode_frame
+from neuralvdb.codec.encode import EncodedFrame, encode_frame
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.models import models_for
 from neuralvdb.errors import NeuralVdbError, NoSuchGrid, OutputError, naming
@@ -138,15 +138,6 @@ class _Job:
             with FrameReader(self.output.temporary, models=models, devices=gpus) as frame:
                 decode_all(frame, settings.threads, progress)
         grids = encoded.table.grids
-        promises = {
-            grid.name: describe(
-                head,
-                find_models(head.models, self.output.target, [context.models]).fast,
-                encoded.losses.get(number),
-            )
-            for number, (grid, head) in enumerate(zip(grids, encoded.values, strict=True))
-            if head is not None
-        }
         return CompressReport(
             source=reader.path,
             target=self.output.target,
@@ -154,11 +145,23 @@ class _Job:
             archive_size=self.output.size(),
             grids=[grid.name for grid in grids],
             left_out=left_out,
-            promises=promises,
+            promises=self._promises(encoded, context),
             pruned={grid.name: grid.pruned for grid in grids if grid.pruned is not None},
             device=devices.described(gpus),
             verified=settings.verify,
         )
+
+    def _promises(self, encoded: EncodedFrame, context: EncodeContext) -> dict[str, PromiseDescription]:
+        """What is promised of the grids that are not lossless."""
+        return {
+            grid.name: describe(
+                head,
+                find_models(head.models, self.output.target, [context.models]).fast,
+                encoded.losses.get(number),
+            )
+            for number, (grid, head) in enumerate(zip(encoded.table.grids, encoded.values, strict=True))
+            if head is not None
+        }
 
     def _existing(self, context: EncodeContext, reader: VdbReader | GridsInMemory) -> CompressReport | None:
         """What an earlier run made, where it is whole and was made of the same bytes with the same settings."""

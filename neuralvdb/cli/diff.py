@@ -6,15 +6,19 @@ import argparse
 import contextlib
 import functools
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from neuralvdb.cli.batch import FileJob, run_batch
+from neuralvdb.cli.batch import FileJob, jobs_at_once, run_batch
 from neuralvdb.cli.isolate import IsolatedRunner
 from neuralvdb.cli.jobs import Report, Result
-from neuralvdb.cli.options import add_common, add_grids, add_priors, settings_of
+from neuralvdb.cli.options import add_common, add_grids, add_pairs, add_priors, settings_of, wanted
 from neuralvdb.cli.output import shown, table_text
+from neuralvdb.cli.pairs import Pair, pair_all
+from neuralvdb.cli.targets import expand_all
 from neuralvdb.cli.view import PICTURE_MEMORY, grid_memory
-from neuralvdb.settings import DiffSettings, ViewSettings
+from neuralvdb.errors import UsageError
+from neuralvdb.settings import ARCHIVE_SUFFIX, VDB_SUFFIX, DiffSettings, ViewSettings
 
 if TYPE_CHECKING:
     from neuralvdb.api.diff import DiffReport, GridDiff
@@ -26,8 +30,9 @@ _HEADER = ("grid", "topology", "active voxels", "max error", "RMSE", "PSNR")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
-    parser.add_argument("first", metavar="A", help="a .vdb file or an archive")
-    parser.add_argument("second", metavar="B", help="the one to compare it with")
+    parser.add_argument("first", metavar="A", help="a .vdb file or an archive, a pattern or a folder")
+    parser.add_argument("second", metavar="B", help="what to compare it with, by frame or by name if many")
+    add_pairs(parser)
     parser.add_argument(
         "--image", metavar="PNG", help="draw original, decoded and eight times their difference of each grid"
     )
@@ -38,30 +43,63 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, report: Report) -> None:
-    """Compares the two files."""
-    run_batch([_job(args)], 1, report)
+    """Compares every pair of files."""
+    from neuralvdb.api.memory import likely_memory
+    from neuralvdb.api.preload import preload_decoder
+
+    settings, kinds = settings_of(args, DiffSettings), wanted(args, VDB_SUFFIX, ARCHIVE_SUFFIX)
+    pairs = pair_all(expand_all([args.first], kinds, report), expand_all([args.second], kinds, report), report)
+    if args.image and len(pairs) > 1:
+        raise UsageError(f"--image draws one pair of files, but there are {len(pairs)}; give the two to look at")
+    at_once = jobs_at_once(args.jobs, [likely_memory(pair.first) for pair in pairs], settings.threads)
+    settings = replace(settings, threads=max(settings.threads // at_once, 1))
+    if len(pairs) > 1:
+        preload_decoder()
+    run_batch([_job(pair, settings, args, single=len(pairs) == 1) for pair in pairs], at_once, report)
 
 
-def _job(args: argparse.Namespace) -> FileJob[DiffReport]:
+def _job(pair: Pair, settings: DiffSettings, args: argparse.Namespace, *, single: bool) -> FileJob[DiffReport]:
+    """single: all is said of the files, and no row of a table."""
     from neuralvdb.api.diff import diff
     from neuralvdb.api.jobs import Task
     from neuralvdb.api.pictures import picture_of_difference
 
-    inputs, settings = [args.first, args.second], settings_of(args, DiffSettings)
+    first, second = pair.first, str(pair.second)
     runner = IsolatedRunner(
-        inputs=inputs, memory=lambda: PICTURE_MEMORY * bool(args.image) + sum(map(grid_memory, inputs))
+        inputs=[first, second],
+        memory=lambda: PICTURE_MEMORY * bool(args.image) + grid_memory(first) + grid_memory(second),
     )
 
     @contextlib.contextmanager
     def begin(_: Progress) -> Iterator[Task[DiffReport]]:
         if args.image:
-            picture_of_difference(args.first, args.second, args.image, settings_of(args, ViewSettings), run=runner)
-        yield Task(functools.partial(diff, args.first, args.second, settings))
+            picture_of_difference(first, second, args.image, settings_of(args, ViewSettings), run=runner)
+        yield Task(functools.partial(diff, first, second, settings))
 
     def finish(report: DiffReport, _: float) -> Result:
-        return Result(json=report.as_dict(), text=_text(shown(report), args.image), different=not report.same)
+        return Result(
+            json=report.as_dict(),
+            text=_text(shown(report), args.image) if single or args.verbose else "",
+            table_row=None if single or args.verbose else _table_row(report),
+            different=not report.same,
+        )
 
-    return FileJob(path=args.first, runner=runner, begin=begin, total=lambda: 1, finish=finish)
+    return FileJob(path=first, runner=runner, begin=begin, total=lambda: 1, finish=finish)
+
+
+def _table_row(report: DiffReport) -> dict[str, str]:
+    """The files among others: how many grids differ, and the largest error and least PSNR of those."""
+    psnr = min((grid.psnr for grid in report.grids if grid.psnr is not None), default=None)
+    error = max((grid.max_error for grid in report.grids if grid.max_error is not None), default=0.0)
+    return {
+        "first": report.first,
+        "second": report.second,
+        "grids": str(len(report.grids)),
+        "that differ": str(sum(not grid.same for grid in report.grids)),
+        "max error": f"{error:.6g}",
+        "least PSNR": "-" if psnr is None else f"{psnr:.2f} dB",
+        "files": "same" if report.same else "different",
+    }
 
 
 def _text(report: DiffReport, image: str | None) -> str:

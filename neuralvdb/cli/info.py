@@ -49,17 +49,21 @@ def run(args: argparse.Namespace, report: Report) -> None:
 
     paths = [item.path for item in expand_all(args.inputs, wanted(args, VDB_SUFFIX, ARCHIVE_SUFFIX), report)]
     at_once = jobs_at_once(args.jobs, list(map(likely_memory, paths)), args.threads or available_cores())
-    run_batch([_job(path, args) for path in paths], at_once, report)
+    run_batch([_job(path, args, single=len(paths) == 1 or args.verbose) for path in paths], at_once, report)
 
 
-def _job(path: str, args: argparse.Namespace) -> FileJob[FileInfo]:
+def _job(path: str, args: argparse.Namespace, *, single: bool) -> FileJob[FileInfo]:
+    """single: all is said of the file, and no row of a table."""
     from neuralvdb.api.info import info
     from neuralvdb.api.jobs import Task
     from neuralvdb.api.memory import most_memory
 
     def finish(report: FileInfo, _: float) -> Result:
-        text = _text(_shown(report, args.verbose), args.verbose)
-        return Result(json=report.as_dict() if args.json or args.json_lines else {}, text=text)
+        return Result(
+            json=report.as_dict() if args.json or args.json_lines else {},
+            text=_text(_shown(report, args.verbose), args.verbose) if single else "",
+            table_row=None if single else _table_row(report),
+        )
 
     return FileJob(
         path=path,
@@ -68,6 +72,20 @@ def _job(path: str, args: argparse.Namespace) -> FileJob[FileInfo]:
         total=lambda: 1,
         finish=finish,
     )
+
+
+def _table_row(report: FileInfo) -> dict[str, str]:
+    """The file among others."""
+    source, voxels = report.source_size, [grid.active_voxels for grid in report.grids]
+    return {
+        "file": report.path,
+        "size": size_text(report.size),
+        "from": "-" if source is None else size_text(source),
+        "ratio": "-" if source is None else f"{source / report.size:.2f}x",
+        "grids": str(len(report.grids)),
+        "active voxels": str(sum(count for count in voxels if count is not None)),
+        "lossy grids": "-" if source is None else str(sum(grid.promise is not None for grid in report.grids)),
+    }
 
 
 def _shown(report: FileInfo, verbose: bool) -> FileInfo:

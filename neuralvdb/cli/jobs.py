@@ -28,7 +28,9 @@ class Result:
     json: dict[str, object]
     """For programs."""
     text: str
-    """For people."""
+    """For people; nothing where `table_row` says it all."""
+    table_row: dict[str, str] | None = None
+    """Its row in a table of many files, by the heads of columns."""
     different: bool = False
     """Whether the exit code should say that something differs."""
     sizes: Sizes | None = None

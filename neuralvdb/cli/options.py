@@ -108,6 +108,12 @@ def add_frames(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_pairs(parser: argparse.ArgumentParser) -> None:
+    """Options of commands that compare files with others."""
+    add_frames(parser)
+    add_jobs(parser)
+
+
 def wanted(args: argparse.Namespace, *suffixes: str) -> Wanted:
     """Which files the inputs stand for; suffixes: of those in a folder."""
     return Wanted(suffixes=suffixes, frames=args.frames, skip_missing=args.missing == "skip")

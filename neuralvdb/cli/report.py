@@ -100,8 +100,8 @@ class Reporter:
                 "total": self._total(),
             }
             self._print(lambda: output.print_json(told), sys.stdout)
-        elif self._files > 1 and not self._style.quiet:
-            self._print(self._print_total, sys.stdout)
+        elif not self._style.quiet:
+            self._print(lambda: self._print_end(results), sys.stdout)
 
     @property
     def exit_code(self) -> int:
@@ -133,17 +133,25 @@ class Reporter:
             "seconds": round(time.monotonic() - self._began, 3),
         }
 
-    def _print_total(self) -> None:
-        """One line over all files, where bytes were read and written."""
+    def _print_end(self, results: list[Result]) -> None:
+        """The table of many files, and one line over all of them."""
+        rows = [output.shown(result.table_row) for result in results if result.table_row is not None]
+        if rows:
+            print(output.table_text(list(rows[0]), [list(cells.values()) for cells in rows]))
+        if self._files > 1:
+            print(self._total_text())
+
+    def _total_text(self) -> str:
         total, sizes = self._total(), self._sizes()
-        if sizes.after == 0:
-            return
+        different = sum(result.different for _, result in self._results)
         counts = [f"{total[name]} {name}" for name in ("skipped", "failed") if total[name]]
+        counts += [f"{different} different"] if different else []
         text = f"{total['done']} files" + "".join(f", {count}" for count in counts)
-        text += f"  {output.size_text(sizes.before)} -> {output.size_text(sizes.after)}"
+        if sizes.after:
+            text += f"  {output.size_text(sizes.before)} -> {output.size_text(sizes.after)}"
         if sizes.before > sizes.after:
             text += f"  {sizes.before / sizes.after:.2f}x"
-        print(f"{text}  {total['seconds']:.2f} s")
+        return f"{text}  {total['seconds']:.2f} s"
 
     def _print(self, write: Callable[[], None], stream: TextIO) -> None:
         """Calls write(); a stream that cannot be written to, but for a closed pipe, ends no work."""

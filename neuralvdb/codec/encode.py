@@ -116,25 +116,30 @@ def encode_frame(
         progress(grid.head.source_size)
     if context.settings.embed_priors and families:
         put_models(writer, context.models.only(families))
-    kept = set(selected)
-    table = FrameTable(
-        version=source.version,
-        openvdb_version=source.openvdb_version,
-        uuid=source.uuid,
-        metadata=source.metadata,
-        source_size=source.size,
-        complete=len(selected) == len(source.entries),
-        source_hash=source.hash_bytes(),
-        settings_hash=context.settings_hash,
-        grids=tuple(heads),
-        left_out=tuple(entry.unique_name for i, entry in enumerate(source.entries) if i not in kept),
-    )
+    table = _table(source, selected, heads, context)
     payload, raw_size = table.pack()
     writer.add(SectionLabel("FRAM", version=version_written("FRAM", 0), frame=frame), payload, raw_size=raw_size)
     if losses:
         label = SectionLabel("LOSS", version=version_written("LOSS", 0), frame=frame, required=False)
         writer.add(label, pack_losses(losses), raw_size=0)
     return EncodedFrame(table=table, values=tuple(coded), losses=losses)
+
+
+def _table(source: GridFile, selected: list[int], heads: list[GridHead], context: EncodeContext) -> FrameTable:
+    """The table of the selected grids of a file."""
+    kept = set(selected)
+    return FrameTable(
+        version=source.version,
+        openvdb_version=source.openvdb_version,
+        uuid=source.uuid,
+        metadata=source.metadata,
+        source_size=source.size,
+        complete=len(selected) == len(source.entries),
+        grids=tuple(heads),
+        left_out=tuple(entry.unique_name for i, entry in enumerate(source.entries) if i not in kept),
+        source_hash=source.hash_bytes(),
+        settings_hash=context.settings_hash,
+    )
 
 
 def _write_sections(writer: ArchiveWriter, grid: _EncodedGrid, number: int, frame: int) -> None:
