@@ -18,7 +18,7 @@ at 2^16, where the decoder must end. SPEC.md has the bytes. Sources: Duda, "Asym
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -287,7 +287,14 @@ def _code_length(counts: np.ndarray, freq: np.ndarray) -> int:
 
 def code_lengths(freq: np.ndarray) -> np.ndarray:
     """Bits of symbols of these frequencies (0 counts as 1), int64 in 2^-20; in integers: the same on every machine."""
-    freq = np.maximum(freq, 1).astype(np.int64)
+    lengths: np.ndarray = _all_code_lengths()[freq]
+    return lengths
+
+
+@cache
+def _all_code_lengths() -> np.ndarray:
+    """(TOTAL + 1,) int64: code_lengths() of each frequency."""
+    freq = np.arange(TOTAL + 1).clip(1)
     log2 = np.zeros_like(freq)
     for k in range(1, PROB_BITS + 1):
         log2 += freq >> k > 0

@@ -10,7 +10,11 @@ from neuralvdb.values.lattice import constants, mean_inputs, sample_inputs
 
 ROOT = Path(__file__).resolve().parents[2]
 NATIVE = (ROOT / "neuralvdb/values/native/constants.h").read_text()
-NAMES = {"kFirstHidden": constants.HIDDEN[0], "kSecondHidden": constants.HIDDEN[1]}  # those of another shape in Python
+NAMES = {  # those of another shape in Python
+    "kFirstHidden": constants.HIDDEN[0],
+    "kSecondHidden": constants.HIDDEN[1],
+    "kSymbols": constants.ESCAPE + 1,
+}
 
 
 def value_of(node: ast.expr) -> int | tuple:

@@ -8,9 +8,12 @@ unsigned value plus one has, then those follow.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from neuralvdb.archive.rans import MAX_WIDTH, Decoder, Encoder, Tables
+from neuralvdb.values import _lattice
 from neuralvdb.values.lattice.constants import (
     CLASS_OF_ONE_STEP,
     ESCAPE,
@@ -24,9 +27,13 @@ from neuralvdb.values.lattice.levels import pieces
 __all__ = ["ESCAPE", "MAX_RESIDUAL", "SymbolBuffer", "from_symbol", "price", "raw_width", "take", "to_symbol"]
 
 
+_RAW_WIDTHS = np.maximum((np.arange(SCALE_CLASSES) - CLASS_OF_ONE_STEP) // 4 - 1, 0).astype(np.uint8)
+
+
 def raw_width(scale_classes: np.ndarray) -> np.ndarray:
     """(n,) uint8: how many low bits of a residual of each class are raw."""
-    return np.maximum((scale_classes.astype(np.int16) - CLASS_OF_ONE_STEP) // 4 - 1, 0).astype(np.uint8)
+    widths: np.ndarray = _RAW_WIDTHS[scale_classes]
+    return widths
 
 
 def to_symbol(high: np.ndarray) -> np.ndarray:
@@ -68,9 +75,9 @@ class SymbolBuffer:
         """Adds residuals (n,) int64, within MAX_RESIDUAL, with their classes (n,) uint8, to the last batch."""
         if not len(residuals):
             return
-        pairs = scale_classes.astype(np.int64) * (ESCAPE + 1) + _symbols(residuals, scale_classes)
-        self.counts += np.bincount(pairs, minlength=self.counts.size).reshape(self.counts.shape)
-        dtype = np.min_scalar_type(-1 - int(np.abs(residuals).max()))
+        residuals = residuals.astype(np.int32)
+        count_symbols(residuals, scale_classes, self.counts)
+        dtype = np.min_scalar_type(min(-1 - int(residuals.max()), int(residuals.min())))
         self._batches[-1].append((residuals.astype(dtype), scale_classes.copy()))
 
     def end(self) -> None:
@@ -85,34 +92,18 @@ class SymbolBuffer:
             batch = self._batches.pop(0)
             if batch:
                 residuals, scale_classes = (np.concatenate(arrays) for arrays in zip(*batch, strict=True))
-                _write(out, tables, residuals, scale_classes)
+                _write(out, tables, residuals.astype(np.int32), scale_classes)
         return out
 
 
 def _write(out: Encoder, tables: Tables, residuals: np.ndarray, scale_classes: np.ndarray) -> None:
     """Appends a batch: all symbols, all low bits, all sizes of escaped values, all escaped values."""
-    batches: list[tuple[np.ndarray, ...]] = []
-    for piece in pieces(len(residuals), POINTS_AT_A_TIME):
-        q, c = residuals[piece].astype(np.int32), scale_classes[piece]
-        symbols = _symbols(q, c)
-        symbols = np.where(tables.freq[c, symbols] > 0, symbols, np.uint8(ESCAPE))
-        width = raw_width(c)
-        low = width > 0
-        bits = (q[low] & ((1 << width[low].astype(np.int32)) - 1)).astype(np.uint32)
-        rare = symbols == ESCAPE
-        escaped = to_symbol(q[rare].astype(np.int64) >> width[rare]) + 1
-        batches.append((symbols, bits, width[low], escaped.astype(np.uint32)))
-    symbols, bits, width, escaped = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
-    sizes = np.frexp(escaped.astype(np.float64))[1].astype(np.uint8)
-    out.put(scale_classes, symbols)
-    out.put_bits(bits, width)
+    batch = split_residuals(residuals, scale_classes, tables.freq > 0)
+    sizes = np.frexp(batch.escaped.astype(np.float64))[1].astype(np.uint8)
+    out.put(scale_classes, batch.symbols)
+    out.put_bits(batch.bits, batch.widths)
     out.put_bits(sizes.astype(np.uint32), np.full(len(sizes), WIDTH_BITS, np.uint8))
-    out.put_bits(escaped, sizes)
-
-
-def _symbols(residuals: np.ndarray, scale_classes: np.ndarray) -> np.ndarray:
-    """(n,) uint8; those that are too large are ESCAPE."""
-    return np.minimum(to_symbol(residuals >> raw_width(scale_classes)), ESCAPE).astype(np.uint8)
+    out.put_bits(batch.escaped, sizes)
 
 
 def take(source: Decoder, scale_classes: np.ndarray) -> np.ndarray:
@@ -121,13 +112,68 @@ def take(source: Decoder, scale_classes: np.ndarray) -> np.ndarray:
     residuals = np.empty(len(symbols), np.int32)
     for piece in pieces(len(symbols), POINTS_AT_A_TIME):
         residuals[piece] = source.take_bits(raw_width(scale_classes[piece]))
-    rare = np.nonzero(symbols == ESCAPE)[0]
-    sizes = source.take_bits(np.full(len(rare), WIDTH_BITS, np.uint8)).astype(np.uint8)
+    rare = int(np.count_nonzero(symbols == ESCAPE))
+    sizes = source.take_bits(np.full(rare, WIDTH_BITS, np.uint8)).astype(np.uint8)
     escaped = source.take_bits(np.minimum(sizes, MAX_WIDTH)).astype(np.int64) - 1
-    for piece in pieces(len(symbols), POINTS_AT_A_TIME):
-        high = from_symbol(symbols[piece].astype(np.int64))
-        residuals[piece] += (high << raw_width(scale_classes[piece])).astype(np.int32)
-    width = raw_width(scale_classes[rare])
-    low = residuals[rare] & ((1 << width.astype(np.int32)) - 1)
-    residuals[rare] = (from_symbol(escaped) << width) + low
+    join_residuals(symbols, scale_classes, escaped, residuals)
     return residuals
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Residuals as they are written. symbols: (n,) uint8; bits: (l,) uint32, low bits of those that have some; widths:
+    (l,) uint8, of these; escaped: (e,) uint32, what escapes, plus one."""
+
+    symbols: np.ndarray
+    bits: np.ndarray
+    widths: np.ndarray
+    escaped: np.ndarray
+
+
+def count_symbols(
+    residuals: np.ndarray, scale_classes: np.ndarray, counts: np.ndarray, implementation: str = "native"
+) -> None:
+    """Adds to counts (64, 64) int64 the symbols of residuals (n,) int32 by class."""
+    if implementation == "native":
+        _lattice.count_symbols(residuals, scale_classes, counts)
+        return
+    symbols = np.minimum(to_symbol(residuals >> raw_width(scale_classes)), ESCAPE)
+    pairs = scale_classes.astype(np.int64) * (ESCAPE + 1) + symbols
+    counts += np.bincount(pairs, minlength=counts.size).reshape(counts.shape)
+
+
+def split_residuals(
+    residuals: np.ndarray, scale_classes: np.ndarray, coded: np.ndarray, implementation: str = "native"
+) -> Batch:
+    """Residuals (n,) int32 as they are written. coded: (64, 64) bool, which symbols have a frequency."""
+    if implementation == "native":
+        types = (np.uint8, np.uint32, np.uint8, np.uint32)
+        symbols, bits, widths, escaped = (np.empty(len(residuals), dtype) for dtype in types)
+        low_count, rare_count = _lattice.split_residuals(
+            residuals, scale_classes, coded.view(np.uint8), (symbols, bits, widths, escaped)
+        )
+        return Batch(symbols, bits[:low_count], widths[:low_count], escaped[:rare_count])
+    width = raw_width(scale_classes)
+    whole = to_symbol(residuals.astype(np.int64) >> width)
+    symbols = np.minimum(whole, ESCAPE)
+    symbols = np.where(coded[scale_classes, symbols], symbols, ESCAPE).astype(np.uint8)
+    low, rare = width > 0, symbols == ESCAPE
+    bits = residuals[low] & ((1 << width[low].astype(np.int32)) - 1)
+    return Batch(symbols, bits.astype(np.uint32), width[low], (whole[rare] + 1).astype(np.uint32))
+
+
+def join_residuals(
+    symbols: np.ndarray,
+    scale_classes: np.ndarray,
+    escaped: np.ndarray,
+    residuals: np.ndarray,
+    implementation: str = "native",
+) -> None:
+    """Makes residuals (n,) int32 of their low bits, which `residuals` holds, of symbols (n,) uint8 and of unsigned
+    values (e,) int64 that escaped."""
+    if implementation == "native":
+        _lattice.join_residuals(symbols, scale_classes, escaped, residuals)
+        return
+    whole = symbols.astype(np.int64)
+    whole[symbols == ESCAPE] = escaped
+    residuals += (from_symbol(whole) << raw_width(scale_classes)).astype(np.int32)

@@ -4,6 +4,7 @@
 #include "../../nets/native/parallel.h"
 #include "means.h"
 #include "predict.h"
+#include "residual.h"
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
@@ -199,6 +200,49 @@ void compandInto(Values means, int64_t knee, NewValues to) {
     std::transform(means.data(), means.data() + means.size(), to.data(), [&](int32_t x) { return int32_t(compand.in(x)); });
 }
 
+using Residuals = In<int32_t, nb::ndim<1>>;
+using ScaleClasses = In<uint8_t, nb::ndim<1>>;
+using Counts = nb::ndarray<int64_t, nb::shape<kScaleClasses, kSymbols>, nb::c_contig>;
+using Coded = In<uint8_t, nb::shape<kScaleClasses, kSymbols>>;
+using NewSymbols = nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig>;
+using NewBits = nb::ndarray<uint32_t, nb::ndim<1>, nb::c_contig>;
+using Escaped = In<int64_t, nb::ndim<1>>;
+using NewResiduals = nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig>;
+
+void countInto(Residuals residuals, ScaleClasses scale_classes, Counts counts) {
+    const size_t count = residuals.shape(0);
+    if (scale_classes.shape(0) != count || !allBelow(scale_classes.data(), count, kScaleClasses)) throw nb::value_error("classes");
+    nb::gil_scoped_release release;
+    countSymbols(residuals.data(), scale_classes.data(), count, counts.data());
+}
+
+// results: (symbols, low bits, their widths, escaped values), each with room for all; gives how many of the low bits and of
+// the escaped values there are.
+nb::tuple splitResidualsInto(Residuals residuals, ScaleClasses scale_classes, Coded coded, nb::tuple results) {
+    const auto symbols = exact<NewSymbols>(results[0]), widths = exact<NewSymbols>(results[2]);
+    const auto bits = exact<NewBits>(results[1]), escaped = exact<NewBits>(results[3]);
+    const size_t count = residuals.shape(0);
+    const bool fits = scale_classes.shape(0) == count && symbols.shape(0) == count && widths.shape(0) == count &&
+        bits.shape(0) == count && escaped.shape(0) == count && allBelow(scale_classes.data(), count, kScaleClasses);
+    if (!fits) throw nb::value_error("residuals");
+    Batch batch{symbols.data(), bits.data(), widths.data(), escaped.data()};
+    {
+        nb::gil_scoped_release release;
+        splitResiduals(residuals.data(), scale_classes.data(), count, coded.data(), batch);
+    }
+    return nb::make_tuple(batch.low, batch.rare);
+}
+
+void joinInto(ScaleClasses symbols, ScaleClasses scale_classes, Escaped escaped, NewResiduals residuals) {
+    const size_t count = symbols.shape(0);
+    const auto rare = size_t(std::count(symbols.data(), symbols.data() + count, uint8_t(kEscape)));
+    const bool fits = scale_classes.shape(0) == count && residuals.shape(0) == count && escaped.shape(0) == rare &&
+        allBelow(scale_classes.data(), count, kScaleClasses);
+    if (!fits) throw nb::value_error("symbols");
+    nb::gil_scoped_release release;
+    joinResiduals(symbols.data(), scale_classes.data(), count, escaped.data(), residuals.data());
+}
+
 } // namespace
 } // namespace nvdb
 
@@ -212,4 +256,7 @@ NB_MODULE(_lattice, m) {
     m.def("split", &nvdb::splitInto<nvdb::Halves8>, nb::arg(), as_is(), nb::arg(), nb::arg(), nb::arg(), as_is());
     m.def("split", &nvdb::splitInto<nvdb::Halves16>, nb::arg(), as_is(), nb::arg(), nb::arg(), nb::arg(), as_is());
     m.def("compand", &nvdb::compandInto, nb::arg(), nb::arg(), as_is());
+    m.def("count_symbols", &nvdb::countInto, nb::arg(), nb::arg(), as_is());
+    m.def("split_residuals", &nvdb::splitResidualsInto);
+    m.def("join_residuals", &nvdb::joinInto, nb::arg(), nb::arg(), nb::arg(), as_is());
 }

@@ -29,19 +29,18 @@ def select_networks(tree: Tree, promise: Promise, model_sets: Sequence[ModelSet]
     if len(candidates) == 1:
         return candidates[0]
 
-    def best(leaves: int) -> Candidate:
+    def is_own(candidate: Candidate) -> bool:
+        return candidate.promise.mode.family == promise.mode.family
+
+    def best(among: Sequence[Candidate], leaves: int) -> Candidate:
         sizes = [
-            sample_size(tree, candidate.promise, candidate.models, leaves) * _handicap(candidate, promise)
-            for candidate in candidates
+            sample_size(tree, candidate.promise, candidate.models, leaves) * (1 if is_own(candidate) else _OTHER_FAMILY)
+            for candidate in among
         ]
-        return candidates[int(np.argmin(sizes))]
+        return among[int(np.argmin(sizes))]
 
-    first = best(FEW)
-    return first if first.promise.mode.family == promise.mode.family else best(MANY)
-
-
-def _handicap(candidate: Candidate, promise: Promise) -> float:
-    return 1.0 if candidate.promise.mode.family == promise.mode.family else _OTHER_FAMILY
+    first = best(candidates, FEW)
+    return first if is_own(first) else best([*filter(is_own, candidates), first], MANY)
 
 
 def _modes(tree: Tree, promise: Promise) -> list[Promise]:

@@ -1,0 +1,64 @@
+// Twin of values/lattice/residual.py: residuals as symbols and raw bits. Same integers; see there for what is computed.
+#pragma once
+
+#include "constants.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+namespace nvdb {
+
+inline int rawWidth(uint8_t scale_class) { return std::max((int(scale_class) - kClassOfOneStep) / 4 - 1, 0); }
+
+inline int64_t toSymbol(int64_t high) { return high < 0 ? -2 * high - 1 : 2 * high; }
+
+inline int64_t fromSymbol(int64_t symbol) { return symbol & 1 ? -(symbol + 1) / 2 : symbol / 2; }
+
+inline int64_t symbolOf(int32_t residual, uint8_t scale_class) {
+    return std::min<int64_t>(toSymbol(residual >> rawWidth(scale_class)), kEscape);
+}
+
+// Adds to `counts`, (64, 64), how often each symbol occurs in each class.
+inline void countSymbols(const int32_t* residuals, const uint8_t* scale_classes, size_t count, int64_t* counts) {
+    for (size_t i = 0; i < count; ++i)
+        ++counts[size_t(scale_classes[i]) * kSymbols + size_t(symbolOf(residuals[i], scale_classes[i]))];
+}
+
+// Where the parts of a batch go: symbols, low bits with their widths, escaped values plus one. Each has room for all.
+struct Batch {
+    uint8_t* symbols;
+    uint32_t* bits;
+    uint8_t* widths;
+    uint32_t* escaped;
+    size_t low = 0, rare = 0; // how many low bits and escaped values there are
+};
+
+// coded: (64, 64), which symbols have a frequency.
+inline void splitResiduals(const int32_t* residuals, const uint8_t* scale_classes, size_t count, const uint8_t* coded,
+    Batch& batch)
+{
+    for (size_t i = 0; i < count; ++i) {
+        const int width = rawWidth(scale_classes[i]);
+        const int64_t whole = toSymbol(residuals[i] >> width), symbol = std::min<int64_t>(whole, kEscape);
+        const bool fits = symbol < kEscape && coded[size_t(scale_classes[i]) * kSymbols + size_t(symbol)];
+        batch.symbols[i] = uint8_t(fits ? symbol : kEscape);
+        if (width) {
+            batch.bits[batch.low] = uint32_t(residuals[i]) & ((uint32_t(1) << width) - 1);
+            batch.widths[batch.low++] = uint8_t(width);
+        }
+        if (!fits) batch.escaped[batch.rare++] = uint32_t(whole + 1);
+    }
+}
+
+// Makes residuals of their low bits, which `residuals` holds, symbols and escaped values.
+inline void joinResiduals(const uint8_t* symbols, const uint8_t* scale_classes, size_t count, const int64_t* escaped,
+    int32_t* residuals)
+{
+    for (size_t i = 0; i < count; ++i) {
+        const int64_t symbol = symbols[i] == kEscape ? *escaped++ : symbols[i];
+        residuals[i] = int32_t(fromSymbol(symbol) * (int64_t(1) << rawWidth(scale_classes[i])) + residuals[i]);
+    }
+}
+
+} // namespace nvdb
