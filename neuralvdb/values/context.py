@@ -10,6 +10,9 @@ from neuralvdb.settings import CompressSettings
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.priors import ModelSet
 
+_UNTOLD = {"threads", "force", "skip_existing", "device"}  # settings that change no byte of an archive
+_TOLD_BY_CONTENT = {"priors", "presets_file", "quality", "leave_out", "simulation_state"}  # what they name counts
+
 
 @dataclass(frozen=True, kw_only=True)
 class EncodeContext:
@@ -39,10 +42,9 @@ class EncodeContext:
     @property
     def settings_hash(self) -> bytes:
         """16 bytes of XXH3-128 over all that decides an archive's bytes but the source, and whether it is verified."""
-        choices = {field.name: getattr(self.settings, field.name) for field in fields(self.settings)}
-        for name in ("threads", "force", "skip_existing", "device", "priors", "presets_file", "quality"):
-            del choices[name]
-        told = (sorted(choices.items()), self.settings.preset, self.models.identity)
+        names = {field.name for field in fields(self.settings)} - _UNTOLD - _TOLD_BY_CONTENT
+        choices = [(name, getattr(self.settings, name)) for name in sorted(names)]
+        told = (choices, self.settings.preset, self.settings.unwanted, self.models.identity)
         return xxhash.xxh3_128_digest(repr(told).encode())
 
 

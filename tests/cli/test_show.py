@@ -13,6 +13,7 @@ from neuralvdb.cli.show import Choice, choose
 from neuralvdb.errors import InputError, UsageError
 from neuralvdb.presets import presets, simulation_state
 from neuralvdb.settings import CompressSettings
+from neuralvdb.values import EncodeContext
 from neuralvdb.vdb import VdbReader, from_dense, write_vdb
 
 
@@ -137,6 +138,9 @@ def test_simulation_state_is_what_no_renderer_reads(data, tmp_path):
         path.write_text(text)
         simulation_state.cache_clear()
         assert simulation_state(str(path)) == names
+        dropped = CompressSettings(simulation_state="drop", presets_file=str(path))
+        by_name = EncodeContext.of(CompressSettings(leave_out=names)).settings_hash  # --skip-existing goes by this
+        assert EncodeContext.of(dropped).settings_hash == by_name
         assert "simulation_state" not in presets(str(path))
     path.write_text("simulation_state = 5")
     simulation_state.cache_clear()
