@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from neuralvdb.cli.batch import FileJob, jobs_at_once, run_batch
 from neuralvdb.cli.isolate import IsolatedRunner
 from neuralvdb.cli.jobs import Report, Result, Sizes
+from neuralvdb.cli.loss import compress_text, promise_text
 from neuralvdb.cli.options import (
     add_common,
     add_device,
@@ -22,7 +23,7 @@ from neuralvdb.cli.options import (
     split_names,
     wanted,
 )
-from neuralvdb.cli.output import print_note, promise_text, shown, size_text, topology_text
+from neuralvdb.cli.output import print_note, shown, size_text
 from neuralvdb.cli.show import PROJECT_FILE, Choice, choose
 from neuralvdb.cli.targets import Step, expand_all, plan
 from neuralvdb.cli.trial import add_try, try_all
@@ -37,6 +38,7 @@ from neuralvdb.settings import (
     TOPOLOGIES,
     VDB_SUFFIX,
     Bound,
+    CompressSettings,
 )
 
 if TYPE_CHECKING:
@@ -150,7 +152,7 @@ def _job(step: Step, choice: Choice, args: argparse.Namespace, at_once: int) -> 
     def finish(report: CompressReport, seconds: float) -> Result:
         return Result(
             json={**report.as_dict(), "config": choice.project_file, "seconds": seconds},
-            text=_text(shown(report), seconds),
+            text=_text(shown(report), settings, seconds) + _details(shown(report)) * args.verbose,
             sizes=Sizes(report.source_size, report.archive_size),
             skipped=report.skipped,
         )
@@ -166,15 +168,19 @@ def _job(step: Step, choice: Choice, args: argparse.Namespace, at_once: int) -> 
     )
 
 
-def _text(report: CompressReport, seconds: float) -> str:
+def _text(report: CompressReport, settings: CompressSettings, seconds: float) -> str:
     """The summary line."""
-    sizes = f"{size_text(report.source_size)} -> {size_text(report.archive_size)}  {report.ratio:.2f}x"
-    kept = promise_text(report.promises) + (f"; {topology_text(report.pruned)}" if report.promises else "")
-    kept += ", verified" if report.verified else ", not verified"
     names = f"{report.source} -> {report.target}"
+    sizes = f"{size_text(report.source_size)} -> {size_text(report.archive_size)}"
     if report.skipped:
-        return f"{names}  {sizes}  skipped: it is there, whole and made so"
-    return f"{names}  {sizes}  {len(report.grids)} grids  {kept}  {seconds:.2f} s on {report.device}"
+        return f"{names}  {sizes}  {report.ratio:.2f}x  skipped: it is there, whole and made so"
+    kept = compress_text(report, settings)
+    return f"{names}  {kept}  {sizes}  {len(report.grids)} grids  {seconds:.2f} s on {report.device}"
+
+
+def _details(report: CompressReport) -> str:
+    """What is promised of each grid, a line each."""
+    return f"\n{promise_text(report.promises, report.pruned)}" * bool(report.promises)
 
 
 def _add_bounds(parser: argparse.ArgumentParser) -> None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from neuralvdb.cli.batch import FileJob, jobs_at_once, run_batch
 from neuralvdb.cli.isolate import IsolatedRunner
 from neuralvdb.cli.jobs import Report, Result
+from neuralvdb.cli.loss import loss_text, promise_text
 from neuralvdb.cli.options import add_common, add_inputs, add_jobs, wanted
-from neuralvdb.cli.output import promise_text, shown, size_text, table_text, topology_text, voxel_size_text
+from neuralvdb.cli.output import shown, size_text, table_text, voxel_size_text
 from neuralvdb.cli.targets import expand_all
 from neuralvdb.platform import available_cores
 from neuralvdb.settings import ARCHIVE_SUFFIX, VDB_SUFFIX
@@ -109,7 +110,8 @@ def _text(report: FileInfo, verbose: bool) -> str:
     if report.kind == "archive":
         promises = {grid.name: grid.promise for grid in report.grids if grid.promise is not None}
         pruned = {grid.name: grid.pruned for grid in report.grids if grid.pruned is not None}
-        lines.append(f"{promise_text(promises)}; {topology_text(pruned)}" if promises else promise_text(promises))
+        lines.append(f"LOSSY: {loss_text(promises, pruned)}" if promises else "lossless")
+        lines += [promise_text(promises, pruned)] * (verbose and bool(promises))
     if report.left_out:
         lines.append(f"left out: {', '.join(report.left_out)}")
     if report.missing_priors:

@@ -16,7 +16,6 @@ from neuralvdb.units import size_text as size_text
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from neuralvdb.api.promises import PromiseDescription
 
 _LARGE_JSON = 1 << 20  # characters
 S = TypeVar("S")
@@ -56,34 +55,6 @@ def voxel_size_text(size: tuple[float, float, float] | None) -> str:
     if size is None:
         return "-"
     return f"{size[0]:.4g}" if len(set(size)) == 1 else " ".join(f"{edge:.4g}" for edge in size)
-
-
-def promise_text(promises: dict[str, PromiseDescription]) -> str:
-    """`lossless`, or what is promised of the first grids that are not, by which lattice, and if by fast networks."""
-    if not promises:
-        return "lossless"
-    shown = [
-        f"{name}: {error_text(promise)}, {promise.lattice} lattice" + ", fast" * bool(promise.fast)
-        for name, promise in promises.items()
-    ]
-    return "; ".join(shown[:3]) + ("; ..." if len(shown) > 3 else "")
-
-
-def topology_text(pruned: dict[str, int]) -> str:
-    """`exact topology`, or in how many voxels of the first grids that are pruned the active state is another one."""
-    if not pruned:
-        return "exact topology"
-    shown = [f"{name} {count} voxels" for name, count in pruned.items()]
-    return f"topology pruned, changed: {', '.join(shown[:3])}" + (", ..." if len(shown) > 3 else "")
-
-
-def error_text(promise: PromiseDescription) -> str:
-    """What is promised of the errors of a grid."""
-    if promise.psnr:
-        return f"PSNR {promise.psnr:.4g} dB"
-    if promise.max_error is None:
-        return "no max error"
-    return f"max error {promise.max_error:.4g}" + (f" or {promise.ratio:.3g} |v|" if promise.ratio else "")
 
 
 def table_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

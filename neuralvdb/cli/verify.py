@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from neuralvdb.cli.batch import FileJob, jobs_at_once, run_batch
 from neuralvdb.cli.isolate import IsolatedRunner
 from neuralvdb.cli.jobs import Report, Result
+from neuralvdb.cli.loss import error_text, measured_text
 from neuralvdb.cli.options import add_common, add_device, add_pairs, add_priors, settings_of, wanted
-from neuralvdb.cli.output import error_text, shown
+from neuralvdb.cli.output import shown
 from neuralvdb.cli.pairs import Pair, pair_all
 from neuralvdb.cli.targets import expand_all
 from neuralvdb.settings import ARCHIVE_SUFFIX, VDB_SUFFIX, VerifySettings
@@ -113,5 +114,6 @@ def _loss_text(loss: Loss) -> str:
     """What differs, by how much, and whether that was promised."""
     psnr = "" if loss.psnr is None else f", PSNR {loss.psnr:.2f} dB"
     pruned = "" if loss.pruned is None else f", {loss.pruned} voxels pruned"
-    measured = f"max error {loss.max_error:.4g}, RMSE {loss.rmse:.4g}{psnr}{pruned}"
-    return f"{measured}; promised: {error_text(loss.promise)}: {'kept' if loss.kept else 'BROKEN'}"
+    measured = "" if loss.measured is None else f"{measured_text(loss.measured)}, "
+    differing = f"max error {loss.max_error:.4g}, RMSE {loss.rmse:.4g}{psnr}{pruned}"
+    return f"{measured}{differing}; promised: {error_text(loss.promise)}: {'kept' if loss.kept else 'BROKEN'}"

@@ -1,5 +1,7 @@
 """Lossy compression from the command line: what is promised is kept, and said."""
 
+import re
+
 import pytest
 
 import neuralvdb
@@ -18,8 +20,9 @@ import neuralvdb
     ],
 )
 def test_a_promise_is_kept_and_said(run, sample, tmp_path, options):
-    said = run("compress", sample, "-o", "a.neuralvdb", *options).stdout
-    for text in (said, run("info", "a.neuralvdb").stdout):
+    said = run("compress", sample, "-o", "a.neuralvdb", *options, "-v").stdout
+    assert "  LOSSY" in said.splitlines()[0] and said.splitlines()[0].count("; verified") == 1
+    for text in (said, run("info", "a.neuralvdb", "-v").stdout):
         assert "lattice" in text
         assert "max error" in text or "PSNR" in text
     verified = run("verify", "a.neuralvdb", sample).stdout
@@ -110,3 +113,23 @@ def test_a_name_may_hold_a_comma(run, run_json, tmp_path, small):
     write_vdb(tmp_path / "in.vdb", [replace(grid, unique_name=name) for name in (b"a,b", b"c")])
     (report,) = run_json("compress", "in.vdb", "--lossless", "--max-error", "a\\,b=0.1", "--grids", "a\\,b")["results"]
     assert (report["grids"], list(report["promises"]), report["left_out"]) == (["a,b"], ["a,b"], ["c"])
+
+
+def test_loss_comes_first(run, run_json, sample):
+    """The worst of the fog, then the bounds of other grids; info and verify say the same."""
+    said = run("compress", sample, "-o", "a.neuralvdb").stdout
+    (report,) = run_json("info", "a.neuralvdb")["results"]
+    measured = [grid["promise"]["measured"] for grid in report["grids"]]
+    assert [loss and loss["promised_picture"] for loss in measured] == [44, 0, None]
+    bound = report["grids"][2]["promise"]["max_error"]
+    numbers = r"picture (\d+\.\d) dB, means within (\S+) %, voxels within (\S+) %"
+    picture, means, voxels = map(float, re.search(rf"  LOSSY production \S+x: {numbers}; ", said).groups())
+    assert 44 <= picture <= measured[0]["picture"] < picture + 0.1
+    assert means / 1.11 < 100 * max(loss["mean_error"] for loss in measured[:2]) <= means
+    assert voxels / 1.11 < 100 * max(loss["voxel_error"] for loss in measured[:2]) <= voxels
+    assert f"; velocity within {bound:.4g}; verified  " in said
+    shown = run("info", "a.neuralvdb").stdout
+    assert f"LOSSY: picture {picture:.1f} dB, " in shown and "lattice" not in shown + said
+    lines = run("verify", "a.neuralvdb", sample).stdout.splitlines()
+    assert f"density: picture {picture:.1f} dB, means within " in lines[1]
+    assert "; promised: picture 44 dB: kept" in lines[1]

@@ -74,10 +74,10 @@ def fast(fog):
 
 def test_the_fast_profile_is_told(run, run_json, fog, tmp_path):
     run("compress", fog, "-o", "full.neuralvdb", "--rel-error", "1%", "--effort", "0")
-    summary = run("compress", fog, "-o", "fast.neuralvdb", "--rel-error", "1%", "--fast").stdout
+    summary = run("compress", fog, "-o", "fast.neuralvdb", "--rel-error", "1%", "--fast", "-v").stdout
     assert "sample lattice, fast" in summary
-    assert "sample lattice, fast" in run("info", "fast.neuralvdb").stdout
-    assert "fast" not in run("info", "full.neuralvdb").stdout.replace("fast.neuralvdb", "")
+    assert "sample lattice, fast" in run("info", "fast.neuralvdb", "-v").stdout
+    assert "fast" not in run("info", "full.neuralvdb", "-v").stdout.replace("fast.neuralvdb", "")
     for name, fast in (("fast", True), ("full", False)):
         (report,) = run_json("info", f"{name}.neuralvdb")["results"]
         assert report["grids"][0]["promise"]["fast"] is fast
