@@ -14,9 +14,10 @@ mkdir -p "$folder"
 rm -rf "$folder/package" "$reports"
 mkdir "$reports"
 
-flags="-O1 -fsanitize=address,undefined -fno-sanitize=vptr -fno-omit-frame-pointer -g1"
+flags="-O1 -fsanitize=address,undefined -fno-sanitize=vptr -fno-omit-frame-pointer"
 "$python" -m pip install -q --no-deps --no-build-isolation --target "$folder/package" \
-    -C "build-dir=$folder/build" -C cmake.build-type=Debug -C "cmake.define.CMAKE_CXX_FLAGS=$flags" -C install.strip=false "$root"
+    -C "build-dir=$folder/build" -C cmake.build-type=Debug -C cmake.define.CMAKE_CXX_FLAGS_DEBUG=-g1 \
+    -C "cmake.define.CMAKE_CXX_FLAGS=$flags" -C install.strip=false "$root"
 
 compiler=${CXX:-c++}
 export PYTHONPATH="$folder/package" PYTHONMALLOC=malloc OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1

@@ -4,23 +4,11 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-SECONDS, BYTES = 5.0, 1 << 30  # of CPU time and memory
 MAIN = [sys.executable, "-P", "-c", "import sys; from neuralvdb.cli import main; sys.exit(main())"]
-MEASURED = """
-import json, os, resource, sys
-from neuralvdb.cli import main
-code = main(sys.argv[1:])
-usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-seconds = sum(usage.ru_utime + usage.ru_stime for usage in usages)
-with open("usage.json", "w") as file:
-    json.dump([seconds, max(usage.ru_maxrss for usage in usages) << 10], file)
-sys.exit(code)
-"""
 # file, command, exit codes that are right
 CASES = [
     ("01-table-of-1M-grids.neuralvdb", ("info",), {4}),
@@ -47,43 +35,20 @@ CASES = [
 ]
 
 
-@dataclass(frozen=True)
-class Measured:
-    """A command that has ended. seconds: of CPU time; memory: bytes; files: what it left."""
-
-    code: int
-    stdout: str
-    stderr: str
-    seconds: float
-    memory: int
-    files: list[str]
-
-
 @pytest.fixture
 def hostile(data: Path) -> Path:
     """The folder of hostile inputs."""
     return data / "hostile"
 
 
-def measured(folder: Path, *argv: object) -> Measured:
-    """What became of `nvdb` with these arguments in an empty folder."""
-    command = [sys.executable, "-P", "-c", MEASURED, *map(str, argv)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
-    seconds, memory = json.loads((folder / "usage.json").read_text())
-    os.unlink(folder / "usage.json")
-    return Measured(done.returncode, done.stdout, done.stderr, seconds, memory, os.listdir(folder))
-
-
 @pytest.mark.parametrize(
     ("name", "command", "codes"), CASES, ids=[f"{name} {' '.join(command)}" for name, command, _ in CASES]
 )
-def test_a_hostile_input_ends_as_documented(hostile, tmp_path, name, command, codes):
-    done = measured(tmp_path, command[0], hostile / name, *command[1:])
+def test_a_hostile_input_ends_as_documented(hostile, measured, tmp_path, name, command, codes):
+    done = measured(command[0], hostile / name, *command[1:])
     assert done.code in codes, done.stderr
     assert done.stderr.count("\n") == (done.code != 0)
-    assert done.files == ([command[-1]] if done.code == 0 and "-o" in command else [])
-    assert done.seconds < SECONDS
-    assert done.memory < BYTES
+    assert os.listdir(tmp_path) == ([command[-1]] if done.code == 0 and "-o" in command else [])
     assert "\x1b" not in done.stdout + done.stderr
     assert "\nnvdb: all is well" not in done.stdout
     if "--json" in command:
@@ -105,11 +70,9 @@ def test_others_of_its_batch_are_done(hostile, small_archive, tmp_path, name):
     assert sorted(os.listdir(tmp_path / "out")) == sorted(target.removeprefix("out/") for target in targets)
 
 
-def test_files_of_tiles_are_compared_as_tiles(hostile, tmp_path):
-    done = measured(tmp_path, "diff", hostile / "09-valid-tiles.vdb", hostile / "09-valid-tiles-one-less.vdb")
+def test_files_of_tiles_are_compared_as_tiles(hostile, measured):
+    done = measured("diff", hostile / "09-valid-tiles.vdb", hostile / "09-valid-tiles-one-less.vdb")
     assert done.code == 10
-    assert done.seconds < SECONDS
-    assert done.memory < BYTES
 
 
 @pytest.fixture

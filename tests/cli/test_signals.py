@@ -164,7 +164,7 @@ if __name__ == "__main__":
     smoke = Path(__file__).resolve().parents[2] / "data/sample/smoke.vdb"
     with tempfile.TemporaryDirectory() as made:
         for title, line in commands(Path(made), smoke).items():
-            output, span = done(line, Path(made))
+            output, span = min((done(line, Path(made)) for _ in range(3)), key=lambda seconds: seconds[1])
             for kind in SIGNALS:
                 for child in (False, True):
                     delays = [span * i / count for i in range(count)]
