@@ -12,7 +12,7 @@ from pathlib import Path
 
 from neuralvdb.api.compress import compress
 from neuralvdb.api.files import NewFile, new_file
-from neuralvdb.api.jobs import Progress, Runner, ignore, run_here
+from neuralvdb.api.jobs import Note, Progress, Runner, ignore, run_here
 from neuralvdb.api.losses import GridLoss, common_grids, grid_loss
 from neuralvdb.api.pictures import MOST_GRIDS, write_sheet
 from neuralvdb.api.source import GridSource
@@ -77,13 +77,14 @@ def trial(
     settings: CompressSettings = CompressSettings(),
     *,
     progress: Progress = ignore,
+    note: Note = ignore,
     run: Runner = run_here,
 ) -> TrialReport:
     """Compresses a .vdb file with each of qualities(settings) and measures what it keeps.
 
     picture: a PNG file to draw them in. settings: of all archives; `force` is about the picture. progress, run: as in
-    compress(), for one archive after the other. Raises what compress() raises, and Unsupported for a picture without
-    Pillow.
+    compress(), for one archive after the other. note: as there, once. Raises what compress() raises, and Unsupported
+    for a picture without Pillow.
     """
     source = os.fspath(source)
     if picture is not None:
@@ -95,20 +96,19 @@ def trial(
         for quality in qualities(settings):
             began = time.perf_counter()
             archives.append(folder / f"{len(archives)}{ARCHIVE_SUFFIX}")
-            report = compress(source, archives[-1], replace(settings, quality=quality), progress=progress, run=run)
+            of_quality = replace(settings, quality=quality)
+            report = compress(source, archives[-1], of_quality, progress=progress, note=note, run=run)
+            note = ignore
             seconds.append(round(time.perf_counter() - began, 3))
         comparison = _Comparison(source, archives, output, settings)
         losses = run(comparison.run, writes=[] if output is None else [output.temporary])
         sizes = [archive.stat().st_size for archive in archives]
-    return TrialReport(
-        source=source,
-        source_size=report.source_size,
-        picture=None if picture is None else os.fspath(picture),
-        trials=[
-            Trial(quality=name, archive_size=size, ratio=report.source_size / size, seconds=time_taken, losses=of_one)
-            for name, size, time_taken, of_one in zip(qualities(settings), sizes, seconds, losses, strict=True)
-        ],
-    )
+    trials = [
+        Trial(quality=name, archive_size=size, ratio=report.source_size / size, seconds=time_taken, losses=of_one)
+        for name, size, time_taken, of_one in zip(qualities(settings), sizes, seconds, losses, strict=True)
+    ]
+    target = None if output is None else output.target
+    return TrialReport(source=source, source_size=report.source_size, picture=target, trials=trials)
 
 
 @dataclass(frozen=True)

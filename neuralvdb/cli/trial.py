@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from neuralvdb.cli.frames import Input
 from neuralvdb.cli.isolate import IsolatedRunner
 from neuralvdb.cli.jobs import Job, Report, Result, run_all
-from neuralvdb.cli.output import ProgressBar, shown, size_text, table_text
+from neuralvdb.cli.output import ProgressBar, print_note, shown, size_text, table_text
 from neuralvdb.cli.show import choose
 from neuralvdb.cli.targets import Step, plan
 from neuralvdb.cli.view import PICTURE_MEMORY, SUFFIX
@@ -44,6 +44,7 @@ def try_all(inputs: list[Input], args: argparse.Namespace, report: Report) -> No
 
 
 def _process(step: Step, settings: CompressSettings, args: argparse.Namespace) -> Result:
+    from neuralvdb.api.jobs import ignore
     from neuralvdb.api.memory import file_size, most_memory
     from neuralvdb.api.trial import qualities, trial
 
@@ -56,7 +57,8 @@ def _process(step: Step, settings: CompressSettings, args: argparse.Namespace) -
         device=settings.device,
     )
     picture = step.target if args.output else None
-    report = trial(step.source, picture, settings, progress=bar, run=runner)
+    note = ignore if args.quiet else print_note
+    report = trial(step.source, picture, settings, progress=bar, note=note, run=runner)
     return Result(json=report.as_dict(), text=_text(shown(report)))
 
 
