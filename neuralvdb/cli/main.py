@@ -86,6 +86,8 @@ def _run(command: Command, args: argparse.Namespace, report: Reporter) -> None:
         command.run(args, report)
     except errors.NeuralVdbError as error:
         report.failure(Failure("", error))
+    except BrokenPipeError:  # of stdout
+        raise
     except Exception as error:
         report.failure(Failure("", internal_error(error)))
     report.finish()

@@ -237,3 +237,12 @@ def test_the_first_error_gives_the_code(run, small, tmp_path):
     (tmp_path / "garbage.vdb").write_bytes(b"no volume" * 100)
     assert len(run("compress", "absent.vdb", "garbage.vdb", small, "-o", ".", code=3).stderr.splitlines()) == 2
     run("compress", "garbage.vdb", "absent.vdb", "-o", ".", code=4)
+
+
+def test_a_reader_of_stdout_that_has_seen_enough_is_no_bug(nvdb_command, small):
+    """As `head` is one: no word of an error."""
+    receive, send = os.pipe()
+    os.close(receive)
+    done = subprocess.run([*nvdb_command, "info", str(small)], stdout=send, stderr=subprocess.PIPE, text=True)
+    os.close(send)
+    assert (done.returncode, done.stderr) == (130, "")
