@@ -7,6 +7,7 @@ start of a program. It has one thread, and listens to all children.
 from __future__ import annotations
 
 import contextlib
+import gc
 import math
 import os
 import selectors
@@ -55,6 +56,7 @@ def run_batch(jobs: Sequence[FileJob[Any]], at_once: int, report: Report) -> Non
     """
     batch = _Batch(jobs, report)
     report.begin(len(jobs))
+    gc.freeze()  # children leave what is loaded alone, so that its memory stays shared
     try:
         batch.run(at_once)
     finally:
