@@ -7,9 +7,14 @@ dev (the default: fewer examples) or ci (more examples, the same ones in every r
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # -P leaves it out
+
+from warm import WarmNvdb
 
 try:
     from hypothesis import settings
@@ -92,18 +97,15 @@ def sample() -> Path:
     return SAMPLES / "smoke.vdb"
 
 
+@pytest.fixture(scope="session")
+def warm_nvdb() -> Iterator[WarmNvdb]:
+    """The command `nvdb`, loaded once."""
+    warm = WarmNvdb()
+    yield warm
+    warm.close()
+
+
 @pytest.fixture
-def nvdb(tmp_path: Path):
+def nvdb(warm_nvdb: WarmNvdb, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
     """Runs the command `nvdb` in a fresh folder and gives the finished process, its output as text."""
-
-    def run(*args: object, **options: object) -> subprocess.CompletedProcess:
-        command = [
-            sys.executable,
-            "-P",
-            "-c",
-            "import sys; from neuralvdb.cli import main; sys.exit(main())",
-            *map(str, args),
-        ]
-        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300, **options)
-
-    return run
+    return lambda *args: warm_nvdb.run(args, tmp_path)

@@ -52,12 +52,11 @@ def nvdb_command() -> list[str]:
 
 
 @pytest.fixture
-def run(nvdb_command: list[str], tmp_path: Path):
+def run(nvdb, tmp_path: Path):
     """Runs `nvdb` in a fresh folder, with nothing on stdin, and asserts its exit code; gives the finished process."""
 
     def checked(*args: object, code: int = 0) -> subprocess.CompletedProcess:
-        options = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "cwd": tmp_path, "timeout": 120}
-        done = subprocess.run([*nvdb_command, *map(str, args)], **options)
+        done = nvdb(*args)
         assert done.returncode == code, done.stdout + done.stderr
         return done
 
