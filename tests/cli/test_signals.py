@@ -100,7 +100,8 @@ def done(argv: list[str], folder: Path) -> tuple[bytes, float]:
     """The output of a command that nothing stops, and how many seconds its worker took."""
     process, _ = started(argv, folder)
     began = time.monotonic()
-    assert process.wait(timeout=60) == 0
+    message = process.communicate(timeout=60)[1]
+    assert process.returncode == 0, message
     return (folder / argv[-1]).read_bytes(), time.monotonic() - began
 
 
