@@ -27,16 +27,16 @@ def compress_text(report: CompressReport, settings: CompressSettings) -> str:
 
 
 def loss_text(promises: dict[str, PromiseDescription], pruned: dict[str, int]) -> str:
-    """By how much grids differ that are not lossless: the worst of fog without bounds, the bounds of the not_fog, and in
+    """By how much grids differ that are not lossless: the worst of fog without bounds, the bounds of the others, and in
     how many voxels the active state changed."""
     unbounded = [p.measured for p in promises.values() if p.measured is not None and not _is_bounded(p)]
     texts = [_worst(unbounded)] if unbounded else []
-    not_fog = [
+    bounded = [
         f"{name} {'within ' * (promise.max_error is not None)}{bound_text(promise)}"
         for name, promise in promises.items()
         if _is_bounded(promise) or promise.measured is None
     ]
-    texts += _first(not_fog)
+    texts += _first(bounded)
     if pruned:
         texts.append(topology_text(pruned))
     return "; ".join(texts)
