@@ -128,7 +128,8 @@ def main() -> None:
     head = ["case", "preset", "bit/voxel", "T-PSNR 1", "8", "50", "picture PSNR", "largest local difference"]
     kinds = (("fog", "fog"), ("flame", "temperature"))
     steps = "; ".join(
-        f"{name} " + ", ".join("{} step {:g} knee {:g}".format(text, *getattr(p, kind)) for kind, text in kinds)
+        f"{name} "
+        + ", ".join(f"{text} step {getattr(p, kind).step:g} knee {getattr(p, kind).knee:g}" for kind, text in kinds)
         for name, p in PRESETS.items()
     )
     title = "# Presets by rendering\n\n`python -P tests/benchmarks/pictures.py DATA`\n\n"
