@@ -116,9 +116,9 @@ def test_a_signal_says_what_is_done(frames, number):
     with subprocess.Popen(command, **options) as process:
         first = json.loads(process.stdout.readline())
         process.send_signal(number)
-        rest, message = process.communicate(timeout=60)
+        remaining, message = process.communicate(timeout=60)
     assert first["result"]["target"] == "out/smoke.0001.neuralvdb"
-    assert json.loads(rest)["total"] | {"seconds": 0, "bytes_in": 0, "bytes_out": 0} == {
+    assert json.loads(remaining)["total"] | {"seconds": 0, "bytes_in": 0, "bytes_out": 0} == {
         **{"files": 4, "done": 1, "skipped": 0, "failed": 0, "stopped": True},
         **{"seconds": 0, "bytes_in": 0, "bytes_out": 0},
     }

@@ -88,10 +88,10 @@ def test_decompress_skips_what_is_newer_and_has_the_uuid(run, run_json, small, a
 @pytest.mark.slow
 def test_a_run_killed_again_and_again_ends_as_any_other(nvdb_command, tmp_path):
     """No frame that is done is coded again."""
-    chance = np.random.default_rng(0)
+    noise = np.random.default_rng(0)
     (tmp_path / "in").mkdir()
     for number in range(40):
-        values = chance.normal(size=(12, 12, 12)).astype(np.float32)
+        values = noise.normal(size=(12, 12, 12)).astype(np.float32)
         write_vdb(tmp_path / "in" / f"s.{number:04d}.vdb", [from_dense(values, name="density")])
     command = [*nvdb_command, "compress", "in/s.####.vdb", "--lossless", "--no-verify", "--jobs", "3"]
     command += ["--skip-existing"]

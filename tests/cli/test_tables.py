@@ -25,7 +25,7 @@ def cells(text: str) -> list[list[str]]:
 
 def test_info(run, archived):
     table = cells(run("info", "out", "in/smoke.0005.vdb").stdout)
-    assert [row[0] for row in table] == [
+    assert [line[0] for line in table] == [
         "file",
         *(f"out/smoke.000{n}.neuralvdb" for n in (1, 2, 3)),
         "in/smoke.0005.vdb",
@@ -44,10 +44,10 @@ def test_verify(run, run_json, archived):
     done = run("verify", "out/smoke.####.neuralvdb", "in/smoke.####.vdb", code=3)
     assert done.stderr == "nvdb: in/smoke.0005.vdb: there is no file to compare it with\n"
     table = cells(done.stdout)
-    assert [row[0] for row in table] == ["archive", *(f"out/smoke.000{n}.neuralvdb" for n in (1, 2, 3)), "3"]
-    assert [row[-1] for row in table[1:4]] == ["same"] * 3
+    assert [line[0] for line in table] == ["archive", *(f"out/smoke.000{n}.neuralvdb" for n in (1, 2, 3)), "3"]
+    assert [line[-1] for line in table[1:4]] == ["same"] * 3
     whole = run("verify", "out", "--jobs", "2").stdout
-    assert [row[-1] for row in cells(whole)[1:4]] == ["whole"] * 3
+    assert [line[-1] for line in cells(whole)[1:4]] == ["whole"] * 3
     neuralvdb.compress(
         archived / "in/smoke.0002.vdb", archived / "out/smoke.0002.neuralvdb", rel_error=0.01, force=True
     )
@@ -57,7 +57,7 @@ def test_verify(run, run_json, archived):
     report = run_json("verify", "out", "in", "--frames", "1", code=2)
     assert "is no pattern" in report["errors"][0]["message"]
     done = run("verify", "out/smoke.####.neuralvdb", "in/smoke.####.vdb", "--frames", "1-3", code=4)
-    states = {row[0]: " ".join(row[4:] or row[3:]) for row in cells(done.stdout)[1:-1]}
+    states = {line[0]: " ".join(line[4:] or line[3:]) for line in cells(done.stdout)[1:-1]}
     assert states == {"out/smoke.0002.neuralvdb": "lossy, as promised", "out/smoke.0003.neuralvdb": "same"}
     assert "out/smoke.0001.neuralvdb: " in done.stderr
 
@@ -65,14 +65,14 @@ def test_verify(run, run_json, archived):
 def test_diff(run, run_json, archived):
     (archived / "in/smoke.0005.vdb").unlink()
     table = cells(run("diff", "in", "out").stdout)
-    assert [(row[0], row[1], row[-1]) for row in table[1:4]] == [
+    assert [(line[0], line[1], line[-1]) for line in table[1:4]] == [
         (f"in/smoke.000{n}.vdb", f"out/smoke.000{n}.neuralvdb", "same") for n in (1, 2, 3)
     ]
     neuralvdb.compress(
         archived / "in/smoke.0002.vdb", archived / "out/smoke.0002.neuralvdb", rel_error=0.01, force=True
     )
     done = run("diff", "in/smoke.####.vdb", "out/smoke.<frame>.neuralvdb", code=10)
-    assert [row[-1] for row in cells(done.stdout)[1:4]] == ["same", "different", "same"]
+    assert [line[-1] for line in cells(done.stdout)[1:4]] == ["same", "different", "same"]
     assert done.stdout.splitlines()[-1].startswith("3 files, 1 different  ")
     report = run_json("diff", "in", "out", code=10)
     assert [result["same"] for result in report["results"]] == [True, False, True]
