@@ -72,7 +72,7 @@ def summary(outcomes: dict[str, list[tuple[Outcome, Outcome]]]) -> str:
     for name, pairs in outcomes.items():
         least = CompressSettings(quality=name).preset.fog.picture
         sizes, seconds = ([sum(getattr(pair[i], key) for pair in pairs) for i in (0, 1)] for key in ("size", "seconds"))
-        above = np.array([chosen.picture - least for _, chosen in pairs])
+        above = np.array([searched.picture - least for _, searched in pairs])
         before = np.array([fixed.picture for fixed, _ in pairs])
         lines.append(
             f"- {name}, {least:g} dB: fixed {before.min():.1f} to {before.max():.1f} dB; picture {above.min():.2f} dB "
