@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_OPTION = re.compile(r"(?<!\S)--([a-z-]+)( cpu\b)?")
+_OPTION = re.compile(r"(?<!\S)--(?:(device) ([\w:]+)|([a-z-]+))")
 
 
 def _in_python_words(function: Callable[P, R]) -> Callable[P, R]:
@@ -47,9 +47,9 @@ def _in_python_words(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _keyword(option: re.Match[str]) -> str:
-    name = option[1].replace("-", "_")
-    if option[2]:
-        return f"{name}='cpu'"
+    if option[1]:
+        return f"device='{option[2]}'"
+    name = option[3].replace("-", "_")
     return "force=True" if name == "force" else f"the keyword {name}"
 
 

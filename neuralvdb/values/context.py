@@ -10,7 +10,7 @@ from neuralvdb.settings import CompressSettings
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.priors import ModelSet
 
-_UNTOLD = {"threads", "force", "skip_existing", "device"}  # settings that change no byte of an archive
+_UNTOLD = {"threads", "force", "skip_existing", "device", "verify"}  # settings that change no byte of an archive
 _TOLD_BY_CONTENT = {"priors", "presets_file", "quality", "leave_out", "simulation_state"}  # what they name counts
 
 
@@ -41,7 +41,7 @@ class EncodeContext:
 
     @property
     def settings_hash(self) -> bytes:
-        """16 bytes of XXH3-128 over all that decides an archive's bytes but the source, and whether it is verified."""
+        """16 bytes of XXH3-128 over all that decides an archive's bytes but the source."""
         names = {field.name for field in fields(self.settings)} - _UNTOLD - _TOLD_BY_CONTENT
         choices = [(name, getattr(self.settings, name)) for name in sorted(names)]
         told = (choices, self.settings.preset, self.settings.unwanted, self.models.identity)

@@ -243,7 +243,7 @@ def test_a_size_that_the_grid_does_not_have_is_refused(made_archive, tmp_path, k
         writer = ArchiveWriter(stream)
         for s in frame.archive.sections:
             writer.add(
-                SectionLabel(s.kind, codec=s.codec, grid=s.grid),
+                SectionLabel(s.kind, codec=s.codec, version=s.version, grid=s.grid),
                 frame.archive.read(s),
                 raw_size=s.raw_size - (s.kind == kind),
             )
@@ -262,7 +262,9 @@ def test_four_billion_nodes_are_refused_cheaply(made_archive, tmp_path, codec):
             if s.kind == "TOPO":
                 writer.add(SectionLabel("TOPO", codec=codec, grid=s.grid), payload, raw_size=s.raw_size)
             else:
-                writer.add(SectionLabel(s.kind, grid=s.grid), frame.archive.read(s), raw_size=s.raw_size)
+                writer.add(
+                    SectionLabel(s.kind, version=s.version, grid=s.grid), frame.archive.read(s), raw_size=s.raw_size
+                )
         writer.close()
     with FrameReader(path) as frame:
         refused_cheaply(0, DamagedFile, "masks need .* bytes but", frame.read)

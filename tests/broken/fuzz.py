@@ -15,7 +15,6 @@ must be refused.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import functools
 import multiprocessing
 import multiprocessing.util
@@ -165,8 +164,7 @@ def _judge(usage: Usage) -> list[str]:
     lines = usage.message.splitlines()
     if len(lines) != (usage.code not in (0, _DIFFERENT)) or not all(line.startswith("nvdb: ") for line in lines):
         problems.append(f"exit code {usage.code} with {len(lines)} lines on stderr: {usage.message[-500:]}")
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    if usage.left_running:
         problems.append("a process was left running")
     return problems
 

@@ -29,6 +29,7 @@ class Usage:
     message: str = ""
     seconds: float = 0.0
     memory: int = 0
+    left_running: bool = False
 
 
 class Meter:
@@ -40,9 +41,10 @@ class Meter:
 
     def run(self, argv: list[str]) -> Usage:
         """Usage of `nvdb` with these arguments; after 30 s it is stopped."""
-        usage = Usage()
+        usage, before = Usage(), _children()
         with self._captured(), _measured(usage):
             usage.code = _nvdb(argv)
+        usage.left_running = not _children() <= before
         usage.message = os.pread(self._err, 1 << 16, 0).decode("utf-8", "replace")
         return usage
 
@@ -100,6 +102,11 @@ def _measured(usage: Usage) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         usage.seconds += time.process_time() - began
         usage.memory = max(usage.memory, _highest())
+
+
+def _children() -> set[str]:
+    """Processes of this one that are running or not waited for."""
+    return {child for path in Path("/proc/self/task").glob("*/children") for child in path.read_text().split()}
 
 
 def _highest() -> int:

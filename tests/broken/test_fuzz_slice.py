@@ -30,7 +30,7 @@ def test_damage_never_surprises_in_process():
     ends = list(in_process.all_ends(range(IN_PROCESS), seed=1, workers=2, unlimited=False))
     assert [f"run {end.number} of --seed 1: {end.problem}" for end in ends if end.problem] == []
     assert [end.number for end in ends] == list(range(IN_PROCESS))
-    assert {end.how for end in ends} >= {"done", "exit code 4"}
+    assert {end.end for end in ends} >= {"done", "exit code 4"}
 
 
 def test_a_crash_is_a_finding_and_not_the_end(monkeypatch: pytest.MonkeyPatch):
@@ -69,7 +69,7 @@ def test_fuzzer_sees_silent_changes(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(decode, "content_hash", lambda grid: _Equal())
     seeds = fuzz.make_seeds("archives")
     bench = fuzz.Bench("archives", 0, seeds)
-    for number in range(0, 1200, 6):
+    for number in range(1800, 3000, 6):
         problems.update(problem.partition(":")[0] for problem in bench.run(bench.case(number)).problems)
     bench.close()
     assert "decoded to something else without a word" in problems

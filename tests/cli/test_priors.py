@@ -98,7 +98,7 @@ def test_fast_networks_are_tuned_and_carried(run, run_json, fog, fast):
     run("verify", "a", fog, "--priors", fast)
     run("compress", fog, "-o", "b", "--rel-error", "1%", "--fast", "--priors", fast, "--embed-priors")
     run("verify", "b", fog)
-    assert "fast" in run("info", "b").stdout
+    assert "fast" in run("info", "-v", "b").stdout
 
 
 def test_priors_that_are_not_fast_are_refused(run, fog, trained, tmp_path):

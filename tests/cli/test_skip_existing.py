@@ -47,7 +47,7 @@ def test_only_what_is_done_is_skipped(skipped, frames):
     assert skipped("--lossless") == [1, 2, 3, 5]
 
 
-@pytest.mark.parametrize("options", [("--rel-error", "1%"), ("--lossless", "--no-verify"), ("--quality", "preview")])
+@pytest.mark.parametrize("options", [("--rel-error", "1%"), ("--quality", "preview")])
 def test_other_settings_are_other_archives(skipped, frames, options):
     for number in (2, 3, 5):
         (frames / f"smoke.{number:04d}.vdb").unlink()

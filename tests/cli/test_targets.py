@@ -81,8 +81,8 @@ def test_force_keeps_the_permissions_of_the_old_file(run, small, tmp_path, mode)
 def test_new_files_have_the_permissions_of_any_new_file(tmp_path):
     old = os.umask(0o027)
     try:
-        with new_file(tmp_path / "x", force=False):
-            pass
+        with new_file(tmp_path / "x", force=False) as file, file.open() as stream:
+            stream.write(b"new")
     finally:
         os.umask(old)
     assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o640

@@ -133,11 +133,12 @@ def test_symbols_are_coded_as_on_the_cpu(device, implementation, lanes, segments
 def test_symbols_are_those_of_the_definition(device, n):
     rng, freq = np.random.default_rng(n), tables()
     q, classes = residuals(rng, n)
-    given = to(device, q.astype(np.int32)), to(device, classes)
-    expected = residual._symbols(q, classes)
+    q, coded = q.astype(np.int32), freq.freq > 0
+    given = to(device, q), to(device, classes)
+    expected = residual.split_residuals(q, classes, np.ones_like(coded), "reference").symbols
     np.testing.assert_array_equal(zigzag.symbols(*given).cpu(), expected)
-    expected = np.where(freq.freq[classes, expected] > 0, expected, residual.ESCAPE)
-    np.testing.assert_array_equal(zigzag.symbols(*given, to(device, freq.freq > 0)).cpu(), expected)
+    expected = residual.split_residuals(q, classes, coded, "reference").symbols
+    np.testing.assert_array_equal(zigzag.symbols(*given, to(device, coded)).cpu(), expected)
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)

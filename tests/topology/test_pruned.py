@@ -79,7 +79,7 @@ def test_info_says_how_many(haze, tmp_path, nvdb):
     (count,) = [grid.pruned for grid in neuralvdb.info(archive).grids]
     assert done.returncode == 0 and f"topology pruned, changed: density {count} voxels" in done.stdout
     assert f"topology pruned, changed: density {count} voxels" in nvdb("info", archive).stdout
-    assert "exact topology" in nvdb("compress", haze, "-o", "e.neuralvdb", "--max-error", "0.01").stdout
+    assert "exact topology" in nvdb("compress", haze, "-v", "-o", "e.neuralvdb", "--max-error", "0.01").stdout
 
 
 def test_decompressed_and_compared(haze, tmp_path):

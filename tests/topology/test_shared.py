@@ -83,7 +83,11 @@ def test_a_chain_of_bases_is_damage(archive, tmp_path):
         writer = ArchiveWriter(stream)
         for s in frame.archive.sections:
             codec = 2 if (s.kind, s.grid) == ("TOPO", 0) else s.codec
-            writer.add(SectionLabel(s.kind, codec=codec, grid=s.grid), frame.archive.read(s), raw_size=s.raw_size)
+            writer.add(
+                SectionLabel(s.kind, codec=codec, version=s.version, grid=s.grid),
+                frame.archive.read(s),
+                raw_size=s.raw_size,
+            )
         writer.close()
     with FrameReader(path) as frame:
         for grid in (0, 2):
