@@ -28,7 +28,7 @@ from rate_tables import table
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALLEST = 50_000  # bytes
-LEFT_OUT = ("malformed", "variants")
+LEFT_OUT = ("bugs", "hostile", "malformed", "variants")
 GRIDS_OF = "sequence-blender-24grids"  # the folder that is reported grid by grid
 ONE_PERCENT = (Bound(value=0.01, relative=True),)
 SETTINGS = {
