@@ -192,10 +192,11 @@ def _tensors_of_vdb(path: str, names: tuple[str, ...], device: str) -> dict[str,
     from torch import from_numpy
 
     reader = VdbReader(path)
+    number_of = {entry.unique_name: number for number, entry in enumerate(reader.entries)}
     grids = {}
     for index in select(reader.entries, names, path):
         grid = reader.read(index)
-        parent = {entry.unique_name: i for i, entry in enumerate(reader.entries)}.get(grid.parent)
+        parent = number_of.get(grid.parent)
         tree = grid.tree if parent is None else reader.read(parent).tree
         if tree is not None:
             masks, voxels = (from_numpy(a.copy()).to(device) for a in (tree.leaf.active, by_component(tree.leaf)))
