@@ -12,7 +12,7 @@ A state x is an integer in [2^16, 2^32). With f the frequency of a symbol and c 
 decoding is the exact inverse, in the opposite order: the encoder therefore walks backwards. It begins with all states
 at 2^16, where the decoder must end. SPEC.md has the bytes. Sources: Duda, "Asymmetric numeral systems" (2013); Giesen,
 "Interleaved entropy coders" (2014). `implementation="reference"` is the definition, here in plain Python; "native"
-(native/rans.cc) gives the same bytes.
+(native/rans.h) gives the same bytes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The inner loops of rans.py: their definition in Python, and their fast twin native/rans.cc."""
+"""The inner loops of rans.py: their definition in Python, and their fast twin native/rans.h."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Native:
 
 
 class Reference:
-    """The definition: one symbol after the other, with Python's integers. Same functions as native/rans.cc."""
+    """The definition: one symbol after the other, with Python's integers. Same functions as native/rans.h."""
 
     @staticmethod
     def count(classes: np.ndarray, symbols: np.ndarray, counts: np.ndarray) -> None:
