@@ -13,7 +13,7 @@ from neuralvdb.codec.frame_table import GridHead, content_hash
 from neuralvdb.codec.index import FrameIndex
 from neuralvdb.codec.models import ModelStore
 from neuralvdb.codec.pruning import derive_mask, derive_mask_on_device
-from neuralvdb.codec.store import DecodedStore
+from neuralvdb.codec.store import DecodedStore, SharedTree
 from neuralvdb.errors import DamagedFile, PromiseBroken, naming
 from neuralvdb.settings import Box
 from neuralvdb.topology import Topology
@@ -113,12 +113,18 @@ class GridDecoder:
         """All of a grid, compared with what was stored."""
         head = self._head(number)
         grid = empty_grid(head)
+
+        def decode() -> SharedTree:
+            tree = self._lossy(number, None, threads) if self._is_lossy(number) else self._lossless(number, threads)
+            return SharedTree(tree, content_hash(replace(grid, tree=tree)))
+
         if head.storage is Storage.TREE:
-            lossy = self._is_lossy(number)
-            grid.tree = self._lossy(number, None, threads) if lossy else self._lossless(number, threads)
-        elif head.storage is not Storage.INSTANCE:
-            grid.blob = self._read_blob(number)
-        if content_hash(grid) != head.content:
+            shared = self._store.tree(number, decode)
+            grid.tree, content = shared.tree, shared.content
+        else:
+            grid.blob = b"" if head.storage is Storage.INSTANCE else self._read_blob(number)
+            content = content_hash(grid)
+        if content != head.content:
             raise PromiseBroken(f"{self._archive.path}: grid '{head.name}' decodes to other values than were stored")
         return grid
 

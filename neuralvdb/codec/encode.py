@@ -15,6 +15,7 @@ from neuralvdb.codec.frame_table import FrameTable, GridHead
 from neuralvdb.codec.guarantee import promise_for
 from neuralvdb.codec.loss import MeasuredLoss, measure, pack_losses
 from neuralvdb.codec.pruning import derive_mask, prunable
+from neuralvdb.codec.repeats import First, Repeats
 from neuralvdb.codec.scheduler import run_in_order, threads_each
 from neuralvdb.codec.topology_sharing import Role, TopologySharing
 from neuralvdb.errors import InputError
@@ -48,6 +49,7 @@ class _Job:
     promise: None where every bit is kept.
     needed: what is coded in place of the grid's tree, whose topology is pruned; None where it stays exact.
     role: of its topology.
+    first: of the grids that are equal to it.
     """
 
     number: int
@@ -56,6 +58,7 @@ class _Job:
     promise: Promise | None
     needed: Tree | None
     role: Role
+    first: First[_EncodedGrid]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +75,20 @@ class _EncodedGrid:
     values: ValuesHead | None = None
     loss: MeasuredLoss | None = None
     families: frozenset[str] = frozenset()
+
+    def repeated(self, job: _Job) -> _EncodedGrid:
+        """The same of a grid that is equal to this one."""
+        grid = job.grid
+        head = replace(
+            self.head,
+            unique_name=grid.unique_name,
+            half=grid.half,
+            metadata=grid.metadata,
+            transform=grid.transform,
+            source_size=job.source_size,
+            topology_of=job.role.owner,
+        )
+        return replace(self, head=head, sections=[section for section in self.sections if section.kind != "TOPO"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,12 +188,13 @@ def _encode_all(source: GridFile, selected: list[int], context: EncodeContext) -
     """The encoded grids in order; reading runs ahead of encoding by context.threads grids."""
     each = replace(context, threads=threads_each(len(selected), context.threads))
     jobs = (partial(_encode, job, each) for job in _jobs(source, selected, context.settings))
-    return run_in_order(jobs, threads=context.threads, most_waiting=context.threads + 1)
+    for encoded in run_in_order(jobs, threads=context.threads, most_waiting=context.threads + 1):
+        yield encoded.first.results[0].repeated(encoded) if isinstance(encoded, _Job) else encoded
 
 
 def _jobs(source: GridFile, selected: list[int], settings: CompressSettings) -> Iterator[_Job]:
     """The selected grids, each read when it is asked for."""
-    sharing = TopologySharing()
+    sharing, repeats = TopologySharing(), Repeats[_EncodedGrid]()
     for number, entry_number in enumerate(selected):
         entry = source.entries[entry_number]
         grid = source.read(entry_number)
@@ -190,12 +208,17 @@ def _jobs(source: GridFile, selected: list[int], settings: CompressSettings) -> 
             promise=promise,
             needed=needed,
             role=sharing.assign(number, grid.tree if needed is None else needed),
+            first=repeats.assign(number, grid, promise),
         )
 
 
-def _encode(job: _Job, context: EncodeContext) -> _EncodedGrid:
+def _encode(job: _Job, context: EncodeContext) -> _EncodedGrid | _Job:
+    """The encoded grid; the job where the grid is equal to an earlier one, which may not be encoded yet."""
+    if job.first.number != job.number:
+        return job
     if job.grid.tree is not None:
-        return _encode_tree(job, job.grid.tree, context)
+        job.first.results.append(encoded := _encode_tree(job, job.grid.tree, context))
+        return encoded
     sections = []
     if job.grid.storage is not Storage.INSTANCE:
         out = FieldWriter()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 
 from neuralvdb.archive import NO_GRID, ArchiveReader, Section
 from neuralvdb.archive.formats import form_of
@@ -49,6 +49,8 @@ class FrameIndex:
         where = f"{self._path}: frame {frame}"
         self.table = FrameTable.unpack(archive.read(section), section.raw_size, where, version=section.version)
         self._sources = self._find_sources()
+        self._firsts = self._find_firsts()
+        self._repeated = frozenset(self._firsts.values())
 
     def find(self, kind: str, grid: int) -> Section | None:
         """The section of a type and a grid, None where there is none."""
@@ -84,6 +86,14 @@ class FrameIndex:
         """The number of the grid that has the tree of a grid: its own one or, of an instance, another."""
         return self._sources[grid]
 
+    def first(self, grid: int) -> int:
+        """The number of the first grid of the same type that decodes to the tree that a grid decodes to."""
+        return self._firsts.get(grid, grid)
+
+    def is_repeated(self, grid: int) -> bool:
+        """Whether grids behind a grid decode to the same tree."""
+        return grid in self._repeated
+
     def where(self, grid: int, what: str) -> str:
         """How errors name something of a grid."""
         return f"{self._path}: {what} of grid '{self.table.grids[grid].name}'"
@@ -107,6 +117,20 @@ class FrameIndex:
             self.section("VALS" if head.storage is Storage.TREE else "BLOB", number)
             sources.append(number)
         return sources
+
+    def _find_firsts(self) -> dict[int, int]:
+        """Of each grid that has the topology and shares all values' bytes of an earlier one, the first such grid."""
+        firsts: dict[Hashable, int] = {}
+        repeats = {}
+        for number, head in enumerate(self.table.grids):
+            section = self.find("VALS", number)
+            if head.storage is Storage.TREE and section is not None:
+                chunks = frozenset((chunk.part, chunk.offset) for chunk in self._chunks.get(number, {}).values())
+                values = section.offset, section.codec, section.version, section.raw_size, chunks
+                first = firsts.setdefault((head.grid_type, head.topology_of, head.pruned is None, values), number)
+                if first != number:
+                    repeats[number] = first
+        return repeats
 
     def _check(self, section: Section) -> None:
         form = form_of(section.kind)

@@ -1,9 +1,10 @@
-"""What grids of a frame share once it is decoded: topologies and the heads of values, each decoded once."""
+"""What grids of a frame share once it is decoded: topologies, heads of values and trees, each decoded once."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from neuralvdb import topology
@@ -13,6 +14,7 @@ from neuralvdb.errors import DamagedFile, OutOfMemory
 from neuralvdb.platform import usable_memory
 from neuralvdb.topology import Reference, Topology, TopologyPayload
 from neuralvdb.values import ValuesHead, read_head
+from neuralvdb.volume import Tree
 
 _SHARE = 16  # one part in so many of the machine's memory is for topologies that no grid may need any more
 _FROM_ANOTHER = 2  # codec of a topology that is decoded from another one
@@ -20,13 +22,21 @@ _FROM_ANOTHER = 2  # codec of a topology that is decoded from another one
 Value = TypeVar("Value")
 
 
+@dataclass(frozen=True)
+class SharedTree:
+    """A tree that grids may share, so nobody changes it, and the content_hash() of such grids."""
+
+    tree: Tree
+    content: bytes
+
+
 class DecodedStore:
-    """Topologies and heads of values of a frame. Each is decoded by the first thread that asks for it; threads that ask
-    meanwhile wait for it.
+    """Topologies, heads of values and trees of a frame. Each is decoded by the first thread that asks for it; threads
+    that ask meanwhile wait for it.
 
     device: where networks decode topologies, such as "cuda:0", None for the CPU. budget: bytes of topologies that are
-    kept, at most; those used last go last, and the very last one is always kept (default: a sixteenth of what may be
-    used).
+    kept, at most, and as many of trees; those used last go last, and the very last one is always kept (default: a
+    sixteenth of what may be used).
     """
 
     def __init__(
@@ -36,6 +46,7 @@ class DecodedStore:
         self._memory = usable_memory()
         kept = self._memory // _SHARE if budget is None else budget
         self._topologies, self._derived = _Cache[Topology](kept), _Cache[Topology](kept)
+        self._trees = _Cache[SharedTree](kept)
         self._heads = _Cache[ValuesHead](None)
 
     def topology(self, grid: int, threads: int = 1) -> Topology:
@@ -48,6 +59,13 @@ class DecodedStore:
         """The topology of a grid after it is pruned, which `derive` gives once. Raises what that raises."""
         section = self._index.section("TOPO", self._index.table.grids[grid].topology_of)
         return self._derived.get(grid, derive, section.raw_size)
+
+    def tree(self, grid: int, decode: Callable[[], SharedTree]) -> SharedTree:
+        """The tree of a grid, which `decode` gives once where other grids have the same. Raises what that raises."""
+        first = self._index.first(grid)
+        if first == grid and not self._index.is_repeated(grid):
+            return decode()
+        return self._trees.get(first, decode, self._index.memory(grid))
 
     def head(self, grid: int) -> ValuesHead | None:
         """How the values of a grid are coded, None where every bit is kept. Raises DamagedFile."""
