@@ -13,7 +13,7 @@ import os
 import selectors
 import struct
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from neuralvdb import devices, platform
 from neuralvdb.cli import isolate
 from neuralvdb.cli.isolate import BASE_MEMORY, Child, IsolatedRunner
-from neuralvdb.cli.jobs import Failure, Report, Result, internal_error
-from neuralvdb.errors import NeuralVdbError
+from neuralvdb.cli.jobs import Report, Result, failures_reported
 
 if TYPE_CHECKING:
     from neuralvdb.api.jobs import Progress, Task
@@ -95,8 +94,7 @@ class _Batch:
 
     def __init__(self, jobs: Sequence[FileJob[Any]], report: Report) -> None:
         self._jobs, self._report = jobs, report
-        self._done = 0
-        self._shares: dict[int, float] = {}  # of each job that is being done, how much of it is
+        self._shares: dict[int, float] = {}  # of each job that was begun, how much of it is done
         self._selector = selectors.PollSelector()  # unlike epoll's it is not shared with children
         self._receive, self._send = os.pipe()  # for shares
         os.set_blocking(self._send, False)  # what does not fit is not missed
@@ -135,45 +133,29 @@ class _Batch:
 
     def _start(self, number: int, job: FileJob[Any], running: dict[int, _Running]) -> None:
         began = time.perf_counter()
-        with self._reported(number, job.path), contextlib.ExitStack() as stack:
+        self._shares[number] = 0.0
+        with failures_reported(job.path, self._report, number), contextlib.ExitStack() as stack:
             task = stack.enter_context(job.begin(self._progress(number, job)))
             child = job.runner.start(task.work, writes=task.writes)
             stack.callback(child.end)
             self._selector.register(child, selectors.EVENT_READ)
-            self._shares[number] = 0.0
             running[child.fileno()] = _Running(number, job, child, stack.pop_all(), began)
+            return
+        self._shares[number] = 1.0
 
     def _finish(self, pipe: int, running: dict[int, _Running]) -> None:
         """Gives the output its name and reports; an interrupt waits, so that what has its name is reported."""
         mask = platform.block_interrupts()
         try:
             done = running.pop(pipe)
-            with self._reported(done.number, done.job.path):
+            self._shares[done.number] = 1.0
+            with failures_reported(done.job.path, self._report, done.number):
                 with done.stack:
                     value = done.child.result()
                 seconds = round(time.perf_counter() - done.began, 3)
-                self._count(done.number)
                 self._report.result(done.job.finish(value, seconds), done.number)
         finally:
             platform.restore_interrupts(mask)
-
-    @contextlib.contextmanager
-    def _reported(self, number: int, path: str) -> Iterator[None]:
-        """Errors of the block become failures of the file."""
-        try:
-            yield
-        except BrokenPipeError:  # of stdout
-            raise
-        except NeuralVdbError as error:
-            self._count(number)
-            self._report.failure(Failure(path, error), number)
-        except Exception as error:
-            self._count(number)
-            self._report.failure(Failure(path, internal_error(error, f"{path}: ")), number)
-
-    def _count(self, number: int) -> None:
-        self._shares.pop(number, None)
-        self._done += 1
 
     def _progress(self, number: int, job: FileJob[Any]) -> Progress:
         """What the work on a file tells of its progress."""
@@ -189,7 +171,7 @@ class _Batch:
                 self._shares[number] = min(max(share, self._shares[number]), 1.0)
 
     def _tell(self) -> None:
-        self._report.progress((self._done + sum(self._shares.values())) / len(self._jobs))
+        self._report.progress(sum(self._shares.values()) / len(self._jobs))
 
 
 class _Shares:

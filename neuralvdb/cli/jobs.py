@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -92,14 +93,21 @@ def run_all(jobs: Iterable[Job], report: Report) -> None:
     jobs = list(jobs)
     report.begin(len(jobs))
     for number, job in enumerate(jobs):
-        try:
-            result = job.work()
-        except NeuralVdbError as error:
-            report.failure(Failure(job.path, error), number)
-        except Exception as error:
-            report.failure(Failure(job.path, internal_error(error, f"{job.path}: ")), number)
-        else:
-            report.result(result, number)
+        with failures_reported(job.path, report, number):
+            report.result(job.work(), number)
+
+
+@contextlib.contextmanager
+def failures_reported(path: str, report: Report, number: int) -> Iterator[None]:
+    """Errors of the block become failures of the file `path`."""
+    try:
+        yield
+    except BrokenPipeError:  # of stdout
+        raise
+    except NeuralVdbError as error:
+        report.failure(Failure(path, error), number)
+    except Exception as error:
+        report.failure(Failure(path, internal_error(error, f"{path}: ")), number)
 
 
 def internal_error(error: Exception, where: str = "") -> NeuralVdbError:

@@ -24,7 +24,7 @@ from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.priors import ModelSet
 from neuralvdb.values.lossless import by_component, raw_size, take_tree_without_voxels
 from neuralvdb.values.model_file import find_models
-from neuralvdb.values.outliers import Outliers, apply_outliers
+from neuralvdb.values.outliers import Index, Outliers, apply_outliers, placed
 from neuralvdb.volume.grid import Tree, leaf_origins, unpack
 from neuralvdb.volume.regions import sampled, touched
 
@@ -148,20 +148,23 @@ class ValuesDecoder:
 
         Raises DamagedFile, OutOfMemory.
         """
-        from torch import from_numpy
+        from torch import as_tensor
 
         from neuralvdb.values.device.decoder import DeviceDecoder
 
         assert isinstance(self._decoder, DeviceDecoder)
         readers = list(self._readers())
         values = self._decoder.values(readers)
+
+        def on_device(index: Index) -> tuple[torch.Tensor, ...]:
+            return tuple(as_tensor(numbers, device=values.device) for numbers in index)
+
         for reader in readers:
-            for component, missed in enumerate(self._outliers(reader)):
-                leaf, voxel = (
-                    from_numpy(a).to(values.device) for a in (reader.chunk.leaves[missed.leaf], missed.voxel)
-                )
-                exact = missed.values(values[leaf, voxel, component].cpu().numpy())
-                values[leaf, voxel, component] = from_numpy(exact).to(values.device)
+            outliers_of_chunk = placed(
+                lambda index: values[on_device(index)].cpu().numpy(), reader.chunk.leaves, self._outliers(reader)
+            )
+            for index, exact in outliers_of_chunk:
+                values[on_device(index)] = as_tensor(exact, device=values.device)
         return values
 
     def cells(self, lod: int) -> LeafCells:

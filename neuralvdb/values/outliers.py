@@ -3,7 +3,7 @@ there; else it is stored exactly (layout in archive/SPEC.md)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,8 @@ import numpy as np
 from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
 from neuralvdb.values.promise import Promise
 from neuralvdb.volume.grid import LEAF_SLOTS
+
+Index = tuple[np.ndarray, np.ndarray, int]  # leaves, voxels in them, a component
 
 _DIRECTIONS = (np.inf, -np.inf)  # of the next half, in the order in which moved values are listed
 
@@ -70,9 +72,21 @@ def take(source: FieldReader, promise: Promise, active: np.ndarray, dtype: np.dt
 
 def apply_outliers(values: np.ndarray, leaves: np.ndarray, outliers: Sequence[Outliers]) -> None:
     """Puts the outliers of each component of a chunk into `values` (N, 512, C); leaves: (B,) int64, the chunk's."""
+    for index, exact in placed(values.__getitem__, leaves, outliers):
+        values[index] = exact
+
+
+def placed(
+    decoded_at: Callable[[Index], np.ndarray], leaves: np.ndarray, outliers: Sequence[Outliers]
+) -> Iterator[tuple[Index, np.ndarray]]:
+    """Where in an array (N, 512, C) the outliers of each component of a chunk stand, and what stands there.
+
+    decoded_at: what the lattice makes of the values there.
+    leaves: (B,) int64, the chunk's.
+    """
     for component, missed in enumerate(outliers):
         index = leaves[missed.leaf], missed.voxel, component
-        values[index] = missed.values(values[index])
+        yield index, missed.values(decoded_at(index))
 
 
 def _next_half(values: np.ndarray, direction: float) -> np.ndarray:

@@ -13,7 +13,8 @@ import numpy as np
 
 THREADS = 24
 STACK = 8 << 20
-LIMITS = (STACK // 2, 3 * STACK, 12 * STACK, 4 * THREADS * STACK)
+NEAR_THREE = range(3 * STACK - (3 << 18), 3 * STACK + 1, 1 << 16)  # somewhere there a thread has no byte more
+LIMITS = (STACK // 2, *NEAR_THREE, 12 * STACK, 4 * THREADS * STACK)
 
 
 def rans(threads: int) -> bytes:

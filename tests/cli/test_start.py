@@ -1,6 +1,7 @@
 """`nvdb` starts without torch, asks nothing, and shows progress on stderr only."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -47,6 +48,24 @@ def test_import_loads_next_to_nothing(modules, code):
 @pytest.mark.parametrize("args", [("--help",), ("--version",), ("compress", "--help")])
 def test_help_loads_neither_numpy_nor_openvdb(modules, args):
     assert not modules(MAIN, *args) & {*HEAVY, "numpy", "neuralvdb.vdb._bridge", "neuralvdb.api"}
+
+
+def test_an_interrupt_while_modules_load_gives_no_traceback():
+    """Whatever is loaded then; before, there is nothing but Python's own start."""
+    code = """
+import os, signal, sys
+class Interrupt:
+    def find_spec(name, path=None, target=None):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt)
+for name in [name for name in sys.modules if name.partition(".")[0] in ("typing", "contextlib", "re", "enum")]:
+    del sys.modules[name]
+from neuralvdb.cli import main
+"""
+    for name in ("typing", "contextlib", "neuralvdb.errors", "neuralvdb.settings", "neuralvdb.cli.main"):
+        done = subprocess.run([sys.executable, "-P", "-c", code, name], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (-signal.SIGINT, ""), name
 
 
 @pytest.mark.parametrize("what", ["small", "archive"])

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <new>
 #include <stdexcept>
@@ -69,13 +70,18 @@ struct Batches {
     }
 };
 
-// Bytes that a thread takes without exceptions: null where there is no memory for them.
+// Bytes that a thread takes without exceptions: null where there is no memory for them. They come from malloc, since GCC's
+// new (std::nothrow) throws and catches within.
 struct Bytes {
-    std::unique_ptr<uint8_t[]> data;
+    struct Free {
+        void operator()(uint8_t* data) const { std::free(data); }
+    };
+    std::unique_ptr<uint8_t, Free> data;
     size_t size = 0;
 
     Bytes() = default;
-    explicit Bytes(size_t size) : data(new (std::nothrow) uint8_t[size]), size(size) {}
+    explicit Bytes(size_t size)
+        : data(static_cast<uint8_t*>(std::malloc(std::max<size_t>(size, 1)))), size(size) {}  // malloc(0) may give null
 };
 
 inline bool isLanes(int64_t lanes) { return lanes >= 1 && lanes <= kMaxLanes && (lanes & (lanes - 1)) == 0; }
