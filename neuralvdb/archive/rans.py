@@ -111,6 +111,14 @@ class Encoder:
         self._classes.append(classes.copy())
         self._symbols.append(symbols.copy())
 
+    def put_batches(self, classes: np.ndarray, symbols: np.ndarray, ends: np.ndarray) -> None:
+        """Appends batches that end at `ends` (B,) int64 of classes and symbols (n,) uint8. Raises what put() does."""
+        self.put(classes, symbols)
+        batches = zip(np.split(self._classes.pop(), ends[:-1]), np.split(self._symbols.pop(), ends[:-1]), strict=True)
+        for batch_classes, batch_symbols in batches:
+            self._classes.append(batch_classes)
+            self._symbols.append(batch_symbols)
+
     def put_bits(self, values: np.ndarray, widths: np.ndarray) -> None:
         """Appends values (n,) uint32 in widths (n,) uint8 of 0 to 24 bits. Raises ValueError where one has more."""
         values, widths = _checked(values, np.uint32, (1 << MAX_WIDTH) - 1), _checked(widths, np.uint8, MAX_WIDTH)
@@ -203,13 +211,22 @@ class Decoder:
         """
         classes = _checked(classes, np.uint8, len(self._tables.freq) - 1)
         symbols = np.zeros(len(classes), np.uint8)
-        if len(classes) and not len(self._states):
-            raise self._damaged(f"{len(classes)} symbols are missing")
-        source = Source(self._states, self._words, self._at, self._ends, self._taken)
-        self._engine.decode(self._tables.slots, classes, source, symbols, self._threads)
+        self.check(0 if len(self._states) else len(classes))
+        self._engine.decode(self._tables.slots, classes, self.source, symbols, self._threads)
+        self.check(0)
+        return symbols
+
+    @property
+    def source(self) -> Source:
+        """Where decoding stands, for those who move it on themselves and then check()."""
+        return Source(self._states, self._words, self._at, self._ends, self._taken)
+
+    def check(self, missing: int) -> None:
+        """Raises DamagedFile where words have run out, or so many symbols are missing that no segment has."""
+        if missing:
+            raise self._damaged(f"{missing} symbols are missing")
         if (dry := self._at > self._ends).any():
             raise self._damaged(f"segment {np.argmax(dry)} runs out of words")
-        return symbols
 
     def take_bits(self, widths: np.ndarray) -> np.ndarray:
         """The next raw values (n,) uint32 of widths (n,) uint8. Raises DamagedFile at their end, ValueError over 24."""

@@ -57,18 +57,18 @@ def find_neighbours(coords: np.ndarray, is_full: IsFull | None, find: Find) -> N
     return Neighbours(coords, rows.reshape(-1, 27).astype(np.int32))
 
 
-def to_bricks(mask: np.ndarray) -> np.ndarray:
-    """(nodes * (S / 512), 512) bool of masks (nodes, S) bool of cubes of 8, 16 or 32 cells."""
-    edge = round(mask.shape[1] ** (1 / 3))
-    blocks = mask.reshape(-1, *(edge // 8, 8) * 3).transpose(0, 1, 3, 5, 2, 4, 6)
-    return np.ascontiguousarray(blocks).reshape(-1, 512)
+def to_bricks(masks: np.ndarray) -> np.ndarray:
+    """(nodes * S / 512, 64) uint8 of masks (nodes, S / 8) uint8 of cubes of 8, 16 or 32 cells; a byte is a line of 8."""
+    b = round((masks.shape[1] // 64) ** (1 / 3))
+    blocks = masks.reshape(-1, b, 8, b, 8, b).transpose(0, 1, 3, 5, 2, 4)
+    return np.ascontiguousarray(blocks).reshape(-1, 64)
 
 
 def from_bricks(bricks: np.ndarray, edge: int) -> np.ndarray:
-    """The masks (nodes, edge^3) that to_bricks() cut."""
+    """The masks (nodes, edge^3 / 8) that to_bricks() cut."""
     b = edge // 8
-    masks = bricks.reshape(-1, b, b, b, 8, 8, 8).transpose(0, 1, 4, 2, 5, 3, 6)
-    return np.ascontiguousarray(masks).reshape(-1, edge**3)
+    masks = bricks.reshape(-1, b, b, b, 8, 8).transpose(0, 1, 4, 2, 5, 3)
+    return np.ascontiguousarray(masks).reshape(-1, edge**3 // 8)
 
 
 def brick_coords(origins: np.ndarray, edge: int, cell: int) -> np.ndarray:

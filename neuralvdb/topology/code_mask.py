@@ -11,6 +11,7 @@ import numpy as np
 from neuralvdb.archive.rans import Decoder, Encoder
 from neuralvdb.topology.bricks import EMPTY, FULL, LEVELS, Neighbours, pyramid, upsample
 from neuralvdb.topology.inputs import ORDER, Family, View, octants
+from neuralvdb.volume.grid import unpack
 
 
 class Classify(Protocol):
@@ -33,8 +34,8 @@ class MaskTask:
 
     neighbours: of the bricks.
     families: networks of levels 0 to 3.
-    truth: (B, 512) bool, the mask where it is known.
-    reference: (B, 512) bool, for families that have one.
+    truth: (B, 64) uint8, the mask where it is known.
+    reference: (B, 64) uint8, for families that have one.
     skip_reference: whether bits that are set in the reference are not coded; they come out as 0.
     """
 
@@ -49,7 +50,7 @@ class CodeMask(Protocol):
     """Codes masks, as code_mask() does."""
 
     def __call__(self, task: MaskTask, /) -> np.ndarray:
-        """The mask (B, 512) bool."""
+        """The mask (B, 64) uint8."""
 
 
 def encode_with(coder: Encoder) -> BitCoder:
@@ -73,8 +74,9 @@ def decode_with(coder: Decoder) -> BitCoder:
 
 
 def code_mask(classify: Classify, code_bits: BitCoder, task: MaskTask) -> np.ndarray:
-    """The mask (B, 512) bool, `task.truth` where it is known, after every phase went through `code_bits`."""
-    neighbours, truth, reference, ignore = task.neighbours, task.truth, task.reference, task.skip_reference
+    """The mask (B, 64) uint8, `task.truth` where it is known, after every phase went through `code_bits`."""
+    neighbours, ignore = task.neighbours, task.skip_reference
+    truth, reference = (None if mask is None else unpack(mask) for mask in (task.truth, task.reference))
     exact = None if truth is None else pyramid(truth, reference if ignore else None)
     other = None if reference is None else pyramid(reference)
     above = np.zeros((len(neighbours.coords) + 2, 1), np.int8)
@@ -90,7 +92,9 @@ def code_mask(classify: Classify, code_bits: BitCoder, task: MaskTask) -> np.nda
             states[brick, cell] = _code_cells(classes, k, code_bits, None if exact is None else exact[k][brick, cell])
         above = states
     mask = above[: len(neighbours.coords)] > 0
-    return mask & ~reference if reference is not None and ignore else mask
+    if reference is not None and ignore:
+        mask &= ~reference
+    return np.packbits(mask, axis=1, bitorder="little")
 
 
 def _code_cells(classes: np.ndarray, k: int, code_bits: BitCoder, truth: np.ndarray | None) -> np.ndarray:

@@ -157,9 +157,9 @@ class _TreeCoder:
         skip = families is _TILE
         if reference is not None and not skip:
             families = _REFERENCED
-        bits, reference_bits = (None if mask is None else to_bricks(unpack(mask)) for mask in (truth, reference))
+        bits, reference_bits = (None if mask is None else to_bricks(mask) for mask in (truth, reference))
         task = MaskTask(neighbours, families, truth=bits, reference=reference_bits, skip_reference=skip)
-        return np.packbits(from_bricks(self._code(task), edge), axis=1, bitorder="little")
+        return from_bricks(self._code(task), edge)
 
 
 @dataclass(frozen=True)

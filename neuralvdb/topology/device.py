@@ -24,6 +24,7 @@ from neuralvdb.topology import priors
 from neuralvdb.topology.bricks import EMPTY, FULL, LEVELS, Neighbours, pyramid
 from neuralvdb.topology.code_mask import MaskTask
 from neuralvdb.topology.inputs import ORDER, Family, inputs_of, octants, offsets
+from neuralvdb.volume.grid import unpack
 
 BRICKS = (1 << 25) - 3  # more have no numbers of 32 bits for their cells
 
@@ -37,8 +38,8 @@ class DeviceCoder:
         self._slots = slots_on(device)
 
     def code_mask(self, task: MaskTask) -> np.ndarray:
-        """The mask (B, 512) bool, as code_mask.code_mask() has it. Raises DamagedFile, OutOfMemory."""
-        count, reference = len(task.neighbours.coords), task.reference
+        """The mask (B, 64) uint8, as code_mask.code_mask() has it. Raises DamagedFile, OutOfMemory."""
+        count = len(task.neighbours.coords)
         try:
             if count > BRICKS:
                 raise torch.OutOfMemoryError
@@ -47,7 +48,8 @@ class DeviceCoder:
         except torch.OutOfMemoryError:
             raise OutOfMemory(f"{self._device}: masks of {count} bricks do not fit; use --device cpu") from None
         self._coder.taken(0, dry=self._dry(), ended=None)
-        return mask & ~reference if reference is not None and task.skip_reference else mask
+        masks = np.packbits(mask, axis=1, bitorder="little")
+        return masks & ~task.reference if task.reference is not None and task.skip_reference else masks
 
     def finish(self) -> None:
         """Raises DamagedFile unless everything was taken."""
@@ -59,7 +61,7 @@ class DeviceCoder:
     def _mask(self, task: MaskTask) -> torch.Tensor:
         bricks, reference = len(task.neighbours.coords), task.reference
         near = torch.from_numpy(task.neighbours.near).to(self._device)
-        other = [None] * LEVELS if reference is None else [self._to(states) for states in pyramid(reference)]
+        other = [None] * LEVELS if reference is None else [self._to(states) for states in pyramid(unpack(reference))]
         above = torch.zeros((bricks + 2, 1), dtype=torch.int8, device=self._device)
         above[bricks + EMPTY], above[bricks + FULL] = -1, 1
         for k in reversed(range(LEVELS)):

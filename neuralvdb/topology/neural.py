@@ -14,6 +14,7 @@ from neuralvdb.topology.classify import Classifier
 from neuralvdb.topology.code_mask import CodeMask, code_mask, decode_with, encode_with
 from neuralvdb.topology.code_tree import code_tree
 from neuralvdb.topology.masks import Topology
+from neuralvdb.topology.native_mask import NativeDecoder, NativeEncoder
 from neuralvdb.topology.payload import Reference, TopologyPayload
 from neuralvdb.topology.root import put_root, take_root
 
@@ -31,8 +32,9 @@ def encode(
     if reference is not None:
         out.put_varint(reference.grid)
     coder = Encoder(prior.tables)
-    classify = Classifier(prior.networks, threads=threads, implementation=implementation)
-    code = partial(code_mask, classify, encode_with(coder))
+    code: CodeMask = partial(code_mask, Classifier(prior.networks), encode_with(coder))
+    if implementation == "native":
+        code = NativeEncoder(coder, threads).code_mask
     known = None if reference is None else reference.topology
     code_tree(topology, tiles, code, FINDS[implementation], reference=known)
     out.put_bytes(coder.finish(threads))
@@ -118,11 +120,12 @@ class _MaskDecoder:
 
 
 def _mask_decoder(coder: Decoder, threads: int, device: str | None, implementation: str) -> _MaskDecoder:
+    native = implementation == "native"
+    if device is None and native:
+        return _MaskDecoder(NativeDecoder(coder, threads).code_mask, coder.finish)
     if device is None:
-        classify = Classifier(priors.load().networks, threads=threads, implementation=implementation)
-        return _MaskDecoder(partial(code_mask, classify, decode_with(coder)), coder.finish)
+        return _MaskDecoder(partial(code_mask, Classifier(priors.load().networks), decode_with(coder)), coder.finish)
     from neuralvdb.topology.device import DeviceCoder
 
-    native = implementation == "native"
     masks = DeviceCoder(coder, device) if native else DeviceCoder(coder, device, implementation)
     return _MaskDecoder(masks.code_mask, masks.finish)

@@ -43,7 +43,6 @@ from neuralvdb.values.lattice.constants import LAYERS
 from neuralvdb.values.promise import Promise
 from neuralvdb.vdb import VdbReader
 from neuralvdb.volume import Tree
-from neuralvdb.volume.grid import unpack
 
 COPIES = (1, 10, 100)  # of the leaf masks, side by side in one stream
 FAMILIES = (VOXELS, CELLS, CELLS, CELLS)
@@ -120,7 +119,7 @@ def _encoded(topology: Topology, coords: np.ndarray, copies: int) -> Decoder:
     prior, step = classifiers.load(), np.array([2 * (np.ptp(coords[:, 0]) + 4), 0, 0])
     many = np.concatenate([coords + step * i for i in range(copies)]).astype(np.int32)
     coder = Encoder(prior.tables)
-    truth = unpack(np.tile(topology.leaf_active, (copies, 1)))
+    truth = np.tile(topology.leaf_active, (copies, 1))
     neighbours = find_neighbours(many, None, FINDS["native"])
     task = MaskTask(neighbours=neighbours, families=FAMILIES, truth=truth)
     code_mask(Classifier(prior.networks), encode_with(coder), task)

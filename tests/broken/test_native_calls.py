@@ -7,7 +7,7 @@ from neuralvdb.archive import _rans
 from neuralvdb.nets.packing import pack_for_native
 from neuralvdb.topology import _topology
 from neuralvdb.topology import priors as topology_priors
-from neuralvdb.topology.inputs import VOXELS, offsets
+from neuralvdb.topology.inputs import TILES, VOXELS, offsets
 from neuralvdb.values import _lattice
 from neuralvdb.values.lattice import sample_inputs
 from neuralvdb.values.lattice.pass_order import NetworkKey
@@ -122,48 +122,74 @@ def test_raw_bits():
         _rans.pack_bits(np.zeros(1 << 22, np.uint32), u8(1))
 
 
-STENCIL = dict(zip(("up", "same", "other"), offsets(VOXELS, 1), strict=True))
-CLASSIFIED = {
-    "states": np.zeros((4, 512), np.int8),
-    "above": np.zeros((4, 64), np.int8),
-    "reference": None,
-    "near": np.zeros((2, 27), np.int32),
-    "brick": np.array([0, 1], np.int32),
-    "cell": np.zeros(2, np.int16),
-    **STENCIL,
-    "level": [1],
-    "network": pack_for_native(topology_priors.load().networks["voxels", 1]),
-    "threads": 1,
-    "out": u8(2, 2),
+STENCIL = offsets(VOXELS, 1)
+WEIGHTS = pack_for_native(topology_priors.load().networks["voxels", 1])
+TOPOLOGY_NET = (WEIGHTS, *STENCIL, [0])
+NETWORKS = _topology.Networks([TOPOLOGY_NET] * 8)
+TILES_NET = (pack_for_native(topology_priors.load().networks["tiles", 1]), *offsets(TILES, 1), [0, 1, 2, 3])
+REFERENCED = _topology.Networks([TILES_NET] * 8)
+    [(pack_for_native(topology_priors.load().networks["tiles", 1]), *offsets(TILES, 1), [0, 1, 2, 3])] * 8
+)
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        (WEIGHTS, STENCIL[0] * np.int8(3), *STENCIL[1:], [0]),
+        (WEIGHTS, STENCIL[0], STENCIL[1] * np.int8(3), STENCIL[2], [0]),
+        (WEIGHTS, *STENCIL, []),
+        (WEIGHTS, *STENCIL),
+        ((*WEIGHTS[:7], [99] * 6), *STENCIL, [0]),
+        ((*WEIGHTS[:7], [-1] * 6), *STENCIL, [0]),
+    ],
+)
+def test_networks_of_masks(net):
+    with pytest.raises(REFUSED):
+        _topology.Networks([net])
+
+
+BRICKS = {"near": np.full((2, 27), 2, np.int32), "octants": u8(2), "reference": None, "skip": False}
+PAYLOAD = {
+    "states": np.full((1, 4), 1 << 16, np.uint32),
+    "words": u8(128),
+    "at": i64(0),
+    "ends": i64(0),
+    "taken": i64(0),
 }
+SLOTS = topology_priors.load().tables.slots
 
 
-def classify(**changes: object) -> None:
-    _topology.classes(*(CLASSIFIED | changes).values())
+def code_masks(networks=NETWORKS, families=(0, 0, 0, 0), truth=u8(2, 64), slots=SLOTS, **changes: object) -> None:
+    """Both ways."""
+    bricks = _topology.Bricks(*(changes.get(name, value) for name, value in BRICKS.items()))
+    _topology.encode_mask(networks, families, bricks, truth, 1)
+    payload = _topology.Payload(*(changes.get(name, value) for name, value in PAYLOAD.items()))
+    _topology.decode_mask(networks, families, bricks, slots, payload, 1)
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        *({"states": np.zeros(shape, np.int8)} for shape in ((3, 512), (4, 64), (4, 500))),
-        *({"above": np.zeros(shape, np.int8)} for shape in ((3, 64), (4, 512), (4, 8))),
-        {"reference": np.zeros((4, 64), np.int8)},
+        *({"near": np.full((2, 27), row, np.int32)} for row in (-1, 5)),
         {"near": np.zeros((3, 27), np.int32)},
-        *({"brick": np.array(bricks, np.int32)} for bricks in ([0], [0, 2], [-1, 0])),
-        *({"cell": np.array(cells, np.int16)} for cells in ([0], [0, 512], [-1, 0])),
-        {"up": STENCIL["up"] * np.int8(2)},
-        {"same": STENCIL["same"] * np.int8(3)},
-        {"level": []},
-        {"network": (*CLASSIFIED["network"][:7], [99] * 6)},
-        {"network": (*CLASSIFIED["network"][:7], [-1] * 6)},
-        {"out": u8(3, 2)},
-        {"out": np.zeros((2, 2), np.int64)},
+        {"octants": u8(2) + np.uint8(8)},
+        {"octants": u8(3)},
+        {"reference": u8(1, 64)},
+        {"networks": REFERENCED},
+        *({"families": families} for families in ((0, 0, 0), (0, 0, 0, 1), (-1, 0, 0, 0))),
+        {"truth": u8(3, 64)},
+        {"slots": SLOTS[:63]},
+        {"words": u8(60)},
+        *({"at": at} for at in (i64(-1), i64(65), i64(0, 0))),
+        {"ends": i64(-1)},
+        {"taken": i64(-1)},
+        {"states": np.full((1, 3), 1 << 16, np.uint32)},
     ],
 )
-def test_classes_of_masks(changes):
-    classify()
+def test_masks(changes):
+    code_masks()
     with pytest.raises(REFUSED):
-        classify(**changes)
+        code_masks(**changes)
 
 
 def zeros(dtype: str, *shape: int) -> np.ndarray:

@@ -1,16 +1,17 @@
-// The Python face of the fast topology coder: neuralvdb.topology._topology. Private: lengths and indices are checked here,
-// once per call; that `near` names rows of the states is for its callers.
+// The Python face of the fast topology coder: neuralvdb.topology._topology. Private: lengths, indices and whatever else decides
+// which memory is touched are checked here, once per call.
 #include "../../nets/native/checks.h"
 #include "../../nets/native/parallel.h"
-#include "classify.h"
 #include "find.h"
+#include "mask.h"
+#include "networks.h"
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
-#include <cstdlib>
 #include <optional>
 
 namespace nb = nanobind;
@@ -22,105 +23,164 @@ template<typename T, typename Shape>
 using In = nb::ndarray<const T, Shape, nb::c_contig, nb::device::cpu>;
 template<typename T, typename Shape>
 using Out = nb::ndarray<T, Shape, nb::c_contig, nb::device::cpu>;
+template<typename T> using Line = In<T, nb::ndim<1>>;
 
-using StateRows = In<int8_t, nb::ndim<2>>;
 using Near = In<int32_t, nb::shape<-1, 27>>;
 using Coords = In<int32_t, nb::shape<-1, 3>>;
 using Offsets = In<int8_t, nb::shape<-1, 3>>;
+using Masks = In<uint8_t, nb::shape<-1, kBytes>>;
 
 using Weights = In<int8_t, nb::ndim<2>>;
-using Biases = In<int32_t, nb::ndim<1>>;
+using Biases = Line<int32_t>;
 
-// level: inputs behind those of the stencil that are 1 or 0 for all cells; they become part of the bias.
-Net toNet(const nb::tuple& from, size_t states, const std::vector<int8_t>& level) {
-    const auto w1 = nb::cast<Weights>(from[0]), w2 = nb::cast<Weights>(from[2]), w3 = nb::cast<Weights>(from[4]),
-               linear = nb::cast<Weights>(from[6]);
-    const auto b1 = nb::cast<Biases>(from[1]), b2 = nb::cast<Biases>(from[3]), b3 = nb::cast<Biases>(from[5]);
-    const auto shifts = nb::cast<std::vector<int>>(from[7]);
-    const size_t inputs = states + level.size(), first = b1.size(), second = b2.size();
+template<typename T, typename Shape = nb::ndim<1>> using Result = nb::ndarray<nb::numpy, T, Shape>;
+
+template<typename T, typename Shape = nb::ndim<1>>
+Result<T, Shape> toArray(std::vector<T>&& values, std::initializer_list<size_t> shape) {
+    auto* kept = new std::vector<T>(std::move(values));
+    nb::capsule owner(kept, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
+    return {kept->data(), shape.size(), shape.begin(), owner};
+}
+
+// from: a network, and the offsets and levels of its inputs, as classify.py packs them.
+Net toNet(const nb::tuple& from) {
+    const auto net = nb::cast<nb::tuple>(from[0]);
+    const auto w1 = nb::cast<Weights>(net[0]), w2 = nb::cast<Weights>(net[2]), w3 = nb::cast<Weights>(net[4]),
+               linear = nb::cast<Weights>(net[6]);
+    const auto b1 = nb::cast<Biases>(net[1]), b2 = nb::cast<Biases>(net[3]), b3 = nb::cast<Biases>(net[5]);
+    const auto shifts = nb::cast<std::vector<int>>(net[7]);
+    Stencil stencil;
+    for (int source = 0; source < kSources; ++source) {
+        const auto offsets = nb::cast<Offsets>(from[1 + source]);
+        stencil.offsets[source].assign(offsets.data(), offsets.data() + offsets.size());
+    }
+    stencil.levels = nb::cast<std::vector<int>>(from[1 + kSources]);
+    const size_t inputs = stencil.inputs(), first = b1.size(), second = b2.size();
     const bool fits = inputs <= kMaxInputs && first <= kMaxFirst && second <= kGroup && w1.size() == first * inputs &&
         w2.size() == second * first && w3.size() == kOutputs * second && b3.size() == kOutputs &&
         linear.size() == kOutputs * inputs && shifts.size() == 6;
-    if (!fits || !allBelow(shifts.data(), shifts.size(), 32)) throw nb::value_error("network");
-    Net net;
-    net.first = int(first);
-    net.groups = int((first + kOutputs + kGroup - 1) / kGroup);
-    std::copy(shifts.begin(), shifts.end(), net.shifts);
-    net.w1.assign(states * net.groups, Shorts{});
-    net.bias.assign(net.groups * kGroup, 0);
-    net.w2.assign(net.groups * kGroup * kGroup, 0);
-    for (size_t u = 0; u < first + kOutputs; ++u) {
-        const int8_t* row = u < first ? w1.data() + u * inputs : linear.data() + (u - first) * inputs;
-        for (size_t i = 0; i < states; ++i) net.w1[i * net.groups + u / kGroup][u % kGroup] = row[i];
-        int32_t bias = u < first ? b1.data()[u] : 0;
-        for (size_t i = 0; i < level.size(); ++i) bias += kOne * level[i] * row[states + i];
-        net.bias[u] = bias;
+    if (!fits || !allBelow(shifts.data(), shifts.size(), 32) || !stencil.fits()) throw nb::value_error("network");
+    return packed(stencil, {w1.data(), w2.data(), w3.data(), linear.data(), b1.data(), b2.data(), b3.data(), shifts.data()},
+        first, second);
+}
+
+// Networks of families, eight phases each.
+struct Networks {
+    std::vector<Net> nets;
+
+    explicit Networks(const std::vector<nb::tuple>& from) {
+        for (const nb::tuple& net : from) nets.push_back(toNet(net));
     }
-    for (size_t v = 0; v < second; ++v) {
-        net.b2[v] = float(b2.data()[v]);
-        for (size_t u = 0; u < first; ++u) net.w2[u * kGroup + v] = float(w2.data()[v * first + u]);
-        for (int r = 0; r < kOutputs; ++r) net.w3[r][v] = float(w3.data()[r * second + v]);
+
+    Nets of(const std::vector<int>& families) const {
+        const int64_t count = int64_t(nets.size() / 8);
+        if (families.size() != kLevels || !allBelow(families.data(), kLevels, count)) throw nb::value_error("families");
+        Nets chosen{nets, {}};
+        std::copy_n(families.begin(), kLevels, chosen.families);
+        return chosen;
     }
-    std::copy_n(b3.data(), kOutputs, net.b3);
-    return net;
+};
+
+// Bricks to be coded: rows of those around, octants, bits of a reference, and whether those are not coded.
+struct Bricks {
+    Near near;
+    Line<uint8_t> octants;
+    std::optional<Masks> reference;
+    bool skip;
+};
+
+// The task, checked. families: those of the levels, some of which need a reference.
+MaskTask toTask(const Bricks& from, const Nets& nets) {
+    const size_t count = from.near.shape(0);
+    const bool fits = from.octants.shape(0) == count && (!from.reference || from.reference->shape(0) == count) &&
+        count < size_t(1) << 31 && allBelow(from.near.data(), from.near.size(), int64_t(count + kOutside)) &&
+        allBelow(from.octants.data(), count, 8);
+    if (!fits) throw nb::value_error("bricks");
+    for (int level = 0; level < kLevels; ++level)
+        for (int phase = 0; phase < 8; ++phase)
+            if (nets.of(level, phase).words.size() > size_t(nets.of(level, phase).ends[kSame]) && !from.reference)
+                throw nb::value_error("a family needs a reference");
+    return {count, from.near.data(), from.octants.data(), from.reference ? from.reference->data() : nullptr, from.skip};
 }
 
-// Rows of `edge`^3 states, two more than there are bricks.
-States toStates(const StateRows& from, size_t edge, size_t bricks) {
-    if (from.shape(0) != bricks + 2 || from.shape(1) != edge * edge * edge) throw nb::value_error("states");
-    return {from.data(), int(edge)};
-}
+// Where a payload stands, as archive/rans_engine.py has it.
+struct Payload {
+    Out<uint32_t, nb::ndim<2>> states;
+    Line<uint8_t> words;
+    Out<int64_t, nb::ndim<1>> at;
+    Line<int64_t> ends;
+    Out<int64_t, nb::ndim<1>> taken;
+};
 
-// Offsets that reach `reach` cells at most along an axis.
-std::vector<int8_t> toVector(const Offsets& from, int reach) {
-    const auto fits = [&](int8_t along) { return std::abs(int(along)) <= reach; };
-    if (!std::all_of(from.data(), from.data() + from.size(), fits)) throw nb::value_error("offsets");
-    return {from.data(), from.data() + from.size()};
-}
-
-// Cells per axis of a brick: 1, 2, 4 or 8.
-size_t edgeOf(const StateRows& states) {
-    for (const size_t edge : {1, 2, 4, 8})
-        if (states.shape(1) == edge * edge * edge) return edge;
-    throw nb::value_error("states");
-}
-
-void classes(StateRows states, StateRows above, std::optional<StateRows> reference, Near near, In<int32_t, nb::ndim<1>> rows,
-    In<int16_t, nb::ndim<1>> cells, Offsets up, Offsets same, Offsets other, std::vector<int8_t> level, nb::tuple network,
-    size_t threads, Out<uint8_t, nb::shape<-1, kOutputs>> out)
+// The bits (B, 64) of a mask, and how many symbols no segment could give. Where words run out the bits mean nothing.
+std::tuple<Result<uint8_t, nb::ndim<2>>, int64_t> decodeMask(const Networks& networks, std::vector<int> families,
+    const Bricks& bricks, In<uint32_t, nb::ndim<2>> slots, const Payload& payload, int64_t threads)
 {
-    const Stencil stencil{toVector(up, 1), toVector(same, kReach), toVector(other, 1)};
-    const Net net = toNet(network, up.shape(0) + same.shape(0) + other.shape(0), level);
-    const size_t count = rows.shape(0);
-    const size_t edge = edgeOf(states), bricks = near.shape(0);
-    const bool fits = cells.shape(0) == count && out.shape(0) == count && allBelow(rows.data(), count, int64_t(bricks)) &&
-        allBelow(cells.data(), count, int64_t(states.shape(1)));
-    if (!fits || (other.shape(0) && !reference)) throw nb::value_error("cells");
-    const View view{toStates(states, edge, bricks), toStates(above, std::max<size_t>(1, edge / 2), bricks),
-        reference ? toStates(*reference, edge, bricks) : States{}, near.data()};
-    nb::gil_scoped_release release;
-    inParallel(count, threads, 512, [&](size_t first, size_t last) {
-        classifyRange(view, stencil, net, rows.data(), cells.data(), first, last, out.data());
-    });
+    const Nets nets = networks.of(families);
+    const MaskTask task = toTask(bricks, nets);
+    const rans::Source source{payload.states.data(), payload.words.data(), payload.at.data(), payload.ends.data(),
+        payload.taken.data(), int64_t(payload.states.shape(0)), int64_t(payload.states.shape(1))};
+    const size_t segments = payload.states.shape(0);
+    if (payload.at.size() != segments || payload.ends.size() != segments || payload.taken.size() != segments ||
+        slots.shape(0) != kClasses || slots.shape(1) != rans::kSlots)
+        throw nb::value_error("payload");
+    source.check(int64_t(payload.words.size()));
+    std::vector<uint8_t> masks(task.bricks * kBytes);
+    int64_t missing = 0;
+    {
+        nb::gil_scoped_release release;
+        BitReader bits(source, slots.data(), threads);
+        MaskCoder<BitReader> coder(task, nets, bits, size_t(threads));
+        if (coder.run(nullptr)) coder.put(masks.data());
+        missing = bits.missing();
+    }
+    return {toArray<uint8_t, nb::ndim<2>>(std::move(masks), {task.bricks, size_t(kBytes)}), missing};
 }
 
-nb::ndarray<nb::numpy, int64_t, nb::ndim<1>> find(Coords among, Coords wanted) {
+// Classes, bits and the ends of the batches of a mask.
+std::tuple<Result<uint8_t>, Result<uint8_t>, Result<int64_t>> encodeMask(const Networks& networks, std::vector<int> families,
+    const Bricks& bricks, Masks truth, int64_t threads)
+{
+    const Nets nets = networks.of(families);
+    const MaskTask task = toTask(bricks, nets);
+    if (truth.shape(0) != task.bricks) throw nb::value_error("truth");
+    BitWriter bits;
+    {
+        nb::gil_scoped_release release;
+        const auto states = pyramid(truth.data(), task.skip ? task.reference : nullptr, task.bricks);
+        MaskCoder<BitWriter>(task, nets, bits, size_t(threads)).run(&states);
+    }
+    const size_t count = bits.bits_.size(), batches = bits.ends_.size();
+    return {toArray(std::move(bits.classes_), {count}), toArray(std::move(bits.bits_), {count}),
+        toArray(std::move(bits.ends_), {batches})};
+}
+
+Result<int64_t> find(Coords among, Coords wanted) {
     const size_t count = wanted.shape(0);
-    auto* kept = new std::vector<int64_t>(count);
-    nb::capsule owner(kept, [](void* p) noexcept { delete static_cast<std::vector<int64_t>*>(p); });
+    std::vector<int64_t> found(count);
     {
         nb::gil_scoped_release release;
         const CoordTable table(among.data(), among.shape(0));
-        for (size_t i = 0; i < count; ++i) (*kept)[i] = table.find(wanted.data() + 3 * i);
+        for (size_t i = 0; i < count; ++i) found[i] = table.find(wanted.data() + 3 * i);
     }
-    return {kept->data(), {count}, owner};
+    return toArray(std::move(found), {count});
 }
 
 } // namespace
 } // namespace nvdb
 
 NB_MODULE(_topology, m) {
-    m.def("classes", &nvdb::classes, nb::arg(), nb::arg(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
-        nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert());
-    m.def("find", &nvdb::find);
+    using namespace nvdb;
+    nb::set_leak_warnings(false); // networks are kept until the process ends
+    nb::class_<Networks>(m, "Networks").def(nb::init<const std::vector<nb::tuple>&>());
+    nb::class_<Bricks>(m, "Bricks").def("__init__", [](Bricks* at, Near near, Line<uint8_t> octants,
+        std::optional<Masks> reference, bool skip) { new (at) Bricks{near, octants, reference, skip}; },
+        nb::arg(), nb::arg(), nb::arg().none(), nb::arg());
+    nb::class_<Payload>(m, "Payload").def("__init__", [](Payload* at, Out<uint32_t, nb::ndim<2>> states, Line<uint8_t> words,
+        Out<int64_t, nb::ndim<1>> next, Line<int64_t> ends, Out<int64_t, nb::ndim<1>> taken) {
+            new (at) Payload{states, words, next, ends, taken};
+        }, nb::arg().noconvert(), nb::arg(), nb::arg().noconvert(), nb::arg(), nb::arg().noconvert());
+    m.def("decode_mask", &decodeMask);
+    m.def("encode_mask", &encodeMask);
+    m.def("find", &find);
 }
