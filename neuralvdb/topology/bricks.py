@@ -58,7 +58,7 @@ def find_neighbours(coords: np.ndarray, is_full: IsFull | None, find: Find) -> N
 
 
 def to_bricks(masks: np.ndarray) -> np.ndarray:
-    """(nodes * S / 512, 64) uint8 of masks (nodes, S / 8) uint8 of cubes of 8, 16 or 32 cells; a byte is a line of 8."""
+    """(nodes * S / 512, 64) uint8 of masks (nodes, S / 8) uint8 of cubes of 8, 16 or 32 cells; a byte is 8 in a row."""
     b = round((masks.shape[1] // 64) ** (1 / 3))
     blocks = masks.reshape(-1, b, 8, b, 8, b).transpose(0, 1, 3, 5, 2, 4)
     return np.ascontiguousarray(blocks).reshape(-1, 64)

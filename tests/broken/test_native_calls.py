@@ -128,8 +128,6 @@ TOPOLOGY_NET = (WEIGHTS, *STENCIL, [0])
 NETWORKS = _topology.Networks([TOPOLOGY_NET] * 8)
 TILES_NET = (pack_for_native(topology_priors.load().networks["tiles", 1]), *offsets(TILES, 1), [0, 1, 2, 3])
 REFERENCED = _topology.Networks([TILES_NET] * 8)
-    [(pack_for_native(topology_priors.load().networks["tiles", 1]), *offsets(TILES, 1), [0, 1, 2, 3])] * 8
-)
 
 
 @pytest.mark.parametrize(
