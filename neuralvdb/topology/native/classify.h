@@ -54,51 +54,55 @@ inline uint32_t pattern(const uint8_t* at) {
     return (word * 0x1B090301u) >> 24;
 }
 
-// The states of a brick and around it, beyond the next bricks clamped.
+// The states of a brick and `pad` cells around it, beyond the next bricks clamped.
 class Block {
 public:
-    explicit Block(const States& states) : states_(states) {
-        const int n = states.n;
-        for (int i = 0; i < n + 2 * kReach; ++i) {
-            const int to = std::clamp(i - kReach, -n, 2 * n - 1) + n;
-            brick_[i] = to / n;
-            cell_[i] = to % n;
-        }
-    }
+    explicit Block(const States& states) : states_(states) {}
 
-    void load(const int32_t* near) {
+    template<int Pad> void load(const int32_t* near) {
         switch (states_.n) {
-            case 8: return loadLines<8>(near);
-            case 4: return loadLines<4>(near);
-            case 2: return loadLines<2>(near);
-            default: return loadLines<1>(near);
+            case 8: return loadLines<8, Pad>(near);
+            case 4: return loadLines<4, Pad>(near);
+            case 2: return loadLines<2, Pad>(near);
+            default: return loadCells(near);
         }
     }
 
     const uint8_t* at(int x, int y, int z) const { return cells_ + (x + kReach) * kPlane + (y + kReach) * kLine + z + kReach; }
 
 private:
-    template<int N> void loadLines(const int32_t* near) {
-        for (int i = 0; i < N + 2 * kReach; ++i) {
-            for (int j = 0; j < N + 2 * kReach; ++j) {
-                const int32_t* bricks = near + brick_[i] * 9 + brick_[j] * 3;
-                const uint8_t* from = states_.data + (cell_[i] * N + cell_[j]) * N;
-                const uint8_t *left = from + int64_t(bricks[0]) * (N * N * N), *right = from + int64_t(bricks[2]) * (N * N * N);
-                uint8_t* to = cells_ + i * kPlane + j * kLine;
-                std::memcpy(to + kReach, from + int64_t(bricks[1]) * (N * N * N), N);
-                if (N > 1) {
-                    std::memcpy(to, left + N - kReach, kReach);
-                    std::memcpy(to + kReach + N, right, kReach);
-                } else {
-                    to[0] = to[1] = *left;
-                    to[3] = to[4] = *right;
+    template<int N, int Pad> void loadLines(const int32_t* near) {
+        constexpr int Size = N * N * N, First[3] = {N - Pad, 0, 0}, Count[3] = {Pad, N, Pad}, To[3] = {kReach - Pad, kReach, kReach + N};
+        for (int i = 0; i < 3; ++i) {
+            for (int j = 0; j < 3; ++j) {
+                const int32_t* bricks = near + i * 9 + j * 3;
+                const uint8_t* from[3];
+                for (int k = 0; k < 3; ++k)
+                    from[k] = states_.data + int64_t(bricks[k]) * Size + First[i] * N * N + First[j] * N + First[k];
+                uint8_t* to = cells_ + To[i] * kPlane + To[j] * kLine + kReach;
+                for (int x = 0; x < Count[i]; ++x) {
+                    for (int y = 0; y < Count[j]; ++y) {
+                        const int at = (x * N + y) * N;
+                        uint8_t* line = to + x * kPlane + y * kLine;
+                        std::memcpy(line - Pad, from[0] + at, Pad);
+                        std::memcpy(line, from[1] + at, N);
+                        std::memcpy(line + N, from[2] + at, Pad);
+                    }
                 }
             }
         }
     }
 
+    // Of bricks of one cell.
+    void loadCells(const int32_t* near) {
+        constexpr int Brick[5] = {0, 0, 1, 2, 2};
+        for (int x = 0; x < 5; ++x)
+            for (int y = 0; y < 5; ++y)
+                for (int z = 0; z < 5; ++z)
+                    cells_[x * kPlane + y * kLine + z] = states_.data[near[Brick[x] * 9 + Brick[y] * 3 + Brick[z]]];
+    }
+
     States states_;
-    int brick_[kLine], cell_[kLine];
     uint8_t cells_[kLine * kPlane + 8] = {};
 };
 
@@ -123,36 +127,52 @@ inline Floats activation(Ints sum, int shift) {
     return NVDB_CONVERT(sum, Floats);
 }
 
-// The rest of the network; `sum` holds the first layer and the linear path, `bias` is that of the level.
+constexpr int kAtOnce = 4; // cells that share loads of weights
+
+template<int Groups> struct Sums {
+    Shorts sum[kAtOnce][Groups];
+};
+
+// The rest of the network; `sums` holds the first layer and the linear path, `bias` is that of the level. classes: two for each
+// cell.
 template<int Groups>
-inline void finish(const Net& net, const int32_t* bias, const Shorts* sum, uint8_t* classes) {
-    alignas(64) int32_t units[Groups * kGroup];
-    alignas(64) float h1[Groups * kGroup], h2[kHalf];
-    const auto* halves = reinterpret_cast<const char*>(sum);
-    for (int h = 0; h < 2 * Groups; ++h) {
-        const Ints whole = NVDB_CONVERT(loaded<Halves>(halves + h * sizeof(Halves)), Ints) * kOne +
-            loaded<Ints>(bias + h * kHalf);
-        std::memcpy(units + h * kHalf, &whole, sizeof(whole));
-        const Floats h1s = activation(whole, net.shifts[0]);
-        std::memcpy(h1 + h * kHalf, &h1s, sizeof(h1s));
+inline void finish(const Net& net, const int32_t* bias, const Sums<Groups>& sums, uint8_t (*classes)[kOutputs]) {
+    alignas(64) int32_t units[kAtOnce][Groups * kGroup];
+    alignas(64) float h1[kAtOnce][Groups * kGroup];
+    for (int c = 0; c < kAtOnce; ++c) {
+        const auto* halves = reinterpret_cast<const char*>(sums.sum[c]);
+        for (int h = 0; h < 2 * Groups; ++h) {
+            const Ints whole = NVDB_CONVERT(loaded<Halves>(halves + h * sizeof(Halves)), Ints) * kOne +
+                loaded<Ints>(bias + h * kHalf);
+            std::memcpy(units[c] + h * kHalf, &whole, sizeof(whole));
+            const Floats h1s = activation(whole, net.shifts[0]);
+            std::memcpy(h1[c] + h * kHalf, &h1s, sizeof(h1s));
+        }
     }
-    Floats low = loaded<Floats>(net.b2), high = loaded<Floats>(net.b2 + kHalf), low2{}, high2{};
+    Floats low[kAtOnce], high[kAtOnce];
+    for (int c = 0; c < kAtOnce; ++c) {
+        low[c] = loaded<Floats>(net.b2);
+        high[c] = loaded<Floats>(net.b2 + kHalf);
+    }
     const float* weights = net.w2.data();
-    for (int j = 0; j < Groups * kGroup - kOutputs; j += 2, weights += 2 * kGroup) {
-        low += loaded<Floats>(weights) * h1[j];
-        high += loaded<Floats>(weights + kHalf) * h1[j];
-        low2 += loaded<Floats>(weights + kGroup) * h1[j + 1];
-        high2 += loaded<Floats>(weights + kGroup + kHalf) * h1[j + 1];
+    for (int j = 0; j < Groups * kGroup - kOutputs; ++j, weights += kGroup) {
+        const Floats first = loaded<Floats>(weights), second = loaded<Floats>(weights + kHalf);
+        for (int c = 0; c < kAtOnce; ++c) {
+            low[c] += first * h1[c][j];
+            high[c] += second * h1[c][j];
+        }
     }
-    const Floats first = activation(NVDB_CONVERT(low + low2, Ints), net.shifts[1]);
-    const Floats second = activation(NVDB_CONVERT(high + high2, Ints), net.shifts[1]);
-    for (int r = 0; r < kOutputs; ++r) {
-        const Floats products = first * loaded<Floats>(net.w3[r]) + second * loaded<Floats>(net.w3[r] + kHalf);
-        std::memcpy(h2, &products, sizeof(products));
-        int32_t last = net.b3[r];
-        for (int j = 0; j < kHalf; ++j) last += int32_t(h2[j]);
-        const int logit = (last >> net.shifts[2 + r]) + (units[net.first + r] >> net.shifts[4 + r]);
-        classes[r] = uint8_t(std::clamp((logit >> kLogitShift) + kClasses / 2, 0, kClasses - 1));
+    for (int c = 0; c < kAtOnce; ++c) {
+        const Floats first = activation(NVDB_CONVERT(low[c], Ints), net.shifts[1]);
+        const Floats second = activation(NVDB_CONVERT(high[c], Ints), net.shifts[1]);
+        for (int r = 0; r < kOutputs; ++r) {
+            const Floats products = first * loaded<Floats>(net.w3[r]) + second * loaded<Floats>(net.w3[r] + kHalf);
+            const Ints terms = NVDB_CONVERT(products, Ints);
+            int32_t last = net.b3[r];
+            for (int j = 0; j < kHalf; ++j) last += terms[j];
+            const int logit = (last >> net.shifts[2 + r]) + (units[c][net.first + r] >> net.shifts[4 + r]);
+            classes[c][r] = uint8_t(std::clamp((logit >> kLogitShift) + kClasses / 2, 0, kClasses - 1));
+        }
     }
 }
 
@@ -174,24 +194,31 @@ inline void classifyCells(const View& view, const Net& net, const int32_t* brick
 {
     Block same(view.states), above(view.above), other(view.reference.data ? view.reference : view.above);
     const int32_t* bias = net.bias.data() + view.level * Groups * kGroup;
-    const int n = view.states.n, up = n > 1;
+    const int log2 = kLevels - 1 - view.level, up = log2 > 0, low = view.states.n - 1;
     int64_t loaded = -1;
-    for (size_t i = first; i < last; ++i) {
-        if (bricks[i] != loaded) {
-            loaded = bricks[i];
-            above.load(view.near + 27 * loaded);
-            same.load(view.near + 27 * loaded);
-            if (view.reference.data) other.load(view.near + 27 * loaded);
+    Sums<Groups> sums{};
+    uint8_t both[kAtOnce][kOutputs];
+    for (size_t i = first; i < last; i += kAtOnce) {
+        const size_t here = std::min(last - i, size_t(kAtOnce));
+        for (size_t c = 0; c < here; ++c) {
+            if (bricks[i + c] != loaded) {
+                loaded = bricks[i + c];
+                above.load<1>(view.near + 27 * loaded);
+                same.load<kReach>(view.near + 27 * loaded);
+                if (view.reference.data) other.load<1>(view.near + 27 * loaded);
+            }
+            const int cell = cells[i + c], x = cell >> 2 * log2, y = cell >> log2 & low, z = cell & low;
+            Shorts sum[Groups] = {};
+            add<Groups>(net, kAbove, above.at(x >> up, y >> up, z >> up), sum);
+            add<Groups>(net, kSame, same.at(x, y, z), sum);
+            if (view.reference.data) add<Groups>(net, kReference, other.at(x, y, z), sum);
+            for (int g = 0; g < Groups; ++g) sums.sum[c][g] = sum[g];
         }
-        const int x = cells[i] / (n * n), y = cells[i] / n % n, z = cells[i] % n;
-        Shorts sum[Groups] = {};
-        uint8_t both[kOutputs];
-        add<Groups>(net, kAbove, above.at(x >> up, y >> up, z >> up), sum);
-        add<Groups>(net, kSame, same.at(x, y, z), sum);
-        if (view.reference.data) add<Groups>(net, kReference, other.at(x, y, z), sum);
-        finish<Groups>(net, bias, sum, both);
-        classes[i] = both[0];
-        classes[count + i] = both[1];
+        finish<Groups>(net, bias, sums, both);
+        for (size_t c = 0; c < here; ++c) {
+            classes[i + c] = both[c][0];
+            classes[count + i + c] = both[c][1];
+        }
     }
 }
 
