@@ -17,8 +17,9 @@ from pcodec import ChunkConfig, standalone
 from neuralvdb.archive.fields import FieldReader, FieldWriter
 from neuralvdb.archive.zstd_dictionary import zstd_dictionary
 
-SAMPLE = 1 << 14  # values; longer streams choose their codec on a piece of this length from their middle
+SAMPLE = 1 << 14  # values; longer streams of more than bytes choose their codec on a piece of this length from their middle
 _LEVEL = 9
+_LEAST = 9  # bytes that every codec takes but the first
 MAX_TABLE = 1 << 28  # bytes
 _MASK_LEVEL, _MASK_SIZE = 19, 1 << 20  # for arrays of bytes up to this size
 
@@ -35,18 +36,23 @@ class StreamCodec(IntEnum):
 
 def put_array(out: FieldWriter, array: np.ndarray) -> None:
     """Appends a stream of a one-dimensional array of integers or floats of 1, 2, 4 or 8 bytes."""
-    _put(out, array, _choose(array))
+    middle = max(0, (len(array) - SAMPLE) // 2)
+    sample = array if array.itemsize == 1 else array[middle : middle + SAMPLE]
+    encoded = {codec: _encode(codec, sample) for codec in _tried(array)}
+    codec = min(encoded, key=lambda tried: (len(encoded[tried]), tried))
+    _put(out, array, codec, encoded[codec] if len(sample) == len(array) else _encode(codec, array))
 
 
 def pack_table(table: bytes) -> bytes:
     """A payload that is one stream, of bytes such as the dictionary has."""
     out = FieldWriter()
-    _put(out, np.frombuffer(table, np.uint8), StreamCodec.DICTIONARY)
+    array = np.frombuffer(table, np.uint8)
+    _put(out, array, StreamCodec.DICTIONARY, _encode(StreamCodec.DICTIONARY, array))
     return out.getvalue()
 
 
-def _put(out: FieldWriter, array: np.ndarray, codec: StreamCodec) -> None:
-    data = _encode(codec, array)
+def _put(out: FieldWriter, array: np.ndarray, codec: StreamCodec, data: bytes) -> None:
+    """Appends a stream of an array, which `codec` makes into `data`."""
     if len(data) >= array.nbytes:
         codec, data = StreamCodec.STORE, array.tobytes()
     out.put("u8", codec)
@@ -99,15 +105,13 @@ def zstd_decompress(
         raise ValueError(str(error)) from error
 
 
-def _choose(array: np.ndarray) -> StreamCodec:
-    if array.nbytes == 0:
-        return StreamCodec.STORE
+def _tried(array: np.ndarray) -> tuple[StreamCodec, ...]:
+    """The codecs of which one may make an array smallest."""
+    if array.nbytes < _LEAST:
+        return (StreamCodec.STORE,)
     if array.itemsize == 1:
-        return StreamCodec.ZSTD
-    middle = max(0, (len(array) - SAMPLE) // 2)
-    sample = array[middle : middle + SAMPLE]
-    tried = StreamCodec.ZSTD, StreamCodec.PLANES, StreamCodec.PCODEC
-    return min(tried, key=lambda c: (len(_encode(c, sample)), c))
+        return (StreamCodec.ZSTD,)
+    return StreamCodec.ZSTD, StreamCodec.PLANES, StreamCodec.PCODEC
 
 
 def _encode(codec: StreamCodec, array: np.ndarray) -> bytes:
