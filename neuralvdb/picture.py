@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -66,7 +67,10 @@ class RaySums:
         return result
 
 
-def ray_sums(tree: Tree) -> tuple[RaySums, RaySums, RaySums]:
+Sums: TypeAlias = tuple[RaySums, RaySums, RaySums]
+
+
+def ray_sums(tree: Tree) -> Sums:
     """The sums of a scalar tree along axes 0, 1 and 2. Active tiles of the tree add to the rays that meet leaves."""
     origins, along_axes = leaf_origins(tree) // _EDGE, _leaf_sums(tree.leaf)
     x, y, z = (_image(tree, axis, origins, sums) for axis, sums in enumerate(along_axes))
@@ -94,13 +98,16 @@ def t_psnr(original: Tree, decoded: Tree, depth: float = DEPTH) -> float | None:
 
 def measured_t_psnr(original: Tree, decoded: Tree) -> float | None:
     """t_psnr() in whole hundredths of a dB, rounded down, which machines agree on."""
-    exact = t_psnr(original, decoded)
+    return measured_t_psnr_of(ray_sums(original), ray_sums(decoded))
+
+
+def measured_t_psnr_of(original: Sums, decoded: Sums) -> float | None:
+    """measured_t_psnr() of two trees by their sums."""
+    exact = t_psnr_of(original, decoded)
     return None if exact is None else math.floor(exact * 100) / 100
 
 
-def t_psnr_of(
-    original: tuple[RaySums, RaySums, RaySums], decoded: tuple[RaySums, RaySums, RaySums], depth: float = DEPTH
-) -> float | None:
+def t_psnr_of(original: Sums, decoded: Sums, depth: float = DEPTH) -> float | None:
     """t_psnr() of two trees by their sums."""
     error, rays = 0.0, 0
     for before, after in zip(original, decoded, strict=True):

@@ -17,7 +17,7 @@ from pcodec import ChunkConfig, standalone
 from neuralvdb.archive.fields import FieldReader, FieldWriter
 from neuralvdb.archive.zstd_dictionary import zstd_dictionary
 
-SAMPLE = 1 << 14  # values; longer streams of more than bytes choose their codec on a piece of this length from their middle
+SAMPLE = 1 << 14  # values; longer streams choose their codec on a piece of this length from their middle
 _LEVEL = 9
 _LEAST = 9  # bytes that every codec takes but the first
 MAX_TABLE = 1 << 28  # bytes

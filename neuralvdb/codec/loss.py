@@ -33,16 +33,16 @@ class MeasuredLoss:
     """Largest error of an active voxel, likewise."""
 
 
-def measure(original: Tree, decoded: Tree, promise: Promise) -> MeasuredLoss:
+def measure(original: Tree, decoded: Tree, promise: Promise, picture: float | None = None) -> MeasuredLoss:
     """What became of a tree that was encoded under a promise. What was not finite is exact and counts as no error.
 
-    promise: with the range of the tree's values.
+    promise: with the range of the tree's values. picture: T-PSNR, None where it is to be measured.
     """
     (ends,) = promise.ranges
     span, errors = ends.high - ends.low, value_errors(original.leaf, decoded.leaf)
     return MeasuredLoss(
         promised_picture=promise.bound.picture,
-        picture=measured_t_psnr(original, decoded),
+        picture=measured_t_psnr(original, decoded) if picture is None else picture,
         mean_error=_share(errors.mean, span),
         voxel_error=_share(errors.voxel, span),
     )

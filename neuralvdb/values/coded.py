@@ -21,6 +21,7 @@ class CodedValues:
     chunks: payloads of TILE sections by number.
     head: what the payload begins with; None where every bit is kept.
     families: those whose networks decoding needs.
+    picture: T-PSNR of the tree's picture in dB, None where that was not measured.
     """
 
     payload: bytes
@@ -28,6 +29,7 @@ class CodedValues:
     chunks: Mapping[int, bytes] = field(default_factory=dict)
     head: ValuesHead | None = None
     families: frozenset[str] = frozenset()
+    picture: float | None = None
 
     @property
     def codec(self) -> int:

@@ -78,10 +78,9 @@ def encode(tree: Tree, promise: Promise, options: EncodeOptions = EncodeOptions(
     )
 
 
-def sample_size(tree: Tree, promise: Promise, models: ModelSet, leaves: int) -> int:
-    """Bytes, nearly, that so many neighbouring leaves of a tree take."""
+def sample_size(tree: Tree, chunk: Chunk, promise: Promise, models: ModelSet) -> int:
+    """Bytes, nearly, that a sample of a tree takes."""
     family = promise.mode.family
-    chunk = chunks.sample_chunk(tree, leaves)
     lattice = _lattice(promise, Predictor(models.families[family].networks), models.freq)
     buffers = [SymbolBuffer() for _ in range(LAYERS)]
     for component in range(by_component(tree.leaf).shape[2]):

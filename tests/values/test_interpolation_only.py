@@ -13,6 +13,7 @@ from neuralvdb.values.lattice.kind import SAMPLE_FAMILIES
 from neuralvdb.values.promise import mean_promise, sample_promise
 from neuralvdb.values.select.candidate import Candidate
 from neuralvdb.values.select.interpolation_only import try_interpolation_only
+from neuralvdb.values.select.sampling import Sample
 from neuralvdb.vdb import from_dense
 from neuralvdb.volume import VolumeGrid
 
@@ -39,7 +40,7 @@ def coded_size(grid: VolumeGrid, candidate: Candidate) -> int:
 def test_smooth_fields_take_half_the_bytes(bound, family, components):
     grid = waves(components=components)
     trained = Candidate(sample_promise(family, max_error=bound), priors.shipped())
-    choice = try_interpolation_only(grid.tree, trained)
+    choice = try_interpolation_only(Sample(grid.tree), trained)
     assert choice.changes and choice.promise.mode.active_only
     assert coded_size(grid, choice) < 0.5 * coded_size(grid, trained)
 
@@ -55,4 +56,4 @@ def test_what_is_chosen_is_what_archives_have(noise):
 
 def test_the_lattice_of_means_has_none():
     candidate = Candidate(mean_promise(step=0.001), priors.shipped())
-    assert try_interpolation_only(waves().tree, candidate) is candidate
+    assert try_interpolation_only(Sample(waves().tree), candidate) is candidate

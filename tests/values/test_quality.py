@@ -16,6 +16,7 @@ from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.promise import CodingMode, ErrorBound, Promise, mean_promise, sample_promise
 from neuralvdb.values.select.families import select_networks
+from neuralvdb.values.select.sampling import Sample
 from neuralvdb.vdb import GridProperties, VdbReader, from_dense
 from neuralvdb.volume import VolumeGrid
 from neuralvdb.volume.grid import unpack
@@ -107,8 +108,9 @@ def test_the_family_is_chosen_by_coding():
     radius = np.sqrt(((np.indices((64, 64, 64)) - 31.5) ** 2).sum(0))
     distance = (radius - 24).astype(np.float32)
     surface = from_dense(distance, name="s", active=np.abs(distance) < 3)
+    sample = Sample(surface.tree)
     families = [
-        select_networks(surface.tree, sample_promise(family, max_error=0.001), [priors.shipped()]).promise.mode.family
+        select_networks(sample, sample_promise(family, max_error=0.001), [priors.shipped()]).promise.mode.family
         for family in ("velocity", "fog", "levelset")
     ]
     assert families[0] != "velocity"
@@ -125,7 +127,7 @@ def room() -> VolumeGrid:
 def test_where_values_end_abruptly_only_active_ones_are_looked_at():
     grid = room()
     promise = promise_for(grid, CompressSettings(bounds=(Bound(value=0.01, relative=True),)))
-    choice = select_networks(grid.tree, promise, [priors.shipped()]).promise
+    choice = select_networks(Sample(grid.tree), promise, [priors.shipped()]).promise
     assert choice.mode.active_only and not promise.mode.active_only
     with_active_only, with_neighbours = (encoder.encode(grid.tree, p) for p in (choice, promise))
     sizes = [len(coded.payload) + sum(map(len, coded.chunks.values())) for coded in (with_active_only, with_neighbours)]
@@ -135,7 +137,7 @@ def test_where_values_end_abruptly_only_active_ones_are_looked_at():
 
 def test_where_values_fade_out_inactive_ones_are_looked_at():
     promise = sample_promise("fog", max_error=0.01)
-    assert not select_networks(hill().tree, promise, [priors.shipped()]).promise.mode.active_only
+    assert not select_networks(Sample(hill().tree), promise, [priors.shipped()]).promise.mode.active_only
 
 
 def test_what_only_one_lattice_has_is_no_promise_of_the_other():
@@ -148,7 +150,7 @@ def test_a_thin_part_does_not_choose_for_the_whole(data):
     """The middle leaves of smoke.vdb alone would have those of velocities."""
     grid = next(iter(VdbReader(data / "openvdb-models/smoke.vdb")))
     promise = promise_for(grid, CompressSettings(bounds=(Bound(value=0.03, relative=True),)))
-    assert select_networks(grid.tree, promise, [priors.shipped()]).promise.mode.family == "fog"
+    assert select_networks(Sample(grid.tree), promise, [priors.shipped()]).promise.mode.family == "fog"
 
 
 @pytest.mark.parametrize(

@@ -12,53 +12,57 @@ from neuralvdb.values.lattice.kind import SAMPLE_FAMILIES, LatticeKind
 from neuralvdb.values.lattice.priors import ModelSet
 from neuralvdb.values.promise import Promise
 from neuralvdb.values.select.candidate import Candidate
-from neuralvdb.values.select.sampling import FEW, MANY, neighbour_pairs
-from neuralvdb.volume.grid import Tree
+from neuralvdb.values.select.sampling import FEW, FEWEST, MANY, Sample, neighbour_pairs
 
 _OTHER_FAMILY = 1 / 0.9  # what bytes of other families than the grid's own count: a sample is not the grid
+_FAR = 1.1  # times the fewest bytes on the smallest sample, from which on a candidate is not tried on a larger one
 _ABRUPT = 8  # times the mean change between active neighbours, by which values change where the active ones end
 
 
-def select_networks(tree: Tree, promise: Promise, model_sets: Sequence[ModelSet]) -> Candidate:
-    """The promise with the family, and the model set, whose networks encode a sample of the tree in the fewest bytes.
+def select_networks(sample: Sample, promise: Promise, model_sets: Sequence[ModelSet]) -> Candidate:
+    """The promise with the family, and the model set, whose networks encode samples in the fewest bytes.
 
     Another family than the promise's own must be better by a tenth, on a larger sample too. Where active values end
     abruptly, predictors that see active points only are tried as well.
     """
-    candidates = [Candidate(replaced, models) for models in model_sets for replaced in _modes(tree, promise)]
-    if len(candidates) == 1:
-        return candidates[0]
+    candidates = [Candidate(replaced, models) for models in model_sets for replaced in _modes(sample, promise)]
 
     def is_own(candidate: Candidate) -> bool:
         return candidate.promise.mode.family == promise.mode.family
 
-    def best(among: Sequence[Candidate], leaves: int) -> Candidate:
-        sizes = [
-            sample_size(tree, candidate.promise, candidate.models, leaves) * (1 if is_own(candidate) else _OTHER_FAMILY)
-            for candidate in among
-        ]
-        return among[int(np.argmin(sizes))]
+    def sizes(among: Sequence[Candidate], leaves: int) -> np.ndarray:
+        """Bytes that candidates take, the grid's own family preferred."""
+        tree, chunk = sample.tree, sample.chunk(leaves)
+        preference = np.array([1 if is_own(candidate) else _OTHER_FAMILY for candidate in among])
+        return preference * [sample_size(tree, chunk, candidate.promise, candidate.models) for candidate in among]
 
-    first = best(candidates, FEW)
+    def best(among: Sequence[Candidate], leaves: int) -> Candidate:
+        return among[0] if len(among) == 1 else among[int(sizes(among, leaves).argmin())]
+
+    if len(candidates) == 1:
+        return candidates[0]
+    fewest = sizes(candidates, FEWEST)
+    near = [candidates[i] for i in np.flatnonzero(fewest <= _FAR * fewest.min())]
+    first = best(near, FEW)
     return first if is_own(first) else best([*filter(is_own, candidates), first], MANY)
 
 
-def _modes(tree: Tree, promise: Promise) -> list[Promise]:
+def _modes(sample: Sample, promise: Promise) -> list[Promise]:
     """The promise with each mode to try, its own family first."""
     if promise.mode.lattice is LatticeKind.MEAN:
         return [promise]  # it has one family, whose predictors see active points only anyway
     family_asked = promise.mode.family
     families = [family_asked, *(family for family in SAMPLE_FAMILIES if family != family_asked)]
-    choices = [False, True] if _ends_abruptly(tree) else [False]
+    choices = [False, True] if _ends_abruptly(sample) else [False]
     modes = [replace(promise.mode, family=family, active_only=choice) for family in families for choice in choices]
     return [replace(promise, mode=mode) for mode in modes]
 
 
-def _ends_abruptly(tree: Tree) -> bool:
+def _ends_abruptly(sample: Sample) -> bool:
     """Whether values change far more from active to inactive voxels than between active ones; where these are all the
     same, any change is more."""
     inner, outer = _Mean(), _Mean()
-    for pairs in neighbour_pairs(tree):
+    for pairs in neighbour_pairs(sample):
         with np.errstate(invalid="ignore"):
             change = np.abs(pairs.second - pairs.first).sum(-1)
         inner.add(change[pairs.first_active & pairs.second_active])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from neuralvdb.values.encoder import sample_size
-from neuralvdb.values.lattice.chunks import ChunkComponent, sample_chunk
+from neuralvdb.values.lattice.chunks import ChunkComponent
 from neuralvdb.values.lattice.constants import LAYERS, SCALE_CLASSES
 from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.lattice import lattice_of
@@ -23,36 +23,35 @@ from neuralvdb.values.lattice.predictor import Predictor
 from neuralvdb.values.lattice.tables import MOST, costs
 from neuralvdb.values.lossless import by_component
 from neuralvdb.values.select.candidate import Candidate
-from neuralvdb.values.select.sampling import FEW, MANY, bricks_of
-from neuralvdb.volume.grid import Tree
+from neuralvdb.values.select.sampling import FEW, MANY, Sample, bricks_of
 
 _SMOOTH = 0.1  # times the change to a neighbour, by which interpolation is off at most
 _SURE = 0.95  # of the bytes that trained networks take on a sample: a sample is not the grid
 _BATCHES = [coding.network for level in sample_levels() for coding in sample_passes(level)]
 
 
-def try_interpolation_only(tree: Tree, candidate: Candidate) -> Candidate:
+def try_interpolation_only(sample: Sample, candidate: Candidate) -> Candidate:
     """The candidate with networks of zeros, and with or without inactive neighbours, if samples take fewer bytes so.
 
     Both samples, of few and of many leaves, must shrink by 5 %, else the candidate is unchanged.
     """
     mode = candidate.promise.mode
-    if mode.lattice is LatticeKind.MEAN or not _is_smooth(tree):
+    if mode.lattice is LatticeKind.MEAN or not _is_smooth(sample):
         return candidate  # presets of the mean lattice have no error that a field is likely to be smoother than
     best = candidate
     for leaves in (FEW, MANY):
         promises = [replace(candidate.promise, mode=replace(mode, active_only=active)) for active in (False, True)]
-        tried = [_on_sample(tree, replace(candidate, promise=promise), leaves) for promise in promises]
+        tried = [_on_sample(sample, replace(candidate, promise=promise), leaves) for promise in promises]
         least = min(tried, key=lambda sampled: sampled.size)
-        if least.size > _SURE * sample_size(tree, candidate.promise, candidate.models, leaves):
+        if least.size > _SURE * sample_size(sample.tree, sample.chunk(leaves), candidate.promise, candidate.models):
             return candidate
         best = least.candidate
     return best
 
 
-def _is_smooth(tree: Tree) -> bool:
+def _is_smooth(sample: Sample) -> bool:
     """Whether cubic interpolation is off by far less than values change to a neighbour, in the median of a sample."""
-    bricks = bricks_of(tree, sample_chunk(tree, MANY))
+    bricks = bricks_of(sample.tree, sample.chunk(MANY))
     errors, slopes = [], []
     for axis in (1, 2, 3):
         line = np.moveaxis(bricks.values, axis, 0)
@@ -89,12 +88,12 @@ class _Tried:
     size: float
 
 
-def _on_sample(tree: Tree, candidate: Candidate, leaves: int) -> _Tried:
+def _on_sample(sample: Sample, candidate: Candidate, leaves: int) -> _Tried:
     """The candidate with the networks of zeros whose scales suit a sample of so many leaves.
 
     Scales do not change what is decoded: the number of a network only shifts scale classes.
     """
-    promise, counts = candidate.promise, _count_residuals(tree, candidate, leaves)
+    promise, counts = candidate.promise, _count_residuals(sample, candidate, leaves)
     prices = costs(candidate.models.families[promise.mode.family].tables)
     shifted = [np.maximum(np.arange(SCALE_CLASSES) - number, 0) for number in range(INTERPOLATION_ONLY)]
     bits = {key: [float((counts[key] * prices[classes]).sum()) for classes in shifted] for key in KEYS}
@@ -102,9 +101,9 @@ def _on_sample(tree: Tree, candidate: Candidate, leaves: int) -> _Tried:
     return _Tried(replace(candidate, changes=changes), sum(min(of_key) for of_key in bits.values()) / 8)
 
 
-def _count_residuals(tree: Tree, candidate: Candidate, leaves: int) -> dict[NetworkKey, np.ndarray]:
+def _count_residuals(sample: Sample, candidate: Candidate, leaves: int) -> dict[NetworkKey, np.ndarray]:
     """(classes, 2 MOST + 1) int64, how often each residual occurs that a network of zeros leaves, by its key."""
-    promise, chunk = candidate.promise, sample_chunk(tree, leaves)
+    promise, tree, chunk = candidate.promise, sample.tree, sample.chunk(leaves)
     of_kind = lattice_of(promise.mode.lattice)
     predictor = Predictor({key: interpolation_only(of_kind.inputs_of(key.phase)) for key in KEYS})
     lattice = of_kind(quantiser=promise.quantiser, predictor=predictor)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from neuralvdb.picture import measured_t_psnr, ray_sums, t_psnr_of
+from neuralvdb.picture import Sums, measured_t_psnr, ray_sums, t_psnr_of
 from neuralvdb.values.promise import Promise
 from neuralvdb.values.select.candidate import Candidate
 from neuralvdb.values.select.stand_in import stand_in
@@ -24,21 +24,21 @@ _MOST_LACKING = 20.0  # dB that are made up for at once
 
 def keeps_picture(original: Tree, decoded: Tree, promise: Promise) -> bool:
     """Whether the picture is as good as promised, if anything is."""
-    return not promise.bound.picture or shortfall(original, decoded, promise) <= 0
+    return not promise.bound.picture or shortfall(measured_t_psnr(original, decoded), promise) <= 0
 
 
-def shortfall(original: Tree, decoded: Tree, promise: Promise) -> float:
-    """dB that the picture lacks; infinite where there is nothing to see."""
-    t_psnr = measured_t_psnr(original, decoded)
+def shortfall(t_psnr: float | None, promise: Promise) -> float:
+    """dB that a picture lacks; infinite where there is nothing to see."""
     return np.inf if t_psnr is None else promise.bound.picture - t_psnr
 
 
-def guess_step(tree: Tree, candidate: Candidate, devices: tuple[str, ...]) -> Candidate | None:
+def guess_step(tree: Tree, original: Sums, candidate: Candidate, devices: tuple[str, ...]) -> Candidate | None:
     """The candidate with the step that a picture as promised seems to need; None where there is nothing to see.
 
+    original: sums of the tree.
     The first stand-in has the step of the preset, a second one that which the first suggests, if that is far away.
     """
-    original, promise = ray_sums(tree), candidate.promise
+    promise = candidate.promise
 
     def surplus(log_factor: float) -> float | None:
         t_psnr = t_psnr_of(original, ray_sums(stand_in(tree, scaled(promise, log_factor), devices)))

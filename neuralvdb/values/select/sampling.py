@@ -12,7 +12,21 @@ from neuralvdb.values.lattice.constants import EDGE
 from neuralvdb.values.lossless import by_component
 from neuralvdb.volume.grid import Tree, leaf_origins, unpack
 
-FEW, MANY = 64, 256  # leaves of a sample
+FEWEST, FEW, MANY = 16, 64, 256  # leaves of a sample
+
+
+class Sample:
+    """Samples of a tree by their leaves, each taken once."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self._chunks: dict[int, Chunk] = {}
+
+    def chunk(self, leaves: int) -> Chunk:
+        """At most so many neighbouring leaves."""
+        if leaves not in self._chunks:
+            self._chunks[leaves] = sample_chunk(self.tree, leaves)
+        return self._chunks[leaves]
 
 
 @dataclass(frozen=True)
@@ -45,11 +59,12 @@ def bricks_of(tree: Tree, chunk: Chunk) -> Bricks:
     return Bricks(values.reshape(*shape, values.shape[-1]), active)
 
 
-def neighbour_pairs(tree: Tree) -> Iterator[NeighbourPairs]:
+def neighbour_pairs(sample: Sample) -> Iterator[NeighbourPairs]:
     """Neighbours along each axis in a sample of a tree: within leaves, and from leaves to the bricks around them."""
-    chunk = sample_chunk(tree, MANY)
-    leaves, bricks = bricks_of(tree, chunk), _with_constants(tree, chunk)
-    cells = leaf_origins(tree)[chunk.leaves] // EDGE - chunk.low
+    chunk = sample.chunk(MANY)
+    leaves = bricks_of(sample.tree, chunk)
+    bricks = _with_constants(leaves, chunk)
+    cells = leaf_origins(sample.tree)[chunk.leaves] // EDGE - chunk.low
     for axis in range(3):
         low, high = ((*[np.s_[:]] * (1 + axis), side) for side in (np.s_[:-1], np.s_[1:]))
         yield NeighbourPairs(
@@ -70,9 +85,9 @@ def neighbour_pairs(tree: Tree) -> Iterator[NeighbourPairs]:
             )
 
 
-def _with_constants(tree: Tree, chunk: Chunk) -> Bricks:
+def _with_constants(leaves: Bricks, chunk: Chunk) -> Bricks:
     """The bricks that a chunk's table names: its leaves, then its constants."""
-    leaves, count = bricks_of(tree, chunk), len(chunk.constants)
+    count = len(chunk.constants)
     constants = np.broadcast_to(chunk.constants[:, None, None, None], (count, *leaves.values.shape[1:]))
     active = np.broadcast_to(chunk.constants_active[:, None, None, None], (count, *leaves.active.shape[1:]))
     return Bricks(np.concatenate([leaves.values, constants]), np.concatenate([leaves.active, active]))

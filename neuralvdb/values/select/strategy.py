@@ -25,6 +25,7 @@ import numpy as np
 
 from neuralvdb.archive import ENTRY_SIZE
 from neuralvdb.metrics import psnr
+from neuralvdb.picture import measured_t_psnr_of, ray_sums
 from neuralvdb.values import encoder, lossless
 from neuralvdb.values.coded import CodedValues
 from neuralvdb.values.context import EncodeContext, shipped_models
@@ -46,6 +47,7 @@ from neuralvdb.values.select.picture_search import (
     without_picture,
 )
 from neuralvdb.values.select.psnr_search import reach_psnr
+from neuralvdb.values.select.sampling import Sample
 from neuralvdb.volume import Tree, leaf_origins
 
 _HOPELESS = 2.0  # times the bytes of lossless, which fine-tuning does not make up for
@@ -76,8 +78,8 @@ def encode_lossy(
 
     hopeless: bytes from which on fine-tuning is not tried. Raises OutOfMemory where a device has too little.
     """
-    candidate = select_networks(tree, promise, _model_sets(context))
-    candidate = try_interpolation_only(tree, candidate)
+    sample = Sample(tree)
+    candidate = try_interpolation_only(sample, select_networks(sample, promise, _model_sets(context)))
     if promise.bound.picture:
         return _with_picture(tree, candidate, context, hopeless)
     if promise.bound.psnr:
@@ -92,11 +94,13 @@ def encode_lossy(
 
 def _with_picture(tree: Tree, candidate: Candidate, context: EncodeContext, hopeless: float) -> CodedValues:
     """The values with a picture as good as promised; by the step asked for where there is none to see or to reach."""
-    guess = guess_step(tree, candidate, context.devices)
+    original = ray_sums(tree)
+    guess = guess_step(tree, original, candidate, context.devices)
     for _ in range(TRIES if guess else 0):
         assert guess is not None
         coded = _encoded(tree, guess, context, hopeless)
-        lacking = shortfall(tree, coded.tree, guess.promise)
+        coded = replace(coded, picture=measured_t_psnr_of(original, ray_sums(coded.tree)))
+        lacking = shortfall(coded.picture, guess.promise)
         if lacking <= 0 or coded.size >= hopeless:
             return coded
         guess = finer(guess, lacking)
