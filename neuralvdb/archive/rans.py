@@ -240,6 +240,31 @@ class Decoder:
         return values
 
     @property
+    def stream(self) -> tuple[np.ndarray, ...]:
+        """Where decoding stands, for compiled code that moves it on: states, words, at, ends and taken as in Source,
+        and the raw bits, padded."""
+        return self._states, self._words, self._at, self._ends, self._taken, self._bits
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """The next raw bit, and where they end."""
+        return self._bit, self._bit_end
+
+    @property
+    def slots(self) -> np.ndarray:
+        """Those of the tables."""
+        return self._tables.slots
+
+    def moved(self, bit: int, missing: int) -> None:
+        """What compiled code has taken: up to which raw bit it wanted, and how many symbols no segment has. Raises what
+        take() and take_bits() would have.
+        """
+        if missing:
+            raise self._damaged(f"{missing} symbols are missing")
+        self.taken(bit, self._at > self._ends, None)
+        self._bit = bit
+
+    @property
     def layout(self) -> Layout:
         """What there is to be taken, for those who take it elsewhere."""
         words = self._words[: len(self._words) - _PADDING].view("<u2").astype(np.uint16)

@@ -99,18 +99,18 @@ class ComponentReader:
 
     def __init__(self, reader: ChunkReader, component: int) -> None:
         self._reader, self._component, self._layer = reader, component, 0
-        self._decoder = reader.decoder(0, component)
+        self._decoders = [reader.decoder(0, component)]
 
     def __call__(self, layer: int) -> Decoder:
         """The decoder of a layer."""
         while self._layer < layer:
             self._layer += 1
             if self._reader.begins(self._layer):
-                self._decoder.finish()
-                self._decoder = self._reader.decoder(self._layer, self._component)
-        return self._decoder
+                self._decoders.append(self._reader.decoder(self._layer, self._component))
+        return self._decoders[-1]
 
     def finish(self) -> None:
         """Raises DamagedFile where more follows than was taken, as far as what was read shows it."""
-        if self._layer == LAYERS - 1 or self._reader.begins(self._layer + 1):
-            self._decoder.finish()
+        whole = self._layer == LAYERS - 1 or self._reader.begins(self._layer + 1)
+        for decoder in self._decoders if whole else self._decoders[:-1]:
+            decoder.finish()

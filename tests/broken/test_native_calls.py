@@ -9,9 +9,8 @@ from neuralvdb.topology import _topology
 from neuralvdb.topology import priors as topology_priors
 from neuralvdb.topology.inputs import TILES, VOXELS, offsets
 from neuralvdb.values import _lattice
-from neuralvdb.values.lattice import sample_inputs
 from neuralvdb.values.lattice.pass_order import NetworkKey
-from neuralvdb.values.lattice.predictor import _layout
+from neuralvdb.values.lattice.predictor import native_layout
 from neuralvdb.values.lattice.priors import shipped
 
 REFUSED = (ValueError, TypeError)
@@ -194,8 +193,7 @@ def zeros(dtype: str, *shape: int) -> np.ndarray:
     return np.zeros(shape, dtype)
 
 
-NETWORK = (*pack_for_native(shipped().families["fog"].networks[NetworkKey(0, 0, 0)], np.float32), False)
-LAYOUT = _layout(sample_inputs.layout(0, 0))
+NETWORK = (*pack_for_native(shipped().families["fog"].networks[NetworkKey(0, 0, 0)], np.float32), 0)
 PREDICTED = {
     "table": zeros("i4", 1, 1, 1),
     "cells": zeros("i4", 1, 3),
@@ -215,8 +213,10 @@ PREDICTED = {
 def predict(**changes: object) -> None:
     x = PREDICTED | changes
     view = (x["table"], x["cells"], [(x["values"], x["active"])], x["share"])
-    coding = (0, x["axis"], x["step"], *LAYOUT)
-    _lattice.predict(view, coding, x["network"], (x["brick"], x["offset"]), 1, (x["predictions"], x["classes"]))
+    coding = (0, x["axis"], x["step"], native_layout(False, 0, 0))
+    _lattice.predict(
+        view, coding, _lattice.Network(x["network"]), (x["brick"], x["offset"]), 1, (x["predictions"], x["classes"])
+    )
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def predict(**changes: object) -> None:
         {"share": zeros("u1", 1, 512)},
         *({"axis": axis} for axis in (-100, 7)),
         *({"step": step} for step in (-1, 0, 1 << 60)),
-        *({"network": (*NETWORK[:7], [shift] * 6, False)} for shift in (-1, 99)),
+        *({"network": (*NETWORK[:7], [shift] * 6, 0)} for shift in (-1, 99)),
         *({"brick": np.full(4, brick, np.int32)} for brick in (1, 1 << 30, -1)),
         *({"offset": np.full(4, offset, np.int16)} for offset in (512, 32767, -1)),
         {"offset": zeros("i2", 3)},

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Protocol
 
 import numpy as np
@@ -32,6 +32,7 @@ from neuralvdb.values.lattice.constants import (
 from neuralvdb.values.lattice.levels import LatticeLevel, pieces
 from neuralvdb.values.lattice.mean_inputs import MeanView, in_phase, targets
 from neuralvdb.values.lattice.mean_pyramid import Cells, MeanLevel, TrueMeans, blank_means, mean_pyramid, shares, split
+from neuralvdb.values.lattice.native import NativeMeans
 from neuralvdb.values.lattice.pass_order import Pass, mean_levels, mean_passes, split_axis
 from neuralvdb.values.lattice.points import Points, nonzero_points
 from neuralvdb.values.lattice.predictor import Predictions, Predictor
@@ -61,6 +62,13 @@ class MeanLattice:
     predictor: Predictor
     dead_zones: np.ndarray = field(default_factory=lambda: np.zeros(SCALE_CLASSES))
     implementation: str = "native"
+
+    @cached_property
+    def _native(self) -> NativeMeans | None:
+        """What codes whole components in C++."""
+        if self.implementation == "reference" or not self.predictor.native:
+            return None
+        return NativeMeans(self.quantiser, self.predictor)
 
     @staticmethod
     def inputs_of(phase: int) -> int:
@@ -117,6 +125,8 @@ class MeanLattice:
 
     def decode(self, component: ChunkComponent, source: LayerSource, lod: int = 0) -> LatticeCells:
         """Takes a component from the decoders of its layers, down to cells of 2**lod voxels. Raises DamagedFile."""
+        if self._native is not None:
+            return self._native.decode(component, source, lod)
         cells = _last(self.decode_levels(self.blank_pyramid(component), source, lod))
         return LatticeCells(cells.level.table, cells.means, cells.level.coded)
 

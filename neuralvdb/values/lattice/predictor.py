@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,16 +10,15 @@ import numpy as np
 from neuralvdb.nets.network import Network
 from neuralvdb.nets.packing import pack_for_native
 from neuralvdb.values import _lattice
-from neuralvdb.values.lattice import network
+from neuralvdb.values.lattice import mean_inputs, network, sample_inputs
 from neuralvdb.values.lattice.coding import View
-from neuralvdb.values.lattice.inputs import InputLayout
 from neuralvdb.values.lattice.mean_inputs import MeanView
 from neuralvdb.values.lattice.network import Predictions
 from neuralvdb.values.lattice.pass_order import NetworkKey, Pass
 from neuralvdb.values.lattice.points import Points
 from neuralvdb.values.lattice.sample_inputs import SampleView
 
-_RULES = ("sample", "active_only", "mean")  # how C++ makes the base and what it masks (native/predict.h)
+RULES = ("sample", "active_only", "mean")  # how C++ makes the base and what it masks (native/predict.h)
 _PRODUCTS = (
     "floats",
     "pairs",
@@ -27,7 +27,8 @@ _PRODUCTS = (
 
 
 class Predictor:
-    """The networks of one family, callable for a pass.
+    """The networks of one family, callable for a pass. native: as C++ takes them, by key; none of the
+    reference.
 
     networks: by key
     threads: that share the points of a pass
@@ -37,10 +38,13 @@ class Predictor:
     def __init__(
         self, networks: Mapping[NetworkKey, Network], *, threads: int = 1, implementation: str = "native"
     ) -> None:
-        self._networks, self._threads = networks, threads
+        self._networks, self.threads = networks, threads
         self._reference = implementation == "reference"
-        products = 0 if self._reference else _PRODUCTS.index(implementation)
-        self._prepared = {key: (*pack_for_native(net, np.float32), products) for key, net in networks.items()}
+        self.native: dict[NetworkKey, _lattice.Network] = {}
+        if not self._reference:
+            products = _PRODUCTS.index(implementation)
+            packed = {key: pack_for_native(net, np.float32) for key, net in networks.items()}
+            self.native = {key: _lattice.Network((*net, products)) for key, net in packed.items()}
 
     def __call__(self, view: View, points: Points, coding: Pass) -> Predictions:
         """Predictions for points of a pass."""
@@ -51,25 +55,32 @@ class Predictor:
     def _native(self, view: View, points: Points, coding: Pass) -> Predictions:
         level = view.level
         sources = [(level.values, level.active)]
-        share, rule = None, _RULES.index("sample")
+        share, rule = None, RULES.index("sample")
         if isinstance(view, MeanView):
             sources.append((view.differences.values, view.differences.active))
-            share, rule = view.share, _RULES.index("mean")
+            share, rule = view.share, RULES.index("mean")
         elif isinstance(view, SampleView) and view.active_only:
-            rule = _RULES.index("active_only")
+            rule = RULES.index("active_only")
         predictions = Predictions(np.empty(len(points), np.int32), np.empty(len(points), np.uint8))
         _lattice.predict(
             (level.table, level.cells.astype(np.int32), sources, share),
-            (rule, coding.axis, coding.quant_step, *_layout(view.layout(coding))),
-            self._prepared[coding.network],
+            (
+                rule,
+                coding.axis,
+                coding.quant_step,
+                native_layout(isinstance(view, MeanView), coding.axis, coding.phase),
+            ),
+            self.native[coding.network],
             points.index,
-            self._threads,
+            self.threads,
             (predictions.values, predictions.scale_classes),
         )
         return predictions
 
 
-def _layout(layout: InputLayout) -> tuple[list[tuple[np.ndarray, int, bool, bool]], list[int], int]:
-    """A layout as C++ takes it."""
+@functools.cache
+def native_layout(mean: bool, axis: int, phase: int) -> _lattice.Layout:
+    """The inputs of a pass, of the mean or the sample lattice, as C++ takes them."""
+    layout = mean_inputs.layout(axis, phase) if mean else sample_inputs.layout(axis, phase)
     groups = [(g.offsets.astype(np.int32), g.source, g.centred, g.scaling) for g in layout.groups]
-    return groups, list(layout.line), layout.scales
+    return _lattice.Layout(groups, list(layout.line), layout.scales)

@@ -1,115 +1,31 @@
 // The Python face of the fast lattice: neuralvdb.values._lattice. Private: lengths and indices are checked here, once per
 // call; that a table names rows of its level, and that cells lie in the table, is for its callers.
-#include "../../nets/native/checks.h"
 #include "../../nets/native/parallel.h"
+#include "arguments.h"
+#include "components.h"
 #include "means.h"
 #include "predict.h"
 #include "residual.h"
 
-#include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
-#include <nanobind/stl/vector.h>
-
-namespace nb = nanobind;
-
 namespace nvdb {
+
+void predictAll(const Pass& pass, const Targets& targets, size_t threads, int32_t* predictions, uint8_t* scale_classes) {
+    inParallel(targets.last - targets.first, threads, 4096, [&](size_t first, size_t last) {
+        const Targets range{targets.bricks, targets.places, targets.first + first, targets.first + last};
+        predictRange(pass, range, predictions, scale_classes);
+    });
+}
+
 namespace {
 
-constexpr int64_t kNoBrick = int64_t(1) << 31, kMaxStep = 1 << 24, kMaxKnee = 1 << 30; // far beyond any of the format
-
-template<typename T, typename Shape>
-using In = nb::ndarray<const T, Shape, nb::c_contig, nb::device::cpu>;
-
-std::vector<float> floats(const nb::handle& array) {
-    const auto from = nb::cast<nb::ndarray<const float, nb::c_contig, nb::device::cpu>>(array);
-    return std::vector<float>(from.data(), from.data() + from.size());
-}
-
-Net toNet(const nb::tuple& from) {
-    const auto w1 = floats(from[0]), b1 = floats(from[1]), w2 = floats(from[2]), b2 = floats(from[3]), w3 = floats(from[4]),
-        b3 = floats(from[5]), linear = floats(from[6]);
-    const auto shifts = nb::cast<std::vector<int>>(from[7]);
-    const size_t inputs = linear.size() / kOutputs;
-    const bool fits = inputs && inputs <= kMaxInputs && linear.size() == kOutputs * inputs &&
-        w1.size() == kFirstHidden * inputs && b1.size() == kFirstHidden && w2.size() == kSecondHidden * kFirstHidden &&
-        b2.size() == kSecondHidden && w3.size() == kOutputs * kSecondHidden && b3.size() == kOutputs && shifts.size() == 6;
-    if (!fits || !allBelow(shifts.data(), shifts.size(), 32)) throw nb::value_error("network");
-    const bool hidden = std::any_of(w3.begin(), w3.end(), [](float weight) { return weight != 0; });
-    const auto allowed = nb::cast<int>(from[8]);
-    if (allowed < 0 || allowed > int(Products::bytes)) throw nb::value_error("products");
-    Net net{hidden, std::min(bestProducts(), Products(allowed)), {kFirstHidden, w1, b1, 128}, {kSecondHidden, w2, b2},
-        {kOutputs, w3, b3}, {kOutputs, linear, {}, 128}, {}};
-    std::copy(shifts.begin(), shifts.end(), net.shifts);
-    return net;
-}
-
-using Table = In<int32_t, nb::ndim<3>>;
-using Cells = In<int32_t, nb::shape<-1, 3>>;
-using Values = In<int32_t, nb::shape<-1, 512>>;
-using Flags = In<uint8_t, nb::shape<-1, 512>>;
-using Bricks = In<int32_t, nb::ndim<1>>;
-using Places = In<int16_t, nb::ndim<1>>;
-using Offsets = In<int32_t, nb::shape<-1, 3>>;
-using NewBricks = nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig>;
-using NewPlaces = nb::ndarray<int16_t, nb::ndim<1>, nb::c_contig>;
-using Predictions = nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig>;
-using Classes = nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig>;
-
-// An array as it is: of this type, never a copy, which would not outlive the call.
-template<typename Array>
-Array exact(const nb::handle& array) {
-    Array as_is;
-    if (!nb::try_cast<Array>(array, as_is, false)) throw nb::value_error("an array of another type");
-    return as_is;
-}
-
-// (table, cells, [(values, active), ...], share or None) of `bricks` bricks at least; the arrays must outlive the view.
-View toView(const nb::tuple& from, size_t bricks) {
-    const auto table = exact<Table>(from[0]);
-    const auto cells = exact<Cells>(from[1]);
-    if ((bricks && !table.size()) || cells.shape(0) < bricks) throw nb::value_error("cells");
-    View view{{}, nullptr};
-    if (!from[3].is_none()) {
-        const auto share = exact<Flags>(from[3]);
-        if (share.shape(0) < bricks) throw nb::value_error("share");
-        view.share = share.data();
-    }
-    for (const nb::handle source : nb::cast<nb::list>(from[2])) {
-        const auto pair = nb::cast<nb::tuple>(source);
-        const auto values = exact<Values>(pair[0]);
-        const auto active = exact<Flags>(pair[1]);
-        if (values.shape(0) != active.shape(0) || values.shape(0) < bricks) throw nb::value_error("level");
-        view.sources.push_back({table.data(), {int64_t(table.shape(0)), int64_t(table.shape(1)), int64_t(table.shape(2))},
-            cells.data(), values.data(), active.data()});
-    }
-    return view;
-}
-
-// ([(offsets, source, centred, scaling), ...], line, scales)
-InputLayout toLayout(const nb::handle& groups, const nb::handle& line, const nb::handle& scales) {
-    InputLayout layout;
-    layout.line = nb::cast<std::vector<int>>(line);
-    layout.scales = nb::cast<int>(scales);
-    for (const nb::handle item : nb::cast<nb::list>(groups)) {
-        const auto group = nb::cast<nb::tuple>(item);
-        const auto offsets = nb::cast<Offsets>(group[0]);
-        const int begin = layout.points();
-        for (size_t i = 0; i < offsets.shape(0); ++i) layout.add({offsets(i, 0), offsets(i, 1), offsets(i, 2)});
-        layout.groups.push_back({nb::cast<int>(group[1]), nb::cast<bool>(group[2]), nb::cast<bool>(group[3]), begin,
-            layout.points()});
-    }
-    return layout;
-}
-
-// view: as toView() takes it, of `bricks` bricks; coding: (rule, axis, step, then what makes a layout); network: as toNet()
-// takes it.
-Pass toPass(const nb::tuple& view, size_t bricks, const nb::tuple& coding, const nb::tuple& network) {
+// view: as toView() takes it, of `bricks` bricks; coding: (rule, axis, step, layout).
+Pass toPass(const nb::tuple& view, size_t bricks, const nb::tuple& coding, const Net& net) {
     const auto rule = Rule(nb::cast<int>(coding[0]));
     const bool mean = rule == Rule::mean;
-    Pass pass{toView(view, bricks), toLayout(coding[3], coding[4], coding[5]), toNet(network), rule,
-        mean ? kNoAxis : nb::cast<int>(coding[1]), nb::cast<int64_t>(coding[2])};
-    pass.layout.check(int(pass.view.sources.size()), mean ? 3 : 4, mean ? 4 : 3);
-    if (pass.layout.count() != pass.net.linear.count) throw nb::value_error("network");
+    const auto* layout = nb::cast<const InputLayout*>(coding[3]);
+    Pass pass{toView(view, bricks), layout, &net, rule, mean ? kNoAxis : nb::cast<int>(coding[1]),
+        nb::cast<int64_t>(coding[2])};
+    checkPass(*layout, net, rule, int(pass.view.sources.size()));
     const bool fits = mean == bool(pass.view.share) && pass.axis >= 0 && pass.axis <= kNoAxis && pass.step >= 1 &&
         pass.step <= kMaxStep;
     if (!fits) throw nb::value_error("pass");
@@ -117,7 +33,7 @@ Pass toPass(const nb::tuple& view, size_t bricks, const nb::tuple& coding, const
 }
 
 // points: (bricks, places); results: (predictions, scale classes), which are filled.
-void predict(nb::tuple view, nb::tuple coding, nb::tuple network, nb::tuple points, size_t threads, nb::tuple results) {
+void predict(nb::tuple view, nb::tuple coding, const Net& network, nb::tuple points, size_t threads, nb::tuple results) {
     const auto bricks = exact<Bricks>(points[0]);
     const auto places = exact<Places>(points[1]);
     const auto predictions = exact<Predictions>(results[0]);
@@ -129,9 +45,7 @@ void predict(nb::tuple view, nb::tuple coding, nb::tuple network, nb::tuple poin
     const size_t highest = count ? size_t(*std::max_element(bricks.data(), bricks.data() + count)) + 1 : 0;
     const Pass pass = toPass(view, highest, coding, network);
     nb::gil_scoped_release release;
-    inParallel(count, threads, 4096, [&](size_t first, size_t last) {
-        predictRange(pass, {bricks.data(), places.data(), first, last}, predictions.data(), scale_classes.data());
-    });
+    predictAll(pass, {bricks.data(), places.data(), 0, count}, threads, predictions.data(), scale_classes.data());
 }
 
 // How many of the points at `places` of each brick are flagged.
@@ -175,8 +89,6 @@ void sharesOf(Pairs pairs, CountsT counts, int axis, NewFlags share, NewFlags bo
     nb::gil_scoped_release release;
     shares(pairs.data(), counts.data(), int64_t(pairs.shape(0)), axis, share.data(), both.data());
 }
-
-bool isKnee(int64_t knee) { return knee >= 0 && knee <= kMaxKnee; }
 
 // rules: (axis, knee, nonnegative)
 template<typename CountsT>
@@ -246,8 +158,11 @@ void joinInto(ScaleClasses symbols, ScaleClasses scale_classes, Escaped escaped,
 } // namespace
 } // namespace nvdb
 
+namespace nb = nanobind;
+
 NB_MODULE(_lattice, m) {
     const auto as_is = [] { return nb::arg().noconvert(); };  // of results: a copy would be filled and lost
+    nvdb::addComponents(m);
     m.def("predict", &nvdb::predict);
     m.def("count", &nvdb::countPoints);
     m.def("points", &nvdb::listPoints, nb::arg(), nb::arg(), as_is(), as_is());

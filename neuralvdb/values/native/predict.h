@@ -274,8 +274,8 @@ struct View {
 // coded, kNoAxis for cells.
 struct Pass {
     View view;
-    InputLayout layout;
-    Net net;
+    const InputLayout* layout;
+    const Net* net;
     Rule rule;
     int axis;
     int64_t step;
@@ -291,9 +291,9 @@ struct Targets {
 // stays in the cache. Takes no memory (nets/native/parallel.h).
 inline void predictRange(const Pass& pass, const Targets& targets, int32_t* predictions, uint8_t* scale_classes) {
     const View& view = pass.view;
-    const InputLayout& layout = pass.layout;
+    const InputLayout& layout = *pass.layout;
     const Coding coding(layout, pass.rule, pass.step);
-    const PredictBlock predict = blockPredictor(pass.rule, pass.net.products);
+    const PredictBlock predict = blockPredictor(pass.rule, pass.net->products);
     const int sources = int(view.sources.size());
     std::array<Neighbourhood, kMaxSources> near;
     for (int source = 0; source < sources; ++source)
@@ -319,7 +319,7 @@ inline void predictRange(const Pass& pass, const Targets& targets, int32_t* pred
         for (size_t point = i; point < end; ++point) gather(point, seen[(point - i) / kBlock], (point - i) % kBlock);
         for (size_t begin = i; begin < end; begin += kBlock) {
             int32_t values[kBlock], classes[kBlock];
-            predict(pass.net, coding, seen[(begin - i) / kBlock], values, classes);
+            predict(*pass.net, coding, seen[(begin - i) / kBlock], values, classes);
             for (size_t point = begin; point < std::min(begin + kBlock, end); ++point) {
                 predictions[point] = values[point - begin];
                 scale_classes[point] = uint8_t(classes[point - begin]);
@@ -327,5 +327,8 @@ inline void predictRange(const Pass& pass, const Targets& targets, int32_t* pred
         }
     }
 }
+
+// Predictions and scale classes of all targets, on several threads; compiled once, in module.cc.
+void predictAll(const Pass& pass, const Targets& targets, size_t threads, int32_t* predictions, uint8_t* scale_classes);
 
 } // namespace nvdb

@@ -1,0 +1,172 @@
+// One call for a component of a chunk: what Python hands over, checked, and the arrays that it gets.
+#include "components.h"
+
+#include "arguments.h"
+#include "mean_lattice.h"
+
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/shared_ptr.h>
+
+#include <memory>
+#include <optional>
+#include <utility>
+
+namespace nvdb {
+namespace {
+
+using Leaves = In<int64_t, nb::ndim<1>>;
+using Masks = In<uint8_t, nb::shape<-1, 64>>;
+using Constants = In<int32_t, nb::ndim<1>>;
+using Bytes = In<uint8_t, nb::ndim<1>>;
+using Slots = In<uint32_t, nb::shape<kScaleClasses, rans::kSlots>>;
+using Positions = nb::ndarray<int64_t, nb::shape<-1, 2>, nb::c_contig>;
+
+constexpr int kBlock = 16; // bricks: boxes are made of blocks of so many, which lattices halve level by level
+
+void require(bool fits, const char* what) {
+    if (!fits) throw nb::value_error(what);
+}
+
+// (table, leaves, masks, constants, whether these are active); the arrays must outlive the chunk.
+Chunk toChunk(const nb::tuple& from) {
+    const auto table = exact<Table>(from[0]);
+    const auto leaves = exact<Leaves>(from[1]);
+    const auto masks = exact<Masks>(from[2]);
+    const auto constants = exact<Constants>(from[3]);
+    const auto active = exact<Bytes>(from[4]);
+    const BoxTable box{table.data(), {int64_t(table.shape(0)), int64_t(table.shape(1)), int64_t(table.shape(2))}};
+    const Chunk chunk{box, leaves.data(), int64_t(leaves.size()), masks.data(), constants.data(), active.data(),
+        int64_t(constants.size())};
+    for (const int64_t edge : box.shape) require(edge > 0 && edge % kBlock == 0, "box");
+    require(active.size() == constants.size() && chunk.rows() < kNoBrick, "constants");
+    require(allBelow(table.data(), table.size(), chunk.rows()), "table");
+    require(allBelow(leaves.data(), leaves.size(), int64_t(masks.shape(0))), "leaves");
+    return chunk;
+}
+
+// (level, axis, layer, step, offsets, layout, network)
+CodedPass toCodedPass(const nb::tuple& from, Rule rule) {
+    const auto offsets = exact<Places>(from[4]);
+    require(allBelow(offsets.data(), offsets.size(), kSlots), "offsets");
+    CodedPass pass{nb::cast<int>(from[0]), nb::cast<int>(from[1]), nb::cast<int>(from[2]), nb::cast<int64_t>(from[3]),
+        {offsets.data(), offsets.data() + offsets.size()}, nb::cast<std::shared_ptr<InputLayout>>(from[5]),
+        nb::cast<std::shared_ptr<Net>>(from[6])};
+    checkPass(*pass.layout, *pass.net, rule, rule == Rule::mean ? 2 : 1);
+    require(pass.layer >= 0 && pass.layer < kLayers && pass.step >= 1 && pass.step <= kMaxStep, "pass");
+    return pass;
+}
+
+// Whether levels come as the lattice of means has them.
+void checkMean(const std::vector<CodedPass>& passes) {
+    require(passes.size() == 2 * (kMeanLevels - 1), "passes");
+    for (size_t i = 0; i < passes.size(); ++i) {
+        const int level = kMeanLevels - 2 - int(i / 2);
+        require(passes[i].level == level && passes[i].axis == splitAxis(level), "pass");
+    }
+}
+
+// What all components of a grid are coded with. top: (step, class) of the coarsest points; passes: as toCodedPass() takes
+// them.
+std::shared_ptr<Passes> toPasses(int rule, nb::tuple top, nb::list passes) {
+    require(rule >= 0 && rule <= int(Rule::mean), "rule");
+    auto all = std::make_shared<Passes>(Passes{Rule(rule), nb::cast<int64_t>(top[0]), nb::cast<uint8_t>(top[1]), {}});
+    require(all->top_step >= 1 && all->top_step <= kMaxStep && all->top_class < kScaleClasses, "coarsest points");
+    for (const nb::handle pass : passes) all->passes.push_back(toCodedPass(nb::cast<nb::tuple>(pass), all->rule));
+    checkMean(all->passes);
+    return all;
+}
+
+// (unit, knee, nonnegative)
+Quantiser toQuantiser(const nb::tuple& from) {
+    const Quantiser quantiser{nb::cast<double>(from[0]), {nb::cast<int64_t>(from[1])}, nb::cast<bool>(from[2])};
+    require(isKnee(quantiser.compand.knee), "knee");
+    return quantiser;
+}
+
+// (states, words, at, ends, taken, bits), and (next bit, where they end); the arrays must outlive the stream.
+Stream toStream(const nb::tuple& from, const uint32_t* slots, const int64_t* position) {
+    const auto states = exact<nb::ndarray<uint32_t, nb::ndim<2>, nb::c_contig>>(from[0]);
+    const auto words = exact<Bytes>(from[1]), bits = exact<Bytes>(from[5]);
+    const auto at = exact<nb::ndarray<int64_t, nb::ndim<1>, nb::c_contig>>(from[2]);
+    const auto ends = exact<Leaves>(from[3]);
+    const auto taken = exact<nb::ndarray<int64_t, nb::ndim<1>, nb::c_contig>>(from[4]);
+    const auto segments = int64_t(states.shape(0)), lanes = int64_t(states.shape(1));
+    require(at.size() == states.shape(0) && ends.size() == at.size() && taken.size() == at.size(), "segments");
+    require(rans::isLanes(lanes), "lanes");
+    const Stream stream{{states.data(), words.data(), at.data(), ends.data(), taken.data(), segments, lanes}, slots,
+        bits.data(), position[0], position[1]};
+    stream.source.check(int64_t(words.size()));
+    require(stream.bit >= 0 && stream.bit_end >= stream.bit && stream.bit_end + 32 <= int64_t(8 * bits.size()), "bits");
+    return stream;
+}
+
+// A numpy array of its own.
+template<typename T, typename... Sizes>
+nb::ndarray<nb::numpy, T> toNumpy(Array<T>&& from, Sizes... sizes) {
+    auto* kept = new Array<T>(std::move(from));
+    const nb::capsule owner(kept, [](void* array) noexcept { delete static_cast<Array<T>*>(array); });
+    return nb::ndarray<nb::numpy, T>(kept->data(), {size_t(sizes)...}, owner);
+}
+
+// What a component decodes to: (table, values, coded).
+nb::tuple toCells(MeanCells&& cells) {
+    MeanLevel& level = cells.level;
+    const auto coded = size_t(level.bricks) * kSlots;
+    Array<int32_t> table(size_t(level.table.size()));
+    std::copy_n(level.table.rows, table.size(), table.data());
+    Array<uint8_t> flags(coded);
+    level.counts.with([&](const auto* counts) {
+        for (size_t i = 0; i < coded; ++i) flags[i] = counts[i] > 0;
+    });
+    const auto [x, y, z] = level.table.shape;
+    return nb::make_tuple(toNumpy(std::move(table), x, y, z), toNumpy(std::move(cells.means), level.rows, kSlots),
+        toNumpy(std::move(flags), level.bricks, kSlots));
+}
+
+// streams: (slots, [what makes a stream, ...], (S, 2) positions, which are moved on, [number of each layer's stream, ...]).
+// Gives nothing where a stream ends too soon: its position says so.
+std::optional<nb::tuple> decodeMeanOf(nb::tuple chunk, const Passes& passes, nb::tuple quantiser, nb::tuple streams, int lod,
+    size_t threads)
+{
+    const auto slots = exact<Slots>(streams[0]);
+    const auto positions = exact<Positions>(streams[2]);
+    const auto from = nb::cast<nb::list>(streams[1]);
+    std::vector<Stream> all;
+    require(positions.shape(0) == from.size() && lod >= 0 && lod < kLayers, "streams");
+    for (size_t i = 0; i < from.size(); ++i)
+        all.push_back(toStream(nb::cast<nb::tuple>(from[i]), slots.data(), positions.data() + 2 * i));
+    const LayerStreams layers{all, nb::cast<std::vector<int>>(streams[3])};
+    require(layers.of_layer.size() == size_t(kLayers - lod) &&
+        allBelow(layers.of_layer.data(), layers.of_layer.size(), int64_t(all.size())), "layers");
+    const Chunk box = toChunk(chunk);
+    const Quantiser units = toQuantiser(quantiser);
+    MeanCells cells;
+    bool whole = true;
+    {
+        nb::gil_scoped_release release;
+        try {
+            cells = decodeMean(box, passes, units, layers, lod, threads);
+        }
+        catch (const StreamEnds&) {
+            whole = false;
+        }
+    }
+    for (size_t i = 0; i < all.size(); ++i)
+        positions.data()[2 * i] = all[i].bit, positions.data()[2 * i + 1] = all[i].missing;
+    if (!whole) return std::nullopt;
+    return toCells(std::move(cells));
+}
+
+} // namespace
+
+void addComponents(nb::module_& m) {
+    nb::class_<Net>(m, "Network").def("__init__", [](Net* net, const nb::tuple& from) { new (net) Net(toNet(from)); });
+    nb::class_<InputLayout>(m, "Layout")
+        .def("__init__", [](InputLayout* layout, const nb::list& groups, const nb::list& line, int scales) {
+            new (layout) InputLayout(toLayout(groups, line, scales));
+        });
+    nb::class_<Passes>(m, "Passes").def(nb::new_(&toPasses));
+    m.def("decode_mean", &decodeMeanOf);
+}
+
+} // namespace nvdb

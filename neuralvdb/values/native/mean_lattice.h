@@ -1,0 +1,142 @@
+// Twin of values/lattice/mean.py: the mean lattice of one component of one chunk.
+#pragma once
+
+#include "mean_pyramid.h"
+#include "passes.h"
+#include "stream.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+namespace nvdb {
+
+// How values become lattice values (values/lattice/chunks.py, Quantiser).
+struct Quantiser {
+    double unit;
+    Compand compand;
+    bool nonnegative;
+};
+
+// A level with its means.
+struct MeanCells {
+    MeanLevel level;
+    Array<int32_t> means;
+};
+
+inline int64_t toDecoded(int64_t x) { return std::clamp(x, -kMaxDecoded, kMaxDecoded); }
+
+// Goes down from the coarsest means, whose companded values are `whole` steps, to cells of 2^lod voxels.
+// code(coding, view, points) gives the differences of cells of a pass as they decode.
+class MeanDescent {
+public:
+    MeanDescent(const Passes& passes, const Quantiser& quantiser, int lod)
+        : passes_(passes), quantiser_(quantiser), lod_(lod) {}
+
+    template<typename Code>
+    MeanCells descend(std::vector<MeanLevel> pyramid, const Points& points, const Array<int64_t>& whole, const Code& code) {
+        const auto each = passes_.passes.data();
+        MeanCells above = top(std::move(pyramid.back()), points, whole);
+        for (int j = kMeanLevels - 2; j >= 3 * lod_; --j) {
+            pyramid.pop_back();
+            const CodedPass* both_passes = each + 2 * (kMeanLevels - 2 - j);
+            const Array<int32_t> differences = codeDifferences(above, pyramid.back(), both_passes, code);
+            Array<int32_t> below = pyramid.back().blank();
+            const Splitting splitting{Halves(splitAxis(j)), quantiser_.compand, quantiser_.nonnegative};
+            const CoarseCells cells{above.level.pairs.data(), above.means.data(), differences.data(), above.level.bricks};
+            pyramid.back().counts.with([&](const auto* counts) { split(cells, splitting, counts, below.data()); });
+            above = {std::move(pyramid.back()), std::move(below)};
+        }
+        return above;
+    }
+
+private:
+    MeanCells top(MeanLevel level, const Points& points, const Array<int64_t>& whole) {
+        Array<int32_t> means = level.blank();
+        const int64_t lowest = quantiser_.nonnegative ? 0 : -kMaxDecoded;
+        for (size_t i = 0; i < points.size(); ++i) {
+            const int64_t companded = std::clamp(whole[i] * passes_.top_step, lowest, kMaxDecoded);
+            means[points.index(i)] = int32_t(toDecoded(quantiser_.compand.out(companded)));
+        }
+        return {std::move(level), std::move(means)};
+    }
+
+    template<typename Code>
+    Array<int32_t> codeDifferences(const MeanCells& above, const MeanLevel& fine, const CodedPass* both_passes,
+        const Code& code)
+    {
+        const MeanLevel& level = above.level;
+        const size_t cells = size_t(level.rows) * kSlots, coded = size_t(level.bricks) * kSlots;
+        Array<uint8_t> share(cells), both(cells);
+        fine.counts.with([&](const auto* counts) {
+            shares(level.pairs.data(), counts, level.bricks, both_passes->axis, share.data(), both.data());
+        });
+        std::fill(both.data() + coded, both.data() + cells, uint8_t(0));
+        Array<int32_t> companded(quantiser_.compand.knee ? cells : 0);
+        for (size_t i = 0; i < companded.size(); ++i) companded[i] = int32_t(quantiser_.compand.in(above.means[i]));
+        const int32_t* means = companded.size() ? companded.data() : above.means.data();
+        const Array<uint8_t> on = level.on();
+        const Array<int32_t> where = level.cells();
+        Array<int32_t> differences(cells, 0);
+        const auto& [x, y, z] = level.table.shape;
+        View view{{}, share.data()};
+        view.sources.push_back({level.table.rows, {x, y, z}, where.data(), means, on.data()});
+        view.sources.push_back({level.table.rows, {x, y, z}, where.data(), differences.data(), both.data()});
+        for (int phase = 0; phase < 2; ++phase) {
+            const CodedPass& coding = both_passes[phase];
+            const Points points = listPoints(both.data(), level.bricks, coding.offsets);
+            if (phase == 1) clear(both, coding.offsets); // what is left are those that are decoded
+            const Array<int32_t> decoded = code(coding, view, points);
+            for (size_t i = 0; i < points.size(); ++i) differences[points.index(i)] = decoded[i];
+        }
+        return differences;
+    }
+
+    static void clear(Array<uint8_t>& flags, const std::vector<int16_t>& offsets) {
+        for (size_t brick = 0; brick < flags.size(); brick += kSlots)
+            for (const int16_t offset : offsets) flags[brick + size_t(offset)] = 0;
+    }
+
+    const Passes& passes_;
+    const Quantiser& quantiser_;
+    int lod_;
+};
+
+// Where the layers of a component come from: number of the stream of each.
+struct LayerStreams {
+    std::vector<Stream>& streams;
+    std::vector<int> of_layer;
+
+    Stream& operator[](int layer) const { return streams[size_t(of_layer[size_t(layer)])]; }
+};
+
+// Whole numbers of steps of the coarsest points: each is coded as the difference to the one before.
+inline Array<int64_t> takeTop(const Passes& passes, Stream& stream, size_t count, int64_t threads) {
+    const Array<uint8_t> classes(count, passes.top_class);
+    const Array<int32_t> steps = stream.take(classes.data(), count, threads);
+    Array<int64_t> whole(count);
+    int64_t sum = 0;
+    for (size_t i = 0; i < count; ++i) whole[i] = sum += steps[i];
+    return whole;
+}
+
+// Takes a component, down to cells of 2^lod voxels. Throws StreamEnds.
+inline MeanCells decodeMean(const Chunk& chunk, const Passes& passes, const Quantiser& quantiser,
+    const LayerStreams& layers, int lod, size_t threads)
+{
+    std::vector<MeanLevel> pyramid = meanPyramid(chunk);
+    const MeanLevel& top = pyramid.back();
+    Points points;
+    top.counts.with([&](const auto* counts) { points = listPoints(counts, top.bricks, allOffsets()); });
+    const Array<int64_t> whole = takeTop(passes, layers[0], points.size(), int64_t(threads));
+    const auto code = [&](const CodedPass& coding, const View& view, const Points& cells) {
+        const Predicted predicted = predictPoints(passes, coding, view, cells, threads);
+        Array<int32_t> decoded = layers[coding.layer].take(predicted.scale_classes.data(), cells.size(), int64_t(threads));
+        for (size_t i = 0; i < cells.size(); ++i)
+            decoded[i] = int32_t(toDecoded(predicted.values[i] + decoded[i] * coding.step));
+        return decoded;
+    };
+    return MeanDescent(passes, quantiser, lod).descend(std::move(pyramid), points, whole, code);
+}
+
+} // namespace nvdb

@@ -1,0 +1,236 @@
+// Twin of values/lattice/mean_pyramid.py: what is known of the levels of the mean lattice before any mean of coded cells is.
+#pragma once
+
+#include "chunk.h"
+#include "means.h"
+#include "pool.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <unordered_map>
+#include <vector>
+
+namespace nvdb {
+
+// How many coded voxels cells cover: small numbers on the finer levels.
+struct Counts {
+    Array<uint8_t> narrow;
+    Array<uint16_t> wide;
+
+    // Calls job with the numbers, of whichever type.
+    template<typename Job>
+    void with(const Job& job) const {
+        narrow.data() ? job(narrow.data()) : job(wide.data());
+    }
+};
+
+// uncoded: rows with cells that are not coded but active or other than 0; means, active: of their cells, 0 where coded.
+struct MeanLevel {
+    BoxTable table;
+    Array<int32_t> rows_of_table; // but for level 0, whose table is the chunk's
+    int64_t rows = 0, bricks = 0;
+    Counts counts;
+    Array<int32_t> pairs;
+    std::vector<int32_t> uncoded;
+    Array<int32_t> means;
+    Array<uint8_t> active;
+
+    // The means of all rows before decoding: those of coded cells are 0.
+    Array<int32_t> blank() const {
+        Array<int32_t> all(size_t(rows) * kSlots, 0);
+        for (size_t i = 0; i < uncoded.size(); ++i)
+            std::copy_n(means.data() + i * kSlots, kSlots, all.data() + size_t(uncoded[i]) * kSlots);
+        return all;
+    }
+    // Which cells are active.
+    Array<uint8_t> on() const {
+        Array<uint8_t> all(size_t(rows) * kSlots);
+        counts.with([&](const auto* covered) {
+            for (size_t i = 0; i < all.size(); ++i) all[i] = covered[i] > 0;
+        });
+        for (size_t i = 0; i < uncoded.size(); ++i)
+            for (int cell = 0; cell < kSlots; ++cell)
+                all[size_t(uncoded[i]) * kSlots + cell] |= active[i * kSlots + cell];
+        return all;
+    }
+    // (bricks, 3): where each brick is.
+    Array<int32_t> cells() const {
+        Array<int32_t> where(size_t(bricks) * 3, 0);
+        const int32_t* row = table.rows;
+        for (int64_t x = 0; x < table.shape[0]; ++x)
+            for (int64_t y = 0; y < table.shape[1]; ++y)
+                for (int64_t z = 0; z < table.shape[2]; ++z, ++row) {
+                    if (*row >= bricks) continue;
+                    int32_t* to = where.data() + 3 * size_t(*row);
+                    to[0] = int32_t(x), to[1] = int32_t(y), to[2] = int32_t(z);
+                }
+        return where;
+    }
+};
+
+inline int splitAxis(int level) { return 2 - level % 3; }
+
+// Calls job(cell, first, second) for the cells of a brick: where, in two bricks one behind the other, their halves lie.
+template<typename Job>
+inline void eachHalves(int axis, const Job& job) {
+    const Halves halves(axis);
+    for (int cell = 0; cell < kSlots; ++cell) {
+        const int first = kSlots * halves.side(cell) + halves.first(cell);
+        job(cell, first, first + halves.stride);
+    }
+}
+
+inline MeanLevel voxelLevel(const Chunk& chunk) {
+    MeanLevel level;
+    level.table = chunk.table;
+    level.rows = chunk.rows();
+    level.bricks = chunk.bricks;
+    level.counts.narrow = Array<uint8_t>(size_t(level.rows) * kSlots, 0);
+    for (int64_t brick = 0; brick < chunk.bricks; ++brick) chunk.active(brick, &level.counts.narrow[size_t(brick) * kSlots]);
+    for (int64_t i = 0; i < chunk.constant_count; ++i)
+        if (chunk.constants_active[i]) level.uncoded.push_back(int32_t(chunk.bricks + i));
+    level.means = Array<int32_t>(level.uncoded.size() * kSlots);
+    level.active = Array<uint8_t>(level.uncoded.size() * kSlots, 1);
+    for (size_t i = 0; i < level.uncoded.size(); ++i)
+        std::fill_n(&level.means[i * kSlots], kSlots, chunk.constants[level.uncoded[i] - chunk.bricks]);
+    return level;
+}
+
+// Which rows of a level cover coded voxels.
+inline std::vector<bool> codedRows(const MeanLevel& level) {
+    std::vector<bool> coded(size_t(level.rows), false);
+    level.counts.with([&](const auto* counts) {
+        for (int64_t row = 0; row < level.bricks; ++row)
+            coded[size_t(row)] = std::any_of(counts + row * kSlots, counts + (row + 1) * kSlots, [](auto n) { return n > 0; });
+    });
+    return coded;
+}
+
+// Calls job(above, from) for all bricks of a level, where they are in its table and where the first of the two that each
+// joins is in the one below: along the axis first.
+template<typename Job>
+inline void eachJoined(const Shape& shape, const Shape& below, int axis, const Job& job) {
+    const Shape strides{shape[1] * shape[2], shape[2], 1};
+    Shape from{below[1] * below[2], below[2], 1};
+    from[axis] *= 2;
+    const int outer = axis == 0 ? 1 : 0, inner = axis == 2 ? 1 : 2;
+    for (int64_t i = 0; i < shape[outer]; ++i)
+        for (int64_t k = 0; k < shape[inner]; ++k)
+            for (int64_t along = 0; along < shape[axis]; ++along)
+                job(i * strides[outer] + k * strides[inner] + along * strides[axis],
+                    i * from[outer] + k * from[inner] + along * from[axis]);
+}
+
+// Gives `above` its table and pairs: rows that cover coded voxels first, the others once for each pair they join.
+inline void joinRows(const MeanLevel& fine, int axis, MeanLevel& above) {
+    const std::vector<bool> coded = codedRows(fine);
+    const Shape& below = fine.table.shape;
+    Shape shape = below;
+    shape[axis] /= 2;
+    above.rows_of_table = Array<int32_t>(size_t(shape[0] * shape[1] * shape[2]));
+    above.table = {above.rows_of_table.data(), shape};
+    const int64_t beside = axis == 0 ? below[1] * below[2] : axis == 1 ? below[2] : 1;
+    std::vector<int32_t> joined, shared; // pairs of rows, one behind the other
+    std::unordered_map<uint64_t, int32_t> numbers;
+    eachJoined(shape, below, axis, [&](int64_t to, int64_t from) {
+        const int32_t a = fine.table.rows[from], b = fine.table.rows[from + beside];
+        const bool needed = coded[size_t(a)] || coded[size_t(b)];
+        auto& list = needed ? joined : shared;
+        int32_t number = int32_t(list.size() / 2);
+        if (!needed) number = numbers.try_emplace(uint64_t(a) << 32 | uint32_t(b), number).first->second;
+        if (number == int32_t(list.size() / 2)) list.push_back(a), list.push_back(b);
+        above.rows_of_table[size_t(to)] = needed ? number : -1 - number;
+    });
+    above.bricks = int64_t(joined.size() / 2);
+    above.rows = above.bricks + int64_t(shared.size() / 2);
+    for (size_t i = 0; i < above.rows_of_table.size(); ++i) {
+        int32_t& row = above.rows_of_table[i];
+        if (row < 0) row = int32_t(above.bricks) - 1 - row;
+    }
+    above.pairs = Array<int32_t>(size_t(above.rows) * 2);
+    std::copy(shared.begin(), shared.end(), std::copy(joined.begin(), joined.end(), above.pairs.data()));
+}
+
+template<int Shift, typename FromT, typename ToT>
+inline void addHalves(const FromT* a, const FromT* b, ToT* to) {
+    constexpr int stride = 1 << Shift;
+    for (int high = 0; high < 64 / stride; ++high)
+        for (int along = 0; along < kEdge; ++along) {
+            const FromT* from = (along < 4 ? a : b) + high * 8 * stride + (2 * along & 7) * stride;
+            for (int low = 0; low < stride; ++low) to[(high * 8 + along) * stride + low] = ToT(from[low] + from[low + stride]);
+        }
+}
+
+// Counts of the rows of `above` that cover coded voxels are sums of those of both halves; others are 0.
+template<typename FromT, typename ToT>
+inline void addCounts(const FromT* fine, const MeanLevel& above, int axis, ToT* to) {
+    const auto add = axis == 0 ? addHalves<6, FromT, ToT> : axis == 1 ? addHalves<3, FromT, ToT> : addHalves<0, FromT, ToT>;
+    const int32_t* pair = above.pairs.data();
+    for (int64_t row = 0; row < above.bricks; ++row, pair += 2)
+        add(fine + int64_t(pair[0]) * kSlots, fine + int64_t(pair[1]) * kSlots, to + row * kSlots);
+    std::fill(to + above.bricks * kSlots, to + above.rows * kSlots, ToT(0));
+}
+
+// Gives `above` its uncoded cells.
+inline void joinUncoded(const MeanLevel& fine, int axis, MeanLevel& above) {
+    if (fine.uncoded.empty()) return;
+    std::vector<int32_t> number(size_t(fine.rows), -1), candidates;
+    for (size_t i = 0; i < fine.uncoded.size(); ++i) number[size_t(fine.uncoded[i])] = int32_t(i);
+    for (int64_t row = 0; row < above.rows; ++row)
+        if (number[size_t(above.pairs[2 * row])] >= 0 || number[size_t(above.pairs[2 * row + 1])] >= 0)
+            candidates.push_back(int32_t(row));
+    above.means = Array<int32_t>(candidates.size() * kSlots);
+    above.active = Array<uint8_t>(candidates.size() * kSlots);
+    int32_t means[2 * kSlots];
+    uint8_t active[2 * kSlots];
+    for (const int32_t row : candidates) {
+        for (int side = 0; side < 2; ++side) {
+            const int32_t from = number[size_t(above.pairs[2 * size_t(row) + side])];
+            std::fill_n(means + side * kSlots, kSlots, 0);
+            std::fill_n(active + side * kSlots, kSlots, uint8_t(0));
+            if (from < 0) continue;
+            std::copy_n(&fine.means[size_t(from) * kSlots], kSlots, means + side * kSlots);
+            std::copy_n(&fine.active[size_t(from) * kSlots], kSlots, active + side * kSlots);
+        }
+        int32_t* mean = above.means.data() + above.uncoded.size() * kSlots;
+        uint8_t* on = above.active.data() + above.uncoded.size() * kSlots;
+        bool needed = false;
+        above.counts.with([&](const auto* counts) {
+            eachHalves(axis, [&](int cell, int first, int second) {
+                const bool coded = counts[int64_t(row) * kSlots + cell] > 0;
+                mean[cell] = coded ? 0 : (means[first] + means[second]) >> 1;
+                on[cell] = coded ? 0 : active[first] | active[second];
+                needed |= mean[cell] || on[cell];
+            });
+        });
+        if (needed) above.uncoded.push_back(row);
+    }
+}
+
+// The level above level j.
+inline MeanLevel merged(const MeanLevel& fine, int j) {
+    const int axis = splitAxis(j);
+    MeanLevel above;
+    joinRows(fine, axis, above);
+    const size_t cells = size_t(above.rows) * kSlots;
+    const bool narrow = (2 << j) < 256;
+    if (narrow) above.counts.narrow = Array<uint8_t>(cells);
+    else above.counts.wide = Array<uint16_t>(cells);
+    fine.counts.with([&](const auto* counts) {
+        if (narrow) addCounts(counts, above, axis, above.counts.narrow.data());
+        else addCounts(counts, above, axis, above.counts.wide.data());
+    });
+    joinUncoded(fine, axis, above);
+    return above;
+}
+
+// All levels over the voxels of a chunk.
+inline std::vector<MeanLevel> meanPyramid(const Chunk& chunk) {
+    std::vector<MeanLevel> pyramid;
+    pyramid.reserve(kMeanLevels);
+    pyramid.push_back(voxelLevel(chunk));
+    while (pyramid.size() < kMeanLevels) pyramid.push_back(merged(pyramid.back(), int(pyramid.size()) - 1));
+    return pyramid;
+}
+
+} // namespace nvdb

@@ -1,0 +1,79 @@
+// The passes of a lattice as values/lattice/pass_order.py orders them, with all that their predictors need.
+#pragma once
+
+#include "pool.h"
+#include "predict.h"
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace nvdb {
+
+// As pass_order.Pass; offsets: of its points in a brick.
+struct CodedPass {
+    int level, axis, layer;
+    int64_t step;
+    std::vector<int16_t> offsets;
+    std::shared_ptr<const InputLayout> layout;
+    std::shared_ptr<const Net> net;
+};
+
+// passes: in order; the coarsest points are coded in steps of `top_step` and in class `top_class`.
+struct Passes {
+    Rule rule;
+    int64_t top_step;
+    uint8_t top_class;
+    std::vector<CodedPass> passes;
+};
+
+// Some points of a level.
+struct Points {
+    Array<int32_t> bricks;
+    Array<int16_t> offsets;
+
+    size_t size() const { return bricks.size(); }
+    size_t index(size_t i) const { return size_t(bricks[i]) * kSlots + size_t(offsets[i]); }
+};
+
+// The points at `offsets` of each brick that are flagged.
+template<typename FlagT>
+inline Points listPoints(const FlagT* flags, int64_t bricks, const std::vector<int16_t>& offsets) {
+    size_t count = 0;
+    for (int64_t brick = 0; brick < bricks; ++brick)
+        for (const int16_t offset : offsets) count += flags[brick * kSlots + offset] != 0;
+    Points points{Array<int32_t>(count), Array<int16_t>(count)};
+    size_t at = 0;
+    for (int64_t brick = 0; brick < bricks; ++brick)
+        for (const int16_t offset : offsets) {
+            if (!flags[brick * kSlots + offset]) continue;
+            points.bricks[at] = int32_t(brick);
+            points.offsets[at++] = offset;
+        }
+    return points;
+}
+
+inline std::vector<int16_t> allOffsets() {
+    std::vector<int16_t> offsets(kSlots);
+    for (int i = 0; i < kSlots; ++i) offsets[size_t(i)] = int16_t(i);
+    return offsets;
+}
+
+// What is predicted of points.
+struct Predicted {
+    Array<int32_t> values;
+    Array<uint8_t> scale_classes;
+};
+
+inline Predicted predictPoints(const Passes& passes, const CodedPass& coding, const View& view, const Points& points,
+    size_t threads)
+{
+    const bool mean = passes.rule == Rule::mean;
+    Predicted predicted{Array<int32_t>(points.size()), Array<uint8_t>(points.size())};
+    const Pass pass{view, coding.layout.get(), coding.net.get(), passes.rule, mean ? kNoAxis : coding.axis, coding.step};
+    predictAll(pass, {points.bricks.data(), points.offsets.data(), 0, points.size()}, threads, predicted.values.data(),
+        predicted.scale_classes.data());
+    return predicted;
+}
+
+} // namespace nvdb

@@ -1,0 +1,75 @@
+// Twin of values/lattice/residual.py (take): residuals from a payload that archive/rans.py has opened.
+#pragma once
+
+#include "../../archive/native/rans.h"
+#include "pool.h"
+#include "residual.h"
+
+#include <cstdint>
+#include <numeric>
+
+namespace nvdb {
+
+// Thrown where a stream has less than is asked for; the stream says what it lacks.
+struct StreamEnds {};
+
+// slots: (64, 4096); bits: padded by 4 bytes; bit: the next one, beyond `bit_end` where they run out; missing: symbols that
+// no segment holds.
+struct Stream {
+    rans::Source source;
+    const uint32_t* slots;
+    const uint8_t* bits;
+    int64_t bit, bit_end, missing = 0;
+
+    // The next `count` residuals, of these classes.
+    Array<int32_t> take(const uint8_t* scale_classes, size_t count, int64_t threads) {
+        Array<int32_t> residuals(count);
+        if (!count) return residuals;
+        Array<uint8_t> symbols(count);
+        takeSymbols(scale_classes, count, symbols.data(), threads);
+        int64_t width = 0;
+        for (size_t i = 0; i < count; ++i) width += rawWidth(scale_classes[i]);
+        need(width);
+        if (!width) std::fill_n(residuals.data(), count, 0);
+        else for (size_t i = 0; i < count; ++i) residuals[i] = int32_t(nextBits(rawWidth(scale_classes[i])));
+        const auto rare = size_t(std::count(symbols.data(), symbols.data() + count, uint8_t(kEscape)));
+        const Array<int64_t> escaped = takeEscaped(rare);
+        joinResiduals(symbols.data(), scale_classes, count, escaped.data(), residuals.data());
+        return residuals;
+    }
+
+private:
+    void takeSymbols(const uint8_t* scale_classes, size_t count, uint8_t* symbols, int64_t threads) {
+        if (!source.segments) {
+            missing = int64_t(count);
+            throw StreamEnds();
+        }
+        rans::decode(source, slots, scale_classes, int64_t(count), symbols, threads);
+        if (source.dry()) throw StreamEnds();
+    }
+    Array<int64_t> takeEscaped(size_t rare) {
+        Array<uint8_t> sizes(rare);
+        need(int64_t(rare) * kWidthBits);
+        for (size_t i = 0; i < rare; ++i) sizes[i] = uint8_t(std::min<uint32_t>(nextBits(kWidthBits), kMaxWidth));
+        need(std::accumulate(sizes.data(), sizes.data() + rare, int64_t(0)));
+        Array<int64_t> escaped(rare);
+        for (size_t i = 0; i < rare; ++i) escaped[i] = int64_t(nextBits(sizes[i])) - 1;
+        return escaped;
+    }
+    // Makes sure of so many bits.
+    void need(int64_t count) {
+        if (bit + count <= bit_end) return;
+        bit += count;
+        throw StreamEnds();
+    }
+    uint32_t nextBits(int width) {
+        const uint8_t* from = bits + (bit >> 3);
+        const uint32_t all = rans::load16(from) | rans::load16(from + 2) << 16;
+        const uint32_t value = (all >> (bit & 7)) & ((1u << width) - 1);
+        bit += width;
+        return value;
+    }
+    static constexpr int kMaxWidth = 24;
+};
+
+} // namespace nvdb

@@ -1,0 +1,118 @@
+"""Whole components in one compiled call: the same cells as the definition in NumPy."""
+
+import numpy as np
+import pytest
+
+from neuralvdb.archive.rans import Decoder, Tables
+from neuralvdb.archive.rans_engine import TOTAL
+from neuralvdb.errors import DamagedFile
+from neuralvdb.nets.network import Network
+from neuralvdb.values.lattice import chunks
+from neuralvdb.values.lattice.chunks import ChunkComponent, Quantiser
+from neuralvdb.values.lattice.coding import LatticeCells
+from neuralvdb.values.lattice.constants import HIDDEN, LAYERS, OUTPUTS, SCALE_CLASSES
+from neuralvdb.values.lattice.kind import LatticeKind
+from neuralvdb.values.lattice.lattice import Lattice, lattice_of
+from neuralvdb.values.lattice.pass_order import KEYS
+from neuralvdb.values.lattice.predictor import Predictor
+from neuralvdb.values.lattice.residual import SymbolBuffer
+from neuralvdb.vdb import from_dense
+
+FLAT = Tables(np.full((SCALE_CLASSES, SCALE_CLASSES), TOTAL // SCALE_CLASSES))
+QUANTISERS = {
+    "linear": Quantiser(1e-3),
+    "fine": Quantiser(1e-8),
+    "companded": Quantiser(1e-3, 100),
+    "nonnegative": Quantiser(1e-3, 100, nonnegative=True),
+}
+CASES = [
+    *((LatticeKind.MEAN, name) for name in QUANTISERS),
+]
+
+
+def random_networks(kind: LatticeKind) -> dict[tuple[int, int, int], Network]:
+    """Networks that say something: nothing here depends on their being good."""
+    rng, (first, second) = np.random.default_rng(1), HIDDEN
+    networks = {}
+    for key in KEYS:
+        inputs = lattice_of(kind).inputs_of(key.phase)
+        shapes = (
+            (first, inputs),
+            (first,),
+            (second, first),
+            (second,),
+            (OUTPUTS, second),
+            (OUTPUTS,),
+            (OUTPUTS, inputs),
+        )
+        arrays = [rng.integers(-20, 21, s).astype(np.int8 if len(s) > 1 else np.int32) for s in shapes]
+        networks[key] = Network(*arrays, np.array([6, 6, 7, 7, 7, 9], np.int8))
+    return networks
+
+
+def lattice(kind: LatticeKind, quantiser: Quantiser, implementation: str, threads: int = 1) -> Lattice:
+    """A lattice, which may round a little towards zero."""
+    predictor = Predictor(random_networks(kind), threads=threads, implementation=implementation)
+    dead_zones = np.full(SCALE_CLASSES, 0.1 if kind is LatticeKind.MEAN else 0.0)
+    return lattice_of(kind)(
+        quantiser=quantiser, predictor=predictor, dead_zones=dead_zones, implementation=implementation
+    )
+
+
+def component(quantiser: Quantiser) -> ChunkComponent:
+    """Leaves with holes, one of them empty, beside an active tile and a background that is not 0."""
+    rng = np.random.default_rng(0)
+    active = rng.random((40, 30, 50)) < 0.3
+    active[:8, :8, :8] = False
+    values = (rng.normal(0, 1, active.shape).cumsum(0) / 5).astype(np.float32)
+    values = values**4 if quantiser.nonnegative else values
+    grid = from_dense(values, name="g", active=active, origin=(-24, 8, 104), background=0.25)
+    lower = grid.tree.lower
+    slot = np.flatnonzero(np.unpackbits(lower.child[0], bitorder="little") == 0)[7]
+    lower.values[0, slot], lower.active[0, slot // 8] = 3.0, 1 << slot % 8
+    (chunk,) = chunks.chunks_of(grid.tree)
+    assert chunk.constants_active.any()
+    return ChunkComponent.of(grid.tree, chunk, 0)
+
+
+def payload(coder: Lattice, of: ChunkComponent) -> tuple[bytes, np.ndarray]:
+    """All layers in one stream, and the values as they decode."""
+    buffer = SymbolBuffer()
+    values = coder.encode(of, [buffer] * LAYERS)
+    return buffer.written(FLAT).finish(), values
+
+
+def cells_of(cells: LatticeCells) -> tuple[np.ndarray, np.ndarray]:
+    """Values of all bricks of the box, and which are coded."""
+    coded = np.zeros(cells.values.shape, bool)
+    coded[: len(cells.coded)] = cells.coded != 0
+    return cells.values[cells.table], coded[cells.table]
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES)
+def test_a_component_decodes_as_the_definition_has_it(kind, name):
+    quantiser = QUANTISERS[name]
+    of = component(quantiser)
+    reference = lattice(kind, quantiser, "reference")
+    data, values = payload(reference, of)
+    for lod in range(LAYERS):
+        expected = cells_of(reference.decode(of, lambda _, coder=Decoder(data, FLAT, "test"): coder, lod))
+        for threads in (1, 2):
+            coder = Decoder(data, FLAT, "test")
+            decoded = lattice(kind, quantiser, "native", threads).decode(of, lambda _, coder=coder: coder, lod)
+            for array, other in zip(cells_of(decoded), expected, strict=True):
+                np.testing.assert_array_equal(array, other)
+            if lod == 0:
+                coder.finish()
+                np.testing.assert_array_equal(decoded.values[: len(of)], values[: len(of)])
+
+
+@pytest.mark.parametrize("kind", {kind for kind, _ in CASES})
+def test_a_stream_that_ends_too_soon_is_damaged(kind):
+    of, coder = component(QUANTISERS["linear"]), lattice(kind, QUANTISERS["linear"], "native")
+    buffer = SymbolBuffer()
+    buffer.put(np.arange(500) - 250, np.full(500, 30, np.uint8))
+    buffer.end()
+    for stream in (buffer.written(FLAT).finish(), SymbolBuffer().written(FLAT).finish()):
+        with pytest.raises(DamagedFile):
+            coder.decode(of, lambda _, source=Decoder(stream, FLAT, "test"): source)
