@@ -35,7 +35,7 @@ FORMATS = (
     SectionFormat(kind="VALS", codec=0, versions=(1,), content="values"),  # lossless
     SectionFormat(kind="VALS", codec=1, versions=(4,), content="values"),  # by networks
     SectionFormat(kind="PRIO", codec=0, versions=(1,), content="priors", of_frame=True),
-    SectionFormat(kind="TILE", codec=0, versions=(2,), content="values", numbered=True),
+    SectionFormat(kind="TILE", codec=0, versions=(3,), content="values", numbered=True),
     SectionFormat(kind="BLOB", codec=0, versions=(1,), content="data"),
 )
 _BY_CODEC = {(form.kind, form.codec): form for form in FORMATS}

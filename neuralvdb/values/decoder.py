@@ -11,6 +11,7 @@ import numpy as np
 from neuralvdb.archive import open_table
 from neuralvdb.settings import Box
 from neuralvdb.topology import Topology
+from neuralvdb.topology.chunks import LeafGroup, group_leaves
 from neuralvdb.values import outliers
 from neuralvdb.values.chunk_decoder import ChunkDecoder, HostDecoder
 from neuralvdb.values.chunk_sections import ChunkReader, ChunkSections
@@ -18,14 +19,13 @@ from neuralvdb.values.coded import CodedValues
 from neuralvdb.values.head import take_head, take_networks
 from neuralvdb.values.lattice import chunks, tables
 from neuralvdb.values.lattice.cells import cell_of, cells_of_leaves
-from neuralvdb.values.lattice.chunks import LeafGroup
-from neuralvdb.values.lattice.constants import EDGE, LAYERS
+from neuralvdb.values.lattice.constants import LAYERS
 from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.priors import ModelSet
 from neuralvdb.values.lossless import by_component, raw_size, take_tree_without_voxels
 from neuralvdb.values.model_file import find_models
 from neuralvdb.values.outliers import Index, Outliers, apply_outliers, placed
-from neuralvdb.volume.grid import Tree, leaf_origins, unpack
+from neuralvdb.volume.grid import Tree, unpack
 from neuralvdb.volume.regions import sampled, touched
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class ValuesDecoder:
             threads=options.threads,
         )
         origins = source.topology.leaf_origins()
-        self._groups: dict[int, LeafGroup] = dict(enumerate(chunks.group_leaves(origins)))
+        self._groups: dict[int, LeafGroup] = dict(enumerate(group_leaves(origins)))
         if any(section >= LAYERS * len(self._groups) for section in source.chunks):
             raise fields.damaged("it has sections for chunks that it does not have")
         keep = None if options.box is None else self._keep_groups(touched(origins, options.box))
@@ -174,11 +174,9 @@ class ValuesDecoder:
         not active, its first voxel stands.
         """
         cells = LeafCells(*(array.copy() for array in sampled(self.tree, lod)))
-        origins = leaf_origins(self.tree)
         for decoded in self._decoder.cells(self._readers(), lod):
             chunk, component = decoded.reader.chunk, decoded.component
-            coords = origins[chunk.leaves] // EDGE - chunk.low
-            lattice_values, active = cells_of_leaves(decoded.cells, coords, lod)
+            lattice_values, active = cells_of_leaves(decoded.cells, chunk.cells, lod)
             values = self.promise.decoded(lattice_values, cells.values.dtype, component)
             inactive = cells.values[chunk.leaves, :, component]
             cells.values[chunk.leaves, :, component] = np.where(active, values, inactive)

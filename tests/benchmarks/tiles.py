@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from neuralvdb import CompressSettings, compress
 from neuralvdb.codec.encode import encode_values
 from neuralvdb.settings import Bound
-from neuralvdb.values.lattice import chunks
+from neuralvdb.topology import chunks
 from neuralvdb.vdb import GridProperties, VdbReader, from_dense, write_vdb
 from neuralvdb.volume import VolumeGrid, leaf_origins
 from neuralvdb.volume.grid import unpack

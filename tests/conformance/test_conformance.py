@@ -11,7 +11,7 @@ import xxhash
 from neuralvdb.values import encoder
 from neuralvdb.values.decoder import DecodeOptions, ValuesDecoder, ValuesSource
 from neuralvdb.values.encoder import EncodeOptions
-from neuralvdb.values.lattice import chunks, priors
+from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.constants import LAYERS
 from neuralvdb.values.promise import Promise, mean_promise, sample_promise
 from neuralvdb.vdb import from_dense
@@ -95,7 +95,7 @@ KERNEL_CASES = cases() if device() != "cpu" else ["fog, inside, a part", "means,
 )
 def test_the_table_holds(name, options, monkeypatch):
     if name.endswith("cut"):
-        monkeypatch.setattr(chunks, "LEAVES", 20)
+        monkeypatch.setattr("neuralvdb.topology.chunks.LEAVES", 20)
     values, active = field(3 if name.startswith("velocity") else 1)
     origin = (-13, 100, 7)
     if name.endswith("a part"):  # two leaves: interpreters take long

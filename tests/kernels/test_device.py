@@ -36,7 +36,7 @@ PLACES = [(0, 0, 0), (300, 2, 1), (600, 0, 0), (1060, 1, 2)]  # of clusters, in 
 def several_chunks():
     """A chunk holds no more leaves than a cluster has."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chunks, "LEAVES", 8)
+        patch.setattr("neuralvdb.topology.chunks.LEAVES", 8)
         yield
 
 

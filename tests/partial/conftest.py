@@ -14,7 +14,7 @@ import pytest
 
 from neuralvdb.archive import ArchiveWriter, SectionLabel
 from neuralvdb.codec.frame import FrameReader
-from neuralvdb.values.lattice import chunks
+from neuralvdb.topology import chunks
 from neuralvdb.vdb import GridProperties, from_dense
 from neuralvdb.volume import InnerLevel, Root, VolumeGrid
 from neuralvdb.volume.lookup import bricks_at
@@ -60,7 +60,7 @@ def make_odd() -> Callable[[str, Path], Path]:
 @pytest.fixture(scope="module", autouse=True)
 def sparse() -> Iterator[None]:
     """The two blobs of a rod are chunks of their own."""
-    with mock.patch.object(chunks, "SPARSE", 2):
+    with mock.patch.multiple(chunks, SPARSE=2, CROWD=1):
         yield
 
 

@@ -189,7 +189,11 @@ def two_ends(length: int, factor: float = 1.0):
     return grid_of(values, active, origin=(-150, 0, 0))
 
 
-def test_several_chunks_are_independent_boxes():
+ALONE = "neuralvdb.topology.chunks.CROWD", 1  # boxes of few leaves share no chunk
+
+
+def test_several_chunks_are_independent_boxes(monkeypatch):
+    monkeypatch.setattr(*ALONE)
     trees = []
     for factor in (1.0, 2.0):
         grid = two_ends(8000, factor)
@@ -207,8 +211,9 @@ def test_few_leaves_share_a_chunk():
     assert_kept(grid, sample_promise("fog", max_error=0.01))
 
 
-def test_scattered_leaves_share_a_chunk_where_that_is_no_waste_of_space():
+def test_scattered_leaves_share_a_box_where_that_is_no_waste_of_space(monkeypatch):
     """Two leaves at the ends of a cube of 1024 stay apart; leaves in an eighth of the blocks of a box do not."""
+    monkeypatch.setattr(*ALONE)
     assert len(chunks.group_leaves(np.array([[0, 0, 0], [1016, 1016, 1016]]))) == 2
     line = np.stack(np.unravel_index(np.arange(64), (1, 1, 64)), 1) * 128
     ends = np.r_[0:4, 60:64]
@@ -218,7 +223,8 @@ def test_scattered_leaves_share_a_chunk_where_that_is_no_waste_of_space():
 
 
 def test_many_leaves_are_cut_between_blocks(monkeypatch):
-    monkeypatch.setattr(chunks, "LEAVES", 20)
+    monkeypatch.setattr(*ALONE)
+    monkeypatch.setattr("neuralvdb.topology.chunks.LEAVES", 20)
     active = np.random.default_rng(3).random((500, 300, 20)) < 0.001
     grid = grid_of(np.ones(active.shape, np.float32), active)
     origins = leaf_origins(grid.tree)
@@ -297,7 +303,8 @@ def test_a_mean_lattice_stores_what_is_not_finite():
 
 def test_points_beyond_a_chunk_are_never_ones_yet_to_be_decoded(monkeypatch):
     """Eight chunks that meet in a corner; what is not decoded yet has a value that nothing else has."""
-    monkeypatch.setattr(chunks, "LEAVES", 1)
+    monkeypatch.setattr(*ALONE)
+    monkeypatch.setattr("neuralvdb.topology.chunks.LEAVES", 1)
     unknown = 1 << 28
     grid = grid_of(blob(24, 12), np.ones((24, 24, 24), bool), origin=(116, 116, 116))
     counts, lattice = [], sample_lattice(0.01)
@@ -321,7 +328,8 @@ def test_points_beyond_a_chunk_are_never_ones_yet_to_be_decoded(monkeypatch):
 
 
 def test_a_ramp_that_goes_on_beyond_a_chunk_costs_little_there(monkeypatch):
-    monkeypatch.setattr(chunks, "LEAVES", 20)
+    monkeypatch.setattr(*ALONE)
+    monkeypatch.setattr("neuralvdb.topology.chunks.LEAVES", 20)
     ramp = np.broadcast_to(np.arange(300, dtype=np.float32)[:, None, None], (300, 8, 8)).copy()
     grid = grid_of(ramp, np.ones(ramp.shape, bool), origin=(0, 0, 0))
     chunk, _, _ = chunks.chunks_of(grid.tree)

@@ -76,7 +76,7 @@ def definition(grid: VolumeGrid, promise: Promise) -> np.ndarray:
 
 
 def test_a_stand_in_is_what_networks_of_zeros_decode_to(monkeypatch):
-    monkeypatch.setattr(chunks, "LEAVES", 8)  # boxes that end between leaves
+    monkeypatch.setattr("neuralvdb.topology.chunks.LEAVES", 8)  # boxes that end between leaves
     grid = wisp(origin=(124, -9, 3))
     promise = mean_promise(step=0.05, knee=0.02, nonnegative=True, half=True)
     assert len(list(chunks.chunks_of(grid.tree))) > 1

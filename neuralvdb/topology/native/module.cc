@@ -2,6 +2,7 @@
 // which memory is touched are checked here, once per call.
 #include "../../nets/native/checks.h"
 #include "../../nets/native/parallel.h"
+#include "cut.h"
 #include "find.h"
 #include "mask.h"
 #include "networks.h"
@@ -155,6 +156,26 @@ std::tuple<Result<uint8_t>, Result<uint8_t>, Result<int64_t>> encodeMask(const N
         toArray(std::move(bits.ends_), {batches})};
 }
 
+// Leaves at origins, piece after piece; where each piece ends; the planes that it was cut between.
+std::tuple<Result<int64_t>, Result<int64_t>, Result<int64_t, nb::ndim<2>>, Result<int64_t, nb::ndim<2>>> cutLeaves(
+    Coords origins, int64_t most, int64_t sparse)
+{
+    std::vector<int64_t> leaves, ends, low, high;
+    if (origins.shape(0)) {
+        nb::gil_scoped_release release;
+        for (const Piece& piece : LeafCutter(origins.data(), origins.shape(0), most, sparse).pieces()) {
+            leaves.insert(leaves.end(), piece.leaves.begin(), piece.leaves.end());
+            ends.push_back(int64_t(leaves.size()));
+            low.insert(low.end(), piece.low.begin(), piece.low.end());
+            high.insert(high.end(), piece.high.begin(), piece.high.end());
+        }
+    }
+    const size_t count = leaves.size(), pieces = ends.size();
+    return {toArray(std::move(leaves), {count}), toArray(std::move(ends), {pieces}),
+        toArray<int64_t, nb::ndim<2>>(std::move(low), {pieces, 3}),
+        toArray<int64_t, nb::ndim<2>>(std::move(high), {pieces, 3})};
+}
+
 Result<int64_t> find(Coords among, Coords wanted) {
     const size_t count = wanted.shape(0);
     std::vector<int64_t> found(count);
@@ -182,5 +203,6 @@ NB_MODULE(_topology, m) {
         }, nb::arg().noconvert(), nb::arg(), nb::arg().noconvert(), nb::arg(), nb::arg().noconvert());
     m.def("decode_mask", &decodeMask);
     m.def("encode_mask", &encodeMask);
+    m.def("cut_leaves", &cutLeaves);
     m.def("find", &find);
 }

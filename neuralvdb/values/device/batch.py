@@ -14,9 +14,9 @@ from neuralvdb.kernels.neighbours import Neighbours, find_neighbours
 from neuralvdb.values.device.boxes import Boxes
 from neuralvdb.values.device.quantiser import nearest
 from neuralvdb.values.lattice.chunks import Chunk, Quantiser
-from neuralvdb.values.lattice.constants import EDGE, SLOTS
+from neuralvdb.values.lattice.constants import SLOTS
 from neuralvdb.values.lossless import by_component
-from neuralvdb.volume.grid import Tree, leaf_origins
+from neuralvdb.volume.grid import Tree
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,13 +99,11 @@ def _boxes(tree: Tree, chunks: Sequence[Chunk], device: torch.device) -> Boxes:
     first = np.cumsum([0, *counts])
     constant = first[-1] + np.cumsum([0, *(len(chunk.constants) for chunk in chunks)])
     tables, cells = [], []
-    origins = leaf_origins(tree).astype(np.int64)
     for d, chunk in enumerate(chunks):
         table = chunk.table.reshape(-1)
         numbers = np.where(table < counts[d], table + first[d], table - counts[d] + constant[d])
         tables.append(numbers.astype(np.int32))
-        cell = origins[chunk.leaves] // EDGE - chunk.low
-        cells.append(np.concatenate([np.full((len(cell), 1), d), cell], 1).astype(np.int32))
+        cells.append(np.concatenate([np.full((counts[d], 1), d), chunk.cells], 1).astype(np.int32))
     return Boxes(
         sizes=np.array([chunk.table.shape for chunk in chunks], np.int64),
         table=torch.from_numpy(np.concatenate(tables)).to(device),

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neuralvdb.topology.chunks import BLOCK, FAR, LeafGroup, cube_begins, group_leaves
 from neuralvdb.values.lattice.compand import compand, expand
 from neuralvdb.values.lattice.constants import EDGE, LIMIT, SLOTS
 from neuralvdb.values.lattice.points import Points
 from neuralvdb.volume.grid import LOWER_LOG2, Tree, leaf_origins, lower_origins, unpack
 from neuralvdb.volume.lookup import constants_at, distinct, find
 
-LEAVES = 16384  # of a chunk, at most, unless it is one block
-_BLOCK = 128  # chunks are cut on the lines of lower nodes,
-SPARSE = 8  # until one in so many blocks of their box holds leaves
+_BLOCK_BRICKS = BLOCK // EDGE
 
 
 @dataclass
@@ -23,58 +22,19 @@ class Chunk:
     """One chunk.
 
     leaves: (B,) int64, indices in the tree, in its order
-    low: (3,) int64, first brick of the box, multiples of 16
+    cells: (B, 3) int64, their bricks in the box
+    low: (3,) int64, first brick of the box, multiples of 16; 0 where it is made of cubes
     table: (X, Y, Z) int32, row of each brick of the box, leaves first
     constants: (K, C) values of the other rows
     constants_active: (K,) bool
     """
 
     leaves: np.ndarray
+    cells: np.ndarray
     low: np.ndarray
     table: np.ndarray
     constants: np.ndarray
     constants_active: np.ndarray
-
-
-@dataclass(frozen=True)
-class LeafGroup:
-    """The leaves of a chunk, (B,) int64, and the planes it was cut between: low and high (3,) int64, in voxels."""
-
-    leaves: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-
-
-def group_leaves(origins: np.ndarray) -> list[LeafGroup]:
-    """Groups of leaves at `origins` (N, 3), in voxels, that become chunks.
-
-    A group that is too large is cut across its longest edge, where the larger half has the fewest leaves.
-    """
-    far = np.full(3, 1 << 40)
-    waiting = [LeafGroup(np.arange(len(origins)), -far, far)] if len(origins) else []
-    groups, blocks = [], origins.astype(np.int64) // _BLOCK
-    while waiting:
-        group = waiting.pop()
-        block = blocks[group.leaves]
-        edges = np.ptp(block, axis=0) + 1
-        if edges.max() == 1 or _fits(block, edges):
-            groups.append(group)
-            continue
-        axis = int(edges.argmax())
-        along = block[:, axis] - block[:, axis].min()
-        before = np.cumsum(np.bincount(along))[:-1]
-        cut = int(np.maximum(before, len(along) - before).argmin())
-        plane = (block[:, axis].min() + cut + 1) * _BLOCK
-        low, high = group.low.copy(), group.high.copy()
-        low[axis] = high[axis] = plane
-        waiting.append(LeafGroup(group.leaves[along > cut], low, group.high))
-        waiting.append(LeafGroup(group.leaves[along <= cut], group.low, high))
-    return groups
-
-
-def _fits(blocks: np.ndarray, edges: np.ndarray) -> bool:
-    """Whether leaves in blocks (B, 3) may be one chunk, a box of `edges` blocks."""
-    return len(blocks) <= LEAVES and bool(np.prod(edges, dtype=float) <= SPARSE * len(distinct(blocks)[0]))
 
 
 def chunks_of(tree: Tree, groups: list[LeafGroup] | None = None) -> Iterator[Chunk]:
@@ -88,27 +48,77 @@ def chunks_of(tree: Tree, groups: list[LeafGroup] | None = None) -> Iterator[Chu
 def sample_chunk(tree: Tree, most: int) -> Chunk:
     """A chunk of the middle leaves, at most `most`, of the lower node that has the most of them."""
     origins = leaf_origins(tree).astype(np.int64)
-    nodes = origins // _BLOCK
+    nodes = origins // BLOCK
     _, number = distinct(nodes)
     leaves = np.nonzero(number == np.bincount(number).argmax())[0]
     leaves = leaves[max(0, (len(leaves) - most) // 2) :][:most]
-    corner = nodes[leaves[0]] * _BLOCK
-    lowers = lower_origins(tree)
-    return _chunk(tree, LeafGroup(leaves, corner, corner + _BLOCK), origins[leaves], lowers)
+    corner = nodes[leaves[:1]] * BLOCK
+    box = np.zeros(len(leaves), np.int64)
+    group = LeafGroup(leaves, box, corner, corner + BLOCK, edge=0)
+    return _chunk(tree, group, origins[leaves], lower_origins(tree))
 
 
 def _chunk(tree: Tree, group: LeafGroup, origins: np.ndarray, lowers: np.ndarray) -> Chunk:
+    """The chunk of a group of leaves at `origins` (B, 3) int64; lowers: (L, 3) origins of the lower nodes."""
+    if group.edge:
+        return _chunk_of_cubes(tree, group, origins, lowers)
+    return _chunk_of_box(tree, group, origins, lowers)
+
+
+def _chunk_of_box(tree: Tree, group: LeafGroup, origins: np.ndarray, lowers: np.ndarray) -> Chunk:
     """The box reaches at least a brick beyond the leaves but not beyond a cut, and keeps to lower nodes' lines."""
-    low = np.maximum((origins.min(0) - EDGE) // _BLOCK * _BLOCK, group.low)
-    high = np.minimum(-(-(origins.max(0) + 2 * EDGE) // _BLOCK) * _BLOCK, group.high)
-    shape = (high - low) // _BLOCK
-    blocks = np.stack(np.unravel_index(np.arange(shape.prod()), shape), 1) * _BLOCK + low
+    low = np.maximum((origins.min(0) - EDGE) // BLOCK * BLOCK, group.low[0])
+    high = np.minimum(-(-(origins.max(0) + 2 * EDGE) // BLOCK) * BLOCK, group.high[0])
+    shape = (high - low) // BLOCK
+    blocks = np.stack(np.unravel_index(np.arange(shape.prod()), shape), 1) * BLOCK + low
     table, constants, active = _constants(tree, blocks.astype(np.int32), lowers)
-    per_block = _BLOCK // EDGE
-    table = table.reshape(*shape, *[per_block] * 3).transpose(0, 3, 1, 4, 2, 5).reshape(shape * per_block)
-    table = (table + len(origins)).astype(np.int32)
-    table[tuple(((origins - low) // EDGE).T)] = np.arange(len(origins))
-    return Chunk(group.leaves, low // EDGE, table, constants, active)
+    table = table.reshape(*shape, *[_BLOCK_BRICKS] * 3).transpose(0, 3, 1, 4, 2, 5).reshape(shape * _BLOCK_BRICKS)
+    cells = (origins - low) // EDGE
+    table = _with_leaves(table, cells)
+    return Chunk(group.leaves, cells, low // EDGE, table, constants, active)
+
+
+def _chunk_of_cubes(tree: Tree, group: LeafGroup, origins: np.ndarray, lowers: np.ndarray) -> Chunk:
+    """Each box in a cube of its own; cubes fill block after block along x, in each of them z first."""
+    first = np.full(group.low.shape, FAR)
+    np.minimum.at(first, group.box, origins)
+    begins, per_block = cube_begins(first, group.low), _BLOCK_BRICKS // group.edge
+    block, within = np.divmod(np.arange(len(begins)), per_block**3)
+    corners = _coords(within, per_block) * group.edge
+    corners[:, 0] += block * _BLOCK_BRICKS
+    steps = _coords(np.arange(group.edge**3), group.edge)
+    number, constants, active = _cube_constants(tree, group, begins[:, None] + steps * EDGE, lowers)
+    table = np.full(((int(block[-1]) + 1) * _BLOCK_BRICKS, _BLOCK_BRICKS, _BLOCK_BRICKS), number[-1])
+    table[tuple((corners[:, None] + steps).reshape(-1, 3).T)] = number[:-1]
+    cells = corners[group.box] + (origins - begins[group.box]) // EDGE
+    table = _with_leaves(table, cells)
+    return Chunk(group.leaves, cells, np.zeros(3, np.int64), table, constants, active)
+
+
+def _cube_constants(
+    tree: Tree, group: LeafGroup, bricks: np.ndarray, lowers: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which constant each brick of cubes is, at `bricks` (K, M, 3), and then inactive background, (K M + 1,); the
+    constants (C, components) and whether active. Beyond cuts and numbers of 32 bits is inactive background, too."""
+    high = np.minimum(group.high, 1 << 31)[:, None]
+    outside = ((bricks >= high) | (bricks < -(1 << 31))).any(2).reshape(-1)
+    origins = np.where(outside[:, None], 0, bricks.reshape(-1, 3)).astype(np.int32)
+    values, active = constants_at(tree, origins, lowers)
+    background = np.atleast_1d(tree.root.background)[None]
+    values[outside], active[outside] = background, False
+    return _distinct(np.concatenate([values, background]), np.append(active, False))
+
+
+def _coords(index: np.ndarray, edge: int) -> np.ndarray:
+    """(n, 3): what stands at `index` (n,) in a cube, z fastest."""
+    return np.stack(np.unravel_index(index, (edge,) * 3), 1)
+
+
+def _with_leaves(constants: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """A table of constants with rows of leaves put in at `cells` (B, 3), before those of the constants."""
+    table = (constants + len(cells)).astype(np.int32)
+    table[tuple(cells.T)] = np.arange(len(cells))
+    return table
 
 
 def _constants(tree: Tree, blocks: np.ndarray, lowers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -121,11 +131,17 @@ def _constants(tree: Tree, blocks: np.ndarray, lowers: np.ndarray) -> tuple[np.n
     values, active = constants_at(tree, blocks, lowers)
     values = np.concatenate([values, tree.lower.values[nodes].reshape(-1, values.shape[1])])
     active = np.concatenate([active, unpack(tree.lower.active[nodes]).reshape(-1)])
-    bits = values.view(f"u{values.itemsize}")
-    first, number = distinct(np.concatenate([bits, active[:, None]], axis=1))
+    number, constants, constants_active = _distinct(values, active)
     table = np.repeat(number[: len(blocks), None], 1 << 3 * LOWER_LOG2, axis=1)
     table[at >= 0] = number[len(blocks) :].reshape(-1, table.shape[1])
-    return table, values[first], active[first]
+    return table, constants, constants_active
+
+
+def _distinct(values: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which constant (M,) each of values (M, C) and active (M,) is; constants (K, C) and whether active (K,) bool."""
+    bits = values.view(f"u{values.itemsize}")
+    first, number = distinct(np.concatenate([bits, active[:, None]], axis=1))
+    return number, values[first], active[first]
 
 
 @dataclass(frozen=True)

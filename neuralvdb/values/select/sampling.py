@@ -10,7 +10,7 @@ import numpy as np
 from neuralvdb.values.lattice.chunks import Chunk, sample_chunk
 from neuralvdb.values.lattice.constants import EDGE
 from neuralvdb.values.lossless import by_component
-from neuralvdb.volume.grid import Tree, leaf_origins, unpack
+from neuralvdb.volume.grid import Tree, unpack
 
 FEWEST, FEW, MANY = 16, 64, 256  # leaves of a sample
 
@@ -64,7 +64,7 @@ def neighbour_pairs(sample: Sample) -> Iterator[NeighbourPairs]:
     chunk = sample.chunk(MANY)
     leaves = bricks_of(sample.tree, chunk)
     bricks = _with_constants(leaves, chunk)
-    cells = leaf_origins(sample.tree)[chunk.leaves] // EDGE - chunk.low
+    cells = chunk.cells
     for axis in range(3):
         low, high = ((*[np.s_[:]] * (1 + axis), side) for side in (np.s_[:-1], np.s_[1:]))
         yield NeighbourPairs(

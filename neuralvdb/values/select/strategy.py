@@ -26,10 +26,10 @@ import numpy as np
 from neuralvdb.archive import ENTRY_SIZE
 from neuralvdb.metrics import psnr
 from neuralvdb.picture import measured_t_psnr_of, ray_sums
+from neuralvdb.topology.chunks import group_leaves
 from neuralvdb.values import encoder, lossless
 from neuralvdb.values.coded import CodedValues
 from neuralvdb.values.context import EncodeContext, shipped_models
-from neuralvdb.values.lattice.chunks import group_leaves
 from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.priors import ModelSet
 from neuralvdb.values.lattice.tables import dead_zones
