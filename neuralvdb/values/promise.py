@@ -116,6 +116,12 @@ class Promise:
         """The grid's values of a component's lattice values, within its range."""
         return self.ranges[component].clamp(self.values(lattice_values, dtype))
 
+    def native_rules(self, component: int) -> tuple[float, int, bool, bool, float, float]:
+        """What decoded() does, as C++ takes it: unit, knee, whether values are means and saved as half, their range."""
+        quantiser, ends = self.quantiser, self.ranges[component]
+        mean = self.mode.lattice is LatticeKind.MEAN
+        return quantiser.unit, quantiser.knee, mean, self.mode.half, ends.low, ends.high
+
     def valid(self) -> bool:
         """Whether it makes sense, as that of a damaged archive may not."""
         bounded = self.mode.lattice is LatticeKind.MEAN or np.isfinite(self.bound.max_error)

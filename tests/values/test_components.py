@@ -1,5 +1,7 @@
 """Whole components in one compiled call: the same cells as the definition in NumPy."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,9 @@ from neuralvdb.values.lattice.lattice import Lattice, lattice_of
 from neuralvdb.values.lattice.pass_order import KEYS
 from neuralvdb.values.lattice.predictor import Predictor
 from neuralvdb.values.lattice.residual import SymbolBuffer
+from neuralvdb.values.leaf_values import LeafValues
+from neuralvdb.values.promise import mean_promise, sample_promise
+from neuralvdb.values.value_range import ValueRange
 from neuralvdb.vdb import from_dense
 
 FLAT = Tables(np.full((SCALE_CLASSES, SCALE_CLASSES), TOTAL // SCALE_CLASSES))
@@ -24,9 +29,11 @@ QUANTISERS = {
     "fine": Quantiser(1e-8),
     "companded": Quantiser(1e-3, 100),
     "nonnegative": Quantiser(1e-3, 100, nonnegative=True),
+    "active only": Quantiser(1e-3, active_only=True),
 }
 CASES = [
-    *((LatticeKind.MEAN, name) for name in QUANTISERS),
+    *((LatticeKind.MEAN, name) for name in ("linear", "fine", "companded", "nonnegative")),
+    *((LatticeKind.SAMPLE, name) for name in ("linear", "fine", "companded", "active only")),
 ]
 
 
@@ -116,3 +123,25 @@ def test_a_stream_that_ends_too_soon_is_damaged(kind):
     for stream in (buffer.written(FLAT).finish(), SymbolBuffer().written(FLAT).finish()):
         with pytest.raises(DamagedFile):
             coder.decode(of, lambda _, source=Decoder(stream, FLAT, "test"): source)
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("unit", [3e-10, 1e-3, 7e30])
+def test_leaves_are_filled_as_the_definition_has_it(unit, dtype, half):
+    rng = np.random.default_rng(2)
+    grid = from_dense(rng.normal(size=(16, 16, 8, 3)).astype(dtype), name="g", active=rng.random((16, 16, 8)) < 0.5)
+    (chunk,) = chunks.chunks_of(grid.tree)
+    for promise in (
+        sample_promise("fog", max_error=8 * unit, half=half),
+        sample_promise("velocity", max_error=8 * unit, ratio=0.01, half=half),
+        mean_promise(step=1024 * unit, knee=5e5 * unit, half=half),
+    ):
+        promise = replace(promise, ranges=(ValueRange(-1e30, 2e30), ValueRange(-1e-7, 0.5), ValueRange(0.0, 6e4)))
+        bits = rng.integers(0, 28, (4, 512))
+        lattice_values = (rng.integers(-(1 << 28), 1 << 28, (4, 512)) >> bits).astype(np.int32)
+        for component_number in range(3):
+            filled = [LeafValues(grid.tree, promise, np.zeros((4, 512, 3), dtype)) for _ in range(2)]
+            for leaves, implementation in zip(filled, ("native", "reference"), strict=True):
+                leaves.fill(chunk, component_number, lattice_values, implementation)
+            assert filled[0].values.tobytes() == filled[1].values.tobytes()

@@ -29,10 +29,11 @@ from neuralvdb.values.lattice.constants import (
     POINTS_AT_A_TIME,
     SCALE_CLASSES,
 )
+from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.levels import LatticeLevel, pieces
 from neuralvdb.values.lattice.mean_inputs import MeanView, in_phase, targets
 from neuralvdb.values.lattice.mean_pyramid import Cells, MeanLevel, TrueMeans, blank_means, mean_pyramid, shares, split
-from neuralvdb.values.lattice.native import NativeMeans
+from neuralvdb.values.lattice.native import NativeLattice, native_lattice
 from neuralvdb.values.lattice.pass_order import Pass, mean_levels, mean_passes, split_axis
 from neuralvdb.values.lattice.points import Points, nonzero_points
 from neuralvdb.values.lattice.predictor import Predictions, Predictor
@@ -64,11 +65,9 @@ class MeanLattice:
     implementation: str = "native"
 
     @cached_property
-    def _native(self) -> NativeMeans | None:
+    def _native(self) -> NativeLattice | None:
         """What codes whole components in C++."""
-        if self.implementation == "reference" or not self.predictor.native:
-            return None
-        return NativeMeans(self.quantiser, self.predictor)
+        return native_lattice(LatticeKind.MEAN, self.quantiser, self.predictor, self.implementation)
 
     @staticmethod
     def inputs_of(phase: int) -> int:

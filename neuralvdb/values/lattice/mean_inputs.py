@@ -45,6 +45,7 @@ def targets(split: np.ndarray, phase: int) -> Points:
     return list_points(split, in_phase(phase))
 
 
+@functools.cache
 def in_phase(phase: int) -> np.ndarray:
     """(512,) bool: the offsets of a phase."""
     return np.indices((EDGE,) * 3).sum(0).reshape(-1) % 2 == phase

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -10,31 +11,66 @@ from neuralvdb.archive.rans import Decoder
 from neuralvdb.values import _lattice
 from neuralvdb.values.lattice.chunks import ChunkComponent, Quantiser
 from neuralvdb.values.lattice.coding import LatticeCells, LayerSource
-from neuralvdb.values.lattice.constants import LAYERS, MEAN_ROOT_CLASS, MEAN_TOP_STEP
+from neuralvdb.values.lattice.constants import (
+    LAYERS,
+    MEAN_ROOT_CLASS,
+    MEAN_TOP_STEP,
+    SAMPLE_ROOT_CLASS,
+    SAMPLE_STEPS,
+)
+from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.mean_inputs import in_phase
-from neuralvdb.values.lattice.pass_order import Pass, mean_levels, mean_passes
+from neuralvdb.values.lattice.pass_order import Pass, mean_levels, mean_passes, sample_levels, sample_passes
 from neuralvdb.values.lattice.predictor import RULES, Predictor, native_layout
+from neuralvdb.values.lattice.sample_inputs import in_pass
+
+_MAX_KNEE = 1 << 30  # of lattices that C++ codes
 
 
-class NativeMeans:
-    """The mean lattice of one grid."""
+class NativeLattice:
+    """A lattice of one grid."""
 
-    def __init__(self, quantiser: Quantiser, predictor: Predictor) -> None:
-        passes = (coding for level in mean_levels() for coding in mean_passes(level))
-        packed = [_packed(coding, in_phase(coding.phase), predictor, mean=True) for coding in passes]
-        self._passes = _lattice.Passes(RULES.index("mean"), (MEAN_TOP_STEP, MEAN_ROOT_CLASS), packed)
+    def __init__(self, kind: LatticeKind, quantiser: Quantiser, predictor: Predictor) -> None:
+        mean = kind is LatticeKind.MEAN
+        rule = "mean" if mean else "active_only" if quantiser.active_only else "sample"
+        top = (MEAN_TOP_STEP, MEAN_ROOT_CLASS) if mean else (SAMPLE_STEPS[-1], SAMPLE_ROOT_CLASS)
+        packed = [(*_coding(mean, coding), predictor.native[coding.network]) for coding in _passes(mean)]
+        self._passes = _lattice.Passes(RULES.index(rule), top, packed)
         self._rules = (quantiser.unit, quantiser.knee, quantiser.nonnegative)
+        self._constants = Quantiser(quantiser.unit) if mean else quantiser
         self._threads = predictor.threads
 
     def decode(self, component: ChunkComponent, source: LayerSource, lod: int) -> LatticeCells:
-        """As MeanLattice.decode() does."""
-        constants = Quantiser(self._rules[0]).nearest(component.constants)
+        """As Lattice.decode() does."""
         layers = _Layers(source(layer) for layer in range(LAYERS - lod))
-        chunk = _chunk(component, constants)
-        cells = _lattice.decode_mean(chunk, self._passes, self._rules, layers.streams, lod, self._threads)
+        constants = self._constants.nearest(component.constants)
+        chunk = native_chunk(component, constants)
+        cells = _lattice.decode(chunk, self._passes, self._rules, layers.streams, lod, self._threads)
         layers.move()
         assert cells is not None
         return LatticeCells(*cells)
+
+
+def native_lattice(
+    kind: LatticeKind, quantiser: Quantiser, predictor: Predictor, implementation: str
+) -> NativeLattice | None:
+    """What codes whole components; None where the definition is asked for, or numbers are beyond those of C++."""
+    if implementation == "reference" or not predictor.native or quantiser.knee > _MAX_KNEE:
+        return None
+    return NativeLattice(kind, quantiser, predictor)
+
+
+def native_chunk(component: ChunkComponent, constants: np.ndarray) -> tuple[np.ndarray, ...]:
+    """A component as C++ takes it. constants: (K,) int32, lattice values."""
+    chunk = component.chunk
+    return (
+        np.ascontiguousarray(chunk.table),
+        np.ascontiguousarray(chunk.leaves),
+        np.ascontiguousarray(component.leaf_active),
+        component.leaf_values,
+        constants,
+        component.constants_active.view(np.uint8),
+    )
 
 
 class _Layers:
@@ -54,16 +90,16 @@ class _Layers:
             decoder.moved(bit, missing)
 
 
-def _packed(coding: Pass, offsets: np.ndarray, predictor: Predictor, *, mean: bool) -> tuple[object, ...]:
-    """A pass over the points at `offsets` (512,) bool, of the mean or the sample lattice."""
-    layout = native_layout(mean, coding.axis, coding.phase)
-    numbers = np.flatnonzero(offsets).astype(np.int16)
-    network = predictor.native[coding.network]
-    return coding.level, coding.axis, coding.layer, coding.quant_step, numbers, layout, network
+def _passes(mean: bool) -> Iterator[Pass]:
+    """All passes of a lattice, in order."""
+    levels, passes = (mean_levels, mean_passes) if mean else (sample_levels, sample_passes)
+    for level in levels():
+        yield from passes(level)
 
 
-def _chunk(component: ChunkComponent, constants: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Where a component's leaves and constants are; constants: (K,) int32 lattice values."""
-    leaves = np.ascontiguousarray(component.chunk.leaves, np.int64)
-    masks = np.ascontiguousarray(component.leaf_active)
-    return np.ascontiguousarray(component.table), leaves, masks, constants, component.constants_active.view(np.uint8)
+@functools.cache
+def _coding(mean: bool, coding: Pass) -> tuple[int, int, int, int, np.ndarray, _lattice.Layout]:
+    """A pass as C++ takes it, but for its network."""
+    axis, phase = coding.axis, coding.phase
+    offsets = np.flatnonzero(in_phase(phase) if mean else in_pass(axis, phase)).astype(np.int16)
+    return coding.level, axis, coding.layer, coding.quant_step, offsets, native_layout(mean, axis, phase)

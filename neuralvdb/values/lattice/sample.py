@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -29,7 +29,9 @@ from neuralvdb.values.lattice.constants import (
     SCALE_CLASSES,
     SLOTS,
 )
+from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.levels import LatticeLevel, pieces, sample_pyramid, upsample_into
+from neuralvdb.values.lattice.native import NativeLattice, native_lattice
 from neuralvdb.values.lattice.pass_order import Pass, sample_levels, sample_passes
 from neuralvdb.values.lattice.points import Points, nonzero_points
 from neuralvdb.values.lattice.predictor import Predictor
@@ -46,13 +48,18 @@ class SampleLattice:
     quantiser: of the grid's values
     predictor: with networks for this lattice
     dead_zones: none here, residuals are rounded to the nearest step, as the promised error needs it
-    implementation: of what the predictor does not do: nothing here
+    implementation: of what the predictor does not do: "native" or "reference"
     """
 
     quantiser: Quantiser
     predictor: Predictor
     dead_zones: np.ndarray = field(default_factory=lambda: np.zeros(SCALE_CLASSES))
     implementation: str = "native"
+
+    @cached_property
+    def _native(self) -> NativeLattice | None:
+        """What codes whole components in C++."""
+        return native_lattice(LatticeKind.SAMPLE, self.quantiser, self.predictor, self.implementation)
 
     @staticmethod
     def inputs_of(phase: int) -> int:
@@ -107,6 +114,8 @@ class SampleLattice:
 
     def decode(self, component: ChunkComponent, source: LayerSource, lod: int = 0) -> LatticeCells:
         """Takes a component from the decoders of its layers, down to points 2**lod voxels apart. Raises DamagedFile."""
+        if self._native is not None:
+            return self._native.decode(component, source, lod)
         pyramid = self.blank_pyramid(component)
         points = nonzero_points(pyramid[_TOP].coded)
         differences = residual.take(source(0), np.full(len(points), SAMPLE_ROOT_CLASS, np.uint8))

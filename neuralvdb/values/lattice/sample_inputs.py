@@ -45,13 +45,19 @@ def layout(axis: int, phase: int) -> InputLayout:
 
 def targets(level: LatticeLevel, axis: int, phase: int) -> Points:
     """The points of a pass, in order."""
+    return list_points(level.coded, in_pass(axis, phase))
+
+
+@functools.cache
+def in_pass(axis: int, phase: int) -> np.ndarray:
+    """(512,) bool: the offsets of a pass."""
     x = np.indices((EDGE,) * 3).reshape(3, -1)
     keep = x[axis] % 2 == 1
     for later in range(axis + 1, 3):
         keep &= x[later] % 2 == 0
     units = np.where(np.arange(3) < axis, 1, 2)[:, None]  # a brick begins at an even multiple of everything
     keep &= (x // units).sum(0) % 2 == phase
-    return list_points(level.coded, keep)
+    return keep
 
 
 @dataclass(frozen=True)

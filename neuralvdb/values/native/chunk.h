@@ -2,8 +2,10 @@
 #pragma once
 
 #include "constants.h"
+#include "pool.h"
 
 #include <array>
+#include <cmath>
 #include <cstdint>
 
 namespace nvdb {
@@ -16,15 +18,42 @@ struct BoxTable {
     Shape shape;
 
     int64_t size() const { return shape[0] * shape[1] * shape[2]; }
+
+    // (bricks, 3): where each of the first `bricks` rows is.
+    Array<int32_t> cells(int64_t bricks) const {
+        Array<int32_t> where(size_t(bricks) * 3, 0);
+        const int32_t* row = rows;
+        for (int64_t x = 0; x < shape[0]; ++x)
+            for (int64_t y = 0; y < shape[1]; ++y)
+                for (int64_t z = 0; z < shape[2]; ++z, ++row) {
+                    if (*row >= bricks) continue;
+                    int32_t* to = where.data() + 3 * size_t(*row);
+                    to[0] = int32_t(x), to[1] = int32_t(y), to[2] = int32_t(z);
+                }
+        return where;
+    }
+};
+
+// One component of the voxels of leaves (N, 512), floats or doubles so many apart.
+struct LeafValues {
+    const float* narrow;
+    const double* wide;
+    int64_t leaf_stride, voxel_stride;
+
+    double at(int64_t leaf, int voxel) const {
+        const int64_t i = leaf * leaf_stride + voxel * voxel_stride;
+        return narrow ? double(narrow[i]) : wide[i];
+    }
 };
 
 // leaves: which of the grid's the first `bricks` rows are; masks: (N, 64), the active voxels of all of the grid's leaves, in
-// bits. The other rows are constants: lattice values, and whether they are active.
+// bits; values: of all of them. The other rows are constants: lattice values, and whether they are active.
 struct Chunk {
     BoxTable table;
     const int64_t* leaves;
     int64_t bricks;
     const uint8_t* masks;
+    LeafValues values;
     const int32_t* constants;
     const uint8_t* constants_active;
     int64_t constant_count;

@@ -2,7 +2,9 @@
 #include "components.h"
 
 #include "arguments.h"
+#include "leaf_values.h"
 #include "mean_lattice.h"
+#include "sample_lattice.h"
 
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
@@ -27,16 +29,35 @@ void require(bool fits, const char* what) {
     if (!fits) throw nb::value_error(what);
 }
 
-// (table, leaves, masks, constants, whether these are active); the arrays must outlive the chunk.
+// Throws ValueError, where nanobind would read beyond its end.
+void requireItems(const nb::tuple& from, size_t count) { require(from.size() == count, "a tuple of another length"); }
+
+// (N, 512) floats or doubles, which may be apart from each other.
+template<typename T>
+using Apart = nb::ndarray<T, nb::shape<-1, kSlots>, nb::device::cpu>;
+
+LeafValues toLeafValues(const nb::handle& from, size_t leaves) {
+    Apart<const float> narrow;
+    if (nb::try_cast(from, narrow, false)) {
+        require(narrow.shape(0) == leaves, "values");
+        return {narrow.data(), nullptr, narrow.stride(0), narrow.stride(1)};
+    }
+    const auto wide = exact<Apart<const double>>(from);
+    require(wide.shape(0) == leaves, "values");
+    return {nullptr, wide.data(), wide.stride(0), wide.stride(1)};
+}
+
+// (table, leaves, masks, values, constants, whether these are active); the arrays must outlive the chunk.
 Chunk toChunk(const nb::tuple& from) {
+    requireItems(from, 6);
     const auto table = exact<Table>(from[0]);
     const auto leaves = exact<Leaves>(from[1]);
     const auto masks = exact<Masks>(from[2]);
-    const auto constants = exact<Constants>(from[3]);
-    const auto active = exact<Bytes>(from[4]);
+    const auto constants = exact<Constants>(from[4]);
+    const auto active = exact<Bytes>(from[5]);
     const BoxTable box{table.data(), {int64_t(table.shape(0)), int64_t(table.shape(1)), int64_t(table.shape(2))}};
-    const Chunk chunk{box, leaves.data(), int64_t(leaves.size()), masks.data(), constants.data(), active.data(),
-        int64_t(constants.size())};
+    const Chunk chunk{box, leaves.data(), int64_t(leaves.size()), masks.data(), toLeafValues(from[3], masks.shape(0)),
+        constants.data(), active.data(), int64_t(constants.size())};
     for (const int64_t edge : box.shape) require(edge > 0 && edge % kBlock == 0, "box");
     require(active.size() == constants.size() && chunk.rows() < kNoBrick, "constants");
     require(allBelow(table.data(), table.size(), chunk.rows()), "table");
@@ -46,6 +67,7 @@ Chunk toChunk(const nb::tuple& from) {
 
 // (level, axis, layer, step, offsets, layout, network)
 CodedPass toCodedPass(const nb::tuple& from, Rule rule) {
+    requireItems(from, 7);
     const auto offsets = exact<Places>(from[4]);
     require(allBelow(offsets.data(), offsets.size(), kSlots), "offsets");
     CodedPass pass{nb::cast<int>(from[0]), nb::cast<int>(from[1]), nb::cast<int>(from[2]), nb::cast<int64_t>(from[3]),
@@ -56,12 +78,14 @@ CodedPass toCodedPass(const nb::tuple& from, Rule rule) {
     return pass;
 }
 
-// Whether levels come as the lattice of means has them.
-void checkMean(const std::vector<CodedPass>& passes) {
-    require(passes.size() == 2 * (kMeanLevels - 1), "passes");
+// Whether levels come in their order.
+void checkOrder(const std::vector<CodedPass>& passes, bool mean) {
+    const size_t each = mean ? 2 : 6;
+    const int top = (mean ? kMeanLevels : kSampleLevels) - 1;
+    require(passes.size() == each * size_t(top), "passes");
     for (size_t i = 0; i < passes.size(); ++i) {
-        const int level = kMeanLevels - 2 - int(i / 2);
-        require(passes[i].level == level && passes[i].axis == splitAxis(level), "pass");
+        const int level = top - 1 - int(i / each);
+        require(passes[i].level == level && passes[i].axis == (mean ? splitAxis(level) : int(i % 6 / 2)), "pass");
     }
 }
 
@@ -69,15 +93,17 @@ void checkMean(const std::vector<CodedPass>& passes) {
 // them.
 std::shared_ptr<Passes> toPasses(int rule, nb::tuple top, nb::list passes) {
     require(rule >= 0 && rule <= int(Rule::mean), "rule");
+    requireItems(top, 2);
     auto all = std::make_shared<Passes>(Passes{Rule(rule), nb::cast<int64_t>(top[0]), nb::cast<uint8_t>(top[1]), {}});
     require(all->top_step >= 1 && all->top_step <= kMaxStep && all->top_class < kScaleClasses, "coarsest points");
     for (const nb::handle pass : passes) all->passes.push_back(toCodedPass(nb::cast<nb::tuple>(pass), all->rule));
-    checkMean(all->passes);
+    checkOrder(all->passes, all->rule == Rule::mean);
     return all;
 }
 
 // (unit, knee, nonnegative)
 Quantiser toQuantiser(const nb::tuple& from) {
+    requireItems(from, 3);
     const Quantiser quantiser{nb::cast<double>(from[0]), {nb::cast<int64_t>(from[1])}, nb::cast<bool>(from[2])};
     require(isKnee(quantiser.compand.knee), "knee");
     return quantiser;
@@ -85,6 +111,7 @@ Quantiser toQuantiser(const nb::tuple& from) {
 
 // (states, words, at, ends, taken, bits), and (next bit, where they end); the arrays must outlive the stream.
 Stream toStream(const nb::tuple& from, const uint32_t* slots, const int64_t* position) {
+    requireItems(from, 6);
     const auto states = exact<nb::ndarray<uint32_t, nb::ndim<2>, nb::c_contig>>(from[0]);
     const auto words = exact<Bytes>(from[1]), bits = exact<Bytes>(from[5]);
     const auto at = exact<nb::ndarray<int64_t, nb::ndim<1>, nb::c_contig>>(from[2]);
@@ -108,26 +135,46 @@ nb::ndarray<nb::numpy, T> toNumpy(Array<T>&& from, Sizes... sizes) {
     return nb::ndarray<nb::numpy, T>(kept->data(), {size_t(sizes)...}, owner);
 }
 
-// What a component decodes to: (table, values, coded).
-nb::tuple toCells(MeanCells&& cells) {
-    MeanLevel& level = cells.level;
-    const auto coded = size_t(level.bricks) * kSlots;
-    Array<int32_t> table(size_t(level.table.size()));
-    std::copy_n(level.table.rows, table.size(), table.data());
-    Array<uint8_t> flags(coded);
-    level.counts.with([&](const auto* counts) {
-        for (size_t i = 0; i < coded; ++i) flags[i] = counts[i] > 0;
+// A level that is decoded, as Python gets it.
+struct DecodedCells {
+    Shape shape;
+    int64_t rows, bricks;
+    Array<int32_t> table, values;
+    Array<uint8_t> coded;
+
+    template<typename LevelT>
+    DecodedCells(const LevelT& level, Array<int32_t> values)
+        : shape(level.table.shape), rows(level.rows), bricks(level.bricks), table(size_t(level.table.size())),
+          values(std::move(values))
+    {
+        std::copy_n(level.table.rows, table.size(), table.data());
+    }
+};
+
+DecodedCells decodeCells(const Chunk& chunk, const Passes& passes, const Quantiser& quantiser, const LayerStreams& layers,
+    int lod, size_t threads)
+{
+    if (passes.rule != Rule::mean) {
+        SampleLevel level = decodeSamples(chunk, passes, quantiser, layers, lod, threads);
+        DecodedCells cells(level, std::move(level.values));
+        cells.coded = std::move(level.coded);
+        return cells;
+    }
+    MeanCells decoded = decodeMean(chunk, passes, quantiser, layers, lod, threads);
+    DecodedCells cells(decoded.level, std::move(decoded.means));
+    cells.coded = Array<uint8_t>(size_t(cells.bricks) * kSlots);
+    decoded.level.counts.with([&](const auto* counts) {
+        for (size_t i = 0; i < cells.coded.size(); ++i) cells.coded[i] = counts[i] > 0;
     });
-    const auto [x, y, z] = level.table.shape;
-    return nb::make_tuple(toNumpy(std::move(table), x, y, z), toNumpy(std::move(cells.means), level.rows, kSlots),
-        toNumpy(std::move(flags), level.bricks, kSlots));
+    return cells;
 }
 
 // streams: (slots, [what makes a stream, ...], (S, 2) positions, which are moved on, [number of each layer's stream, ...]).
-// Gives nothing where a stream ends too soon: its position says so.
-std::optional<nb::tuple> decodeMeanOf(nb::tuple chunk, const Passes& passes, nb::tuple quantiser, nb::tuple streams, int lod,
+// Gives (table, values, coded), or nothing where a stream ends too soon: its position says so.
+std::optional<nb::tuple> decode(nb::tuple chunk, const Passes& passes, nb::tuple quantiser, nb::tuple streams, int lod,
     size_t threads)
 {
+    requireItems(streams, 4);
     const auto slots = exact<Slots>(streams[0]);
     const auto positions = exact<Positions>(streams[2]);
     const auto from = nb::cast<nb::list>(streams[1]);
@@ -140,21 +187,43 @@ std::optional<nb::tuple> decodeMeanOf(nb::tuple chunk, const Passes& passes, nb:
         allBelow(layers.of_layer.data(), layers.of_layer.size(), int64_t(all.size())), "layers");
     const Chunk box = toChunk(chunk);
     const Quantiser units = toQuantiser(quantiser);
-    MeanCells cells;
-    bool whole = true;
+    std::optional<DecodedCells> cells;
     {
         nb::gil_scoped_release release;
         try {
-            cells = decodeMean(box, passes, units, layers, lod, threads);
+            cells.emplace(decodeCells(box, passes, units, layers, lod, threads));
         }
         catch (const StreamEnds&) {
-            whole = false;
         }
     }
     for (size_t i = 0; i < all.size(); ++i)
         positions.data()[2 * i] = all[i].bit, positions.data()[2 * i + 1] = all[i].missing;
-    if (!whole) return std::nullopt;
-    return toCells(std::move(cells));
+    if (!cells) return std::nullopt;
+    const auto [x, y, z] = cells->shape;
+    return nb::make_tuple(toNumpy(std::move(cells->table), x, y, z), toNumpy(std::move(cells->values), cells->rows, kSlots),
+        toNumpy(std::move(cells->coded), cells->bricks, kSlots));
+}
+
+// rules: (unit, knee, mean, half, low, high)
+Dequantiser toDequantiser(const nb::tuple& from) {
+    requireItems(from, 6);
+    const Dequantiser rules{nb::cast<double>(from[0]), nb::cast<int64_t>(from[1]), nb::cast<bool>(from[2]),
+        nb::cast<bool>(from[3]), nb::cast<double>(from[4]), nb::cast<double>(from[5])};
+    require(rules.knee >= 0, "knee");
+    return rules;
+}
+
+// to: (N, 512), of which the leaves of the chunk are filled.
+template<typename T>
+void fill(nb::tuple chunk, Values lattice_values, nb::tuple rules, Apart<T> to) {
+    const Chunk box = toChunk(chunk);
+    const Dequantiser dequantiser = toDequantiser(rules);
+    const bool narrow = sizeof(T) == sizeof(float);
+    require(narrow == bool(box.values.narrow), "types of values");
+    require(int64_t(lattice_values.shape(0)) >= box.bricks, "lattice values");
+    require(allBelow(box.leaves, size_t(box.bricks), int64_t(to.shape(0))), "leaves");
+    nb::gil_scoped_release release;
+    fillLeaves(box, lattice_values.data(), dequantiser, to.data(), to.stride(0), to.stride(1));
 }
 
 } // namespace
@@ -166,7 +235,9 @@ void addComponents(nb::module_& m) {
             new (layout) InputLayout(toLayout(groups, line, scales));
         });
     nb::class_<Passes>(m, "Passes").def(nb::new_(&toPasses));
-    m.def("decode_mean", &decodeMeanOf);
+    m.def("decode", &decode);
+    m.def("fill", &fill<float>, nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert());
+    m.def("fill", &fill<double>, nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert());
 }
 
 } // namespace nvdb

@@ -3,6 +3,7 @@
 
 #include "mean_pyramid.h"
 #include "passes.h"
+#include "quantiser.h"
 #include "stream.h"
 
 #include <algorithm>
@@ -11,20 +12,11 @@
 
 namespace nvdb {
 
-// How values become lattice values (values/lattice/chunks.py, Quantiser).
-struct Quantiser {
-    double unit;
-    Compand compand;
-    bool nonnegative;
-};
-
 // A level with its means.
 struct MeanCells {
     MeanLevel level;
     Array<int32_t> means;
 };
-
-inline int64_t toDecoded(int64_t x) { return std::clamp(x, -kMaxDecoded, kMaxDecoded); }
 
 // Goes down from the coarsest means, whose companded values are `whole` steps, to cells of 2^lod voxels.
 // code(coding, view, points) gives the differences of cells of a pass as they decode.
@@ -76,7 +68,7 @@ private:
         for (size_t i = 0; i < companded.size(); ++i) companded[i] = int32_t(quantiser_.compand.in(above.means[i]));
         const int32_t* means = companded.size() ? companded.data() : above.means.data();
         const Array<uint8_t> on = level.on();
-        const Array<int32_t> where = level.cells();
+        const Array<int32_t> where = level.table.cells(level.bricks);
         Array<int32_t> differences(cells, 0);
         const auto& [x, y, z] = level.table.shape;
         View view{{}, share.data()};
@@ -102,24 +94,6 @@ private:
     int lod_;
 };
 
-// Where the layers of a component come from: number of the stream of each.
-struct LayerStreams {
-    std::vector<Stream>& streams;
-    std::vector<int> of_layer;
-
-    Stream& operator[](int layer) const { return streams[size_t(of_layer[size_t(layer)])]; }
-};
-
-// Whole numbers of steps of the coarsest points: each is coded as the difference to the one before.
-inline Array<int64_t> takeTop(const Passes& passes, Stream& stream, size_t count, int64_t threads) {
-    const Array<uint8_t> classes(count, passes.top_class);
-    const Array<int32_t> steps = stream.take(classes.data(), count, threads);
-    Array<int64_t> whole(count);
-    int64_t sum = 0;
-    for (size_t i = 0; i < count; ++i) whole[i] = sum += steps[i];
-    return whole;
-}
-
 // Takes a component, down to cells of 2^lod voxels. Throws StreamEnds.
 inline MeanCells decodeMean(const Chunk& chunk, const Passes& passes, const Quantiser& quantiser,
     const LayerStreams& layers, int lod, size_t threads)
@@ -128,13 +102,10 @@ inline MeanCells decodeMean(const Chunk& chunk, const Passes& passes, const Quan
     const MeanLevel& top = pyramid.back();
     Points points;
     top.counts.with([&](const auto* counts) { points = listPoints(counts, top.bricks, allOffsets()); });
-    const Array<int64_t> whole = takeTop(passes, layers[0], points.size(), int64_t(threads));
+    const Array<int64_t> whole = layers[0].takeSums(passes.top_class, points.size(), int64_t(threads));
     const auto code = [&](const CodedPass& coding, const View& view, const Points& cells) {
         const Predicted predicted = predictPoints(passes, coding, view, cells, threads);
-        Array<int32_t> decoded = layers[coding.layer].take(predicted.scale_classes.data(), cells.size(), int64_t(threads));
-        for (size_t i = 0; i < cells.size(); ++i)
-            decoded[i] = int32_t(toDecoded(predicted.values[i] + decoded[i] * coding.step));
-        return decoded;
+        return takeDecoded(layers[coding.layer], predicted, coding.step, int64_t(threads));
     };
     return MeanDescent(passes, quantiser, lod).descend(std::move(pyramid), points, whole, code);
 }

@@ -53,19 +53,6 @@ struct MeanLevel {
                 all[size_t(uncoded[i]) * kSlots + cell] |= active[i * kSlots + cell];
         return all;
     }
-    // (bricks, 3): where each brick is.
-    Array<int32_t> cells() const {
-        Array<int32_t> where(size_t(bricks) * 3, 0);
-        const int32_t* row = table.rows;
-        for (int64_t x = 0; x < table.shape[0]; ++x)
-            for (int64_t y = 0; y < table.shape[1]; ++y)
-                for (int64_t z = 0; z < table.shape[2]; ++z, ++row) {
-                    if (*row >= bricks) continue;
-                    int32_t* to = where.data() + 3 * size_t(*row);
-                    to[0] = int32_t(x), to[1] = int32_t(y), to[2] = int32_t(z);
-                }
-        return where;
-    }
 };
 
 inline int splitAxis(int level) { return 2 - level % 3; }

@@ -3,6 +3,8 @@
 
 #include "pool.h"
 #include "predict.h"
+#include "quantiser.h"
+#include "stream.h"
 
 #include <cstdint>
 #include <memory>
@@ -74,6 +76,13 @@ inline Predicted predictPoints(const Passes& passes, const CodedPass& coding, co
     predictAll(pass, {points.bricks.data(), points.offsets.data(), 0, points.size()}, threads, predicted.values.data(),
         predicted.scale_classes.data());
     return predicted;
+}
+
+// What residuals make of predictions.
+inline Array<int32_t> takeDecoded(Stream& stream, const Predicted& predicted, int64_t step, int64_t threads) {
+    Array<int32_t> decoded = stream.take(predicted.scale_classes.data(), predicted.values.size(), threads);
+    for (size_t i = 0; i < decoded.size(); ++i) decoded[i] = int32_t(toDecoded(predicted.values[i] + decoded[i] * step));
+    return decoded;
 }
 
 } // namespace nvdb

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <numeric>
+#include <vector>
 
 namespace nvdb {
 
@@ -36,6 +37,16 @@ struct Stream {
         const Array<int64_t> escaped = takeEscaped(rare);
         joinResiduals(symbols.data(), scale_classes, count, escaped.data(), residuals.data());
         return residuals;
+    }
+
+    // The next `count` residuals, all of one class, each added to those before it.
+    Array<int64_t> takeSums(uint8_t scale_class, size_t count, int64_t threads) {
+        const Array<uint8_t> classes(count, scale_class);
+        const Array<int32_t> steps = take(classes.data(), count, threads);
+        Array<int64_t> sums(count);
+        int64_t sum = 0;
+        for (size_t i = 0; i < count; ++i) sums[i] = sum += steps[i];
+        return sums;
     }
 
 private:
@@ -70,6 +81,14 @@ private:
         return value;
     }
     static constexpr int kMaxWidth = 24;
+};
+
+// Where the layers of a component come from: number of the stream of each.
+struct LayerStreams {
+    std::vector<Stream>& streams;
+    std::vector<int> of_layer;
+
+    Stream& operator[](int layer) const { return streams[size_t(of_layer[size_t(layer)])]; }
 };
 
 } // namespace nvdb

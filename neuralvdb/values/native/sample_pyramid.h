@@ -1,0 +1,163 @@
+// Twin of values/lattice/levels.py: the levels of the sample lattice, every second point of the one below.
+#pragma once
+
+#include "chunk.h"
+#include "pool.h"
+#include "quantiser.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <map>
+#include <vector>
+
+namespace nvdb {
+
+// As levels.LatticeLevel.
+struct SampleLevel {
+    BoxTable table;
+    Array<int32_t> rows_of_table; // but for level 0, whose table is the chunk's
+    int64_t rows = 0, bricks = 0;
+    Array<int32_t> values;
+    Array<uint8_t> active, coded;
+};
+
+using Eight = std::array<int32_t, 8>;
+
+// Level 0 as a decoder begins with it: points to be coded are 0.
+inline SampleLevel voxelSamples(const Chunk& chunk, const Quantiser& quantiser) {
+    SampleLevel level;
+    level.table = chunk.table;
+    level.rows = chunk.rows();
+    level.bricks = chunk.bricks;
+    const size_t coded = size_t(level.bricks) * kSlots;
+    level.values = Array<int32_t>(size_t(level.rows) * kSlots);
+    level.active = Array<uint8_t>(size_t(level.rows) * kSlots);
+    level.coded = Array<uint8_t>(coded);
+    double last = 0; // most inactive voxels hold the background
+    int32_t nearest = quantiser.nearest(last);
+    for (int64_t brick = 0; brick < level.bricks; ++brick) {
+        uint8_t* on = &level.active[size_t(brick) * kSlots];
+        chunk.active(brick, on);
+        for (int voxel = 0; voxel < kSlots; ++voxel) {
+            int32_t& to = level.values[size_t(brick) * kSlots + size_t(voxel)] = 0;
+            if (on[voxel]) continue;
+            const double value = chunk.values.at(chunk.leaves[brick], voxel);
+            if (value != last) nearest = quantiser.nearest(last = value);
+            to = nearest;
+        }
+    }
+    std::copy_n(level.active.data(), coded, level.coded.data());
+    for (int64_t i = 0; i < chunk.constant_count; ++i) {
+        std::fill_n(level.values.data() + coded + i * kSlots, kSlots, chunk.constants[i]);
+        std::fill_n(level.active.data() + coded + i * kSlots, kSlots, chunk.constants_active[i]);
+    }
+    return level;
+}
+
+// Calls job(point, even): the 64 points of one octant of a brick, and the even points of the brick below that they are.
+template<typename Job>
+inline void eachEven(int octant, const Job& job) {
+    const int first = (octant >> 2 & 1) * 256 + (octant >> 1 & 1) * 32 + (octant & 1) * 4;
+    for (int x = 0; x < 4; ++x)
+        for (int y = 0; y < 4; ++y)
+            for (int z = 0; z < 4; ++z) job(first + x * 64 + y * 8 + z, x * 128 + y * 16 + z * 2);
+}
+
+// The even points of the eight bricks below each row, 0 beyond `below_rows`.
+template<typename T>
+inline Array<T> everySecond(const Array<T>& below, int64_t below_rows, const std::vector<Eight>& eights, size_t rows) {
+    Array<T> points(rows * kSlots);
+    for (size_t row = 0; row < rows; ++row)
+        for (int octant = 0; octant < 8; ++octant) {
+            const int32_t from = eights[row][size_t(octant)];
+            const T* even = from < below_rows ? &below[size_t(from) * kSlots] : nullptr;
+            T* to = &points[row * kSlots];
+            eachEven(octant, [&](int point, int at) { to[point] = even ? even[at] : T(0); });
+        }
+    return points;
+}
+
+// Which bricks have even points that are coded.
+inline std::vector<bool> evenCoded(const SampleLevel& level) {
+    std::vector<bool> coded(size_t(level.rows), false);
+    for (int64_t brick = 0; brick < level.bricks; ++brick) {
+        bool any = false;
+        eachEven(0, [&](int, int even) { any |= level.coded[size_t(brick) * kSlots + size_t(even)] != 0; });
+        coded[size_t(brick)] = any;
+    }
+    return coded;
+}
+
+// Gives `above` its table, and gives the eight rows below each row: those with coded points first, the others once for all
+// bricks of the same eight.
+inline std::vector<Eight> joinEights(const SampleLevel& fine, SampleLevel& above) {
+    const std::vector<bool> coded = evenCoded(fine);
+    const Shape& below = fine.table.shape;
+    const Shape shape{below[0] / 2, below[1] / 2, below[2] / 2};
+    above.rows_of_table = Array<int32_t>(size_t(shape[0] * shape[1] * shape[2]));
+    above.table = {above.rows_of_table.data(), shape};
+    std::vector<Eight> joined, shared;
+    std::map<Eight, int32_t> numbers;
+    int32_t* to = above.rows_of_table.data();
+    for (int64_t x = 0; x < shape[0]; ++x)
+        for (int64_t y = 0; y < shape[1]; ++y)
+            for (int64_t z = 0; z < shape[2]; ++z) {
+                Eight eight;
+                bool needed = false;
+                for (int64_t octant = 0; octant < 8; ++octant) {
+                    const int64_t i = 2 * x + (octant >> 2), j = 2 * y + (octant >> 1 & 1), k = 2 * z + (octant & 1);
+                    const int32_t row = fine.table.rows[(i * below[1] + j) * below[2] + k];
+                    eight[size_t(octant)] = row;
+                    needed = needed || coded[size_t(row)];
+                }
+                auto& list = needed ? joined : shared;
+                auto number = int32_t(list.size());
+                const bool again = !needed && !shared.empty() && shared.back() == eight; // as most are
+                if (again) number = int32_t(shared.size()) - 1;
+                else if (!needed) number = numbers.try_emplace(eight, number).first->second;
+                if (number == int32_t(list.size())) list.push_back(eight);
+                *to++ = needed ? number : -1 - number;
+            }
+    above.bricks = int64_t(joined.size());
+    for (size_t i = 0; i < above.rows_of_table.size(); ++i) {
+        int32_t& row = above.rows_of_table[i];
+        if (row < 0) row = int32_t(above.bricks) - 1 - row;
+    }
+    joined.insert(joined.end(), shared.begin(), shared.end());
+    return joined;
+}
+
+// The level of every second point along each axis.
+inline SampleLevel downsampled(const SampleLevel& fine) {
+    SampleLevel above;
+    const std::vector<Eight> eights = joinEights(fine, above);
+    above.rows = int64_t(eights.size());
+    above.values = everySecond(fine.values, fine.rows, eights, eights.size());
+    above.active = everySecond(fine.active, fine.rows, eights, eights.size());
+    above.coded = everySecond(fine.coded, fine.bricks, eights, size_t(above.bricks));
+    return above;
+}
+
+inline std::vector<SampleLevel> samplePyramid(const Chunk& chunk, const Quantiser& quantiser) {
+    std::vector<SampleLevel> pyramid;
+    pyramid.reserve(kSampleLevels);
+    pyramid.push_back(voxelSamples(chunk, quantiser));
+    while (pyramid.size() < kSampleLevels) pyramid.push_back(downsampled(pyramid.back()));
+    return pyramid;
+}
+
+// Copies the points of `coarse` to the even points of `fine`, whose bricks are at `cells`.
+inline void upsampleInto(const SampleLevel& coarse, const Array<int32_t>& cells, SampleLevel& fine) {
+    for (int64_t brick = 0; brick < fine.bricks; ++brick) {
+        const int32_t* at = &cells[3 * size_t(brick)];
+        const Shape& shape = coarse.table.shape;
+        const int32_t parent = coarse.table.rows[(at[0] / 2 * shape[1] + at[1] / 2) * shape[2] + at[2] / 2];
+        const int octant = (at[0] & 1) * 4 + (at[1] & 1) * 2 + (at[2] & 1);
+        const int32_t* from = &coarse.values[size_t(parent) * kSlots];
+        int32_t* to = &fine.values[size_t(brick) * kSlots];
+        eachEven(octant, [&](int point, int even) { to[even] = from[point]; });
+    }
+}
+
+} // namespace nvdb
