@@ -69,10 +69,12 @@ def lattice(kind: LatticeKind, quantiser: Quantiser, implementation: str, thread
 def component(quantiser: Quantiser) -> ChunkComponent:
     """Leaves with holes, one of them empty, beside an active tile and a background that is not 0."""
     rng = np.random.default_rng(0)
-    active = rng.random((40, 30, 50)) < 0.3
+    active = rng.random((24, 12, 20)) < 0.3
     active[:8, :8, :8] = False
+    active[8:10, 8, 8] = True
     values = (rng.normal(0, 1, active.shape).cumsum(0) / 5).astype(np.float32)
     values = values**4 if quantiser.nonnegative else values
+    values[8:10, 8, 8] = np.nan, np.inf
     grid = from_dense(values, name="g", active=active, origin=(-24, 8, 104), background=0.25)
     lower = grid.tree.lower
     slot = np.flatnonzero(np.unpackbits(lower.child[0], bitorder="little") == 0)[7]
@@ -102,6 +104,9 @@ def test_a_component_decodes_as_the_definition_has_it(kind, name):
     of = component(quantiser)
     reference = lattice(kind, quantiser, "reference")
     data, values = payload(reference, of)
+    native_data, native_values = payload(lattice(kind, quantiser, "native"), of)
+    assert native_data == data
+    np.testing.assert_array_equal(native_values, values)
     for lod in range(LAYERS):
         expected = cells_of(reference.decode(of, lambda _, coder=Decoder(data, FLAT, "test"): coder, lod))
         for threads in (1, 2):

@@ -45,7 +45,9 @@ Result<T, Shape> toArray(std::vector<T>&& values, std::initializer_list<size_t> 
 
 // from: a network, and the offsets and levels of its inputs, as classify.py packs them.
 Net toNet(const nb::tuple& from) {
+    if (from.size() != 2 + kSources) throw nb::value_error("network");
     const auto net = nb::cast<nb::tuple>(from[0]);
+    if (net.size() != 8) throw nb::value_error("network");
     const auto w1 = nb::cast<Weights>(net[0]), w2 = nb::cast<Weights>(net[2]), w3 = nb::cast<Weights>(net[4]),
                linear = nb::cast<Weights>(net[6]);
     const auto b1 = nb::cast<Biases>(net[1]), b2 = nb::cast<Biases>(net[3]), b3 = nb::cast<Biases>(net[5]);

@@ -21,7 +21,7 @@ class SymbolSink(Protocol):
     """Where an encoder puts the residuals of a layer."""
 
     def put(self, residuals: np.ndarray, scale_classes: np.ndarray) -> None:
-        """Adds residuals (n,) int64, in steps, with their scale classes (n,) uint8, to the last batch."""
+        """Adds residuals (n,) int32 or int64, in steps, with their scale classes (n,) uint8, to the last batch."""
 
     def end(self) -> None:
         """Ends a batch."""

@@ -82,6 +82,8 @@ class MeanLattice:
         self, component: ChunkComponent, buffers: Sequence[SymbolSink], observer: Observer | None = None
     ) -> np.ndarray:
         """Puts a component in the buffers of its layers and returns its values (R, 512) int32 as they decode."""
+        if self._native is not None and observer is None:
+            return self._native.encode(component, buffers, self.dead_zones)
         pyramid = self.blank_pyramid(component)
         true = TrueMeans(component, pyramid, self.quantiser)
         return _last(self.encode_levels(true, pyramid, buffers, observer)).means

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from neuralvdb.archive.rans import Decoder
 from neuralvdb.values import _lattice
 from neuralvdb.values.lattice.chunks import ChunkComponent, Quantiser
-from neuralvdb.values.lattice.coding import LatticeCells, LayerSource
+from neuralvdb.values.lattice.coding import LatticeCells, LayerSource, SymbolSink
 from neuralvdb.values.lattice.constants import (
     LAYERS,
     MEAN_ROOT_CLASS,
@@ -28,24 +28,32 @@ _MAX_KNEE = 1 << 30  # of lattices that C++ codes
 
 
 class NativeLattice:
-    """A lattice of one grid."""
+    """A lattice of one grid. passes: all of them, with their networks."""
 
     def __init__(self, kind: LatticeKind, quantiser: Quantiser, predictor: Predictor) -> None:
         mean = kind is LatticeKind.MEAN
         rule = "mean" if mean else "active_only" if quantiser.active_only else "sample"
         top = (MEAN_TOP_STEP, MEAN_ROOT_CLASS) if mean else (SAMPLE_STEPS[-1], SAMPLE_ROOT_CLASS)
-        packed = [(*_coding(mean, coding), predictor.native[coding.network]) for coding in _passes(mean)]
-        self._passes = _lattice.Passes(RULES.index(rule), top, packed)
+        self.passes = _lattice.Passes(RULES.index(rule), top, native_passes(kind, predictor))
         self._rules = (quantiser.unit, quantiser.knee, quantiser.nonnegative)
         self._constants = Quantiser(quantiser.unit) if mean else quantiser
         self._threads = predictor.threads
 
+    def encode(self, component: ChunkComponent, buffers: Sequence[SymbolSink], dead_zones: np.ndarray) -> np.ndarray:
+        """As Lattice.encode() does."""
+        chunk = native_chunk(component, self._constants.nearest(component.constants))
+        coded, values = _lattice.encode(chunk, self.passes, self._rules, dead_zones, self._threads)
+        for layer, residuals, scale_classes in coded:
+            buffers[layer].put(residuals, scale_classes)
+            buffers[layer].end()
+        decoded: np.ndarray = values
+        return decoded
+
     def decode(self, component: ChunkComponent, source: LayerSource, lod: int) -> LatticeCells:
         """As Lattice.decode() does."""
         layers = _Layers(source(layer) for layer in range(LAYERS - lod))
-        constants = self._constants.nearest(component.constants)
-        chunk = native_chunk(component, constants)
-        cells = _lattice.decode(chunk, self._passes, self._rules, layers.streams, lod, self._threads)
+        chunk = native_chunk(component, self._constants.nearest(component.constants))
+        cells = _lattice.decode(chunk, self.passes, self._rules, layers.streams, lod, self._threads)
         layers.move()
         assert cells is not None
         return LatticeCells(*cells)
@@ -58,6 +66,12 @@ def native_lattice(
     if implementation == "reference" or not predictor.native or quantiser.knee > _MAX_KNEE:
         return None
     return NativeLattice(kind, quantiser, predictor)
+
+
+def native_passes(kind: LatticeKind, predictor: Predictor) -> list[tuple[object, ...]]:
+    """The passes of a lattice with their networks, as C++ takes them."""
+    mean = kind is LatticeKind.MEAN
+    return [(*_coding(mean, coding), predictor.native[coding.network]) for coding in _passes(mean)]
 
 
 def native_chunk(component: ChunkComponent, constants: np.ndarray) -> tuple[np.ndarray, ...]:

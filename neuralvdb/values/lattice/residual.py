@@ -72,10 +72,10 @@ class SymbolBuffer:
         self._batches: list[list[tuple[np.ndarray, np.ndarray]]] = [[]]
 
     def put(self, residuals: np.ndarray, scale_classes: np.ndarray) -> None:
-        """Adds residuals (n,) int64, within MAX_RESIDUAL, with their classes (n,) uint8, to the last batch."""
+        """Adds residuals (n,) int32 or int64, within MAX_RESIDUAL, with their classes (n,) uint8, to the last batch."""
         if not len(residuals):
             return
-        residuals = residuals.astype(np.int32)
+        residuals = residuals.astype(np.int32, copy=False)
         count_symbols(residuals, scale_classes, self.counts)
         dtype = np.min_scalar_type(min(-1 - int(residuals.max()), int(residuals.min())))
         self._batches[-1].append((residuals.astype(dtype), scale_classes.copy()))

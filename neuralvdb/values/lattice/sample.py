@@ -82,6 +82,8 @@ class SampleLattice:
         self, component: ChunkComponent, buffers: Sequence[SymbolSink], observer: Observer | None = None
     ) -> np.ndarray:
         """Puts a component in the buffers of its layers and returns its values (R, 512) int32 as they decode."""
+        if self._native is not None and observer is None:
+            return self._native.encode(component, buffers, self.dead_zones)
         pyramid = self.blank_pyramid(component)
         self.encode_pyramid(TruePoints(component, pyramid, self.quantiser), buffers, observer)
         return pyramid[0].values

@@ -23,6 +23,13 @@ constexpr int64_t kNoBrick = int64_t(1) << 31, kMaxStep = 1 << 24, kMaxKnee = in
 template<typename T, typename Shape>
 using In = nb::ndarray<const T, Shape, nb::c_contig, nb::device::cpu>;
 
+inline void require(bool fits, const char* what) {
+    if (!fits) throw nb::value_error(what);
+}
+
+// Beyond the end of a tuple, nanobind would read on.
+inline void requireItems(const nb::tuple& from, size_t count) { require(from.size() == count, "a tuple of another length"); }
+
 inline std::vector<float> floats(const nb::handle& array) {
     const auto from = nb::cast<nb::ndarray<const float, nb::c_contig, nb::device::cpu>>(array);
     return std::vector<float>(from.data(), from.data() + from.size());
@@ -30,6 +37,7 @@ inline std::vector<float> floats(const nb::handle& array) {
 
 // (w1, b1, w2, b2, w3, b3, linear path, shifts, products)
 inline Net toNet(const nb::tuple& from) {
+    requireItems(from, 9);
     const auto w1 = floats(from[0]), b1 = floats(from[1]), w2 = floats(from[2]), b2 = floats(from[3]), w3 = floats(from[4]),
         b3 = floats(from[5]), linear = floats(from[6]);
     const auto shifts = nb::cast<std::vector<int>>(from[7]);
@@ -69,6 +77,7 @@ ArrayT exact(const nb::handle& array) {
 
 // (table, cells, [(values, active), ...], share or None) of `bricks` bricks at least; the arrays must outlive the view.
 inline View toView(const nb::tuple& from, size_t bricks) {
+    requireItems(from, 4);
     const auto table = exact<Table>(from[0]);
     const auto cells = exact<Cells>(from[1]);
     if ((bricks && !table.size()) || cells.shape(0) < bricks) throw nb::value_error("cells");

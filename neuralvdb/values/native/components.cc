@@ -25,13 +25,6 @@ using Positions = nb::ndarray<int64_t, nb::shape<-1, 2>, nb::c_contig>;
 
 constexpr int kBlock = 16; // bricks: boxes are made of blocks of so many, which lattices halve level by level
 
-void require(bool fits, const char* what) {
-    if (!fits) throw nb::value_error(what);
-}
-
-// Throws ValueError, where nanobind would read beyond its end.
-void requireItems(const nb::tuple& from, size_t count) { require(from.size() == count, "a tuple of another length"); }
-
 // (N, 512) floats or doubles, which may be apart from each other.
 template<typename T>
 using Apart = nb::ndarray<T, nb::shape<-1, kSlots>, nb::device::cpu>;
@@ -204,6 +197,31 @@ std::optional<nb::tuple> decode(nb::tuple chunk, const Passes& passes, nb::tuple
         toNumpy(std::move(cells->coded), cells->bricks, kSlots));
 }
 
+// dead_zones: (64,), of the mean lattice. Gives [(layer, residuals, scale classes), ...] and the values of all rows as they
+// decode.
+nb::tuple encode(nb::tuple chunk, const Passes& passes, nb::tuple quantiser,
+    In<double, nb::shape<kScaleClasses>> dead_zones, size_t threads)
+{
+    const Chunk box = toChunk(chunk);
+    const Quantiser units = toQuantiser(quantiser);
+    DeadZones zones;
+    std::copy_n(dead_zones.data(), zones.size(), zones.begin());
+    std::vector<CodedResiduals> coded;
+    Array<int32_t> values;
+    {
+        nb::gil_scoped_release release;
+        if (passes.rule == Rule::mean) values = encodeMean(box, passes, units, zones, threads, coded).means;
+        else values = encodeSamples(box, passes, units, threads, coded).values;
+    }
+    nb::list layers;
+    for (CodedResiduals& pass : coded) {
+        const size_t count = pass.residuals.size();
+        layers.append(nb::make_tuple(pass.layer, toNumpy(std::move(pass.residuals), count),
+            toNumpy(std::move(pass.scale_classes), count)));
+    }
+    return nb::make_tuple(layers, toNumpy(std::move(values), box.rows(), kSlots));
+}
+
 // rules: (unit, knee, mean, half, low, high)
 Dequantiser toDequantiser(const nb::tuple& from) {
     requireItems(from, 6);
@@ -236,6 +254,7 @@ void addComponents(nb::module_& m) {
         });
     nb::class_<Passes>(m, "Passes").def(nb::new_(&toPasses));
     m.def("decode", &decode);
+    m.def("encode", &encode);
     m.def("fill", &fill<float>, nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert());
     m.def("fill", &fill<double>, nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert());
 }

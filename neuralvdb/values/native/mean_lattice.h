@@ -5,6 +5,8 @@
 #include "passes.h"
 #include "quantiser.h"
 #include "stream.h"
+#include "symbols.h"
+#include "true_values.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -19,7 +21,8 @@ struct MeanCells {
 };
 
 // Goes down from the coarsest means, whose companded values are `whole` steps, to cells of 2^lod voxels.
-// code(coding, view, points) gives the differences of cells of a pass as they decode.
+// code(coding, view, points, level, fine) gives the differences of cells of a pass of a level as they decode, of which fine
+// has the halves.
 class MeanDescent {
 public:
     MeanDescent(const Passes& passes, const Quantiser& quantiser, int lod)
@@ -78,7 +81,7 @@ private:
             const CodedPass& coding = both_passes[phase];
             const Points points = listPoints(both.data(), level.bricks, coding.offsets);
             if (phase == 1) clear(both, coding.offsets); // what is left are those that are decoded
-            const Array<int32_t> decoded = code(coding, view, points);
+            const Array<int32_t> decoded = code(coding, view, points, level, fine);
             for (size_t i = 0; i < points.size(); ++i) differences[points.index(i)] = decoded[i];
         }
         return differences;
@@ -103,11 +106,56 @@ inline MeanCells decodeMean(const Chunk& chunk, const Passes& passes, const Quan
     Points points;
     top.counts.with([&](const auto* counts) { points = listPoints(counts, top.bricks, allOffsets()); });
     const Array<int64_t> whole = layers[0].takeSums(passes.top_class, points.size(), int64_t(threads));
-    const auto code = [&](const CodedPass& coding, const View& view, const Points& cells) {
+    const auto code = [&](const CodedPass& coding, const View& view, const Points& cells, const MeanLevel&, const MeanLevel&) {
         const Predicted predicted = predictPoints(passes, coding, view, cells, threads);
         return takeDecoded(layers[coding.layer], predicted, coding.step, int64_t(threads));
     };
     return MeanDescent(passes, quantiser, lod).descend(std::move(pyramid), points, whole, code);
+}
+
+// How an encoder rounds: by how much towards 0, in each scale class.
+using DeadZones = std::array<double, kScaleClasses>;
+
+// Puts the residuals of a component and gives its voxels as they decode.
+inline MeanCells encodeMean(const Chunk& chunk, const Passes& passes, const Quantiser& quantiser, const DeadZones& dead_zones,
+    size_t threads, std::vector<CodedResiduals>& to)
+{
+    std::vector<MeanLevel> pyramid = meanPyramid(chunk);
+    TrueMeans true_means(chunk, quantiser, pyramid);
+    const MeanLevel& top = pyramid.back();
+    Points points;
+    Array<int64_t> whole;
+    top.counts.with([&](const auto* counts) {
+        points = listPoints(counts, top.bricks, allOffsets());
+        whole = Array<int64_t>(points.size());
+        for (size_t i = 0; i < points.size(); ++i) {
+            const size_t cell = points.index(i);
+            const float mean = true_means.companded(kMeanLevels - 1, int64_t(cell), counts[cell]);
+            whole[i] = int64_t(std::nearbyint(mean / float(passes.top_step)));
+        }
+    });
+    codeDifferences(whole, passes.top_class, to);
+    const auto round = [&](double error, uint8_t scale_class) {
+        const double size = std::max(std::floor(std::abs(error) + 0.5 - dead_zones[scale_class]), 0.0);
+        return int64_t(error < 0 ? -size : size);
+    };
+    const auto code = [&](const CodedPass& coding, const View& view, const Points& cells, const MeanLevel& level,
+                          const MeanLevel& fine) {
+        const Halves halves(coding.axis);
+        true_means.forget(coding.level);
+        Array<int32_t> decoded;
+        fine.counts.with([&](const auto* counts) {
+            const auto difference = [&](size_t i) {
+                const int32_t brick = level.pairs[2 * size_t(cells.bricks[i]) + size_t(halves.side(cells.offsets[i]))];
+                const int64_t first = int64_t(brick) * kSlots + halves.first(cells.offsets[i]), second = first + halves.stride;
+                return true_means.companded(coding.level, first, counts[first]) -
+                    true_means.companded(coding.level, second, counts[second]);
+            };
+            decoded = codeResiduals(coding, predictPoints(passes, coding, view, cells, threads), difference, round, to);
+        });
+        return decoded;
+    };
+    return MeanDescent(passes, quantiser, 0).descend(std::move(pyramid), points, whole, code);
 }
 
 } // namespace nvdb

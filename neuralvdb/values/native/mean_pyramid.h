@@ -138,6 +138,7 @@ inline void joinRows(const MeanLevel& fine, int axis, MeanLevel& above) {
     std::copy(shared.begin(), shared.end(), std::copy(joined.begin(), joined.end(), above.pairs.data()));
 }
 
+// The sums of the halves of the cells of a brick that joins two.
 template<int Shift, typename FromT, typename ToT>
 inline void addHalves(const FromT* a, const FromT* b, ToT* to) {
     constexpr int stride = 1 << Shift;
@@ -148,13 +149,17 @@ inline void addHalves(const FromT* a, const FromT* b, ToT* to) {
         }
 }
 
+template<typename FromT, typename ToT>
+inline void addHalvesAlong(int axis, const FromT* a, const FromT* b, ToT* to) {
+    axis == 0 ? addHalves<6>(a, b, to) : axis == 1 ? addHalves<3>(a, b, to) : addHalves<0>(a, b, to);
+}
+
 // Counts of the rows of `above` that cover coded voxels are sums of those of both halves; others are 0.
 template<typename FromT, typename ToT>
 inline void addCounts(const FromT* fine, const MeanLevel& above, int axis, ToT* to) {
-    const auto add = axis == 0 ? addHalves<6, FromT, ToT> : axis == 1 ? addHalves<3, FromT, ToT> : addHalves<0, FromT, ToT>;
     const int32_t* pair = above.pairs.data();
     for (int64_t row = 0; row < above.bricks; ++row, pair += 2)
-        add(fine + int64_t(pair[0]) * kSlots, fine + int64_t(pair[1]) * kSlots, to + row * kSlots);
+        addHalvesAlong(axis, fine + int64_t(pair[0]) * kSlots, fine + int64_t(pair[1]) * kSlots, to + row * kSlots);
     std::fill(to + above.bricks * kSlots, to + above.rows * kSlots, ToT(0));
 }
 

@@ -22,11 +22,8 @@ inline T companded(T x, int64_t knee) {
     return x < 0 ? -c : c;
 }
 
-// A whole number next to a value, clamped to what the lattice can hold; 0 for NaN.
-inline int32_t toLattice(double exact) {
-    if (std::isnan(exact)) return 0;
-    return int32_t(std::nearbyint(std::clamp(exact, double(-kLimit), double(kLimit))));
-}
+// A value, clamped to what the lattice can hold; 0 for NaN.
+inline double toFinite(double x) { return std::isnan(x) ? 0 : std::clamp(x, double(-kLimit), double(kLimit)); }
 
 inline int64_t toDecoded(int64_t x) { return std::clamp(x, -kMaxDecoded, kMaxDecoded); }
 
@@ -36,7 +33,7 @@ struct Quantiser {
     bool nonnegative;
 
     double exact(double value) const { return companded(value / unit, compand.knee); }
-    int32_t nearest(double value) const { return toLattice(exact(value)); }
+    int32_t nearest(double value) const { return int32_t(std::nearbyint(toFinite(exact(value)))); }
 };
 
 } // namespace nvdb

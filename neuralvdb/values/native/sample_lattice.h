@@ -4,6 +4,8 @@
 #include "passes.h"
 #include "sample_pyramid.h"
 #include "stream.h"
+#include "symbols.h"
+#include "true_values.h"
 
 #include <cstdint>
 #include <vector>
@@ -11,7 +13,7 @@
 namespace nvdb {
 
 // Goes down from the coarsest points, which the top of the pyramid holds, to those 2^lod voxels apart.
-// code(coding, view, points) gives the values of points of a pass as they decode.
+// code(coding, view, points, cells) gives the values of points of a pass as they decode; cells: where the level's bricks are.
 template<typename Code>
 inline void descendSamples(std::vector<SampleLevel>& pyramid, const Passes& passes, int lod, const Code& code) {
     const CodedPass* coding = passes.passes.data();
@@ -24,7 +26,7 @@ inline void descendSamples(std::vector<SampleLevel>& pyramid, const Passes& pass
         view.sources.push_back({level.table.rows, {x, y, z}, cells.data(), level.values.data(), level.active.data()});
         for (int pass = 0; pass < 6; ++pass, ++coding) {
             const Points points = listPoints(level.coded.data(), level.bricks, coding->offsets);
-            const Array<int32_t> decoded = code(*coding, view, points);
+            const Array<int32_t> decoded = code(*coding, view, points, cells);
             for (size_t i = 0; i < points.size(); ++i) level.values[points.index(i)] = decoded[i];
         }
     }
@@ -40,11 +42,37 @@ inline SampleLevel decodeSamples(const Chunk& chunk, const Passes& passes, const
     const Array<int64_t> whole = layers[0].takeSums(passes.top_class, points.size(), int64_t(threads));
     for (size_t i = 0; i < points.size(); ++i)
         top.values[points.index(i)] = int32_t(toDecoded(whole[i] * passes.top_step));
-    descendSamples(pyramid, passes, lod, [&](const CodedPass& coding, const View& view, const Points& of_pass) {
+    descendSamples(pyramid, passes, lod, [&](const CodedPass& coding, const View& view, const Points& of_pass, const Array<int32_t>&) {
         const Predicted predicted = predictPoints(passes, coding, view, of_pass, threads);
         return takeDecoded(layers[coding.layer], predicted, coding.step, int64_t(threads));
     });
     return std::move(pyramid[size_t(lod)]);
+}
+
+// Puts the residuals of a component and gives its voxels as they decode.
+inline SampleLevel encodeSamples(const Chunk& chunk, const Passes& passes, const Quantiser& quantiser, size_t threads,
+    std::vector<CodedResiduals>& to)
+{
+    std::vector<SampleLevel> pyramid = samplePyramid(chunk, quantiser);
+    SampleLevel& top = pyramid.back();
+    const Points points = listPoints(top.coded.data(), top.bricks, allOffsets());
+    const Array<int32_t> top_cells = top.table.cells(top.bricks);
+    const auto exact = [&](int level, const Array<int32_t>& cells, const Points& of, size_t i) {
+        return truePoint(chunk, quantiser, level, &cells[3 * size_t(of.bricks[i])], of.offsets[i]);
+    };
+    Array<int64_t> whole(points.size());
+    for (size_t i = 0; i < points.size(); ++i) {
+        whole[i] = int64_t(std::nearbyint(exact(kSampleLevels - 1, top_cells, points, i) / double(passes.top_step)));
+        top.values[points.index(i)] = int32_t(whole[i] * passes.top_step);
+    }
+    codeDifferences(whole, passes.top_class, to);
+    const auto round = [](double error, uint8_t) { return int64_t(std::nearbyint(error)); };
+    descendSamples(pyramid, passes, 0,
+        [&](const CodedPass& coding, const View& view, const Points& of_pass, const Array<int32_t>& cells) {
+            return codeResiduals(coding, predictPoints(passes, coding, view, of_pass, threads),
+                [&](size_t i) { return exact(coding.level, cells, of_pass, i); }, round, to);
+        });
+    return std::move(pyramid[0]);
 }
 
 } // namespace nvdb

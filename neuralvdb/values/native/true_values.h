@@ -1,0 +1,81 @@
+// Twin of values/lattice/mean_pyramid.py (TrueMeans) and values/lattice/sample.py (TruePoints): what is to be coded.
+#pragma once
+
+#include "mean_pyramid.h"
+#include "passes.h"
+#include "quantiser.h"
+#include "sample_pyramid.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+namespace nvdb {
+
+// The true means of the coded voxels of a component on every level, in lattice units. Those of voxels are taken from the
+// leaves when asked for, those of larger cells are sums over their counts; forget() drops levels that are done.
+class TrueMeans {
+public:
+    TrueMeans(const Chunk& chunk, const Quantiser& quantiser, const std::vector<MeanLevel>& pyramid)
+        : chunk_(chunk), quantiser_(quantiser)
+    {
+        sums_.emplace_back();
+        sums_.push_back(firstSums(pyramid[0], pyramid[1]));
+        for (size_t j = 1; j + 1 < pyramid.size(); ++j) sums_.push_back(sumsAbove(sums_[j].data(), pyramid[j + 1], int(j)));
+    }
+
+    void forget(int level) { sums_.resize(size_t(level) + 1); }
+
+    // Companded mean of a cell that covers so many coded voxels.
+    float companded(int level, int64_t cell, int64_t count) const {
+        const float mean = level ? sums_[size_t(level)][size_t(cell)] / float(count) : exact(cell / kSlots, int(cell % kSlots));
+        return nvdb::companded(mean, quantiser_.compand.knee);
+    }
+
+private:
+    float exact(int64_t brick, int voxel) const {
+        const double value = chunk_.values.at(chunk_.leaves[brick], voxel) / quantiser_.unit;
+        return float(toFinite(value));
+    }
+    // Two rows of voxels, 0 where not coded.
+    void load(const MeanLevel& voxels, int32_t row, float* to) const {
+        for (int voxel = 0; voxel < kSlots; ++voxel) {
+            const bool coded = row < voxels.bricks && voxels.counts.narrow[size_t(row) * kSlots + size_t(voxel)];
+            to[voxel] = coded ? exact(row, voxel) : 0;
+        }
+    }
+    Array<float> firstSums(const MeanLevel& voxels, const MeanLevel& above) const {
+        Array<float> sums(size_t(above.rows) * kSlots, 0);
+        float halves[2 * kSlots];
+        for (int64_t row = 0; row < above.bricks; ++row) {
+            for (int side = 0; side < 2; ++side) load(voxels, above.pairs[size_t(2 * row + side)], halves + side * kSlots);
+            addHalvesAlong(splitAxis(0), halves, halves + kSlots, &sums[size_t(row) * kSlots]);
+        }
+        return sums;
+    }
+    static Array<float> sumsAbove(const float* below, const MeanLevel& above, int j) {
+        Array<float> sums(size_t(above.rows) * kSlots, 0);
+        const int32_t* pair = above.pairs.data();
+        for (int64_t row = 0; row < above.bricks; ++row, pair += 2)
+            addHalvesAlong(splitAxis(j), below + int64_t(pair[0]) * kSlots, below + int64_t(pair[1]) * kSlots,
+                &sums[size_t(row) * kSlots]);
+        return sums;
+    }
+
+    const Chunk& chunk_;
+    const Quantiser& quantiser_;
+    std::vector<Array<float>> sums_;
+};
+
+// The exact value of a coded point of a level of the sample lattice, whose bricks are at `cells`.
+inline double truePoint(const Chunk& chunk, const Quantiser& quantiser, int level, const int32_t* cell, int offset) {
+    const Shape& shape = chunk.table.shape;
+    const int64_t x = (cell[0] * int64_t(kEdge) + (offset >> 6)) << level,
+        y = (cell[1] * int64_t(kEdge) + (offset >> 3 & 7)) << level, z = (cell[2] * int64_t(kEdge) + (offset & 7)) << level;
+    const int32_t brick = chunk.table.rows[((x >> 3) * shape[1] + (y >> 3)) * shape[2] + (z >> 3)];
+    const double value = chunk.values.at(chunk.leaves[brick], int((x & 7) * 64 + (y & 7) * 8 + (z & 7)));
+    return toFinite(quantiser.exact(value));
+}
+
+} // namespace nvdb
