@@ -28,7 +28,7 @@ else:
 os.environ.pop("NVDB_QUALITY", None)  # a test says which quality it wants
 
 # Without a GPU, Triton's kernels are interpreted; Triton asks for this when it is imported.
-if not Path("/proc/driver/nvidia/version").exists():
+if not any(map(os.path.exists, ("/proc/driver/nvidia/version", "/dev/nvidiactl"))):
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 ROOT = Path(__file__).resolve().parent.parent

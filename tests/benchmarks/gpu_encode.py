@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
+from gpu_copies import ROOT_CLASS, STEPS, predictor_of
+from gpu_report import same
 
 from neuralvdb.kernels import zigzag
 from neuralvdb.kernels.bricks import Destination, Predictions
@@ -14,9 +16,7 @@ from neuralvdb.kernels.quantise import quantise
 from neuralvdb.kernels.rans import Encoded, Plan, encode
 
 if TYPE_CHECKING:
-    from gpu import Copies
-
-STEPS, ROOT_CLASS = (16, 11, 8, 6, 4), 40
+    from gpu_copies import Copies
 
 
 class Encoder:
@@ -54,7 +54,7 @@ class Encoder:
             residuals.append(quantise(exact[k], predictions, destination, STEPS[k], implementation=implementation))
             classes.append(predictions.scale_classes)
 
-        bricks.descend(bricks.values_from(whole * STEPS[4]), code, implementation)
+        bricks.descend(bricks.values_from(whole * STEPS[4]), code, predictor_of(implementation))
         return torch.cat(residuals), torch.cat(classes)
 
     def symbols(self, residuals: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
@@ -81,7 +81,7 @@ class Encoder:
         return words
 
     def check(self, implementation: str = "auto") -> None:
-        """Ends the program where what is encoded is not what the CPU encoded."""
+        """Raises Different where what is encoded is not what the CPU encoded."""
         segments, bits = self.encoded(implementation)
         arrays, copies = self._bricks.arrays, self._bricks.copies
         wanted, theirs, raw = [], [], []
@@ -92,17 +92,14 @@ class Encoder:
             raw_bits = slice(int(arrays[f"p{i}.bits_at"]) // 8, int(arrays[f"p{i}.bits_end"]) // 8)
             data = arrays["bits"].view(torch.uint8)[raw_bits]
             raw.append(torch.nn.functional.pad(data, (0, -len(data) % 4)))
-        same = [
-            (segments.states, torch.cat(wanted)),
-            (segments.words, torch.cat(theirs)),
-            (bits.view(torch.uint8), torch.cat(raw)),
-        ]
-        for coded, expected in same:
+        pairs = {
+            "states": (segments.states, torch.cat(wanted)),
+            "words": (segments.words, torch.cat(theirs)),
+            "raw bits": (bits.view(torch.uint8), torch.cat(raw)),
+        }
+        for name, (coded, expected) in pairs.items():
             by_copy = coded.reshape(copies, -1)
-            if by_copy.shape[1] != expected.numel() or not torch.equal(
-                by_copy, expected.reshape(-1).expand_as(by_copy)
-            ):
-                raise SystemExit(f"wrong bytes from {implementation}: no figures")
+            same(f"{name} by {implementation}", expected.reshape(1, -1).expand(copies, -1), by_copy)
 
     def figures(self, seconds: Callable[[Callable[[], object]], float]) -> list[str]:
         """Lines on each step: time, and bytes that it must move."""

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import torch
 import triton
+from gpu_copies import STEPS
+from gpu_report import same
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "kernels"))
 from compiled import table_row
@@ -32,10 +34,9 @@ from neuralvdb.kernels.reconstruct import RawBits, reconstruct
 from neuralvdb.kernels.split import Cells, Companding, Halves, split
 
 if TYPE_CHECKING:
-    from gpu import Copies
+    from gpu_copies import Copies
 
 SEGMENT = 1 << 15  # symbols
-STEPS = (16, 11, 8, 6, 4)  # quantisation steps of levels 0 to 4
 
 
 @dataclass
@@ -87,7 +88,7 @@ def _stand_in(network: Packed, stencil: Stencil) -> StencilNetwork:
 
 
 def coding(bricks: Copies) -> dict[str, Job]:
-    """What follows a prediction, encoding and decoding. Ends the program where symbols do not come back."""
+    """What follows a prediction, encoding and decoding. Raises Different where symbols do not come back."""
     level, exact, step = bricks.finest(), bricks.tiled("0.exact"), STEPS[0]
     points = bricks.targets[4].points
     n, device = len(points), points.device
@@ -110,8 +111,7 @@ def coding(bricks: Copies) -> dict[str, Job]:
     def rebuilt() -> None:
         reconstruct(symbols, predicted, destination, step, replace(bits, at=bits.at.clone()))
 
-    if not torch.equal(again(), symbols):
-        raise SystemExit("symbols do not come back: no figures")
+    same("symbols", symbols, again())
     bits = RawBits(words=words, at=torch.zeros(1, dtype=torch.int64, device=device), end=raw.sizes)
     text = n * 2 + segments.words.numel() * 2
     return {

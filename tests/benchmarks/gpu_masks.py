@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from gpu_report import same
 
 from neuralvdb.kernels.classify_masks import MaskLevel, Phase
 from neuralvdb.kernels.classify_masks import decode as decode_masks
@@ -60,11 +61,11 @@ class Masks:
         return above, segments
 
     def check(self, implementation: str = "auto") -> None:
-        """Ends the program where masks are not what was encoded."""
+        """Raises Different where masks are not what was encoded."""
         states, segments = self.decoded(implementation)
         active = states[:-2].view(-1, *self._expected.shape) > 0
-        if not torch.equal(active, self._expected.expand_as(active)) or not segments.ended().all():
-            raise SystemExit(f"wrong masks from {implementation}: no figures")
+        same(f"masks by {implementation}", self._expected.expand_as(active), active)
+        same(f"ends of masks by {implementation}", torch.ones_like(segments.at, dtype=torch.bool), segments.ended())
 
     def _phase(self, arrays: dict[str, torch.Tensor], k: int, p: int) -> Phase:
         prefix = f"m.{k}.{p}"

@@ -69,8 +69,13 @@ def opened(case: Case, *, sections: dict[int, bytes] | None = None, **options) -
     return ValuesDecoder(ValuesSource.of(coded, "test"), DecodeOptions(**options))
 
 
+def implementation(device: str) -> str:
+    """Kernels on a GPU; on a CPU their references, for the other tests here have the kernels interpreted."""
+    return "auto" if device == "cuda" else "reference"
+
+
 def on_device(coded: Case, device: str, count: int = 1, **options) -> ValuesDecoder:
-    return opened(coded, implementation="reference", devices=[device] * count, **options)
+    return opened(coded, implementation=implementation(device), devices=[device] * count, **options)
 
 
 def test_the_grid_has_several_chunks(coded):
@@ -79,7 +84,7 @@ def test_the_grid_has_several_chunks(coded):
 
 def encoded(coded, devices: list[str]) -> np.ndarray:
     """The values as they decode, where the payload and the sections are those of the CPU."""
-    options = EncodeOptions(implementation="reference", devices=devices)
+    options = EncodeOptions(implementation=implementation(devices[0]), devices=devices)
     result = encoder.encode(coded.grid.tree, coded.promise, options)
     assert (result.payload, result.chunks) == (coded.coded.payload, coded.coded.chunks)
     return result.tree.leaf.values

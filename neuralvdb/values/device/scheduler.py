@@ -14,6 +14,7 @@ from neuralvdb.errors import OutOfMemory
 
 LEAF = 48 << 10  # bytes of device memory that a leaf takes while it is worked on
 BATCHES = 4  # for each device at least, so that results of one are taken while the next is worked on,
+PLACES = 1 << 22  # leaves of a batch at most: kernels count their voxels in 32 bits
 ENOUGH = 1 << 15  # but no more than have so many leaves each, which keep it busy
 
 Item = TypeVar("Item")
@@ -87,4 +88,4 @@ def _room(device: str) -> int:
     """Leaves that fit in free memory."""
     if torch.device(device).type == "cpu":
         return 1 << 16
-    return max(1, torch.cuda.mem_get_info(device)[0] * 7 // 10 // LEAF)
+    return min(max(1, torch.cuda.mem_get_info(device)[0] * 7 // 10 // LEAF), PLACES)
