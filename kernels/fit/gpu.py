@@ -183,7 +183,7 @@ def _factors(rates: list[tuple[float, float]], iterations: int) -> torch.Tensor:
     """(T, 4) float32 of Adam's steps: its size, what a new slope counts in the mean, what sqrt(square) is over, and 0,
     so that every row is aligned for Triton."""
     numbers = range(iterations + 1, iterations + len(rates) + 1)
-    rows = [
-        (rate / (1 - beta**n), 1 - beta, (1 - BETA**n) ** 0.5, 0) for n, (rate, beta) in zip(numbers, rates, strict=True)
-    ]
+    rows = []
+    for n, (rate, beta) in zip(numbers, rates, strict=True):
+        rows.append((rate / (1 - beta**n), 1 - beta, (1 - BETA**n) ** 0.5, 0))
     return torch.tensor(rows, dtype=torch.float32)

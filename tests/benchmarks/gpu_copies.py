@@ -83,7 +83,8 @@ class Copies:
         classes = torch.full((n,), ROOT_CLASS, dtype=torch.uint8, device=self._device)
         root, zeros = (torch.zeros(n, dtype=dtype, device=self._device) for dtype in (torch.int32, torch.int64))
         numbers = Targets(points=torch.arange(n, dtype=torch.int32, device=self._device), starts=self.root.starts)
-        predictions, destination = Predictions(values=zeros, scale_classes=classes), Destination(numbers, root)
+        predictions = Predictions(values=zeros, scale_classes=classes)
+        destination = Destination(targets=numbers, values=root)
         self._take(streams[0], 1, predictions, destination, implementation)
         return root.view(self.copies, -1).cumsum(1).reshape(-1) * STEPS[4]
 
