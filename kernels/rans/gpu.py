@@ -14,6 +14,23 @@ from neuralvdb.kernels.rans import Encoded, Plan, Segments
 
 
 @triton.jit
+def _ranks(m_l, o_l):
+    """How many lanes before each are set (32,) int32, and how many all in all: bits of one word, counted."""
+    bits = tl.sum(tl.where(m_l, (1 << o_l), 0), 0)
+    return _ones(bits & ((1 << o_l) - 1)), _ones(bits)
+
+
+@triton.jit
+def _ones(x):
+    """The bits of an int32 that are set; compilers know these lines as one instruction."""
+    x = x.to(tl.uint32, bitcast=True)
+    x -= (x >> 1) & 0x55555555
+    x = (x & 0x33333333) + ((x >> 2) & 0x33333333)
+    x = (x + (x >> 4)) & 0x0F0F0F0F
+    return ((x * 0x01010101) >> 24).to(tl.int32)
+
+
+@triton.jit
 def _decode(
     p_slots, p_classes, p_starts, p_stream, p_number, p_count, p_lanes, p_states, p_words, p_at, p_end, p_taken,
     p_symbols,
@@ -32,21 +49,27 @@ def _decode(
     last = tl.load(p_end + i_segment)
     o_l = tl.arange(0, 32)
     b_x = tl.load(p_states + i_segment * 32 + o_l).to(tl.uint32, bitcast=True)
+    o_i = begin - taken % lanes + o_l
+    m_i = (o_l < lanes) & (o_i >= begin) & (o_i < end)
+    # what does not depend on the states of a turn is loaded a turn ahead: classes, and the words that may be taken
+    b_class = tl.load(p_classes + o_i, mask=m_i, other=0).to(tl.int64)
+    b_words = tl.load(p_words + at + o_l, mask=at + o_l < last, other=0)
     here = begin - taken % lanes
     while here < end:
-        o_i = here + o_l
-        m_i = (o_l < lanes) & (o_i >= begin) & (o_i < end)
-        b_class = tl.load(p_classes + o_i, mask=m_i, other=0).to(tl.int64)
+        o_next = o_i + lanes
+        m_next = (o_l < lanes) & (o_next < end)
+        b_ahead = tl.load(p_classes + o_next, mask=m_next, other=0).to(tl.int64)
         b_slot = tl.load(p_slots + b_class * 4096 + (b_x & 4095), mask=m_i, other=0).to(tl.uint32, bitcast=True)
         tl.store(p_symbols + o_i, (b_slot & 255).to(tl.uint8), mask=m_i)
         b_next = (((b_slot >> 8) & 4095) + 1) * (b_x >> 12) + (b_slot >> 20)
         m_low = m_i & (b_next < 65536)
-        b_taken = m_low.to(tl.int32)
-        o_w = at + tl.cumsum(b_taken, 0) - b_taken
-        b_word = tl.load(p_words + o_w, mask=m_low & (o_w < last), other=0).to(tl.uint16, bitcast=True)
+        b_rank, put = _ranks(m_low, o_l)
+        b_word = tl.gather(b_words, b_rank, 0).to(tl.uint16, bitcast=True)
+        at += put
+        b_words = tl.load(p_words + at + o_l, mask=at + o_l < last, other=0)
         b_next = tl.where(m_low, (b_next << 16) | b_word.to(tl.uint32), b_next)
         b_x = tl.where(m_i, b_next, b_x)
-        at += tl.sum(b_taken, 0)
+        o_i, m_i, b_class = o_next, m_next, b_ahead
         here += lanes
     tl.store(p_states + i_segment * 32 + o_l, b_x.to(tl.int32, bitcast=True))
     tl.store(p_at + i_segment, at)
@@ -63,6 +86,14 @@ def decode(slots: torch.Tensor, classes: torch.Tensor, starts: torch.Tensor, seg
             symbols, num_warps=1,
         )  # fmt: skip
     return symbols
+
+
+@triton.jit
+def _number(p_classes, p_symbols, o_i, o_l, lanes, begin, end):
+    """Where the codes of symbols (32,) are; 0 for lanes without a symbol."""
+    m_i = (o_l < lanes) & (o_i >= begin) & (o_i < end)
+    b_class = tl.load(p_classes + o_i, mask=m_i, other=0).to(tl.int32)
+    return b_class * 64 + tl.load(p_symbols + o_i, mask=m_i, other=0).to(tl.int32)
 
 
 @triton.jit
@@ -95,23 +126,28 @@ def _encode(
         end = here + (number + 1) * n // count
         taken -= end - begin
         low = begin - taken % lanes
+        o_i = low + (end - low - 1) // lanes * lanes + o_l
+        # codes do not depend on states: those of a turn are loaded one turn ahead, their numbers two
+        b_code = tl.load(p_codes + _number(p_classes, p_symbols, o_i, o_l, lanes, begin, end))
+        b_number = _number(p_classes, p_symbols, o_i - lanes, o_l, lanes, begin, end)
         here = low + (end - low + lanes - 1) // lanes * lanes
         while here > low:
             here -= lanes
-            o_i = here + o_l
+            b_ahead = _number(p_classes, p_symbols, o_i - 2 * lanes, o_l, lanes, begin, end)
+            b_next_code = tl.load(p_codes + b_number)
             m_i = (o_l < lanes) & (o_i >= begin) & (o_i < end)
-            b_class = tl.load(p_classes + o_i, mask=m_i, other=0).to(tl.int32)
-            b_symbol = tl.load(p_symbols + o_i, mask=m_i, other=0).to(tl.int32)
-            b_code = tl.load(p_codes + b_class * 64 + b_symbol, mask=m_i, other=0).to(tl.uint32, bitcast=True)
+            b_code = b_code.to(tl.uint32, bitcast=True)
             b_frequency = (b_code & 4095) + 1
             m_full = m_i & ((b_x >> 20) >= b_frequency)
-            b_put = m_full.to(tl.int32)
-            at -= tl.sum(b_put, 0)
+            b_rank, put = _ranks(m_full, o_l)
+            at -= put
             b_word = (b_x & 65535).to(tl.uint16).to(tl.int16, bitcast=True)
-            tl.store(p_words + at + tl.cumsum(b_put, 0) - b_put, b_word, mask=m_full)
+            tl.store(p_words + at + b_rank, b_word, mask=m_full)
             b_y = tl.where(m_full, b_x >> 16, b_x)
             b_next = b_y + (b_y // b_frequency) * (4096 - b_frequency) + (b_code >> 12)
             b_x = tl.where(m_i, b_next, b_x)
+            b_code, b_number = b_next_code, b_ahead
+            o_i -= lanes
     tl.store(p_states + i_segment * 32 + o_l, b_x.to(tl.int32, bitcast=True))
     tl.store(p_sizes + i_segment, last - at)
 
