@@ -10,6 +10,8 @@ it can overflow.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import torch
@@ -227,6 +229,27 @@ def predict(
             stencil.mean, stencil.active_only, stencil.known, network.sources, BLOCK, num_warps=WARPS,
         )  # fmt: skip
     return Predictions(values=values, scale_classes=classes)
+
+
+def prepare(predictors: Iterable[StencilNetwork]) -> None:
+    """Compiles what predictors need for the current GPU, arguments as predict() gives them."""
+    device = torch.cuda.current_device()
+    kinds = {(p.stencil.phase, p.stencil.mean, p.stencil.active_only, p.network.sources): p for p in predictors}
+    with ThreadPoolExecutor(max(1, len(kinds))) as pool:
+        list(pool.map(lambda predictor: _compile(predictor, device), kinds.values()))
+
+
+def _compile(predictor: StencilNetwork, device: int) -> None:
+    stencil, network = predictor.stencil, predictor.network
+    words, flags = torch.int32, torch.uint8
+    split = (words, flags, flags) if stencil.mean else (None, None, None)
+    tensors = (tensor.dtype for tensor in weights(network))
+    with torch.cuda.device(device):
+        _predict.warmup(
+            words, flags, *split, words, flags, words, *tensors, torch.int64, flags, BLOCK, 0, BLOCK, BLOCK,
+            stencil.phase, stencil.mean, stencil.active_only, stencil.known, network.sources, BLOCK,
+            grid=(1,), num_warps=WARPS,
+        )  # fmt: skip
 
 
 def _log2_of(x: int) -> int:

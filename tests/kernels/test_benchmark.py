@@ -10,7 +10,10 @@ import torch
 
 from neuralvdb.vdb import from_dense, write_vdb
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here; run the benchmark itself"),
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = ROOT / "tests" / "benchmarks"
@@ -32,7 +35,6 @@ def bricks(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here; run the benchmark itself")
 def test_without_a_gpu_there_are_no_figures(bricks):
     done = ran(BENCHMARKS / "gpu.py", bricks)
     assert done.returncode == 0, done.stderr

@@ -14,8 +14,8 @@ from neuralvdb.values.chunk_decoder import ComponentCells
 from neuralvdb.values.chunk_sections import ChunkReader
 from neuralvdb.values.device.batch import Batch, load
 from neuralvdb.values.device.boxes import Boxes
-from neuralvdb.values.device.lattice import Lattice, lattice_on, rounded, stencil_of
-from neuralvdb.values.device.models import DeviceModels, slots_on, stencil_network
+from neuralvdb.values.device.lattice import Lattice, lattice_on, predictors_on, rounded
+from neuralvdb.values.device.models import DeviceModels, slots_on
 from neuralvdb.values.device.scheduler import Result, on_host, schedule
 from neuralvdb.values.device.streams import Streams
 from neuralvdb.values.lattice.coding import LatticeCells
@@ -112,8 +112,7 @@ class DeviceDecoder:
         return schedule(readers, [len(reader.chunk.leaves) for reader in readers], self.devices, work)
 
     def _models(self, device: torch.device) -> DeviceModels:
-        networks = self.networks.items()
-        predictors = {key: stencil_network(net, stencil_of(self.promise, key), device) for key, net in networks}
+        predictors = predictors_on(self.promise, self.networks, device)
         return DeviceModels(predictors=predictors, slots=slots_on(self.tables, device))
 
     def _decoded(self, readers: list[ChunkReader], models: DeviceModels, device: str, lod: int) -> _Decoded:

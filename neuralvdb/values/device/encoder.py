@@ -14,8 +14,8 @@ from neuralvdb.kernels import zigzag
 from neuralvdb.nets.network import Network
 from neuralvdb.values import chunk_sections, outliers
 from neuralvdb.values.device.batch import Batch, load
-from neuralvdb.values.device.lattice import Lattice, kept, lattice_on, rounded, stencil_of
-from neuralvdb.values.device.models import DeviceModels, slots_on, stencil_network
+from neuralvdb.values.device.lattice import Lattice, kept, lattice_on, predictors_on, rounded
+from neuralvdb.values.device.models import DeviceModels, slots_on
 from neuralvdb.values.device.scheduler import schedule
 from neuralvdb.values.device.symbol_buffer import SymbolBuffer
 from neuralvdb.values.device.writer import write
@@ -166,6 +166,6 @@ class DeviceEncoder:
 def _models(
     promise: Promise, networks: Mapping[NetworkKey, Network], dead_zone: np.ndarray, device: torch.device
 ) -> DeviceModels:
-    predictors = {key: stencil_network(net, stencil_of(promise, key), device) for key, net in networks.items()}
+    predictors = predictors_on(promise, networks, device)
     zone = torch.from_numpy(dead_zone).to(device)
     return DeviceModels(predictors=predictors, slots=slots_on(None, device), dead_zone=zone)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import torch
 
-from neuralvdb.kernels.predict import Stencil
+from neuralvdb.kernels.predict import Stencil, StencilNetwork, prepare
+from neuralvdb.nets.network import Network
 from neuralvdb.values.device.batch import Batch
 from neuralvdb.values.device.boxes import Boxes
 from neuralvdb.values.device.mean import MeanLattice
-from neuralvdb.values.device.models import DeviceModels
+from neuralvdb.values.device.models import DeviceModels, stencil_network
 from neuralvdb.values.device.quantiser import scalar_as
 from neuralvdb.values.device.sample import SampleLattice
 from neuralvdb.values.device.streams import Streams
@@ -54,6 +56,15 @@ def stencil_of(promise: Promise, key: NetworkKey) -> Stencil:
     """What the network of a key, (level, axis, phase), sees."""
     mean = promise.mode.lattice is LatticeKind.MEAN
     return Stencil(key.axis, key.phase, mean=mean, active_only=promise.mode.active_only)
+
+
+def predictors_on(
+    promise: Promise, networks: Mapping[NetworkKey, Network], device: torch.device
+) -> dict[NetworkKey, StencilNetwork]:
+    """All networks of a promise, ready to predict there."""
+    predictors = {key: stencil_network(net, stencil_of(promise, key), device) for key, net in networks.items()}
+    prepare(predictors.values(), device)
+    return predictors
 
 
 def rounded(promise: Promise, values: torch.Tensor, dtype: torch.dtype, component: int) -> torch.Tensor:
