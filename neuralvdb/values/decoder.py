@@ -133,7 +133,7 @@ class ValuesDecoder:
             fields, source.topology, source.dtype, source.components, source.declared, keep
         )
         fields.finish()
-        by_component(self.tree.leaf)[unpack(self.tree.leaf.active)] = 0
+        np.copyto(by_component(self.tree.leaf), 0, where=unpack(self.tree.leaf.active)[..., None])
         self._decoder = self._chunk_decoder(options)
 
     def decode(self) -> Tree:
