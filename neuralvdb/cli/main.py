@@ -8,27 +8,40 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from typing import NoReturn
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from typing import ClassVar, NoReturn
 
 import neuralvdb
 from neuralvdb import errors
-from neuralvdb.cli import compress, decompress, diff, info, output, page, train, verify, view
+from neuralvdb.cli import output
 from neuralvdb.cli.jobs import Command, Failure, internal_error
 from neuralvdb.cli.progress import view_of
 from neuralvdb.cli.report import Reporter, Style
 from neuralvdb.platform import INTERRUPTS
 
-COMMANDS: dict[str, Command] = {
-    "compress": compress,
-    "decompress": decompress,
-    "info": info,
-    "verify": verify,
-    "diff": diff,
-    "view": view,
-    "report": page,
-    "train": train,
-}
+
+
+class _Commands(Mapping[str, Command]):
+    """The commands by name, each loaded when it is asked for."""
+
+    _modules: ClassVar = {name: name for name in ("compress", "decompress", "info", "verify", "diff", "view")} | {
+        "report": "page",
+        "train": "train",
+    }
+
+    def __getitem__(self, name: str) -> Command:
+        command: Command = import_module(f"neuralvdb.cli.{self._modules[name]}")  # type: ignore[assignment]
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+
+COMMANDS = _Commands()
 _SIGNED = ("--bbox", "--frames")  # options whose values may begin with a minus
 _EPILOG = """exit codes:
   0  done                          7  output cannot be written (disk full, no permission)
@@ -48,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             try:
                 _open_standard_streams()
-                args = _parser().parse_args(_joined(sys.argv[1:] if argv is None else list(argv)))
+                words = sys.argv[1:] if argv is None else list(argv)
+                args = _parser(words).parse_args(_joined(words))
                 report = reporter_of(args)
                 _run(COMMANDS[args.command], args, report)
             except KeyboardInterrupt:
@@ -93,7 +107,8 @@ def _run(command: Command, args: argparse.Namespace, report: Reporter) -> None:
     report.finish()
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: list[str]) -> argparse.ArgumentParser:
+    """A parser of these words, which knows no other command than the one that they begin with."""
     parser = argparse.ArgumentParser(
         prog="nvdb",
         description="A neural compressor for OpenVDB volumes.",
@@ -102,7 +117,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"nvdb {neuralvdb.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, command in COMMANDS.items():
+    for name in words[:1] if words and words[0] in COMMANDS else COMMANDS:
+        command = COMMANDS[name]
         command.add_arguments(commands.add_parser(name, help=command.HELP, description=command.HELP))
     return parser
 
