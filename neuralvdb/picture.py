@@ -26,6 +26,7 @@ from neuralvdb.volume.grid import (
     lower_origins,
     unpack,
 )
+from neuralvdb.volume.lookup import ranked
 
 DEPTH = 8.0  # optical depth of the median ray, at which pictures are judged
 BLOCK = 4  # voxels along an axis of the blocks whose means are compared
@@ -114,7 +115,8 @@ def t_psnr_of(original: Sums, decoded: Sums, depth: float = DEPTH) -> float | No
         factor = extinction(before.sums, depth)
         if factor is None:
             return None
-        tiles = np.union1d(before.tiles, after.tiles)
+        tiles = np.concatenate([before.tiles, after.tiles])
+        tiles = tiles[ranked(tiles)[0]]
         a, b = before.at(tiles), after.at(tiles)
         error += float(((np.exp(-factor * a) - np.exp(-factor * b)) ** 2).sum())
         rays += int((a > 0).sum())
@@ -175,7 +177,8 @@ def _image(tree: Tree, axis: int, origins: np.ndarray, leaf_sums: np.ndarray) ->
     """The sums along an axis; origins: (N, 3) of leaves in units of leaves, leaf_sums: (N, 8, 8) along the axis."""
     keys = _keys(origins, axis)
     order = np.argsort(keys, kind="stable")
-    tiles, first = np.unique(keys[order], return_index=True)
+    first, _ = ranked(keys[order])
+    tiles = keys[order][first]
     sums = np.add.reduceat(leaf_sums[order], first) if len(tiles) else leaf_sums
     for cubes in _active_tiles(tree):
         _add_cubes(RaySums(tiles, sums), axis, cubes)
@@ -214,7 +217,9 @@ def _tiles_of(level: InnerLevel, nodes: np.ndarray, origins: np.ndarray, log2: t
 
 def _add_cubes(image: RaySums, axis: int, cubes: _Cubes) -> None:
     """Adds active tiles to the rays of an image."""
-    columns, number = np.unique(_keys(cubes.origins >> cubes.log2, axis), return_inverse=True)
+    keys = _keys(cubes.origins >> cubes.log2, axis)
+    distinct_at, number = ranked(keys)
+    columns = keys[distinct_at]
     if not len(columns):
         return
     thickness = np.bincount(number, cubes.values) * (_EDGE << cubes.log2)

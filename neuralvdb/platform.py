@@ -14,10 +14,13 @@ import resource
 import signal
 import stat
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+BLAS = ("OPENBLAS", "MKL", "BLIS")
+"""Those that NumPy may have. Each makes its threads as it is loaded, as many as its variable *_NUM_THREADS says."""
 _GPU_DRIVERS = ("/dev/nvidiactl", "/proc/driver/nvidia/version", "/dev/dxg")
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """Signals by which people and machines stop a program."""
@@ -93,6 +96,15 @@ def limit_memory(size: int) -> int:
     resource.setrlimit(resource.RLIMIT_DATA, (size, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     return size
+
+
+def one_blas_thread() -> AbstractContextManager[object]:
+    """A block in which NumPy's BLAS has one thread, as it has anyway where its variables said so at the start."""
+    if all(os.environ.get(f"{name}_NUM_THREADS") == "1" for name in BLAS):
+        return nullcontext()
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1, "blas")
 
 
 def return_memory() -> None:

@@ -8,25 +8,26 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from threadpoolctl import threadpool_limits
-
-from neuralvdb import devices
+from neuralvdb import devices, values
+from neuralvdb.api.decoding import decode_all
 from neuralvdb.api.files import NewFile, new_file
 from neuralvdb.api.jobs import Note, Progress, Runner, Task, ignore, run_here
 from neuralvdb.api.promises import PromiseDescription, describe, promise_of
 from neuralvdb.api.source import check_names, check_readable, select, without
-from neuralvdb.api.verify import decode_all
 from neuralvdb.archive import ArchiveWriter
 from neuralvdb.codec.encode import EncodedFrame, encode_frame
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.models import models_for
 from neuralvdb.errors import NeuralVdbError, NoSuchGrid, OutputError, naming
-from neuralvdb.platform import return_memory
+from neuralvdb.platform import one_blas_thread, return_memory
 from neuralvdb.settings import CompressSettings
-from neuralvdb.values import EncodeContext, find_models
 from neuralvdb.vdb import GridsInMemory, VdbReader, set_threads
 from neuralvdb.volume.grid import display_name
+
+if TYPE_CHECKING:
+    from neuralvdb.values import EncodeContext
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +120,7 @@ class _Job:
         gpus = devices.resolve(settings.device) if wanted else ()
         reader = VdbReader(self.source) if isinstance(self.source, str) else self.source
         models = models_for(settings)
-        context = EncodeContext.of(settings, models=models, devices=gpus)
+        context = values.EncodeContext.of(settings, models=models, devices=gpus)
         if settings.skip_existing and (report := self._existing(context, reader)) is not None:
             return report
         selected = self._selected(reader)
@@ -127,7 +128,7 @@ class _Job:
         if left_out:
             note(f"{reader.path}: left out as asked: {', '.join(left_out)}")
         try:
-            with naming(reader.path), threadpool_limits(1, "blas"), self.output.open() as stream:
+            with naming(reader.path), one_blas_thread(), self.output.open() as stream:
                 writer = ArchiveWriter(stream)
                 encoded = encode_frame(writer, reader, selected, context, progress)
                 writer.close()
@@ -156,7 +157,7 @@ class _Job:
         return {
             grid.name: describe(
                 head,
-                find_models(head.models, self.output.target, [context.models]).fast,
+                values.find_models(head.models, self.output.target, [context.models]).fast,
                 encoded.losses.get(number),
             )
             for number, (grid, head) in enumerate(zip(encoded.table.grids, encoded.values, strict=True))

@@ -10,7 +10,6 @@ from neuralvdb.settings import CompressSettings
 
 def preload_decoder() -> None:
     """Loads what decoding takes when it is first used: shipped networks, the coder of symbols."""
-    import_module("numpy.ma")  # np.unique() loads it
     values.shipped_models()
     topology.load_networks()
     import_module("neuralvdb.archive._rans")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.loss import MeasuredLoss
 from neuralvdb.errors import MissingPriors
-from neuralvdb.values import ValuesHead
+
+if TYPE_CHECKING:
+    from neuralvdb.values import ValuesHead
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ import os
 from dataclasses import asdict, dataclass
 
 from neuralvdb import devices
+from neuralvdb.api.decoding import decode_all
 from neuralvdb.api.jobs import Progress, ignore
 from neuralvdb.api.promises import PromiseDescription, promise_of
 from neuralvdb.api.tree_errors import errors_between
@@ -86,16 +87,6 @@ def verify(
             losses=comparison.losses,
             device=devices.described(gpus),
         )
-
-
-def decode_all(frame: FrameReader, threads: int, progress: Progress) -> None:
-    """Decodes every grid, which compares it with what the archive promises, and keeps none.
-
-    progress: is told of bytes of the source. Raises DamagedFile, OutOfMemory, PromiseBroken, MissingPriors.
-    """
-    heads = frame.grids
-    for head, _ in zip(heads, frame.read_in_order(list(range(len(heads))), threads=threads), strict=True):
-        progress(head.source_size)
 
 
 class _Comparison:

@@ -4,15 +4,16 @@ import gc
 import os
 import signal
 
-for _blas in ("OPENBLAS", "MKL", "BLIS"):  # NumPy's; each makes its threads as it is loaded, and none is needed
-    os.environ[f"{_blas}_NUM_THREADS"] = "1"
-
 gc.set_threshold(100_000)  # what modules make as they load is no garbage
 
 _before = signal.getsignal(signal.SIGINT)
 if _before is signal.default_int_handler:  # while modules load, an interrupt ends the process without a traceback
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 try:
+    from neuralvdb.platform import BLAS
+
+    for _blas in BLAS:  # none is needed
+        os.environ[f"{_blas}_NUM_THREADS"] = "1"
     from neuralvdb.cli.main import main
 finally:
     signal.signal(signal.SIGINT, _before)

@@ -21,7 +21,6 @@ from neuralvdb.cli.report import Reporter, Style
 from neuralvdb.platform import INTERRUPTS
 
 
-
 class _Commands(Mapping[str, Command]):
     """The commands by name, each loaded when it is asked for."""
 
@@ -31,7 +30,7 @@ class _Commands(Mapping[str, Command]):
     }
 
     def __getitem__(self, name: str) -> Command:
-        command: Command = import_module(f"neuralvdb.cli.{self._modules[name]}")  # type: ignore[assignment]
+        command: Command = import_module(f"neuralvdb.cli.{self._modules[name]}")
         return command
 
     def __iter__(self) -> Iterator[str]:

@@ -17,7 +17,6 @@ from neuralvdb.codec.store import DecodedStore, SharedTree
 from neuralvdb.errors import DamagedFile, PromiseBroken, naming
 from neuralvdb.settings import Box
 from neuralvdb.topology import Topology
-from neuralvdb.values import DecodeOptions, LatticeKind, ValuesDecoder, ValuesSource, by_component
 from neuralvdb.volume import Storage, Tree, VolumeGrid
 from neuralvdb.volume.field_kind import FieldKind, field_kind
 from neuralvdb.volume.grid import TREE_TYPES
@@ -25,6 +24,8 @@ from neuralvdb.volume.regions import averaged, sampled
 
 if TYPE_CHECKING:
     import torch
+
+    from neuralvdb.values import ValuesDecoder
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,9 @@ class GridDecoder:
         if not self._devices or self._store.head(number) is None:
             tree = self.read(number, threads=threads).tree
             assert tree is not None
-            masks, voxels = (from_numpy(a.copy()).to(device) for a in (tree.leaf.active, by_component(tree.leaf)))
+            masks, voxels = (
+                from_numpy(a.copy()).to(device) for a in (tree.leaf.active, values.by_component(tree.leaf))
+            )
             return DecodedLeaves(tree, masks, voxels)
         self._check_memory(number)
         decoder = self._values_decoder(number, None, threads)
@@ -104,7 +107,7 @@ class GridDecoder:
         """Whether a coarser grid that travels as arrays has means rather than samples. Raises DamagedFile."""
         coded = self._store.head(number)
         if coded is not None:
-            return coded.promise.mode.lattice is LatticeKind.MEAN
+            return coded.promise.mode.lattice is values.LatticeKind.MEAN
         head = self._head(number)
         with naming(f"grid '{head.name}'"):
             return field_kind(head) is not FieldKind.LEVEL_SET
@@ -140,7 +143,7 @@ class GridDecoder:
 
         if self._is_lossy(number):
             head, decoder = self._head(number), self._values_decoder(number, box, threads)
-            means = decoder.promise.mode.lattice is LatticeKind.MEAN
+            means = decoder.promise.mode.lattice is values.LatticeKind.MEAN
             cells = decoder.cells(lod)
             grid = coarse(
                 replace(empty_grid(head), tree=decoder.tree), cells.values, cells.active, lod, means=means, box=box
@@ -174,7 +177,7 @@ class GridDecoder:
         """The lossy values of a grid."""
         section = self._index.section("VALS", number)
         dtype, components = _value_type(self._head(number), self._archive.path)
-        source = ValuesSource(
+        source = values.ValuesSource(
             payload=self._archive.read(section),
             chunks=self._index.chunks(number),
             topology=self._store.topology(number, threads),
@@ -183,8 +186,10 @@ class GridDecoder:
             declared=section.raw_size,
             where=self._index.where(number, "values"),
         )
-        options = DecodeOptions(box=box, threads=threads, models_of=self._models.models_of, devices=self._devices)
-        return ValuesDecoder(source, options)
+        options = values.DecodeOptions(
+            box=box, threads=threads, models_of=self._models.models_of, devices=self._devices
+        )
+        return values.ValuesDecoder(source, options)
 
     def _read_blob(self, number: int) -> bytes:
         section = self._index.section("BLOB", number)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,10 +22,12 @@ from neuralvdb.codec.topology_sharing import Role, TopologySharing
 from neuralvdb.errors import InputError
 from neuralvdb.settings import CompressSettings
 from neuralvdb.topology import Topology, count_differing
-from neuralvdb.values import FAMILIES, CodedValues, EncodeContext, ModelSet, Promise, ValuesHead, put_models
 from neuralvdb.vdb import GridFile
 from neuralvdb.volume import Storage, Tree, VolumeGrid
 from neuralvdb.volume.field_kind import FieldKind, field_kind
+
+if TYPE_CHECKING:
+    from neuralvdb.values import CodedValues, EncodeContext, ModelSet, Promise, ValuesHead
 
 Progress = Callable[[int], None]
 
@@ -132,7 +135,7 @@ def encode_frame(
         families |= grid.families
         progress(grid.head.source_size)
     if context.settings.embed_priors and families:
-        put_models(writer, context.models.only(families))
+        values.put_models(writer, context.models.only(families))
     table = _table(source, selected, heads, context)
     payload, raw_size = table.pack()
     writer.add(SectionLabel("FRAM", version=version_written("FRAM", 0), frame=frame), payload, raw_size=raw_size)
@@ -178,7 +181,7 @@ def _write_sections(writer: ArchiveWriter, grid: _EncodedGrid, number: int, fram
 def _check_models(context: EncodeContext) -> None:
     """Raises InputError where the models that the user gave cannot encode."""
     where = context.settings.priors
-    if len(context.models.families) < len(FAMILIES):
+    if len(context.models.families) < len(values.FAMILIES):
         raise InputError(f"{where}: carries priors of some families only; give the file that they came from")
     if context.settings.fast and not context.models.fast:
         raise InputError(f"{where}: its networks have hidden layers; tune fast ones with `nvdb train --fast`")
@@ -232,7 +235,7 @@ def _encode_tree(job: _Job, tree: Tree, context: EncodeContext) -> _EncodedGrid:
     """The grid, whose tree is `tree`."""
     pruned = None
     if job.needed is None:
-        coded = values.choose_values(tree, job.promise, context)
+        coded = _choose_values(tree, job.promise, context)
         decoded = coded.tree
     else:
         coded = _encode_needed(job.needed, job.promise, context)
@@ -249,6 +252,11 @@ def _encode_tree(job: _Job, tree: Tree, context: EncodeContext) -> _EncodedGrid:
     if coded.head is not None and pruned is None and field_kind(grid) is FieldKind.FOG:
         loss = measure(tree, decoded, coded.head.promise, coded.picture)
     return _EncodedGrid(head=head, sections=sections, values=coded.head, loss=loss, families=coded.families)
+
+
+def _choose_values(tree: Tree, promise: Promise | None, context: EncodeContext) -> CodedValues:
+    """The values of a tree, every bit kept where nothing is promised."""
+    return values.exact(tree) if promise is None else values.choose_values(tree, promise, context)
 
 
 def _encode_needed(needed: Tree, promise: Promise | None, context: EncodeContext) -> CodedValues:
@@ -272,5 +280,5 @@ def encode_values(
 ) -> CodedValues:
     """The values of a grid that travels as arrays, as encode_frame() codes them where its topology stays exact."""
     assert grid.tree is not None
-    context = EncodeContext.of(settings, models=models, devices=devices)
-    return values.choose_values(grid.tree, promise_for(grid, settings), context)
+    context = values.EncodeContext.of(settings, models=models, devices=devices)
+    return _choose_values(grid.tree, promise_for(grid, settings), context)

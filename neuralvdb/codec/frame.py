@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from neuralvdb.archive import NO_GRID, ArchiveReader
 from neuralvdb.archive.formats import is_readable
@@ -19,8 +20,10 @@ from neuralvdb.codec.scheduler import run_in_order, threads_each
 from neuralvdb.codec.store import DecodedStore
 from neuralvdb.settings import Box
 from neuralvdb.topology import Topology
-from neuralvdb.values import ModelSet, Promise, ValuesHead
 from neuralvdb.volume import VolumeGrid
+
+if TYPE_CHECKING:
+    from neuralvdb.values import ModelSet, Promise, ValuesHead
 
 
 class Frame:

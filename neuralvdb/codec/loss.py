@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from neuralvdb.archive import FieldReader, FieldWriter
 from neuralvdb.codec.frame_table import MAX_GRIDS
-from neuralvdb.picture import measured_t_psnr, value_errors
-from neuralvdb.values import Promise
 from neuralvdb.volume import Tree
+
+if TYPE_CHECKING:
+    from neuralvdb.values import Promise
 
 _PER_DECIBEL = 100  # units of pictures
 _PER_RANGE = 100_000  # units of errors
@@ -38,6 +40,8 @@ def measure(original: Tree, decoded: Tree, promise: Promise, picture: float | No
 
     promise: with the range of the tree's values. picture: T-PSNR, None where it is to be measured.
     """
+    from neuralvdb.picture import measured_t_psnr, value_errors  # what reads an archive does without
+
     (ends,) = promise.ranges
     span, errors = ends.high - ends.low, value_errors(original.leaf, decoded.leaf)
     return MeasuredLoss(

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import functools
 import threading
+from typing import TYPE_CHECKING
 
+from neuralvdb import values
 from neuralvdb.archive import ArchiveReader
 from neuralvdb.errors import MissingPriors
 from neuralvdb.settings import Settings
-from neuralvdb.values import ModelSet, find_models, models_in, read_models
+
+if TYPE_CHECKING:
+    from neuralvdb.values import ModelSet
 
 
 class ModelStore:
@@ -20,16 +24,16 @@ class ModelStore:
     def models_of(self, identity: bytes, where: str) -> ModelSet:
         """The models of that identity. Raises MissingPriors, naming `where`, and DamagedFile."""
         try:
-            return find_models(identity, where, (self._given,))
+            return values.find_models(identity, where, (self._given,))
         except MissingPriors:
             with self._lock:
-                return find_models(identity, where, (self._carried,))
+                return values.find_models(identity, where, (self._carried,))
 
     @functools.cached_property
     def _carried(self) -> ModelSet | None:
-        return models_in(self._archive)
+        return values.models_in(self._archive)
 
 
 def models_for(settings: Settings) -> ModelSet | None:
     """The models of settings.priors, None where there are none. Raises InputError, DamagedFile, Unsupported."""
-    return read_models(settings.priors) if settings.priors else None
+    return values.read_models(settings.priors) if settings.priors else None

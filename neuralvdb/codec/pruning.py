@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from neuralvdb import values
 from neuralvdb.codec.frame_table import content_hash
-from neuralvdb.values import LatticeKind, Promise
 from neuralvdb.volume import Tree, VolumeGrid
 from neuralvdb.volume.grid import popcount, unpack
 from neuralvdb.volume.regions import keep_leaves
 
 if TYPE_CHECKING:
     import torch
+
+    from neuralvdb.values import Promise
 
 _WORTHWHILE = 0.9  # pruning must leave at most this share of the active voxels to be coded
 
@@ -52,7 +54,7 @@ def prunable(tree: Tree, promise: Promise) -> Tree | None:
     It stays exact where no maximum error is promised, in level sets, where the lattice cannot hit the background, and
     where too few voxels would go, or all of them.
     """
-    if promise.mode.lattice is LatticeKind.MEAN or promise.bound.psnr or promise.mode.family == "levelset":
+    if promise.mode.lattice is values.LatticeKind.MEAN or promise.bound.psnr or promise.mode.family == "levelset":
         return None
     if not _hits(promise, tree.root.background):
         return None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from neuralvdb.codec.frame_table import content_hash
-from neuralvdb.values import Promise
 from neuralvdb.volume import VolumeGrid
 from neuralvdb.volume.field_kind import field_kind
+
+if TYPE_CHECKING:
+    from neuralvdb.values import Promise
 
 _KEPT = 16  # grids that later ones are compared with
 

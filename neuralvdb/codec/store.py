@@ -5,16 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from neuralvdb import topology
+from neuralvdb import topology, values
 from neuralvdb.archive import ArchiveReader, Section
 from neuralvdb.codec.index import FrameIndex
 from neuralvdb.errors import DamagedFile, OutOfMemory
 from neuralvdb.platform import usable_memory
 from neuralvdb.topology import Reference, Topology, TopologyPayload
-from neuralvdb.values import ValuesHead, read_head
 from neuralvdb.volume import Tree
+
+if TYPE_CHECKING:
+    from neuralvdb.values import ValuesHead
 
 _SHARE = 16  # one part in so many of the machine's memory is for topologies that no grid may need any more
 _FROM_ANOTHER = 2  # codec of a topology that is decoded from another one
@@ -47,7 +49,7 @@ class DecodedStore:
         kept = self._memory // _SHARE if budget is None else budget
         self._topologies, self._derived = _Cache[Topology](kept), _Cache[Topology](kept)
         self._trees = _Cache[SharedTree](kept)
-        self._heads = _Cache[ValuesHead](None)
+        self._heads: _Cache[ValuesHead] = _Cache(None)
 
     def topology(self, grid: int, threads: int = 1) -> Topology:
         """The topology of a grid that travels as arrays, before it is pruned. Raises DamagedFile, and OutOfMemory
@@ -74,7 +76,7 @@ class DecodedStore:
             return None
 
         def read() -> ValuesHead:
-            return read_head(self._archive.read(section), self._index.where(grid, "values"))
+            return values.read_head(self._archive.read(section), self._index.where(grid, "values"))
 
         return self._heads.get(grid, read)
 

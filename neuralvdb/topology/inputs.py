@@ -42,6 +42,7 @@ REFERENCED = Family("others", (0, 1, 2, 3), 3, (14, 8), reference=True)  # leave
 FAMILIES = (VOXELS, CELLS, NODES, TILES, REFERENCED)
 
 
+@functools.cache
 def window(squares: int) -> np.ndarray:
     """Offsets (m, 3) of the cells within the square root of `squares`, without the centre, x first."""
     steps = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 3, indexing="ij"), -1).reshape(-1, 3)

@@ -10,6 +10,7 @@ import numpy as np
 import xxhash
 
 from neuralvdb.archive.rans import Tables
+from neuralvdb.nets.arrays import read_arrays
 from neuralvdb.nets.network import OUTPUTS, Network
 from neuralvdb.topology.inputs import FAMILIES, ORDER, Family, inputs_of
 
@@ -30,8 +31,7 @@ class Prior:
 @functools.cache
 def load() -> Prior:
     """The prior in the package."""
-    with np.load(_FILE, allow_pickle=False) as arrays:
-        return _unpack({name: arrays[name] for name in arrays.files})
+    return _unpack(read_arrays(_FILE))
 
 
 def save(path: Path, prior: Prior) -> None:

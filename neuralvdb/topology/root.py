@@ -6,6 +6,7 @@ import numpy as np
 
 from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
 from neuralvdb.topology.masks import Topology
+from neuralvdb.volume.lookup import distinct
 
 _BYTE, _INT = np.dtype(np.uint8), np.dtype("<i4")
 _TILE, _CHILD = 13, 12 + 8192  # bytes in memory of a tile of the root; of a child's origin and masks
@@ -34,7 +35,7 @@ def take_root(source: FieldReader, declared: int) -> tuple[Topology, int]:
     origins = np.concatenate([child_origins, tile_origins])
     if (origins % 4096).any():
         raise source.damaged("a root entry lies off the tree's lines")
-    if len(np.unique(origins, axis=0)) != len(origins):
+    if len(distinct(origins)[0]) != len(origins):
         raise source.damaged("two root entries have the same origin")
     if (tile_active > 1).any():
         raise source.damaged("an active flag is neither 0 nor 1")

@@ -5,7 +5,7 @@
     either                  choose_values() takes the smaller one
     networks                a ModelSet, shipped, in a file or carried by an archive
 
-What only encoders need is loaded when it is first used.
+Everything is loaded when it is first used: lossless archives need no networks, decoders nothing of encoders.
 """
 
 from __future__ import annotations
@@ -13,20 +13,30 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from neuralvdb.values.coded import CodedValues
-from neuralvdb.values.context import EncodeContext, shipped_models
-from neuralvdb.values.decoder import DecodeOptions, LeafCells, ValuesDecoder, ValuesSource
-from neuralvdb.values.head import ValuesHead, read_head
-from neuralvdb.values.lattice.kind import FAMILIES, LatticeKind
-from neuralvdb.values.lattice.priors import ModelSet
-from neuralvdb.values.lossless import by_component, decode, encode, raw_size
-from neuralvdb.values.model_file import find_models, models_in, put_models, read_models, write_models
-from neuralvdb.values.promise import CodingMode, ErrorBound, Promise, mean_promise, sample_promise
-
 if TYPE_CHECKING:
+    from neuralvdb.values.coded import CodedValues, exact
+    from neuralvdb.values.context import EncodeContext, shipped_models
+    from neuralvdb.values.decoder import DecodeOptions, LeafCells, ValuesDecoder, ValuesSource
+    from neuralvdb.values.head import ValuesHead, read_head
+    from neuralvdb.values.lattice.kind import FAMILIES, LatticeKind
+    from neuralvdb.values.lattice.priors import ModelSet
+    from neuralvdb.values.lossless import by_component, decode, encode, raw_size
+    from neuralvdb.values.model_file import find_models, models_in, put_models, read_models, write_models
+    from neuralvdb.values.promise import CodingMode, ErrorBound, Promise, mean_promise, sample_promise
     from neuralvdb.values.select.strategy import choose_values, encode_lossy
 
-_ENCODERS = ("choose_values", "encode_lossy")
+_MODULES = {
+    **dict.fromkeys(("CodedValues", "exact"), "coded"),
+    **dict.fromkeys(("EncodeContext", "shipped_models"), "context"),
+    **dict.fromkeys(("DecodeOptions", "LeafCells", "ValuesDecoder", "ValuesSource"), "decoder"),
+    **dict.fromkeys(("ValuesHead", "read_head"), "head"),
+    **dict.fromkeys(("FAMILIES", "LatticeKind"), "lattice.kind"),
+    **dict.fromkeys(("ModelSet",), "lattice.priors"),
+    **dict.fromkeys(("by_component", "decode", "encode", "raw_size"), "lossless"),
+    **dict.fromkeys(("find_models", "models_in", "put_models", "read_models", "write_models"), "model_file"),
+    **dict.fromkeys(("CodingMode", "ErrorBound", "Promise", "mean_promise", "sample_promise"), "promise"),
+    **dict.fromkeys(("choose_values", "encode_lossy"), "select.strategy"),
+}
 
 __all__ = [
     "FAMILIES",
@@ -47,6 +57,7 @@ __all__ = [
     "decode",
     "encode",
     "encode_lossy",
+    "exact",
     "find_models",
     "mean_promise",
     "models_in",
@@ -61,6 +72,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name in _ENCODERS:
-        return getattr(import_module("neuralvdb.values.select.strategy"), name)
-    raise AttributeError(f"module 'neuralvdb.values' has no attribute {name!r}")
+    if name not in _MODULES:
+        raise AttributeError(f"module 'neuralvdb.values' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"neuralvdb.values.{_MODULES[name]}"), name)
+    return value

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from neuralvdb.archive import ENTRY_SIZE
-from neuralvdb.values.head import ValuesHead
+from neuralvdb.values import lossless
 from neuralvdb.volume import Tree
+
+if TYPE_CHECKING:
+    from neuralvdb.values.head import ValuesHead
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,3 +49,8 @@ class CodedValues:
     def size(self) -> int:
         """Bytes of all sections, and of the entries of TILE sections in the index."""
         return len(self.payload) + sum(len(chunk) + ENTRY_SIZE for chunk in self.chunks.values())
+
+
+def exact(tree: Tree) -> CodedValues:
+    """The values of a tree, every bit kept."""
+    return CodedValues(payload=lossless.encode(tree), tree=tree)

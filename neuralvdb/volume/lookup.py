@@ -67,18 +67,32 @@ def distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     for column in rows.T if len(rows) else ():
         span = int(column.max()) - int(column.min()) + 1
         if span > 1 << 31:
-            column = np.unique(column, return_inverse=True)[1]
+            column = ranked(column)[1]
             span = len(rows)
         if bound * span > 1 << 62:
-            key = np.unique(key, return_inverse=True)[1]
+            key = ranked(key)[1]
             bound = len(rows)
         key = key * span + (column - column.min()).astype(np.int64)
         bound *= span
     other = np.flatnonzero(key != key[:1])  # most rows are the first one again, as a rule
-    _, first, number_of_other = np.unique(key[other], return_index=True, return_inverse=True)
+    first, number_of_other = ranked(key[other])
     number = np.zeros(len(rows), np.int64)
     number[other] = number_of_other + 1
     return np.concatenate([np.arange(len(rows))[:1], other[first]]), number
+
+
+def ranked(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each of K different keys first occurs among keys (n,), in the keys' order, and which of them each is (n,).
+
+    As np.unique() gives it, which would load numpy.ma.
+    """
+    order = np.argsort(keys, kind="stable")
+    in_order = keys[order]
+    is_first = np.ones(len(keys), bool)
+    is_first[1:] = in_order[1:] != in_order[:-1]
+    number = np.empty(len(keys), np.int64)
+    number[order] = np.cumsum(is_first) - 1
+    return order[is_first], number
 
 
 def _slot(steps: np.ndarray, log2dim: int) -> np.ndarray:

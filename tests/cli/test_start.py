@@ -63,7 +63,7 @@ for name in [name for name in sys.modules if name.partition(".")[0] in ("typing"
     del sys.modules[name]
 from neuralvdb.cli import main
 """
-    for name in ("typing", "contextlib", "neuralvdb.errors", "neuralvdb.settings", "neuralvdb.cli.main"):
+    for name in ("typing", "contextlib", "neuralvdb.errors", "neuralvdb.cli.progress", "neuralvdb.cli.main"):
         done = subprocess.run([sys.executable, "-P", "-c", code, name], capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (-signal.SIGINT, ""), name
 

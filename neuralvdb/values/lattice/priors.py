@@ -10,6 +10,7 @@ import numpy as np
 import xxhash
 
 from neuralvdb.archive.rans import Tables
+from neuralvdb.nets.arrays import read_arrays
 from neuralvdb.nets.network import Network
 from neuralvdb.values.lattice import network
 from neuralvdb.values.lattice.kind import FAMILIES
@@ -60,24 +61,22 @@ class ModelSet:
 @functools.cache
 def shipped() -> ModelSet:
     """The priors that come with the package."""
-    with np.load(_FILE, allow_pickle=False) as arrays:
-        families = {family: {name: arrays[f"{family}.{name}"] for name in names()} for family in FAMILIES}
-    return model_set({family: unpack(family_arrays) for family, family_arrays in families.items()})
+    return model_set({family: unpack(read_arrays(_FILE, f"{family}.")) for family in FAMILIES})
 
 
 @functools.cache
 def fast() -> ModelSet:
     """Those of them whose networks have no hidden layers; the tables are those of shipped()."""
     families = {}
-    with np.load(_FILE, allow_pickle=False) as arrays:
-        for family in FAMILIES:
-            linear = {phase: [arrays[f"fast.{family}.{phase}.{name}"] for name in _LINEAR] for phase in (0, 1)}
-            networks = {
-                key: network.linear(*(array[i] for array in linear[phase]))
-                for phase in (0, 1)
-                for i, key in enumerate(keys_of(phase))
-            }
-            families[family] = make(networks, load(family).tables)
+    for family in FAMILIES:
+        arrays = read_arrays(_FILE, f"fast.{family}.")
+        linear = {phase: [arrays[f"{phase}.{name}"] for name in _LINEAR] for phase in (0, 1)}
+        networks = {
+            key: network.linear(*(array[i] for array in linear[phase]))
+            for phase in (0, 1)
+            for i, key in enumerate(keys_of(phase))
+        }
+        families[family] = make(networks, load(family).tables)
     return model_set(families)
 
 

@@ -27,8 +27,8 @@ from neuralvdb.archive import ENTRY_SIZE
 from neuralvdb.metrics import psnr
 from neuralvdb.picture import measured_t_psnr_of, ray_sums
 from neuralvdb.topology.chunks import group_leaves
-from neuralvdb.values import encoder, lossless
-from neuralvdb.values.coded import CodedValues
+from neuralvdb.values import encoder
+from neuralvdb.values.coded import CodedValues, exact
 from neuralvdb.values.context import EncodeContext, shipped_models
 from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.priors import ModelSet
@@ -53,16 +53,16 @@ from neuralvdb.volume import Tree, leaf_origins
 _HOPELESS = 2.0  # times the bytes of lossless, which fine-tuning does not make up for
 
 
-def choose_values(tree: Tree, promise: Promise | None, context: EncodeContext) -> CodedValues:
-    """The values of a tree: under the promise if there is one and that takes fewer bytes than every bit, else exact.
+def choose_values(tree: Tree, promise: Promise, context: EncodeContext) -> CodedValues:
+    """The values of a tree: under the promise if that takes fewer bytes than every bit, else exact.
 
     Raises OutOfMemory where a device has too little.
     """
-    exact = CodedValues(payload=lossless.encode(tree), tree=tree)
-    if promise is None or _least_size(tree) >= exact.size:
-        return exact
-    coded = encode_lossy(tree, promise, context, hopeless=_HOPELESS * exact.size)
-    return coded if coded is not None and coded.size < exact.size else exact
+    lossless = exact(tree)
+    if _least_size(tree) >= lossless.size:
+        return lossless
+    coded = encode_lossy(tree, promise, context, hopeless=_HOPELESS * lossless.size)
+    return coded if coded is not None and coded.size < lossless.size else lossless
 
 
 def _least_size(tree: Tree) -> int:
