@@ -196,7 +196,7 @@ def zeros(dtype: str, *shape: int) -> np.ndarray:
     return np.zeros(shape, dtype)
 
 
-NETWORK = (*pack_for_native(shipped().families["fog"].networks[NetworkKey(0, 0, 0)], np.float32), 0)
+NETWORK = (*pack_for_native(shipped().families["fog"].networks[NetworkKey(0, 0, 0)], np.int32), 0)
 PREDICTED = {
     "table": zeros("i4", 1, 1, 1),
     "cells": zeros("i4", 1, 3),

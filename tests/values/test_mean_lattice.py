@@ -100,7 +100,6 @@ def test_native_reference_and_threads_give_the_same_bytes(hidden, share, lattice
         {"threads": 1},
         {"threads": 2},
         {"implementation": "pairs"},
-        {"implementation": "floats"},
         {"implementation": "reference"},
     )
     assert len({coded(share, lattice, networks, **o)[0] for o in options}) == 1

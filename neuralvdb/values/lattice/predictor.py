@@ -19,11 +19,7 @@ from neuralvdb.values.lattice.points import Points
 from neuralvdb.values.lattice.sample_inputs import SampleView
 
 RULES = ("sample", "active_only", "mean")  # how C++ makes the base and what it masks (native/predict.h)
-_PRODUCTS = (
-    "floats",
-    "pairs",
-    "native",
-)  # what C++ may compute networks in (native/network.h); native: the best it has
+_PRODUCTS = ("pairs", "native")  # what C++ may compute networks in (native/network.h); native: the best it has
 
 
 class Predictor:
@@ -32,7 +28,7 @@ class Predictor:
 
     networks: by key
     threads: that share the points of a pass
-    implementation: "native", "pairs" or "floats", which are that with slower products, or "reference"
+    implementation: "native", "pairs", which is that with the products that any processor has, or "reference"
     """
 
     def __init__(
@@ -43,7 +39,7 @@ class Predictor:
         self.native: dict[NetworkKey, _lattice.Network] = {}
         if not self._reference:
             products = _PRODUCTS.index(implementation)
-            packed = {key: pack_for_native(net, np.float32) for key, net in networks.items()}
+            packed = {key: pack_for_native(net, np.int32) for key, net in networks.items()}
             self.native = {key: _lattice.Network((*net, products)) for key, net in packed.items()}
 
     def __call__(self, view: View, points: Points, coding: Pass) -> Predictions:

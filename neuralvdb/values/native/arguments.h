@@ -30,29 +30,25 @@ inline void require(bool fits, const char* what) {
 // Beyond the end of a tuple, nanobind would read on.
 inline void requireItems(const nb::tuple& from, size_t count) { require(from.size() == count, "a tuple of another length"); }
 
-inline std::vector<float> floats(const nb::handle& array) {
-    const auto from = nb::cast<nb::ndarray<const float, nb::c_contig, nb::device::cpu>>(array);
-    return std::vector<float>(from.data(), from.data() + from.size());
+// Numbers from -limit to limit.
+inline std::vector<int32_t> numbers(const nb::handle& array, int32_t limit) {
+    const auto from = nb::cast<nb::ndarray<const int32_t, nb::c_contig, nb::device::cpu>>(array);
+    std::vector<int32_t> to(from.data(), from.data() + from.size());
+    if (std::any_of(to.begin(), to.end(), [&](int32_t x) { return x < -limit || x > limit; })) throw nb::value_error("network");
+    return to;
 }
 
 // (w1, b1, w2, b2, w3, b3, linear path, shifts, products)
 inline Net toNet(const nb::tuple& from) {
     requireItems(from, 9);
-    const auto w1 = floats(from[0]), b1 = floats(from[1]), w2 = floats(from[2]), b2 = floats(from[3]), w3 = floats(from[4]),
-        b3 = floats(from[5]), linear = floats(from[6]);
-    const auto shifts = nb::cast<std::vector<int>>(from[7]);
-    const size_t inputs = linear.size() / kOutputs;
-    const bool fits = inputs && inputs <= kMaxInputs && linear.size() == kOutputs * inputs &&
-        w1.size() == kFirstHidden * inputs && b1.size() == kFirstHidden && w2.size() == kSecondHidden * kFirstHidden &&
-        b2.size() == kSecondHidden && w3.size() == kOutputs * kSecondHidden && b3.size() == kOutputs && shifts.size() == 6;
-    if (!fits || !allBelow(shifts.data(), shifts.size(), 32)) throw nb::value_error("network");
-    const bool hidden = std::any_of(w3.begin(), w3.end(), [](float weight) { return weight != 0; });
+    constexpr int32_t kMaxWeight = 127, kMaxBias = 1 << 23; // of nets/network.py
+    const Weights weights{numbers(from[0], kMaxWeight), numbers(from[1], kMaxBias), numbers(from[2], kMaxWeight),
+        numbers(from[3], kMaxBias), numbers(from[4], kMaxWeight), numbers(from[5], kMaxBias), numbers(from[6], kMaxWeight),
+        nb::cast<std::vector<int>>(from[7])};
+    if (!weights.fit() || !allBelow(weights.shifts.data(), weights.shifts.size(), 32)) throw nb::value_error("network");
     const auto allowed = nb::cast<int>(from[8]);
-    if (allowed < 0 || allowed > int(Products::bytes)) throw nb::value_error("products");
-    Net net{hidden, std::min(bestProducts(), Products(allowed)), {kFirstHidden, w1, b1, 128}, {kSecondHidden, w2, b2},
-        {kOutputs, w3, b3}, {kOutputs, linear, {}, 128}, {}};
-    std::copy(shifts.begin(), shifts.end(), net.shifts);
-    return net;
+    if (allowed < 0 || allowed > int(Products::avx2)) throw nb::value_error("products");
+    return prepared(weights, std::min(bestProducts(), Products(allowed)));
 }
 
 using Table = In<int32_t, nb::ndim<3>>;
@@ -107,18 +103,19 @@ inline InputLayout toLayout(const nb::list& groups, const nb::list& line, int sc
         const auto group = nb::cast<nb::tuple>(item);
         const auto offsets = nb::cast<Offsets>(group[0]);
         const int begin = layout.points();
-        for (size_t i = 0; i < offsets.shape(0); ++i) layout.add({offsets(i, 0), offsets(i, 1), offsets(i, 2)});
+        for (size_t i = 0; i < offsets.shape(0); ++i) layout.offsets.push_back({offsets(i, 0), offsets(i, 1), offsets(i, 2)});
         layout.groups.push_back({nb::cast<int>(group[1]), nb::cast<bool>(group[2]), nb::cast<bool>(group[3]), begin,
             layout.points()});
     }
+    layout.along = alongOf(layout);
     return layout;
 }
 
 // Whether a network takes the inputs of a layout that looks at so many sources.
 inline void checkPass(const InputLayout& layout, const Net& net, Rule rule, int sources) {
     const bool mean = rule == Rule::mean;
-    layout.check(sources, mean ? 3 : 4, mean ? 4 : 3);
-    if (layout.count() != net.linear.count) throw nb::value_error("network");
+    layout.check(sources, mean ? 3 : 4, mean ? kMeanScales : kSampleScales);
+    if (layout.points() != net.points || layout.scales != net.scales) throw nb::value_error("network");
 }
 
 inline bool isKnee(int64_t knee) { return knee >= 0 && knee <= kMaxKnee; }

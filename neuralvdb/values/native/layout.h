@@ -1,8 +1,7 @@
 // The inputs of a predictor as data: values/lattice/inputs.py hands its InputLayout over.
 #pragma once
 
-#include "neighbourhood.h"
-#include "network.h"
+#include "coding.h"
 
 #include <array>
 #include <cstdint>
@@ -12,69 +11,69 @@
 
 namespace nvdb {
 
-constexpr int kMaxPoints = 96, kMaxScales = 8, kMaxSources = 4;
-static_assert(kMaxInputs >= 2 * kMaxPoints + kMaxScales);
-
-// How the base is made, and whether points that are not active count as the centre.
-enum class Rule { sample, activeOnly, mean };
-
-// Points `begin` to `end` of all that are seen, from one source of a view. centred: whether distances from the centre
-// are seen, else the values; scaling: whether their mean distance is the scale.
-struct Group {
-    int source;
-    bool centred, scaling;
-    int begin, end;
-};
+constexpr int kFarthest = 3; // points are at most so far away along an axis
 
 struct InputLayout {
     std::vector<Group> groups;
     std::vector<std::array<int, 3>> offsets; // of all points
-    std::vector<int> distances; // in a Neighbourhood, of all points
     std::vector<int> line; // the points that make the base
     int scales = 0;
+    int along = kNoAxis; // alongOf() this
 
     int points() const { return int(offsets.size()); }
     int count() const { return 2 * points() + scales; }
 
     void check(int sources, int line_points, int scales_needed) const {
-        bool fits = points() <= kMaxPoints && sources <= kMaxSources;
+        bool fits = points() <= kMaxPoints && sources <= kMaxSources && int(groups.size()) <= kMaxGroups;
         fits = fits && scales == scales_needed && int(line.size()) == line_points;
         for (const int i : line) fits = fits && i >= 0 && i < points();
         for (const auto& group : groups) fits = fits && group.source >= 0 && group.source < sources;
         for (const auto& offset : offsets)
-            for (const int along : offset) fits = fits && std::abs(along) <= kPad;
+            for (const int along : offset) fits = fits && std::abs(along) <= kFarthest;
         if (!fits) throw std::invalid_argument("layout of inputs");
     }
-
-    void add(const std::array<int, 3>& offset) {
-        offsets.push_back(offset);
-        distances.push_back((offset[0] * kPadded + offset[1]) * kPadded + offset[2]);
-    }
-
-    // Points of scaling groups: sums over them must stay within 32 bits.
-    int scaling() const {
-        int count = 0;
-        for (const auto& group : groups) count += group.scaling ? group.end - group.begin : 0;
-        return count;
-    }
-
-    // What points at `places` (0 to 511) of a brick look at in one of the sources.
-    Reach reach(int source, const int16_t* places, size_t count) const {
-        bool here[3][kEdge] = {}, seen[3][kPadded] = {};
-        for (size_t i = 0; i < count; ++i)
-            for (int axis = 0; axis < 3; ++axis) here[axis][places[i] >> (6 - 3 * axis) & 7] = true;
-        for (const auto& group : groups) {
-            if (group.source != source) continue;
-            for (int i = group.begin; i < group.end; ++i)
-                for (int axis = 0; axis < 3; ++axis)
-                    for (int k = 0; k < kEdge; ++k) seen[axis][kPad + k + offsets[i][axis]] |= here[axis][k];
-        }
-        Reach reach;
-        for (int axis = 0; axis < 3; ++axis)
-            for (int k = 0; k < kPadded; ++k)
-                if (seen[axis][k]) reach[axis].add(k);
-        return reach;
-    }
 };
+
+// The layouts that lines.h knows: those of values/lattice/sample_inputs.py and mean_inputs.py.
+inline InputLayout knownLayout(bool mean, int axis, int phase) {
+    std::array<std::array<int, 3>, 3> units{}; // along the axis, then along the other two
+    int other = 1;
+    for (int a = 0; a < 3; ++a) {
+        auto& unit = units[a == axis ? 0 : size_t(other++)];
+        unit[size_t(a)] = mean || a <= axis ? 1 : 2;
+    }
+    InputLayout layout;
+    const auto add = [&](int along, int first, int second) {
+        std::array<int, 3> offset{};
+        for (size_t a = 0; a < 3; ++a) offset[a] = along * units[0][a] + first * units[1][a] + second * units[2][a];
+        layout.offsets.push_back(offset);
+    };
+    for (int along = mean ? -2 : -3; along <= (mean ? 2 : 3); along += mean ? 1 : 2)
+        for (int first = -1; first <= 1; ++first)
+            for (int second = -1; second <= 1; ++second) add(along, first, second);
+    layout.groups.push_back({0, true, true, 0, layout.points()});
+    layout.line = mean ? std::vector<int>{13, 22, 31} : std::vector<int>{4, 13, 22, 31};
+    layout.scales = mean ? kMeanScales : kSampleScales;
+    if (!phase) return layout;
+    for (int which = 0; which < 3; ++which)
+        for (int sign = -1; sign <= 1; sign += 2)
+            add(which == 0 ? sign * (mean ? 1 : 2) : 0, which == 1 ? sign : 0, which == 2 ? sign : 0);
+    layout.groups.push_back({int(mean), !mean, false, layout.groups[0].end, layout.points()});
+    return layout;
+}
+
+inline bool operator==(const Group& a, const Group& b) {
+    return a.source == b.source && a.centred == b.centred && a.scaling == b.scaling && a.begin == b.begin && a.end == b.end;
+}
+
+// The axis along which lines.h knows a layout, else kNoAxis.
+inline int alongOf(const InputLayout& layout) {
+    for (int axis = 0; axis < 3; ++axis) {
+        const InputLayout known = knownLayout(layout.scales == kMeanScales, axis, layout.groups.size() > 1);
+        if (known.groups == layout.groups && known.offsets == layout.offsets && known.line == layout.line &&
+            known.scales == layout.scales) return axis;
+    }
+    return kNoAxis;
+}
 
 } // namespace nvdb

@@ -10,9 +10,11 @@
 namespace nvdb {
 
 void predictAll(const Pass& pass, const Targets& targets, size_t threads, int32_t* predictions, uint8_t* scale_classes) {
+    const Coding coding = codingOf(pass);
+    const PredictRange predict = predictorFor(pass.net->products);
     inParallel(targets.last - targets.first, threads, 4096, [&](size_t first, size_t last) {
         const Targets range{targets.bricks, targets.places, targets.first + first, targets.first + last};
-        predictRange(pass, range, predictions, scale_classes);
+        predict(coding, range, predictions, scale_classes);
     });
 }
 

@@ -1,0 +1,171 @@
+// Twin of values/lattice/inputs.py (gather): what is around a brick in 16 bits, in lines along the axis of a pass, so that
+// what a point sees lies in nine short stretches.
+#pragma once
+
+#include "lanes.h"
+
+namespace nvdb {
+namespace NVDB_ISA {
+
+constexpr int kHalo = 4, kLine = kEdge + 2 * kHalo, kSide = kEdge + 2; // coordinates -4 to 11 and -1 to 8
+constexpr int kLargest = (1 << 14) - 1; // value, less the brick's reference
+
+// Points as twice the value plus the active flag. A line lies at first * kSide + second, the coordinates on the other two
+// axes plus 1, in units of what is known there: 1 or 2. On the sample lattice a line is the 8 known points, at -4, -2 to 10,
+// then the 8 others; on the mean lattice all 16 cells.
+struct Lines {
+    alignas(32) int16_t points[kSide * kSide * kLine + kLine];
+};
+
+// Makes the lines of bricks of one source.
+template<bool kMean>
+class LineMaker {
+public:
+    LineMaker(const Coding& coding, const LevelView& level, int64_t brick, int32_t reference)
+        : coding_(coding), level_(level), reference_(reference), both_(kMean || coding.group_count > 1)
+    {
+        const int32_t* cell = level.cells + 3 * brick;
+        for (int axis = 0; axis < 3; ++axis)
+            for (int i = 0; i < kLine; ++i)
+                at_[axis][i] = coordinate(coding, level, axis, cell[axis] * int64_t(kEdge) - kHalo + i);
+        inside_ = cell[2] > 0 && cell[2] + 1 < level.shape[2];
+        for (int i = 0; i < kLine; ++i)
+            needed_[i / 8][i % 8] = i > 1 && i < kLine - 2 + !kMean && ((both_ && (kMean || coding.along == 2)) || i % 2 == 0) ? -1 : 0;
+    }
+
+    // Whether all points that are needed fit into 16 bits.
+    bool make(Lines& lines) {
+        if (coding_.along == 2) {
+            for (int i = 0; i < kSide; ++i)
+                for (int j = 0; j < kSide; ++j) {
+                    Eight line[2];
+                    fetch(i + kHalo - 1, j + kHalo - 1, line);
+                    int16_t* to = lines.points + (i * kSide + j) * kLine;
+                    const Eight first = kMean ? line[0] : evens(line[0], line[1]);
+                    const Eight second = kMean ? line[1] : odds(line[0], line[1]);
+                    std::memcpy(to, &first, sizeof(first));
+                    std::memcpy(to + 8, &second, sizeof(second));
+                }
+        }
+        else {
+            const bool two = !kMean && coding_.along == 0; // units of the first of the other axes
+            for (int i = 0; i < (two ? kEdge / 2 + 2 : kSide); ++i)
+                makePlane(two ? 2 * i + kHalo - 2 : i + kHalo - 1, lines.points + i * kSide * kLine);
+        }
+        return !any(over_ > kLargest);
+    }
+
+private:
+    // Lines along x or y that have the same coordinate y or x: those along z, turned.
+    void makePlane(int same, int16_t* to) {
+        Eight line[kLine][2];
+        for (int i = kMean ? 2 : 1; i < (kMean ? kLine - 2 : kLine); ++i) {
+            if (!both_ && i % 2) continue;
+            coding_.along == 0 ? fetch(i, same, line[i]) : fetch(same, i, line[i]);
+        }
+        if (kMean) {
+            for (int block = 0; block < 4; ++block) {
+                Eight x[8];
+                for (int i = 0; i < 8; ++i) x[i] = line[(block & 1) * 8 + i][block >> 1];
+                transpose(x);
+                for (int i = 0; i < 8; ++i) {
+                    const int z = (block >> 1) * 8 + i - (kHalo - 1);
+                    if (z >= 0 && z < kSide) std::memcpy(to + z * kLine + (block & 1) * 8, &x[i], sizeof(x[i]));
+                }
+            }
+            return;
+        }
+        for (int odd = 0; odd < 1 + both_; ++odd) {
+            Eight x[8];
+            for (int i = 0; i < 8; ++i) x[i] = evens(line[2 * i + odd][0], line[2 * i + odd][1]);
+            transpose(x);
+            for (int z = 1; z < 7; ++z) std::memcpy(to + (z - 1) * kLine + odd * 8, &x[z], sizeof(x[z]));
+        }
+    }
+
+    // The line along z at coordinates i and j.
+    void fetch(int i, int j, Eight* to) {
+        const int64_t x = at_[0][i], y = at_[1][j], inside = (x & 7) * 64 + (y & 7) * 8;
+        const int32_t* line = level_.table + ((x >> 3) * level_.shape[1] + (y >> 3)) * level_.shape[2];
+        const int64_t middle = int64_t(line[at_[2][kHalo] >> 3]) * kSlots + inside;
+        Four values[4];
+        alignas(16) uint8_t flags[16];
+        std::memcpy(&values[1], level_.values + middle, 32);
+        std::memcpy(flags + 4, level_.active + middle, 8);
+        if (inside_) {
+            const int64_t before = int64_t(line[(at_[2][kHalo] >> 3) - 1]) * kSlots + inside + 4;
+            const int64_t behind = int64_t(line[(at_[2][kHalo] >> 3) + 1]) * kSlots + inside;
+            std::memcpy(&values[0], level_.values + before, 16);
+            std::memcpy(&values[3], level_.values + behind, 16);
+            std::memcpy(flags, level_.active + before, 4);
+            std::memcpy(flags + 12, level_.active + behind, 4);
+        }
+        else {
+            for (int k = 0; k < 8; ++k) {
+                const int64_t z = at_[2][k < 4 ? k : k + 8], from = int64_t(line[z >> 3]) * kSlots + inside + (z & 7);
+                values[k < 4 ? 0 : 3][k & 3] = level_.values[from];
+                flags[k < 4 ? k : k + 8] = level_.active[from];
+            }
+        }
+        const Bytes on = loaded<Bytes>(flags);
+        const Eight active[2] = {bits<Eight>(NVDB_SHUFFLE(Bytes, on, Bytes{}, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)),
+            bits<Eight>(NVDB_SHUFFLE(Bytes, on, Bytes{}, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31))};
+        for (int half = 0; half < 2; ++half) {
+            const Eight x = saturated(values[2 * half] - reference_, values[2 * half + 1] - reference_);
+            const Eight size = (x ^ (x >> 15)) & needed_[half] & (kMean ? -active[half] : Eight{} - 1);
+            over_ = size > over_ ? size : over_;
+            to[half] = x + x + active[half];
+        }
+    }
+
+    const Coding& coding_;
+    const LevelView& level_;
+    const int32_t reference_;
+    const bool both_; // points of phase 0 are seen, too
+    bool inside_; // what is before and behind along z lies in bricks of their own
+    int64_t at_[3][kLine];
+    Eight needed_[2], over_{};
+};
+
+// Where a point's nine stretches begin: the middle one.
+template<bool kMean>
+inline int lineOf(int along, int offset) {
+    const int x = offset >> 6, y = offset >> 3 & 7, z = offset & 7;
+    const int at = along == 0 ? x : along == 1 ? y : z;
+    int first = along == 0 ? y : x, second = along == 2 ? y : z;
+    if (!kMean && along == 0) first >>= 1;
+    if (!kMean && along != 2) second >>= 1;
+    return ((first + 1) * kSide + second + 1) * kLine + (kMean ? at + 2 : (at + 1) >> 1);
+}
+
+// What points see: kAlong points or cells of each stretch, point by point along the axis; then, if `nearest` is given, the
+// six nearest there, the pass's own neighbours.
+struct Seen {
+    alignas(32) int16_t points[kMaxPoints][kBlock];
+};
+
+template<bool kMean>
+inline void gatherKnown(const int16_t* const* lines, Seen& seen) {
+    constexpr int kAlong = kMean ? 5 : 4;
+    for (int lane = 0; lane < kBlock; lane += 8) {
+        for (int i = 0; i < 9; ++i) {
+            const int from = ((i / 3 - 1) * kSide + i % 3 - 1) * kLine;
+            Eight x[8];
+            for (int k = 0; k < 8; ++k) x[k] = loaded<Eight>(lines[lane + k] + from);
+            transpose(x);
+            for (int k = 0; k < kAlong; ++k) std::memcpy(&seen.points[9 * k + i][lane], &x[k], sizeof(x[k]));
+        }
+    }
+}
+
+template<bool kMean>
+inline void gatherNearest(const int16_t* const* lines, Seen& seen) {
+    constexpr int kKnown = kMean ? 45 : 36, kMiddle = kMean ? 2 : 9;
+    constexpr int kFrom[6] = {kMiddle - 1, kMiddle + 1, kMiddle - kSide * kLine, kMiddle + kSide * kLine,
+        kMiddle - kLine, kMiddle + kLine};
+    for (int lane = 0; lane < kBlock; ++lane)
+        for (int i = 0; i < 6; ++i) seen.points[kKnown + i][lane] = lines[lane][kFrom[i]];
+}
+
+} // namespace NVDB_ISA
+} // namespace nvdb

@@ -1,0 +1,3 @@
+// Predictions on any processor.
+#define NVDB_ISA portable
+#include "range.h"

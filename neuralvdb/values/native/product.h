@@ -1,0 +1,122 @@
+// Twin of nets/network.py: a network for a block of points. The products are what a processor multiplies best: bytes with
+// AVX2 or VNNI, else pairs of 16 bits.
+#pragma once
+
+#include "look.h"
+
+namespace nvdb {
+namespace NVDB_ISA {
+
+#ifdef __AVX2__
+constexpr int kPack = 4; // to a number of 32 bits
+#else
+constexpr int kPack = 2;
+
+// sum += two signed numbers of 16 bits times two others, in each lane; the products' sum stays within 32 bits.
+inline void addPairs(Ints& sum, const Ints& pairs, int32_t weights) {
+#ifdef __SSE2__
+    __m128i x[2], to[2];
+    std::memcpy(x, &pairs, sizeof(x));
+    for (int i = 0; i < 2; ++i) to[i] = _mm_madd_epi16(x[i], _mm_set1_epi32(weights));
+    sum += loaded<Ints>(to);
+#else
+    sum += (pairs << 16 >> 16) * int32_t(int16_t(weights)) + (pairs >> 16) * (weights >> 16);
+#endif
+}
+#endif
+
+constexpr int kNumbers = (2 * kMaxPoints + kMaxScales + 8) / kPack;
+
+// Sums of kRows rows for both halves of a block, in product form; x: numbers of inputs, two halves each.
+template<int kRows>
+inline void product(const PackedView& layer, int group, const Ints (*x)[2], Ints (*sum)[2]) {
+    for (int r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = Ints{} + layer.bias[group * kRows + r];
+    for (int entry = layer.begin[group]; entry < layer.begin[group + 1]; ++entry) {
+#ifdef __AVX2__
+        const __m256i ones = _mm256_set1_epi16(1);
+        const int32_t* weights = layer.weights + entry * kRows * 2;
+        const Ints *first = x[layer.inputs[2 * entry]], *second = x[layer.inputs[2 * entry + 1]];
+        for (int r = 0; r < kRows; ++r) {
+            const __m256i a = _mm256_set1_epi32(weights[2 * r]), b = _mm256_set1_epi32(weights[2 * r + 1]);
+            for (int half = 0; half < 2; ++half) {
+                const __m256i left = bits<__m256i>(first[half]), right = bits<__m256i>(second[half]);
+                const __m256i both = _mm256_add_epi16(_mm256_maddubs_epi16(left, a), _mm256_maddubs_epi16(right, b));
+                sum[r][half] += bits<Ints>(_mm256_madd_epi16(both, ones));
+            }
+        }
+#else
+        const Ints* from = x[layer.inputs[entry]];
+        for (int r = 0; r < kRows; ++r)
+            for (int half = 0; half < 2; ++half) addPairs(sum[r][half], from[half], layer.weights[entry * kRows + r]);
+#endif
+    }
+}
+
+#ifdef __AVX2__
+
+// Inputs as bytes, four to a number, those with a sign plus 128.
+inline void pack(const Inputs& from, bool all_active, Ints (*to)[2]) {
+    const int count = all_active ? from.with_sign : from.count;
+    for (int i = 0; i < count; i += 4) {
+        const auto number = [&](int k) { return bits<__m256i>(from.numbers[i + k]); };
+        const __m256i even = _mm256_packs_epi16(number(0), number(2)), odd = _mm256_packs_epi16(number(1), number(3));
+        const __m256i low = _mm256_unpacklo_epi8(even, odd), high = _mm256_unpackhi_epi8(even, odd);
+        const __m256i sign = _mm256_set1_epi8(char(i < from.with_sign ? 128 : 0));
+        to[i / 4][0] = bits<Ints>(_mm256_xor_si256(_mm256_unpacklo_epi16(low, high), sign));
+        to[i / 4][1] = bits<Ints>(_mm256_xor_si256(_mm256_unpackhi_epi16(low, high), sign));
+    }
+}
+
+// Four rows of sums as hidden units: clip(sum >> shift, 0, 255).
+inline void activate(Ints (*sum)[2], int shift, Ints (*to)[2]) {
+    const __m256i order = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    for (int half = 0; half < 2; ++half) {
+        const auto unit = [&](int r) { return bits<__m256i>(sum[r][half] >> shift); };
+        const __m256i first = _mm256_packs_epi32(unit(0), unit(1)), second = _mm256_packs_epi32(unit(2), unit(3));
+        to[0][half] = bits<Ints>(_mm256_shuffle_epi8(_mm256_packus_epi16(first, second), order));
+    }
+}
+
+#else
+
+inline void pack(const Inputs& from, bool all_active, Ints (*to)[2]) {
+    const int count = all_active ? from.with_sign : from.count;
+    for (int i = 0; i < count; i += 2) {
+        to[i / 2][0] = bits<Ints>(unpackLow(from.numbers[i], from.numbers[i + 1]));
+        to[i / 2][1] = bits<Ints>(unpackHigh(from.numbers[i], from.numbers[i + 1]));
+    }
+}
+
+inline void activate(Ints (*sum)[2], int shift, Ints (*to)[2]) {
+    for (int half = 0; half < 2; ++half)
+        for (int r = 0; r < 4; r += 2)
+            to[r / 2][half] = clamped(sum[r][half] >> shift, 0, 255) | clamped(sum[r + 1][half] >> shift, 0, 255) << 16;
+}
+
+#endif
+
+inline void hidden(const PackedView& layer, int shift, const Ints (*x)[2], Ints (*to)[2]) {
+    for (int group = 0; group < layer.groups; ++group) {
+        Ints sum[4][2];
+        product<4>(layer, group, x, sum);
+        activate(sum, shift, to + group * 4 / kPack);
+    }
+}
+
+// out[0] and out[1] of values/lattice/network.py.
+inline void forward(const NetView& net, const Inputs& inputs, bool all_active, Ints (*out)[2]) {
+    Ints x[kNumbers][2], h1[kFirstHidden / kPack][2], h2[kSecondHidden / kPack][2], last[kOutputs][2], line[kOutputs][2];
+    pack(inputs, all_active, x);
+    if (net.hidden) {
+        hidden(net.first[all_active], net.shifts[0], x, h1);
+        hidden(net.second, net.shifts[1], h1, h2);
+    }
+    product<kOutputs>(net.third, 0, h2, last);
+    product<kOutputs>(net.linear[all_active], 0, x, line);
+    for (int r = 0; r < kOutputs; ++r)
+        for (int half = 0; half < 2; ++half)
+            out[r][half] = (last[r][half] >> net.shifts[2 + r]) + (line[r][half] >> net.shifts[4 + r]);
+}
+
+} // namespace NVDB_ISA
+} // namespace nvdb
