@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from neuralvdb.kernels.dispatch import checked, select
-from neuralvdb.kernels.network.packed import Packed, Weights, pack
+from neuralvdb.kernels.network.packed import Packed, Weights, moved, pack
 
-__all__ = ["Packed", "Weights", "forward", "pack"]
+__all__ = ["Packed", "Weights", "forward", "moved", "pack"]
 
 
 def forward(inputs: torch.Tensor, network: Packed, *, implementation: str = "auto") -> torch.Tensor:

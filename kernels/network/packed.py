@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 TILE = 64  # columns that go to the tensor cores together
 FEWEST = 2  # tiles
 FIRST, SECOND, OUTPUTS = 64, 32, 2  # padded sizes of the layers
+ALIGNED = 16  # bytes, as kernels expect tensors
 LINES = 16  # rows of the linear path, the last ones of w1: as few as a product of tensor cores has
 
 
@@ -84,7 +86,23 @@ class Packed:
 
     def to(self, device: torch.device | str) -> Packed:
         """The same on another device."""
-        return Packed(**{name: tensor.to(device) for name, tensor in self.tensors().items()}, columns=self.columns)
+        return moved([self], device)[0]
+
+
+def moved(networks: Sequence[Packed], device: torch.device | str) -> list[Packed]:
+    """The same networks on a device, all of them in one copy."""
+    tensors = [tensor for network in networks for tensor in network.tensors().values()]
+    ends = list(accumulate(-(-tensor.nbytes // ALIGNED) * ALIGNED for tensor in tensors))
+    host = torch.zeros(ends[-1] if ends else 0, dtype=torch.uint8)
+    begins = [0, *ends[:-1]]
+    for tensor, begin in zip(tensors, begins, strict=True):
+        host[begin : begin + tensor.nbytes] = tensor.reshape(-1).view(torch.uint8)
+    there = host.to(device)
+    views = (
+        there[begin : begin + tensor.nbytes].view(tensor.dtype).view(tensor.shape)
+        for tensor, begin in zip(tensors, begins, strict=True)
+    )
+    return [replace(network, **{name: next(views) for name in network.tensors()}) for network in networks]
 
 
 def pack(weights: Weights, columns: Sequence[int]) -> Packed:

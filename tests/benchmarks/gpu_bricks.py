@@ -33,8 +33,8 @@ from neuralvdb.values.decoder import ValuesDecoder, ValuesSource
 from neuralvdb.values.device import sample
 from neuralvdb.values.device.batch import load
 from neuralvdb.values.device.lattice import stencil_of
+from neuralvdb.values.device.models import packed
 from neuralvdb.values.device.models import slots_on as slots_of_tables
-from neuralvdb.values.device.models import stencil_network
 from neuralvdb.values.device.quantiser import exact as exact_values
 from neuralvdb.values.device.quantiser import finite
 from neuralvdb.values.device.streams import Streams
@@ -154,8 +154,8 @@ def main() -> None:
     arrays |= {"slots": slots_of_tables(tables, cpu), "codes": torch.from_numpy(tables.codes.view(np.int32))}
     arrays["coded"] = torch.from_numpy(tables.freq > 0)
     for key, net in reader._networks.items():
-        packed = stencil_network(net, stencil_of(promise, key), cpu).network
-        arrays |= {f"{tuple(key)}.{name}": tensor for name, tensor in packed.tensors().items()}
+        network = packed(net, stencil_of(promise, key))
+        arrays |= {f"{tuple(key)}.{name}": tensor for name, tensor in network.tensors().items()}
     arrays |= mask_arrays(Topology.of(grid.tree))
     decoded = next(reader._decoder.cells([tiles], 0)).cells
     arrays["expected"] = torch.from_numpy(decoded.values[: len(decoded.coded)])

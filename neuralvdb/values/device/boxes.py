@@ -6,6 +6,7 @@ Letters in shapes: D chunks, T cells of all their boxes, R bricks, the first B o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ class Boxes:
         """B."""
         return len(self.cells)
 
-    @property
+    @cached_property
     def shapes(self) -> torch.Tensor:
         """(D, 4) int64: where each box begins in the table, and its sizes."""
         first = np.cumsum([0, *self.sizes.prod(1)])[:-1]

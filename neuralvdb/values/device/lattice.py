@@ -7,12 +7,13 @@ from typing import Protocol
 
 import torch
 
+from neuralvdb.kernels.network import moved
 from neuralvdb.kernels.predict import Stencil, StencilNetwork, prepare
 from neuralvdb.nets.network import Network
 from neuralvdb.values.device.batch import Batch
 from neuralvdb.values.device.boxes import Boxes
 from neuralvdb.values.device.mean import MeanLattice
-from neuralvdb.values.device.models import DeviceModels, stencil_network
+from neuralvdb.values.device.models import DeviceModels, packed
 from neuralvdb.values.device.quantiser import scalar_as
 from neuralvdb.values.device.sample import SampleLattice
 from neuralvdb.values.device.streams import Streams
@@ -62,7 +63,10 @@ def predictors_on(
     promise: Promise, networks: Mapping[NetworkKey, Network], device: torch.device
 ) -> dict[NetworkKey, StencilNetwork]:
     """All networks of a promise, ready to predict there."""
-    predictors = {key: stencil_network(net, stencil_of(promise, key), device) for key, net in networks.items()}
+    stencils = [stencil_of(promise, key) for key in networks]
+    nets = moved([packed(net, stencil) for net, stencil in zip(networks.values(), stencils, strict=True)], device)
+    pairs = zip(networks, stencils, nets, strict=True)
+    predictors = {key: StencilNetwork(stencil=stencil, network=net) for key, stencil, net in pairs}
     prepare(predictors.values(), device)
     return predictors
 

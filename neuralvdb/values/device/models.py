@@ -10,7 +10,7 @@ import torch
 
 from neuralvdb.archive.rans import Tables
 from neuralvdb.archive.rans_engine import TOTAL
-from neuralvdb.kernels.network import Weights, pack
+from neuralvdb.kernels.network import Packed, Weights, pack
 from neuralvdb.kernels.predict import Stencil, StencilNetwork
 from neuralvdb.nets.network import Network
 from neuralvdb.values.lattice.pass_order import NetworkKey
@@ -37,6 +37,6 @@ def slots_on(tables: Tables | None, device: torch.device) -> torch.Tensor:
     return torch.from_numpy(slots.view(np.int32)).to(device)
 
 
-def stencil_network(net: Network, stencil: Stencil, device: torch.device) -> StencilNetwork:
-    """A network of the package for what a stencil sees."""
-    return StencilNetwork(stencil=stencil, network=pack(Weights.of(vars(net)), stencil.columns()).to(device))
+def packed(net: Network, stencil: Stencil) -> Packed:
+    """A network of the package for what a stencil sees, on the host."""
+    return pack(Weights.of(vars(net)), stencil.columns())
