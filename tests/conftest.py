@@ -52,15 +52,27 @@ def real_files() -> list[Path]:
     return [path for path in files if path not in left_out]
 
 
+def files_with_other_grids() -> list[Path]:
+    """Of real_files() one of each sequence, its last frame, and one of each cloud that was saved in several ways."""
+    files = real_files()
+    last = {path.parent: path for path in files}
+    saved_again = [path for path in files if path.parent.name == "variants" and "blosc_activemask_half" not in path.name]
+    frames = [path for path in files if path.parent.name.startswith("sequence") and path != last[path.parent]]
+    return [path for path in files if path not in {*saved_again, *frames}]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test with an argument `real_vdb` runs once per real file, `damaged_vdb` once per damaged one.
+    """A test with an argument `real_vdb` runs once per real file, with `real_grids` once for all that hold the same or
+    nearly the same grids, with `damaged_vdb` once per damaged one.
 
     Those of all but the smallest file of each folder are slow, and those of files larger than FAST_BYTES.
     """
-    for name, files in (("real_vdb", real_files()), ("damaged_vdb", sorted((DATA / "malformed").glob("*")))):
+    damaged = sorted((DATA / "malformed").glob("*"))
+    kinds = {"real_vdb": real_files(), "real_grids": files_with_other_grids(), "damaged_vdb": damaged}
+    for name, files in kinds.items():
         if name in metafunc.fixturenames:
             absent = pytest.param(None, marks=pytest.mark.skip(reason=f"{DATA} is absent; set NEURALVDB_TEST_DATA"))
-            fast = smallest_of_each_folder(files) if name == "real_vdb" else set(files)
+            fast = set(files) if name == "damaged_vdb" else smallest_of_each_folder(files)
             cases = [pytest.param(file, marks=[] if file in fast else pytest.mark.slow) for file in files]
             metafunc.parametrize(name, cases or [absent], ids=[str(f.relative_to(DATA)) for f in files] or ["absent"])
 
@@ -70,7 +82,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     first: dict[str, pytest.Item] = {}
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
-        if first.setdefault(item.nodeid.partition("[")[0], item) is not item and "real_vdb" not in fixtures:
+        if first.setdefault(item.nodeid.partition("[")[0], item) is not item and not {"real_vdb", "real_grids"} & set(fixtures):
             item.add_marker(pytest.mark.slow)
         if "wheel" in fixtures:
             item.add_marker(pytest.mark.slow)

@@ -43,8 +43,8 @@ def small(path: Path) -> list[Topology]:
     return [topology for topology in trees if len(topology.leaf_active) <= LEAVES]
 
 
-def test_real_files(real_vdb):
-    for topology in small(real_vdb)[:2]:
+def test_real_files(real_grids):
+    for topology in small(real_grids)[:2]:
         assert_same(
             topology,
             neural.decode(stored(neural.encode(topology), topology.nbytes), **WHERE),

@@ -26,17 +26,17 @@ def active_of(path: Path) -> list[tuple[str, int, int, tuple]]:
     ]
 
 
-def test_masks_of_real_files(real_vdb, tmp_path):
+def test_masks_of_real_files(real_grids, tmp_path):
     archive, masks = tmp_path / "x.neuralvdb", tmp_path / "masks.vdb"
-    neuralvdb.compress(real_vdb, archive, CompressSettings(quality="lossless", verify=False))
+    neuralvdb.compress(real_grids, archive, CompressSettings(quality="lossless", verify=False))
     report = neuralvdb.decompress(archive, masks, DecompressSettings(topology_only=True))
     reader = VdbReader(masks)
     assert {entry.grid_type for entry in reader.entries} <= {"Tree_mask_5_4_3"}
-    source = VdbReader(real_vdb)
+    source = VdbReader(real_grids)
     trees = {grid.unique_name for grid in source if grid.storage is Storage.TREE}
     wanted = [
         of_grid
-        for of_grid, entry in zip(active_of(real_vdb), source.entries, strict=True)
+        for of_grid, entry in zip(active_of(real_grids), source.entries, strict=True)
         if entry.unique_name in trees
     ]
     assert active_of(masks) == wanted

@@ -37,8 +37,8 @@ def of_file(path: Path) -> list[Topology]:
     return [Topology.of(grid.tree) for grid in VdbReader(path) if grid.tree is not None]
 
 
-def test_real_files_come_back(real_vdb):
-    for original in of_file(real_vdb):
+def test_real_files_come_back(real_grids):
+    for original in of_file(real_grids):
         payload = neural.encode(original, threads=2)
         assert_same(original, neural.decode(stored(payload, original.nbytes), threads=2))
         codec, smaller = topology.encode(original)

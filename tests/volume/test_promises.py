@@ -21,18 +21,18 @@ SETTINGS = {  # networks are fine-tuned in one of them; the judge checks what th
 }
 
 
-def test_promises_hold_in_the_files_that_come_out(real_vdb: Path, tmp_path: Path, errors, record_property):
+def test_promises_hold_in_the_files_that_come_out(real_grids: Path, tmp_path: Path, errors, record_property):
     results = []
     for name, settings in SETTINGS.items():
         archive, result = tmp_path / f"{name}.neuralvdb", tmp_path / f"{name}.vdb"
-        compress(real_vdb, archive, settings)
+        compress(real_grids, archive, settings)
         decompress(archive, result)
         bounds = allowed(archive)
         results += [result, json.dumps(bounds)]
-        for original, decoded in zip(VdbReader(real_vdb), VdbReader(result), strict=True):
+        for original, decoded in zip(VdbReader(real_grids), VdbReader(result), strict=True):
             if original.tree is not None and decoded.name.partition("[")[0] in bounds:
                 assert_in_range(original.tree, decoded.tree)
-    for name, error in zip(SETTINGS, errors.run(real_vdb, *results), strict=True):
+    for name, error in zip(SETTINGS, errors.run(real_grids, *results), strict=True):
         judged = [excess for _, excess in error if excess is not None]
         record_property(name, len(judged))
         assert all(excess <= 1e-12 for excess in judged), (name, error)
