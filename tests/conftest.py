@@ -56,9 +56,9 @@ def files_with_other_grids() -> list[Path]:
     """Of real_files() one of each sequence, its last frame, and one of each cloud that was saved in several ways."""
     files = real_files()
     last = {path.parent: path for path in files}
-    saved_again = [path for path in files if path.parent.name == "variants" and "blosc_activemask_half" not in path.name]
+    variants = [path for path in files if path.parent.name == "variants" and not path.stem.endswith("activemask_half")]
     frames = [path for path in files if path.parent.name.startswith("sequence") and path != last[path.parent]]
-    return [path for path in files if path not in {*saved_again, *frames}]
+    return [path for path in files if path not in {*variants, *frames}]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -82,7 +82,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     first: dict[str, pytest.Item] = {}
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
-        if first.setdefault(item.nodeid.partition("[")[0], item) is not item and not {"real_vdb", "real_grids"} & set(fixtures):
+        if first.setdefault(item.nodeid.partition("[")[0], item) is not item and not {"real_vdb", "real_grids"} & set(
+            fixtures
+        ):
             item.add_marker(pytest.mark.slow)
         if "wheel" in fixtures:
             item.add_marker(pytest.mark.slow)

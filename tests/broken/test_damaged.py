@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
+import neuralvdb
+from neuralvdb import CompressSettings
 from neuralvdb.archive import ArchiveWriter, FieldWriter, SectionLabel
 from neuralvdb.archive.container import MAGIC
 from neuralvdb.codec.frame import FrameReader
@@ -20,15 +22,21 @@ PROGRAM = "import sys; from neuralvdb.cli import main; sys.exit(main())"
 
 
 @pytest.fixture
-def run(tmp_path: Path):
-    """Runs `nvdb` in a folder that it may fill and gives stderr; a failure must be one line and leave nothing."""
+def run(warm_nvdb, tmp_path: Path):
+    """Runs `nvdb` in a folder that it may fill and gives stderr; a failure must be one line and leave nothing.
+
+    prepare: called in the process before it loads anything, as for limits.
+    """
     folder = tmp_path / "work"
     folder.mkdir()
 
     def call(*args: object, code: int, prepare=None) -> str:
         before = sorted(os.listdir(folder))
-        command = [sys.executable, "-P", "-c", PROGRAM, *map(str, args)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=60, preexec_fn=prepare)
+        if prepare is None:
+            done = warm_nvdb.run(args, folder, 60)
+        else:
+            command = [sys.executable, "-P", "-c", PROGRAM, *map(str, args)]
+            done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=60, preexec_fn=prepare)
         assert done.returncode == code, done.stderr
         if code not in (0, 10):
             assert done.stderr.startswith("nvdb: ") and done.stderr.count("\n") == 1, done.stderr
@@ -39,11 +47,19 @@ def run(tmp_path: Path):
     return call
 
 
+@pytest.fixture(scope="module")
+def made_archive(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """An archive of one small grid."""
+    target = tmp_path_factory.mktemp("made") / "cloud.neuralvdb"
+    neuralvdb.compress(sample.with_name("cloud.vdb"), target, CompressSettings(quality="lossless"))
+    return target.read_bytes()
+
+
 @pytest.fixture
-def archive(run, sample: Path) -> Path:
-    """An archive of one small grid, outside the folder that `run` watches."""
-    target = run.folder.parent / "cloud.neuralvdb"
-    run("compress", sample.with_name("cloud.vdb"), "-o", target, "--lossless", code=0)
+def archive(made_archive: bytes, tmp_path: Path) -> Path:
+    """A copy of it outside the folder that `run` watches."""
+    target = tmp_path / "cloud.neuralvdb"
+    target.write_bytes(made_archive)
     return target
 
 
@@ -95,11 +111,10 @@ def test_missing_input(run, command: str):
     assert "No such file" in run(command, "nothing.vdb", code=3)
 
 
-def test_one_bad_file_does_not_stop_the_others(run, sample: Path):
+def test_one_bad_file_does_not_stop_the_others(warm_nvdb, run, sample: Path):
     (run.folder.parent / "empty.vdb").touch()
-    command = [sys.executable, "-P", "-c", PROGRAM, "compress", str(run.folder.parent / "empty.vdb")]
-    command += [str(sample.with_name("cloud.vdb")), "-o", str(run.folder), "--lossless", "-q"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    files = run.folder.parent / "empty.vdb", sample.with_name("cloud.vdb")
+    done = warm_nvdb.run(["compress", *files, "-o", run.folder, "--lossless", "-q"], run.folder)
     assert (done.returncode, os.listdir(run.folder)) == (4, ["cloud.neuralvdb"])
 
 
@@ -284,10 +299,9 @@ def test_crash_of_openvdb_is_one_line(run, sample: Path):
 
 
 @pytest.mark.parametrize("command", ["compress", "decompress", "info", "verify"])
-def test_errors_as_json(run, command: str):
+def test_errors_as_json(warm_nvdb, run, command: str):
     (run.folder / "empty").touch()
-    call = [sys.executable, "-P", "-c", PROGRAM, command, "empty", "--json"]
-    done = subprocess.run(call, cwd=run.folder, capture_output=True, text=True)
+    done = warm_nvdb.run([command, "empty", "--json"], run.folder)
     report = json.loads(done.stdout)
     assert report["results"] == []
     assert [(e["path"], e["exit_code"]) for e in report["errors"]] == [("empty", 4)] and done.returncode == 4

@@ -2,13 +2,13 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-MAIN = [sys.executable, "-P", "-c", "import sys; from neuralvdb.cli import main; sys.exit(main())"]
+import neuralvdb
+from neuralvdb import CompressSettings
+
 # file, command, exit codes that are right
 CASES = [
     ("01-table-of-1M-grids.neuralvdb", ("info",), {4}),
@@ -56,13 +56,12 @@ def test_a_hostile_input_ends_as_documented(hostile, measured, tmp_path, name, c
 
 
 @pytest.mark.parametrize("name", sorted({name for name, command, _ in CASES if command[0] in ("decompress", "verify")}))
-def test_others_of_its_batch_are_done(hostile, small_archive, tmp_path, name):
+def test_others_of_its_batch_are_done(nvdb, hostile, small_archive, tmp_path, name):
     """Three files, the hostile one in the middle."""
     for number, path in enumerate((small_archive, hostile / name, small_archive)):
         (tmp_path / f"f.{number}.neuralvdb").write_bytes(path.read_bytes())
-    command = [*MAIN, "decompress", *(f"f.{number}.neuralvdb" for number in range(3)), "-o", "out/", "--json"]
     (tmp_path / "out").mkdir()
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = nvdb("decompress", *(f"f.{number}.neuralvdb" for number in range(3)), "-o", "out/", "--json")
     report = json.loads(done.stdout)
     targets = [result["target"] for result in report["results"]]
     assert {"out/f.0.vdb", "out/f.2.vdb"} <= set(targets)
@@ -75,9 +74,9 @@ def test_files_of_tiles_are_compared_as_tiles(hostile, measured):
     assert done.code == 10
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def small_archive(sample, tmp_path_factory) -> Path:
-    """The archive of the smoke sample."""
-    path = tmp_path_factory.mktemp("small") / "smoke.neuralvdb"
-    subprocess.run([*MAIN, "compress", sample, "-o", path, "--lossless"], check=True, capture_output=True)
+    """The archive of the cloud sample."""
+    path = tmp_path_factory.mktemp("small") / "cloud.neuralvdb"
+    neuralvdb.compress(sample.with_name("cloud.vdb"), path, CompressSettings(quality="lossless"))
     return path

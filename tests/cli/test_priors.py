@@ -25,13 +25,13 @@ def fog(tmp_path_factory):
 def trained(fog):
     """What `nvdb train` makes of it in a few steps."""
     path = fog.with_name("my.priors")
-    report = neuralvdb.train([fog], path, TrainSettings(iterations=20, device="cpu"))
+    report = neuralvdb.train([fog], path, TrainSettings(iterations=12, device="cpu"))
     assert report.fields == {"fog": 1, "fog-mean": 1}
     return path
 
 
 def test_training_gives_priors_that_archives_name(run, run_json, check_json, fog, trained, tmp_path):
-    (report,) = run_json("train", fog, "-o", "my.priors", "--steps", "20", "--device", "cpu")["results"]
+    (report,) = run_json("train", fog, "-o", "my.priors", "--steps", "12", "--device", "cpu")["results"]
     check_json(report, "train")
     assert report["device"] == "cpu"
     assert (tmp_path / "my.priors").read_bytes() == trained.read_bytes()
@@ -68,7 +68,7 @@ def test_embedded_priors_need_no_file(run, fog, trained, tmp_path):
 def fast(fog):
     """What `nvdb train --fast` makes of the fog."""
     path = fog.with_name("fast.priors")
-    neuralvdb.train([fog], path, TrainSettings(iterations=20, fast=True))
+    neuralvdb.train([fog], path, TrainSettings(iterations=12, fast=True))
     return path
 
 

@@ -105,6 +105,14 @@ def done(argv: list[str], folder: Path) -> tuple[bytes, float]:
     return (folder / argv[-1]).read_bytes(), time.monotonic() - began
 
 
+@pytest.fixture(scope="module")
+def undisturbed(sample, tmp_path_factory) -> tuple[Path, dict[str, list[str]], dict[str, bytes]]:
+    """A folder with an archive, commands that work there, and what each of them writes."""
+    folder = tmp_path_factory.mktemp("signals")
+    lines = commands(folder, sample)
+    return folder, lines, {name: done(line, folder)[0] for name, line in lines.items()}
+
+
 def commands(folder: Path, sample: Path) -> dict[str, list[str]]:
     """Of compress and decompress, the output last."""
     neuralvdb.compress(sample, folder / "in.neuralvdb", CompressSettings(quality="lossless"))
@@ -117,12 +125,11 @@ def commands(folder: Path, sample: Path) -> dict[str, list[str]]:
 @pytest.mark.parametrize("to_worker", [False, True], ids=["command", "worker"])
 @pytest.mark.parametrize("name", SIGNALS)
 @pytest.mark.parametrize("command", ["compress", "decompress"])
-def test_a_signal_leaves_nothing_half_written(sample, tmp_path, command, name, to_worker):
-    argv = commands(tmp_path, sample)[command]
+def test_a_signal_leaves_nothing_half_written(undisturbed, command, name, to_worker):
+    folder, lines, whole = undisturbed
     first = 0.1 * SIGNALS.index(name) + 0.05 * to_worker
-    whole, _ = done(argv, tmp_path)
     for delay in (first, first + 0.5):
-        outcome(argv, tmp_path, whole, Kill(name, to_worker, delay))
+        outcome(lines[command], folder, whole[command], Kill(name, to_worker, delay))
 
 
 def test_a_second_signal_does_not_lose_the_worker(sample, tmp_path):

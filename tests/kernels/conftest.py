@@ -3,15 +3,28 @@ shows."""
 
 import pytest
 import torch
+from interpreter import hasten
 
 from neuralvdb.kernels.network import Packed, Weights, pack
 from neuralvdb.nets.network import Network
+
+CHECKED = set()  # tests whose integers were looked at
 
 
 @pytest.fixture(scope="session")
 def device() -> str:
     """Where kernels run."""
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@pytest.fixture(autouse=True)
+def hastened(request, monkeypatch) -> None:
+    """Only the first case of each test that is interpreted looks for integers that overflow."""
+    implementation = getattr(request.node, "callspec", None) and request.node.callspec.params.get("implementation")
+    name, is_kernel = (request.node.path, request.node.originalname), implementation in (None, "triton")
+    hasten(monkeypatch, checks_overflow=is_kernel and name not in CHECKED)
+    if is_kernel:
+        CHECKED.add(name)
 
 
 @pytest.fixture(autouse=True)

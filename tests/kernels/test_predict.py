@@ -64,6 +64,11 @@ def flat(points: Points, device: str) -> torch.Tensor:
     return torch.from_numpy((points.brick * 512 + points.offset).astype(np.int32)).to(device)
 
 
+def thinned(points: Points, device: str, implementation: str) -> Points:
+    """Every seventh point, from anywhere in each brick, where a kernel is interpreted; else all of them."""
+    return points[::7] if (device, implementation) == ("cpu", "triton") else points
+
+
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("model_set", MODEL_SETS)
 @pytest.mark.parametrize("n", [0, 1, 63, 64, 130])
@@ -184,7 +189,7 @@ def test_a_network_for_other_inputs_is_refused(packed):
 
 
 def check_samples(device, implementation, at, stencil, net, packed_net) -> None:
-    points = sample_inputs.targets(at, stencil.axis, stencil.phase)
+    points = thinned(sample_inputs.targets(at, stencil.axis, stencil.phase), device, implementation)
     coding = replace(sample_pass(2, stencil.axis, stencil.phase), quant_step=11)
     expected = network.predict(net, SampleView(at, stencil.active_only).inputs(points, coding))
     predicted = predict(
@@ -203,7 +208,7 @@ def check_samples(device, implementation, at, stencil, net, packed_net) -> None:
 def check_means(device, implementation, levels, stencil, net, packed_net) -> None:
     at, split = levels
     share = np.random.default_rng(3).integers(0, 33, at.values.shape).astype(np.uint8)
-    points = mean_inputs.targets(at.coded, stencil.phase)[::3]
+    points = thinned(mean_inputs.targets(at.coded, stencil.phase)[::3], device, implementation)
     differences = LatticeLevel(at.low, at.table, split.values, split.active, at.coded)
     coding = replace(mean_pass(2 - stencil.axis, stencil.phase), quant_step=37)
     assert coding.axis == stencil.axis

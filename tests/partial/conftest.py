@@ -1,5 +1,6 @@
 """Volumes of several chunks with tiles of every level, and OpenVDB's own view of files."""
 
+import copy
 import json
 import os
 import subprocess
@@ -68,9 +69,17 @@ def sparse() -> Iterator[None]:
 def rod() -> Callable[..., VolumeGrid]:
     """Makes a grid: two rough blobs 1300 voxels apart, one across the origin, and tiles of 8, 128 and 4096 voxels."""
 
+    made: dict[str, VolumeGrid] = {}
+
     def make(
         kind: str = "f4", components: int = 1, background: float = 0.0, properties: GridProperties = GridProperties()
     ) -> VolumeGrid:
+        key = str((kind, components, background, properties))
+        if key not in made:
+            made[key] = new(kind, components, background, properties)
+        return copy.deepcopy(made[key])
+
+    def new(kind: str, components: int, background: float, properties: GridProperties) -> VolumeGrid:
         rng = np.random.default_rng(7)
         shape = (1300, 21, 27)
         active = rng.random(shape) < 0.8

@@ -20,7 +20,7 @@ from neuralvdb.vdb import from_dense, write_vdb
 
 pytestmark = pytest.mark.slow
 
-RECIPE = Recipe(lattice=LatticeKind.SAMPLE, companded=0.3, pruned=0.3, iterations=24, rounds=2, seed=0)
+RECIPE = Recipe(lattice=LatticeKind.SAMPLE, companded=0.3, pruned=0.3, iterations=12, rounds=2, seed=0)
 
 
 @pytest.fixture(scope="module")
