@@ -180,7 +180,7 @@ class GridDecoder:
         source = values.ValuesSource(
             payload=self._archive.read(section),
             chunks=self._index.chunks(number),
-            topology=self._store.topology(number, threads),
+            topology=self._store.topology(number, threads) if box is None else self._store.nodes(number, threads),
             dtype=dtype,
             components=components,
             declared=section.raw_size,

@@ -54,6 +54,12 @@ class DecodedStore:
     def topology(self, grid: int, threads: int = 1) -> Topology:
         """The topology of a grid that travels as arrays, before it is pruned. Raises DamagedFile, and OutOfMemory
         before anything is decoded where it is declared to take more than this machine has."""
+        topology = self.nodes(grid, threads)
+        topology.need()
+        return topology
+
+    def nodes(self, grid: int, threads: int = 1) -> Topology:
+        """The topology as topology() has it, but that masks of leaves may not be there before they are needed."""
         section = self._index.section("TOPO", self._index.table.grids[grid].topology_of)
         return self._topology(section, self._index.where(grid, "topology"), threads)
 
@@ -103,7 +109,7 @@ class DecodedStore:
             source = TopologyPayload(codec=section.codec, payload=payload, declared=section.raw_size, where=where)
             grid = topology.reference_of(source)
             reference = None if grid is None else Reference(grid, self._base(section, grid, threads))
-            return topology.decode(source, reference, threads=threads, device=self._device)
+            return topology.begin(source, reference, threads=threads, device=self._device)
 
         return self._topologies.get(section.grid, decode, section.raw_size)
 

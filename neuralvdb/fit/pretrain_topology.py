@@ -19,7 +19,7 @@ from neuralvdb.fit.topology_cases import Case, reoriented
 from neuralvdb.kernels.fit import Layers
 from neuralvdb.nets.network import OUTPUTS, Network
 from neuralvdb.topology import priors
-from neuralvdb.topology.bricks import FINDS
+from neuralvdb.topology.bricks import INDEXES
 from neuralvdb.topology.code_mask import code_mask
 from neuralvdb.topology.code_tree import code_tree
 from neuralvdb.topology.inputs import FAMILIES, Family, View, inputs, inputs_of
@@ -117,7 +117,7 @@ def collect(cases: Iterable[Case], rng: np.random.Generator, recipe: TopologyRec
             topology = reoriented(case.topology, axes, mirrored)
             reference = None if case.reference is None else reoriented(case.reference, axes, mirrored)
             code = partial(code_mask, recorder.classify, recorder.code_bits)
-            code_tree(topology, has_tiles(topology), code, FINDS["native"], reference=reference)
+            code_tree(topology, has_tiles(topology), code, INDEXES["native"], reference=reference)
     return {key: _joined(collected) for key, collected in examples.items()}
 
 

@@ -10,6 +10,7 @@ __all__ = [
     "Reference",
     "Topology",
     "TopologyPayload",
+    "begin",
     "count_differing",
     "decode",
     "encode",
@@ -38,10 +39,11 @@ def reference_of(source: TopologyPayload) -> int | None:
     return neural.reference_of(source) if source.codec == _REFERENCED else None
 
 
-def decode(
+def begin(
     source: TopologyPayload, reference: Reference | None = None, *, threads: int = 1, device: str | None = None
 ) -> Topology:
-    """The topology in a payload. reference: the topology of the grid reference_of(source), where that is one.
+    """The topology in a payload, where masks of leaves may wait until need() asks for them. reference: the topology of
+    the grid reference_of(source), where that is one.
 
     device: where networks decode, such as "cuda:0", None for the CPU. Raises DamagedFile where it breaks the format or
     takes more than declared, OutOfMemory where it does not fit on the device.
@@ -50,4 +52,11 @@ def decode(
         return lossless.decode(source.payload, source.declared, source.where)
     if source.codec == _BOX:
         return box.decode(source.payload, source.declared, source.where)
-    return neural.decode(source, reference, threads=threads, device=device)
+    return neural.begin(source, reference, neural.Decoding(threads=threads, device=device))
+
+
+def decode(source: TopologyPayload, reference: Reference | None = None, *, threads: int = 1) -> Topology:
+    """The topology in a payload, all of it. Raises what begin() does."""
+    topology = begin(source, reference, threads=threads)
+    topology.need()
+    return topology

@@ -1,12 +1,14 @@
 """Masks as bricks of 8x8x8 cells, and the states of their octree.
 
 Letters: B bricks, k a level (0 to 3), n = 8 >> k its cells per axis in a brick. A state is -1 where no bit below is
-set, 1 where all are, 0 where it is mixed or not known yet. States of a level are (B + 2, n^3) int8, z fastest; the last
-two rows stand for everything outside of the bricks that is empty, and full. Bits are voxels, or slots of nodes.
+set, 1 where all are, 0 where it is mixed or not known yet. States of a level are (B + 3, n^3) int8, z fastest; the last
+three rows stand for everything outside of the bricks that is empty, full, or not known. Bits are voxels, or slots of
+nodes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,15 +18,36 @@ from neuralvdb.topology import _topology
 from neuralvdb.volume.lookup import find
 
 LEVELS = 4
-EMPTY, FULL = 0, 1  # rows after the bricks
+EMPTY, FULL, UNKNOWN = range(3)  # rows after the bricks
+OUTSIDE = np.array([-1, 1, 0], np.int8)  # their states
 _AROUND = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), -1).reshape(27, 3)
 
 
-class Find(Protocol):
-    """Finds rows in others, as volume.lookup.find() does."""
+class BrickIndex(Protocol):
+    """Finds bricks by their coordinates."""
 
-    def __call__(self, among: np.ndarray, wanted: np.ndarray, /) -> np.ndarray:
-        """Index in `among` (K, 3) int32 of each of `wanted` (M, 3), -1 where it is not there."""
+    def find(self, wanted: np.ndarray, /) -> np.ndarray:
+        """Index of the brick at each of `wanted` (M, 3) int32, -1 where there is none."""
+
+    def neighbours(self, bricks: np.ndarray, rows: np.ndarray, /) -> np.ndarray:
+        """(B, 27) int32: `rows` (N,) int32 of the bricks around each of `bricks` (B,) int64, x first, -1 where there
+        are none."""
+
+
+class SlowIndex:
+    """The definition of native/find.h. coords: (N, 3) int32, without repeats."""
+
+    def __init__(self, coords: np.ndarray) -> None:
+        self._coords = coords
+
+    def find(self, wanted: np.ndarray) -> np.ndarray:
+        """As BrickIndex has it."""
+        return find(self._coords, wanted)
+
+    def neighbours(self, bricks: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """As BrickIndex has it."""
+        at = self.find(coords_around(self._coords[bricks]).reshape(-1, 3))
+        return np.where(at < 0, -1, np.append(rows, -1)[at]).astype(np.int32).reshape(-1, 27)
 
 
 class IsFull(Protocol):
@@ -34,7 +57,16 @@ class IsFull(Protocol):
         """(M,) bool: whether the space at coords (M, 3), in bricks, is full."""
 
 
-FINDS: dict[str, Find] = {"reference": find, "native": _topology.find}
+MakeIndex = Callable[[np.ndarray], BrickIndex]
+INDEXES: dict[str, MakeIndex] = {"reference": SlowIndex, "native": _topology.BrickIndex}
+
+
+@dataclass(frozen=True)
+class Bricks:
+    """All bricks of a level. coords: (N, 3) int32, in bricks, without repeats."""
+
+    coords: np.ndarray
+    index: BrickIndex
 
 
 @dataclass(frozen=True)
@@ -46,15 +78,22 @@ class Neighbours:
     near: np.ndarray
 
 
-def find_neighbours(coords: np.ndarray, is_full: IsFull | None, find: Find) -> Neighbours:
-    """The neighbours of bricks at `coords` (B, 3) int32, without repeats; without `is_full` no other space is full."""
-    wanted = (coords[:, None].astype(np.int64) + _AROUND).reshape(-1, 3).astype(np.int32)
-    rows = find(coords, wanted)
-    missing = rows < 0
-    rows[missing] = len(coords) + EMPTY
+def coords_around(coords: np.ndarray) -> np.ndarray:
+    """(B, 27, 3) int32: the places around coords (B, 3), x first."""
+    return (coords[:, None].astype(np.int64) + _AROUND).astype(np.int32)
+
+
+def find_neighbours(bricks: Bricks, numbers: np.ndarray, is_full: IsFull | None) -> Neighbours:
+    """The neighbours of bricks number `numbers` (B,) int64, without repeats, among which other bricks are not known;
+    without `is_full` no other space is full."""
+    coords, rows = bricks.coords[numbers], np.full(len(bricks.coords), len(numbers) + UNKNOWN, np.int32)
+    rows[numbers] = np.arange(len(numbers))
+    near = bricks.index.neighbours(numbers, rows)
+    missing = near < 0
+    near[missing] = len(numbers) + EMPTY
     if is_full is not None:
-        rows[missing] += is_full(wanted[missing]) * (FULL - EMPTY)
-    return Neighbours(coords, rows.reshape(-1, 27).astype(np.int32))
+        near[missing] += is_full(coords_around(coords)[missing]) * np.int32(FULL - EMPTY)
+    return Neighbours(coords, near)
 
 
 def to_bricks(masks: np.ndarray) -> np.ndarray:
@@ -81,11 +120,9 @@ def brick_coords(origins: np.ndarray, edge: int, cell: int) -> np.ndarray:
 def pyramid(mask: np.ndarray, ignored: np.ndarray | None = None) -> list[np.ndarray]:
     """States of levels 0 to 3 of a mask (B, 512) bool. Bits that are `ignored` count for neither; a cell without
     others is 0."""
-    ends = np.array([[False], [True]])
-    any_set: np.ndarray = np.concatenate([mask, np.broadcast_to(ends, (2, 512))])
-    all_set: np.ndarray = (
-        any_set if ignored is None else np.concatenate([mask | ignored, np.broadcast_to(ends, (2, 512))])
-    )
+    any_of, all_of = (np.broadcast_to(OUTSIDE[:, None] >= least, (len(OUTSIDE), 512)) for least in (0, 1))
+    any_set: np.ndarray = np.concatenate([mask, any_of])
+    all_set: np.ndarray = np.concatenate([mask if ignored is None else mask | ignored, all_of])
     levels = []
     for k in range(LEVELS):
         n = 8 >> k

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from neuralvdb.archive.rans import Decoder, Encoder
-from neuralvdb.topology.bricks import EMPTY, FULL, LEVELS, Neighbours, pyramid, upsample
+from neuralvdb.topology.bricks import LEVELS, OUTSIDE, Neighbours, pyramid, upsample
 from neuralvdb.topology.inputs import ORDER, Family, View, octants
 from neuralvdb.volume.grid import unpack
 
@@ -79,8 +79,7 @@ def code_mask(classify: Classify, code_bits: BitCoder, task: MaskTask) -> np.nda
     truth, reference = (None if mask is None else unpack(mask) for mask in (task.truth, task.reference))
     exact = None if truth is None else pyramid(truth, reference if ignore else None)
     other = None if reference is None else pyramid(reference)
-    above = np.zeros((len(neighbours.coords) + 2, 1), np.int8)
-    above[len(neighbours.coords) + EMPTY], above[len(neighbours.coords) + FULL] = -1, 1
+    above = np.concatenate([np.zeros(len(neighbours.coords), np.int8), OUTSIDE])[:, None]
     for k in reversed(range(LEVELS)):
         states = above.copy() if k == LEVELS - 1 else upsample(above)
         for phase, brick, cell in _phases(neighbours, above, k):
@@ -118,7 +117,9 @@ def _phases(neighbours: Neighbours, above: np.ndarray, k: int) -> Iterator[tuple
             yield phase, brick, np.zeros(len(brick), np.int16)
         return
     n = 8 >> k
-    brick, parent = (a.astype(t) for a, t in zip(np.nonzero(above[:-2] == 0), (np.int32, np.int16), strict=True))
+    brick, parent = (
+        a.astype(t) for a, t in zip(np.nonzero(above[: -len(OUTSIDE)] == 0), (np.int32, np.int16), strict=True)
+    )
     half = n // 2
     first = 2 * ((parent // (half * half) * n + parent // half % half) * n + parent % half)
     for phase, o in enumerate(ORDER):

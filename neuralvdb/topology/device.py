@@ -21,12 +21,12 @@ from neuralvdb.kernels.classify_masks import MaskLevel, Phase, decode, points_of
 from neuralvdb.kernels.classify_masks.reference import cells
 from neuralvdb.kernels.network import Packed, Weights, pack
 from neuralvdb.topology import priors
-from neuralvdb.topology.bricks import EMPTY, FULL, LEVELS, Neighbours, pyramid
+from neuralvdb.topology.bricks import LEVELS, OUTSIDE, Neighbours, pyramid
 from neuralvdb.topology.code_mask import MaskTask
 from neuralvdb.topology.inputs import ORDER, Family, inputs_of, octants, offsets
 from neuralvdb.volume.grid import unpack
 
-BRICKS = (1 << 25) - 3  # more have no numbers of 32 bits for their cells
+BRICKS = (1 << 25) - 4  # more have no numbers of 32 bits for their cells
 
 
 class DeviceCoder:
@@ -62,8 +62,7 @@ class DeviceCoder:
         bricks, reference = len(task.neighbours.coords), task.reference
         near = torch.from_numpy(task.neighbours.near).to(self._device)
         other = [None] * LEVELS if reference is None else [self._to(states) for states in pyramid(unpack(reference))]
-        above = torch.zeros((bricks + 2, 1), dtype=torch.int8, device=self._device)
-        above[bricks + EMPTY], above[bricks + FULL] = -1, 1
+        above = self._to(np.concatenate([np.zeros(bricks, np.int8), OUTSIDE])[:, None])
         for k in reversed(range(LEVELS)):
             states = above.clone() if k == LEVELS - 1 else _upsample(above)
             level = MaskLevel(states=states, above=above, reference=other[k], near=near)
@@ -84,7 +83,7 @@ class DeviceCoder:
             for number, o in enumerate(ORDER):
                 yield number, self._to(np.flatnonzero(octant == o).astype(np.int32))
             return
-        parents = torch.nonzero(above[:-2].reshape(-1) == 0)[:, 0].to(torch.int32)
+        parents = torch.nonzero(above[: -len(OUTSIDE)].reshape(-1) == 0)[:, 0].to(torch.int32)
         for number in range(len(ORDER)):
             yield number, parents
 

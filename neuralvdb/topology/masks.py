@@ -60,3 +60,7 @@ class Topology:
         """Index-space origin (N, 3) int32 of every leaf (voxels)."""
         lower = child_origins(self.child_origins, self.upper_child, UPPER_LOG2, 128)
         return child_origins(lower, self.lower_child, LOWER_LOG2, 8)
+
+    def need(self, leaves: np.ndarray | None = None) -> None:
+        """Sees to it that the masks of some `leaves` (N,) bool, or of all, are there; until then they are anything.
+        Here all are. Raises DamagedFile, OutOfMemory where they have to be decoded first."""

@@ -38,7 +38,7 @@ class ValuesSource:
 
     payload: of its VALS section.
     chunks: payloads of its TILE sections by number, read on access.
-    topology: of the grid.
+    topology: of the grid; with a box, leaves are decoded as they are needed.
     dtype: of a value's components.
     components: of a value.
     declared: bytes that all values take.

@@ -47,14 +47,14 @@ class Inactive:
     stored: np.ndarray
 
     def of(self, nodes: np.ndarray, inactive: np.ndarray) -> Inactive:
-        """The same of some nodes (nodes,) bool; inactive: (nodes,) how many inactive slots each node has."""
+        """The same of some nodes (nodes,) bool; inactive: (n,) how many inactive slots each node of kind ALL has."""
         all_stored = self.kinds == ALL
         return Inactive(
             self.kinds[nodes],
             self.a[nodes[kinds_with("a")[self.kinds]]],
             self.b[nodes[kinds_with("b")[self.kinds]]],
             self.selection[nodes[two_valued()[self.kinds]]],
-            self.stored[np.repeat(nodes[all_stored], inactive[all_stored])],
+            self.stored[np.repeat(nodes[all_stored], inactive)],
         )
 
 

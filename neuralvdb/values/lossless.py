@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -97,12 +98,12 @@ def take_tree_without_voxels(
         (topology.upper_child, topology.upper_active, UPPER_SLOTS),
         (topology.lower_child, topology.lower_active, LOWER_SLOTS),
     ):
-        slot_values = _take_inactive(source, child, active, dtype, background, None)
+        slot_values = _take_inactive(source, _Slots(child, active), dtype, background)
         _scatter_active(slot_values, active, _take_values(source, popcount(active), dtype, components))
         slot_values[unpack(child)] = 0
         inner.append(InnerLevel(child, active, slot_values.reshape(len(active), slots, *tail)))
     upper, lower = inner
-    leaf_values = _take_inactive(source, None, topology.leaf_active, dtype, background, keep)
+    leaf_values = _take_inactive(source, _Slots(None, topology.leaf_active, topology.need), dtype, background, keep)
     leaf_active = topology.leaf_active
     if keep is not None:
         leaf_active = leaf_active[keep]
@@ -155,34 +156,43 @@ def _put_inactive(out: FieldWriter, level: TreeLevel, plus: np.ndarray, minus: n
         _put_values(out, stored.view(values.dtype))
 
 
+@dataclass(frozen=True)
+class _Slots:
+    """Slots of a level. child, active: masks (nodes, S/8), child None for leaves; need: as Topology has it."""
+
+    child: np.ndarray | None
+    active: np.ndarray
+    need: Callable[[np.ndarray], None] | None = None
+
+    def inactive(self, nodes: np.ndarray | slice) -> np.ndarray:
+        """(n, S) bool: which slots of some nodes are neither active nor a child."""
+        active = unpack(self.active[nodes])
+        return ~(active if self.child is None else active | unpack(self.child[nodes]))
+
+
 def _take_inactive(
-    source: FieldReader,
-    child: np.ndarray | None,
-    active_mask: np.ndarray,
-    dtype: np.dtype,
-    background: np.ndarray,
-    keep: np.ndarray | None,
+    source: FieldReader, level: _Slots, dtype: np.dtype, background: np.ndarray, keep: np.ndarray | None = None
 ) -> np.ndarray:
     """Values (nodes, S, C) whose inactive slots are set, of the nodes `keep` (nodes,) bool, or of all."""
-    active = unpack(active_mask)
-    (nodes, slots), components = active.shape, len(background)
-    inactive = ~active if child is None else ~(active | unpack(child))
+    (nodes, slots), components = level.active.shape, len(background)
+    slots *= 8
     kinds = take_array(source, _BYTE, nodes)
     if (kinds >= len(KINDS)).any():
         raise source.damaged("a node's class does not exist")
+    all_stored = kinds == ALL
+    if level.need is not None and keep is not None:
+        level.need(keep | all_stored)
     selected = int(two_valued()[kinds].sum())
     selection = take_array(source, _BYTE, selected * slots // 8).reshape(selected, slots // 8)
-    expected = (
-        int(kinds_with("a")[kinds].sum()),
-        int(kinds_with("b")[kinds].sum()),
-        int(inactive[kinds == ALL].sum()),
-    )
+    counts = level.inactive(all_stored).sum(1)
+    expected = int(kinds_with("a")[kinds].sum()), int(kinds_with("b")[kinds].sum()), int(counts.sum())
     a, b, stored = (_bits(_take_values(source, n, dtype, components)) for n in expected)
-    level = Inactive(kinds, a, b, selection, stored)
+    values = Inactive(kinds, a, b, selection, stored)
     if keep is not None:
-        level, inactive = level.of(keep, inactive.sum(1)), inactive[keep]
+        values = values.of(keep, counts)
+    inactive = level.inactive(slice(None) if keep is None else keep)
     out = np.empty((len(inactive), slots, components), dtype)
-    restore(level, inactive, _bits(background), _bits(-background), _bits(out))
+    restore(values, inactive, _bits(background), _bits(-background), _bits(out))
     return out
 
 

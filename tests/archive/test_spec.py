@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 import neuralvdb
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.settings import CompressSettings
+from neuralvdb.topology.chunks import group_leaves
 from neuralvdb.vdb import VdbReader, from_dense, write_vdb
 from neuralvdb.volume import InnerLevel, LeafLevel, Root, Storage, Tree, TreeLevel, VolumeGrid
-from neuralvdb.volume.grid import TREE_TYPES, unpack
+from neuralvdb.volume.grid import TREE_TYPES, leaf_origins, unpack
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = sorted((ROOT / "data" / "sample").glob("*.vdb"))
@@ -212,3 +213,19 @@ def test_the_oracle_imports_nothing_of_ours():
         modules = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
         modules += [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
         assert modules and not [module for module in modules if module.partition(".")[0] == "neuralvdb"]
+
+
+@pytest.mark.slow
+def test_chunks_of_topology_decode_by_the_specification(spec_reader, bits_equal, tmp_path):
+    """A thin rod that is too long for a cube, and pieces far apart that share a chunk."""
+    x, y, z = np.ogrid[:22, :22, :12000]
+    active = (x - 11) ** 2 + (y - 9 - 3 * np.sin(z / 31)) ** 2 < (5 + 3 * np.sin(z / 9.7)) ** 2
+    active[:, :, 140:-30] = False
+    active[0, 0, [4500, 5500, 8000]] = True
+    rods = from_dense(active.astype(np.float32), name="rods", active=active)
+    write_vdb(tmp_path / "rods.vdb", [rods])
+    groups = group_leaves(leaf_origins(rods.tree))
+    assert [len(group.low) for group in groups] == [1, 5]
+    assert check(spec_reader, bits_equal, tmp_path / "rods.vdb", tmp_path / "rods.neuralvdb")
+    with FrameReader(tmp_path / "rods.neuralvdb") as frame:
+        assert [section.codec for section in frame.archive.sections if section.kind == "TOPO"] == [1]

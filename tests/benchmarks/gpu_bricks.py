@@ -23,7 +23,7 @@ from neuralvdb.kernels.fit import flatten
 from neuralvdb.settings import Bound, CompressSettings
 from neuralvdb.topology import Topology
 from neuralvdb.topology import priors as classifiers
-from neuralvdb.topology.bricks import FINDS, LEVELS, find_neighbours
+from neuralvdb.topology.bricks import INDEXES, LEVELS, Bricks, Neighbours, find_neighbours
 from neuralvdb.topology.classify import Classifier
 from neuralvdb.topology.code_mask import MaskTask, code_mask, encode_with
 from neuralvdb.topology.device import phase_on, slots_on
@@ -100,7 +100,7 @@ def fit_arrays(tree: Tree, promise: Promise) -> dict[str, torch.Tensor]:
 def mask_arrays(topology: Topology) -> dict[str, torch.Tensor]:
     """The leaf masks: where bricks are, the phases of each level, and a stream for each number of COPIES."""
     coords = topology.leaf_origins() // 8
-    where = find_neighbours(coords, None, FINDS["native"])
+    where = _all_neighbours(coords)
     arrays = {"near": where.near, "octants": octants(coords), "expected": topology.leaf_active}
     tensors = {f"m.{name}": torch.from_numpy(array) for name, array in arrays.items()}
     tensors["m.slots"], tensors["m.copies"] = slots_on("cpu"), torch.tensor(COPIES)
@@ -114,13 +114,18 @@ def mask_arrays(topology: Topology) -> dict[str, torch.Tensor]:
     return tensors
 
 
+def _all_neighbours(coords: np.ndarray) -> Neighbours:
+    """Which of the bricks at coords (B, 3) int32 are next to each other."""
+    return find_neighbours(Bricks(coords, INDEXES["native"](coords)), np.arange(len(coords)), None)
+
+
 def _encoded(topology: Topology, coords: np.ndarray, copies: int) -> Decoder:
     """The stream of the leaf masks `copies` times, an even number of bricks apart along x."""
     prior, step = classifiers.load(), np.array([2 * (np.ptp(coords[:, 0]) + 4), 0, 0])
     many = np.concatenate([coords + step * i for i in range(copies)]).astype(np.int32)
     coder = Encoder(prior.tables)
     truth = np.tile(topology.leaf_active, (copies, 1))
-    neighbours = find_neighbours(many, None, FINDS["native"])
+    neighbours = _all_neighbours(many)
     task = MaskTask(neighbours=neighbours, families=FAMILIES, truth=truth)
     code_mask(Classifier(prior.networks), encode_with(coder), task)
     return Decoder(coder.finish(), prior.tables, "masks")

@@ -16,7 +16,7 @@ from spec_topology import read_box, read_masks
 
 MAGIC = b"\x89neuralvdb\r\n\x1a\n"
 FRAME_SECTION = 0xFFFFFFFF
-KNOWN = {(kind, 0, 1) for kind in ("FRAM", "TOPO", "VALS", "BLOB")} | {("TOPO", codec, 1) for codec in (1, 2, 3)}
+KNOWN = {(kind, 0, 1) for kind in ("FRAM", "TOPO", "VALS", "BLOB")} | {("TOPO", 1, 2), ("TOPO", 2, 2), ("TOPO", 3, 1)}
 KNOWN |= {("FRAM", 0, 2), ("FRAM", 0, 3), ("LOSS", 0, 1)}
 TREE, SERIAL, RAW, INSTANCE = range(4)
 COMPONENTS = {  # grid type -> (bytes of a component, components)

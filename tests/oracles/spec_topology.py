@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import xxhash
 from spec_blocks import Cursor, require
+from spec_chunks import chunks_of
 from spec_rans import Rans
 
 ORDER = (0, 7, 3, 4, 5, 2, 6, 1)
@@ -251,11 +252,10 @@ def read_masks(cursor: Cursor, arrays: dict[str, np.ndarray], base_of) -> None:
     for level, (edge, voxels) in EDGES.items():
         bricks, size = split(origins, level), 8 * voxels
         outside = lambda brick, size=size: 1 if is_tile(tiles, brick, size) else -1  # noqa: E731
-        reference = None if base is None else pyramid([base[level](brick) for brick in bricks], bricks)
         if level == "leaf":
-            leaf = read_mask(rans, nets, "leaf", bricks, outside, reference)
-            arrays["leaf active"] = joined(bits_of(leaf, None), len(origins), level)
+            arrays["leaf active"] = read_leaves(cursor, rans, nets, bricks, outside, base)
             break
+        reference = None if base is None else pyramid([base[level](brick) for brick in bricks], bricks)
         child = bits_of(read_mask(rans, nets, "child", bricks, lambda _: -1, reference), None)
         active = [dict.fromkeys(cells(0), 0) for _ in bricks]
         if flags >> (level == "lower") & 1:
@@ -263,7 +263,22 @@ def read_masks(cursor: Cursor, arrays: dict[str, np.ndarray], base_of) -> None:
         arrays[f"{level} child"], arrays[f"{level} active"] = (joined(b, len(origins), level) for b in (child, active))
         add_tiles(tiles, bricks, active, voxels)
         origins = children(arrays[f"{level} child"], origins, edge, voxels)
-    rans.end()
+
+
+def read_leaves(cursor: Cursor, rans: Rans, nets: Networks, bricks: list, outside, base) -> np.ndarray:
+    """The masks of the leaves, chunk by chunk; `rans` has those of nodes, too."""
+    masks, leaves = np.zeros((len(bricks), 64), np.uint8), set(bricks)
+    for number, chunk in enumerate(chunks_of([tuple(8 * x for x in brick) for brick in bricks])):
+        if number:
+            rans = Rans(cursor.bytes(), nets.tables)
+        here = [bricks[leaf] for leaf in chunk]
+        reference = None if base is None else pyramid([base["leaf"](brick) for brick in here], here)
+        unknown = lambda brick: 0 if brick in leaves else outside(brick)  # noqa: E731
+        masks[chunk] = joined(bits_of(read_mask(rans, nets, "leaf", here, unknown, reference), None), len(here), "leaf")
+        rans.end()
+    if not bricks:
+        rans.end()
+    return masks
 
 
 def bits_of(mask: Mask, child: list[dict] | None) -> list[dict]:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from neuralvdb import topology
 from neuralvdb.errors import DamagedFile
-from neuralvdb.topology import Topology, _topology, count_differing, lossless, neural, priors, resembles
+from neuralvdb.topology import Topology, _topology, chunks, count_differing, lossless, neural, priors, resembles
 from neuralvdb.topology.inputs import FAMILIES, ORDER, inputs_of, offsets
 from neuralvdb.topology.payload import Reference, TopologyPayload
 from neuralvdb.vdb import VdbReader
@@ -75,6 +76,60 @@ def test_native_is_the_reference(drawn, data):
 def test_native_is_the_reference_on_a_sample(sample):
     topology = of_file(sample)[0]
     assert neural.encode(topology, threads=2) == neural.encode(topology, implementation="reference")
+
+
+@given(data=st.data())
+@settings(few, max_examples=2)
+def test_chunks_come_back_alone_and_together(drawn, data):
+    """Cut into chunks of few leaves: native code is the definition, and what is asked for is decoded, no more."""
+    original, base = data.draw(drawn), data.draw(drawn)
+    rng = np.random.default_rng(0)
+    with mock.patch.object(chunks, "LEAVES", 7), mock.patch.object(chunks, "SPARSE", 1):
+        groups = chunks.group_leaves(original.leaf_origins())
+        for codec, reference in ((1, None), (2, Reference(7, base))):
+            payload = neural.encode(original, reference, threads=2)
+            assert payload == neural.encode(original, reference, implementation="reference")
+            source = stored(payload, original.nbytes, codec)
+            for decoding in (neural.Decoding(threads=2), neural.Decoding(implementation="reference")):
+                assert_same(original, neural.decode(source, reference, implementation=decoding.implementation))
+                begun = neural.begin(source, reference, decoding)
+                wanted = rng.random(len(original.leaf_active)) < 0.1
+                begun.need(wanted)
+                for group in groups:
+                    is_there = wanted[group.leaves].any()
+                    expected = original.leaf_active[group.leaves] * is_there
+                    np.testing.assert_array_equal(begun.leaf_active[group.leaves], expected)
+                begun.need()
+                np.testing.assert_array_equal(begun.leaf_active, original.leaf_active)
+
+
+def scattered_noise(origins: np.ndarray) -> Topology:
+    """Leaves at origins (N, 3), each alone in its upper node, with voxels at random."""
+    count, none = len(origins), np.zeros((0, 3), np.int32)
+    rng = np.random.default_rng(0)
+    upper, lower = np.zeros((count, 4096), np.uint8), np.zeros((count, 512), np.uint8)
+    for node, origin in enumerate(origins % 4096):
+        x, y, z = origin // 128
+        upper[node, (x << 10 | y << 5 | z) >> 3] = 1 << (z & 7)
+        x, y, z = origin % 128 // 8
+        lower[node, (x << 8 | y << 4 | z) >> 3] = 1 << (z & 7)
+    table = np.ascontiguousarray(origins // 4096 * 4096, np.int32), none, np.zeros(0, np.uint8)
+    leaf = rng.integers(0, 256, (count, 64)).astype(np.uint8)
+    return Topology(*table, upper, np.zeros_like(upper), lower, np.zeros_like(lower), leaf)
+
+
+def test_damage_in_one_chunk_is_met_there():
+    """Two leaves far apart: the second one's payload is cut off; it is met again by who asks again."""
+    leaf = np.array([[0, 0, 0], [0, 0, 800_000]])
+    topology = scattered_noise(leaf)
+    with mock.patch.object(chunks, "CROWD", 1):
+        payload = neural.encode(topology)
+        begun = neural.begin(stored(payload[:-2] + bytes(2), topology.nbytes), None, neural.Decoding())
+        begun.need(np.array([True, False]))
+        assert (begun.leaf_active[0] == topology.leaf_active[0]).all() and not begun.leaf_active[1].any()
+        for _ in range(2):
+            with pytest.raises(DamagedFile):
+                begun.need()
 
 
 def test_nothing_at_all():

@@ -97,7 +97,7 @@ def test_a_chain_of_bases_is_damage(archive, tmp_path):
 
 def decodes():
     """Counts how often a topology is decoded."""
-    return mock.patch.object(topology, "decode", wraps=topology.decode)
+    return mock.patch.object(topology, "begin", wraps=topology.begin)
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +152,7 @@ def test_topologies_beyond_the_budget_are_forgotten(archive):
 def test_damage_is_reported_to_everyone_who_asks(archive, tmp_path):
     """What failed once is tried again, not taken for decoded."""
     with FrameReader(archive) as frame:
-        with mock.patch.object(topology, "decode", side_effect=DamagedFile("damaged")):
+        with mock.patch.object(topology, "begin", side_effect=DamagedFile("damaged")):
             for _ in range(2):
                 with pytest.raises(DamagedFile):
                     frame.read(0)

@@ -1,4 +1,4 @@
-// The fast twin of volume/lookup.py: find(): a hash table of coordinates.
+// The fast twin of volume/lookup.py: find(), and of topology/bricks.py: SlowIndex: a hash table of coordinates.
 #pragma once
 
 #include <cstddef>
@@ -20,6 +20,19 @@ public:
 
     // The number of the triple at `wanted`, -1 where it is not there.
     int64_t find(const int32_t* wanted) const { return slots_[slotOf(wanted)]; }
+
+    // Fills near (27) with `rows` of the triples around triple number `number`, x first, -1 where there are none.
+    void neighbours(int64_t number, const int32_t* rows, int32_t* near) const {
+        int32_t centre[3];
+        std::memcpy(centre, coords_ + 3 * number, sizeof(centre));
+        for (int i = 0; i < 27; ++i) {
+            const int32_t steps[3] = {i / 9 - 1, i / 3 % 3 - 1, i % 3 - 1};
+            int32_t wanted[3];
+            for (int axis = 0; axis < 3; ++axis) wanted[axis] = int32_t(uint32_t(centre[axis]) + uint32_t(steps[axis]));
+            const int64_t at = find(wanted);
+            near[i] = at < 0 ? -1 : rows[at];
+        }
+    }
 
 private:
     // Where `coord` is or would be.

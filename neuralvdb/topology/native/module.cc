@@ -178,16 +178,39 @@ std::tuple<Result<int64_t>, Result<int64_t>, Result<int64_t, nb::ndim<2>>, Resul
         toArray<int64_t, nb::ndim<2>>(std::move(high), {pieces, 3})};
 }
 
-Result<int64_t> find(Coords among, Coords wanted) {
-    const size_t count = wanted.shape(0);
-    std::vector<int64_t> found(count);
-    {
-        nb::gil_scoped_release release;
-        const CoordTable table(among.data(), among.shape(0));
-        for (size_t i = 0; i < count; ++i) found[i] = table.find(wanted.data() + 3 * i);
+// Bricks by their coordinates.
+class BrickIndex {
+public:
+    explicit BrickIndex(Coords coords) : coords_(coords), table_(coords.data(), coords.shape(0)) {}
+
+    Result<int64_t> find(Coords wanted) const {
+        const size_t count = wanted.shape(0);
+        std::vector<int64_t> found(count);
+        {
+            nb::gil_scoped_release release;
+            for (size_t i = 0; i < count; ++i) found[i] = table_.find(wanted.data() + 3 * i);
+        }
+        return toArray(std::move(found), {count});
     }
-    return toArray(std::move(found), {count});
-}
+
+    Result<int32_t, nb::ndim<2>> neighbours(Line<int64_t> bricks, Line<int32_t> rows) const {
+        const size_t count = bricks.size();
+        if (rows.size() != coords_.shape(0) || !allBelow(bricks.data(), count, int64_t(rows.size())))
+            throw nb::value_error("bricks");
+        std::vector<int32_t> near(27 * count);
+        {
+            nb::gil_scoped_release release;
+            for (size_t i = 0; i < count; ++i) table_.neighbours(bricks.data()[i], rows.data(), &near[27 * i]);
+        }
+        return toArray<int32_t, nb::ndim<2>>(std::move(near), {count, 27});
+    }
+
+private:
+    Coords coords_; // keeps the memory
+    CoordTable table_;
+};
+
+Result<int64_t> find(Coords among, Coords wanted) { return BrickIndex(among).find(wanted); }
 
 } // namespace
 } // namespace nvdb
@@ -205,6 +228,10 @@ NB_MODULE(_topology, m) {
         }, nb::arg().noconvert(), nb::arg(), nb::arg().noconvert(), nb::arg(), nb::arg().noconvert());
     m.def("decode_mask", &decodeMask);
     m.def("encode_mask", &encodeMask);
+    nb::class_<BrickIndex>(m, "BrickIndex")
+        .def(nb::init<Coords>())
+        .def("find", &BrickIndex::find)
+        .def("neighbours", &BrickIndex::neighbours);
     m.def("cut_leaves", &cutLeaves);
     m.def("find", &find);
 }
