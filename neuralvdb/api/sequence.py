@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import operator
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ from neuralvdb.view.html import Chart, figure, heading, page, paragraph, table
 MOST_LINES = 8  # of grids in a chart
 _WHOLE = "whole file"
 _MOST_STRIPS = 6  # in a picture
+_STORED = {"t_psnr": "picture", "max_share": "voxel_error", "mean_share": "mean_error"}  # fields of MeasuredLoss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,13 @@ class FrameFacts:
     """What became of each grid; none without an original."""
     picture: bytes
     """A PNG file; empty where none was asked for, or nothing is to be seen."""
+
+    def figures(self, field: str) -> dict[str, float | None]:
+        """A field of GridLoss by grid: against the originals or, without them, as archives say it of fog."""
+        if self.losses or field not in _STORED:
+            return {loss.name: getattr(loss, field) for loss in self.losses}
+        measured = {name: promise.measured for name, promise in self.promises.items() if promise.measured is not None}
+        return {name: getattr(loss, _STORED[field]) for name, loss in measured.items()}
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -156,9 +164,9 @@ def _grid_table(grids: Mapping[str, Mapping[str, int]], total: int) -> str:
 
 
 def _measured(frames: Sequence[FrameFacts], names: Sequence[str], labels: Sequence[str]) -> list[str]:
-    """Charts of what was measured against originals."""
+    """Charts of what was measured."""
     return [
-        Chart(title, labels, _lines(frames, names, functools.partial(_figures, field)), text.format).html
+        Chart(title, labels, _lines(frames, names, operator.methodcaller("figures", field)), text.format).html
         for title, field, text in (
             ("Picture: T-PSNR in dB", "t_psnr", "{:.1f}"),
             ("PSNR in dB", "psnr", "{:.1f}"),
@@ -166,11 +174,6 @@ def _measured(frames: Sequence[FrameFacts], names: Sequence[str], labels: Sequen
             ("Largest error of means over 4x4x4 voxels, share of the range", "mean_share", "{:.2%}"),
         )
     ]
-
-
-def _figures(field: str, frame: FrameFacts) -> dict[str, float | None]:
-    """One field of GridLoss by grid."""
-    return {loss.name: getattr(loss, field) for loss in frame.losses}
 
 
 def _promise_words(name: str, frames: Sequence[FrameFacts]) -> str:
@@ -194,8 +197,8 @@ def _span(low: float, high: float) -> str:
 def _frame_table(frames: Sequence[FrameFacts]) -> str:
     rows = []
     for frame in frames:
-        pictures = [loss.t_psnr for loss in frame.losses if loss.t_psnr is not None]
-        errors = [loss.max_share for loss in frame.losses]
+        pictures = [picture for picture in frame.figures("t_psnr").values() if picture is not None]
+        errors = [error for error in frame.figures("max_share").values() if error is not None]
         rows.append(
             [
                 frame.path,

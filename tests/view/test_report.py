@@ -92,6 +92,16 @@ def test_facts_are_those_of_the_files(sequence):
     assert title in html_of([facts]) and title not in html_of([without])
 
 
+def test_without_originals_charts_have_what_archives_say_of_fog(sample, tmp_path):
+    report = neuralvdb.compress(sample, tmp_path / "a.neuralvdb", CompressSettings(quality="preview", verify=False))
+    facts = frame_facts(str(tmp_path / "a.neuralvdb"), picture=False)
+    ((name, measured),) = [(n, p.measured) for n, p in report.promises.items() if p.measured is not None]
+    assert facts.losses == [] and facts.figures("psnr") == {}
+    assert facts.figures("t_psnr") == {name: measured.picture} and measured.picture > 35
+    assert facts.figures("max_share") == {name: measured.voxel_error}
+    assert f"{measured.picture:.1f} dB" in html_of([facts])
+
+
 def test_a_chart_draws_its_numbers_where_they_belong():
     """From zero to the largest, from left to right, with a gap where there is no number."""
     chart = Chart("a", ["f1", "f2", "f3", "f4"], {"b": [0.0, 5.0, None, 10.0], "c": [None] * 4}, "{:g}".format, True)
