@@ -189,7 +189,10 @@ def _put_outliers(decoded: LeafValues, chunk: Chunk) -> bytes:
         leaves = ChunkComponent.of(decoded.tree, chunk, component)
         slots = [np.zeros(0, np.int64)]
         for piece in pieces(len(leaves), ROWS_AT_A_TIME):
-            broken = ~promise.kept(leaves.rows(piece), values[chunk.leaves[piece], :, component])
+            true = leaves.rows(piece)
+            if promise.keeps_any(true):
+                continue
+            broken = ~promise.kept(true, values[chunk.leaves[piece], :, component])
             slots.append(np.flatnonzero(leaves.active(piece) & broken) + piece.start * LEAF_SLOTS)
         slot = np.concatenate(slots)
         leaf, voxel = np.divmod(slot, LEAF_SLOTS)

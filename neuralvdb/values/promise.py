@@ -102,6 +102,12 @@ class Promise:
                 near &= np.abs(x) <= LIMIT * self.quantiser.unit
             return near | (decoded == x)
 
+    def keeps_any(self, true: np.ndarray) -> bool:
+        """Whether the bound holds of these values whatever finite ones they decode to."""
+        if self.bound.max_error < np.inf or self.mode.lattice is not LatticeKind.MEAN:
+            return False
+        return bool(np.abs(true).max(initial=0) <= LIMIT * self.quantiser.unit)
+
     def values(self, lattice_values: np.ndarray, dtype: np.dtype) -> np.ndarray:
         """The grid's values of lattice values (mean lattice: of means), rounded as they will be saved."""
         quantiser = self.quantiser

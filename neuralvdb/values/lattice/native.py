@@ -28,7 +28,8 @@ _MAX_KNEE = 1 << 30  # of lattices that C++ codes
 
 
 class NativeLattice:
-    """A lattice of one grid. passes: all of them, with their networks."""
+    """A lattice of one grid. passes: all of them, with their networks; where a predictor for the mean lattice has none,
+    interpolation alone predicts."""
 
     def __init__(self, kind: LatticeKind, quantiser: Quantiser, predictor: Predictor) -> None:
         mean = kind is LatticeKind.MEAN
@@ -71,7 +72,7 @@ def native_lattice(
 def native_passes(kind: LatticeKind, predictor: Predictor) -> list[tuple[object, ...]]:
     """The passes of a lattice with their networks, as C++ takes them."""
     mean = kind is LatticeKind.MEAN
-    return [(*_coding(mean, coding), predictor.native[coding.network]) for coding in _passes(mean)]
+    return [(*_coding(mean, coding), predictor.native.get(coding.network)) for coding in _passes(mean)]
 
 
 def native_chunk(component: ChunkComponent, constants: np.ndarray) -> tuple[np.ndarray, ...]:

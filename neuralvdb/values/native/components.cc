@@ -58,15 +58,16 @@ Chunk toChunk(const nb::tuple& from) {
     return chunk;
 }
 
-// (level, axis, layer, step, offsets, layout, network)
+// (level, axis, layer, step, offsets, layout, network or, of the mean lattice, None)
 CodedPass toCodedPass(const nb::tuple& from, Rule rule) {
     requireItems(from, 7);
     const auto offsets = exact<Places>(from[4]);
     require(allBelow(offsets.data(), offsets.size(), kSlots), "offsets");
     CodedPass pass{nb::cast<int>(from[0]), nb::cast<int>(from[1]), nb::cast<int>(from[2]), nb::cast<int64_t>(from[3]),
         {offsets.data(), offsets.data() + offsets.size()}, nb::cast<std::shared_ptr<InputLayout>>(from[5]),
-        nb::cast<std::shared_ptr<Net>>(from[6])};
-    checkPass(*pass.layout, *pass.net, rule, rule == Rule::mean ? 2 : 1);
+        from[6].is_none() ? nullptr : nb::cast<std::shared_ptr<Net>>(from[6])};
+    require(pass.net || rule == Rule::mean, "network");
+    if (pass.net) checkPass(*pass.layout, *pass.net, rule, rule == Rule::mean ? 2 : 1);
     require(pass.layer >= 0 && pass.layer < kLayers && pass.step >= 1 && pass.step <= kMaxStep, "pass");
     return pass;
 }

@@ -12,7 +12,7 @@
 
 namespace nvdb {
 
-// As pass_order.Pass; offsets: of its points in a brick.
+// As pass_order.Pass; offsets: of its points in a brick; no net: interpolation alone.
 struct CodedPass {
     int level, axis, layer;
     int64_t step;
@@ -67,10 +67,35 @@ struct Predicted {
     Array<uint8_t> scale_classes;
 };
 
+// What networks of zeros predict of cells of the mean lattice. Twin of values/lattice/mean_inputs.py (MeanView).
+inline Array<int32_t> interpolate(const LevelView& level, int axis, const Points& points) {
+    const int shift = 6 - 3 * axis;
+    const int64_t next = axis == 2 ? 1 : axis == 1 ? level.shape[2] : level.shape[1] * level.shape[2];
+    Array<int32_t> bases(points.size());
+    for (size_t i = 0; i < points.size(); ++i) {
+        const int32_t* cell = level.cells + 3 * points.bricks[i];
+        const int32_t* row = level.table + (cell[0] * level.shape[1] + cell[1]) * level.shape[2] + cell[2];
+        const int offset = points.offsets[i], along = offset >> shift & 7, line = offset & ~(7 << shift);
+        const size_t at = points.index(i);
+        const int64_t centre = level.values[at];
+        // Distance of the cell at a coordinate along the axis, from -1 to 8; the box ends at its last cells.
+        const auto distance = [&](int coordinate) -> int64_t {
+            if (coordinate < 0 && cell[axis] == 0) return 0;
+            if (coordinate >= kEdge && cell[axis] == level.shape[axis] - 1) return 0;
+            const int64_t brick = row[coordinate < 0 ? -next : coordinate >= kEdge ? next : 0];
+            const int64_t from = brick * kSlots + (line | (coordinate & 7) << shift);
+            return level.active[from] ? level.values[from] - centre : 0;
+        };
+        bases[i] = int32_t((distance(along - 1) - distance(along + 1)) >> 2);
+    }
+    return bases;
+}
+
 inline Predicted predictPoints(const Passes& passes, const CodedPass& coding, const View& view, const Points& points,
     size_t threads)
 {
     const bool mean = passes.rule == Rule::mean;
+    if (!coding.net) return {interpolate(view.sources[0], coding.axis, points), Array<uint8_t>(points.size(), 0)};
     Predicted predicted{Array<int32_t>(points.size()), Array<uint8_t>(points.size())};
     const Pass pass{view, coding.layout.get(), coding.net.get(), passes.rule, mean ? kNoAxis : coding.axis, coding.step};
     predictAll(pass, {points.bricks.data(), points.offsets.data(), 0, points.size()}, threads, predicted.values.data(),
