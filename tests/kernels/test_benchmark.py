@@ -42,7 +42,7 @@ def test_without_a_gpu_there_are_no_figures(bricks):
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("expected", "values by"), ("m.expected", "masks by"), ("0.exact", "words by")]
+    ("name", "words"), [("expected", "values by"), ("m.expected", "masks by"), ("0.exact", "states by")]
 )
 def test_what_is_wrong_ends_it(bricks, tmp_path, name, words):
     with np.load(bricks) as file:
