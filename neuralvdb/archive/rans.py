@@ -137,11 +137,11 @@ class Encoder:
     def size(self) -> int:
         """Bytes that all batches will take, states and sizes aside."""
         bits = sum(int(widths.sum(dtype=np.int64)) for widths in self._widths)
-        return _code_length(self._counts, self._tables.freq) + bits >> 3
+        return code_length(self._counts, self._tables.freq) + bits >> 3
 
     def finish(self, threads: int = 1) -> bytes:
         """All batches as bytes, the same for every number of threads."""
-        segments, lanes = layout(int(self._counts.sum()), _code_length(self._counts, self._tables.freq))
+        segments, lanes = layout(int(self._counts.sum()), code_length(self._counts, self._tables.freq))
         bits = self._engine.pack_bits(_joined(self._values, np.uint32), _joined(self._widths, np.uint8)).tobytes()
         if not segments:
             return payload(bits, np.zeros((0, lanes), np.uint32), [], b"")
@@ -322,7 +322,7 @@ def layout(symbols: int, bits: int) -> tuple[int, int]:
     return min(MAX_SEGMENTS, max(1, size // _SEGMENT)), lanes
 
 
-def _code_length(counts: np.ndarray, freq: np.ndarray) -> int:
+def code_length(counts: np.ndarray, freq: np.ndarray) -> int:
     """Bits that fewer than 2^39 symbols need."""
     return int((counts * code_lengths(freq)).sum()) >> 20
 

@@ -87,7 +87,7 @@ def sample_size(tree: Tree, chunk: Chunk, promise: Promise, models: ModelSet) ->
         lattice.encode(ChunkComponent.of(tree, chunk, component), buffers)
     rows = tables.select_rows(_counts(buffers), family, models.freq)
     file_tables = tables.tables_of(rows, models.freq)
-    return sum(buffer.written(file_tables).size for buffer in buffers)
+    return sum(buffer.size(file_tables) for buffer in buffers)
 
 
 class _TreeEncoder(Protocol):

@@ -4,10 +4,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neuralvdb.archive.rans import Tables, normalise
 from neuralvdb.values.lattice.constants import SCALE_CLASSES
 from neuralvdb.values.lattice.residual import (
     ESCAPE,
     MAX_RESIDUAL,
+    SymbolBuffer,
     count_symbols,
     join_residuals,
     raw_width,
@@ -39,6 +41,20 @@ def test_native_is_the_definition_and_joins_what_it_splits(seed, count, largest)
         joined = low.copy()
         join_residuals(fast.symbols, classes, fast.escaped.astype(np.int64) - 1, joined, implementation)
         np.testing.assert_array_equal(joined, residuals)
+
+
+def test_a_buffer_knows_what_it_will_take():
+    random = np.random.default_rng(3)
+    counts = random.integers(0, 3, (SCALE_CLASSES, ESCAPE + 1)) * (random.random((SCALE_CLASSES, ESCAPE + 1)) < 0.5)
+    counts[:, ESCAPE] = 1
+    tables = Tables(normalise(counts))
+    for largest in (0, 20, 5000, MAX_RESIDUAL):
+        buffer = SymbolBuffer()
+        for count in (300, 0, 1000):
+            residuals = random.integers(-largest, largest, count, endpoint=True)
+            buffer.put(residuals, random.integers(0, SCALE_CLASSES, count).astype(np.uint8))
+            buffer.end()
+        assert buffer.size(tables) == buffer.written(tables).size > 0
 
 
 def test_any_stream_is_joined_alike():

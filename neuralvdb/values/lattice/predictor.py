@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Mapping
 
 import numpy as np
@@ -22,6 +23,19 @@ RULES = ("sample", "active_only", "mean")  # how C++ makes the base and what it 
 _PRODUCTS = ("pairs", "native")  # what C++ may compute networks in (native/network.h); native: the best it has
 
 
+_prepared: dict[tuple[int, int], tuple[weakref.ref[Network], _lattice.Network]] = {}  # by identity and products
+
+
+def _native_network(net: Network, products: int) -> _lattice.Network:
+    """A network as C++ takes it, made once: networks are not changed."""
+    key = id(net), products
+    kept = _prepared.get(key)
+    if kept is None or kept[0]() is not net:
+        of_net = weakref.ref(net, lambda _: _prepared.pop(key, None))
+        kept = _prepared[key] = (of_net, _lattice.Network((*pack_for_native(net, np.int32), products)))
+    return kept[1]
+
+
 class Predictor:
     """The networks of one family, callable for a pass. native: as C++ takes them, by key; none of the
     reference.
@@ -39,8 +53,7 @@ class Predictor:
         self.native: dict[NetworkKey, _lattice.Network] = {}
         if not self._reference:
             products = _PRODUCTS.index(implementation)
-            packed = {key: pack_for_native(net, np.int32) for key, net in networks.items()}
-            self.native = {key: _lattice.Network((*net, products)) for key, net in packed.items()}
+            self.native = {key: _native_network(net, products) for key, net in networks.items()}
 
     def __call__(self, view: View, points: Points, coding: Pass) -> Predictions:
         """Predictions for points of a pass."""

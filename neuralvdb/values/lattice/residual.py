@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuralvdb.archive.rans import MAX_WIDTH, Decoder, Encoder, Tables
+from neuralvdb.archive.rans import MAX_WIDTH, Decoder, Encoder, Tables, code_length
 from neuralvdb.values import _lattice
 from neuralvdb.values.lattice.constants import (
     CLASS_OF_ONE_STEP,
@@ -84,6 +84,18 @@ class SymbolBuffer:
         """Ends a batch."""
         self._batches.append([])
 
+    def size(self, tables: Tables) -> int:
+        """Bytes that the size of written() says."""
+        symbols = np.arange(ESCAPE + 1)
+        is_escaped = (tables.freq == 0) | (symbols == ESCAPE)
+        coded, escaped = np.where(is_escaped, 0, self.counts), np.where(is_escaped, self.counts, 0)
+        coded[:, ESCAPE] = escaped.sum(1)
+        bits = int((self.counts.sum(1) * raw_width(np.arange(SCALE_CLASSES))).sum())
+        bits += int((escaped[:, :ESCAPE] * escape_bits(symbols[:ESCAPE])).sum())
+        if escaped[:, ESCAPE].any():
+            bits += sum(_bits_of_large(*arrays) for batch in self._batches for arrays in batch)
+        return code_length(coded, tables.freq) + bits >> 3
+
     def written(self, tables: Tables) -> Encoder:
         """An encoder with all batches that have ended, which are forgotten."""
         out = Encoder(tables)
@@ -94,6 +106,12 @@ class SymbolBuffer:
                 residuals, scale_classes = (np.concatenate(arrays) for arrays in zip(*batch, strict=True))
                 _write(out, tables, residuals.astype(np.int32), scale_classes)
         return out
+
+
+def _bits_of_large(residuals: np.ndarray, scale_classes: np.ndarray) -> int:
+    """Raw bits of values that escape whatever the tables are, beside their low bits."""
+    symbols = to_symbol(residuals.astype(np.int64) >> raw_width(scale_classes))
+    return int(escape_bits(symbols[symbols >= ESCAPE]).sum())
 
 
 def _write(out: Encoder, tables: Tables, residuals: np.ndarray, scale_classes: np.ndarray) -> None:
