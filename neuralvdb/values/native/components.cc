@@ -98,7 +98,7 @@ std::shared_ptr<Passes> toPasses(int rule, nb::tuple top, nb::list passes) {
 // (unit, knee, nonnegative)
 Quantiser toQuantiser(const nb::tuple& from) {
     requireItems(from, 3);
-    const Quantiser quantiser{nb::cast<double>(from[0]), {nb::cast<int64_t>(from[1])}, nb::cast<bool>(from[2])};
+    const Quantiser quantiser{nb::cast<double>(from[0]), Compand(nb::cast<int64_t>(from[1])), nb::cast<bool>(from[2])};
     require(isKnee(quantiser.compand.knee), "knee");
     return quantiser;
 }

@@ -36,11 +36,19 @@ inline void shares(const int32_t* pairs, const BelowT* counts, int64_t rows, int
     }
 }
 
-inline int64_t floorDiv(int64_t a, int64_t b) { return a / b - (a % b < 0); }
+// Rounded down, for |a| < 2^52 and b > 0: doubles divide sooner than integers, and are one off at most.
+inline int64_t floorDiv(int64_t a, int64_t b) {
+    const auto whole = int64_t(double(a) / double(b));
+    const int64_t rest = a - whole * b;
+    return whole - (rest < 0) + (rest >= b);
+}
 
 // The companding of values/lattice/compand.py, in integers.
 struct Compand {
     int64_t knee;
+    double inverse; // of the knee
+
+    explicit Compand(int64_t knee): knee(knee), inverse(knee ? 1 / double(knee) : 0) {}
 
     int64_t in(int64_t x) const {
         if (!knee) return x;
@@ -52,7 +60,10 @@ struct Compand {
     }
     int64_t segment(int64_t c) const {
         const int64_t size = c < 0 ? -c : c;
-        return !knee || size < knee ? 0 : std::min<int64_t>(size / knee - 1, 31);
+        if (size < 2 * knee || !knee) return 0;
+        const auto knees = int64_t(double(size) * inverse); // one off at most
+        const int64_t rest = size - knees * knee;
+        return std::min<int64_t>(knees - (rest < 0) + (rest >= knee) - 1, 31);
     }
     int64_t out(int64_t c) const {
         const int64_t shift = segment(c), x = ((c < 0 ? -c : c) - knee * shift) << shift;
@@ -73,26 +84,26 @@ struct Cell {
     int64_t total, middle, difference, most, least;
 };
 
-// Mean of the larger half.
+// Mean of the larger half. Where both companded means stay in one segment each, sums are linear in them.
 inline int64_t largerHalf(const Cell& cell, const Splitting& splitting) {
     const auto [total, middle, difference, most, least] = cell;
     const Compand& compand = splitting.compand;
     const auto out = [&](int64_t c) { return std::clamp(compand.out(c), -kMaxDecoded, kMaxDecoded); };
     int64_t low = middle - difference - 1, high = middle + 1;
-    const int64_t segment = compand.segment(low);
-    const bool same = segment == compand.segment(high + difference) && (segment == 0 || low > 0);
-    if (same && high + difference < kMaxDecoded && low > -kMaxDecoded) {
-        const int64_t count = most + least, base = count * compand.knee * segment;
-        const int64_t whole = floorDiv((total >> segment) + base - most * difference, count);
-        low = std::clamp(whole, low, middle);
-    }
-    else {
-        while (high - low > 1) {
-            const int64_t at = (low + high) >> 1;
-            (most * out(at + difference) + least * out(at) <= total ? low : high) = at;
+    while (high - low > 1) {
+        const int64_t small = compand.segment(low), large = compand.segment(low + difference);
+        const bool linear = small == compand.segment(high) && large == compand.segment(high + difference);
+        const bool mirrored = low < 0 && small + large > 0;
+        if (linear && !mirrored && low > -kMaxDecoded && compand.out(high + difference) < kMaxDecoded) {
+            const int64_t of_large = most << large, of_small = least << small;
+            const int64_t fixed = of_large * (difference - compand.knee * large) - of_small * compand.knee * small;
+            low = std::clamp(floorDiv(total - fixed, of_large + of_small), low, high - 1);
+            break;
         }
+        const int64_t at = (low + high) >> 1;
+        (most * out(at + difference) + least * out(at) <= total ? low : high) = at;
     }
-    if (splitting.nonnegative && low < 0) return total / most;
+    if (splitting.nonnegative && low < 0) return floorDiv(total, most);
     const int64_t large = out(low + difference);
     return std::clamp(large + floorDiv(total - most * large - least * out(low), most), -kMaxDecoded, kMaxDecoded);
 }

@@ -97,7 +97,7 @@ template<typename CountsT>
 void splitInto(Pairs pairs, CountsT counts, Values means, Values differences, nb::tuple rules, NewValues below) {
     const int axis = nb::cast<int>(rules[0]);
     if (axis < 0 || axis > 2) throw nb::value_error("axis");
-    const Splitting splitting{Halves(axis), {nb::cast<int64_t>(rules[1])}, nb::cast<bool>(rules[2])};
+    const Splitting splitting{Halves(axis), Compand(nb::cast<int64_t>(rules[1])), nb::cast<bool>(rules[2])};
     const size_t rows = means.shape(0);
     const bool fits = pairs.shape(0) >= rows && differences.shape(0) >= rows && counts.shape(0) == below.shape(0) &&
         allBelow(pairs.data(), 2 * rows, int64_t(counts.shape(0)));
@@ -110,7 +110,7 @@ void splitInto(Pairs pairs, CountsT counts, Values means, Values differences, nb
 void compandInto(Values means, int64_t knee, NewValues to) {
     if (means.shape(0) != to.shape(0) || !isKnee(knee)) throw nb::value_error("means");
     nb::gil_scoped_release release;
-    const Compand compand{knee};
+    const Compand compand(knee);
     std::transform(means.data(), means.data() + means.size(), to.data(), [&](int32_t x) { return int32_t(compand.in(x)); });
 }
 
