@@ -54,6 +54,7 @@ class GridDecoder:
     ) -> None:
         self._archive, self._index, self._store = archive, index, store
         self._models, self._devices = models, devices
+        self._means: dict[int, bool] = {}  # of has_means()
 
     def read(self, number: int, box: Box | None = None, lod: int = 0, threads: int = 1) -> VolumeGrid:
         """The grid of a number, or what lies in `box`, or a coarser grid (as in neuralvdb.volume.regions).
@@ -105,6 +106,11 @@ class GridDecoder:
 
     def has_means(self, number: int) -> bool:
         """Whether a coarser grid that travels as arrays has means rather than samples. Raises DamagedFile."""
+        if number not in self._means:
+            self._means[number] = self._find_means(number)
+        return self._means[number]
+
+    def _find_means(self, number: int) -> bool:
         coded = self._store.head(number)
         if coded is not None:
             return coded.promise.mode.lattice is values.LatticeKind.MEAN

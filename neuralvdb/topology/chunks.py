@@ -14,7 +14,7 @@ import numpy as np
 from neuralvdb.topology import _topology
 from neuralvdb.volume.lookup import distinct
 
-LEAVES = 16384  # of a chunk, at most, unless it is one block
+LEAVES = 8192  # of a chunk, at most, unless it is one block
 BLOCK = 128  # chunks are cut on the lines of lower nodes,
 SPARSE = 8  # until one in so many blocks of their box holds leaves
 EDGE = 8  # of a leaf, in voxels

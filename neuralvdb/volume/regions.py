@@ -72,8 +72,7 @@ def keep_leaves(tree: Tree, keep: np.ndarray, active: np.ndarray | None = None) 
 
 def sampled(tree: Tree, lod: int) -> tuple[np.ndarray, np.ndarray]:
     """Cells (N, M, C) and active (N, M) bool: every 2**lod-th voxel of each leaf."""
-    first = (slice(None), slice(None), 0)
-    return _cells(tree.leaf.values, lod)[first], _cells(unpack(tree.leaf.active), lod)[..., 0][first]
+    return _first_voxels(tree.leaf.values, lod), _first_voxels(unpack(tree.leaf.active), lod)[..., 0]
 
 
 def averaged(tree: Tree, lod: int) -> tuple[np.ndarray, np.ndarray]:
@@ -87,6 +86,13 @@ def averaged(tree: Tree, lod: int) -> tuple[np.ndarray, np.ndarray]:
             active[piece] = on[..., 0].any(2)
             values[piece] = np.where(active[piece, :, None], means, values[piece])
     return values, active
+
+
+def _first_voxels(voxels: np.ndarray, lod: int) -> np.ndarray:
+    """(N, M, C) from voxels (N, 512[, C])."""
+    components, every = voxels.shape[2] if voxels.ndim == 3 else 1, slice(None, None, 1 << lod)
+    cubes = voxels.reshape(len(voxels), 8, 8, 8, components)[:, every, every, every]
+    return cubes.reshape(len(voxels), (8 >> lod) ** 3, components)
 
 
 def _cells(voxels: np.ndarray, lod: int) -> np.ndarray:

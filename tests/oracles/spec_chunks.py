@@ -28,7 +28,7 @@ def pieces_of(origins: list[Origin], leaves: list[int], low: list[int], high: li
     blocks = [tuple(x // 128 for x in origins[leaf]) for leaf in leaves]
     least = [min(along) for along in zip(*blocks, strict=True)]
     edges = [max(along) - first + 1 for along, first in zip(zip(*blocks, strict=True), least, strict=True)]
-    if max(edges) == 1 or (len(leaves) <= 16384 and prod(edges) <= 8 * len(set(blocks))):
+    if max(edges) == 1 or (len(leaves) <= 8192 and prod(edges) <= 8 * len(set(blocks))):
         return [(leaves, low, high)]
     axis = edges.index(max(edges))
     along = [block[axis] for block in blocks]
