@@ -108,6 +108,17 @@ def _reconstruct(
         tl.store(p_known + b_target, tl.full((BLOCK,), 1, tl.uint8), mask=m_n)
 
 
+@triton.jit
+def _advance(p_sums, p_sized, p_starts, p_at):
+    """Moves a stream's place on by the raw bits that its points had."""
+    stream = tl.program_id(0).to(tl.int64)
+    first, last = tl.load(p_starts + stream), tl.load(p_starts + stream + 1)
+    sums, sums_end = tl.load(p_sums + first), tl.load(p_sums + last)
+    bits = (sums_end & 0xFFFFFFFF) - (sums & 0xFFFFFFFF) + 5 * ((sums_end >> 32) - (sums >> 32))
+    bits += tl.load(p_sized + last) - tl.load(p_sized + first)
+    tl.store(p_at + stream, tl.load(p_at + stream) + bits)
+
+
 def reconstruct(
     symbols: torch.Tensor, predictions: Predictions, destination: Destination, quant_step: int, bits: RawBits
 ) -> None:
@@ -126,8 +137,7 @@ def reconstruct(
         symbols, classes, predictions.values, targets.points, sums, sized, targets.starts, bits.words, bits.at,
         bits.end, destination.values, destination.known, n, streams, quant_step, BLOCK,
     )  # fmt: skip
-    sums, sized = sums[targets.starts], sized[targets.starts]
-    bits.at.add_(((sums & 0xFFFFFFFF) + 5 * (sums >> 32) + sized).diff())
+    _advance[(streams,)](sums, sized, targets.starts, bits.at, num_warps=1)
 
 
 def _sums(counts: torch.Tensor) -> torch.Tensor:

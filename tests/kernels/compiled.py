@@ -130,6 +130,7 @@ KERNELS = {
     ],
     ("rans", "_decode"): [{"p_words": "*i16", "num_warps": 1}],
     ("rans", "_encode"): [{"p_words": "*i16", "p_sizes": "*i64", "num_warps": 1}],
+    ("reconstruct", "_advance"): [{"num_warps": 1}],
     ("reconstruct", "_measure"): [{"BLOCK": 512}],
     ("reconstruct", "_sizes"): [{"BLOCK": 512}],
     ("reconstruct", "_reconstruct"): [{"BLOCK": 512}, {"BLOCK": 512, "p_known": None}],
