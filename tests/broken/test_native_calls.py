@@ -395,6 +395,22 @@ def test_passes_in_another_order():
             _lattice.Passes(rule, top, passes)
 
 
+def test_batches_of_residuals():
+    values, coded = (zeros("i4", 4), u8(4)), u8(64, 64)
+    _lattice.split_residuals(*values, i64(2, 4), coded, u8(4))
+    for classes, ends, symbols in (
+        (u8(3), i64(4), u8(4)),
+        (u8(4) + np.uint8(64), i64(4), u8(4)),
+        (u8(4), i64(3), u8(4)),
+        (u8(4), i64(), u8(4)),
+        (u8(4), i64(-1, 4), u8(4)),
+        (u8(4), i64(4, 3, 4), u8(4)),
+        (u8(4), i64(4), u8(3)),
+    ):
+        with pytest.raises(REFUSED):
+            _lattice.split_residuals(values[0], classes, ends, coded, symbols)
+
+
 def test_coordinates_are_found_wherever_their_bytes_lie():
     coords = np.arange(30, dtype=np.int32).reshape(10, 3)
     shifted = np.frombuffer(b"!" + coords.tobytes(), np.int32, 30, offset=1).reshape(10, 3)

@@ -31,15 +31,18 @@ def test_native_is_the_definition_and_joins_what_it_splits(seed, count, largest)
     count_symbols(residuals, classes, counts)
     count_symbols(residuals, classes, slow_counts, "reference")
     np.testing.assert_array_equal(counts, slow_counts)
-    fast, slow = (split_residuals(residuals, classes, coded, name) for name in ("native", "reference"))
-    for name, array in vars(slow).items():
-        assert getattr(fast, name).dtype == array.dtype
-        np.testing.assert_array_equal(getattr(fast, name), array)
-    low = np.zeros(count, np.int32)
-    low[raw_width(classes) > 0] = fast.bits
+    for ends in ([count // 3, count // 3, count], [count]):
+        args = residuals, classes, np.array(ends), coded
+        fast, slow = (split_residuals(*args, name) for name in ("native", "reference"))
+        for name, array in vars(slow).items():
+            assert getattr(fast, name).dtype == array.dtype
+            np.testing.assert_array_equal(getattr(fast, name), array)
+    low, rare = np.zeros(count, np.int32), np.count_nonzero(fast.symbols == ESCAPE)
+    low[raw_width(classes) > 0] = fast.values[: len(fast.values) - 2 * rare]
+    escaped = fast.values[len(fast.values) - rare :].astype(np.int64) - 1
     for implementation in ("native", "reference"):
         joined = low.copy()
-        join_residuals(fast.symbols, classes, fast.escaped.astype(np.int64) - 1, joined, implementation)
+        join_residuals(fast.symbols, classes, escaped, joined, implementation)
         np.testing.assert_array_equal(joined, residuals)
 
 

@@ -8,6 +8,7 @@ unsigned value plus one has, then those follow.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,13 +99,16 @@ class SymbolBuffer:
 
     def written(self, tables: Tables) -> Encoder:
         """An encoder with all batches that have ended, which are forgotten."""
-        out = Encoder(tables)
-        self._batches.pop()
-        while self._batches:
-            batch = self._batches.pop(0)
-            if batch:
-                residuals, scale_classes = (np.concatenate(arrays) for arrays in zip(*batch, strict=True))
-                _write(out, tables, residuals.astype(np.int32), scale_classes)
+        out, batches = Encoder(tables), [batch for batch in self._batches[:-1] if batch]
+        self._batches = [[]]
+        if batches:
+            ends = np.cumsum([sum(len(residuals) for residuals, _ in batch) for batch in batches])
+            every = [arrays for batch in batches for arrays in batch]
+            residuals = np.concatenate([residuals for residuals, _ in every], dtype=np.int32)
+            scale_classes = np.concatenate([classes for _, classes in every])
+            split = split_residuals(residuals, scale_classes, ends, tables.freq > 0)
+            out.put_batches(scale_classes, split.symbols, ends)
+            out.put_bits(split.values, split.widths)
         return out
 
 
@@ -112,16 +116,6 @@ def _bits_of_large(residuals: np.ndarray, scale_classes: np.ndarray) -> int:
     """Raw bits of values that escape whatever the tables are, beside their low bits."""
     symbols = to_symbol(residuals.astype(np.int64) >> raw_width(scale_classes))
     return int(escape_bits(symbols[symbols >= ESCAPE]).sum())
-
-
-def _write(out: Encoder, tables: Tables, residuals: np.ndarray, scale_classes: np.ndarray) -> None:
-    """Appends a batch: all symbols, all low bits, all sizes of escaped values, all escaped values."""
-    batch = split_residuals(residuals, scale_classes, tables.freq > 0)
-    sizes = np.frexp(batch.escaped.astype(np.float64))[1].astype(np.uint8)
-    out.put(scale_classes, batch.symbols)
-    out.put_bits(batch.bits, batch.widths)
-    out.put_bits(sizes.astype(np.uint32), np.full(len(sizes), WIDTH_BITS, np.uint8))
-    out.put_bits(batch.escaped, sizes)
 
 
 def take(source: Decoder, scale_classes: np.ndarray) -> np.ndarray:
@@ -138,14 +132,12 @@ def take(source: Decoder, scale_classes: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Residuals as they are written. symbols: (n,) uint8; bits: (l,) uint32, low bits of those that have some; widths:
-    (l,) uint8, of these; escaped: (e,) uint32, what escapes, plus one."""
+class SplitResiduals:
+    """Residuals as they are written. symbols: (n,) uint8; values: (m,) uint32, raw bits; widths: (m,) uint8."""
 
     symbols: np.ndarray
-    bits: np.ndarray
+    values: np.ndarray
     widths: np.ndarray
-    escaped: np.ndarray
 
 
 def count_symbols(
@@ -161,23 +153,31 @@ def count_symbols(
 
 
 def split_residuals(
-    residuals: np.ndarray, scale_classes: np.ndarray, coded: np.ndarray, implementation: str = "native"
-) -> Batch:
-    """Residuals (n,) int32 as they are written. coded: (64, 64) bool, which symbols have a frequency."""
+    residuals: np.ndarray,
+    scale_classes: np.ndarray,
+    ends: np.ndarray,
+    coded: np.ndarray,
+    implementation: str = "native",
+) -> SplitResiduals:
+    """Residuals (n,) int32 of batches that end at `ends` (B,) int64 as they are written: of each batch all symbols, all
+    low bits, all sizes of escaped values, all escaped values plus one. coded: (64, 64) bool, which symbols have a
+    frequency."""
     if implementation == "native":
-        types = (np.uint8, np.uint32, np.uint8, np.uint32)
-        symbols, bits, widths, escaped = (np.empty(len(residuals), dtype) for dtype in types)
-        low_count, rare_count = _lattice.split_residuals(
-            residuals, scale_classes, coded.view(np.uint8), (symbols, bits, widths, escaped)
-        )
-        return Batch(symbols, bits[:low_count], widths[:low_count], escaped[:rare_count])
+        new = np.empty(len(residuals), np.uint8)
+        values, widths = _lattice.split_residuals(residuals, scale_classes, ends, coded.view(np.uint8), new)
+        return SplitResiduals(new, values, widths)
     width = raw_width(scale_classes)
     whole = to_symbol(residuals.astype(np.int64) >> width)
     symbols = np.minimum(whole, ESCAPE)
     symbols = np.where(coded[scale_classes, symbols], symbols, ESCAPE).astype(np.uint8)
-    low, rare = width > 0, symbols == ESCAPE
-    bits = residuals[low] & ((1 << width[low].astype(np.int32)) - 1)
-    return Batch(symbols, bits.astype(np.uint32), width[low], (whole[rare] + 1).astype(np.uint32))
+    bits = residuals & ((1 << width.astype(np.int32)) - 1)
+    parts = [(np.zeros(0, np.int64), np.zeros(0, np.uint8))]
+    for batch in (slice(*pair) for pair in itertools.pairwise([0, *ends])):
+        low, escaped = width[batch] > 0, whole[batch][symbols[batch] == ESCAPE] + 1
+        sizes = np.frexp(escaped.astype(np.float64))[1].astype(np.uint8)
+        parts += [(bits[batch][low], width[batch][low]), (sizes, np.full_like(sizes, WIDTH_BITS)), (escaped, sizes)]
+    values, widths = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return SplitResiduals(symbols, values.astype(np.uint32), widths)
 
 
 def join_residuals(

@@ -12,6 +12,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace nvdb {
@@ -116,6 +118,14 @@ inline void checkPass(const InputLayout& layout, const Net& net, Rule rule, int 
     const bool mean = rule == Rule::mean;
     layout.check(sources, mean ? 3 : 4, mean ? kMeanScales : kSampleScales);
     if (layout.points() != net.points || layout.scales != net.scales) throw nb::value_error("network");
+}
+
+// A numpy array that owns the numbers of an Array or a vector.
+template<typename ArrayT, typename... Sizes>
+auto toNumpy(ArrayT&& from, Sizes... sizes) {
+    auto* kept = new ArrayT(std::move(from));
+    const nb::capsule owner(kept, [](void* array) noexcept { delete static_cast<ArrayT*>(array); });
+    return nb::ndarray<nb::numpy, std::remove_pointer_t<decltype(kept->data())>>(kept->data(), {size_t(sizes)...}, owner);
 }
 
 inline bool isKnee(int64_t knee) { return knee >= 0 && knee <= kMaxKnee; }

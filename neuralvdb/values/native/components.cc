@@ -121,14 +121,6 @@ Stream toStream(const nb::tuple& from, const uint32_t* slots, const int64_t* pos
     return stream;
 }
 
-// A numpy array of its own.
-template<typename T, typename... Sizes>
-nb::ndarray<nb::numpy, T> toNumpy(Array<T>&& from, Sizes... sizes) {
-    auto* kept = new Array<T>(std::move(from));
-    const nb::capsule owner(kept, [](void* array) noexcept { delete static_cast<Array<T>*>(array); });
-    return nb::ndarray<nb::numpy, T>(kept->data(), {size_t(sizes)...}, owner);
-}
-
 // A level that is decoded, as Python gets it.
 struct DecodedCells {
     Shape shape;

@@ -119,7 +119,7 @@ using ScaleClasses = In<uint8_t, nb::ndim<1>>;
 using Counts = nb::ndarray<int64_t, nb::shape<kScaleClasses, kSymbols>, nb::c_contig>;
 using Coded = In<uint8_t, nb::shape<kScaleClasses, kSymbols>>;
 using NewSymbols = nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig>;
-using NewBits = nb::ndarray<uint32_t, nb::ndim<1>, nb::c_contig>;
+using Ends = In<int64_t, nb::ndim<1>>;
 using Escaped = In<int64_t, nb::ndim<1>>;
 using NewResiduals = nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig>;
 
@@ -130,21 +130,23 @@ void countInto(Residuals residuals, ScaleClasses scale_classes, Counts counts) {
     countSymbols(residuals.data(), scale_classes.data(), count, counts.data());
 }
 
-// results: (symbols, low bits, their widths, escaped values), each with room for all; gives how many of the low bits and of
-// the escaped values there are.
-nb::tuple splitResidualsInto(Residuals residuals, ScaleClasses scale_classes, Coded coded, nb::tuple results) {
-    const auto symbols = exact<NewSymbols>(results[0]), widths = exact<NewSymbols>(results[2]);
-    const auto bits = exact<NewBits>(results[1]), escaped = exact<NewBits>(results[3]);
+// ends: of batches, which symbols are given to; gives raw bits as values and widths.
+nb::tuple splitResidualsInto(Residuals residuals, ScaleClasses scale_classes, Ends ends, Coded coded, NewSymbols symbols) {
     const size_t count = residuals.shape(0);
-    const bool fits = scale_classes.shape(0) == count && symbols.shape(0) == count && widths.shape(0) == count &&
-        bits.shape(0) == count && escaped.shape(0) == count && allBelow(scale_classes.data(), count, kScaleClasses);
+    const bool fits = scale_classes.shape(0) == count && symbols.shape(0) == count && ends.size() &&
+        std::is_sorted(ends.data(), ends.data() + ends.size()) && ends.data()[0] >= 0 &&
+        ends.data()[ends.size() - 1] == int64_t(count) && allBelow(scale_classes.data(), count, kScaleClasses);
     if (!fits) throw nb::value_error("residuals");
-    Batch batch{symbols.data(), bits.data(), widths.data(), escaped.data()};
+    RawBits bits;
     {
         nb::gil_scoped_release release;
-        splitResiduals(residuals.data(), scale_classes.data(), count, coded.data(), batch);
+        size_t first = 0;
+        for (size_t batch = 0; batch < ends.size(); first = size_t(ends.data()[batch++]))
+            splitResiduals(residuals.data() + first, scale_classes.data() + first, size_t(ends.data()[batch]) - first,
+                coded.data(), symbols.data() + first, bits);
     }
-    return nb::make_tuple(batch.low, batch.rare);
+    const size_t all = bits.values.size();
+    return nb::make_tuple(toNumpy(std::move(bits.values), all), toNumpy(std::move(bits.widths), all));
 }
 
 void joinInto(ScaleClasses symbols, ScaleClasses scale_classes, Escaped escaped, NewResiduals residuals) {
@@ -174,6 +176,6 @@ NB_MODULE(_lattice, m) {
     m.def("split", &nvdb::splitInto<nvdb::Halves16>, nb::arg(), as_is(), nb::arg(), nb::arg(), nb::arg(), as_is());
     m.def("compand", &nvdb::compandInto, nb::arg(), nb::arg(), as_is());
     m.def("count_symbols", &nvdb::countInto, nb::arg(), nb::arg(), as_is());
-    m.def("split_residuals", &nvdb::splitResidualsInto);
+    m.def("split_residuals", &nvdb::splitResidualsInto, nb::arg(), nb::arg(), nb::arg(), nb::arg(), as_is());
     m.def("join_residuals", &nvdb::joinInto, nb::arg(), nb::arg(), nb::arg(), as_is());
 }

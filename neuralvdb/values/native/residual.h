@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace nvdb {
 
@@ -25,30 +26,34 @@ inline void countSymbols(const int32_t* residuals, const uint8_t* scale_classes,
         ++counts[size_t(scale_classes[i]) * kSymbols + size_t(symbolOf(residuals[i], scale_classes[i]))];
 }
 
-// Where the parts of a batch go: symbols, low bits with their widths, escaped values plus one. Each has room for all.
-struct Batch {
-    uint8_t* symbols;
-    uint32_t* bits;
-    uint8_t* widths;
-    uint32_t* escaped;
-    size_t low = 0, rare = 0; // how many low bits and escaped values there are
+// Numbers with their widths, in the order in which they are written.
+struct RawBits {
+    std::vector<uint32_t> values;
+    std::vector<uint8_t> widths;
+
+    void put(uint32_t value, int width) {
+        values.push_back(value);
+        widths.push_back(uint8_t(width));
+    }
 };
 
+// Gives a batch its symbols, and appends its low bits, the sizes of what escapes, and that itself, plus one.
 // coded: (64, 64), which symbols have a frequency.
 inline void splitResiduals(const int32_t* residuals, const uint8_t* scale_classes, size_t count, const uint8_t* coded,
-    Batch& batch)
+    uint8_t* symbols, RawBits& bits)
 {
+    std::vector<uint32_t> escaped;
     for (size_t i = 0; i < count; ++i) {
         const int width = rawWidth(scale_classes[i]);
         const int64_t whole = toSymbol(residuals[i] >> width), symbol = std::min<int64_t>(whole, kEscape);
         const bool fits = symbol < kEscape && coded[size_t(scale_classes[i]) * kSymbols + size_t(symbol)];
-        batch.symbols[i] = uint8_t(fits ? symbol : kEscape);
-        if (width) {
-            batch.bits[batch.low] = uint32_t(residuals[i]) & ((uint32_t(1) << width) - 1);
-            batch.widths[batch.low++] = uint8_t(width);
-        }
-        if (!fits) batch.escaped[batch.rare++] = uint32_t(whole + 1);
+        symbols[i] = uint8_t(fits ? symbol : kEscape);
+        if (width) bits.put(uint32_t(residuals[i]) & ((uint32_t(1) << width) - 1), width);
+        if (!fits) escaped.push_back(uint32_t(whole + 1));
     }
+    const auto size = [](uint32_t value) { return 32 - __builtin_clz(value); };
+    for (const uint32_t value : escaped) bits.put(uint32_t(size(value)), kWidthBits);
+    for (const uint32_t value : escaped) bits.put(value, size(value));
 }
 
 // Makes residuals of their low bits, which `residuals` holds, symbols and escaped values.
