@@ -170,7 +170,7 @@ def code_masks(networks=NETWORKS, families=(0, 0, 0, 0), truth=u8(2, 64), slots=
 @pytest.mark.parametrize(
     "changes",
     [
-        *({"near": np.full((2, 27), row, np.int32)} for row in (-1, 5)),
+        *({"near": np.full((2, 27), number, np.int32)} for number in (-1, 5)),
         {"near": np.zeros((3, 27), np.int32)},
         {"octants": u8(2) + np.uint8(8)},
         {"octants": u8(3)},

@@ -50,8 +50,8 @@ def test_leaves_of_several_boxes_come_back(promise):
     tree.lower.active &= ~tree.lower.child
     (chunk,) = chunks.chunks_of(tree)
     assert chunk.table.shape == (3 * 16, 16, 16) and len(np.unique(chunk.cells, axis=0)) == 40
-    around = chunk.cells[:, None] + np.array([[0, 0, 1], [0, 1, 0], [1, 0, 0], [0, 0, -1], [0, -1, 0], [-1, 0, 0]])
-    neighbours = chunk.table[tuple(around.reshape(-1, 3).T)].reshape(40, 6)
+    beside = chunk.cells[:, None] + np.array([[0, 0, 1], [0, 1, 0], [1, 0, 0], [0, 0, -1], [0, -1, 0], [-1, 0, 0]])
+    neighbours = chunk.table[tuple(beside.reshape(-1, 3).T)].reshape(40, 6)
     own_pair = np.arange(40)[:, None] ^ 1
     assert ((neighbours == own_pair) | (neighbours >= 40)).all()
     coded = encoder.encode(tree, promise, EncodeOptions())
