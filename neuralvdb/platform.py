@@ -1,7 +1,7 @@
 """Everything that only some operating systems have. Today that is Linux; to port the package is to port this module.
 
 Its counterparts in C++: nets/native/simd.h for what only some compilers have, vdb/bridge/streams.cc for files that are
-mapped and written, returnMemory() of vdb/bridge/module.cc for memory freed between grids.
+read and written, returnMemory() of vdb/bridge/module.cc for memory freed between grids.
 """
 
 from __future__ import annotations

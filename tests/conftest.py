@@ -41,14 +41,14 @@ MADE_TO_FAIL = {"malformed", "hostile", "bugs"}  # folders of files made to brea
 def real_files() -> list[Path]:
     """Every .vdb of the data folder that ordinary programs write; empty where the folder is absent.
 
-    Of a sequence, whose frames differ little, the first, the middle and the last one.
+    Of a sequence, whose frames differ little, the first and the last one.
     """
     files = sorted(path for path in DATA.rglob("*.vdb") if not MADE_TO_FAIL & set(path.parts))
     frames: dict[Path, list[Path]] = {}
     for path in files:
         frames.setdefault(path.parent, []).append(path)
     sequences = [paths for folder, paths in frames.items() if folder.name.startswith("sequence")]
-    left_out = {path for paths in sequences for path in set(paths) - {paths[0], paths[len(paths) // 2], paths[-1]}}
+    left_out = {path for paths in sequences for path in set(paths) - {paths[0], paths[-1]}}
     return [path for path in files if path not in left_out]
 
 

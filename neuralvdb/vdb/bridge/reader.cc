@@ -31,7 +31,7 @@ bool isReadable(const std::string& type) {
 
 } // namespace
 
-Reader::Reader(const std::string& path) : file_(path), stream_(file_.data(), file_.size()) {
+Reader::Reader(const std::string& path) : file_(path), stream_(file_) {
     const bool has_offsets = readHeader();
     StreamState state(stream_, library, version, default_compression_);
     openvdb::MetaMap map;
@@ -126,6 +126,7 @@ void Reader::measure(Entry& entry) {
 }
 
 void Reader::seek(const Entry& entry) {
+    file_.forget();
     stream_.clear();
     stream_.seekg(entry.grid_pos);
 }
@@ -167,7 +168,7 @@ GridContent Reader::read(size_t index) {
                 "read, in file version " + std::to_string(version) + "; such grids can be carried unread from version " +
                 std::to_string(kWrittenVersion) + " on, so re-save the file or leave the grid out with --grids");
         }
-        return {"raw", "", "", std::string(file_.data() + entry.grid_pos, size_t(entry.end_pos - entry.grid_pos)), {}};
+        return {"raw", "", "", file_.bytes(entry.grid_pos, entry.end_pos), {}};
     }
     if (int64_t(stream_.tellg()) != entry.end_pos) {
         throw Damaged("grid '" + entry.unique_name + "' ends at byte " + std::to_string(stream_.tellg()) +
@@ -181,7 +182,6 @@ GridContent Reader::read(size_t index) {
         content.tree = exportTree(typed->tree());
     });
     content.storage = arrays ? "tree" : "serial";
-    file_.release();
     if (!arrays) {
         content.blob = blobBytes(*grid);
     }

@@ -49,8 +49,8 @@ private:
     void seek(const Entry& entry);
     openvdb::GridBase::Ptr readHead(const Entry& entry, StreamState& state);
 
-    MappedFile file_;
-    MemoryStream stream_;
+    InputBuffer file_;
+    InputStream stream_;
     uint32_t default_compression_ = openvdb::io::COMPRESS_NONE;
 };
 

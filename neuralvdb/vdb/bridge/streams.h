@@ -1,5 +1,5 @@
-// Byte streams under OpenVDB's readers and writers: a read-only stream over memory that throws at its
-// end, so that no short read goes unnoticed, a read-only mapping of a file, and a buffer that writes to an open file.
+// Byte streams under OpenVDB's readers and writers: read-only streams over memory and over a file that throw at their
+// end, so that no short read goes unnoticed, and a buffer that writes to an open file.
 #pragma once
 
 #include <cstdint>
@@ -73,20 +73,43 @@ public:
     }
 };
 
-// A whole file mapped read-only; throws SystemFailure where it cannot be opened.
-class MappedFile {
+// A seekable view of a file, read a piece at a time: a mapping would end the process with a signal where the file is cut
+// meanwhile. Throws SystemFailure where it cannot be opened or read.
+class InputBuffer : public std::streambuf {
 public:
-    explicit MappedFile(const std::string& path);
-    ~MappedFile();
-    MappedFile(const MappedFile&) = delete;
-    MappedFile& operator=(const MappedFile&) = delete;
-    const char* data() const { return data_; }
-    size_t size() const { return size_; }
-    void release() const; // lets go of the pages read so far; they come back when they are needed
+    explicit InputBuffer(const std::string& path);
+    ~InputBuffer() override;
+    InputBuffer(const InputBuffer&) = delete;
+    InputBuffer& operator=(const InputBuffer&) = delete;
+    size_t size() const { return size_t(size_); }
+    std::string bytes(int64_t begin, int64_t end) const; // these must lie in the file
+    void forget() { hold(here(), 0); }                   // what is read next is as the file is then
+
+protected:
+    std::streamsize xsgetn(char* to, std::streamsize count) override;
+    int_type underflow() override;
+    pos_type seekoff(off_type off, std::ios_base::seekdir dir, std::ios_base::openmode mode) override;
+    pos_type seekpos(pos_type pos, std::ios_base::openmode mode) override {
+        return seekoff(off_type(pos), std::ios_base::beg, mode);
+    }
 
 private:
-    const char* data_ = nullptr;
-    size_t size_ = 0;
+    int64_t here() const { return begin_ + (gptr() - eback()); }
+    EndsEarly endsEarly(int64_t at) const;
+    void read(char* to, int64_t count, int64_t at) const;
+    void hold(int64_t at, int64_t count); // that many bytes from there on
+
+    int file_;
+    int64_t size_ = 0, begin_ = 0; // where in the file the bytes begin that are held
+    std::vector<char> piece_;
+};
+
+// An istream over a file in which every failure is an exception.
+class InputStream : public std::istream {
+public:
+    explicit InputStream(InputBuffer& buffer) : std::istream(&buffer) {
+        exceptions(std::ios_base::badbit | std::ios_base::failbit | std::ios_base::eofbit);
+    }
 };
 
 // Writes to a file that somebody else opened and closes.
