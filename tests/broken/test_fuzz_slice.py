@@ -68,7 +68,9 @@ def test_fuzzer_sees_silent_changes(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(decode, "content_hash", lambda grid: _Equal())
     seeds = fuzz.make_seeds("archives")
     bench = fuzz.Bench("archives", 0, seeds)
-    problems = (problem.partition(":")[0] for n in range(1800, 3000, 6) for problem in bench.run(bench.case(n)).problems)
+    problems = (
+        problem.partition(":")[0] for n in range(1800, 3000, 6) for problem in bench.run(bench.case(n)).problems
+    )
     seen = "decoded to something else without a word" in problems
     bench.close()
     assert seen
