@@ -38,6 +38,13 @@ def encode(tree: Tree) -> bytes:
     return out.getvalue()
 
 
+def active_size(leaf: LeafLevel) -> int:
+    """Bytes that the active values of leaves take."""
+    out = FieldWriter()
+    _put_values(out, _gather_active(leaf))
+    return len(out.getvalue())
+
+
 def put_tree_without_voxels(out: FieldWriter, tree: Tree) -> None:
     """Appends everything but the active values of leaves."""
     root = tree.root

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -76,7 +77,7 @@ class Root:
 
 @dataclass
 class Tree:
-    """A 5-4-3 tree."""
+    """A 5-4-3 tree. Its nodes are not changed: where they are is computed once."""
 
     root: Root
     upper: InnerLevel
@@ -94,6 +95,16 @@ class Tree:
         root = [getattr(self.root, name) for name in self.root.__dataclass_fields__]
         masks = [self.upper.child, self.lower.child, *(level.active for level in self.levels)]
         return sum(array.nbytes for array in (*root, *masks, *(level.values for level in self.levels)))
+
+    @cached_property
+    def lower_origins(self) -> np.ndarray:
+        """Index-space origin (L, 3) int32 of every lower node (voxels)."""
+        return child_origins(self.root.child_origins, self.upper.child, UPPER_LOG2, 128)
+
+    @cached_property
+    def leaf_origins(self) -> np.ndarray:
+        """Index-space origin (N, 3) int32 of every leaf (voxels)."""
+        return child_origins(self.lower_origins, self.lower.child, LOWER_LOG2, 8)
 
 
 @dataclass
@@ -154,9 +165,9 @@ def child_origins(origins: np.ndarray, child: np.ndarray, log2dim: int, child_di
 
 def lower_origins(tree: Tree) -> np.ndarray:
     """Index-space origin (L, 3) int32 of every lower node (voxels)."""
-    return child_origins(tree.root.child_origins, tree.upper.child, UPPER_LOG2, 128)
+    return tree.lower_origins
 
 
 def leaf_origins(tree: Tree) -> np.ndarray:
     """Index-space origin (N, 3) int32 of every leaf (voxels)."""
-    return child_origins(lower_origins(tree), tree.lower.child, LOWER_LOG2, 8)
+    return tree.leaf_origins

@@ -1,6 +1,6 @@
 """The order in which an encoder tries things. Each step can only make the result smaller, or leave it.
 
-lossless            every bit; the limit to beat
+lossless            every bit; the limit to beat, estimated first
    |  no promise, or so many chunks that their entries in the index alone take more bytes: done
 family              networks that encode samples in the fewest bytes, model sets beside each other
    |
@@ -21,14 +21,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from neuralvdb.archive import ENTRY_SIZE
 from neuralvdb.metrics import psnr
 from neuralvdb.picture import measured_t_psnr_of, ray_sums
 from neuralvdb.topology.chunks import group_leaves
 from neuralvdb.values import encoder
-from neuralvdb.values.coded import CodedValues, exact
+from neuralvdb.values.coded import CodedValues
 from neuralvdb.values.context import EncodeContext, shipped_models
 from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.priors import ModelSet
@@ -38,6 +36,7 @@ from neuralvdb.values.promise import Promise
 from neuralvdb.values.select.candidate import Candidate
 from neuralvdb.values.select.families import select_networks
 from neuralvdb.values.select.interpolation_only import try_interpolation_only
+from neuralvdb.values.select.limit import Limit
 from neuralvdb.values.select.picture_search import (
     TRIES,
     finer,
@@ -50,19 +49,17 @@ from neuralvdb.values.select.psnr_search import reach_psnr
 from neuralvdb.values.select.sampling import Sample
 from neuralvdb.volume import Tree, leaf_origins
 
-_HOPELESS = 2.0  # times the bytes of lossless, which fine-tuning does not make up for
-
 
 def choose_values(tree: Tree, promise: Promise, context: EncodeContext) -> CodedValues:
     """The values of a tree: under the promise if that takes fewer bytes than every bit, else exact.
 
     Raises OutOfMemory where a device has too little.
     """
-    lossless = exact(tree)
-    if _least_size(tree) >= lossless.size:
-        return lossless
-    coded = encode_lossy(tree, promise, context, hopeless=_HOPELESS * lossless.size)
-    return coded if coded is not None and coded.size < lossless.size else lossless
+    limit = Limit(tree)
+    if not limit.exceeds(_least_size(tree)):
+        return limit.coded
+    coded = encode_lossy(tree, promise, context, limit)
+    return coded if coded is not None and limit.exceeds(coded.size) else limit.coded
 
 
 def _least_size(tree: Tree) -> int:
@@ -72,16 +69,16 @@ def _least_size(tree: Tree) -> int:
 
 
 def encode_lossy(
-    tree: Tree, promise: Promise, context: EncodeContext, *, hopeless: float = np.inf
+    tree: Tree, promise: Promise, context: EncodeContext, limit: Limit | None = None
 ) -> CodedValues | None:
     """The values of a tree under a promise, in the fewest bytes found; None where a PSNR is not reached.
 
-    hopeless: bytes from which on fine-tuning is not tried. Raises OutOfMemory where a device has too little.
+    limit: far above it, fine-tuning is not tried. Raises OutOfMemory where a device has too little.
     """
     sample = Sample(tree)
     candidate = try_interpolation_only(sample, select_networks(sample, promise, _model_sets(context)))
     if promise.bound.picture:
-        return _with_picture(tree, candidate, context, hopeless)
+        return _with_picture(tree, candidate, context, limit)
     if promise.bound.psnr:
         reached = reach_psnr(tree, candidate, context)
         if reached is None:
@@ -89,22 +86,26 @@ def encode_lossy(
         if not _is_tuned(reached.candidate, context):
             return reached.coded
         candidate = reached.candidate
-    return _encoded(tree, candidate, context, hopeless)
+    return _encoded(tree, candidate, context, limit)
 
 
-def _with_picture(tree: Tree, candidate: Candidate, context: EncodeContext, hopeless: float) -> CodedValues:
+def _with_picture(tree: Tree, candidate: Candidate, context: EncodeContext, limit: Limit | None) -> CodedValues:
     """The values with a picture as good as promised; by the step asked for where there is none to see or to reach."""
     original = ray_sums(tree)
     guess = guess_step(tree, original, candidate, context.devices)
     for _ in range(TRIES if guess else 0):
         assert guess is not None
-        coded = _encoded(tree, guess, context, hopeless)
+        coded = _encoded(tree, guess, context, limit)
         coded = replace(coded, picture=measured_t_psnr_of(original, ray_sums(coded.tree)))
         lacking = shortfall(coded.picture, guess.promise)
-        if lacking <= 0 or coded.size >= hopeless:
+        if lacking <= 0 or _is_hopeless(coded, limit):
             return coded
         guess = finer(guess, lacking)
-    return _encoded(tree, without_picture(candidate), context, hopeless)
+    return _encoded(tree, without_picture(candidate), context, limit)
+
+
+def _is_hopeless(coded: CodedValues, limit: Limit | None) -> bool:
+    return limit is not None and limit.is_hopeless(coded.size)
 
 
 def _is_tuned(candidate: Candidate, context: EncodeContext) -> bool:
@@ -112,10 +113,10 @@ def _is_tuned(candidate: Candidate, context: EncodeContext) -> bool:
     return bool(context.settings.fine_tuning.output_rounds) and not candidate.changes
 
 
-def _encoded(tree: Tree, candidate: Candidate, context: EncodeContext, hopeless: float) -> CodedValues:
+def _encoded(tree: Tree, candidate: Candidate, context: EncodeContext, limit: Limit | None) -> CodedValues:
     """The values by the candidate, fine-tuned or not."""
     if _is_tuned(candidate, context):
-        return _fine_tuned(tree, candidate, context, hopeless)
+        return _fine_tuned(tree, candidate, context, limit)
     return encoder.encode(tree, candidate.promise, candidate.options(context))
 
 
@@ -126,7 +127,7 @@ def _model_sets(context: EncodeContext) -> list[ModelSet]:
     return [context.models] if alone else [context.models, shipped]
 
 
-def _fine_tuned(tree: Tree, candidate: Candidate, context: EncodeContext, hopeless: float) -> CodedValues:
+def _fine_tuned(tree: Tree, candidate: Candidate, context: EncodeContext, limit: Limit | None) -> CodedValues:
     """The values by the candidate's networks, or by networks fine-tuned to the tree if that is better."""
     from neuralvdb.fit.fine_tune_grid import fine_tune_grid  # only encoders that fine-tune need it
     from neuralvdb.fit.sampler import Sampler
@@ -135,7 +136,7 @@ def _fine_tuned(tree: Tree, candidate: Candidate, context: EncodeContext, hopele
     sampler = Sampler(len(tree.leaf), by_component(tree.leaf).shape[2], effort.examples, effort.levels)
     observed = replace(candidate.options(context), observer=sampler, devices=())  # devices cannot be observed
     baseline = encoder.encode(tree, promise, observed)
-    if baseline.size >= hopeless or not keeps_picture(tree, baseline.tree, promise):
+    if _is_hopeless(baseline, limit) or not keeps_picture(tree, baseline.tree, promise):
         return baseline
     family, models = promise.mode.family, candidate.models
     dead_zone = dead_zones(family, models.freq) * (promise.mode.lattice is LatticeKind.MEAN)
