@@ -123,6 +123,7 @@ def run(args: argparse.Namespace, report: Report) -> None:
     """Compresses every input."""
     from neuralvdb.api.memory import likely_memory
     from neuralvdb.api.preload import preload_encoder
+    from neuralvdb.api.processor import products
 
     inputs = expand_all(args.inputs, wanted(args, VDB_SUFFIX), report)
     if args.trial:
@@ -130,6 +131,8 @@ def run(args: argparse.Namespace, report: Report) -> None:
     work = [(step, choose(args, step.target)) for step in plan(inputs, args.output, ARCHIVE_SUFFIX)]
     if not work:
         return
+    if args.verbose:
+        print_note(f"predictions are computed with {products()}")
     settings = work[0][1].settings
     needs = [likely_memory(step.source) for step, _ in work]
     at_once = jobs_at_once(args.jobs, needs, settings.threads, settings.device)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from neuralvdb.values.lattice.priors import ModelSet
     from neuralvdb.values.lossless import by_component, decode, encode, raw_size
     from neuralvdb.values.model_file import find_models, models_in, put_models, read_models, write_models
+    from neuralvdb.values.processor import products
     from neuralvdb.values.promise import CodingMode, ErrorBound, Promise, mean_promise, sample_promise
     from neuralvdb.values.select.strategy import choose_values, encode_lossy
 
@@ -34,6 +35,7 @@ _MODULES = {
     **dict.fromkeys(("ModelSet",), "lattice.priors"),
     **dict.fromkeys(("by_component", "decode", "encode", "raw_size"), "lossless"),
     **dict.fromkeys(("find_models", "models_in", "put_models", "read_models", "write_models"), "model_file"),
+    **dict.fromkeys(("products",), "processor"),
     **dict.fromkeys(("CodingMode", "ErrorBound", "Promise", "mean_promise", "sample_promise"), "promise"),
     **dict.fromkeys(("choose_values", "encode_lossy"), "select.strategy"),
 }
@@ -61,6 +63,7 @@ __all__ = [
     "find_models",
     "mean_promise",
     "models_in",
+    "products",
     "put_models",
     "raw_size",
     "read_head",

@@ -13,7 +13,7 @@ from neuralvdb.cli.show import Choice, choose
 from neuralvdb.errors import InputError, UsageError
 from neuralvdb.presets import presets, simulation_state
 from neuralvdb.settings import CompressSettings
-from neuralvdb.values import EncodeContext
+from neuralvdb.values import EncodeContext, products
 from neuralvdb.vdb import VdbReader, from_dense, write_vdb
 
 
@@ -117,7 +117,8 @@ def test_the_command_says_which_file_holds_and_what_it_leaves_out(run, run_json,
     (tmp_path / "nvdb.toml").write_text('leave_out = ["fuel", "*_previous", "absent"]\n')
     said = run("compress", "in.vdb", "-o", "a", "-v").stderr
     config = str(tmp_path / "nvdb.toml")
-    assert said == f"nvdb: a: settings of {config}\nnvdb: in.vdb: left out as asked: fuel, heat_previous\n"
+    first = f"nvdb: predictions are computed with {products()}\n"
+    assert said == f"{first}nvdb: a: settings of {config}\nnvdb: in.vdb: left out as asked: fuel, heat_previous\n"
     assert "all of its grids are left out" in run("compress", "in.vdb", "-o", "b", "--leave-out", "*", code=11).stderr
     (result,) = run_json("compress", "in.vdb", "-o", "b")["results"]
     assert (result["config"], result["grids"]) == (config, ["density"])

@@ -4,6 +4,7 @@
 // Halves of a block as 32 bits hold points 0 to 3 with 8 to 11, and 4 to 7 with 12 to 15: what unpacking gives.
 #pragma once
 
+#include "../../nets/native/simd.h"
 #include "coding.h"
 
 #include <cstdint>
@@ -16,20 +17,13 @@
 namespace nvdb {
 namespace NVDB_ISA {
 
-#ifdef __clang__
-#define NVDB_SHUFFLE(Mask, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-#define NVDB_SHUFFLE(Mask, a, b, ...) __builtin_shuffle(a, b, Mask{__VA_ARGS__})
-#endif
-#define NVDB_CONVERT(vector, To) __builtin_convertvector(vector, To)
-
-typedef uint8_t Bytes __attribute__((vector_size(16)));
-typedef int16_t Eight __attribute__((vector_size(16)));
-typedef int32_t Four __attribute__((vector_size(16)));
-typedef int16_t Shorts __attribute__((vector_size(32)));
-typedef int32_t Ints __attribute__((vector_size(32)));
-typedef uint32_t Words __attribute__((vector_size(32)));
-typedef float Floats __attribute__((vector_size(32)));
+using Bytes = Vector<uint8_t, 16>;
+using Eight = Vector<int16_t, 8>;
+using Four = Vector<int32_t, 4>;
+using Longs = Vector<uint64_t, 2>;
+using Shorts = Vector<int16_t, 16>;
+using Ints = Vector<int32_t, 8>;
+using Floats = Vector<float, 8>;
 
 template<typename T>
 inline T loaded(const void* from) {
@@ -80,8 +74,6 @@ inline Shorts narrowed(const Ints* x) {
     return bits<Shorts>(_mm256_packs_epi32(bits<__m256i>(x[0]), bits<__m256i>(x[1])));
 #else
     const Shorts low = bits<Shorts>(x[0]), high = bits<Shorts>(x[1]);
-    if (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)
-        return NVDB_SHUFFLE(Shorts, low, high, 1, 3, 5, 7, 17, 19, 21, 23, 9, 11, 13, 15, 25, 27, 29, 31);
     return NVDB_SHUFFLE(Shorts, low, high, 0, 2, 4, 6, 16, 18, 20, 22, 8, 10, 12, 14, 24, 26, 28, 30);
 #endif
 }

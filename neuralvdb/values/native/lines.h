@@ -28,6 +28,7 @@ public:
         for (int axis = 0; axis < 3; ++axis)
             for (int i = 0; i < kLine; ++i)
                 at_[axis][i] = coordinate(coding, level, axis, cell[axis] * int64_t(kEdge) - kHalo + i);
+        cell_ = cell[2];
         inside_ = cell[2] > 0 && cell[2] + 1 < level.shape[2];
         for (int i = 0; i < kLine; ++i)
             needed_[i / 8][i % 8] = i > 1 && i < kLine - 2 + !kMean && ((both_ && (kMean || coding.along == 2)) || i % 2 == 0) ? -1 : 0;
@@ -87,27 +88,30 @@ private:
     void fetch(int i, int j, Eight* to) {
         const int64_t x = at_[0][i], y = at_[1][j], inside = (x & 7) * 64 + (y & 7) * 8;
         const int32_t* line = level_.table + ((x >> 3) * level_.shape[1] + (y >> 3)) * level_.shape[2];
-        const int64_t middle = int64_t(line[at_[2][kHalo] >> 3]) * kSlots + inside;
-        Four values[4];
-        alignas(16) uint8_t flags[16];
-        std::memcpy(&values[1], level_.values + middle, 32);
-        std::memcpy(flags + 4, level_.active + middle, 8);
+        const int64_t middle = int64_t(line[cell_]) * kSlots + inside;
+        Four values[4] = {{}, loaded<Four>(level_.values + middle), loaded<Four>(level_.values + middle + 4), {}};
+        uint64_t flags = loaded<uint64_t>(level_.active + middle);
+        uint32_t before = 0, behind = 0;
         if (inside_) {
-            const int64_t before = int64_t(line[(at_[2][kHalo] >> 3) - 1]) * kSlots + inside + 4;
-            const int64_t behind = int64_t(line[(at_[2][kHalo] >> 3) + 1]) * kSlots + inside;
-            std::memcpy(&values[0], level_.values + before, 16);
-            std::memcpy(&values[3], level_.values + behind, 16);
-            std::memcpy(flags, level_.active + before, 4);
-            std::memcpy(flags + 12, level_.active + behind, 4);
+            const int64_t last = int64_t(line[cell_ - 1]) * kSlots + inside + 4;
+            const int64_t first = int64_t(line[cell_ + 1]) * kSlots + inside;
+            values[0] = loaded<Four>(level_.values + last);
+            values[3] = loaded<Four>(level_.values + first);
+            before = loaded<uint32_t>(level_.active + last);
+            behind = loaded<uint32_t>(level_.active + first);
         }
         else {
+            uint8_t ends[8];
             for (int k = 0; k < 8; ++k) {
                 const int64_t z = at_[2][k < 4 ? k : k + 8], from = int64_t(line[z >> 3]) * kSlots + inside + (z & 7);
                 values[k < 4 ? 0 : 3][k & 3] = level_.values[from];
-                flags[k < 4 ? k : k + 8] = level_.active[from];
+                ends[k] = level_.active[from];
             }
+            before = loaded<uint32_t>(ends);
+            behind = loaded<uint32_t>(ends + 4);
         }
-        const Bytes on = loaded<Bytes>(flags);
+        const Longs sixteen = {before | flags << 32, flags >> 32 | uint64_t(behind) << 32};
+        const Bytes on = bits<Bytes>(sixteen);
         const Eight active[2] = {bits<Eight>(NVDB_SHUFFLE(Bytes, on, Bytes{}, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)),
             bits<Eight>(NVDB_SHUFFLE(Bytes, on, Bytes{}, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31))};
         for (int half = 0; half < 2; ++half) {
@@ -122,6 +126,7 @@ private:
     const LevelView& level_;
     const int32_t reference_;
     const bool both_; // points of phase 0 are seen, too
+    int64_t cell_; // along z
     bool inside_; // what is before and behind along z lies in bricks of their own
     int64_t at_[3][kLine];
     Eight needed_[2], over_{};
@@ -138,33 +143,47 @@ inline int lineOf(int along, int offset) {
     return ((first + 1) * kSide + second + 1) * kLine + (kMean ? at + 2 : (at + 1) >> 1);
 }
 
-// What points see: kAlong points or cells of each stretch, point by point along the axis; then, if `nearest` is given, the
-// six nearest there, the pass's own neighbours.
+// What points see, point by point: kAlong of each of the nine stretches, then the six nearest of the pass itself.
 struct Seen {
     alignas(32) int16_t points[kMaxPoints][kBlock];
 };
 
+// What one point sees, as it lies in lines.
 template<bool kMean>
-inline void gatherKnown(const int16_t* const* lines, Seen& seen) {
-    constexpr int kAlong = kMean ? 5 : 4;
+struct Stretches {
+    static constexpr int kAlong = kMean ? 5 : 4;
+    Eight of[9];
+    int16_t nearest[6];
+
+    // known, nearest: where the point's stretches begin in the lines of both sources; the second or null.
+    Stretches(const int16_t* known, const int16_t* pass) {
+        for (int i = 0; i < 9; ++i) of[i] = loaded<Eight>(known + ((i / 3 - 1) * kSide + i % 3 - 1) * kLine);
+        constexpr int kMiddle = kMean ? 2 : 9;
+        constexpr int kFrom[6] = {kMiddle - 1, kMiddle + 1, kMiddle - kSide * kLine, kMiddle + kSide * kLine, kMiddle - kLine,
+            kMiddle + kLine};
+        for (int i = 0; pass && i < 6; ++i) nearest[i] = pass[kFrom[i]];
+    }
+    bool allActive(bool with_nearest) const {
+        Eight all = of[0];
+        for (int i = 1; i < 9; ++i) all &= of[i];
+        int16_t flags = 1;
+        for (int i = 0; with_nearest && i < 6; ++i) flags &= nearest[i];
+        for (int k = 0; k < kAlong; ++k) flags &= all[k];
+        return flags;
+    }
+};
+
+// Stretches of a block's points become columns.
+template<bool kMean>
+inline void turn(const Eight (*stretches)[9], Seen& seen) {
     for (int lane = 0; lane < kBlock; lane += 8) {
         for (int i = 0; i < 9; ++i) {
-            const int from = ((i / 3 - 1) * kSide + i % 3 - 1) * kLine;
             Eight x[8];
-            for (int k = 0; k < 8; ++k) x[k] = loaded<Eight>(lines[lane + k] + from);
+            for (int k = 0; k < 8; ++k) x[k] = stretches[lane + k][i];
             transpose(x);
-            for (int k = 0; k < kAlong; ++k) std::memcpy(&seen.points[9 * k + i][lane], &x[k], sizeof(x[k]));
+            for (int k = 0; k < Stretches<kMean>::kAlong; ++k) std::memcpy(&seen.points[9 * k + i][lane], &x[k], sizeof(x[k]));
         }
     }
-}
-
-template<bool kMean>
-inline void gatherNearest(const int16_t* const* lines, Seen& seen) {
-    constexpr int kKnown = kMean ? 45 : 36, kMiddle = kMean ? 2 : 9;
-    constexpr int kFrom[6] = {kMiddle - 1, kMiddle + 1, kMiddle - kSide * kLine, kMiddle + kSide * kLine,
-        kMiddle - kLine, kMiddle + kLine};
-    for (int lane = 0; lane < kBlock; ++lane)
-        for (int i = 0; i < 6; ++i) seen.points[kKnown + i][lane] = lines[lane][kFrom[i]];
 }
 
 } // namespace NVDB_ISA

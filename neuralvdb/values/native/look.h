@@ -24,7 +24,7 @@ struct Scaled {
 
 struct Block {
     Seen seen;
-    const int16_t* lines[2][kBlock];
+    Eight stretches[kBlock][9]; // become columns of `seen`
     alignas(32) int32_t reference[kBlock];
     alignas(32) int16_t share[kBlock];
     size_t index[kBlock];
@@ -132,7 +132,7 @@ inline bool look(const Coding& coding, const Block& block, Inputs& inputs, Scale
     else {
         interpolate<kRule>(coding, block.seen, centre);
         for (const Ints& x : centre)
-            if (any(x > kLargest | x < -kLargest)) return false;
+            if (any((x > kLargest) | (x < -kLargest))) return false;
         middle = narrowed(centre);
     }
     Distances distances;

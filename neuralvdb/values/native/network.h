@@ -13,8 +13,8 @@ namespace nvdb {
 
 constexpr int kMaxInputs = 2 * kMaxPoints + kMaxScales;
 
-// How products are computed, the slowest first: in pairs of 16 bits anywhere, in bytes with AVX2 or with VNNI.
-enum class Products { pairs, avx2, vnni };
+// How products are computed, the slowest first: in pairs of 16 bits anywhere, in bytes with AVX2.
+enum class Products { pairs, avx2 };
 
 // Numbers that stand side by side in one of 32 bits, and what goes with them in one step of a product: one such number,
 // or two of bytes, whose sums of 16 bits go together.

@@ -10,8 +10,8 @@ template<Rule kRule>
 class RangePredictor {
 public:
     RangePredictor(const Coding& coding, const Targets& targets, int32_t* predictions, uint8_t* scale_classes)
-        : coding_(coding), targets_(targets), predictions_(predictions), scale_classes_(scale_classes), inputs_(coding),
-          wide_inputs_(coding) {}
+        : coding_(coding), targets_(targets), predictions_(predictions), scale_classes_(scale_classes),
+          nearest_(coding.group_count > 1), inputs_(coding), wide_inputs_(coding) {}
 
     void run() {
         for (size_t i = targets_.first; i < targets_.last; ++i) {
@@ -23,53 +23,52 @@ public:
             if (targets_.bricks[i] != brick_) load(targets_.bricks[i], offset);
             fits_ ? add(i) : addWide(i);
         }
-        if (block_.count) finish();
+        for (Block& block : blocks_)
+            if (block.count) finish(block);
         if (wide_count_) finishWide();
     }
 
 private:
     static constexpr bool kMean = kRule == Rule::mean;
 
-    // Lines of a brick, around the reference that its first point gives. Blocks keep the lines of their points' bricks.
+    // Lines of a brick, around the reference that its first point gives.
     void load(int64_t brick, int offset) {
         brick_ = brick;
-        if (next_ == kept_) ++next_;
-        slot_ = next_;
         const int stride = 1 << (6 - 3 * coding_.along);
         const int64_t at = brick * kSlots + (kMean ? offset : offset - stride);
         const int32_t value = coding_.sources[0].values[at], limit = (kLargest + 1) / 2;
         reference_ = value - std::clamp(value, -limit, limit);
-        fits_ = std::abs(reference_) < 1 << 22 && LineMaker<kMean>(coding_, coding_.sources[0], brick, reference_).make(lines_[slot_][0]);
-        if (kMean && coding_.group_count > 1)
-            fits_ = fits_ && LineMaker<kMean>(coding_, coding_.sources[1], brick, 0).make(lines_[slot_][1]);
-        next_ += fits_;
+        fits_ = std::abs(reference_) < 1 << 22 && LineMaker<kMean>(coding_, coding_.sources[0], brick, reference_).make(lines_[0]);
+        if (kMean && fits_ && nearest_) fits_ = LineMaker<kMean>(coding_, coding_.sources[1], brick, 0).make(lines_[1]);
     }
 
+    // Points that see active points only have a block of their own, which needs fewer inputs.
     void add(size_t i) {
-        const int lane = block_.count++, offset = targets_.places[i], line = lineOf<kMean>(coding_.along, offset);
-        block_.index[lane] = i;
-        block_.lines[0][lane] = lines_[slot_][0].points + line;
-        block_.lines[1][lane] = lines_[slot_][kMean].points + line;
-        block_.reference[lane] = reference_;
-        if (kMean) block_.share[lane] = coding_.share[int64_t(targets_.bricks[i]) * kSlots + offset];
-        if (block_.count == kBlock) finish();
+        const int offset = targets_.places[i], line = lineOf<kMean>(coding_.along, offset);
+        const Stretches<kMean> seen(lines_[0].points + line, nearest_ ? lines_[kMean].points + line : nullptr);
+        Block& block = blocks_[seen.allActive(nearest_)];
+        const int lane = block.count++;
+        for (int k = 0; k < 9; ++k) block.stretches[lane][k] = seen.of[k];
+        for (int k = 0; nearest_ && k < 6; ++k) block.seen.points[9 * Stretches<kMean>::kAlong + k][lane] = seen.nearest[k];
+        block.index[lane] = i;
+        block.reference[lane] = reference_;
+        if (kMean) block.share[lane] = coding_.share[int64_t(targets_.bricks[i]) * kSlots + offset];
+        if (block.count == kBlock) finish(block);
     }
 
-    void finish() {
-        for (int lane = block_.count; lane < kBlock; ++lane) {
-            for (auto& lines : block_.lines) lines[lane] = lines[0];
-            block_.reference[lane] = block_.reference[0];
-            block_.share[lane] = block_.share[0];
+    void finish(Block& block) {
+        const int count = block.count;
+        block.count = 0;
+        for (int lane = count; lane < kBlock; ++lane) {
+            for (int k = 0; k < 9; ++k) block.stretches[lane][k] = block.stretches[0][k];
+            for (int k = 9 * Stretches<kMean>::kAlong; k < coding_.points; ++k) block.seen.points[k][lane] = block.seen.points[k][0];
+            block.reference[lane] = block.reference[0];
+            block.share[lane] = block.share[0];
         }
-        gatherKnown<kMean>(block_.lines[0], block_.seen);
-        if (coding_.group_count > 1) gatherNearest<kMean>(block_.lines[1], block_.seen);
-        const int count = block_.count;
-        block_.count = 0;
-        kept_ = slot_;
-        next_ = 0;
+        turn<kMean>(block.stretches, block.seen);
         Scaled scaled;
-        if (!look<kRule>(coding_, block_, inputs_, scaled)) {
-            for (int lane = 0; lane < count; ++lane) addWide(block_.index[lane]);
+        if (!look<kRule>(coding_, block, inputs_, scaled)) {
+            for (int lane = 0; lane < count; ++lane) addWide(block.index[lane]);
             return;
         }
         Ints out[kOutputs][2], values[2], classes[2];
@@ -79,7 +78,7 @@ private:
             values[half] = scaled.base[half] + (offset << scaled.exponent[half] >> kOffsetBits);
             classes[half] = clamped(((scaled.scale[half] + out[1][half]) >> 2) + kClassOfOneStep, 0, kScaleClasses - 1);
         }
-        put(values, classes, block_.index, count);
+        put(values, classes, block.index, count);
     }
 
     void put(const Ints* values, const Ints* classes, const size_t* index, int count) {
@@ -95,7 +94,8 @@ private:
     void addWide(size_t i) {
         WideSeen seen;
         const int64_t brick = targets_.bricks[i], offset = targets_.places[i];
-        gatherWide(coding_, brick, int(offset), seen);
+        if (brick != around_.brick) around_.find(coding_, brick);
+        gatherWide(coding_, around_, int(offset), seen);
         const int lane = wide_count_++;
         wide_index_[lane] = i;
         wide_scaled_[lane] = lookWide(coding_, seen, kMean ? coding_.share[brick * kSlots + offset] : 0, lane, wide_inputs_);
@@ -123,13 +123,14 @@ private:
     const Targets& targets_;
     int32_t* predictions_;
     uint8_t* scale_classes_;
+    const bool nearest_; // whether the nearest points of the pass itself are seen
     int64_t brick_ = -1;
     int32_t reference_ = 0;
     bool fits_ = false;
-    int slot_ = 0, kept_ = -1, next_ = 0; // of `lines_`: this brick's, the last block's last brick's, and the next brick's
-    Lines lines_[kBlock + 1][1 + kMean];
-    Block block_;
+    Lines lines_[1 + kMean];
+    Block blocks_[2]; // points that see active points only are in the second
     Inputs inputs_, wide_inputs_;
+    Around around_;
     int wide_count_ = 0;
     size_t wide_index_[kBlock];
     WideScaled wide_scaled_[kBlock];

@@ -22,17 +22,34 @@ struct WideSeen {
     int64_t distance[kMaxPoints], active[kMaxPoints];
 };
 
-inline void gatherWide(const Coding& coding, int64_t brick, int offset, WideSeen& to) {
+// Where the coordinates around a brick lie: along each axis, the distances in the table and within a brick.
+struct Around {
+    static constexpr int kFar = kHalo, kCount = kEdge + 2 * kFar;
+    int64_t brick = -1, cells[3][kCount], inside[3][kCount];
+
+    void find(const Coding& coding, int64_t which) {
+        brick = which;
+        const LevelView& level = coding.sources[0];
+        const int64_t strides[3] = {level.shape[1] * level.shape[2], level.shape[2], 1};
+        for (int a = 0; a < 3; ++a) {
+            for (int i = 0; i < kCount; ++i) {
+                const int64_t at = coordinate(coding, level, a, level.cells[3 * brick + a] * int64_t(kEdge) - kFar + i);
+                cells[a][i] = (at >> 3) * strides[a];
+                inside[a][i] = (at & 7) << (6 - 3 * a);
+            }
+        }
+    }
+};
+
+inline void gatherWide(const Coding& coding, const Around& around, int offset, WideSeen& to) {
+    const int x = (offset >> 6) + Around::kFar, y = (offset >> 3 & 7) + Around::kFar, z = (offset & 7) + Around::kFar;
     for (int g = 0; g < coding.group_count; ++g) {
         const LevelView& level = coding.sources[coding.groups[g].source];
-        const int32_t* cell = level.cells + 3 * brick;
-        const int64_t own[3] = {cell[0] * int64_t(kEdge) + (offset >> 6), cell[1] * int64_t(kEdge) + (offset >> 3 & 7),
-            cell[2] * int64_t(kEdge) + (offset & 7)};
         for (int i = coding.groups[g].begin; i < coding.groups[g].end; ++i) {
-            int64_t at[3];
-            for (int a = 0; a < 3; ++a) at[a] = coordinate(coding, level, a, own[a] + coding.offsets[i][a]);
-            const int64_t cells = ((at[0] >> 3) * level.shape[1] + (at[1] >> 3)) * level.shape[2] + (at[2] >> 3);
-            const int64_t from = int64_t(level.table[cells]) * kSlots + (at[0] & 7) * 64 + (at[1] & 7) * 8 + (at[2] & 7);
+            const int a = x + coding.offsets[i][0], b = y + coding.offsets[i][1], c = z + coding.offsets[i][2];
+            const int64_t cell = around.cells[0][a] + around.cells[1][b] + around.cells[2][c];
+            const int64_t inside = around.inside[0][a] + around.inside[1][b] + around.inside[2][c];
+            const int64_t from = int64_t(level.table[cell]) * kSlots + inside;
             to.distance[i] = level.values[from];
             to.active[i] = level.active[from] & 1;
         }
