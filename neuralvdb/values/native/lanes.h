@@ -22,6 +22,7 @@ using Eight = Vector<int16_t, 8>;
 using Four = Vector<int32_t, 4>;
 using Longs = Vector<uint64_t, 2>;
 using Shorts = Vector<int16_t, 16>;
+using Wrapping = Vector<uint16_t, 16>;
 using Ints = Vector<int32_t, 8>;
 using Floats = Vector<float, 8>;
 
@@ -76,6 +77,12 @@ inline Shorts narrowed(const Ints* x) {
     const Shorts low = bits<Shorts>(x[0]), high = bits<Shorts>(x[1]);
     return NVDB_SHUFFLE(Shorts, low, high, 0, 2, 4, 6, 16, 18, 20, 22, 8, 10, 12, 14, 24, 26, 28, 30);
 #endif
+}
+
+// Twice numbers; those beyond 16 bits wrap around.
+inline Eight doubled(Eight x) {
+    const auto wrapping = bits<Vector<uint16_t, 8>>(x);
+    return bits<Eight>(wrapping + wrapping);
 }
 
 // Eight numbers of 32 bits as 16, those that do not fit as the nearest that do.

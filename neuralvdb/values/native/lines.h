@@ -118,7 +118,7 @@ private:
             const Eight x = saturated(values[2 * half] - reference_, values[2 * half + 1] - reference_);
             const Eight size = (x ^ (x >> 15)) & needed_[half] & (kMean ? -active[half] : Eight{} - 1);
             over_ = size > over_ ? size : over_;
-            to[half] = x + x + active[half];
+            to[half] = doubled(x) + active[half];
         }
     }
 

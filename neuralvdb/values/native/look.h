@@ -67,12 +67,13 @@ inline void interpolate(const Coding& coding, const Seen& seen, Ints* base) {
 
 // Distances of points from the centre, and sums over those that are known; low: the sum's lowest 16 bits.
 struct Distances {
-    Shorts of[kMaxPoints], low{}, coarse{}, count{}, all = Shorts{} + 1;
+    Shorts of[kMaxPoints], coarse{}, count{}, all = Shorts{} + 1;
+    Wrapping low{};
 
     // `coarse` lacks less than 64 for each point, so that 16 bits tell how much.
     void sum(Ints* to) const {
         Ints rest[2];
-        widenedUnsigned(low - (coarse << 6), rest);
+        widenedUnsigned(bits<Shorts>(low - (bits<Wrapping>(coarse) << 6)), rest);
         widened(coarse, to);
         for (int half = 0; half < 2; ++half) to[half] = (to[half] << 6) + rest[half];
     }
@@ -88,7 +89,7 @@ inline void measure(const Coding& coding, const Seen& seen, Shorts centre, Dista
         if (masked) distance &= active;
         const Shorts size = distance < 0 ? -distance : distance, counted = masked ? size : size & active;
         to.of[i] = distance;
-        to.low += counted;
+        to.low += bits<Wrapping>(counted);
         to.coarse += counted >> 6;
         to.count -= active;
         to.all &= x;
