@@ -300,6 +300,7 @@ def test_a_million_shared_sections_are_refused_cheaply(write, reseal):
     refused_cheaply(path, DamagedFile, "1048575 sections share the bytes of others, 65536 may", most=100 << 20)
 
 
+@pytest.mark.slow
 def test_the_writer_shares_65536_sections_and_stores_the_others(write):
     path = write(*[("FRAM", b"hello", {"part": i}) for i in range((1 << 16) + 3)])
     with ArchiveReader(path, understood) as archive:

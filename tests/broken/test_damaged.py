@@ -242,6 +242,7 @@ def test_newer_major_version_is_refused(run, archive: Path):
     assert "upgrade neuralvdb" in run("decompress", archive, "-o", "x.vdb", code=5)
 
 
+@pytest.mark.slow
 def test_zstd_bomb_in_masks(run, archive: Path):
     """A topology that says it is small and unpacks to 2 GiB is refused before it is unpacked."""
     zeros = zstandard.ZstdCompressor(level=1).compressobj(size=1 << 31)

@@ -105,7 +105,7 @@ def test_a_limit_of_cpu_time_is_said_to_be_one(tmp_path, sample, hard):
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (1, 1 if hard else resource.RLIM_INFINITY))
 
-    command = [*MAIN, "compress", "--rel-error", "1%", str(sample), "-o", "x.neuralvdb"]
+    command = [*MAIN, "compress", "--rel-error", "1%", "--effort", "9", str(sample), "-o", "x.neuralvdb"]
     done = subprocess.run(command, cwd=tmp_path, preexec_fn=limit, capture_output=True, text=True, timeout=120)
     assert done.returncode == 130, done.stderr
     assert "limit of CPU time" in done.stderr

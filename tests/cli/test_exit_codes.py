@@ -1,5 +1,6 @@
 """The exit-code table: the same in errors.py, in `nvdb --help` and in README.md, and every code is reached."""
 
+import functools
 import os
 import re
 import signal
@@ -218,7 +219,8 @@ def test_11_no_such_grid(run, small, archive, command):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["interrupt", "terminate"])
 def test_130_interrupted(nvdb_command, smoke, tmp_path, number):
     """A job that takes long ends at once, says so and leaves nothing."""
-    options = {"cwd": tmp_path, "stderr": subprocess.PIPE, "text": True}
+    hear = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell in the background has it ignored
+    options = {"cwd": tmp_path, "stderr": subprocess.PIPE, "text": True, "preexec_fn": hear}
     slow = ["compress", "smoke.vdb", "--rel-error", "0.1%", "--effort", "9"]
     with subprocess.Popen([*nvdb_command, *slow], **options) as process:
         deadline = time.monotonic() + 20

@@ -54,6 +54,7 @@ def test_an_interrupt_while_modules_load_gives_no_traceback():
     """Whatever is loaded then; before, there is nothing but Python's own start."""
     code = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background has it ignored
 class Interrupt:
     def find_spec(name, path=None, target=None):
         if name == sys.argv[1]:

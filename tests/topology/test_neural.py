@@ -48,6 +48,7 @@ def test_real_files_come_back(real_grids):
         assert_same(original, topology.decode(stored(smaller, original.nbytes, codec)))
 
 
+@pytest.mark.slow
 @given(st.data())
 @quick
 def test_every_tree_comes_back(drawn, data):

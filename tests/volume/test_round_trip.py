@@ -62,6 +62,7 @@ def test_both_libraries_see_the_same(sample: Path, readers: dict) -> None:
     assert described[0] == described[1]
 
 
+@pytest.mark.slow
 def test_digests_notice_one_bit(tmp_path: Path, readers: dict) -> None:
     """The judges are awake: one bit of an inactive value, of an inactive tile or of a mask changes what they see."""
     if not readers:

@@ -138,6 +138,7 @@ def test_tree_survives_a_vdb_file(p: dict, compression: str) -> None:
         assert_same(grid, read)
 
 
+@pytest.mark.slow
 @given(parameters)
 @example({**FULL, "leaves": 4096, "seed": 2})
 @light
