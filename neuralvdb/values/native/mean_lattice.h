@@ -131,13 +131,13 @@ inline MeanCells encodeMean(const Chunk& chunk, const Passes& passes, const Quan
         for (size_t i = 0; i < points.size(); ++i) {
             const size_t cell = points.index(i);
             const float mean = true_means.companded(kMeanLevels - 1, int64_t(cell), counts[cell]);
-            whole[i] = int64_t(std::nearbyint(mean / float(passes.top_step)));
+            whole[i] = int64_t(nearestWhole(mean / float(passes.top_step)));
         }
     });
     codeDifferences(whole, passes.top_class, to);
     const auto round = [&](double error, uint8_t scale_class) {
-        const double size = std::max(std::floor(std::abs(error) + 0.5 - dead_zones[scale_class]), 0.0);
-        return int64_t(error < 0 ? -size : size);
+        const auto size = int64_t(std::max(std::abs(error) + 0.5 - dead_zones[scale_class], 0.0));
+        return error < 0 ? -size : size;
     };
     const auto code = [&](const CodedPass& coding, const View& view, const Points& cells, const MeanLevel& level,
                           const MeanLevel& fine) {

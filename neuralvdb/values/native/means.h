@@ -51,10 +51,12 @@ struct Compand {
     explicit Compand(int64_t knee): knee(knee), inverse(knee ? 1 / double(knee) : 0) {}
 
     int64_t in(int64_t x) const {
-        if (!knee) return x;
         const int64_t size = x < 0 ? -x : x;
-        int segment = 0;
-        while (size >= knee << (segment + 1)) ++segment;
+        if (size < 2 * knee || !knee) return x;
+        const auto knees = uint64_t(double(size) * inverse + 0.5); // so that its highest bit is one off at most
+        int segment = 63 - __builtin_clzll(knees);
+        segment += size >= knee << (segment + 1);
+        segment -= size < knee << segment;
         const int64_t c = knee * segment + (size >> segment);
         return x < 0 ? -c : c;
     }
@@ -98,7 +100,10 @@ inline int64_t largerHalf(const Cell& cell, const Splitting& splitting) {
             const int64_t of_large = most << large, of_small = least << small;
             const int64_t fixed = of_large * (difference - compand.knee * large) - of_small * compand.knee * small;
             low = std::clamp(floorDiv(total - fixed, of_large + of_small), low, high - 1);
-            break;
+            if (splitting.nonnegative && low < 0) break;
+            const int64_t x = (low + difference - compand.knee * large) * (int64_t(1) << large);
+            const int64_t rest = total - most * x - least * ((low - compand.knee * small) * (int64_t(1) << small));
+            return std::clamp(x + floorDiv(rest, most), -kMaxDecoded, kMaxDecoded);
         }
         const int64_t at = (low + high) >> 1;
         (most * out(at + difference) + least * out(at) <= total ? low : high) = at;

@@ -7,19 +7,37 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 
 namespace nvdb {
+
+// floor(log2(x)) of a number of at least 1.
+inline int exponentOf(float x) {
+    uint32_t bits;
+    std::memcpy(&bits, &x, sizeof(bits));
+    return int(bits >> 23) - 127;
+}
+inline int exponentOf(double x) {
+    uint64_t bits;
+    std::memcpy(&bits, &x, sizeof(bits));
+    return int(bits >> 52) - 1023;
+}
 
 // Companded floats. Products of knees are exact in doubles, so that it does not matter whether the sum is fused.
 template<typename T>
 inline T companded(T x, int64_t knee) {
-    if (!knee || !std::isfinite(x) || x == 0) return x;
-    const T size = std::abs(x);
-    int exponent;
-    std::frexp(size / T(knee), &exponent);
-    const int segment = std::max(exponent - 1, 0);
-    const T below = T(double(T(knee)) * segment), c = below + std::ldexp(size, -segment);
+    const T size = std::abs(x), ratio = size / T(knee);
+    if (!knee || !(ratio >= 1) || !std::isfinite(x)) return x;
+    const int segment = exponentOf(ratio);
+    const T below = T(double(T(knee)) * segment);
+    const T c = below + (segment < 63 ? size / T(uint64_t(1) << segment) : std::ldexp(size, -segment));
     return x < 0 ? -c : c;
+}
+
+// The whole number next to one below 2^51, the even one of two.
+inline double nearestWhole(double x) {
+    constexpr double shift = 0x1.8p52;
+    return (x + shift) - shift;
 }
 
 // A value, clamped to what the lattice can hold; 0 for NaN.
@@ -33,7 +51,7 @@ struct Quantiser {
     bool nonnegative;
 
     double exact(double value) const { return companded(value / unit, compand.knee); }
-    int32_t nearest(double value) const { return int32_t(std::nearbyint(toFinite(exact(value)))); }
+    int32_t nearest(double value) const { return int32_t(nearestWhole(toFinite(exact(value)))); }
 };
 
 } // namespace nvdb

@@ -62,11 +62,11 @@ inline SampleLevel encodeSamples(const Chunk& chunk, const Passes& passes, const
     };
     Array<int64_t> whole(points.size());
     for (size_t i = 0; i < points.size(); ++i) {
-        whole[i] = int64_t(std::nearbyint(exact(kSampleLevels - 1, top_cells, points, i) / double(passes.top_step)));
+        whole[i] = int64_t(nearestWhole(exact(kSampleLevels - 1, top_cells, points, i) / double(passes.top_step)));
         top.values[points.index(i)] = int32_t(whole[i] * passes.top_step);
     }
     codeDifferences(whole, passes.top_class, to);
-    const auto round = [](double error, uint8_t) { return int64_t(std::nearbyint(error)); };
+    const auto round = [](double error, uint8_t) { return int64_t(nearestWhole(error)); };
     descendSamples(pyramid, passes, 0,
         [&](const CodedPass& coding, const View& view, const Points& of_pass, const Array<int32_t>& cells) {
             return codeResiduals(coding, predictPoints(passes, coding, view, of_pass, threads),
