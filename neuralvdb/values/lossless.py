@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import zstandard
 
 from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
 from neuralvdb.topology import Topology
@@ -43,6 +44,11 @@ def active_size(leaf: LeafLevel) -> int:
     out = FieldWriter()
     _put_values(out, _gather_active(leaf))
     return len(out.getvalue())
+
+
+def repeats_size(leaf: LeafLevel) -> int:
+    """Bytes of the active values of leaves where only what they repeat is left out."""
+    return len(zstandard.ZstdCompressor(level=1).compress(_gather_active(leaf).data))
 
 
 def put_tree_without_voxels(out: FieldWriter, tree: Tree) -> None:

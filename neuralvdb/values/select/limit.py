@@ -8,13 +8,13 @@ from functools import cached_property
 import numpy as np
 
 from neuralvdb.values.coded import CodedValues, exact
-from neuralvdb.values.lossless import active_size
+from neuralvdb.values.lossless import active_size, repeats_size
 from neuralvdb.volume import Tree
 from neuralvdb.volume.grid import LeafLevel, popcount
 
 _HOPELESS = 2.0  # times the limit, which fine-tuning does not make up for
 _RUNS, _RUN = 8, 4  # runs of neighbouring leaves whose values are tried, and leaves of each
-_SURE = 0.5  # of what a sample says: it is not the grid
+_SURE = 0.5  # of these estimates: a sample is not the grid
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Limit:
 
     @cached_property
     def _least(self) -> float:
-        """Bytes that the limit is above, by a sample; 0 of small trees, which are counted at once."""
+        """Bytes below the limit, by a sample and by what repeats; 0 of small trees, which are counted at once."""
         leaf = self.tree.leaf
         if len(leaf) < 2 * _RUNS * _RUN:
             return 0.0
@@ -46,4 +46,4 @@ class Limit:
         leaves = (first[:, None] + np.arange(_RUN)).reshape(-1)
         sample = LeafLevel(leaf.active[leaves], leaf.values[leaves])
         share = popcount(sample.active) / max(popcount(leaf.active), 1)
-        return _SURE * active_size(sample) / share if share else 0.0
+        return _SURE * min(active_size(sample) / share, repeats_size(leaf)) if share else 0.0
