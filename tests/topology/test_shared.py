@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 import neuralvdb
-from neuralvdb import CompressSettings, topology
+from neuralvdb import CompressSettings, topology, values
 from neuralvdb.archive import ArchiveReader, ArchiveWriter, SectionLabel
-from neuralvdb.codec import store
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.store import DecodedStore
 from neuralvdb.errors import DamagedFile
@@ -130,7 +129,7 @@ def test_a_topology_that_others_build_on_is_decoded_once(archive, threads):
 
 
 def test_a_head_is_parsed_once(cache):
-    with FrameReader(cache) as frame, mock.patch.object(store, "read_head", wraps=store.read_head) as read_head:
+    with FrameReader(cache) as frame, mock.patch.object(values, "read_head", wraps=values.read_head) as read_head:
         for number in range(12):
             assert frame.head(number).promise == frame.promise(number)
             frame.head(number)
