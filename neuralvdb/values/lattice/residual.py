@@ -171,12 +171,12 @@ def split_residuals(
     symbols = np.minimum(whole, ESCAPE)
     symbols = np.where(coded[scale_classes, symbols], symbols, ESCAPE).astype(np.uint8)
     bits = residuals & ((1 << width.astype(np.int32)) - 1)
-    parts = [(np.zeros(0, np.int64), np.zeros(0, np.uint8))]
-    for batch in (slice(*pair) for pair in itertools.pairwise([0, *ends])):
+    pairs = [(np.zeros(0, np.int64), np.zeros(0, np.uint8))]
+    for batch in (slice(*edges) for edges in itertools.pairwise([0, *ends])):
         low, escaped = width[batch] > 0, whole[batch][symbols[batch] == ESCAPE] + 1
         sizes = np.frexp(escaped.astype(np.float64))[1].astype(np.uint8)
-        parts += [(bits[batch][low], width[batch][low]), (sizes, np.full_like(sizes, WIDTH_BITS)), (escaped, sizes)]
-    values, widths = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        pairs += [(bits[batch][low], width[batch][low]), (sizes, np.full_like(sizes, WIDTH_BITS)), (escaped, sizes)]
+    values, widths = (np.concatenate(arrays) for arrays in zip(*pairs, strict=True))
     return SplitResiduals(symbols, values.astype(np.uint32), widths)
 
 
