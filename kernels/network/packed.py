@@ -97,9 +97,9 @@ def moved(networks: Sequence[Packed], device: torch.device | str) -> list[Packed
     begins = [0, *ends[:-1]]
     for tensor, begin in zip(tensors, begins, strict=True):
         host[begin : begin + tensor.nbytes] = tensor.reshape(-1).view(torch.uint8)
-    there = host.to(device)
+    on_device = host.to(device)
     views = (
-        there[begin : begin + tensor.nbytes].view(tensor.dtype).view(tensor.shape)
+        on_device[begin : begin + tensor.nbytes].view(tensor.dtype).view(tensor.shape)
         for tensor, begin in zip(tensors, begins, strict=True)
     )
     return [replace(network, **{name: next(views) for name in network.tensors()}) for network in networks]
