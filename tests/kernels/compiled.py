@@ -177,7 +177,9 @@ def table_row(module: str, name: str, number: int, capability: int) -> list:
     warps, block = constants.get("num_warps", 4), constants.get("BLOCK", 1)
     constants = {a: value for a, value in constants.items() if a in kernel.arg_names and types.get(a) != value}
     types = {a: "constexpr" if a in constants else types.get(a, "i32") for a in kernel.arg_names}
-    aligned = {(i,): [["tt.divisibility", 16]] for i, a in enumerate(kernel.arg_names) if types[a][0] == "*"}
+    anywhere = {param.name for param in kernel.params if param.do_not_specialize_on_alignment}
+    pointers = [i for i, a in enumerate(kernel.arg_names) if types[a][0] == "*" and a not in anywhere]
+    aligned = {(i,): [["tt.divisibility", 16]] for i in pointers}
     source, target = ASTSource(kernel, types, constants, aligned), GPUTarget("cuda", capability, 32)
     made = triton.compile(source, target=target, options={"num_warps": warps})
     code = made.asm["cubin"]

@@ -84,7 +84,7 @@ def test_phases(device, implementation, case, monkeypatch):
     coder.put(classes[:, 0], random_bits)
     if k:
         coder.put(classes[random_bits > 0, 1], every[random_bits > 0])
-    expected[brick, cell] = np.where(random_bits > 0, every if k else 1, -1)
+    expected[brick, cell] = np.where(random_bits > 0, every.astype(np.int8) if k else 1, -1)
     level = MaskLevel(
         states=torch.from_numpy(view.states).to(device),
         above=torch.from_numpy(view.above).to(device),
