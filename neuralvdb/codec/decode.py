@@ -107,16 +107,14 @@ class GridDecoder:
     def has_means(self, number: int) -> bool:
         """Whether a coarser grid that travels as arrays has means rather than samples. Raises DamagedFile."""
         if number not in self._means:
-            self._means[number] = self._find_means(number)
+            coded, head = self._store.head(number), self._head(number)
+            with naming(f"grid '{head.name}'"):
+                self._means[number] = (
+                    field_kind(head) is not FieldKind.LEVEL_SET
+                    if coded is None
+                    else coded.promise.mode.lattice is values.LatticeKind.MEAN
+                )
         return self._means[number]
-
-    def _find_means(self, number: int) -> bool:
-        coded = self._store.head(number)
-        if coded is not None:
-            return coded.promise.mode.lattice is values.LatticeKind.MEAN
-        head = self._head(number)
-        with naming(f"grid '{head.name}'"):
-            return field_kind(head) is not FieldKind.LEVEL_SET
 
     def _read_whole(self, number: int, threads: int) -> VolumeGrid:
         """All of a grid, compared with what was stored."""

@@ -33,13 +33,13 @@ def pieces_of(origins: list[Origin], leaves: list[int], low: list[int], high: li
     axis = edges.index(max(edges))
     along = [block[axis] for block in blocks]
     sizes = []
-    for place in range(least[axis] + 1, least[axis] + edges[axis]):
-        before = sum(x < place for x in along)
-        sizes.append((max(before, len(along) - before), place))
-    place = min(sizes)[1]
-    cut = lambda ends: [128 * place if a == axis else end for a, end in enumerate(ends)]  # noqa: E731
-    lower = [leaf for leaf, x in zip(leaves, along, strict=True) if x < place]
-    upper = [leaf for leaf, x in zip(leaves, along, strict=True) if x >= place]
+    for border in range(least[axis] + 1, least[axis] + edges[axis]):
+        before = sum(x < border for x in along)
+        sizes.append((max(before, len(along) - before), border))
+    border = min(sizes)[1]
+    cut = lambda ends: [128 * border if a == axis else end for a, end in enumerate(ends)]  # noqa: E731
+    lower = [leaf for leaf, x in zip(leaves, along, strict=True) if x < border]
+    upper = [leaf for leaf, x in zip(leaves, along, strict=True) if x >= border]
     return pieces_of(origins, lower, low, cut(high)) + pieces_of(origins, upper, cut(low), high)
 
 

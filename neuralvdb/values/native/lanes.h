@@ -10,9 +10,6 @@
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
-#ifdef __SSE2__
-#include <immintrin.h>
-#endif
 
 namespace nvdb {
 namespace NVDB_ISA {

@@ -1,0 +1,130 @@
+"""Whole components coded by the compiled module with arguments that do not go together: an error, nothing worse."""
+
+import numpy as np
+import pytest
+
+from neuralvdb.values import _lattice
+from neuralvdb.values.lattice.chunks import Quantiser
+from neuralvdb.values.lattice.kind import LatticeKind
+from neuralvdb.values.lattice.native import native_lattice, native_passes
+from neuralvdb.values.lattice.predictor import Predictor
+from neuralvdb.values.lattice.priors import shipped
+
+REFUSED = (ValueError, TypeError)
+
+
+def u8(*shape: int) -> np.ndarray:
+    return np.zeros(shape, np.uint8)
+
+
+def i64(*values: int) -> np.ndarray:
+    return np.array(values, np.int64)
+
+
+def zeros(dtype: str, *shape: int) -> np.ndarray:
+    return np.zeros(shape, dtype)
+
+
+PREDICTOR = Predictor(shipped().families["fog-mean"].networks)
+PASSES = native_lattice(LatticeKind.MEAN, Quantiser(1.0), PREDICTOR, "native").passes
+CHUNK = (zeros("i4", 16, 16, 16), i64(0), zeros("u1", 1, 64), zeros("f4", 1, 512), zeros("i4", 1), zeros("u1", 1))
+STATES = np.full((1, 4), 1 << 16, np.uint32)
+STREAM = (STATES, u8(128), i64(0), i64(0), i64(0), u8(64))
+STREAMS = (np.zeros((64, 4096), np.uint32), [STREAM], zeros("i8", 1, 2), [0, 0, 0, 0])
+
+
+def with_item(items: tuple, at: int, item: object) -> tuple:
+    """A tuple with another item."""
+    return (*items[:at], item, *items[at + 1 :])
+
+
+BROKEN_CHUNKS = [
+    *((0, table) for table in (zeros("i4", 16, 16, 8), zeros("i4", 0, 16, 16), zeros("i4", 16, 16, 16) - 1)),
+    *((0, table) for table in (zeros("i4", 16, 16, 16) + np.int32(2), zeros("i8", 16, 16, 16))),
+    *((1, leaves) for leaves in (i64(1), i64(-1), zeros("i4", 1))),
+    *((2, masks) for masks in (zeros("u1", 0, 64), zeros("u1", 1, 63))),
+    *((3, values) for values in (zeros("f4", 2, 512), zeros("f4", 1, 511), zeros("i4", 1, 512))),
+    *((4, constants) for constants in (zeros("i4", 2), zeros("i8", 1))),
+]
+
+
+@pytest.mark.parametrize(("at", "item"), BROKEN_CHUNKS)
+def test_chunks(at, item):
+    rules, zones, values, to = (1.0, 0, False), np.zeros(64), zeros("i4", 1, 512), zeros("f4", 1, 512)
+    filling = (1.0, 0, True, False, 0.0, 1.0)
+    calls = [
+        lambda chunk: _lattice.decode(chunk, PASSES, rules, STREAMS, 0, 1),
+        lambda chunk: _lattice.encode(chunk, PASSES, rules, zones, 1),
+        lambda chunk: _lattice.fill(chunk, values, filling, to),
+    ]
+    for call in calls:
+        call(CHUNK)
+        for chunk in (with_item(CHUNK, at, item), CHUNK[:5]):
+            with pytest.raises(REFUSED):
+                call(chunk)
+
+
+@pytest.mark.parametrize(
+    ("rules", "streams", "lod"),
+    [
+        ((1.0, -1, False), STREAMS, 0),
+        ((1.0, 1 << 62, False), STREAMS, 0),
+        ((1.0, 0), STREAMS, 0),
+        ((1.0, 0, False), STREAMS, 4),
+        ((1.0, 0, False), STREAMS, -1),
+        ((1.0, 0, False), STREAMS, 1),
+        ((1.0, 0, False), with_item(STREAMS, 0, np.zeros((63, 4096), np.uint32)), 0),
+        ((1.0, 0, False), with_item(STREAMS, 2, zeros("i8", 2, 2)), 0),
+        ((1.0, 0, False), with_item(STREAMS, 2, i64(-1, 0).reshape(1, 2)), 0),
+        ((1.0, 0, False), with_item(STREAMS, 2, i64(0, 512).reshape(1, 2)), 0),
+        ((1.0, 0, False), with_item(STREAMS, 3, [0, 0, 0, 1]), 0),
+        *(
+            ((1.0, 0, False), with_item(STREAMS, 1, [with_item(STREAM, at, item)]), 0)
+            for at, item in (
+                (0, STATES[:, :3].copy()),
+                (1, u8(100)),
+                (2, i64(-1)),
+                (3, i64(1)),
+                (4, i64(0, 0)),
+                (5, u8(3)),
+            )
+        ),
+        ((1.0, 0, False), with_item(STREAMS, 1, [STREAM[:5]]), 0),
+    ],
+)
+def test_streams_of_components(rules, streams, lod):
+    with pytest.raises(REFUSED):
+        _lattice.decode(CHUNK, PASSES, rules, streams, lod, 1)
+
+
+def test_places_for_values_of_leaves():
+    filling = (1.0, 0, True, False, 0.0, 1.0)
+    for values, rules, to in (
+        (zeros("i4", 0, 512), filling, zeros("f4", 1, 512)),
+        (zeros("i4", 1, 512), filling[:5], zeros("f4", 1, 512)),
+        (zeros("i4", 1, 512), (1.0, -1, *filling[2:]), zeros("f4", 1, 512)),
+        (zeros("i4", 1, 512), filling, zeros("f4", 0, 512)),
+        (zeros("i4", 1, 512), filling, zeros("f8", 1, 512)),
+    ):
+        with pytest.raises(REFUSED):
+            _lattice.fill(CHUNK, values, rules, to)
+
+
+def test_passes_in_another_order():
+    coded = native_passes(LatticeKind.MEAN, PREDICTOR)
+    _lattice.Passes(2, (11, 44), coded)
+    for rule, top, passes in (
+        (3, (11, 44), coded),
+        (0, (11, 44), coded),
+        (2, (0, 44), coded),
+        (2, (11, 64), coded),
+        (2, (11,), coded),
+        (2, (11, 44), coded[:-1]),
+        (2, (11, 44), coded[::-1]),
+        (2, (11, 44), [with_item(coded[0], 2, 4), *coded[1:]]),
+        (2, (11, 44), [with_item(coded[0], 4, np.array([512], np.int16)), *coded[1:]]),
+        (2, (11, 44), [with_item(coded[0], 6, coded[1][6]), *coded[1:]]),
+        (2, (11, 44), [coded[0][:6], *coded[1:]]),
+    ):
+        with pytest.raises(REFUSED):
+            _lattice.Passes(rule, top, passes)
