@@ -114,7 +114,10 @@ def _work(bench: Bench, numbers: range, unlimited: bool, pipe: int) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libraries write there
     gc.freeze()
     for number in numbers:
-        end = run(bench, number)
+        try:
+            end = run(bench, number)
+        except BaseException as error:  # of the case itself, or what must not leave a library
+            end = End(number, "exception", 0.0, f"{type(error).__name__}: {error}")
         late = f" took {end.seconds:.1f} s" if end.seconds > SECONDS and not unlimited else ""
         os.write(pipe, f"{end.end}\t{end.seconds}\t{ascii(end.problem + late)[1:-1][:1000]}\n".encode())
 
