@@ -188,10 +188,16 @@ def table_row(module: str, name: str, number: int, capability: int) -> list:
     return [*kernel_id, len(code), made.metadata.shared, registers, stack, round(instructions * warps / block, 1)]
 
 
+def variants(kernel: tuple[str, str], capability: int) -> range:
+    """Numbers of those that are compiled: of predictions, which take longest, for older GPUs the largest only."""
+    count = len(KERNELS[kernel])
+    return range(count - 1 if kernel[0] == "predict" and capability < max(CAPABILITIES) else 0, count)
+
+
 def main() -> None:
     """Compiles and prints."""
     capabilities = list(map(int, sys.argv[1:] or CAPABILITIES))
-    every = [(*kernel, i, c) for kernel, numbers in KERNELS.items() for i in range(len(numbers)) for c in capabilities]
+    every = [(*kernel, i, c) for c in capabilities for kernel in KERNELS for i in variants(kernel, c)]
     every.sort(key=lambda job: job[0] != "predict")  # the longest first
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         print(json.dumps(sorted(pool.map(table_row, *zip(*every, strict=True)))))
