@@ -9,6 +9,7 @@ import xxhash
 import zstandard
 
 from neuralvdb.archive import ArchiveReader, ArchiveWriter, FieldWriter, SectionLabel, container, put_array
+from neuralvdb.archive.formats import version_written
 from neuralvdb.archive.streams import zstd_decompress
 from neuralvdb.archive.zstd_dictionary import zstd_dictionary
 from neuralvdb.codec.frame import FrameReader
@@ -260,7 +261,8 @@ def test_four_billion_nodes_are_refused_cheaply(made_archive, tmp_path, codec):
         writer = ArchiveWriter(stream)
         for s in frame.archive.sections:
             if s.kind == "TOPO":
-                writer.add(SectionLabel("TOPO", codec=codec, grid=s.grid), payload, raw_size=s.raw_size)
+                label = SectionLabel("TOPO", codec=codec, version=version_written("TOPO", codec), grid=s.grid)
+                writer.add(label, payload, raw_size=s.raw_size)
             else:
                 writer.add(
                     SectionLabel(s.kind, version=s.version, grid=s.grid), frame.archive.read(s), raw_size=s.raw_size

@@ -5,10 +5,15 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from neuralvdb.archive import ArchiveReader, ArchiveWriter, SectionLabel
+from neuralvdb.archive.formats import is_readable, version_written
+from neuralvdb.errors import NeuralVdbError, Unsupported
 
 _PROGRAM = "import sys; from neuralvdb.cli import main; sys.exit(main())"
 _CPU_SECONDS, _MEMORY = 5.0, 1 << 30
@@ -48,6 +53,40 @@ def measured(tmp_path: Path):
         return done
 
     return run
+
+
+@pytest.fixture
+def hostile(data: Path, tmp_path_factory) -> Callable[[str], Path]:
+    """The hostile input of a name: hostile("x.neuralvdb").
+
+    What is hostile in archives is their table. Those that were made when topology by networks had an older version get
+    the version of now, or they would be refused for that alone.
+    """
+
+    def get(name: str) -> Path:
+        path = data / "hostile" / name
+        if path.suffix != ".neuralvdb":
+            return path
+        try:
+            with ArchiveReader(path, is_readable):
+                return path
+        except Unsupported:
+            return _with_new_topology(path, tmp_path_factory.mktemp("hostile") / name)
+        except NeuralVdbError:
+            return path
+
+    return get
+
+
+def _with_new_topology(path: Path, target: Path) -> Path:
+    with ArchiveReader(path, lambda *_: True) as archive, open(target, "wb") as stream:
+        writer = ArchiveWriter(stream)
+        for s in archive.sections:
+            version = version_written(s.kind, s.codec) if s.kind == "TOPO" else s.version
+            label = SectionLabel(s.kind, s.codec, version, s.frame, s.grid, s.part, s.required)
+            writer.add(label, archive.read(s), raw_size=s.raw_size)
+        writer.close()
+    return target
 
 
 @pytest.fixture

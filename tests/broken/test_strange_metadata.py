@@ -91,6 +91,6 @@ def test_many_entries_of_metadata(tmp_path, capsys):
     assert told["seconds"] == "nan"
 
 
-def test_metadata_that_unpacks_to_far_more(within_limits, data):
+def test_metadata_that_unpacks_to_far_more(within_limits, hostile):
     for command in ("info", "decompress"):
-        within_limits(command, data / "hostile" / "11-metadata-200MB.neuralvdb", codes={4})
+        within_limits(command, hostile("11-metadata-200MB.neuralvdb"), codes={4})
