@@ -214,8 +214,9 @@ class _ChunkedTopology(Topology):
 
 
 def _on_threads(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterable[Result]:
-    """What the work makes of each item, in order."""
-    if threads == 1:
-        return map(work, items)
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, items))
+    """What the work makes of each item, in order; no more threads than items."""
+    waiting = list(items)
+    if min(threads, len(waiting)) <= 1:
+        return map(work, waiting)
+    with ThreadPoolExecutor(min(threads, len(waiting))) as pool:
+        return list(pool.map(work, waiting))
