@@ -1,7 +1,14 @@
 """Compiled modules of the codecs called with arrays that do not go together: ValueError or TypeError, nothing worse."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from native_arguments import REFUSED, i64, u8, zeros
 
 from neuralvdb.archive import _rans
 from neuralvdb.nets.packing import pack_for_native
@@ -12,17 +19,6 @@ from neuralvdb.values import _lattice
 from neuralvdb.values.lattice.pass_order import NetworkKey
 from neuralvdb.values.lattice.predictor import native_layout
 from neuralvdb.values.lattice.priors import shipped
-
-REFUSED = (ValueError, TypeError)
-
-
-def u8(*shape: int) -> np.ndarray:
-    return np.zeros(shape, np.uint8)
-
-
-def i64(*values: int) -> np.ndarray:
-    return np.array(values, np.int64)
-
 
 FREQ = np.full((1, 2), 2048, np.uint16)
 CODED = {
@@ -187,10 +183,6 @@ def test_masks(changes):
     code_masks()
     with pytest.raises(REFUSED):
         code_masks(**changes)
-
-
-def zeros(dtype: str, *shape: int) -> np.ndarray:
-    return np.zeros(shape, dtype)
 
 
 NETWORK = (*pack_for_native(shipped().families["fog"].networks[NetworkKey(0, 0, 0)], np.int32), 0)

@@ -1,7 +1,14 @@
 """Whole components coded by the compiled module with arguments that do not go together: an error, nothing worse."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from native_arguments import REFUSED, i64, u8, zeros
 
 from neuralvdb.values import _lattice
 from neuralvdb.values.lattice.chunks import Quantiser
@@ -9,21 +16,6 @@ from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.native import native_lattice, native_passes
 from neuralvdb.values.lattice.predictor import Predictor
 from neuralvdb.values.lattice.priors import shipped
-
-REFUSED = (ValueError, TypeError)
-
-
-def u8(*shape: int) -> np.ndarray:
-    return np.zeros(shape, np.uint8)
-
-
-def i64(*values: int) -> np.ndarray:
-    return np.array(values, np.int64)
-
-
-def zeros(dtype: str, *shape: int) -> np.ndarray:
-    return np.zeros(shape, dtype)
-
 
 PREDICTOR = Predictor(shipped().families["fog-mean"].networks)
 PASSES = native_lattice(LatticeKind.MEAN, Quantiser(1.0), PREDICTOR, "native").passes
