@@ -4,7 +4,9 @@ NEURALVDB_TEST_DATA names the folder of real volumes (default: ../shared/data of
 dev (the default: fewer examples) or ci (more examples, the same ones in every run).
 """
 
+import functools
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -25,6 +27,11 @@ else:
     settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True, print_blob=True)
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
+# A shell that starts the tests in the background has them ignore these; what they start and interrupt must not.
+for _number in (signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
+
 os.environ.pop("NVDB_QUALITY", None)  # a test says which quality it wants
 
 # Without a GPU, Triton's kernels are interpreted; Triton asks for this when it is imported.
@@ -38,6 +45,7 @@ FAST_BYTES = 400_000  # of real files that are tested in the fast tier
 MADE_TO_FAIL = {"malformed", "hostile", "bugs"}  # folders of files made to break a reader; tests name what they need
 
 
+@functools.cache
 def real_files() -> list[Path]:
     """Every .vdb of the data folder that ordinary programs write; empty where the folder is absent.
 
@@ -52,6 +60,7 @@ def real_files() -> list[Path]:
     return [path for path in files if path not in left_out]
 
 
+@functools.cache
 def files_with_other_grids() -> list[Path]:
     """Of real_files() one of each sequence, its last frame, and one of each cloud that was saved in several ways."""
     files = real_files()
