@@ -1,7 +1,9 @@
 """The byte layer: container, record fields, lossless streams. SPEC.md beside this file is the format."""
 
-from neuralvdb.archive.container import ENTRY_SIZE, NO_GRID, ArchiveReader, ArchiveWriter, Section, SectionLabel
+from neuralvdb.archive.container import ArchiveReader, ArchiveWriter, SequenceWriter
+from neuralvdb.archive.directory import FrameLabel
 from neuralvdb.archive.fields import FieldReader, FieldWriter
+from neuralvdb.archive.section import ENTRY_SIZE, NO_GRID, Section, SectionLabel
 from neuralvdb.archive.streams import open_table, pack_table, put_array, take_array
 
 __all__ = [
@@ -11,8 +13,10 @@ __all__ = [
     "ArchiveWriter",
     "FieldReader",
     "FieldWriter",
+    "FrameLabel",
     "Section",
     "SectionLabel",
+    "SequenceWriter",
     "open_table",
     "pack_table",
     "put_array",

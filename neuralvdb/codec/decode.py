@@ -132,7 +132,7 @@ class GridDecoder:
             grid.blob = b"" if head.storage is Storage.INSTANCE else self._read_blob(number)
             content = content_hash(grid)
         if content != head.content:
-            raise PromiseBroken(f"{self._archive.path}: grid '{head.name}' decodes to other values than were stored")
+            raise PromiseBroken(f"{self._index.path}: grid '{head.name}' decodes to other values than were stored")
         return grid
 
     def _read_near(self, number: int, box: Box | None, threads: int) -> VolumeGrid:
@@ -168,7 +168,7 @@ class GridDecoder:
         section, where = self._index.section("VALS", number), self._index.where(number, "values")
         if self._index.chunks(number):
             raise DamagedFile(f"{where}: sections of chunks stand beside lossless values; get another copy")
-        dtype, components = _value_type(self._head(number), self._archive.path)
+        dtype, components = _value_type(self._head(number), self._index.path)
         payload, topology = self._archive.read(section), self._store.topology(number, threads)
         return values.decode(payload, topology, dtype, components, section.raw_size, where)
 
@@ -180,7 +180,7 @@ class GridDecoder:
     def _values_decoder(self, number: int, box: Box | None, threads: int) -> ValuesDecoder:
         """The lossy values of a grid."""
         section = self._index.section("VALS", number)
-        dtype, components = _value_type(self._head(number), self._archive.path)
+        dtype, components = _value_type(self._head(number), self._index.path)
         source = values.ValuesSource(
             payload=self._archive.read(section),
             chunks=self._index.chunks(number),
@@ -202,7 +202,7 @@ class GridDecoder:
         source.finish()
         head = self._head(number)
         if head.block_offset > len(blob):
-            raise DamagedFile(f"{self._archive.path}: the values of grid '{head.name}' begin behind its end")
+            raise DamagedFile(f"{self._index.path}: the values of grid '{head.name}' begin behind its end")
         return blob
 
     def _head(self, number: int) -> GridHead:

@@ -114,9 +114,8 @@ def encode_frame(
     selected: list[int],
     context: EncodeContext,
     progress: Progress,
-    frame: int = 0,
 ) -> EncodedFrame:
-    """Writes the selected grids of `source` as frame number `frame` and tells what was written.
+    """Writes the selected grids of `source` and tells what was written.
 
     At most context.threads grids are in memory beside the one being read. `progress` is called with bytes of the source
     as they are done. Raises DamagedFile, InputError, OutputError and OutOfMemory.
@@ -127,7 +126,7 @@ def encode_frame(
     losses: dict[int, MeasuredLoss] = {}
     families: set[str] = set()
     for number, grid in enumerate(_encode_all(source, selected, context)):
-        _write_sections(writer, grid, number, frame)
+        _write_sections(writer, grid, number)
         heads.append(grid.head)
         coded.append(grid.values)
         if grid.loss is not None:
@@ -138,9 +137,9 @@ def encode_frame(
         values.put_models(writer, context.models.only(families))
     table = _table(source, selected, heads, context)
     payload, raw_size = table.pack()
-    writer.add(SectionLabel("FRAM", version=version_written("FRAM", 0), frame=frame), payload, raw_size=raw_size)
+    writer.add(SectionLabel("FRAM", version=version_written("FRAM", 0)), payload, raw_size=raw_size)
     if losses:
-        label = SectionLabel("LOSS", version=version_written("LOSS", 0), frame=frame, required=False)
+        label = SectionLabel("LOSS", version=version_written("LOSS", 0), required=False)
         writer.add(label, pack_losses(losses), raw_size=0)
     return EncodedFrame(table=table, values=tuple(coded), losses=losses)
 
@@ -162,14 +161,13 @@ def _table(source: GridFile, selected: list[int], heads: list[GridHead], context
     )
 
 
-def _write_sections(writer: ArchiveWriter, grid: _EncodedGrid, number: int, frame: int) -> None:
+def _write_sections(writer: ArchiveWriter, grid: _EncodedGrid, number: int) -> None:
     for section in grid.sections:
         writer.add(
             SectionLabel(
                 section.kind,
                 codec=section.codec,
                 version=version_written(section.kind, section.codec),
-                frame=frame,
                 grid=number,
                 part=section.number,
             ),

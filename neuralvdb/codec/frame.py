@@ -18,6 +18,8 @@ from neuralvdb.codec.loss import MeasuredLoss, unpack_losses
 from neuralvdb.codec.models import ModelStore
 from neuralvdb.codec.scheduler import run_in_order, threads_each
 from neuralvdb.codec.store import DecodedStore
+from neuralvdb.errors import InputError, UsageError
+from neuralvdb.frame_number import FrameNumber, text_of
 from neuralvdb.settings import Box
 from neuralvdb.topology import Topology
 from neuralvdb.volume import VolumeGrid
@@ -30,24 +32,29 @@ class Frame:
     """One frame of an open archive. Threads may use it at the same time.
 
     archive: knows the sections of archive.formats; it may be shared by frames, and stays open.
-    models: those of the archive; may be shared, too.
-    devices: where lossy values and, on the first, topologies are decoded, such as "cuda:0", none for the CPU.
+    position: of the frame in the archive. models: networks that it may need beside those shipped and those that it
+    carries. devices: where lossy values and, on the first, topologies are decoded, such as "cuda:0", none for the CPU.
     Raises InputError where the archive has priors only, DamagedFile.
     """
 
     def __init__(
-        self, archive: ArchiveReader, models: ModelStore, number: int = 0, devices: tuple[str, ...] = ()
+        self,
+        archive: ArchiveReader,
+        position: int = 0,
+        *,
+        models: ModelSet | None = None,
+        devices: tuple[str, ...] = (),
     ) -> None:
-        self.archive, self.devices = archive, devices
-        self.index = FrameIndex(archive, number)
-        self._models = models
+        self.archive, self.position, self.devices = archive, position, devices
+        self.index = FrameIndex(archive, position)
+        self._models = ModelStore(archive, self.index.sections, models)
         self._store = DecodedStore(archive, self.index, devices[0] if devices else None)
-        self._decoder = GridDecoder(archive, self.index, self._store, models, devices)
+        self._decoder = GridDecoder(archive, self.index, self._store, self._models, devices)
 
     @property
     def path(self) -> str:
-        """Of the archive."""
-        return self.archive.path
+        """How errors name it: by the archive and, where that has many, by its number."""
+        return self.index.path
 
     @property
     def table(self) -> FrameTable:
@@ -108,22 +115,23 @@ class Frame:
 
 
 class FrameReader(Frame):
-    """One frame of the archive at `path`, which it opens and close() closes. Raises what ArchiveReader raises.
+    """One frame of the archive at `path`, which it opens and close() closes.
 
-    models: networks that it may need beside those shipped and those that it carries; the rest as in Frame.
+    number: of the frame; of an archive of one frame it may be None, and does not matter where that has none. The rest
+    as in Frame. Raises what ArchiveReader raises, and what position_of() raises.
     """
 
     def __init__(
         self,
         path: str | os.PathLike[str],
-        number: int = 0,
+        number: FrameNumber | None = None,
         *,
         models: ModelSet | None = None,
         devices: tuple[str, ...] = (),
     ) -> None:
         archive = ArchiveReader(path, is_readable)
         try:
-            super().__init__(archive, ModelStore(archive, models), number, devices)
+            super().__init__(archive, position_of(archive, number), models=models, devices=devices)
         except BaseException:
             archive.close()
             raise
@@ -137,3 +145,20 @@ class FrameReader(Frame):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def position_of(archive: ArchiveReader, number: FrameNumber | None) -> int:
+    """The position of the frame that `number` says.
+
+    Raises UsageError where there are many and it says none, InputError where it is none of them.
+    """
+    frames = archive.directory
+    if frames is None or (number is None and len(frames) == 1):
+        return 0
+    position = None if number is None else frames.find(number)
+    if position is None:
+        words = f"{len(frames)} frames from {text_of(frames.numbers[0])} to {text_of(frames.numbers[-1])}"
+        if number is None:
+            raise UsageError(f"{archive.path}: holds {words}; say which with --frames")
+        raise InputError(f"{archive.path}: has no frame {text_of(number)}; it holds {words}")
+    return position

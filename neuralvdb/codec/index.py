@@ -34,19 +34,22 @@ class ChunkPayloads(Mapping[int, bytes]):
 
 
 class FrameIndex:
-    """The sections and the table of one frame of an open archive. Raises InputError where the archive holds priors
-    and no frame, DamagedFile."""
+    """The sections and the table of one frame of an open archive, the one at a position. Raises InputError where the
+    archive holds priors and no frame, DamagedFile."""
 
-    def __init__(self, archive: ArchiveReader, frame: int) -> None:
-        self._archive, self._path = archive, archive.path
+    def __init__(self, archive: ArchiveReader, position: int = 0) -> None:
+        self._archive = archive
+        self.path = (
+            archive.path if archive.directory is None else f"{archive.path}: {archive.directory.words(position)}"
+        )
+        """How errors name the frame."""
         self._sections: dict[int, dict[str, Section]] = defaultdict(dict)  # by grid and type
         self._chunks: dict[int, dict[int, Section]] = defaultdict(dict)  # by grid and number
-        for section in archive.sections:
-            self._check(section)
-            if section.frame == frame:
-                self._add(section)
+        self.sections = archive.sections_of(position)
+        for section in self.sections:
+            self._add(section)
         section = self._table_section()
-        where = f"{self._path}: frame {frame}"
+        where = f"{self.path}: its table"
         self.table = FrameTable.unpack(archive.read(section), section.raw_size, where, version=section.version)
         self._sources = self._find_sources()
         self._firsts = self._find_firsts()
@@ -61,7 +64,7 @@ class FrameIndex:
         section = self.find(kind, grid)
         if section is None:
             what = f"section {kind} of grid '{self.table.grids[grid].name}'"
-            raise DamagedFile(f"{self._path}: {what} is missing; the archive is damaged, get another copy")
+            raise DamagedFile(f"{self.path}: {what} is missing; the archive is damaged, get another copy")
         return section
 
     def chunks(self, grid: int) -> ChunkPayloads:
@@ -96,7 +99,7 @@ class FrameIndex:
 
     def where(self, grid: int, what: str) -> str:
         """How errors name something of a grid."""
-        return f"{self._path}: {what} of grid '{self.table.grids[grid].name}'"
+        return f"{self.path}: {what} of grid '{self.table.grids[grid].name}'"
 
     def _find_sources(self) -> list[int]:
         """The source() of all grids. Raises DamagedFile where one has no sections or shares the tree of no other."""
@@ -108,7 +111,7 @@ class FrameIndex:
             if head.parent and (shared is None or grids[shared].parent):
                 what = "is not there" if shared is None else "has none of its own"
                 text = f"grid '{head.name}' shares the tree of a grid that {what}"
-                raise DamagedFile(f"{self._path}: {text}; the archive is damaged, get another copy")
+                raise DamagedFile(f"{self.path}: {text}; the archive is damaged, get another copy")
             if head.storage is Storage.TREE:
                 self.section("TOPO", head.topology_of)
             if head.storage is Storage.INSTANCE and shared is not None:
@@ -132,24 +135,22 @@ class FrameIndex:
                     repeats[number] = first
         return repeats
 
-    def _check(self, section: Section) -> None:
+    def _add(self, section: Section) -> None:
         form = form_of(section.kind)
         if form.of_frame != (section.grid == NO_GRID) or (section.part and not form.numbered):
             what = f"section {section.kind} cannot be part {section.part} of grid {section.grid}"
-            raise DamagedFile(f"{self._path}: {what}; get another copy")
-
-    def _add(self, section: Section) -> None:
-        if form_of(section.kind).numbered:
+            raise DamagedFile(f"{self.path}: {what}; get another copy")
+        if form.numbered:
             first = self._chunks[section.grid].setdefault(section.part, section)
         else:
             first = self._sections[section.grid].setdefault(section.kind, section)
         if first is not section:
-            raise DamagedFile(f"{self._path}: section {section.kind} of grid {section.grid} occurs twice")
+            raise DamagedFile(f"{self.path}: section {section.kind} of grid {section.grid} occurs twice")
 
     def _table_section(self) -> Section:
         section = self.find("FRAM", NO_GRID)
         if section is not None:
             return section
-        if {section.kind for section in self._archive.sections} == {"PRIO"}:
-            raise InputError(f"{self._path}: holds priors and no volumes; name it with --priors")
-        raise DamagedFile(f"{self._path}: its table is missing; the archive is damaged, get another copy")
+        if {section.kind for section in self.sections} == {"PRIO"}:
+            raise InputError(f"{self.path}: holds priors and no volumes; name it with --priors")
+        raise DamagedFile(f"{self.path}: its table is missing; the archive is damaged, get another copy")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from neuralvdb import values
-from neuralvdb.archive import ArchiveReader
+from neuralvdb.archive import ArchiveReader, Section
 from neuralvdb.errors import MissingPriors
 from neuralvdb.settings import Settings
 
@@ -16,10 +17,11 @@ if TYPE_CHECKING:
 
 
 class ModelStore:
-    """Model sets by identity. given: those of the user, None for none."""
+    """Model sets by identity. sections: of the frame that needs them; given: those of the user, None for none."""
 
-    def __init__(self, archive: ArchiveReader, given: ModelSet | None) -> None:
-        self._archive, self._given, self._lock = archive, given, threading.Lock()
+    def __init__(self, archive: ArchiveReader, sections: Sequence[Section], given: ModelSet | None) -> None:
+        self._archive, self._sections, self._given = archive, sections, given
+        self._lock = threading.Lock()
 
     def models_of(self, identity: bytes, where: str) -> ModelSet:
         """The models of that identity. Raises MissingPriors, naming `where`, and DamagedFile."""
@@ -31,7 +33,7 @@ class ModelStore:
 
     @functools.cached_property
     def _carried(self) -> ModelSet | None:
-        return values.models_in(self._archive)
+        return values.models_in(self._archive, self._sections)
 
 
 def models_for(settings: Settings) -> ModelSet | None:

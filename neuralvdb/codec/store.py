@@ -90,7 +90,7 @@ class DecodedStore:
         """Raises OutOfMemory where so many bytes are more than this machine has; what: takes them."""
         if size > self._memory:
             raise OutOfMemory(
-                f"{self._archive.path}: {what} takes {size} bytes of memory; this machine has {self._memory} for it"
+                f"{self._index.path}: {what} takes {size} bytes of memory; this machine has {self._memory} for it"
             )
 
     def at_once(self, grids: list[int], threads: int) -> int:
@@ -117,7 +117,7 @@ class DecodedStore:
         """The topology of grid `number`, from which that in `section` is decoded."""
         base = self._index.find("TOPO", number)
         if base is None or base.codec == _FROM_ANOTHER or number >= section.grid:
-            raise DamagedFile(f"{self._archive.path}: a topology builds on one that is not there; get another copy")
+            raise DamagedFile(f"{self._index.path}: a topology builds on one that is not there; get another copy")
         self.check_memory(base.raw_size + section.raw_size, "a topology and the one that it builds on")
         return self._topology(base, self._index.where(number, "topology"), threads)
 

@@ -14,6 +14,7 @@ from neuralvdb.archive import (
     ArchiveWriter,
     FieldReader,
     FieldWriter,
+    Section,
     SectionLabel,
     put_array,
     take_array,
@@ -50,18 +51,16 @@ def read_models(path: str | os.PathLike[str]) -> ModelSet:
     Raises InputError where there are none, DamagedFile, Unsupported.
     """
     with ArchiveReader(path, lambda *_: True) as archive:
-        models = models_in(archive)
+        models = models_in(archive, archive.sections_of(0))
     if models is None:
         raise InputError(f"{os.fspath(path)}: holds no priors; give a file that `nvdb train` wrote")
     return models
 
 
-def models_in(archive: ArchiveReader) -> ModelSet | None:
-    """The priors that an archive carries. Raises DamagedFile, Unsupported."""
-    sections = [section for section in archive.sections if section.kind == KIND]
-    if not sections:
-        return None
-    return _unpack(archive.read(sections[0]), f"{archive.path}: priors")
+def models_in(archive: ArchiveReader, sections: Iterable[Section]) -> ModelSet | None:
+    """The priors among the sections of a frame, None where there are none. Raises DamagedFile, Unsupported."""
+    carried = next((section for section in sections if section.kind == KIND), None)
+    return None if carried is None else _unpack(archive.read(carried), f"{archive.path}: priors")
 
 
 def find_models(identity: bytes, where: str, model_sets: Iterable[ModelSet | None] = ()) -> ModelSet:

@@ -6,15 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuralvdb import CompressSettings
-from neuralvdb.archive import ArchiveReader, ArchiveWriter
+from neuralvdb import CompressSettings, compress
+from neuralvdb.archive import ArchiveReader
 from neuralvdb.archive.formats import is_readable
-from neuralvdb.codec.encode import encode_frame
 from neuralvdb.codec.frame import Frame, FrameReader
-from neuralvdb.codec.models import ModelStore
-from neuralvdb.errors import DamagedFile
+from neuralvdb.errors import InputError, UsageError
+from neuralvdb.sequence.pack import frames_in, in_order, join, split
 from neuralvdb.settings import Bound
-from neuralvdb.values.context import EncodeContext
 from neuralvdb.vdb import VdbReader, from_dense, write_vdb
 from neuralvdb.volume import VolumeGrid
 
@@ -34,17 +32,21 @@ def source(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def archive(source) -> Path:
-    """Frame 0 with all grids of the source, frame 1 with the last two, lossy."""
-    path = source.with_suffix(".neuralvdb")
-    lossy = CompressSettings(bounds=(Bound(value=0.01, relative=True),), effort=0)
+def pieces(source) -> list[Path]:
+    """Archives of frame 8 with all grids of the source, and of frame 9 with the last two, lossy."""
+    paths = [source.with_name(f"s.{number:04}.neuralvdb") for number in (8, 9)]
+    compress(source, paths[0], CompressSettings(quality="lossless"))
+    compress(source, paths[1], CompressSettings(bounds=(Bound(value=0.01, relative=True),), grids=("g2", "g3")))
+    return paths
+
+
+@pytest.fixture(scope="module")
+def archive(pieces) -> Path:
+    """Both in one."""
+    path = pieces[0].with_name("s.neuralvdb")
     with open(path, "wb") as stream:
-        writer, reader = ArchiveWriter(stream), VdbReader(source)
-        for number, (selected, settings) in enumerate(
-            (([0, 1, 2, 3], CompressSettings(quality="lossless")), ([2, 3], lossy))
-        ):
-            encode_frame(writer, reader, selected, EncodeContext.of(settings), lambda _: None, frame=number)
-        writer.close()
+        ordered, _ = in_order(frame for piece in pieces[::-1] for frame in frames_in(str(piece)))
+        assert [frame.path for frame in join(ordered, stream)] == list(map(str, pieces))
     return path
 
 
@@ -56,8 +58,7 @@ def same(a: VolumeGrid, b: VolumeGrid) -> bool:
 def test_frames_share_an_open_archive(source, archive):
     original = list(VdbReader(source))
     with ArchiveReader(archive, is_readable) as opened:
-        models = ModelStore(opened, None)
-        first, second = (Frame(opened, models, number) for number in (0, 1))
+        first, second = (Frame(opened, position) for position in (0, 1))
         assert [head.name for head in first.grids] == ["g0", "g1", "g2", "g3"]
         assert [head.name for head in second.grids] == ["g2", "g3"]
         assert all(same(grid, first.read(number)) for number, grid in enumerate(original))
@@ -67,14 +68,38 @@ def test_frames_share_an_open_archive(source, archive):
         assert 0 < error.max() <= second.promise(0).bound.max_error
 
 
+def test_frames_that_are_joined_come_apart_again(pieces, archive, tmp_path):
+    """As the very archives that they came from."""
+    with ArchiveReader(archive, is_readable) as opened:
+        for position, piece in enumerate(pieces):
+            with open(tmp_path / piece.name, "wb") as stream:
+                split(opened, position, stream)
+            assert (tmp_path / piece.name).read_bytes() == piece.read_bytes()
+    assert archive.stat().st_size < sum(piece.stat().st_size for piece in pieces)
+
+
+def test_a_frame_may_be_there_twice_where_it_is_the_same(pieces, archive, tmp_path):
+    twice = [frame for path in (archive, pieces[1], pieces[0]) for frame in frames_in(str(path))]
+    ordered, again = in_order(twice)
+    assert ([frame.label.number for frame in ordered], len(again)) == ([8, 9], 2)
+    (tmp_path / "s.0009.neuralvdb").write_bytes(pieces[0].read_bytes())
+    with pytest.raises(UsageError, match=r"frame 9 is in .* and not the same; leave one"):
+        in_order([*twice, *frames_in(str(tmp_path / "s.0009.neuralvdb"))])
+    (tmp_path / "smoke.neuralvdb").write_bytes(pieces[0].read_bytes())
+    with pytest.raises(UsageError, match=r"smoke\.neuralvdb: its name says no frame"):
+        frames_in(str(tmp_path / "smoke.neuralvdb"))
+
+
 def test_threads_read_one_frame_at_the_same_time(archive):
-    with FrameReader(archive, 1) as frame:
+    with FrameReader(archive, 9) as frame:
         expected = [frame.read(number) for number in (0, 1)]
-    with FrameReader(archive, 1) as frame, ThreadPoolExecutor(8) as pool:
+    with FrameReader(archive, 9) as frame, ThreadPoolExecutor(8) as pool:
         decoded = list(pool.map(frame.read, [0, 1] * 8))
     assert all(same(grid, expected[i % 2]) for i, grid in enumerate(decoded))
 
 
 def test_a_frame_that_is_not_there(archive):
-    with pytest.raises(DamagedFile, match="its table is missing"):
-        FrameReader(archive, 2)
+    with pytest.raises(InputError, match="has no frame 7; it holds 2 frames from 8 to 9"):
+        FrameReader(archive, 7)
+    with pytest.raises(UsageError, match="holds 2 frames from 8 to 9; say which"):
+        FrameReader(archive)

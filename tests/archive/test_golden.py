@@ -21,9 +21,9 @@ from neuralvdb.values.context import EncodeContext
 from neuralvdb.volume import InnerLevel, LeafLevel, Root, Storage, Tree, VolumeGrid
 
 CONTAINER = """
-896e657572616c7664620d0a1a0a01000100000003000000550000003a000000000000008f000000000000004839b5162cb9b4cc68656c6c
-6f2128b52ffd209065020044034142434400000300040600000007000000000201000000000000fddc625c55e8559501011a0a81558e49bb
-5f454647480305050008006390085c76aae441c74017f80f097bc93a50268e
+896e657572616c7664620d0a1a0a01000100000003000000520000003a000000000000008c00000000000000ab5c3dfbdbb725b368656c6c
+6f2128b52ffd20904d020014034142434400000300040700000005000201000000000000fddc625c55e8559501011a0a81558e49bb5f4546
+47480305050008006390085c76aae441c74017f80fc9724709d0c847
 """
 ARCHIVE_1_0 = """
 896e657572616c7664620d0a1a0a01000000000005000000770000008c020000000000000303000000000000b1abc6f2f38ce11401000000
@@ -149,9 +149,7 @@ def encoded(threads: int = 1) -> bytes:
 def container() -> bytes:
     stream = io.BytesIO()
     writer = ArchiveWriter(stream)
-    writer.add(
-        SectionLabel("ABCD", codec=3, version=4, frame=5, grid=6, part=7, required=False), b"hello", raw_size=258
-    )
+    writer.add(SectionLabel("ABCD", codec=3, version=4, grid=6, part=7, required=False), b"hello", raw_size=258)
     writer.add(SectionLabel("FRAM"), b"!", raw_size=0)
     writer.add(SectionLabel("EFGH"), b"hello", raw_size=5)
     writer.close()

@@ -6,12 +6,12 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from neuralvdb.archive import ArchiveReader, ArchiveWriter, SectionLabel
+from neuralvdb.archive import ArchiveReader, ArchiveWriter
 from neuralvdb.archive.formats import is_readable, version_written
 from neuralvdb.errors import NeuralVdbError, Unsupported
 
@@ -83,8 +83,7 @@ def _with_new_topology(path: Path, target: Path) -> Path:
         writer = ArchiveWriter(stream)
         for s in archive.sections:
             version = version_written(s.kind, s.codec) if s.kind == "TOPO" else s.version
-            label = SectionLabel(s.kind, s.codec, version, s.frame, s.grid, s.part, s.required)
-            writer.add(label, archive.read(s), raw_size=s.raw_size)
+            writer.add(replace(s.label, version=version), archive.read(s), raw_size=s.raw_size)
         writer.close()
     return target
 

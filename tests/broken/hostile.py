@@ -74,7 +74,7 @@ def join(rng: random.Random, pieces: list[Piece]) -> bytes:
 
 def _pack(section: Section) -> bytes:
     s = section
-    numbers = (s.frame, s.grid, s.part, s.size, s.raw_size, s.checksum)
+    numbers = (0, s.grid, s.part, s.size, s.raw_size, s.checksum)
     return _ENTRY.pack(s.kind.encode("latin1"), s.required + 2 * s.shared, 0, s.codec, s.version, 0, *numbers)
 
 
@@ -193,9 +193,7 @@ def _replace_stream(rng: random.Random, pieces: list[Piece], i: int, stream: Str
 def _entry(rng: random.Random, pieces: list[Piece]) -> None:
     """One field of an entry of the index."""
     i = rng.randrange(len(pieces))
-    name, width = rng.choice(
-        (("codec", 2), ("version", 2), ("frame", 4), ("grid", 4), ("part", 4), ("checksum", 8), ("size", 8))
-    )
+    name, width = rng.choice((("codec", 2), ("version", 2), ("grid", 4), ("part", 4), ("checksum", 8), ("size", 8)))
     value = getattr(rng.choice(pieces).section, name) if rng.random() < 0.5 else huge_or_tiny(rng, width)
     if rng.random() < 0.2:
         name, value = "kind", rng.choice(("TOPO", "VALS", "TILE", "BLOB", "FRAM", "XTRA", "\x00\xff\r\n"))

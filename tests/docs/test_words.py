@@ -15,8 +15,8 @@ SEARCHES = re.compile(r"find|search|match|index|lookup|bisect|locate")
 NAMES_KEPT = {  # (file, name): reason
     ("neuralvdb/api/decompress.py", "parts"): "a key of --json",
     ("neuralvdb/api/promises.py", "refined"): "a key of --json",
-    ("neuralvdb/archive/container.py", "part"): "a field of SPEC.md's index",
-    ("tests/oracles/spec_reader.py", "part"): "a field of SPEC.md's index",
+    ("neuralvdb/archive/section.py", "part"): "a field of SPEC.md's index",
+    ("tests/oracles/spec_container.py", "part"): "a field of SPEC.md's index",
     ("neuralvdb/cli/output.py", "row"): "of a printed table",
     ("neuralvdb/vdb/files.py", "known"): "a key of what the bridge gives",
     ("kernels/predict/gpu.py", "_floor_log2"): "rounding down",

@@ -5,16 +5,15 @@ Values are kept as the unsigned integers whose bits they are, so no NaN or sign 
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import xxhash
-from spec_blocks import Cursor, require, unzstd, widened, words  # noqa: F401 - widened is for tests
+from spec_blocks import Cursor, require, widened  # noqa: F401 - widened is for tests
+from spec_container import Section, read_frames, read_sections  # noqa: F401 - read_sections is for tests
 from spec_topology import read_box, read_masks
 
-MAGIC = b"\x89neuralvdb\r\n\x1a\n"
 FRAME_SECTION = 0xFFFFFFFF
 KNOWN = {(kind, 0, 1) for kind in ("FRAM", "TOPO", "VALS", "BLOB")} | {("TOPO", 1, 2), ("TOPO", 2, 2), ("TOPO", 3, 1)}
 KNOWN |= {("FRAM", 0, 2), ("FRAM", 0, 3), ("LOSS", 0, 1)}
@@ -26,21 +25,6 @@ COMPONENTS = {  # grid type -> (bytes of a component, components)
     "Tree_vec3d_5_4_3": (8, 3),
 }
 SLOTS = {"upper": 32768, "lower": 4096, "leaf": 512}
-
-
-@dataclass
-class Section:
-    """An entry of the index with its payload."""
-
-    kind: str
-    required: bool
-    codec: int
-    version: int
-    frame: int
-    grid: int
-    part: int
-    raw_size: int
-    payload: bytes
 
 
 @dataclass
@@ -80,67 +64,34 @@ class Frame:
     grids: list[Grid]
 
 
-def read_sections(data: bytes) -> list[Section]:
-    """All sections of the archive in order, every checksum checked."""
-    magic, major, _minor, _flags, count, index_size, index_at, total, checksum = struct.unpack_from(
-        "<14sHHHIIQQQ", data
-    )
-    require(magic == MAGIC and major == 1, "not an archive of version 1")
-    require(total == len(data) and index_at + index_size == total and count <= 1 << 20, "sizes of the header")
-    index = data[index_at:]
-    require(checksum == xxhash.xxh3_64_intdigest(data[:44] + index), "checksum of the header")
-    sharing = 0
-    entries, free, sections, spans = unzstd(index, 48 * count, words()), 52, [], {}
-    for i in range(count):
-        kind, flags, zero, codec, version, also_zero, frame, grid, part, size, raw_size, checksum = struct.unpack_from(
-            "<4sBBHHHIIIQQQ", entries, 48 * i
-        )
-        require(zero == also_zero == 0, "a field that should be 0")
-        sharing += flags >> 1 & 1
-        require(size > 0 and sharing <= 1 << 16, f"section {i} is empty, or too many are shared")
-        if flags & 2:
-            require((size, checksum) in spans, f"section {i} shares the bytes of none before it")
-            offset = spans[size, checksum]
-        else:
-            offset, free = free, free + size
-            spans.setdefault((size, checksum), offset)
-        payload = data[offset : offset + size]
-        require(xxhash.xxh3_64_intdigest(payload) == checksum, f"checksum of section {i}")
-        sections.append(Section(kind.decode(), bool(flags & 1), codec, version, frame, grid, part, raw_size, payload))
-    require(free == index_at, "the sections do not end where the index begins")
-    return sections
-
-
 def read_archive(path: str | Path) -> list[Frame]:
     """The frames of an archive with all their grids decoded."""
-    sections = read_sections(Path(path).read_bytes())
-    for section in sections:
-        readable = (section.kind, section.codec, section.version) in KNOWN
-        require(readable or not section.required, f"section {section.kind} is required but unknown")
+    return [read_frame(stored.sections) for stored in read_frames(Path(path).read_bytes())]
+
+
+def read_frame(sections: list[Section]) -> Frame:
+    """A frame from its sections."""
     by_label = {}
     for s in sections:
-        if (s.kind, s.codec, s.version) in KNOWN:
-            key = s.frame, s.kind, s.grid, s.part
+        readable = (s.kind, s.codec, s.version) in KNOWN
+        require(readable or not s.required, f"section {s.kind} is required but unknown")
+        if readable:
+            key = s.kind, s.grid, s.part
             require(key not in by_label, f"{key} occurs twice")
             by_label[key] = s
-    return [read_frame(number, by_label) for number in sorted({frame for frame, *_ in by_label})]
-
-
-def read_frame(number: int, by_label: dict) -> Frame:
-    """A frame from its sections {(frame, type, grid, part): Section}."""
-    section = by_label[number, "FRAM", FRAME_SECTION, 0]
+    section = by_label["FRAM", FRAME_SECTION, 0]
     frame = read_table(section)
     parents = {grid.unique_name: grid.parent for grid in reversed(frame.grids)}
     require(all(parents.get(grid.parent) == b"" for grid in frame.grids if grid.parent), "parents")
     require(all((g.way == INSTANCE) == bool(g.parent) for g in frame.grids if g.way != RAW), "who shares a tree")
     for index, grid in enumerate(frame.grids):
         if grid.way == TREE:
-            topo, vals = by_label[number, "TOPO", grid.topology_of, 0], by_label[number, "VALS", index, 0]
-            base_of = lambda base, of=grid.topology_of: read_base(by_label, number, base, of)  # noqa: E731
+            topo, vals = by_label["TOPO", grid.topology_of, 0], by_label["VALS", index, 0]
+            base_of = lambda base, of=grid.topology_of: read_base(by_label, base, of)  # noqa: E731
             grid.arrays = read_tree(topo, vals, *COMPONENTS[grid.type], base_of)
             content = b"".join(array.tobytes() for array in in_memory_order(grid.arrays))
         else:
-            grid.blob = b"" if grid.way == INSTANCE else read_blob(by_label[number, "BLOB", index, 0])
+            grid.blob = b"" if grid.way == INSTANCE else read_blob(by_label["BLOB", index, 0])
             content = grid.blob
         require(xxhash.xxh3_128_digest(content) == grid.content, f"content of grid {index}")
     return frame
@@ -213,9 +164,9 @@ def read_tree(topo: Section, vals: Section, width: int, components: int, base_of
     return arrays
 
 
-def read_base(by_label: dict, number: int, base: int, of: int) -> dict[str, np.ndarray]:
+def read_base(by_label: dict, base: int, of: int) -> dict[str, np.ndarray]:
     """The topology that grid `of` builds on."""
-    section = by_label[number, "TOPO", base, 0]
+    section = by_label["TOPO", base, 0]
     require(base < of and section.codec != 2, "a base that is none")
     return read_topology(section, None)
 

@@ -29,7 +29,12 @@ def test_the_wheel_holds_exactly_these_files(wheel, root):
     version = metadata.version("neuralvdb")
     info = f"neuralvdb-{version}.dist-info"
     expected = sources(root / "neuralvdb", "neuralvdb") | sources(root / "kernels", "neuralvdb/kernels")
-    expected |= {"neuralvdb/archive/CHUNKS.md", "neuralvdb/archive/SPEC.md", "neuralvdb/cli/JSON.md"}
+    expected |= {
+        "neuralvdb/archive/CHUNKS.md",
+        "neuralvdb/archive/FRAMES.md",
+        "neuralvdb/archive/SPEC.md",
+        "neuralvdb/cli/JSON.md",
+    }
     expected |= {f"neuralvdb/configs/{p.name}" for p in (root / "configs").glob("*.toml")}
     expected |= {f"neuralvdb/kernels/{p.relative_to(root / 'kernels')}" for p in (root / "kernels").rglob("README.md")}
     expected |= {f"{info}/{n}" for n in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")}

@@ -1,0 +1,134 @@
+"""Sections of a frame, and the index that lists them. Its bytes are drawn in SPEC.md."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import zstandard
+
+from neuralvdb.archive.streams import zstd_decompress
+from neuralvdb.archive.zstd_dictionary import zstd_dictionary
+
+NO_GRID = 0xFFFFFFFF
+MAX_SECTIONS = 1 << 20  # of a frame
+MAX_SHARED = 1 << 16  # of them, those that share the bytes of others; the rest are no more than the file has bytes
+
+_ENTRY = struct.Struct("<4sBBHH6sIIQQQ")
+ENTRY_SIZE = _ENTRY.size  # bytes that a section takes in the index, before that is compressed
+_OFFSET_SIZE = 6  # bytes
+_INDEX_LEVEL = 19
+_REQUIRED, _SHARED, _EARLIER = 1, 2, 4  # flags of a section
+
+
+@dataclass(frozen=True)
+class SectionLabel:
+    """What a section is, before it is written."""
+
+    kind: str
+    """Four ASCII letters."""
+    codec: int = 0
+    version: int = 1
+    grid: int = NO_GRID
+    part: int = 0
+    required: bool = True
+    """Whether readers that do not know the section must refuse the archive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One entry of the index. raw_size: bytes of memory that decoding takes; offset and size: bytes in the file;
+    shared: these bytes are an earlier section's too, of this frame or one before, and counted there."""
+
+    kind: str
+    required: bool
+    codec: int
+    version: int
+    grid: int
+    part: int
+    offset: int
+    size: int
+    raw_size: int
+    checksum: int
+    shared: bool
+
+    @property
+    def label(self) -> SectionLabel:
+        """What it is."""
+        return SectionLabel(self.kind, self.codec, self.version, self.grid, self.part, self.required)
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Where a frame lies in a file: its sections from `begin`, then its index, of `count` sections, at `at`."""
+
+    begin: int
+    at: int
+    size: int
+    """Bytes of the index as stored."""
+    count: int
+
+
+def pack_index(sections: Sequence[Section], begin: int) -> bytes:
+    """The index of a frame whose own bytes start at `begin`."""
+    entries = b"".join(
+        _ENTRY.pack(
+            s.kind.encode(),
+            _REQUIRED * s.required + _SHARED * s.shared + _EARLIER * (s.offset < begin),
+            0,
+            s.codec,
+            s.version,
+            (s.offset if s.offset < begin else 0).to_bytes(_OFFSET_SIZE, "little"),
+            s.grid,
+            s.part,
+            s.size,
+            s.raw_size,
+            s.checksum,
+        )
+        for s in sections
+    )
+    return zstandard.ZstdCompressor(level=_INDEX_LEVEL, dict_data=zstd_dictionary()).compress(entries)
+
+
+def unpack_index(index: bytes, extent: Extent, header: int) -> Iterator[Section]:
+    """The sections of an index, one after the other. header: bytes of the file before the first section of any frame.
+    Raises ValueError, which says what is damaged."""
+    if extent.count > MAX_SECTIONS:
+        raise ValueError(f"it declares {extent.count} sections")
+    try:
+        entries = zstd_decompress(index, extent.count * ENTRY_SIZE, zstd_dictionary())
+    except ValueError as error:
+        raise ValueError(f"its index does not decompress ({error})") from error
+    shared_payloads = _shared_payloads(entries)
+    firsts: dict[tuple[int, int], int] = {}  # of those, where the first section lies
+    free = extent.begin
+    for number, entry in enumerate(_ENTRY.iter_unpack(entries)):
+        kind, flags, _, codec, version, earlier, grid, part, size, raw_size, checksum = entry
+        shared, what = bool(flags & _SHARED), (size, checksum)
+        if size == 0:
+            raise ValueError(f"section {number} is empty")
+        if flags & _EARLIER:
+            offset = int.from_bytes(earlier, "little")
+            if not shared or offset < header or offset + size > extent.begin:
+                raise ValueError(f"section {number} does not lie in a frame before its own")
+            firsts.setdefault(what, offset)
+        elif shared and what not in firsts:
+            raise ValueError(f"section {number} shares the bytes of none before it")
+        else:
+            offset = firsts.setdefault(what, free) if what in shared_payloads else free
+        if not shared:
+            offset, free = free, free + size
+        name, required = kind.decode("ascii", "replace"), bool(flags & _REQUIRED)
+        yield Section(name, required, codec, version, grid, part, offset, size, raw_size, checksum, shared)
+    if free != extent.at:
+        raise ValueError(f"its sections end at byte {free}, its index begins at {extent.at}")
+
+
+def _shared_payloads(entries: bytes) -> set[tuple[int, int]]:
+    """Size and checksum of all payloads that sections share. Raises ValueError where these are too many."""
+    flags = entries[4::ENTRY_SIZE]
+    sharing = sum(flags.count(flag) for flag in range(256) if flag & _SHARED)
+    if sharing > MAX_SHARED:
+        raise ValueError(f"{sharing} sections share the bytes of others, {MAX_SHARED} may")
+    return {(entry[8], entry[10]) for entry in _ENTRY.iter_unpack(entries) if entry[1] & _SHARED}
