@@ -18,7 +18,7 @@ MAX_FRAMES = 1 << 20
 MAX_TEXTS = 1 << 26  # bytes of all numbers and names
 MAX_NAME = 255  # bytes
 _SUFFIX = b".vdb"
-_COLUMNS = (np.dtype("<u8"), np.dtype("<u4"), np.dtype("<u4"), np.dtype("<u8"), np.dtype("<u8"))
+_COLUMNS: tuple[np.dtype, ...] = (np.dtype("<u8"), np.dtype("<u4"), np.dtype("<u4"), np.dtype("<u8"), np.dtype("<u8"))
 
 
 @dataclass(frozen=True)

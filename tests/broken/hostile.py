@@ -13,8 +13,9 @@ import zstandard
 from hostile_tables import forged
 from mutations import damage, huge_or_tiny
 
-from neuralvdb.archive import NO_GRID, FieldWriter, put_array
-from neuralvdb.archive.container import _ENTRY, _HEADER, MAGIC, Section
+from neuralvdb.archive import NO_GRID, FieldWriter, Section, put_array
+from neuralvdb.archive.container import _HEADER, MAGIC
+from neuralvdb.archive.section import _ENTRY
 from neuralvdb.codec.frame_table import FrameTable
 from neuralvdb.errors import DamagedFile, Unsupported
 
@@ -74,8 +75,8 @@ def join(rng: random.Random, pieces: list[Piece]) -> bytes:
 
 def _pack(section: Section) -> bytes:
     s = section
-    numbers = (0, s.grid, s.part, s.size, s.raw_size, s.checksum)
-    return _ENTRY.pack(s.kind.encode("latin1"), s.required + 2 * s.shared, 0, s.codec, s.version, 0, *numbers)
+    numbers = (s.grid, s.part, s.size, s.raw_size, s.checksum)
+    return _ENTRY.pack(s.kind.encode("latin1"), s.required + 2 * s.shared, 0, s.codec, s.version, bytes(6), *numbers)
 
 
 def _with_payload(piece: Piece, payload: bytes, raw_size: int | None = None) -> Piece:

@@ -9,8 +9,7 @@ import pytest
 import neuralvdb
 from neuralvdb import CompressSettings, DecompressSettings
 from neuralvdb.api.tensors import tensors
-from neuralvdb.archive import FieldWriter, put_array
-from neuralvdb.archive.container import Section
+from neuralvdb.archive import FieldWriter, Section, put_array
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.errors import DamagedFile
 from neuralvdb.settings import Bound, Box
