@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.metrics import decibels
 from neuralvdb.volume.grid import (
     LOWER_LOG2,

@@ -15,9 +15,10 @@ import signal
 import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+from neuralvdb.dataclass import dataclass
 
 BLAS = ("OPENBLAS", "MKL", "BLIS")
 """Those that NumPy may have. Each makes its threads as it is loaded, as many as its variable *_NUM_THREADS says."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from neuralvdb import platform
+from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import UsageError
 from neuralvdb.presets import Preset, presets, simulation_state
 from neuralvdb.typed import check_types

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from neuralvdb.archive import ArchiveWriter
 from neuralvdb.codec.encode import EncodedFrame, encode_frame
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.models import models_for
+from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import NeuralVdbError, NoSuchGrid, OutputError, naming
 from neuralvdb.platform import one_blas_thread, return_memory
 from neuralvdb.settings import CompressSettings

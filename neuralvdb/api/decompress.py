@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,6 +21,7 @@ from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.frame_table import Counts
 from neuralvdb.codec.models import models_for
 from neuralvdb.codec.region import plan_region
+from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import NeuralVdbError, OutputExists, naming
 from neuralvdb.settings import DecompressSettings
 from neuralvdb.topology import Topology

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 
 from neuralvdb.api.jobs import Progress, ignore
 from neuralvdb.api.source import GridSource, select
 from neuralvdb.api.tree_errors import errors_between
+from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import naming
 from neuralvdb.settings import DiffSettings
 from neuralvdb.vdb import describe_metadata, describe_transform

@@ -7,11 +7,11 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from neuralvdb import platform
+from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import InputError, NeuralVdbError, OutputError, OutputExists
 
 _MOST_BYTES = 200  # of a target's name within the temporary one, so that this is no longer than names may be

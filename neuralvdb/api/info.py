@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 
 from neuralvdb.api.promises import PromiseDescription, promise_of
 from neuralvdb.api.source import is_archive
 from neuralvdb.archive.formats import form_of
 from neuralvdb.codec.frame import FrameReader
+from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import naming
 from neuralvdb.vdb import VdbReader, describe_metadata, describe_transform
 from neuralvdb.vdb.files import Entry, Outline

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from neuralvdb.api.source import GridSource, select
 from neuralvdb.api.tree_errors import errors_between
+from neuralvdb.dataclass import dataclass
 from neuralvdb.picture import t_psnr, value_errors
 from neuralvdb.view import active_range
 from neuralvdb.volume import VolumeGrid

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.loss import MeasuredLoss
+from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import MissingPriors
 
 if TYPE_CHECKING:

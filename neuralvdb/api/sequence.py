@@ -5,7 +5,6 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from neuralvdb.api.files import new_file
@@ -14,6 +13,7 @@ from neuralvdb.api.losses import GridLoss, common_grids, grid_loss
 from neuralvdb.api.pictures import views_of
 from neuralvdb.api.promises import PromiseDescription
 from neuralvdb.api.source import GridSource
+from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import OutputError, naming
 from neuralvdb.settings import ReportSettings
 from neuralvdb.units import size_text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ from neuralvdb.codec.decode import DecodedLeaves
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.frame_table import GridHead
 from neuralvdb.codec.models import models_for
+from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import Unsupported, UsageError, naming
 from neuralvdb.settings import Box, DecompressSettings
 from neuralvdb.values import by_component

@@ -6,10 +6,10 @@ Letters in shapes: M cubes, S slots of a node (1 of what lies in the root table)
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.metrics import ErrorSums
 from neuralvdb.volume import Tree, TreeLevel
 from neuralvdb.volume.grid import (

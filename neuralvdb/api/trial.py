@@ -7,7 +7,7 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from neuralvdb.api.compress import compress
@@ -16,6 +16,7 @@ from neuralvdb.api.jobs import Note, Progress, Runner, ignore, run_here
 from neuralvdb.api.losses import GridLoss, common_grids, grid_loss
 from neuralvdb.api.pictures import MOST_GRIDS, write_sheet
 from neuralvdb.api.source import GridSource
+from neuralvdb.dataclass import dataclass
 from neuralvdb.presets import presets
 from neuralvdb.settings import ARCHIVE_SUFFIX, CompressSettings, ViewSettings
 from neuralvdb.view import Strip, comparison_strips, need_pillow

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from neuralvdb import devices
 from neuralvdb.api.decoding import decode_all
@@ -15,6 +15,7 @@ from neuralvdb.codec.frame_table import content_hash
 from neuralvdb.codec.guarantee import is_kept
 from neuralvdb.codec.loss import MeasuredLoss, measure
 from neuralvdb.codec.models import models_for
+from neuralvdb.dataclass import dataclass
 from neuralvdb.settings import VerifySettings
 from neuralvdb.vdb import VdbReader
 from neuralvdb.volume import VolumeGrid

@@ -17,13 +17,13 @@ at 2^16, where the decoder must end. SPEC.md has the bytes. Sources: Duda, "Asym
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache, cached_property
 
 import numpy as np
 
 from neuralvdb.archive.fields import FieldReader, FieldWriter
 from neuralvdb.archive.rans_engine import LOW, PROB_BITS, TOTAL, Batches, Source, engine_of
+from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import DamagedFile
 
 MAX_CLASSES = MAX_SYMBOLS = 64

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+
+from neuralvdb.dataclass import dataclass
 
 PROB_BITS = 12
 TOTAL = 1 << PROB_BITS

@@ -9,9 +9,9 @@ import importlib
 import io
 import pickle
 import traceback
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import NeuralVdbError
 
 T = TypeVar("T")

@@ -15,13 +15,13 @@ import struct
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from neuralvdb import devices, platform
 from neuralvdb.cli import isolate
 from neuralvdb.cli.isolate import BASE_MEMORY, Child, IsolatedRunner
 from neuralvdb.cli.jobs import Report, Result, failures_reported
+from neuralvdb.dataclass import dataclass
 
 if TYPE_CHECKING:
     from neuralvdb.api.jobs import Progress, Task

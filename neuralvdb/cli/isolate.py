@@ -17,12 +17,12 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Generic, NoReturn, TypeVar, cast
 
 from neuralvdb import devices, platform
 from neuralvdb.cli.answers import CallsInChild, Raised, Returned, pack, unpack
 from neuralvdb.confinement import confine
+from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import DamagedFile, InputError, NeuralVdbError, OutOfMemory, Stopped
 
 T = TypeVar("T")

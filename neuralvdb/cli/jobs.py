@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import NeuralVdbError
 
 

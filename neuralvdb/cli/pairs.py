@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from neuralvdb.cli.frames import Input
 from neuralvdb.cli.jobs import Failure, Report
+from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import InputError
 
 

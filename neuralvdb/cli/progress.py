@@ -6,8 +6,9 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, Protocol, TextIO
+
+from neuralvdb.dataclass import dataclass
 
 if TYPE_CHECKING:
     from tqdm import tqdm

@@ -6,13 +6,13 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TextIO
 
 from neuralvdb import errors
 from neuralvdb.cli import output
 from neuralvdb.cli.jobs import Failure, Result, Sizes
 from neuralvdb.cli.progress import Nothing, ProgressView, Stage
+from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import NeuralVdbError, OutputError
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from neuralvdb.cli.options import settings_of
+from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import UsageError
 from neuralvdb.presets import presets, read_toml
 from neuralvdb.settings import SIMULATION_STATES, CompressSettings

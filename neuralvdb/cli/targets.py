@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from neuralvdb.cli.frames import Input, Wanted, expand, pattern_of
 from neuralvdb.cli.jobs import Failure, Report
+from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import InputError, OutputError, UsageError
 
 _UNKNOWN_TOKEN = re.compile(r"\$\{?F\w*\}?|<\w+>|%\d*[a-z]")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +14,7 @@ from neuralvdb.codec.index import FrameIndex
 from neuralvdb.codec.models import ModelStore
 from neuralvdb.codec.pruning import derive_mask, derive_mask_on_device
 from neuralvdb.codec.store import DecodedStore, SharedTree
+from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import DamagedFile, PromiseBroken, naming
 from neuralvdb.settings import Box
 from neuralvdb.topology import Topology

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from neuralvdb.codec.pruning import derive_mask, prunable
 from neuralvdb.codec.repeats import First, Repeats
 from neuralvdb.codec.scheduler import run_in_order, threads_each
 from neuralvdb.codec.topology_sharing import Role, TopologySharing
+from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import InputError
 from neuralvdb.settings import CompressSettings
 from neuralvdb.topology import Topology, count_differing

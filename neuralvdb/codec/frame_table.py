@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xxhash
 
 from neuralvdb.archive import FieldReader, FieldWriter, open_table, pack_table
+from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import Unsupported
 from neuralvdb.topology import Topology
 from neuralvdb.volume import Storage, VolumeGrid

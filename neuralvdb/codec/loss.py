@@ -6,11 +6,11 @@ The encoder measures on what decoding gives, which the contents in the table pro
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from neuralvdb.archive import FieldReader, FieldWriter
 from neuralvdb.codec.frame_table import MAX_GRIDS
+from neuralvdb.dataclass import dataclass
 from neuralvdb.volume import Tree
 
 if TYPE_CHECKING:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from neuralvdb.codec.frame import Frame
+from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import Unsupported
 from neuralvdb.settings import Box
 from neuralvdb.volume import Storage

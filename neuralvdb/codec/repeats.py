@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from neuralvdb.codec.frame_table import content_hash
+from neuralvdb.dataclass import dataclass
 from neuralvdb.volume import VolumeGrid
 from neuralvdb.volume.field_kind import field_kind
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from neuralvdb import topology, values
 from neuralvdb.archive import ArchiveReader, Section
 from neuralvdb.codec.index import FrameIndex
+from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import DamagedFile, OutOfMemory
 from neuralvdb.platform import usable_memory
 from neuralvdb.topology import Reference, Topology, TopologyPayload

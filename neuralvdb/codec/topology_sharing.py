@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import xxhash
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.topology import Reference, Topology, count_differing, resembles
 from neuralvdb.volume import Tree
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.values.lattice import mean_inputs, sample_inputs
 from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.volume.grid import (

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.fit.examples import Examples, examples_of
 from neuralvdb.nets.network import Network
 from neuralvdb.values.lattice.chunks import ChunkComponent, Quantiser, chunks_of

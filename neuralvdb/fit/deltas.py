@@ -5,10 +5,9 @@ Weights are numbers of their groups, in the order of network_changes.NetworkChan
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.fit.quadratic import WeightRange
 from neuralvdb.nets.network import Network
 from neuralvdb.values.lattice import network_changes

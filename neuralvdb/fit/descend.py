@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.fit.quadratic import Quadratic
 from neuralvdb.values.lattice.network_changes import QUANTA
 from neuralvdb.values.lattice.tables import MOST

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.values.lattice.coding import Phase
 from neuralvdb.values.lattice.points import Points
 

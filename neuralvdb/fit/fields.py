@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.fit.augment import transposed
 from neuralvdb.fit.cases import Case
 from neuralvdb.values.lattice.chunks import Quantiser

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.fit.augment import mirrors
 from neuralvdb.fit.cases import Case, collect, count_symbols
 from neuralvdb.fit.examples import Examples, joined

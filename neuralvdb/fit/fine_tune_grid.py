@@ -8,10 +8,11 @@ there. A hidden layer is taken unit by unit.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.fit import descend
 from neuralvdb.fit.deltas import Deltas, GroupCode, GroupDeltas
 from neuralvdb.fit.examples import Sample

@@ -7,11 +7,10 @@ nearly so (majorisation, de Leeuw 1977), so that minimising them never leads too
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from neuralvdb.archive.rans import Tables, code_lengths
+from neuralvdb.dataclass import dataclass
 from neuralvdb.fit.examples import Examples, Sample
 from neuralvdb.fit.quadratic import Expansion
 from neuralvdb.values.lattice.constants import MAX_RESIDUAL, SCALE_CLASSES

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import OutOfMemory
 from neuralvdb.fit.augment import Mirror
 from neuralvdb.fit.examples import Examples

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from neuralvdb.archive.rans import Tables
+from neuralvdb.dataclass import dataclass
 from neuralvdb.fit.augment import keep_needed_leaves, mirrors
 from neuralvdb.fit.cases import Case, Networks, collect, count_symbols, initial_networks
 from neuralvdb.fit.examples import Examples, joined

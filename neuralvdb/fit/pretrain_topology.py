@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import partial
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as cross_entrop
 
 from neuralvdb.archive.rans import Tables
 from neuralvdb.archive.rans_engine import TOTAL
+from neuralvdb.dataclass import dataclass
 from neuralvdb.fit import optimise
 from neuralvdb.fit.topology_cases import Case, reoriented
 from neuralvdb.kernels.fit import Layers

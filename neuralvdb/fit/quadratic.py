@@ -7,9 +7,10 @@ Sums over examples are of integers below 2**53, so that they are exact in whatev
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
+
+from neuralvdb.dataclass import dataclass
 
 _DAMPING = 1.01
 _OUTLIER = 256  # times the mean

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.topology.masks import Topology
 from neuralvdb.topology.similarity import resembles
 from neuralvdb.vdb import VdbReader

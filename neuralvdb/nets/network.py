@@ -10,9 +10,9 @@ exact. What inputs are and what outputs mean is said in topology/network.py and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+
+from neuralvdb.dataclass import dataclass
 
 OUTPUTS = 2
 _MAX_WEIGHT, _MAX_BIAS, _MAX_SHIFT = 127, 1 << 23, 24

@@ -9,11 +9,11 @@ nodes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.topology import _topology
 from neuralvdb.volume.lookup import find
 

@@ -7,10 +7,10 @@ leaves, as scattered ones have, then share a chunk, each in a cube of its own.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.topology import _topology
 from neuralvdb.volume.lookup import distinct
 

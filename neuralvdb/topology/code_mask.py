@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from neuralvdb.archive.rans import Decoder, Encoder
+from neuralvdb.dataclass import dataclass
 from neuralvdb.topology.bricks import LEVELS, OUTSIDE, Neighbours, pyramid, upsample
 from neuralvdb.topology.inputs import ORDER, Family, View, octants
 from neuralvdb.volume.grid import unpack

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.topology.bricks import (
     BrickIndex,
     Bricks,

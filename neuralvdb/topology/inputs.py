@@ -15,9 +15,10 @@ Beyond the bricks next to the cell's own one coordinates are clamped. This modul
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 
 import numpy as np
+
+from neuralvdb.dataclass import dataclass
 
 ONE = 16
 ORDER = (0, 7, 3, 4, 5, 2, 6, 1)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.volume.grid import LOWER_LOG2, UPPER_LOG2, Tree, child_origins
 
 

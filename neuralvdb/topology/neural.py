@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from neuralvdb.archive import FieldReader, FieldWriter
 from neuralvdb.archive.rans import Decoder, Encoder
+from neuralvdb.dataclass import dataclass
 from neuralvdb.topology import priors
 from neuralvdb.topology.bricks import INDEXES
 from neuralvdb.topology.chunks import group_leaves

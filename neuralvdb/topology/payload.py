@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from neuralvdb.dataclass import dataclass
 from neuralvdb.topology.masks import Topology
 
 

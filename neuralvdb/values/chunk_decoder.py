@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.nets.network import Network
 from neuralvdb.platform import return_memory
 from neuralvdb.values.chunk_sections import ChunkReader

@@ -7,10 +7,10 @@ follow those of the coarser layer in the same payloads (layout in archive/SPEC.m
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from neuralvdb.archive import FieldReader, FieldWriter
 from neuralvdb.archive.rans import Decoder, Encoder, Tables
+from neuralvdb.dataclass import dataclass
 from neuralvdb.values.lattice.chunks import Chunk
 from neuralvdb.values.lattice.constants import LAYERS
 

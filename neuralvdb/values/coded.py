@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from neuralvdb.archive import ENTRY_SIZE
+from neuralvdb.dataclass import dataclass
 from neuralvdb.values import lossless
 from neuralvdb.volume import Tree
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import xxhash
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.settings import CompressSettings
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.priors import ModelSet

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
 from neuralvdb.archive import open_table
+from neuralvdb.dataclass import dataclass
 from neuralvdb.settings import Box
 from neuralvdb.topology import Topology
 from neuralvdb.topology.chunks import LeafGroup, group_leaves

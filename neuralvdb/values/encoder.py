@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Protocol
 
 import numpy as np
 
 from neuralvdb.archive import FieldWriter, pack_table
 from neuralvdb.archive.rans import Tables
+from neuralvdb.dataclass import dataclass
 from neuralvdb.platform import return_memory
 from neuralvdb.values import chunk_sections, outliers
 from neuralvdb.values.coded import CodedValues

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
 import numpy as np
 
 from neuralvdb.archive import FieldReader, FieldWriter, open_table, put_array, take_array
+from neuralvdb.dataclass import dataclass
 from neuralvdb.nets.network import Network
 from neuralvdb.values.lattice import network_changes, tables
 from neuralvdb.values.lattice.constants import SCALE_CLASSES

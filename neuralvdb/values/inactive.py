@@ -7,9 +7,9 @@ is not 0 and NaNs keep their payload.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+
+from neuralvdb.dataclass import dataclass
 
 # The values of each kind; the second one stands where the node's selection mask is set.
 KINDS: tuple[tuple[str, ...], ...] = (("+",), ("-",), ("a",), ("+", "-"), ("+", "a"), ("-", "a"), ("a", "b"), ())

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import zstandard
 
 from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
+from neuralvdb.dataclass import dataclass
 from neuralvdb.topology import Topology
 from neuralvdb.values.inactive import ALL, KINDS, Inactive, classify, kinds_with, restore, two_valued
 from neuralvdb.volume.grid import (

@@ -4,11 +4,11 @@ there; else it is stored exactly (layout in archive/SPEC.md)."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
+from neuralvdb.dataclass import dataclass
 from neuralvdb.values.promise import Promise
 from neuralvdb.volume.grid import LEAF_SLOTS
 

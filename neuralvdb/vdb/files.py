@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
 import xxhash
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import DamagedFile, OutputError, Unsupported, unreadable
 from neuralvdb.file_kinds import HEAD, VDB, other_kind
 from neuralvdb.platform import file_state, open_ordinary

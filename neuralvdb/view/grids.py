@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.picture import extinction
 from neuralvdb.vdb import describe_transform
 from neuralvdb.view.panels import Panel, Scale, Strip, difference

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
+
+from neuralvdb.dataclass import dataclass
 
 _COLOURS = ("#e07b39", "#4f8fd6", "#5bb36b", "#c65a9a", "#c9b03c", "#7f6fd0", "#4bb6b0", "#d05a5a", "#e8e8e8")
 _WIDTH, _HEIGHT = 860, 240  # pixels of a chart

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.view.window import Window, active_tiles
 from neuralvdb.volume import Tree, leaf_origins
 from neuralvdb.volume.grid import lower_origins, unpack

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.volume import Tree, leaf_origins
 from neuralvdb.volume.grid import LOWER_LOG2, UPPER_LOG2, child_origins, lower_origins, unpack
 

@@ -8,12 +8,14 @@ n of a node is bit n % 8 of byte n // 8. Slot and voxel order is OpenVDB's (z fa
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
 from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
+
+from neuralvdb.dataclass import dataclass
 
 UPPER_SLOTS, LOWER_SLOTS, LEAF_SLOTS = 32768, 4096, 512
 UPPER_LOG2, LOWER_LOG2, LEAF_LOG2 = 5, 4, 3

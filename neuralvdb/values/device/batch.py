@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.kernels.bricks import Targets
 from neuralvdb.kernels.compact import compact
 from neuralvdb.kernels.neighbours import Neighbours, find_neighbours

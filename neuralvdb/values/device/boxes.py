@@ -5,11 +5,12 @@ Letters in shapes: D chunks, T cells of all their boxes, R bricks, the first B o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
+
+from neuralvdb.dataclass import dataclass
 
 Coordinates = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 

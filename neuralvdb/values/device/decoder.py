@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from neuralvdb.archive.rans import Decoder, Tables
+from neuralvdb.dataclass import dataclass
 from neuralvdb.nets.network import Network
 from neuralvdb.values.chunk_decoder import ComponentCells
 from neuralvdb.values.chunk_sections import ChunkReader

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 import torch
 
 from neuralvdb.archive import FieldWriter
 from neuralvdb.archive.rans import Tables
+from neuralvdb.dataclass import dataclass
 from neuralvdb.kernels import zigzag
 from neuralvdb.nets.network import Network
 from neuralvdb.values import chunk_sections, outliers

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.kernels.bricks import Bricks, Destination, Differences, Neighbours, Targets
 from neuralvdb.kernels.compand import companded, expanded
 from neuralvdb.kernels.predict import predict

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from neuralvdb.archive.rans import Tables
 from neuralvdb.archive.rans_engine import TOTAL
+from neuralvdb.dataclass import dataclass
 from neuralvdb.kernels.network import Packed, Weights, pack
 from neuralvdb.kernels.predict import Stencil, StencilNetwork
 from neuralvdb.nets.network import Network

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.kernels.bricks import Bricks, Destination, Neighbours, Targets
 from neuralvdb.kernels.compact import NONE
 from neuralvdb.kernels.predict import predict

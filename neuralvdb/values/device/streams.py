@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from neuralvdb.archive.device import segments_of
 from neuralvdb.archive.rans import Decoder
+from neuralvdb.dataclass import dataclass
 from neuralvdb.kernels.rans import Segments
 from neuralvdb.kernels.reconstruct import RawBits
 from neuralvdb.values.lattice.constants import LAYERS

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.kernels import zigzag
 from neuralvdb.values.lattice.constants import SCALE_CLASSES
 

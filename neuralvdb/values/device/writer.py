@@ -7,13 +7,13 @@ has the bytes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from neuralvdb.archive import rans
 from neuralvdb.archive.rans import Tables
+from neuralvdb.dataclass import dataclass
 from neuralvdb.kernels import zigzag
 from neuralvdb.kernels.pack import pack
 from neuralvdb.kernels.rans import Plan, encode

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.topology.chunks import BLOCK, FAR, LeafGroup, cube_begins, group_leaves
 from neuralvdb.values.lattice.compand import compand, expand
 from neuralvdb.values.lattice.constants import EDGE, LIMIT, SLOTS

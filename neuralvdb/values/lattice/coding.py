@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from neuralvdb.archive.rans import Decoder
+from neuralvdb.dataclass import dataclass
 from neuralvdb.values.lattice.inputs import InputLayout, PredictorInputs
 from neuralvdb.values.lattice.levels import LatticeLevel
 from neuralvdb.values.lattice.pass_order import Pass

@@ -7,10 +7,9 @@ the step, half of log2 of the centre over the step, the centre over the scale, a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.values.lattice.constants import EDGE, LOG_BITS, MAX_INPUT, ONE
 from neuralvdb.values.lattice.levels import LatticeLevel
 from neuralvdb.values.lattice.points import Points

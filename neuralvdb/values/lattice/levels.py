@@ -11,10 +11,10 @@ coordinates are brought back into it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.values.lattice.constants import EDGE, SAMPLE_LEVELS, SLOTS
 from neuralvdb.volume.lookup import distinct
 

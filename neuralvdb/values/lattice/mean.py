@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property, partial
 from typing import Protocol
 
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.platform import return_memory
 from neuralvdb.values.lattice import mean_inputs, residual
 from neuralvdb.values.lattice.chunks import ChunkComponent, Quantiser

@@ -8,10 +8,10 @@ the 6 nearest cells, which phase 0 has split.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.values.lattice.constants import EDGE, SHARES
 from neuralvdb.values.lattice.inputs import Gathered, InputGroup, InputLayout, PredictorInputs, gather, normalise
 from neuralvdb.values.lattice.levels import LatticeLevel

@@ -6,10 +6,9 @@ every third level are cubes. A cell that covers coded voxels holds their mean; a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.values import _lattice
 from neuralvdb.values.lattice.chunks import ChunkComponent, Quantiser
 from neuralvdb.values.lattice.compand import compand, compand_whole, expand_whole

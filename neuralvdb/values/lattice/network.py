@@ -7,10 +7,9 @@ out = (b3 >> s3) + ((L x) >> sl).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.nets.network import Network, forward
 from neuralvdb.values.lattice.constants import (
     CLASS_OF_ONE_STEP,

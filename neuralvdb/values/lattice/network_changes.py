@@ -9,12 +9,11 @@ are best left as they are interpolated.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
 from neuralvdb.archive.rans import Decoder
+from neuralvdb.dataclass import dataclass
 from neuralvdb.nets.network import Network, check
 from neuralvdb.values.lattice import network, priors, residual
 from neuralvdb.values.lattice.constants import ONE, OUTPUTS

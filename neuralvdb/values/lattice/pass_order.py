@@ -7,9 +7,9 @@ the axis on which its cells are halves. The points or cells of a pass know nothi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.values.lattice.constants import (
     MEAN_AXES,
     MEAN_LEVELS,

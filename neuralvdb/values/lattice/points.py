@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.values import _lattice
 from neuralvdb.values.lattice.constants import ROWS_AT_A_TIME
 from neuralvdb.values.lattice.levels import pieces

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import xxhash
 
 from neuralvdb.archive.rans import Tables
+from neuralvdb.dataclass import dataclass
 from neuralvdb.nets.arrays import read_arrays
 from neuralvdb.nets.network import Network
 from neuralvdb.values.lattice import network

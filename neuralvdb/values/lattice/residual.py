@@ -9,11 +9,11 @@ unsigned value plus one has, then those follow.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 
 import numpy as np
 
 from neuralvdb.archive.rans import MAX_WIDTH, Decoder, Encoder, Tables, code_length
+from neuralvdb.dataclass import dataclass
 from neuralvdb.values import _lattice
 from neuralvdb.values.lattice.constants import (
     CLASS_OF_ONE_STEP,

@@ -8,11 +8,12 @@ coarsest are one; each layer has a coder of its own, so that a decoder can stop 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property, partial
 
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.values.lattice import residual, sample_inputs
 from neuralvdb.values.lattice.chunks import ChunkComponent, Quantiser
 from neuralvdb.values.lattice.coding import LatticeCells, LayerSource, Observer, Phase, SymbolSink

@@ -7,10 +7,10 @@ are known before the pass, 4 along the axis by 3 by 3; those of phase 1 also the
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.values.lattice.constants import EDGE, MAX_BASE
 from neuralvdb.values.lattice.inputs import Gathered, InputGroup, InputLayout, PredictorInputs, gather, normalise
 from neuralvdb.values.lattice.levels import LatticeLevel

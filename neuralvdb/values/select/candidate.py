@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.values.context import EncodeContext
 from neuralvdb.values.encoder import EncodeOptions
 from neuralvdb.values.lattice.network_changes import NetworkChanges

@@ -3,10 +3,11 @@ trained networks are wrong by more than nothing."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.values.encoder import sample_size
 from neuralvdb.values.lattice.chunks import ChunkComponent
 from neuralvdb.values.lattice.constants import LAYERS, SCALE_CLASSES

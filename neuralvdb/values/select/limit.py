@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.values.coded import CodedValues, exact
 from neuralvdb.values.lossless import active_size, repeats_size
 from neuralvdb.volume import Tree

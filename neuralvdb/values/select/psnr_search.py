@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.metrics import psnr
 from neuralvdb.values import encoder
 from neuralvdb.values.coded import CodedValues

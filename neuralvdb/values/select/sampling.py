@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.values.lattice.chunks import Chunk, sample_chunk
 from neuralvdb.values.lattice.constants import EDGE
 from neuralvdb.values.lossless import by_component
