@@ -5,13 +5,13 @@ from __future__ import annotations
 import bisect
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from neuralvdb.archive.fields import FieldReader, FieldWriter
 from neuralvdb.archive.section import Extent
 from neuralvdb.archive.streams import put_array, take_array
+from neuralvdb.dataclass import dataclass
 from neuralvdb.frame_number import FrameNumber, number_of, text_of
 
 MAX_FRAMES = 1 << 20

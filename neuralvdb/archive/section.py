@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import zstandard
 
 from neuralvdb.archive.streams import zstd_decompress
 from neuralvdb.archive.zstd_dictionary import zstd_dictionary
+from neuralvdb.dataclass import dataclass
 
 NO_GRID = 0xFFFFFFFF
 MAX_SECTIONS = 1 << 20  # of a frame
@@ -36,7 +37,7 @@ class SectionLabel:
     """Whether readers that do not know the section must refuse the archive."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Section:
     """One entry of the index. raw_size: bytes of memory that decoding takes; offset and size: bytes in the file;
     shared: these bytes are an earlier section's too, of this frame or one before, and counted there."""

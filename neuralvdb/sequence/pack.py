@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,6 +11,7 @@ from neuralvdb.archive import ArchiveReader, ArchiveWriter, FrameLabel, Section,
 from neuralvdb.archive.directory import check_names
 from neuralvdb.archive.formats import is_readable
 from neuralvdb.codec.index import FrameIndex
+from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import UsageError
 from neuralvdb.frame_number import FrameNumber, number_in, text_of
 from neuralvdb.settings import VDB_SUFFIX

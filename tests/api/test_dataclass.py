@@ -6,14 +6,14 @@ import pickle
 
 import pytest
 
-from neuralvdb.dataclass import dataclass as ours
+from neuralvdb.dataclass import dataclass
 from neuralvdb.settings import Bound
 
 
-def classes(dataclass):
+def classes(decorator):
     """A class, and one that inherits from it, made by a decorator."""
 
-    @dataclass(frozen=True, kw_only=True)
+    @decorator(frozen=True, kw_only=True)
     class Base:
         """A base."""
 
@@ -23,7 +23,7 @@ def classes(dataclass):
         def __post_init__(self):
             assert self.first
 
-    @dataclass(frozen=True)
+    @decorator(frozen=True)
     class Kind(Base):
         """A kind."""
 
@@ -33,7 +33,7 @@ def classes(dataclass):
         def __hash__(self):
             return 7
 
-    @dataclass
+    @decorator
     class Changing:
         """May change."""
 
@@ -46,17 +46,17 @@ def parameters(kind):
     return [(p.name, p.kind, p.annotation) for p in inspect.signature(kind).parameters.values()]
 
 
-def test_classes_are_as_those_of_the_standard_library():
-    for mine, true in zip(classes(ours), classes(dataclasses.dataclass), strict=True):
-        assert parameters(mine) == parameters(true)
-        assert [f.name for f in dataclasses.fields(mine)] == [f.name for f in dataclasses.fields(true)]
-        assert (mine.__hash__ is None) == (true.__hash__ is None)
-        assert mine.__match_args__ == true.__match_args__
-    (base, kind, changing), (_, true, _) = classes(ours), classes(dataclasses.dataclass)
+def test_classes_are_as_those_of_the_standard():
+    for kind, true in zip(classes(dataclass), classes(dataclasses.dataclass), strict=True):
+        assert parameters(kind) == parameters(true)
+        assert [f.name for f in dataclasses.fields(kind)] == [f.name for f in dataclasses.fields(true)]
+        assert (kind.__hash__ is None) == (true.__hash__ is None)
+        assert kind.__match_args__ == true.__match_args__
+    (base, kind, changing), (_, true, _) = classes(dataclass), classes(dataclasses.dataclass)
     made = kind("p", first=1)
     assert repr(made) == repr(true("p", first=1))
     assert dataclasses.asdict(made) == dataclasses.asdict(true("p", first=1))
-    assert made == kind("p", first=1) and made != dataclasses.rewhere(made, second=1.0) and made != base(first=1)
+    assert made == kind("p", first=1) and made != dataclasses.replace(made, second=1.0) and made != base(first=1)
     assert hash(made) == 7 and made.many is not kind("p", first=1).many
     with pytest.raises(dataclasses.FrozenInstanceError, match="cannot assign to field 'where'"):
         made.where = "q"
