@@ -53,7 +53,7 @@ class HostDecoder:
     def __init__(
         self, tree: Tree, promise: Promise, networks: dict[NetworkKey, Network], threads: int, implementation: str
     ) -> None:
-        self._tree, self._promise = tree, promise
+        self._tree, self._promise, self._threads = tree, promise, threads
         self._lattice = lattice_of(promise.mode.lattice)(
             quantiser=promise.quantiser,
             predictor=Predictor(networks, threads=threads, implementation=implementation),
@@ -62,7 +62,7 @@ class HostDecoder:
 
     def fill(self, values: np.ndarray, readers: Iterable[ChunkReader]) -> Iterator[ChunkReader]:
         """As ChunkDecoder has it."""
-        decoded = LeafValues(self._tree, self._promise, values)
+        decoded = LeafValues(self._tree, self._promise, values, self._threads)
         for reader in readers:
             for component in range(values.shape[2]):
                 lattice_values = self._cells(reader, component, 0).values

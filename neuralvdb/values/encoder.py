@@ -152,7 +152,8 @@ class _HostEncoder:
 
     def encode(self) -> tuple[np.ndarray, np.ndarray]:
         """As _TreeEncoder has it."""
-        decoded = LeafValues(self._tree, self._promise, np.empty_like(by_component(self._tree.leaf)))
+        values = np.empty_like(by_component(self._tree.leaf))
+        decoded = LeafValues(self._tree, self._promise, values, self._options.threads)
         counts = np.zeros_like(SymbolBuffer().counts)
         for chunk in chunks.chunks_of(self._tree):
             components = range(decoded.values.shape[2])

@@ -21,11 +21,13 @@ class LeafValues:
     tree: has the values of inactive voxels.
     promise: how lattice values become the grid's.
     values: (N, 512, C), filled chunk by chunk.
+    threads: that share the work.
     """
 
     tree: Tree
     promise: Promise
     values: np.ndarray
+    threads: int = 1
 
     def fill(self, chunk: Chunk, component: int, lattice_values: np.ndarray, implementation: str = "native") -> None:
         """Puts a component of a chunk: where active, the values of lattice_values (B or more, 512), else the tree's."""
@@ -33,7 +35,8 @@ class LeafValues:
         if implementation == "native":
             rules = self.promise.native_rules(component)
             nowhere = np.zeros(len(leaves.constants), np.int32)  # constants are no leaves
-            _lattice.fill(native_chunk(leaves, nowhere), lattice_values, rules, self.values[:, :, component])
+            to = self.values[:, :, component]
+            _lattice.fill(native_chunk(leaves, nowhere), lattice_values, rules, to, self.threads)
             return
         for piece in pieces(len(leaves), ROWS_AT_A_TIME):
             decoded = self.promise.decoded(lattice_values[piece], self.values.dtype, component)

@@ -1,6 +1,6 @@
 """Runs native code with more threads than memory for their stacks: few_threads.py rans|topology|values.
 
-Prints a line per limit: the bytes that it adds to what the process has (a stack takes 8 MiB), and the result: right,
+Prints a line per limit: the bytes that it adds to what the process has (a stack takes 1 MiB), and the result: right,
 wrong, MemoryError, or the exit code of the child, which is -n where signal n ended it.
 """
 
@@ -12,8 +12,8 @@ from collections.abc import Callable
 import numpy as np
 
 THREADS = 24
-STACK = 8 << 20
-NEAR_THREE = range(3 * STACK - (3 << 18), 3 * STACK + 1, 1 << 16)  # somewhere there a thread has no byte more
+STACK = 1 << 20
+NEAR_THREE = range(3 * STACK, 3 * STACK + (3 << 16) + 1, 1 << 14)  # somewhere there a thread has no byte more
 LIMITS = (STACK // 2, *NEAR_THREE, 12 * STACK, 4 * THREADS * STACK)
 
 
@@ -84,5 +84,7 @@ def outcome(job: Callable[[int], bytes], limit: int, right: bytes) -> str:
 if __name__ == "__main__":
     run = {"rans": rans, "topology": topology, "values": values}[sys.argv[1]]
     result = run(1)
+    if run(2) != result:  # and this process has a thread that its children have not
+        sys.exit("two threads give something else")
     for limit in LIMITS:
         print(limit, outcome(run, limit, result))

@@ -47,7 +47,7 @@ def test_chunks(at, item):
     calls = [
         lambda chunk: _lattice.decode(chunk, PASSES, rules, STREAMS, 0, 1),
         lambda chunk: _lattice.encode(chunk, PASSES, rules, zones, 1),
-        lambda chunk: _lattice.fill(chunk, values, filling, to),
+        lambda chunk: _lattice.fill(chunk, values, filling, to, 1),
     ]
     for call in calls:
         call(CHUNK)
@@ -99,7 +99,7 @@ def test_places_for_values_of_leaves():
         (zeros("i4", 1, 512), filling, zeros("f8", 1, 512)),
     ):
         with pytest.raises(REFUSED):
-            _lattice.fill(CHUNK, values, rules, to)
+            _lattice.fill(CHUNK, values, rules, to, 1)
 
 
 def test_passes_in_another_order():

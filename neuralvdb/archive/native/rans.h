@@ -20,7 +20,7 @@ constexpr int kProbBits = 12, kMaxLanes = 32;
 constexpr int64_t kMaxSegments = 4096;
 constexpr uint32_t kSlots = 1u << kProbBits, kLow = 1u << 16;
 constexpr int64_t kBlock = 64;        // symbols decoded between two checks for the end of the words
-constexpr int64_t kWorthwhile = 1 << 16;  // symbols that repay the start of a thread
+constexpr int64_t kWorthwhile = 1 << 13;  // symbols that repay another thread
 
 // Threads worth using for a number of symbols.
 inline int64_t useful(int64_t threads, int64_t symbols) { return std::min(threads, 1 + symbols / kWorthwhile); }

@@ -5,21 +5,24 @@
 // a thread, and ends the process where there is no memory for that.
 #pragma once
 
+#include "workers.h"
+
 #include <algorithm>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <mutex>
-#include <new>
-#include <system_error>
-#include <thread>
-#include <vector>
 
 namespace nvdb {
 
 // Calls job(0), ..., job(count - 1) on up to `threads` threads. Rethrows the first exception when all threads have ended.
 template<typename Job>
 void parallelFor(int64_t count, int64_t threads, const Job& job) {
+    if (std::min(threads, count) <= 1) {
+        for (int64_t i = 0; i < count; ++i) job(i);
+        return;
+    }
     std::atomic<int64_t> next{0};
     std::exception_ptr error;
     std::mutex guard;
@@ -32,28 +35,28 @@ void parallelFor(int64_t count, int64_t threads, const Job& job) {
             next = count;
         }
     };
-    const size_t helpers = size_t(std::max<int64_t>(0, std::min(threads, count) - 1));
-    std::vector<std::thread> pool;
     (void)std::current_exception();  // makes the library's data for exceptions while there is memory
-    try {
-        pool.reserve(helpers);
-        while (pool.size() < helpers) pool.emplace_back(work);
-    } catch (const std::system_error&) {  // the system has no more threads
-    } catch (const std::bad_alloc&) {     // no memory for another one
-    }
-    work();
-    for (std::thread& thread : pool) thread.join();
+    Workers::ofProcess().share(size_t(std::min(threads, count) - 1), work);
     if (error) std::rethrow_exception(error);
 }
 
-// Calls job(first, last) for ranges that cover `count` items, one for each of up to `threads` threads; each range has at
-// least `least` items if there are as many.
+// Into how many ranges of at least `least` to cut `count` items: more than threads, so that none waits long for the last.
+inline size_t rangesOf(size_t count, size_t threads, size_t least) {
+    return threads <= 1 ? 1 : std::max<size_t>(1, std::min(4 * threads, count / least));
+}
+
+// Calls job(number, first, last) for so many ranges, which cover `count` items, on up to `threads` threads.
+template<typename Job>
+void forRanges(size_t count, size_t ranges, size_t threads, const Job& job) {
+    parallelFor(int64_t(ranges), int64_t(threads), [&](int64_t i) {
+        job(size_t(i), count * size_t(i) / ranges, count * size_t(i + 1) / ranges);
+    });
+}
+
+// Calls job(first, last) for ranges of at least `least` items, if there are as many.
 template<typename Job>
 void inParallel(size_t count, size_t threads, size_t least, const Job& job) {
-    const size_t ranges = std::max<size_t>(1, std::min(threads, count / least));
-    parallelFor(int64_t(ranges), int64_t(ranges), [&](int64_t i) {
-        job(count * size_t(i) / ranges, count * size_t(i + 1) / ranges);
-    });
+    forRanges(count, rangesOf(count, threads, least), threads, [&](size_t, size_t first, size_t last) { job(first, last); });
 }
 
 }  // namespace nvdb

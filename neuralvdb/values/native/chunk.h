@@ -1,6 +1,7 @@
 // A chunk as values/lattice/chunks.py cuts it: a box of bricks, each a leaf or constant.
 #pragma once
 
+#include "../../nets/native/parallel.h"
 #include "constants.h"
 #include "pool.h"
 
@@ -9,6 +10,8 @@
 #include <cstdint>
 
 namespace nvdb {
+
+constexpr size_t kLeastPoints = 1024, kLeastBricks = 64; // that repay another thread
 
 using Shape = std::array<int64_t, 3>;
 
@@ -47,7 +50,8 @@ struct LeafValues {
 };
 
 // leaves: which of the grid's the first `bricks` rows are; masks: (N, 64), the active voxels of all of the grid's leaves, in
-// bits; values: of all of them. The other rows are constants: lattice values, and whether they are active.
+// bits; values: of all of them. The other rows are constants: lattice values, and whether they are active. threads: so many
+// share the work.
 struct Chunk {
     BoxTable table;
     const int64_t* leaves;
@@ -57,6 +61,7 @@ struct Chunk {
     const int32_t* constants;
     const uint8_t* constants_active;
     int64_t constant_count;
+    size_t threads;
 
     int64_t rows() const { return bricks + constant_count; }
 

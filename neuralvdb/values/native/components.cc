@@ -41,7 +41,7 @@ LeafValues toLeafValues(const nb::handle& from, size_t leaves) {
 }
 
 // (table, leaves, masks, values, constants, whether these are active); the arrays must outlive the chunk.
-Chunk toChunk(const nb::tuple& from) {
+Chunk toChunk(const nb::tuple& from, size_t threads) {
     requireItems(from, 6);
     const auto table = exact<Table>(from[0]);
     const auto leaves = exact<Leaves>(from[1]);
@@ -50,7 +50,7 @@ Chunk toChunk(const nb::tuple& from) {
     const auto active = exact<Bytes>(from[5]);
     const BoxTable box{table.data(), {int64_t(table.shape(0)), int64_t(table.shape(1)), int64_t(table.shape(2))}};
     const Chunk chunk{box, leaves.data(), int64_t(leaves.size()), masks.data(), toLeafValues(from[3], masks.shape(0)),
-        constants.data(), active.data(), int64_t(constants.size())};
+        constants.data(), active.data(), int64_t(constants.size()), threads};
     for (const int64_t edge : box.shape) require(edge > 0 && edge % kBlock == 0, "box");
     require(active.size() == constants.size() && chunk.rows() < kNoBrick, "constants");
     require(allBelow(table.data(), table.size(), chunk.rows()), "table");
@@ -138,15 +138,15 @@ struct DecodedCells {
 };
 
 DecodedCells decodeCells(const Chunk& chunk, const Passes& passes, const Quantiser& quantiser, const LayerStreams& layers,
-    int lod, size_t threads)
+    int lod)
 {
     if (passes.rule != Rule::mean) {
-        SampleLevel level = decodeSamples(chunk, passes, quantiser, layers, lod, threads);
+        SampleLevel level = decodeSamples(chunk, passes, quantiser, layers, lod);
         DecodedCells cells(level, std::move(level.values));
         cells.coded = std::move(level.coded);
         return cells;
     }
-    MeanCells decoded = decodeMean(chunk, passes, quantiser, layers, lod, threads);
+    MeanCells decoded = decodeMean(chunk, passes, quantiser, layers, lod);
     DecodedCells cells(decoded.level, std::move(decoded.means));
     cells.coded = Array<uint8_t>(size_t(cells.bricks) * kSlots);
     decoded.level.counts.with([&](const auto* counts) {
@@ -171,13 +171,13 @@ std::optional<nb::tuple> decode(nb::tuple chunk, const Passes& passes, nb::tuple
     const LayerStreams layers{all, nb::cast<std::vector<int>>(streams[3])};
     require(layers.of_layer.size() == size_t(kLayers - lod) &&
         allBelow(layers.of_layer.data(), layers.of_layer.size(), int64_t(all.size())), "layers");
-    const Chunk box = toChunk(chunk);
+    const Chunk box = toChunk(chunk, threads);
     const Quantiser units = toQuantiser(quantiser);
     std::optional<DecodedCells> cells;
     {
         nb::gil_scoped_release release;
         try {
-            cells.emplace(decodeCells(box, passes, units, layers, lod, threads));
+            cells.emplace(decodeCells(box, passes, units, layers, lod));
         }
         catch (const StreamEnds&) {
         }
@@ -195,7 +195,7 @@ std::optional<nb::tuple> decode(nb::tuple chunk, const Passes& passes, nb::tuple
 nb::tuple encode(nb::tuple chunk, const Passes& passes, nb::tuple quantiser,
     In<double, nb::shape<kScaleClasses>> dead_zones, size_t threads)
 {
-    const Chunk box = toChunk(chunk);
+    const Chunk box = toChunk(chunk, threads);
     const Quantiser units = toQuantiser(quantiser);
     DeadZones zones;
     std::copy_n(dead_zones.data(), zones.size(), zones.begin());
@@ -203,8 +203,8 @@ nb::tuple encode(nb::tuple chunk, const Passes& passes, nb::tuple quantiser,
     Array<int32_t> values;
     {
         nb::gil_scoped_release release;
-        if (passes.rule == Rule::mean) values = encodeMean(box, passes, units, zones, threads, coded).means;
-        else values = encodeSamples(box, passes, units, threads, coded).values;
+        if (passes.rule == Rule::mean) values = encodeMean(box, passes, units, zones, coded).means;
+        else values = encodeSamples(box, passes, units, coded).values;
     }
     nb::list layers;
     for (CodedResiduals& pass : coded) {
@@ -226,8 +226,8 @@ Dequantiser toDequantiser(const nb::tuple& from) {
 
 // to: (N, 512), of which the leaves of the chunk are filled.
 template<typename T>
-void fill(nb::tuple chunk, Values lattice_values, nb::tuple rules, Apart<T> to) {
-    const Chunk box = toChunk(chunk);
+void fill(nb::tuple chunk, Values lattice_values, nb::tuple rules, Apart<T> to, size_t threads) {
+    const Chunk box = toChunk(chunk, threads);
     const Dequantiser dequantiser = toDequantiser(rules);
     const bool narrow = sizeof(T) == sizeof(float);
     require(narrow == bool(box.values.narrow), "types of values");
@@ -248,8 +248,8 @@ void addComponents(nb::module_& m) {
     nb::class_<Passes>(m, "Passes").def(nb::new_(&toPasses));
     m.def("decode", &decode);
     m.def("encode", &encode);
-    m.def("fill", &fill<float>, nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert());
-    m.def("fill", &fill<double>, nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert());
+    m.def("fill", &fill<float>, nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert(), nb::arg());
+    m.def("fill", &fill<double>, nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert(), nb::arg());
 }
 
 } // namespace nvdb

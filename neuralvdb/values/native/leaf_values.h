@@ -59,15 +59,18 @@ inline void fillLeaves(const Chunk& chunk, const int32_t* lattice_values, const 
     const T* from = nullptr;
     if constexpr (sizeof(T) == sizeof(float)) from = chunk.values.narrow;
     else from = chunk.values.wide;
-    uint8_t active[kSlots];
-    for (int64_t brick = 0; brick < chunk.bricks; ++brick) {
-        chunk.active(brick, active);
-        T* leaf = to + chunk.leaves[brick] * leaf_stride;
-        const T* kept = from + chunk.leaves[brick] * chunk.values.leaf_stride;
-        for (int voxel = 0; voxel < kSlots; ++voxel, ++lattice_values)
-            leaf[voxel * voxel_stride] =
-                active[voxel] ? toValue<T>(*lattice_values, rules) : kept[voxel * chunk.values.voxel_stride];
-    }
+    inParallel(size_t(chunk.bricks), chunk.threads, kLeastBricks, [&](size_t first, size_t last) {
+        uint8_t active[kSlots];
+        const int32_t* lattice_value = lattice_values + first * kSlots;
+        for (size_t brick = first; brick < last; ++brick) {
+            chunk.active(int64_t(brick), active);
+            T* leaf = to + chunk.leaves[brick] * leaf_stride;
+            const T* kept = from + chunk.leaves[brick] * chunk.values.leaf_stride;
+            for (int voxel = 0; voxel < kSlots; ++voxel, ++lattice_value)
+                leaf[voxel * voxel_stride] =
+                    active[voxel] ? toValue<T>(*lattice_value, rules) : kept[voxel * chunk.values.voxel_stride];
+        }
+    });
 }
 
 } // namespace nvdb

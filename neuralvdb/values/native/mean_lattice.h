@@ -25,8 +25,8 @@ struct MeanCells {
 // has the halves.
 class MeanDescent {
 public:
-    MeanDescent(const Passes& passes, const Quantiser& quantiser, int lod)
-        : passes_(passes), quantiser_(quantiser), lod_(lod) {}
+    MeanDescent(const Passes& passes, const Quantiser& quantiser, int lod, size_t threads)
+        : passes_(passes), quantiser_(quantiser), lod_(lod), threads_(threads) {}
 
     template<typename Code>
     MeanCells descend(std::vector<MeanLevel> pyramid, const Points& points, const Array<int64_t>& whole, const Code& code) {
@@ -38,8 +38,11 @@ public:
             const Array<int32_t> differences = codeDifferences(above, pyramid.back(), both_passes, code);
             Array<int32_t> below = pyramid.back().blank();
             const Splitting splitting{Halves(splitAxis(j)), quantiser_.compand, quantiser_.nonnegative};
-            const CoarseCells cells{above.level.pairs.data(), above.means.data(), differences.data(), above.level.bricks};
-            pyramid.back().counts.with([&](const auto* counts) { split(cells, splitting, counts, below.data()); });
+            inParallel(size_t(above.level.bricks), threads_, kLeastBricks, [&](size_t first, size_t last) {
+                const CoarseCells cells{above.level.pairs.data() + 2 * first, above.means.data() + first * kSlots,
+                    differences.data() + first * kSlots, int64_t(last - first)};
+                pyramid.back().counts.with([&](const auto* counts) { split(cells, splitting, counts, below.data()); });
+            });
             above = {std::move(pyramid.back()), std::move(below)};
         }
         return above;
@@ -63,14 +66,19 @@ private:
         const MeanLevel& level = above.level;
         const size_t cells = size_t(level.rows) * kSlots, coded = size_t(level.bricks) * kSlots;
         Array<uint8_t> share(cells), both(cells);
-        fine.counts.with([&](const auto* counts) {
-            shares(level.pairs.data(), counts, level.bricks, both_passes->axis, share.data(), both.data());
+        inParallel(size_t(level.bricks), threads_, kLeastBricks, [&](size_t first, size_t last) {
+            fine.counts.with([&](const auto* counts) {
+                shares(level.pairs.data() + 2 * first, counts, int64_t(last - first), both_passes->axis,
+                    share.data() + first * kSlots, both.data() + first * kSlots);
+            });
         });
         std::fill(both.data() + coded, both.data() + cells, uint8_t(0));
         Array<int32_t> companded(quantiser_.compand.knee ? cells : 0);
-        for (size_t i = 0; i < companded.size(); ++i) companded[i] = int32_t(quantiser_.compand.in(above.means[i]));
+        inParallel(companded.size(), threads_, kLeastBricks * kSlots, [&](size_t first, size_t last) {
+            for (size_t i = first; i < last; ++i) companded[i] = int32_t(quantiser_.compand.in(above.means[i]));
+        });
         const int32_t* means = companded.size() ? companded.data() : above.means.data();
-        const Array<uint8_t> on = level.on();
+        const Array<uint8_t> on = level.on(threads_);
         const Array<int32_t> where = level.table.cells(level.bricks);
         Array<int32_t> differences(cells, 0);
         const auto& [x, y, z] = level.table.shape;
@@ -79,10 +87,10 @@ private:
         view.sources.push_back({level.table.rows, {x, y, z}, where.data(), differences.data(), both.data()});
         for (int phase = 0; phase < 2; ++phase) {
             const CodedPass& coding = both_passes[phase];
-            const Points points = listPoints(both.data(), level.bricks, coding.offsets);
+            const Points points = listPoints(both.data(), size_t(level.bricks), coding.offsets, threads_);
             if (phase == 1) clear(both, coding.offsets); // what is left are those that are decoded
             const Array<int32_t> decoded = code(coding, view, points, level, fine);
-            for (size_t i = 0; i < points.size(); ++i) differences[points.index(i)] = decoded[i];
+            scatter(points, decoded, differences, threads_);
         }
         return differences;
     }
@@ -95,22 +103,24 @@ private:
     const Passes& passes_;
     const Quantiser& quantiser_;
     int lod_;
+    size_t threads_;
 };
 
 // Takes a component, down to cells of 2^lod voxels. Throws StreamEnds.
 inline MeanCells decodeMean(const Chunk& chunk, const Passes& passes, const Quantiser& quantiser,
-    const LayerStreams& layers, int lod, size_t threads)
+    const LayerStreams& layers, int lod)
 {
+    const size_t threads = chunk.threads;
     std::vector<MeanLevel> pyramid = meanPyramid(chunk);
     const MeanLevel& top = pyramid.back();
     Points points;
-    top.counts.with([&](const auto* counts) { points = listPoints(counts, top.bricks, allOffsets()); });
+    top.counts.with([&](const auto* counts) { points = listPoints(counts, size_t(top.bricks), allOffsets(), threads); });
     const Array<int64_t> whole = layers[0].takeSums(passes.top_class, points.size(), int64_t(threads));
     const auto code = [&](const CodedPass& coding, const View& view, const Points& cells, const MeanLevel&, const MeanLevel&) {
         const Predicted predicted = predictPoints(passes, coding, view, cells, threads);
         return takeDecoded(layers[coding.layer], predicted, coding.step, int64_t(threads));
     };
-    return MeanDescent(passes, quantiser, lod).descend(std::move(pyramid), points, whole, code);
+    return MeanDescent(passes, quantiser, lod, threads).descend(std::move(pyramid), points, whole, code);
 }
 
 // How an encoder rounds: by how much towards 0, in each scale class.
@@ -118,15 +128,16 @@ using DeadZones = std::array<double, kScaleClasses>;
 
 // Puts the residuals of a component and gives its voxels as they decode.
 inline MeanCells encodeMean(const Chunk& chunk, const Passes& passes, const Quantiser& quantiser, const DeadZones& dead_zones,
-    size_t threads, std::vector<CodedResiduals>& to)
+    std::vector<CodedResiduals>& to)
 {
+    const size_t threads = chunk.threads;
     std::vector<MeanLevel> pyramid = meanPyramid(chunk);
     TrueMeans true_means(chunk, quantiser, pyramid);
     const MeanLevel& top = pyramid.back();
     Points points;
     Array<int64_t> whole;
     top.counts.with([&](const auto* counts) {
-        points = listPoints(counts, top.bricks, allOffsets());
+        points = listPoints(counts, size_t(top.bricks), allOffsets(), threads);
         whole = Array<int64_t>(points.size());
         for (size_t i = 0; i < points.size(); ++i) {
             const size_t cell = points.index(i);
@@ -151,11 +162,12 @@ inline MeanCells encodeMean(const Chunk& chunk, const Passes& passes, const Quan
                 return true_means.companded(coding.level, first, counts[first]) -
                     true_means.companded(coding.level, second, counts[second]);
             };
-            decoded = codeResiduals(coding, predictPoints(passes, coding, view, cells, threads), difference, round, to);
+            decoded = codeResiduals(coding, predictPoints(passes, coding, view, cells, threads), difference, round,
+                threads, to);
         });
         return decoded;
     };
-    return MeanDescent(passes, quantiser, 0).descend(std::move(pyramid), points, whole, code);
+    return MeanDescent(passes, quantiser, 0, threads).descend(std::move(pyramid), points, whole, code);
 }
 
 } // namespace nvdb

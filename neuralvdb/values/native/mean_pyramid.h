@@ -43,10 +43,12 @@ struct MeanLevel {
         return all;
     }
     // Which cells are active.
-    Array<uint8_t> on() const {
+    Array<uint8_t> on(size_t threads) const {
         Array<uint8_t> all(size_t(rows) * kSlots);
         counts.with([&](const auto* covered) {
-            for (size_t i = 0; i < all.size(); ++i) all[i] = covered[i] > 0;
+            inParallel(all.size(), threads, kLeastBricks * kSlots, [&](size_t first, size_t last) {
+                for (size_t i = first; i < last; ++i) all[i] = covered[i] > 0;
+            });
         });
         for (size_t i = 0; i < uncoded.size(); ++i)
             for (int cell = 0; cell < kSlots; ++cell)
@@ -73,7 +75,9 @@ inline MeanLevel voxelLevel(const Chunk& chunk) {
     level.rows = chunk.rows();
     level.bricks = chunk.bricks;
     level.counts.narrow = Array<uint8_t>(size_t(level.rows) * kSlots, 0);
-    for (int64_t brick = 0; brick < chunk.bricks; ++brick) chunk.active(brick, &level.counts.narrow[size_t(brick) * kSlots]);
+    inParallel(size_t(chunk.bricks), chunk.threads, kLeastBricks, [&](size_t first, size_t last) {
+        for (size_t brick = first; brick < last; ++brick) chunk.active(int64_t(brick), &level.counts.narrow[brick * kSlots]);
+    });
     for (int64_t i = 0; i < chunk.constant_count; ++i)
         if (chunk.constants_active[i]) level.uncoded.push_back(int32_t(chunk.bricks + i));
     level.means = Array<int32_t>(level.uncoded.size() * kSlots);
@@ -154,12 +158,20 @@ inline void addHalvesAlong(int axis, const FromT* a, const FromT* b, ToT* to) {
     axis == 0 ? addHalves<6>(a, b, to) : axis == 1 ? addHalves<3>(a, b, to) : addHalves<0>(a, b, to);
 }
 
+// The sums of the halves of the cells of the rows of `above` that cover coded voxels.
+template<typename FromT, typename ToT>
+inline void addRows(const FromT* fine, const MeanLevel& above, int axis, size_t threads, ToT* to) {
+    inParallel(size_t(above.bricks), threads, kLeastBricks, [&](size_t first, size_t last) {
+        const int32_t* pair = above.pairs.data() + 2 * first;
+        for (size_t row = first; row < last; ++row, pair += 2)
+            addHalvesAlong(axis, fine + int64_t(pair[0]) * kSlots, fine + int64_t(pair[1]) * kSlots, to + row * kSlots);
+    });
+}
+
 // Counts of the rows of `above` that cover coded voxels are sums of those of both halves; others are 0.
 template<typename FromT, typename ToT>
-inline void addCounts(const FromT* fine, const MeanLevel& above, int axis, ToT* to) {
-    const int32_t* pair = above.pairs.data();
-    for (int64_t row = 0; row < above.bricks; ++row, pair += 2)
-        addHalvesAlong(axis, fine + int64_t(pair[0]) * kSlots, fine + int64_t(pair[1]) * kSlots, to + row * kSlots);
+inline void addCounts(const FromT* fine, const MeanLevel& above, int axis, size_t threads, ToT* to) {
+    addRows(fine, above, axis, threads, to);
     std::fill(to + above.bricks * kSlots, to + above.rows * kSlots, ToT(0));
 }
 
@@ -200,7 +212,7 @@ inline void joinUncoded(const MeanLevel& fine, int axis, MeanLevel& above) {
 }
 
 // The level above level j.
-inline MeanLevel merged(const MeanLevel& fine, int j) {
+inline MeanLevel merged(const MeanLevel& fine, int j, size_t threads) {
     const int axis = splitAxis(j);
     MeanLevel above;
     joinRows(fine, axis, above);
@@ -209,8 +221,8 @@ inline MeanLevel merged(const MeanLevel& fine, int j) {
     if (narrow) above.counts.narrow = Array<uint8_t>(cells);
     else above.counts.wide = Array<uint16_t>(cells);
     fine.counts.with([&](const auto* counts) {
-        if (narrow) addCounts(counts, above, axis, above.counts.narrow.data());
-        else addCounts(counts, above, axis, above.counts.wide.data());
+        if (narrow) addCounts(counts, above, axis, threads, above.counts.narrow.data());
+        else addCounts(counts, above, axis, threads, above.counts.wide.data());
     });
     joinUncoded(fine, axis, above);
     return above;
@@ -221,7 +233,7 @@ inline std::vector<MeanLevel> meanPyramid(const Chunk& chunk) {
     std::vector<MeanLevel> pyramid;
     pyramid.reserve(kMeanLevels);
     pyramid.push_back(voxelLevel(chunk));
-    while (pyramid.size() < kMeanLevels) pyramid.push_back(merged(pyramid.back(), int(pyramid.size()) - 1));
+    while (pyramid.size() < kMeanLevels) pyramid.push_back(merged(pyramid.back(), int(pyramid.size()) - 1, chunk.threads));
     return pyramid;
 }
 

@@ -1,7 +1,7 @@
 // The Python face of the fast lattice: neuralvdb.values._lattice. Private: lengths and indices are checked here, once per
 // call; that a table names rows of its level, and that cells lie in the table, is for its callers.
-#include "../../nets/native/parallel.h"
 #include "arguments.h"
+#include "chunk.h"
 #include "components.h"
 #include "means.h"
 #include "predict.h"
@@ -12,7 +12,7 @@ namespace nvdb {
 void predictAll(const Pass& pass, const Targets& targets, size_t threads, int32_t* predictions, uint8_t* scale_classes) {
     const Coding coding = codingOf(pass);
     const PredictRange predict = predictorFor(pass.net->products);
-    inParallel(targets.last - targets.first, threads, 4096, [&](size_t first, size_t last) {
+    inParallel(targets.last - targets.first, threads, kLeastPoints, [&](size_t first, size_t last) {
         const Targets range{targets.bricks, targets.places, targets.first + first, targets.first + last};
         predict(coding, range, predictions, scale_classes);
     });

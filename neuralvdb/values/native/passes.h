@@ -1,13 +1,17 @@
 // The passes of a lattice as values/lattice/pass_order.py orders them, with all that their predictors need.
 #pragma once
 
+#include "chunk.h"
 #include "pool.h"
 #include "predict.h"
 #include "quantiser.h"
 #include "stream.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <numeric>
 #include <vector>
 
 namespace nvdb {
@@ -38,21 +42,48 @@ struct Points {
     size_t index(size_t i) const { return size_t(bricks[i]) * kSlots + size_t(offsets[i]); }
 };
 
+// Lists in `to` those of `offsets` of a brick that are flagged, and tells how many they are; `to` has room for all.
+template<typename FlagT>
+inline size_t listFlagged(const FlagT* flags, const std::vector<int16_t>& offsets, int16_t* to) {
+    size_t count = 0;
+    for (const int16_t offset : offsets) {
+        to[count] = offset;
+        count += flags[offset] != 0;
+    }
+    return count;
+}
+
 // The points at `offsets` of each brick that are flagged.
 template<typename FlagT>
-inline Points listPoints(const FlagT* flags, int64_t bricks, const std::vector<int16_t>& offsets) {
-    size_t count = 0;
-    for (int64_t brick = 0; brick < bricks; ++brick)
-        for (const int16_t offset : offsets) count += flags[brick * kSlots + offset] != 0;
-    Points points{Array<int32_t>(count), Array<int16_t>(count)};
-    size_t at = 0;
-    for (int64_t brick = 0; brick < bricks; ++brick)
-        for (const int16_t offset : offsets) {
-            if (!flags[brick * kSlots + offset]) continue;
-            points.bricks[at] = int32_t(brick);
-            points.offsets[at++] = offset;
+inline Points listPoints(const FlagT* flags, size_t bricks, const std::vector<int16_t>& offsets, size_t threads) {
+    const size_t ranges = rangesOf(bricks, threads, kLeastBricks);
+    std::vector<size_t> begin(ranges + 1, 0);
+    forRanges(bricks, ranges, threads, [&](size_t range, size_t first, size_t last) {
+        size_t count = 0;
+        for (size_t brick = first; brick < last; ++brick)
+            for (const int16_t offset : offsets) count += flags[brick * kSlots + size_t(offset)] != 0;
+        begin[range + 1] = count;
+    });
+    std::partial_sum(begin.begin(), begin.end(), begin.begin());
+    Points points{Array<int32_t>(begin[ranges]), Array<int16_t>(begin[ranges])};
+    forRanges(bricks, ranges, threads, [&](size_t range, size_t first, size_t last) {
+        size_t at = begin[range];
+        int16_t flagged[kSlots + 1];
+        for (size_t brick = first; brick < last; ++brick) {
+            const size_t count = listFlagged(flags + brick * kSlots, offsets, flagged);
+            std::fill_n(points.bricks.data() + at, count, int32_t(brick));
+            std::copy_n(flagged, count, points.offsets.data() + at);
+            at += count;
         }
+    });
     return points;
+}
+
+// Gives points their values.
+inline void scatter(const Points& points, const Array<int32_t>& decoded, Array<int32_t>& values, size_t threads) {
+    inParallel(points.size(), threads, kLeastPoints, [&](size_t first, size_t last) {
+        for (size_t i = first; i < last; ++i) values[points.index(i)] = decoded[i];
+    });
 }
 
 inline std::vector<int16_t> allOffsets() {
@@ -106,7 +137,9 @@ inline Predicted predictPoints(const Passes& passes, const CodedPass& coding, co
 // What residuals make of predictions.
 inline Array<int32_t> takeDecoded(Stream& stream, const Predicted& predicted, int64_t step, int64_t threads) {
     Array<int32_t> decoded = stream.take(predicted.scale_classes.data(), predicted.values.size(), threads);
-    for (size_t i = 0; i < decoded.size(); ++i) decoded[i] = int32_t(toDecoded(predicted.values[i] + decoded[i] * step));
+    inParallel(decoded.size(), size_t(threads), kLeastPoints, [&](size_t first, size_t last) {
+        for (size_t i = first; i < last; ++i) decoded[i] = int32_t(toDecoded(predicted.values[i] + decoded[i] * step));
+    });
     return decoded;
 }
 

@@ -15,47 +15,51 @@ namespace nvdb {
 // Goes down from the coarsest points, which the top of the pyramid holds, to those 2^lod voxels apart.
 // code(coding, view, points, cells) gives the values of points of a pass as they decode; cells: where the level's bricks are.
 template<typename Code>
-inline void descendSamples(std::vector<SampleLevel>& pyramid, const Passes& passes, int lod, const Code& code) {
+inline void descendSamples(std::vector<SampleLevel>& pyramid, const Passes& passes, int lod, size_t threads, const Code& code)
+{
     const CodedPass* coding = passes.passes.data();
     for (int k = kSampleLevels - 2; k >= lod; --k) {
         SampleLevel& level = pyramid[size_t(k)];
         const Array<int32_t> cells = level.table.cells(level.bricks);
-        upsampleInto(pyramid[size_t(k) + 1], cells, level);
+        upsampleInto(pyramid[size_t(k) + 1], cells, threads, level);
         const auto& [x, y, z] = level.table.shape;
         View view{{}, nullptr};
         view.sources.push_back({level.table.rows, {x, y, z}, cells.data(), level.values.data(), level.active.data()});
         for (int pass = 0; pass < 6; ++pass, ++coding) {
-            const Points points = listPoints(level.coded.data(), level.bricks, coding->offsets);
+            const Points points = listPoints(level.coded.data(), size_t(level.bricks), coding->offsets, threads);
             const Array<int32_t> decoded = code(*coding, view, points, cells);
-            for (size_t i = 0; i < points.size(); ++i) level.values[points.index(i)] = decoded[i];
+            scatter(points, decoded, level.values, threads);
         }
     }
 }
 
 // Takes a component, down to points 2^lod voxels apart, and gives that level. Throws StreamEnds.
 inline SampleLevel decodeSamples(const Chunk& chunk, const Passes& passes, const Quantiser& quantiser,
-    const LayerStreams& layers, int lod, size_t threads)
+    const LayerStreams& layers, int lod)
 {
+    const size_t threads = chunk.threads;
     std::vector<SampleLevel> pyramid = samplePyramid(chunk, quantiser);
     SampleLevel& top = pyramid.back();
-    const Points points = listPoints(top.coded.data(), top.bricks, allOffsets());
+    const Points points = listPoints(top.coded.data(), size_t(top.bricks), allOffsets(), threads);
     const Array<int64_t> whole = layers[0].takeSums(passes.top_class, points.size(), int64_t(threads));
     for (size_t i = 0; i < points.size(); ++i)
         top.values[points.index(i)] = int32_t(toDecoded(whole[i] * passes.top_step));
-    descendSamples(pyramid, passes, lod, [&](const CodedPass& coding, const View& view, const Points& of_pass, const Array<int32_t>&) {
-        const Predicted predicted = predictPoints(passes, coding, view, of_pass, threads);
-        return takeDecoded(layers[coding.layer], predicted, coding.step, int64_t(threads));
-    });
+    descendSamples(pyramid, passes, lod, threads,
+        [&](const CodedPass& coding, const View& view, const Points& of_pass, const Array<int32_t>&) {
+            const Predicted predicted = predictPoints(passes, coding, view, of_pass, threads);
+            return takeDecoded(layers[coding.layer], predicted, coding.step, int64_t(threads));
+        });
     return std::move(pyramid[size_t(lod)]);
 }
 
 // Puts the residuals of a component and gives its voxels as they decode.
-inline SampleLevel encodeSamples(const Chunk& chunk, const Passes& passes, const Quantiser& quantiser, size_t threads,
+inline SampleLevel encodeSamples(const Chunk& chunk, const Passes& passes, const Quantiser& quantiser,
     std::vector<CodedResiduals>& to)
 {
+    const size_t threads = chunk.threads;
     std::vector<SampleLevel> pyramid = samplePyramid(chunk, quantiser);
     SampleLevel& top = pyramid.back();
-    const Points points = listPoints(top.coded.data(), top.bricks, allOffsets());
+    const Points points = listPoints(top.coded.data(), size_t(top.bricks), allOffsets(), threads);
     const Array<int32_t> top_cells = top.table.cells(top.bricks);
     const auto exact = [&](int level, const Array<int32_t>& cells, const Points& of, size_t i) {
         return truePoint(chunk, quantiser, level, &cells[3 * size_t(of.bricks[i])], of.offsets[i]);
@@ -67,10 +71,10 @@ inline SampleLevel encodeSamples(const Chunk& chunk, const Passes& passes, const
     }
     codeDifferences(whole, passes.top_class, to);
     const auto round = [](double error, uint8_t) { return int64_t(nearestWhole(error)); };
-    descendSamples(pyramid, passes, 0,
+    descendSamples(pyramid, passes, 0, threads,
         [&](const CodedPass& coding, const View& view, const Points& of_pass, const Array<int32_t>& cells) {
             return codeResiduals(coding, predictPoints(passes, coding, view, of_pass, threads),
-                [&](size_t i) { return exact(coding.level, cells, of_pass, i); }, round, to);
+                [&](size_t i) { return exact(coding.level, cells, of_pass, i); }, round, threads, to);
         });
     return std::move(pyramid[0]);
 }

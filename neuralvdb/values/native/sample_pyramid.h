@@ -34,19 +34,21 @@ inline SampleLevel voxelSamples(const Chunk& chunk, const Quantiser& quantiser) 
     level.values = Array<int32_t>(size_t(level.rows) * kSlots);
     level.active = Array<uint8_t>(size_t(level.rows) * kSlots);
     level.coded = Array<uint8_t>(coded);
-    double last = 0; // most inactive voxels hold the background
-    int32_t nearest = quantiser.nearest(last);
-    for (int64_t brick = 0; brick < level.bricks; ++brick) {
-        uint8_t* on = &level.active[size_t(brick) * kSlots];
-        chunk.active(brick, on);
-        for (int voxel = 0; voxel < kSlots; ++voxel) {
-            int32_t& to = level.values[size_t(brick) * kSlots + size_t(voxel)] = 0;
-            if (on[voxel]) continue;
-            const double value = chunk.values.at(chunk.leaves[brick], voxel);
-            if (value != last) nearest = quantiser.nearest(last = value);
-            to = nearest;
+    inParallel(size_t(level.bricks), chunk.threads, kLeastBricks, [&](size_t first, size_t end) {
+        double last = 0; // most inactive voxels hold the background
+        int32_t nearest = quantiser.nearest(last);
+        for (size_t brick = first; brick < end; ++brick) {
+            uint8_t* on = &level.active[brick * kSlots];
+            chunk.active(int64_t(brick), on);
+            for (int voxel = 0; voxel < kSlots; ++voxel) {
+                int32_t& to = level.values[brick * kSlots + size_t(voxel)] = 0;
+                if (on[voxel]) continue;
+                const double value = chunk.values.at(chunk.leaves[brick], voxel);
+                if (value != last) nearest = quantiser.nearest(last = value);
+                to = nearest;
+            }
         }
-    }
+    });
     std::copy_n(level.active.data(), coded, level.coded.data());
     for (int64_t i = 0; i < chunk.constant_count; ++i) {
         std::fill_n(level.values.data() + coded + i * kSlots, kSlots, chunk.constants[i]);
@@ -66,15 +68,19 @@ inline void eachEven(int octant, const Job& job) {
 
 // The even points of the eight bricks below each row, 0 beyond `below_rows`.
 template<typename T>
-inline Array<T> everySecond(const Array<T>& below, int64_t below_rows, const std::vector<Eight>& eights, size_t rows) {
+inline Array<T> everySecond(const Array<T>& below, int64_t below_rows, const std::vector<Eight>& eights, size_t rows,
+    size_t threads)
+{
     Array<T> points(rows * kSlots);
-    for (size_t row = 0; row < rows; ++row)
-        for (int octant = 0; octant < 8; ++octant) {
-            const int32_t from = eights[row][size_t(octant)];
-            const T* even = from < below_rows ? &below[size_t(from) * kSlots] : nullptr;
-            T* to = &points[row * kSlots];
-            eachEven(octant, [&](int point, int at) { to[point] = even ? even[at] : T(0); });
-        }
+    inParallel(rows, threads, kLeastBricks, [&](size_t first, size_t last) {
+        for (size_t row = first; row < last; ++row)
+            for (int octant = 0; octant < 8; ++octant) {
+                const int32_t from = eights[row][size_t(octant)];
+                const T* even = from < below_rows ? &below[size_t(from) * kSlots] : nullptr;
+                T* to = &points[row * kSlots];
+                eachEven(octant, [&](int point, int at) { to[point] = even ? even[at] : T(0); });
+            }
+    });
     return points;
 }
 
@@ -129,13 +135,13 @@ inline std::vector<Eight> joinEights(const SampleLevel& fine, SampleLevel& above
 }
 
 // The level of every second point along each axis.
-inline SampleLevel downsampled(const SampleLevel& fine) {
+inline SampleLevel downsampled(const SampleLevel& fine, size_t threads) {
     SampleLevel above;
     const std::vector<Eight> eights = joinEights(fine, above);
     above.rows = int64_t(eights.size());
-    above.values = everySecond(fine.values, fine.rows, eights, eights.size());
-    above.active = everySecond(fine.active, fine.rows, eights, eights.size());
-    above.coded = everySecond(fine.coded, fine.bricks, eights, size_t(above.bricks));
+    above.values = everySecond(fine.values, fine.rows, eights, eights.size(), threads);
+    above.active = everySecond(fine.active, fine.rows, eights, eights.size(), threads);
+    above.coded = everySecond(fine.coded, fine.bricks, eights, size_t(above.bricks), threads);
     return above;
 }
 
@@ -143,21 +149,23 @@ inline std::vector<SampleLevel> samplePyramid(const Chunk& chunk, const Quantise
     std::vector<SampleLevel> pyramid;
     pyramid.reserve(kSampleLevels);
     pyramid.push_back(voxelSamples(chunk, quantiser));
-    while (pyramid.size() < kSampleLevels) pyramid.push_back(downsampled(pyramid.back()));
+    while (pyramid.size() < kSampleLevels) pyramid.push_back(downsampled(pyramid.back(), chunk.threads));
     return pyramid;
 }
 
 // Copies the points of `coarse` to the even points of `fine`, whose bricks are at `cells`.
-inline void upsampleInto(const SampleLevel& coarse, const Array<int32_t>& cells, SampleLevel& fine) {
-    for (int64_t brick = 0; brick < fine.bricks; ++brick) {
-        const int32_t* at = &cells[3 * size_t(brick)];
-        const Shape& shape = coarse.table.shape;
-        const int32_t parent = coarse.table.rows[(at[0] / 2 * shape[1] + at[1] / 2) * shape[2] + at[2] / 2];
-        const int octant = (at[0] & 1) * 4 + (at[1] & 1) * 2 + (at[2] & 1);
-        const int32_t* from = &coarse.values[size_t(parent) * kSlots];
-        int32_t* to = &fine.values[size_t(brick) * kSlots];
-        eachEven(octant, [&](int point, int even) { to[even] = from[point]; });
-    }
+inline void upsampleInto(const SampleLevel& coarse, const Array<int32_t>& cells, size_t threads, SampleLevel& fine) {
+    inParallel(size_t(fine.bricks), threads, kLeastBricks, [&](size_t first, size_t last) {
+        for (size_t brick = first; brick < last; ++brick) {
+            const int32_t* at = &cells[3 * brick];
+            const Shape& shape = coarse.table.shape;
+            const int32_t parent = coarse.table.rows[(at[0] / 2 * shape[1] + at[1] / 2) * shape[2] + at[2] / 2];
+            const int octant = (at[0] & 1) * 4 + (at[1] & 1) * 2 + (at[2] & 1);
+            const int32_t* from = &coarse.values[size_t(parent) * kSlots];
+            int32_t* to = &fine.values[brick * kSlots];
+            eachEven(octant, [&](int point, int even) { to[even] = from[point]; });
+        }
+    });
 }
 
 } // namespace nvdb

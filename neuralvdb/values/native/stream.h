@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../../archive/native/rans.h"
+#include "chunk.h"
 #include "pool.h"
 #include "residual.h"
 
@@ -28,14 +29,26 @@ struct Stream {
         if (!count) return residuals;
         Array<uint8_t> symbols(count);
         takeSymbols(scale_classes, count, symbols.data(), threads);
-        int64_t width = 0;
-        for (size_t i = 0; i < count; ++i) width += rawWidth(scale_classes[i]);
-        need(width);
-        if (!width) std::fill_n(residuals.data(), count, 0);
-        else for (size_t i = 0; i < count; ++i) residuals[i] = int32_t(nextBits(rawWidth(scale_classes[i])));
-        const auto rare = size_t(std::count(symbols.data(), symbols.data() + count, uint8_t(kEscape)));
-        const Array<int64_t> escaped = takeEscaped(rare);
-        joinResiduals(symbols.data(), scale_classes, count, escaped.data(), residuals.data());
+        const size_t ranges = rangesOf(count, size_t(threads), 8 * kLeastPoints);
+        std::vector<int64_t> low_bits(ranges + 1, 0), rare(ranges + 1, 0); // before each range
+        forRanges(count, ranges, size_t(threads), [&](size_t range, size_t first, size_t last) {
+            int64_t width = 0;
+            for (size_t i = first; i < last; ++i) width += rawWidth(scale_classes[i]);
+            low_bits[range + 1] = width;
+            rare[range + 1] = std::count(symbols.data() + first, symbols.data() + last, uint8_t(kEscape));
+        });
+        std::partial_sum(low_bits.begin(), low_bits.end(), low_bits.begin());
+        std::partial_sum(rare.begin(), rare.end(), rare.begin());
+        need(low_bits[ranges]);
+        const int64_t begin = bit;
+        bit += low_bits[ranges];
+        const Array<int64_t> escaped = takeEscaped(size_t(rare[ranges]));
+        forRanges(count, ranges, size_t(threads), [&](size_t range, size_t first, size_t last) {
+            int64_t at = begin + low_bits[range];
+            for (size_t i = first; i < last; ++i) residuals[i] = int32_t(bitsAt(at, rawWidth(scale_classes[i])));
+            joinResiduals(symbols.data() + first, scale_classes + first, last - first, escaped.data() + rare[range],
+                residuals.data() + first);
+        });
         return residuals;
     }
 
@@ -61,10 +74,10 @@ private:
     Array<int64_t> takeEscaped(size_t rare) {
         Array<uint8_t> sizes(rare);
         need(int64_t(rare) * kWidthBits);
-        for (size_t i = 0; i < rare; ++i) sizes[i] = uint8_t(std::min<uint32_t>(nextBits(kWidthBits), kMaxWidth));
+        for (size_t i = 0; i < rare; ++i) sizes[i] = uint8_t(std::min<uint32_t>(bitsAt(bit, kWidthBits), kMaxWidth));
         need(std::accumulate(sizes.data(), sizes.data() + rare, int64_t(0)));
         Array<int64_t> escaped(rare);
-        for (size_t i = 0; i < rare; ++i) escaped[i] = int64_t(nextBits(sizes[i])) - 1;
+        for (size_t i = 0; i < rare; ++i) escaped[i] = int64_t(bitsAt(bit, sizes[i])) - 1;
         return escaped;
     }
     // Makes sure of so many bits.
@@ -73,11 +86,12 @@ private:
         bit += count;
         throw StreamEnds();
     }
-    uint32_t nextBits(int width) {
-        const uint8_t* from = bits + (bit >> 3);
+    // So many bits at `at`, which is moved on.
+    uint32_t bitsAt(int64_t& at, int width) const {
+        const uint8_t* from = bits + (at >> 3);
         const uint32_t all = rans::load16(from) | rans::load16(from + 2) << 16;
-        const uint32_t value = (all >> (bit & 7)) & ((1u << width) - 1);
-        bit += width;
+        const uint32_t value = (all >> (at & 7)) & ((1u << width) - 1);
+        at += width;
         return value;
     }
     static constexpr int kMaxWidth = 24;

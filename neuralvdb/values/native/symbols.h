@@ -21,16 +21,18 @@ struct CodedResiduals {
 // round(error, scale_class) is the number of steps next to an error.
 template<typename Exact, typename Round>
 inline Array<int32_t> codeResiduals(const CodedPass& coding, Predicted predicted, const Exact& exact, const Round& round,
-    std::vector<CodedResiduals>& to)
+    size_t threads, std::vector<CodedResiduals>& to)
 {
     const size_t count = predicted.values.size();
     Array<int32_t> residuals(count), decoded(count);
-    for (size_t i = 0; i < count; ++i) {
-        const int32_t prediction = predicted.values[i];
-        const double error = (double(exact(i)) - prediction) / double(coding.step);
-        residuals[i] = int32_t(std::clamp(round(error, predicted.scale_classes[i]), -kMaxResidual, kMaxResidual));
-        decoded[i] = int32_t(toDecoded(prediction + residuals[i] * coding.step));
-    }
+    inParallel(count, threads, kLeastPoints, [&](size_t first, size_t last) {
+        for (size_t i = first; i < last; ++i) {
+            const int32_t prediction = predicted.values[i];
+            const double error = (double(exact(i)) - prediction) / double(coding.step);
+            residuals[i] = int32_t(std::clamp(round(error, predicted.scale_classes[i]), -kMaxResidual, kMaxResidual));
+            decoded[i] = int32_t(toDecoded(prediction + residuals[i] * coding.step));
+        }
+    });
     to.push_back({coding.layer, std::move(residuals), std::move(predicted.scale_classes)});
     return decoded;
 }

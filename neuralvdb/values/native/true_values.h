@@ -22,7 +22,10 @@ public:
     {
         sums_.emplace_back();
         sums_.push_back(firstSums(pyramid[0], pyramid[1]));
-        for (size_t j = 1; j + 1 < pyramid.size(); ++j) sums_.push_back(sumsAbove(sums_[j].data(), pyramid[j + 1], int(j)));
+        for (size_t j = 1; j + 1 < pyramid.size(); ++j) {
+            sums_.emplace_back(size_t(pyramid[j + 1].rows) * kSlots, 0.0f);
+            addRows(sums_[j].data(), pyramid[j + 1], splitAxis(int(j)), chunk.threads, sums_.back().data());
+        }
     }
 
     void forget(int level) { sums_.resize(size_t(level) + 1); }
@@ -47,19 +50,13 @@ private:
     }
     Array<float> firstSums(const MeanLevel& voxels, const MeanLevel& above) const {
         Array<float> sums(size_t(above.rows) * kSlots, 0);
-        float halves[2 * kSlots];
-        for (int64_t row = 0; row < above.bricks; ++row) {
-            for (int side = 0; side < 2; ++side) load(voxels, above.pairs[size_t(2 * row + side)], halves + side * kSlots);
-            addHalvesAlong(splitAxis(0), halves, halves + kSlots, &sums[size_t(row) * kSlots]);
-        }
-        return sums;
-    }
-    static Array<float> sumsAbove(const float* below, const MeanLevel& above, int j) {
-        Array<float> sums(size_t(above.rows) * kSlots, 0);
-        const int32_t* pair = above.pairs.data();
-        for (int64_t row = 0; row < above.bricks; ++row, pair += 2)
-            addHalvesAlong(splitAxis(j), below + int64_t(pair[0]) * kSlots, below + int64_t(pair[1]) * kSlots,
-                &sums[size_t(row) * kSlots]);
+        inParallel(size_t(above.bricks), chunk_.threads, kLeastBricks, [&](size_t first, size_t last) {
+            float halves[2 * kSlots];
+            for (size_t row = first; row < last; ++row) {
+                for (size_t side = 0; side < 2; ++side) load(voxels, above.pairs[2 * row + side], halves + side * kSlots);
+                addHalvesAlong(splitAxis(0), halves, halves + kSlots, &sums[row * kSlots]);
+            }
+        });
         return sums;
     }
 
