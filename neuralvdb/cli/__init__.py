@@ -10,10 +10,12 @@ _before = signal.getsignal(signal.SIGINT)
 if _before is signal.default_int_handler:  # while modules load, an interrupt ends the process without a traceback
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 try:
+    from neuralvdb.cli import numpy_typing
     from neuralvdb.platform import BLAS
 
     for _blas in BLAS:  # none is needed
         os.environ[f"{_blas}_NUM_THREADS"] = "1"
+    numpy_typing.postpone()
     from neuralvdb.cli.main import main
 finally:
     signal.signal(signal.SIGINT, _before)

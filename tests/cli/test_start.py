@@ -50,6 +50,13 @@ def test_help_loads_neither_numpy_nor_openvdb(modules, args):
     assert not modules(MAIN, *args) & {*HEAVY, "numpy", "neuralvdb.vdb._bridge", "neuralvdb.api"}
 
 
+def test_numpy_types_are_loaded_when_somebody_wants_them(modules):
+    code = "import sys, neuralvdb.cli, numpy\nassert numpy.linalg.norm([3, 4]) == 5"
+    assert "numpy._typing._array_like" not in modules(f"{code}\nassert numpy.random.default_rng(0).random() < 1")
+    wanted = modules(f"{code}\nfrom numpy.typing import ArrayLike\nimport numpy.typing as t; assert t.DTypeLike")
+    assert "numpy._typing._array_like" in wanted
+
+
 def test_an_interrupt_while_modules_load_gives_no_traceback():
     """Whatever is loaded then; before, there is nothing but Python's own start."""
     code = """

@@ -176,3 +176,10 @@ def test_errors_of_voxels_and_of_means():
     for values in (tree.leaf.values, decoded.leaf.values):
         values[0, :3] = np.nan, np.inf, -np.inf
     assert math.isfinite(picture.value_errors(tree.leaf, decoded.leaf).voxel)
+
+
+def test_extinction_makes_the_median_ray_as_deep_as_asked():
+    rng = np.random.default_rng(5)
+    for count in (1, 2, 3, 4, 101, 256):
+        sums = rng.random(count) + 0.5
+        assert picture.extinction(sums, 3.0) == 3.0 / np.median(sums), count
