@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import numbers
 import types
 import typing
@@ -21,6 +22,7 @@ def check_types(settings: object) -> None:
             raise TypeError(f"{kind.__name__}: {name} is {type_text(declared)}, not {value!r}")
 
 
+@functools.cache
 def declared_types(kind: type[Any]) -> Mapping[str, object]:
     """The types of a dataclass's fields by name."""
     hints = typing.get_type_hints(kind)

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 from mutations import damage, huge_or_tiny
 
-from neuralvdb.codec.frame_table import FrameTable, GridHead
+from neuralvdb.codec.frame_table import MAX_TABLE, FrameTable, GridHead
 from neuralvdb.volume import Storage
 
 _NAMES = (b"", b"\x1b[31;1mred\x1b]0;title\x07", b"a\r\nnvdb: all is well\n", b"../../x", b"\xff\xfe", b"x" * 70_000)
-_LARGEST = 64 << 20  # bytes of a table
+_LARGEST = MAX_TABLE  # bytes of a table; with more it is refused before it is read
 _NUMBERS = (float("nan"), float("inf"), 0.0, -1.0, 1e-320, 1e308)
 
 
@@ -56,7 +56,7 @@ def _instance(rng: random.Random, table: FrameTable) -> FrameTable:
     if rng.random() < 0.5:
         return _with_head(rng, table, storage=rng.choice(list(Storage)), parent=parent)
     first = table.grids[0]
-    count = min(rng.choice((*[10] * 8, 1000, 30_000)), _LARGEST // _size(first))
+    count = min(rng.choice((*[10] * 20, 1000, 1000, 30_000)), _LARGEST // _size(first))
     more = [
         replace(first, unique_name=b"%d" % i, storage=Storage.INSTANCE, parent=rng.choice((parent, first.unique_name)))
         for i in range(count)
@@ -66,7 +66,7 @@ def _instance(rng: random.Random, table: FrameTable) -> FrameTable:
 
 def _count(rng: random.Random, table: FrameTable) -> FrameTable:
     """The grids stand there several times."""
-    count = min(rng.choice((2, 2, 2, 100, 5000)), _LARGEST // sum(map(_size, table.grids)))
+    count = min(rng.choice((*[2] * 12, 100, 100, 5000)), _LARGEST // sum(map(_size, table.grids)))
     return replace(table, grids=table.grids * max(1, count))
 
 
@@ -103,7 +103,7 @@ def _content(rng: random.Random, table: FrameTable) -> FrameTable:
 
 def _left_out(rng: random.Random, table: FrameTable) -> FrameTable:
     """Grids are missing that never were, their names no text."""
-    return replace(table, left_out=(rng.randbytes(rng.randint(0, 9)),) * rng.choice((1, 100, 1 << 16)))
+    return replace(table, left_out=(rng.randbytes(rng.randint(0, 9)),) * rng.choice((*[1] * 12, 100, 100, 1 << 16)))
 
 
 _LIES: tuple[Callable[[random.Random, FrameTable], FrameTable], ...] = (

@@ -5,7 +5,7 @@
 Its cases are those of fuzz.py. A run must end with a NeuralVdbError or a result, within 5 s of CPU time and 1 GiB; a
 truncated archive must be refused, what a region or a whole file decodes to must be what it was, as fuzz.py says it, and
 each file written must be one that OpenVDB reads.
-A process does at most 1,000 runs; where it crashes or hangs, that is a finding, and another one goes on behind it.
+A process does at most 4,000 runs; where it crashes or hangs, that is a finding, and another one goes on behind it.
 """
 
 from __future__ import annotations
@@ -32,14 +32,19 @@ from seeds import OPTIONS, Seed
 from tqdm import tqdm
 
 from neuralvdb import DecompressSettings, decompress, info, platform, verify
+from neuralvdb.api.preload import preload_decoder
 from neuralvdb.errors import NeuralVdbError
 from neuralvdb.settings import VerifySettings
 from neuralvdb.vdb import VdbReader
 
-_BLOCK = 1000  # runs of a process
+_BLOCK = 4000  # runs of a process
+_BROKEN = 99  # exit code of a process in which not a run failed but what tells of it
 _HANGS = 120.0  # seconds without an answer
-_WRITES = 4  # of eight kinds of use, the first that writes a file
+_KINDS, _WRITES = 16, 9  # kinds of use, and the first of them that writes a file
 _WHOLE: tuple[str, ...] = ()
+_CHECK = VerifySettings(threads=1)
+_MASKS = DecompressSettings(threads=1, force=True, topology_only=True)
+_SETTINGS = {options: replace(meaning, threads=1, force=True) for options, meaning in OPTIONS.items()}
 
 
 @dataclass(frozen=True)
@@ -53,18 +58,18 @@ class End:
 
 
 def use(case: Case, archive: Path, back: Path) -> tuple[str, ...] | None:
-    """Asks for what is in an archive, its masks, a check, a region or all of it; of the last two it gives the options
+    """Asks for a check, what is in an archive, its masks, a region or all of it; of the last two it gives the options
     of `nvdb` that mean the same."""
-    kind, settings = case.number % 8, DecompressSettings(threads=1, force=True)
-    if kind < 3:
-        verify(archive, settings=VerifySettings(threads=1))
-    elif kind == 3:
+    kind = case.number % _KINDS
+    if kind < _WRITES - 1:
+        verify(archive, settings=_CHECK)
+    elif kind == _WRITES - 1:
         info(archive)
     elif kind == _WRITES:
-        decompress(archive, back, replace(settings, topology_only=True))
+        decompress(archive, back, _MASKS)
     else:
-        options = _WHOLE if kind == 7 else list(OPTIONS)[1 + case.number // 8 % (len(OPTIONS) - 1)]
-        decompress(archive, back, replace(OPTIONS[options], threads=1, force=True))
+        options = _WHOLE if kind > _KINDS - 3 else list(OPTIONS)[1 + case.number // _KINDS % (len(OPTIONS) - 1)]
+        decompress(archive, back, _SETTINGS[options])
         return options
     return None
 
@@ -99,7 +104,7 @@ def _wrong(case: Case, options: tuple[str, ...] | None, back: Path) -> str:
     if options is not None and hashed and back.read_bytes() != case.seed.decoded[options]:
         return "decoded to something else without a word"
     try:
-        reader = VdbReader(back) if case.number % 8 >= _WRITES else None
+        reader = VdbReader(back) if case.number % _KINDS >= _WRITES else None
         for index in range(min(len(reader.entries), 20) if reader else 0):
             reader.outline(index)
     except NeuralVdbError as error:
@@ -127,10 +132,12 @@ def _child(bench: Bench, numbers: range, unlimited: bool) -> tuple[int, int]:
     receive, send = os.pipe()
     child = os.fork()
     if child == 0:
+        status = _BROKEN
         try:
             _work(bench, numbers, unlimited, send)
+            status = 0
         finally:
-            os._exit(0)
+            os._exit(status)
     os.close(send)
     return child, receive
 
@@ -160,6 +167,7 @@ _bench: Bench | None = None
 def _start(seed: int, seeds: list[Seed]) -> None:
     global _bench
     _bench = Bench("archives", seed, seeds)
+    preload_decoder()
     multiprocessing.util.Finalize(None, _bench.close, exitpriority=1)
 
 

@@ -81,7 +81,7 @@ def archive_seeds(folder: Path) -> list[Seed]:
         for path in _specks(folder)
         for settings in (exact, CompressSettings(quality="preview"), pruned)
     ]
-    return [*lossless, *lossy, *more, *specks * 4]  # the cheap ones four times as often
+    return [*lossless, *lossy, *more, *specks * 8]  # the cheap ones eight times as often
 
 
 def vdb_seeds(folder: Path) -> list[Seed]:
