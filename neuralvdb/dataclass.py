@@ -2,7 +2,7 @@
 
 That one compiles up to six methods for each class, for half a millisecond; a command loads over a hundred classes, and
 may be done in a tenth of a second. Here only __init__ is compiled, and all classes share the other methods. Of what
-field() offers they know defaults alone.
+field() offers they know defaults and `compare`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ else:
             return lambda kind: dataclass(kind, frozen=frozen, kw_only=kw_only)
         dataclasses.dataclass(init=False, repr=False, eq=False, kw_only=kw_only)(kind)
         fields = dataclasses.fields(kind)
-        kind._names = tuple(field.name for field in fields)
+        kind._compared = tuple(field.name for field in fields if field.compare)
         methods = {"__init__": _init(kind, fields), "__repr__": _repr, "__eq__": _eq}
         if frozen:
             methods |= {"__setattr__": _no_change, "__delattr__": _no_change}
@@ -39,17 +39,18 @@ else:
 def _init(kind: type, fields: tuple[dataclasses.Field[Any], ...]) -> Callable[..., None]:
     """The method __init__() that sets these fields of a class."""
     given, named, body = ["self"], list[str](), list[str]()
-    names: dict[str, object] = {"made": dataclasses.MISSING, "set_field": object.__setattr__}
+    names: dict[str, object] = {"_missing": dataclasses.MISSING, "_set": object.__setattr__}
     for number, field in enumerate(fields):
+        assert field.init and field.repr and field.hash is None
         default, value = "", field.name
         if field.default_factory is not dataclasses.MISSING:
-            names[f"make{number}"] = field.default_factory
-            default, value = " = made", f"make{number}() if {field.name} is made else {field.name}"
+            names[f"_make{number}"] = field.default_factory
+            default, value = " = _missing", f"_make{number}() if {field.name} is _missing else {field.name}"
         elif field.default is not dataclasses.MISSING:
-            names[f"default{number}"] = field.default
-            default = f" = default{number}"
+            names[f"_default{number}"] = field.default
+            default = f" = _default{number}"
         (named if field.kw_only else given).append(field.name + default)
-        body.append(f" set_field(self, {field.name!r}, {value})")
+        body.append(f" _set(self, {field.name!r}, {value})")
     if hasattr(kind, "__post_init__"):
         body.append(" self.__post_init__()")
     given += ["*", *named] if named else []
@@ -61,11 +62,11 @@ def _init(kind: type, fields: tuple[dataclasses.Field[Any], ...]) -> Callable[..
 
 
 def _values(kind: Any) -> tuple[object, ...]:
-    return tuple(getattr(kind, name) for name in kind._names)
+    return tuple(getattr(kind, name) for name in kind._compared)
 
 
 def _repr(self: Any) -> str:
-    fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._names)
+    fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__dataclass_fields__)
     return f"{type(self).__qualname__}({fields})"
 
 

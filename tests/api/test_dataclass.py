@@ -29,6 +29,7 @@ def classes(decorator):
 
         where: str
         second: float = 0.5
+        third: int = dataclasses.field(default=0, compare=False)
 
         def __hash__(self):
             return 7
@@ -56,7 +57,11 @@ def test_classes_are_as_those_of_the_standard():
     made = kind("p", first=1)
     assert repr(made) == repr(true("p", first=1))
     assert dataclasses.asdict(made) == dataclasses.asdict(true("p", first=1))
-    assert made == kind("p", first=1) and made != dataclasses.replace(made, second=1.0) and made != base(first=1)
+    assert (
+        made == kind("p", first=1) == kind("p", 0.5, 9, first=1)
+        and made != dataclasses.replace(made, second=1.0)
+        and made != base(first=1)
+    )
     assert hash(made) == 7 and made.many is not kind("p", first=1).many
     with pytest.raises(dataclasses.FrozenInstanceError, match="cannot assign to field 'where'"):
         made.where = "q"
