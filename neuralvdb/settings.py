@@ -9,6 +9,7 @@ from dataclasses import field
 from neuralvdb import platform
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import UsageError
+from neuralvdb.frame_number import FrameNumber
 from neuralvdb.presets import Preset, presets, simulation_state
 from neuralvdb.typed import check_types
 
@@ -120,6 +121,14 @@ class Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReadSettings(Settings):
+    """What all operations share that read archives."""
+
+    frame: FrameNumber | None = None
+    """The frame of an archive of many, such as 57 or Decimal("1001.25"); of others it does not matter."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CompressSettings(Settings):
     """Choices of compress(). Raises UsageError for values that make no sense, alone or together, and what presets()
     raises."""
@@ -187,7 +196,7 @@ class CompressSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DecompressSettings(Settings):
+class DecompressSettings(ReadSettings):
     """Choices of decompress(). Raises UsageError for values that make no sense, alone or together."""
 
     grids: tuple[str, ...] = ()
@@ -218,7 +227,7 @@ class DecompressSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VerifySettings(Settings):
+class VerifySettings(ReadSettings):
     """Choices of verify(). Raises UsageError for values that make no sense."""
 
     device: str = "auto"
@@ -230,7 +239,7 @@ class VerifySettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiffSettings(Settings):
+class DiffSettings(ReadSettings):
     """Choices of diff(). Raises UsageError for values that make no sense."""
 
     grids: tuple[str, ...] = ()
@@ -238,7 +247,7 @@ class DiffSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ViewSettings(Settings):
+class ViewSettings(ReadSettings):
     """Choices of everything that makes pictures. Raises UsageError for values that make no sense."""
 
     grids: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ import difflib
 import os
 import typing
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, TypedDict, TypeVar
 
 from neuralvdb.settings import Bound, Box, Settings, TrainSettings
@@ -21,6 +22,13 @@ class SharedChoices(TypedDict, total=False):
 
     threads: int
     priors: str | os.PathLike[str]
+
+
+class ReadChoices(SharedChoices, total=False):
+    """Those of every function that reads archives."""
+
+    frame: int | Decimal
+    """Of an archive of many."""
 
 
 class CompressChoices(SharedChoices, total=False):
@@ -49,7 +57,7 @@ class CompressChoices(SharedChoices, total=False):
     skip_existing: bool
 
 
-class DecompressChoices(SharedChoices, total=False):
+class DecompressChoices(ReadChoices, total=False):
     """Those of decompress()."""
 
     grids: str | list[str] | tuple[str, ...]
@@ -62,13 +70,13 @@ class DecompressChoices(SharedChoices, total=False):
     skip_existing: bool
 
 
-class VerifyChoices(SharedChoices, total=False):
+class VerifyChoices(ReadChoices, total=False):
     """Those of verify()."""
 
     device: str
 
 
-class DiffChoices(SharedChoices, total=False):
+class DiffChoices(ReadChoices, total=False):
     """Those of diff()."""
 
     grids: str | list[str] | tuple[str, ...]

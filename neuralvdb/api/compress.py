@@ -22,7 +22,9 @@ from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.models import models_for
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import NeuralVdbError, NoSuchGrid, OutputError, naming
+from neuralvdb.frame_number import FrameNumber
 from neuralvdb.platform import one_blas_thread, return_memory
+from neuralvdb.sequence.pack import split
 from neuralvdb.settings import CompressSettings
 from neuralvdb.vdb import GridsInMemory, VdbReader, set_threads
 from neuralvdb.volume.grid import display_name
@@ -95,14 +97,26 @@ def compressing(
     *,
     progress: Progress = ignore,
     note: Note = ignore,
+    earlier: FrameInFile | None = None,
 ) -> Iterator[Task[CompressReport]]:
-    """The work of compress(), for any process to do within the block: `target` is there when that ends well."""
+    """The work of compress(), for any process to do within the block: `target` is there when that ends well.
+
+    earlier: a frame of an archive of many, which settings.skip_existing takes where it is as a new one would be.
+    """
     if not isinstance(source, GridsInMemory):
         source = os.fspath(source)
         check_readable(source)
     with new_file(Path(target), force=settings.force or settings.skip_existing) as output:
-        job = _Job(source, output, settings)
+        job = _Job(source, output, settings, earlier)
         yield Task(functools.partial(job.run, progress, note), writes=[output.temporary])
+
+
+@dataclass(frozen=True)
+class FrameInFile:
+    """A frame of an archive of many."""
+
+    path: str
+    number: FrameNumber
 
 
 @dataclass(frozen=True)
@@ -112,6 +126,7 @@ class _Job:
     source: str | GridsInMemory
     output: NewFile
     settings: CompressSettings
+    earlier: FrameInFile | None
 
     def run(self, progress: Progress, note: Note) -> CompressReport:
         """Encodes, verifies and reports."""
@@ -167,20 +182,34 @@ class _Job:
 
     def _existing(self, context: EncodeContext, reader: VdbReader | GridsInMemory) -> CompressReport | None:
         """What an earlier run made, where it is whole and was made of the same bytes with the same settings."""
+        report = self._made(self.output.target, None, context, reader)
+        if report is None and self.earlier is not None:
+            report = self._made(self.earlier.path, self.earlier.number, context, reader)
+        return report
+
+    def _made(
+        self, path: str, number: FrameNumber | None, context: EncodeContext, reader: VdbReader | GridsInMemory
+    ) -> CompressReport | None:
+        """What is in an archive, where that is as this job would write it; one frame of many is copied."""
         try:
-            with FrameReader(self.output.target, models=context.models) as frame:
+            with FrameReader(path, number, models=context.models) as frame:
                 table, made_of = frame.table, reader.hash_bytes()
                 if not made_of or (table.source_hash, table.settings_hash) != (made_of, context.settings_hash):
                     return None
-                frame.archive.check()
+                frame.archive.check(frame.position)
                 promises = {grid.name: promise_of(frame, number) for number, grid in enumerate(table.grids)}
+                if number is not None:
+                    with self.output.open() as stream:
+                        split(frame.archive, frame.position, stream)
+        except OutputError:
+            raise
         except NeuralVdbError:  # there is none, or it is damaged, or no archive
             return None
         return CompressReport(
             source=reader.path,
             target=self.output.target,
             source_size=table.source_size,
-            archive_size=frame.archive.size,
+            archive_size=frame.size,
             grids=[grid.name for grid in table.grids],
             left_out=[display_name(name) for name in table.left_out],
             promises={name: promise for name, promise in promises.items() if promise is not None},

@@ -125,14 +125,15 @@ class _Job:
         gpus, write = devices.resolve(self.settings.device), self._grids
         if self.settings.topology_only:
             write = self._masks
-        with naming(self.source), FrameReader(self.source, models=models_for(self.settings), devices=gpus) as frame:
+        models, number = models_for(self.settings), self.settings.frame
+        with naming(self.source), FrameReader(self.source, number, models=models, devices=gpus) as frame:
             selected = select(frame.grids, self.settings.grids, self.source)
             with self.output.open() as stream:
                 written = write(frame, selected, stream, progress, lambda line: note(f"{self.source}: {line}"))
         return DecompressReport(
             source=self.source,
             target=self.output.target,
-            archive_size=frame.archive.size,
+            archive_size=frame.size,
             vdb_size=os.stat(self.output.target).st_size if written.skipped else self.output.size(),
             grids=written.grids,
             parts=written.regions,

@@ -11,6 +11,7 @@ from neuralvdb.archive.formats import form_of
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import naming
+from neuralvdb.frame_number import FrameNumber
 from neuralvdb.vdb import VdbReader, describe_metadata, describe_transform
 from neuralvdb.vdb.files import Entry, Outline
 from neuralvdb.volume.grid import display_name
@@ -85,11 +86,14 @@ class FileInfo:
         return told
 
 
-def info(path: str | os.PathLike[str]) -> FileInfo:
-    """FileInfo of a .vdb file or an archive; values are not decoded. Raises InputError, DamagedFile, Unsupported."""
+def info(path: str | os.PathLike[str], number: FrameNumber | None = None) -> FileInfo:
+    """FileInfo of a .vdb file or a frame of an archive; values are not decoded. number: as FrameReader has it.
+
+    Raises InputError, DamagedFile, Unsupported, UsageError.
+    """
     path = os.fspath(path)
     with naming(path):
-        return _archive_info(path) if is_archive(path) else _vdb_info(path)
+        return _archive_info(path, number) if is_archive(path) else _vdb_info(path)
 
 
 def _vdb_info(path: str) -> FileInfo:
@@ -127,17 +131,18 @@ def _vdb_grid(entry: Entry, outline: Outline) -> GridInfo:
     )
 
 
-def _archive_info(path: str) -> FileInfo:
-    with FrameReader(path) as frame:
-        table, size = frame.table, frame.archive.size
+def _archive_info(path: str, number: FrameNumber | None) -> FileInfo:
+    with FrameReader(path, number) as frame:
+        table, size = frame.table, frame.size
         grids = [_archive_grid(frame, index) for index in range(len(table.grids))]
     major, minor = table.openvdb_version
+    container = 1 if frame.archive.directory is None else 2
     missing = [grid.promise.priors for grid in grids if grid.promise is not None and grid.promise.fast is None]
     return FileInfo(
         path=path,
         kind="archive",
         size=size,
-        version=f"archive 1, from OpenVDB {major}.{minor}, file version {table.version}",
+        version=f"archive {container}, from OpenVDB {major}.{minor}, file version {table.version}",
         metadata=describe_metadata(table.metadata),
         source_size=table.source_size,
         overhead=size - sum(grid.total for grid in grids),

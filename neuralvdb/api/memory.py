@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from neuralvdb.api.source import select
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.errors import unreadable
+from neuralvdb.frame_number import FrameNumber
 from neuralvdb.platform import file_state, written_bytes
 from neuralvdb.settings import ARCHIVE_SUFFIX
 
@@ -16,12 +17,13 @@ _MEMORY_PER_BYTE = 128
 _PER_ARCHIVE_BYTE = 512  # what an archive needs as a rule; its index says it exactly
 
 
-def memory_needed(path: str, grids: Sequence[str] = ()) -> int:
-    """Bytes that the grids with these names take when decoded, all grids where there are no names.
+def memory_needed(path: str, grids: Sequence[str] = (), number: FrameNumber | None = None) -> int:
+    """Bytes that the grids with these names take when decoded, all grids where there are no names; number: of the
+    frame, as FrameReader has it.
 
-    Raises InputError, DamagedFile, Unsupported, NoSuchGrid.
+    Raises InputError, DamagedFile, Unsupported, NoSuchGrid, UsageError.
     """
-    with FrameReader(path) as frame:
+    with FrameReader(path, number) as frame:
         return sum(frame.index.memory(index) for index in select(frame.grids, grids, path))
 
 
@@ -33,9 +35,13 @@ def most_memory(path: str) -> int:
         raise unreadable(path, error) from error
 
 
-def likely_memory(path: str) -> int:
-    """Bytes that a .vdb file or an archive can need as a rule, by its size alone; 0 where it is not there."""
-    size, _ = file_state(path) or (0, 0)
+def likely_memory(path: str, size: int | None = None) -> int:
+    """Bytes that a .vdb file or an archive can need as a rule, by its size alone; 0 where it is not there.
+
+    size: of the frame of an archive of many.
+    """
+    if size is None:
+        size, _ = file_state(path) or (0, 0)
     return size * (_PER_ARCHIVE_BYTE if path.endswith(ARCHIVE_SUFFIX) else _MEMORY_PER_BYTE)
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from neuralvdb.api.tensors import GridTensors
     from neuralvdb.api.train import TrainReport
     from neuralvdb.api.verify import VerifyReport
+    from neuralvdb.frame_number import FrameNumber
     from neuralvdb.volume import VolumeGrid
 
 P = ParamSpec("P")
@@ -131,11 +132,12 @@ def decompress(
 
 
 @_in_python_words
-def info(path: str | os.PathLike[str]) -> FileInfo:
-    """What is in a .vdb file or an archive; values are not decoded. Raises InputError, DamagedFile, Unsupported."""
+def info(path: str | os.PathLike[str], frame: FrameNumber | None = None) -> FileInfo:
+    """What is in a .vdb file, an archive, or a frame of an archive of many; values are not decoded. Raises InputError,
+    DamagedFile, Unsupported, UsageError."""
     from neuralvdb.api.info import info as work
 
-    return work(path)
+    return work(path, frame)
 
 
 @_in_python_words

@@ -31,6 +31,8 @@ class FrameFacts:
     """One frame of the page."""
 
     path: str
+    name: str
+    """What the page calls it: the name of the file, or of that which a frame of an archive was."""
     size: int
     """Bytes."""
     source_size: int | None
@@ -55,21 +57,29 @@ class FrameFacts:
         """For JSON."""
         grids = {name: sum(sizes.values()) for name, sizes in self.grids.items()}
         losses = [vars(loss) for loss in self.losses]
-        return {"path": self.path, "size": self.size, "source_size": self.source_size, "grids": grids, "losses": losses}
+        return {
+            "path": self.path,
+            "name": self.name,
+            "size": self.size,
+            "source_size": self.source_size,
+            "grids": grids,
+            "losses": losses,
+        }
 
 
-def original_of(path: str, settings: ReportSettings) -> str | None:
-    """The file that a frame was made from, as settings.originals says; None where that is empty."""
-    return os.path.join(settings.originals, f"{Path(path).stem}.vdb") if settings.originals else None
+def original_of(name: str, settings: ReportSettings) -> str | None:
+    """The file that a frame of this name was made from, as settings.originals says; None where that is empty."""
+    return os.path.join(settings.originals, f"{Path(name).stem}.vdb") if settings.originals else None
 
 
-def frame_facts(path: str, settings: ReportSettings = ReportSettings(), *, picture: bool = True) -> FrameFacts:
-    """FrameFacts of an archive or a .vdb file. picture: whether to draw it.
+def frame_facts(
+    path: str, settings: ReportSettings = ReportSettings(), *, original: str | None = None, picture: bool = True
+) -> FrameFacts:
+    """FrameFacts of an archive or a .vdb file. original: to compare it with. picture: whether to draw it.
 
     Raises InputError, DamagedFile, Unsupported (also without Pillow), NoSuchGrid, MissingPriors, OutOfMemory.
     """
-    described = info(path)
-    original = original_of(path, settings)
+    described = info(path, settings.frame)
     losses, strips = list[GridLoss](), list[Strip]()
     if original is not None:
         with GridSource(original, settings) as a, GridSource(path, settings) as b, naming(original, path):
@@ -81,6 +91,7 @@ def frame_facts(path: str, settings: ReportSettings = ReportSettings(), *, pictu
         _, strips, _ = views_of(path, settings, _MOST_STRIPS)
     return FrameFacts(
         path=path,
+        name=Path(path).name,
         size=described.size,
         source_size=described.source_size,
         grids={grid.name: grid.bytes for grid in described.grids},
@@ -104,7 +115,7 @@ def write_report(
 
 def html_of(frames: Sequence[FrameFacts]) -> str:
     """The page."""
-    labels = [Path(frame.path).name for frame in frames]
+    labels = [frame.name for frame in frames]
     sources = [frame.source_size for frame in frames]
     total, total_source = sum(frame.size for frame in frames), sum(size or 0 for size in sources)
     title = labels[0] + (f" to {labels[-1]}, {len(frames)} frames" if len(frames) > 1 else "")
@@ -124,7 +135,7 @@ def html_of(frames: Sequence[FrameFacts]) -> str:
         heading("Promised"),
         table(("grid", "of active values"), [(name, _promise_words(name, frames)) for name in grids]),
     ]
-    if pictures := [figure(frame.picture, Path(frame.path).name) for frame in frames if frame.picture]:
+    if pictures := [figure(frame.picture, frame.name) for frame in frames if frame.picture]:
         blocks += [heading("Pictures"), *pictures]
     return page(title, [*blocks, heading("Frames"), _frame_table(frames)])
 
@@ -201,7 +212,7 @@ def _frame_table(frames: Sequence[FrameFacts]) -> str:
         errors = [error for error in frame.figures("max_share").values() if error is not None]
         rows.append(
             [
-                frame.path,
+                frame.name,
                 size_text(frame.size),
                 f"{frame.source_size / frame.size:.2f}x" if frame.source_size else "-",
                 f"{min(pictures):.1f} dB" if pictures else "-",

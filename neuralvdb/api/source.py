@@ -13,7 +13,7 @@ from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.models import models_for
 from neuralvdb.errors import NoSuchGrid, naming, unreadable
 from neuralvdb.platform import open_ordinary
-from neuralvdb.settings import Settings
+from neuralvdb.settings import ReadSettings
 from neuralvdb.vdb import VdbReader
 from neuralvdb.volume import VolumeGrid
 from neuralvdb.volume.grid import display_name
@@ -51,17 +51,19 @@ def is_archive(path: str) -> bool:
 
 
 class GridSource:
-    """The grids of a .vdb file or of an archive's first frame, read on demand. A context manager: it closes it.
+    """The grids of a .vdb file or of a frame of an archive, read on demand. A context manager: it closes it.
 
-    settings: threads that decode a grid, and the file of networks that an archive may need. Raises InputError,
-    DamagedFile, Unsupported.
+    settings: threads that decode a grid, the file of networks that an archive may need, and the frame. Raises
+    InputError, DamagedFile, Unsupported, UsageError.
     """
 
-    def __init__(self, path: str | os.PathLike[str], settings: Settings) -> None:
+    def __init__(self, path: str | os.PathLike[str], settings: ReadSettings) -> None:
         self.path = os.fspath(path)
         self._threads = settings.threads
         self._reader: FrameReader | VdbReader = (
-            FrameReader(self.path, models=models_for(settings)) if is_archive(self.path) else VdbReader(self.path)
+            FrameReader(self.path, settings.frame, models=models_for(settings))
+            if is_archive(self.path)
+            else VdbReader(self.path)
         )
 
     def __enter__(self) -> GridSource:

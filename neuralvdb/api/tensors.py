@@ -180,7 +180,7 @@ def tensors(
     path = os.fspath(source)
     if not is_archive(path):
         return _tensors_of_vdb(path, settings.grids, gpus[0] if gpus else "cpu")
-    with naming(path), FrameReader(path, models=models_for(settings), devices=gpus) as frame:
+    with naming(path), FrameReader(path, settings.frame, models=models_for(settings), devices=gpus) as frame:
         grids = [
             _tensors(frame.grids[index], frame.grids[owner].grid_type, frame.leaves(owner, settings.threads))
             for index in select(frame.grids, settings.grids, path)

@@ -74,8 +74,8 @@ def verify(
     PromiseBroken, OutOfMemory, NoSuchDevice, MissingPriors.
     """
     gpus = devices.resolve(settings.device)
-    with FrameReader(path, models=models_for(settings), devices=gpus) as frame:
-        frame.archive.check()
+    with FrameReader(path, settings.frame, models=models_for(settings), devices=gpus) as frame:
+        frame.archive.check(frame.position)
         decode_all(frame, settings.threads, progress)
         comparison = _Comparison(frame)
         if original is not None:

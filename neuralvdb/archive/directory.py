@@ -77,7 +77,7 @@ class Directory:
 def pack_directory(entries: Sequence[FrameEntry]) -> bytes:
     """The directory of frames that lie one after the other."""
     columns: list[list[int]] = [
-        [e.extent.at + e.extent.size - e.extent.begin for e in entries],
+        [e.extent.total for e in entries],
         [e.extent.size for e in entries],
         [e.extent.count for e in entries],
         [e.checksum for e in entries],

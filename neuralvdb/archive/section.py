@@ -70,6 +70,11 @@ class Extent:
     """Bytes of the index as stored."""
     count: int
 
+    @property
+    def total(self) -> int:
+        """Bytes of all of it."""
+        return self.at + self.size - self.begin
+
 
 def pack_index(sections: Sequence[Section], begin: int) -> bytes:
     """The index of a frame whose own bytes start at `begin`."""

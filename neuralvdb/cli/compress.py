@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import functools
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuralvdb.cli.batch import FileJob, jobs_at_once, run_batch
 from neuralvdb.cli.isolate import IsolatedRunner
 from neuralvdb.cli.jobs import Report, Result, Sizes
 from neuralvdb.cli.loss import compress_text, promise_text
+from neuralvdb.cli.many import Many, OfFrames
 from neuralvdb.cli.options import (
     add_common,
     add_device,
@@ -28,6 +31,7 @@ from neuralvdb.cli.show import PROJECT_FILE, Choice, choose
 from neuralvdb.cli.targets import Step, expand_all, plan
 from neuralvdb.cli.trial import add_try, try_all
 from neuralvdb.errors import UsageError
+from neuralvdb.frame_number import text_of
 from neuralvdb.platform import file_state
 from neuralvdb.presets import presets
 from neuralvdb.settings import (
@@ -121,16 +125,29 @@ def _add_networks(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, report: Report) -> None:
     """Compresses every input."""
+    inputs = expand_all(args.inputs, wanted(args, VDB_SUFFIX), report)
+    if args.trial:
+        return try_all(inputs, args, report)
+    many = Many.of(inputs, args.output)
+    if many is None:
+        work = [(step, choose(args, step.target)) for step in plan(inputs, args.output, ARCHIVE_SUFFIX)]
+        frames = report
+    else:
+        many.begin(args)
+        choice = choose(args, Path(many.target))
+        work, frames = [(step, choice) for step in many.frames], OfFrames(report)
+    if work:
+        _compress(work, many, args, frames)
+    if isinstance(frames, OfFrames) and many is not None:
+        many.finish(frames, report)
+
+
+def _compress(work: Sequence[tuple[Step, Choice]], many: Many | None, args: argparse.Namespace, report: Report) -> None:
+    """Compresses each input with its settings."""
     from neuralvdb.api.memory import likely_memory
     from neuralvdb.api.preload import preload_encoder
     from neuralvdb.api.processor import products
 
-    inputs = expand_all(args.inputs, wanted(args, VDB_SUFFIX), report)
-    if args.trial:
-        return try_all(inputs, args, report)
-    work = [(step, choose(args, step.target)) for step in plan(inputs, args.output, ARCHIVE_SUFFIX)]
-    if not work:
-        return
     if args.verbose:
         print_note(f"predictions are computed with {products()}")
     settings = work[0][1].settings
@@ -138,10 +155,12 @@ def run(args: argparse.Namespace, report: Report) -> None:
     at_once = jobs_at_once(args.jobs, needs, settings.threads, settings.device)
     if len(work) > 1:
         preload_encoder(settings)
-    run_batch([_job(step, choice, args, at_once) for step, choice in work], at_once, report)
+    run_batch([_job(step, choice, args, at_once, many) for step, choice in work], at_once, report)
 
 
-def _job(step: Step, choice: Choice, args: argparse.Namespace, at_once: int) -> FileJob[CompressReport]:
+def _job(
+    step: Step, choice: Choice, args: argparse.Namespace, at_once: int, many: Many | None
+) -> FileJob[CompressReport]:
     from neuralvdb.api.compress import compressing
     from neuralvdb.api.jobs import ignore
     from neuralvdb.api.memory import most_memory
@@ -149,12 +168,19 @@ def _job(step: Step, choice: Choice, args: argparse.Namespace, at_once: int) -> 
     settings = replace(choice.settings, threads=max(choice.settings.threads // at_once, 1))
     size, _ = file_state(step.source) or (0, 0)
     note = ignore if args.quiet else print_note
+    target = str(step.target) if many is None else many.target
     if args.verbose and choice.project_file:
-        print_note(f"{step.target}: settings of {choice.project_file}")
+        print_note(f"{target}: settings of {choice.project_file}")
+    earlier = None
+    if many is not None:
+        settings = replace(settings, force=True)
+        earlier = many.earlier(step)
 
     def finish(report: CompressReport, seconds: float) -> Result:
+        report = replace(report, target=target)
+        frame = None if many is None else text_of(many.frames[step])
         return Result(
-            json={**report.as_dict(), "config": choice.project_file, "seconds": seconds},
+            json={**report.as_dict(), "frame": frame, "config": choice.project_file, "seconds": seconds},
             text=_text(shown(report), settings, seconds) + _details(shown(report)) * args.verbose,
             sizes=Sizes(report.source_size, report.archive_size),
             skipped=report.skipped,
@@ -165,7 +191,9 @@ def _job(step: Step, choice: Choice, args: argparse.Namespace, at_once: int) -> 
         runner=IsolatedRunner(
             inputs=[step.source], memory=functools.partial(most_memory, step.source), device=settings.device
         ),
-        begin=lambda progress: compressing(step.source, step.target, settings, progress=progress, note=note),
+        begin=lambda progress: compressing(
+            step.source, step.target, settings, progress=progress, note=note, earlier=earlier
+        ),
         total=lambda: size * (1 + settings.verify),
         finish=finish,
     )

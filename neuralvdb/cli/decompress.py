@@ -23,7 +23,7 @@ from neuralvdb.cli.options import (
     wanted,
 )
 from neuralvdb.cli.output import print_note, shown, size_text, voxel_size_text
-from neuralvdb.cli.targets import Step, expand_all, plan
+from neuralvdb.cli.targets import Step, expand_frames, plan
 from neuralvdb.settings import ARCHIVE_SUFFIX, COMPRESSIONS, MAX_LOD, VDB_SUFFIX, Box, DecompressSettings
 
 if TYPE_CHECKING:
@@ -73,8 +73,9 @@ def run(args: argparse.Namespace, report: Report) -> None:
     from neuralvdb.api.preload import preload_decoder
 
     settings = settings_of(args, DecompressSettings)
-    steps = plan(expand_all(args.inputs, wanted(args, ARCHIVE_SUFFIX), report), args.output, VDB_SUFFIX)
-    at_once = jobs_at_once(args.jobs, [likely_memory(step.source) for step in steps], settings.threads, settings.device)
+    steps = plan(expand_frames(args.inputs, wanted(args, ARCHIVE_SUFFIX), report), args.output, VDB_SUFFIX)
+    needs = [likely_memory(step.source, step.item.size) for step in steps]
+    at_once = jobs_at_once(args.jobs, needs, settings.threads, settings.device)
     settings = replace(settings, threads=max(settings.threads // at_once, 1))
     if len(steps) > 1:
         preload_decoder()
@@ -86,7 +87,8 @@ def _job(step: Step, settings: DecompressSettings, args: argparse.Namespace) -> 
     from neuralvdb.api.jobs import ignore
     from neuralvdb.api.memory import memory_needed
 
-    needed = functools.cache(functools.partial(memory_needed, step.source, settings.grids))
+    settings = replace(settings, frame=step.item.selects)
+    needed = functools.cache(functools.partial(memory_needed, step.source, settings.grids, settings.frame))
     note = ignore if args.quiet else print_note
 
     def memory() -> int:
@@ -95,8 +97,8 @@ def _job(step: Step, settings: DecompressSettings, args: argparse.Namespace) -> 
 
     def finish(report: DecompressReport, seconds: float) -> Result:
         return Result(
-            json={**report.as_dict(), "seconds": seconds},
-            text=_text(shown(report), seconds),
+            json={**report.as_dict(), **step.item.json, "seconds": seconds},
+            text=_text(shown(replace(report, source=step.item.words)), seconds),
             sizes=Sizes(report.archive_size, report.vdb_size),
             skipped=report.skipped,
         )

@@ -15,7 +15,7 @@ from neuralvdb.cli.jobs import Report, Result
 from neuralvdb.cli.options import add_common, add_grids, add_pairs, add_priors, settings_of, wanted
 from neuralvdb.cli.output import shown, table_text
 from neuralvdb.cli.pairs import Pair, pair_all
-from neuralvdb.cli.targets import expand_all
+from neuralvdb.cli.targets import expand_frames
 from neuralvdb.cli.view import PICTURE_MEMORY, grid_memory
 from neuralvdb.errors import UsageError
 from neuralvdb.settings import ARCHIVE_SUFFIX, VDB_SUFFIX, DiffSettings, ViewSettings
@@ -48,10 +48,12 @@ def run(args: argparse.Namespace, report: Report) -> None:
     from neuralvdb.api.preload import preload_decoder
 
     settings, kinds = settings_of(args, DiffSettings), wanted(args, VDB_SUFFIX, ARCHIVE_SUFFIX)
-    pairs = pair_all(expand_all([args.first], kinds, report), expand_all([args.second], kinds, report), report)
+    pairs = pair_all(expand_frames([args.first], kinds, report), expand_frames([args.second], kinds, report), report)
     if args.image and len(pairs) > 1:
         raise UsageError(f"--image draws one pair of files, but there are {len(pairs)}; give the two to look at")
-    at_once = jobs_at_once(args.jobs, [likely_memory(pair.first) for pair in pairs], settings.threads)
+    at_once = jobs_at_once(
+        args.jobs, [likely_memory(pair.first.path, pair.first.size) for pair in pairs], settings.threads
+    )
     settings = replace(settings, threads=max(settings.threads // at_once, 1))
     if len(pairs) > 1:
         preload_decoder()
@@ -64,23 +66,29 @@ def _job(pair: Pair, settings: DiffSettings, args: argparse.Namespace, *, single
     from neuralvdb.api.jobs import Task
     from neuralvdb.api.pictures import picture_of_difference
 
-    first, second = pair.first, str(pair.second)
+    assert pair.second is not None
+    inputs = pair.first, pair.second
+    first, second = (item.path for item in inputs)
+    # A frame has the same number in both files, or one of them has no many.
+    settings = replace(settings, frame=next((item.frame for item in inputs if item.within), None))
     runner = IsolatedRunner(
         inputs=[first, second],
-        memory=lambda: PICTURE_MEMORY * bool(args.image) + grid_memory(first) + grid_memory(second),
+        memory=lambda: PICTURE_MEMORY * bool(args.image) + sum(map(grid_memory, inputs)),
     )
 
     @contextlib.contextmanager
     def begin(_: Progress) -> Iterator[Task[DiffReport]]:
         if args.image:
-            picture_of_difference(first, second, args.image, settings_of(args, ViewSettings), run=runner)
+            drawing = replace(settings_of(args, ViewSettings), frame=settings.frame)
+            picture_of_difference(first, second, args.image, drawing, run=runner)
         yield Task(functools.partial(diff, first, second, settings))
 
     def finish(report: DiffReport, _: float) -> Result:
+        named = replace(report, first=inputs[0].words, second=inputs[1].words)
         return Result(
-            json=report.as_dict(),
-            text=_text(shown(report), args.image) if single or args.verbose else "",
-            table_row=None if single or args.verbose else _table_row(report),
+            json={**report.as_dict(), **next((item for item in inputs if item.within), inputs[0]).json},
+            text=_text(shown(named), args.image) if single or args.verbose else "",
+            table_row=None if single or args.verbose else _table_row(named),
             different=not report.same,
         )
 

@@ -1,4 +1,5 @@
-"""Names of many files: `smoke.####.vdb`, `smoke.%04d.vdb`, `smoke.$F4.vdb`, `smoke.<frame>.vdb`, `s.1-9#.vdb`, folders.
+"""Names of many files: `smoke.####.vdb`, `smoke.%04d.vdb`, `smoke.$F4.vdb`, `smoke.<frame>.vdb`, `s.1-9#.vdb`, folders,
+archives of many frames.
 
 Only the last part of a path is a pattern, whatever its folders are called. The numbers of a range are fileseq's.
 """
@@ -10,18 +11,48 @@ import re
 
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import InputError, UsageError, unreadable
+from neuralvdb.file_kinds import MANY_FRAMES
+from neuralvdb.frame_number import MAX_DIGITS, FrameNumber, number_of, padded, text_of
+from neuralvdb.platform import open_ordinary
 
 _TOKEN = re.compile(r"#+|@+|%\d*d|\$F\d*(?![A-Za-z\d])|\$\{F\d*\}|<f\d*>|<(?i:frame)>")
 _RANGE_BEFORE = re.compile(r"(?:^|(?<=[._]))-?\d+-[-\d,:xy]*$|(?:^|(?<=[._]))-?\d+,[-\d,:xy]*$")
+_SUBFRAME = re.compile(r"-?\d+\.\d+", re.ASCII)
 _RANGE = re.compile(r"-?\d+(?:--?\d+(?:[xy:]-?\d+)?)?", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Input:
-    """A file to work on, and its frame number if a pattern named it."""
+    """A file to work on, and its frame number if a pattern named it; or a frame of an archive of many.
+
+    within: of such a frame, the name of its .vdb file; empty for files.
+    size: of such a frame, its bytes.
+    """
 
     path: str
-    frame: int | None = None
+    frame: FrameNumber | None = None
+    within: str = ""
+    size: int | None = None
+
+    @property
+    def selects(self) -> FrameNumber | None:
+        """The frame to read of the file; None where it is none of many."""
+        return self.frame if self.within else None
+
+    @property
+    def json(self) -> dict[str, object]:
+        """What results say of the frame beside the file."""
+        return {"frame": text_of(self.frame) if self.within and self.frame is not None else None}
+
+    @property
+    def words(self) -> str:
+        """What people hear of it."""
+        return f"{self.path} frame {self.json['frame']}" if self.within else self.path
+
+    @property
+    def name(self) -> str:
+        """The path that the frame has, or would have as a file beside its archive."""
+        return os.path.join(os.path.dirname(self.path), self.within) if self.within else self.path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,23 +89,22 @@ class Pattern:
     frames: str = ""
     weak: bool = False
 
-    def name(self, frame: int) -> str:
+    def name(self, frame: FrameNumber) -> str:
         """The path of a frame."""
-        digits = self.digits - (self.printf and frame < 0)
-        number = "-" * (frame < 0) + str(abs(frame)).zfill(digits)
+        number = "-" * (frame < 0) + padded(frame, self.digits - (self.printf and frame < 0))
         return os.path.join(self.folder, f"{self.prefix}{number}{self.suffix}")
 
-    def on_disk(self) -> dict[int, list[str]]:
+    def on_disk(self) -> dict[FrameNumber, list[str]]:
         """Paths of the files that there are, by frame in order: those of this padding, or of any where there are none.
 
         Raises OSError where the folder cannot be listed.
         """
-        whole = re.compile(re.escape(self.prefix) + r"(-?)(\d+)" + re.escape(self.suffix), re.ASCII)
-        names = [match for match in map(whole.fullmatch, os.listdir(self.folder or ".")) if match]
-        padded = [match for match in names if self.any_padding or self._fits(match[1], match[2])]
-        files: dict[int, list[str]] = {}
-        for match in padded or names:
-            files.setdefault(int(match[1] + match[2]), []).append(os.path.join(self.folder, match[0]))
+        whole = re.compile(re.escape(self.prefix) + r"(-?)(\d+)((?:\.\d+)?)" + re.escape(self.suffix), re.ASCII)
+        names = [match for match in map(whole.fullmatch, os.listdir(self.folder or ".")) if match and _is_frame(match)]
+        fitting = [match for match in names if self.any_padding or self._fits(match[1], match[2])]
+        files: dict[FrameNumber, list[str]] = {}
+        for match in fitting or names:
+            files.setdefault(number_of("".join(match.groups())), []).append(os.path.join(self.folder, match[0]))
         return {frame: sorted(files[frame]) for frame in sorted(files)}
 
     def _fits(self, sign: str, digits: str) -> bool:
@@ -120,13 +150,13 @@ def expand(name: str, wanted: Wanted) -> list[Input]:
         return [Input(name)]
     pattern = pattern_of(name)
     if pattern is None:
-        if wanted.frames is not None:
+        if wanted.frames is not None and not has_frames(name):
             raise UsageError(f"--frames {wanted.frames}: {name} is no pattern such as smoke.####.vdb")
         return [Input(name)]
     if wanted.frames is not None:
-        return _of_range(pattern, _numbers(wanted.frames, f"--frames '{wanted.frames}'"), name, wanted)
+        return _of_range(pattern, numbers_of(wanted.frames, f"--frames '{wanted.frames}'"), name, wanted)
     if pattern.frames:
-        return _of_range(pattern, _numbers(pattern.frames, f"{name}: '{pattern.frames}'"), name, wanted)
+        return _of_range(pattern, numbers_of(pattern.frames, f"{name}: '{pattern.frames}'"), name, wanted)
     return _all_on_disk(pattern, name)
 
 
@@ -160,7 +190,7 @@ def _all_on_disk(pattern: Pattern, name: str) -> list[Input]:
     return [Input(path, frame) for frame, paths in files.items() for path in paths]
 
 
-def _of_range(pattern: Pattern, numbers: list[int], name: str, wanted: Wanted) -> list[Input]:
+def _of_range(pattern: Pattern, numbers: list[FrameNumber], name: str, wanted: Wanted) -> list[Input]:
     """Files of these frames. One without a file gets the name that it should have, or is left out if that is wanted."""
     try:
         files = pattern.on_disk()
@@ -191,13 +221,39 @@ def _digits(token: str) -> int:
     return int(re.sub(r"\D", "", token) or 1)
 
 
-def _numbers(frames: str, where: str) -> list[int]:
-    """The numbers of a range such as `1-10`, `1-100x5`, or `1-100:5` as Open Job Description writes it."""
+def _is_frame(match: re.Match[str]) -> bool:
+    """Whether what stands for the frame is one: of `0100.0057` nobody knows which half is."""
+    return not match[3] or (len(match[2]) > len(match[3]) - 1 and sum(map(len, match.groups())) <= MAX_DIGITS)
+
+
+def has_frames(path: str) -> bool:
+    """Whether a file begins like an archive of many frames. Nothing more of it is read."""
+    try:
+        with open_ordinary(path) as file:
+            return file.read(len(MANY_FRAMES)) == MANY_FRAMES
+    except OSError:  # who reads all of it will say why
+        return False
+
+
+def numbers_of(frames: str, where: str) -> list[FrameNumber]:
+    """The numbers of a range such as `1-10`, `1-100x5`, or `1-100:5` as Open Job Description writes it, or of
+    subframes. Raises UsageError, beginning with `where`, where it is none."""
+    items = frames.split(",")
+    if "." not in frames:
+        return list(_whole_numbers(frames, where))
+    if any("." in item and not _SUBFRAME.fullmatch(item) for item in items):
+        raise UsageError(f"{where}: frames of a range are whole numbers; give subframes one by one, such as 1001.25")
+    try:
+        numbers = [[number_of(item)] if "." in item else _whole_numbers(item, where) for item in items]
+    except ValueError as error:
+        raise UsageError(f"{where}: {error}") from error
+    return list(dict.fromkeys(number for some_numbers in numbers for number in some_numbers))
+
+
+def _whole_numbers(frames: str, where: str) -> list[int]:
     from fileseq.exceptions import FileSeqException  # slow to import, and few names are patterns
     from fileseq.frameset import FrameSet
 
-    if "." in frames:
-        raise UsageError(f"{where}: frames are whole numbers; there are no subframes such as 1.5 or steps such as x0.5")
     if not all(_RANGE.fullmatch(item) for item in frames.split(",")):
         raise UsageError(f"{where}: no range of frames such as 1-10 or 1-100x5")
     try:

@@ -9,12 +9,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from neuralvdb.cli.batch import FileJob, jobs_at_once, run_batch
+from neuralvdb.cli.frames import Input, has_frames
 from neuralvdb.cli.isolate import IsolatedRunner
 from neuralvdb.cli.jobs import Report, Result
 from neuralvdb.cli.loss import loss_text, promise_text
 from neuralvdb.cli.options import add_common, add_inputs, add_jobs, wanted
 from neuralvdb.cli.output import shown, size_text, table_text, voxel_size_text
-from neuralvdb.cli.targets import expand_all
+from neuralvdb.cli.sequence_info import sequence_job
+from neuralvdb.cli.targets import expand_all, expand_frames
 from neuralvdb.platform import available_cores
 from neuralvdb.settings import ARCHIVE_SUFFIX, VDB_SUFFIX
 
@@ -48,28 +50,38 @@ def run(args: argparse.Namespace, report: Report) -> None:
     """Looks into every input."""
     from neuralvdb.api.memory import likely_memory
 
-    paths = [item.path for item in expand_all(args.inputs, wanted(args, VDB_SUFFIX, ARCHIVE_SUFFIX), report)]
-    at_once = jobs_at_once(args.jobs, list(map(likely_memory, paths)), args.threads or available_cores())
-    run_batch([_job(path, args, single=len(paths) == 1 or args.verbose) for path in paths], at_once, report)
+    expand = expand_all if args.frames is None else expand_frames
+    inputs = expand(args.inputs, wanted(args, VDB_SUFFIX, ARCHIVE_SUFFIX), report)
+    needs = [likely_memory(item.path, item.size) for item in inputs]
+    at_once = jobs_at_once(args.jobs, needs, args.threads or available_cores())
+    single = len(inputs) == 1 or args.verbose
+    jobs = [
+        (_job if item.within or not has_frames(item.path) else sequence_job)(item, args, single=single)
+        for item in inputs
+    ]
+    run_batch(jobs, at_once, report)
 
 
-def _job(path: str, args: argparse.Namespace, *, single: bool) -> FileJob[FileInfo]:
-    """single: all is said of the file, and no row of a table."""
+def _job(item: Input, args: argparse.Namespace, *, single: bool) -> FileJob[FileInfo]:
+    """single: all is said of the input, and no row of a table."""
     from neuralvdb.api.info import info
     from neuralvdb.api.jobs import Task
     from neuralvdb.api.memory import most_memory
 
+    path = item.path
+
     def finish(report: FileInfo, _: float) -> Result:
+        report = replace(report, path=item.words)
         return Result(
-            json=report.as_dict() if args.json or args.json_lines else {},
-            text=_text(_shown(report, args.verbose), args.verbose) if single else "",
+            json={**report.as_dict(), "path": path, **item.json} if args.json or args.json_lines else {},
+            text=info_text(report, args.verbose) if single else "",
             table_row=None if single else _table_row(report),
         )
 
     return FileJob(
         path=path,
         runner=IsolatedRunner(inputs=[path], memory=functools.partial(most_memory, path)),
-        begin=lambda _: nullcontext(Task(functools.partial(info, path))),
+        begin=lambda _: nullcontext(Task(functools.partial(info, path, item.selects))),
         total=lambda: 1,
         finish=finish,
     )
@@ -87,6 +99,11 @@ def _table_row(report: FileInfo) -> dict[str, str]:
         "active voxels": str(sum(count for count in voxels if count is not None)),
         "lossy grids": "-" if source is None else str(sum(grid.promise is not None for grid in report.grids)),
     }
+
+
+def info_text(report: FileInfo, verbose: bool) -> str:
+    """All that is said of a file."""
+    return _text(_shown(report, verbose), verbose)
 
 
 def _shown(report: FileInfo, verbose: bool) -> FileInfo:

@@ -38,6 +38,8 @@ class Result:
     """Of what was read and of what was written."""
     skipped: bool = False
     """Whether it was done before."""
+    is_total: bool = False
+    """Whether it is about all inputs together, and not counted among them."""
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,8 @@ from neuralvdb.platform import INTERRUPTS
 class _Commands(Mapping[str, Command]):
     """The commands by name, each loaded when it is asked for."""
 
-    _modules: ClassVar = {name: name for name in ("compress", "decompress", "info", "verify", "diff", "view")} | {
-        "report": "page",
-        "train": "train",
-    }
+    _names = ("compress", "decompress", "pack", "unpack", "info", "verify", "diff", "view")
+    _modules: ClassVar = {name: name for name in _names} | {"report": "page", "train": "train"}
 
     def __getitem__(self, name: str) -> Command:
         command: Command = import_module(f"neuralvdb.cli.{self._modules[name]}")

@@ -13,6 +13,7 @@ from neuralvdb.settings import SIMULATION_STATES, CompressSettings, Settings, Tr
 
 S = TypeVar("S", bound=Settings | TrainSettings)
 
+_OF_INPUTS = ("frame",)  # fields of settings that each input has for itself
 _DEFAULTS = CompressSettings()
 
 
@@ -90,7 +91,7 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
         "inputs",
         nargs="+",
         metavar="IN",
-        help="files, folders, or patterns like smoke.####.vdb, %%04d, $F4, <frame>, 1-100x5#",
+        help="files, folders, archives of many frames, or patterns like smoke.####.vdb, %%04d, $F4, <frame>, 1-100x5#",
     )
     add_frames(parser)
 
@@ -98,13 +99,13 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
 def add_frames(parser: argparse.ArgumentParser) -> None:
     """Options that select frames of patterns."""
     parser.add_argument(
-        "--frames", metavar="RANGE", help="frames of a pattern, such as 1-10 or 1-100x5 (default: all on disk)"
+        "--frames", metavar="RANGE", help="frames of a pattern or an archive, such as 57 or 1-100x5 (default: all)"
     )
     parser.add_argument(
         "--missing",
         choices=("error", "skip"),
         default="error",
-        help="what frames of a range are that are not on disk (default: an error each)",
+        help="what frames of a range are that are not there (default: an error each)",
     )
 
 
@@ -141,7 +142,7 @@ def settings_of(args: argparse.Namespace, kind: type[S]) -> S:
 
     Raises UsageError and what the settings raise.
     """
-    options = {field.name: getattr(args, field.name) for field in fields(kind)}
+    options = {field.name: getattr(args, field.name) for field in fields(kind) if field.name not in _OF_INPUTS}
     return kind(**{name: _value(option) for name, option in options.items() if option is not None})
 
 

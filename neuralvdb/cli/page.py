@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuralvdb.cli.batch import FileJob, run_batch
+from neuralvdb.cli.frames import Input
 from neuralvdb.cli.isolate import IsolatedRunner
 from neuralvdb.cli.jobs import Failure, Job, Report, Result, run_all
 from neuralvdb.cli.options import add_common, add_grids, add_inputs, add_jobs, add_priors, settings_of, wanted
 from neuralvdb.cli.output import shown, size_text
-from neuralvdb.cli.targets import expand_all
+from neuralvdb.cli.targets import expand_frames
 from neuralvdb.cli.view import PICTURE_MEMORY, grid_memory, prepare_pictures
 from neuralvdb.errors import InputError, OutputExists
 from neuralvdb.settings import ARCHIVE_SUFFIX, ReportSettings
@@ -45,22 +46,21 @@ def run(args: argparse.Namespace, report: Report) -> None:
     settings = settings_of(args, ReportSettings)
     if Path(args.output).exists() and not args.force:
         raise OutputExists(f"{args.output}: exists already; use --force to overwrite it")
-    items = expand_all(args.inputs, wanted(args, ARCHIVE_SUFFIX), report)
-    paths = [item.path for item in items]
-    if paths:
-        run_all([Job(args.output, functools.partial(_write_page, paths, settings, args, report))], report)
+    inputs = expand_frames(args.inputs, wanted(args, ARCHIVE_SUFFIX), report)
+    if inputs:
+        run_all([Job(args.output, functools.partial(_write_page, inputs, settings, args, report))], report)
 
 
-def _write_page(paths: list[str], settings: ReportSettings, args: argparse.Namespace, report: Report) -> Result:
+def _write_page(inputs: list[Input], settings: ReportSettings, args: argparse.Namespace, report: Report) -> Result:
     from neuralvdb.api.sequence import write_report
 
     began = time.perf_counter()
-    at_once = prepare_pictures(paths, args)
+    at_once = prepare_pictures(inputs, args)
     settings = replace(settings, threads=max(settings.threads // at_once, 1))
-    drawn, of_frames = {0, (len(paths) - 1) // 2, len(paths) - 1}, _OfFrames(report)
-    jobs = [_job(path, settings, number in drawn, of_frames) for number, path in enumerate(paths)]
+    drawn, of_frames = {0, (len(inputs) - 1) // 2, len(inputs) - 1}, _OfFrames(report)
+    jobs = [_job(item, settings, number in drawn, of_frames) for number, item in enumerate(inputs)]
     run_batch(jobs, at_once, of_frames)
-    frames = [of_frames.facts[path] for path in paths if path in of_frames.facts]
+    frames = [of_frames.facts[item] for item in inputs if item in of_frames.facts]
     if not frames:
         raise InputError(f"{args.output}: no frame could be read; nothing was written")
     write_report(frames, args.output, settings)
@@ -76,7 +76,7 @@ class _OfFrames:
 
     def __init__(self, report: Report) -> None:
         self._report = report
-        self.facts: dict[str, FrameFacts] = {}
+        self.facts: dict[Input, FrameFacts] = {}
 
     @property
     def shows_progress(self) -> bool:
@@ -98,20 +98,25 @@ class _OfFrames:
         self._report.failure(failure, number)
 
 
-def _job(path: str, settings: ReportSettings, picture: bool, of_frames: _OfFrames) -> FileJob[FrameFacts]:
+def _job(item: Input, settings: ReportSettings, picture: bool, of_frames: _OfFrames) -> FileJob[FrameFacts]:
     from neuralvdb.api.jobs import Task
     from neuralvdb.api.sequence import frame_facts, original_of
 
-    inputs = [path, *filter(None, [original_of(path, settings)])]
+    settings = replace(settings, frame=item.selects)
+    original = original_of(item.name, settings)
+    inputs = [item, *([] if original is None else [Input(original)])]
+    work = functools.partial(frame_facts, item.path, settings, original=original, picture=picture)
 
     def finish(facts: FrameFacts, _: float) -> Result:
-        of_frames.facts[path] = facts
+        of_frames.facts[item] = replace(facts, name=Path(item.name).name)
         return Result(json={}, text="")
 
     return FileJob(
-        path=path,
-        runner=IsolatedRunner(inputs=inputs, memory=lambda: PICTURE_MEMORY + sum(map(grid_memory, inputs))),
-        begin=lambda _: contextlib.nullcontext(Task(functools.partial(frame_facts, path, settings, picture=picture))),
+        path=item.path,
+        runner=IsolatedRunner(
+            inputs=[each.path for each in inputs], memory=lambda: PICTURE_MEMORY + sum(map(grid_memory, inputs))
+        ),
+        begin=lambda _: contextlib.nullcontext(Task(work)),
         total=lambda: 1,
         finish=finish,
     )

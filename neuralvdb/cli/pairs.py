@@ -9,37 +9,44 @@ from neuralvdb.cli.frames import Input
 from neuralvdb.cli.jobs import Failure, Report
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import InputError
+from neuralvdb.frame_number import FrameNumber
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A file and the one to compare it with, None for nothing."""
+    """An input and the one to compare it with, None for nothing."""
 
-    first: str
-    second: str | None
+    first: Input
+    second: Input | None
 
 
 def pair_all(firsts: Sequence[Input], seconds: Sequence[Input], report: Report) -> list[Pair]:
-    """Each file with its counterpart; `report` hears of those that have none. One file is that of one other."""
+    """Each input with its counterpart; `report` hears of those that have none. One is that of one other.
+
+    Where not all have frames, frames of archives are known by the names of their files.
+    """
     if len(firsts) == len(seconds) == 1:
-        return [Pair(firsts[0].path, seconds[0].path)]
-    counterparts = {_key(item): item.path for item in seconds}
+        return [Pair(firsts[0], seconds[0])]
+    by_frame = all(item.frame is not None for item in (*firsts, *seconds))
+    counterparts = {_key(item, by_frame): item for item in seconds}
     pairs = []
     for item in firsts:
-        counterpart = counterparts.pop(_key(item), None)
+        counterpart = counterparts.pop(_key(item, by_frame), None)
         if counterpart is None:
-            _lacks(item.path, report)
+            _lacks(item, report)
         else:
-            pairs.append(Pair(item.path, counterpart))
-    for path in counterparts.values():
-        _lacks(path, report)
+            pairs.append(Pair(item, counterpart))
+    for item in counterparts.values():
+        _lacks(item, report)
     return pairs
 
 
-def _key(item: Input) -> int | str:
-    """What a file and its counterpart share."""
-    return Path(item.path).stem if item.frame is None else item.frame
+def _key(item: Input, by_frame: bool) -> FrameNumber | str:
+    """What an input and its counterpart share."""
+    if item.frame is None or (item.within and not by_frame):
+        return Path(item.name).stem
+    return item.frame
 
 
-def _lacks(path: str, report: Report) -> None:
-    report.failure(Failure(path, InputError(f"{path}: there is no file to compare it with")))
+def _lacks(item: Input, report: Report) -> None:
+    report.failure(Failure(item.path, InputError(f"{item.words}: there is no file to compare it with")))

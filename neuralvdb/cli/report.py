@@ -39,6 +39,7 @@ class Reporter:
         self._style, self._view = style, view or Nothing()
         self._results: list[tuple[int, Result]] = []
         self._failures: list[tuple[int, Failure]] = []
+        self._done = 0  # inputs
         self._files, self._began, self._stopped = 0, time.monotonic(), False
         self._lost: NeuralVdbError | None = None  # why not all could be printed
 
@@ -56,12 +57,13 @@ class Reporter:
         """Shows how much of all work is done."""
         if not self.shows_progress:
             return
-        stage = Stage(len(self._results), self._files, share, time.monotonic() - self._began)
+        stage = Stage(self._done, self._files, share, time.monotonic() - self._began)
         self._print(lambda: self._view.show(stage), self._view.stream)
 
     def result(self, result: Result, number: int = 0, /) -> None:
         """Prints what became of a file."""
         self._results.append((number, result))
+        self._done += not result.is_total
         self._view.hide()
         if self._style.json_lines:
             self._tell({"result": result.json})
@@ -82,7 +84,7 @@ class Reporter:
         """Says that an interrupt ended the work, and what was done before."""
         self._stopped = True
         self._view.hide()
-        what = f"stopped: {len(self._results)} of {self._files} done" if self._files > 1 else "interrupted"
+        what = f"stopped: {self._done} of {self._files} done" if self._files > 1 else "interrupted"
         self._print(lambda: output.print_note(f"{what}; nothing half-written was left"), sys.stderr)
 
     def finish(self) -> None:
@@ -121,10 +123,10 @@ class Reporter:
 
     def _total(self) -> dict[str, object]:
         """What became of all files."""
-        skipped = sum(result.skipped for _, result in self._results)
+        skipped = sum(result.skipped for _, result in self._results if not result.is_total)
         return {
-            "files": max(self._files, len(self._results) + len(self._failures)),
-            "done": len(self._results) - skipped,
+            "files": max(self._files, self._done + len(self._failures)),
+            "done": self._done - skipped,
             "skipped": skipped,
             "failed": len(self._failures),
             "stopped": self._stopped,

@@ -15,7 +15,7 @@ from neuralvdb.cli.loss import error_text, measured_text
 from neuralvdb.cli.options import add_common, add_device, add_pairs, add_priors, settings_of, wanted
 from neuralvdb.cli.output import shown
 from neuralvdb.cli.pairs import Pair, pair_all
-from neuralvdb.cli.targets import expand_all
+from neuralvdb.cli.targets import expand_frames
 from neuralvdb.settings import ARCHIVE_SUFFIX, VDB_SUFFIX, VerifySettings
 
 if TYPE_CHECKING:
@@ -40,12 +40,13 @@ def run(args: argparse.Namespace, report: Report) -> None:
     from neuralvdb.api.preload import preload_decoder
 
     settings = settings_of(args, VerifySettings)
-    archives = expand_all([args.archive], wanted(args, ARCHIVE_SUFFIX), report)
+    archives = expand_frames([args.archive], wanted(args, ARCHIVE_SUFFIX), report)
     if args.original is None:
-        pairs = [Pair(item.path, None) for item in archives]
+        pairs = [Pair(item, None) for item in archives]
     else:
-        pairs = pair_all(archives, expand_all([args.original], wanted(args, VDB_SUFFIX), report), report)
-    at_once = jobs_at_once(args.jobs, [likely_memory(pair.first) for pair in pairs], settings.threads, settings.device)
+        pairs = pair_all(archives, expand_frames([args.original], wanted(args, VDB_SUFFIX), report), report)
+    needs = [likely_memory(pair.first.path, pair.first.size) for pair in pairs]
+    at_once = jobs_at_once(args.jobs, needs, settings.threads, settings.device)
     settings = replace(settings, threads=max(settings.threads // at_once, 1))
     if len(pairs) > 1:
         preload_decoder()
@@ -58,24 +59,27 @@ def _job(pair: Pair, settings: VerifySettings, *, single: bool) -> FileJob[Verif
     from neuralvdb.api.memory import memory_needed, most_memory
     from neuralvdb.api.verify import verify
 
-    inputs = [path for path in (pair.first, pair.second) if path]
-    needed = functools.cache(functools.partial(memory_needed, pair.first))
+    path, original = pair.first.path, None if pair.second is None else pair.second.path
+    inputs = [path for path in (path, original) if path]
+    settings = replace(settings, frame=pair.first.selects)
+    needed = functools.cache(functools.partial(memory_needed, path, number=settings.frame))
 
     def finish(report: VerifyReport, _: float) -> Result:
+        named = shown(replace(report, path=pair.first.words))
         return Result(
-            json=report.as_dict(),
-            text=_text(shown(report)) if single else "\n".join(_differences(shown(report))),
-            table_row=None if single else _table_row(report),
+            json={**report.as_dict(), **pair.first.json},
+            text=_text(named) if single else "\n".join(_differences(named)),
+            table_row=None if single else _table_row(named),
             different=bool(report.differences),
         )
 
     return FileJob(
-        path=pair.first,
+        path=path,
         runner=IsolatedRunner(
             inputs=inputs, memory=lambda: 4 * needed() + sum(map(most_memory, inputs[1:])), device=settings.device
         ),
         begin=lambda progress: nullcontext(
-            Task(functools.partial(verify, pair.first, pair.second, settings, progress=progress))
+            Task(functools.partial(verify, path, original, settings, progress=progress))
         ),
         total=needed,
         finish=finish,

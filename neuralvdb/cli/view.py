@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from neuralvdb.cli.batch import FileJob, jobs_at_once, run_batch
+from neuralvdb.cli.frames import Input
 from neuralvdb.cli.isolate import IsolatedRunner
 from neuralvdb.cli.jobs import Report, Result
 from neuralvdb.cli.options import add_common, add_grids, add_jobs, add_output, add_priors, settings_of, wanted
 from neuralvdb.cli.output import print_note, shown
-from neuralvdb.cli.targets import Step, expand_all, plan
+from neuralvdb.cli.targets import Step, expand_frames, plan
 from neuralvdb.settings import ARCHIVE_SUFFIX, VDB_SUFFIX, ViewSettings
 
 if TYPE_CHECKING:
@@ -35,21 +36,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, report: Report) -> None:
     """Draws every input. Raises Unsupported without Pillow."""
     settings = settings_of(args, ViewSettings)
-    steps = plan(expand_all(args.inputs, wanted(args, VDB_SUFFIX, ARCHIVE_SUFFIX), report), args.output, SUFFIX)
-    at_once = prepare_pictures([step.source for step in steps], args)
+    steps = plan(expand_frames(args.inputs, wanted(args, VDB_SUFFIX, ARCHIVE_SUFFIX), report), args.output, SUFFIX)
+    at_once = prepare_pictures([step.item for step in steps], args)
     settings = replace(settings, threads=max(settings.threads // at_once, 1))
     run_batch([_job(step, settings, args) for step in steps], at_once, report)
 
 
-def prepare_pictures(paths: Sequence[str], args: argparse.Namespace) -> int:
-    """How many of the files to look at at once; loads what that takes. Raises Unsupported without Pillow."""
+def prepare_pictures(inputs: Sequence[Input], args: argparse.Namespace) -> int:
+    """How many of the inputs to look at at once; loads what that takes. Raises Unsupported without Pillow."""
     from neuralvdb.api.memory import likely_memory
     from neuralvdb.api.preload import preload_decoder, preload_pictures
 
     preload_pictures()
-    if len(paths) > 1:
+    if len(inputs) > 1:
         preload_decoder()
-    return jobs_at_once(args.jobs, [PICTURE_MEMORY + likely_memory(path) for path in paths], ViewSettings().threads)
+    needs = [PICTURE_MEMORY + likely_memory(item.path, item.size) for item in inputs]
+    return jobs_at_once(args.jobs, needs, ViewSettings().threads)
 
 
 def _job(step: Step, settings: ViewSettings, args: argparse.Namespace) -> FileJob[ViewReport]:
@@ -57,24 +59,28 @@ def _job(step: Step, settings: ViewSettings, args: argparse.Namespace) -> FileJo
 
     def finish(report: ViewReport, seconds: float) -> Result:
         if report.left_out and not args.quiet:
-            print_note(f"{step.source}: not shown: {', '.join(report.left_out)}")
-        return Result(json={**report.as_dict(), "seconds": seconds}, text=_text(shown(report), seconds))
+            print_note(f"{step.item.words}: not shown: {', '.join(report.left_out)}")
+        return Result(
+            json={**report.as_dict(), **step.item.json, "seconds": seconds},
+            text=_text(shown(replace(report, source=step.item.words)), seconds),
+        )
 
     return FileJob(
         path=step.source,
-        runner=IsolatedRunner(inputs=[step.source], memory=lambda: PICTURE_MEMORY + grid_memory(step.source)),
-        begin=lambda _: viewing(step.source, step.target, settings),
+        runner=IsolatedRunner(inputs=[step.source], memory=lambda: PICTURE_MEMORY + grid_memory(step.item)),
+        begin=lambda _: viewing(step.source, step.target, replace(settings, frame=step.item.selects)),
         total=lambda: 1,
         finish=finish,
     )
 
 
-def grid_memory(path: str) -> int:
-    """Bytes that reading a file and looking at it takes. Raises InputError, DamagedFile, Unsupported."""
+def grid_memory(item: Input) -> int:
+    """Bytes that reading an input and looking at it takes. Raises InputError, DamagedFile, Unsupported."""
     from neuralvdb.api.memory import memory_needed, most_memory
     from neuralvdb.api.source import is_archive
 
-    return 8 * memory_needed(path) if is_archive(path) else most_memory(path)
+    path = item.path
+    return 8 * memory_needed(path, number=item.selects) if is_archive(path) else most_memory(path)
 
 
 def _text(report: ViewReport, seconds: float) -> str:

@@ -57,6 +57,12 @@ class Frame:
         return self.index.path
 
     @property
+    def size(self) -> int:
+        """Bytes of the archive or, where it has many frames, those that are only this one's."""
+        frames = self.archive.directory
+        return self.archive.size if frames is None else frames.entry(self.position).extent.total
+
+    @property
     def table(self) -> FrameTable:
         """What is known without decoding."""
         return self.index.table

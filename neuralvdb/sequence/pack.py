@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+import xxhash
+
 from neuralvdb.archive import ArchiveReader, ArchiveWriter, FrameLabel, Section, SequenceWriter
 from neuralvdb.archive.directory import check_names
 from neuralvdb.archive.formats import is_readable
@@ -25,9 +27,17 @@ class PackedFrame:
     position: int
     label: FrameLabel
 
+    def digest(self) -> str:
+        """What no frame has that differs in its label or in a section. Raises DamagedFile."""
+        with ArchiveReader(self.path, is_readable) as archive:
+            sections = archive.sections_of(self.position)
+        what = [(s.label, s.size, s.raw_size, s.checksum) for s in sections]
+        return xxhash.xxh3_128_hexdigest(repr((self.label, what)).encode())
 
-def frames_in(path: str) -> list[PackedFrame]:
-    """The frames of an archive. That of an archive of one frame has number and name from the archive's name.
+
+def frames_in(path: str, number: FrameNumber | None = None) -> list[PackedFrame]:
+    """The frames of an archive. That of an archive of one frame has its name from the archive's name, and its number
+    too where `number` is None.
 
     Raises InputError, DamagedFile, Unsupported, UsageError where a name says no frame.
     """
@@ -36,7 +46,7 @@ def frames_in(path: str) -> list[PackedFrame]:
             entries = map(archive.directory.entry, range(len(archive.directory)))
             return [PackedFrame(path, position, entry.label) for position, entry in enumerate(entries)]
         table = FrameIndex(archive).table
-    return [PackedFrame(path, 0, label_of(path, table.source_size))]
+    return [PackedFrame(path, 0, label_of(path, table.source_size, number))]
 
 
 def label_of(path: str, source_size: int, number: FrameNumber | None = None) -> FrameLabel:
@@ -66,7 +76,7 @@ def in_order(frames: Iterable[PackedFrame]) -> tuple[list[PackedFrame], list[Pac
     for frame in frames:
         other = first.setdefault(frame.label.number, frame)
         if other is not frame:
-            if not is_same(other, frame):
+            if other.digest() != frame.digest():
                 number = text_of(frame.label.number)
                 raise UsageError(f"frame {number} is in {other.path} and in {frame.path}, and not the same; leave one")
             again.append(frame)
@@ -78,17 +88,6 @@ def in_order(frames: Iterable[PackedFrame]) -> tuple[list[PackedFrame], list[Pac
             name = os.fsdecode(frame.label.name)
             raise UsageError(f"frames of {other.path} and {frame.path} are both called {name}; rename one")
     return ordered, again
-
-
-def is_same(a: PackedFrame, b: PackedFrame) -> bool:
-    """Whether two frames have the same name and sections of the same bytes. Raises DamagedFile."""
-    return a.label == b.label and _sections(a) == _sections(b)
-
-
-def _sections(frame: PackedFrame) -> list[tuple[object, ...]]:
-    with ArchiveReader(frame.path, is_readable) as archive:
-        sections = archive.sections_of(frame.position)
-    return [(s.label, s.size, s.raw_size, s.checksum) for s in sections]
 
 
 def join(frames: Iterable[PackedFrame], stream: BinaryIO) -> Iterator[PackedFrame]:

@@ -18,10 +18,10 @@ from neuralvdb.cli import main
 module = sys.modules["neuralvdb.api.info"]
 before = module.info
 
-def info(path):
+def info(path, number):
     if path.endswith("b.vdb"):
         raise LookupError("nobody expects this")
-    return before(path)
+    return before(path, number)
 
 module.info = info
 sys.exit(main())

@@ -11,7 +11,7 @@ import pytest
 
 import neuralvdb
 from neuralvdb.api.sequence import frame_facts, html_of
-from neuralvdb.settings import CompressSettings, ReportSettings
+from neuralvdb.settings import CompressSettings
 from neuralvdb.vdb import from_dense, write_vdb
 from neuralvdb.view.html import Chart, figure, page, table
 
@@ -80,7 +80,7 @@ def test_the_page_of_a_sequence_with_a_damaged_frame(sequence, nvdb):
 
 def test_facts_are_those_of_the_files(sequence):
     path = sequence / "a.0003.neuralvdb"
-    facts = frame_facts(str(path), ReportSettings(originals=str(sequence / "originals")), picture=False)
+    facts = frame_facts(str(path), original=str(sequence / "originals" / f"{path.stem}.vdb"), picture=False)
     assert facts.size == path.stat().st_size and facts.picture == b""
     assert facts.source_size == (sequence / "originals/a.0003.vdb").stat().st_size
     assert set(facts.grids) == {EVIL} and 0 < sum(facts.grids[EVIL].values()) < facts.size
