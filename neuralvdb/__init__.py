@@ -12,7 +12,7 @@ from __future__ import annotations
 TYPE_CHECKING = False  # type checkers take it for true, as they do typing's, which would load for long
 if TYPE_CHECKING:
     from neuralvdb import errors
-    from neuralvdb.api.public import compress, decompress, diff, info, train, verify
+    from neuralvdb.api.public import compress, decompress, diff, info, open, train, verify
     from neuralvdb.api.tensors import GridTensors, from_tensor
     from neuralvdb.settings import (
         Bound,
@@ -38,7 +38,7 @@ _SETTINGS = (
 )
 _MODULES = {
     **dict.fromkeys(_SETTINGS, "neuralvdb.settings"),
-    **dict.fromkeys(("compress", "decompress", "diff", "info", "train", "verify"), "neuralvdb.api.public"),
+    **dict.fromkeys(("compress", "decompress", "diff", "info", "open", "train", "verify"), "neuralvdb.api.public"),
     **dict.fromkeys(("GridTensors", "from_tensor"), "neuralvdb.api.tensors"),
     **dict.fromkeys(("GridProperties", "VdbReader", "from_dense", "write_vdb"), "neuralvdb.vdb"),
 }  # what is loaded when it is first used
@@ -62,6 +62,7 @@ __all__ = [
     "from_dense",
     "from_tensor",
     "info",
+    "open",
     "train",
     "verify",
     "write_vdb",

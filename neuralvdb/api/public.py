@@ -11,12 +11,27 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar, overload
 from neuralvdb.api.choices import settings_from
 from neuralvdb.api.jobs import Note, Progress, ignore
 from neuralvdb.errors import NeuralVdbError
-from neuralvdb.settings import CompressSettings, DecompressSettings, DiffSettings, TrainSettings, VerifySettings
+from neuralvdb.settings import (
+    CompressSettings,
+    DecompressSettings,
+    DiffSettings,
+    Settings,
+    TrainSettings,
+    VerifySettings,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from neuralvdb.api.choices import CompressChoices, DecompressChoices, DiffChoices, TrainChoices, VerifyChoices
+    from neuralvdb.api.archive import Archive
+    from neuralvdb.api.choices import (
+        CompressChoices,
+        DecompressChoices,
+        DiffChoices,
+        SharedChoices,
+        TrainChoices,
+        VerifyChoices,
+    )
     from neuralvdb.api.compress import CompressReport
     from neuralvdb.api.decompress import DecompressReport
     from neuralvdb.api.diff import DiffReport
@@ -138,6 +153,25 @@ def info(path: str | os.PathLike[str], frame: FrameNumber | None = None) -> File
     from neuralvdb.api.info import info as work
 
     return work(path, frame)
+
+
+@_in_python_words
+def open(
+    path: str | os.PathLike[str],
+    settings: Settings | None = None,
+    *,
+    keep: int = 2,
+    **choices: Unpack[SharedChoices],
+) -> Archive:
+    """An archive whose frames are read on demand: archive.frames are their numbers, archive[57] is one of them, and
+    archive[57]["density"] a grid of NumPy arrays. Close it, or use it in a `with` block.
+
+    settings: many choices at once, in place of keywords. keep: how many frames, those used last, keep their decoded
+    grids. Raises TypeError for keywords that are none, InputError, DamagedFile, Unsupported.
+    """
+    from neuralvdb.api.archive import Archive
+
+    return Archive(path, settings_from(Settings, settings, choices), keep)
 
 
 @_in_python_words
