@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from neuralvdb.archive import ArchiveWriter
 from neuralvdb.codec.encode import EncodedFrame, encode_frame
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.models import models_for
+from neuralvdb.codec.reusable import GridInFile as GridInFile
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import NeuralVdbError, NoSuchGrid, OutputError, naming
 from neuralvdb.frame_number import FrameNumber
@@ -57,6 +58,8 @@ class CompressReport:
     """Whether the archive was decoded and compared."""
     skipped: bool = False
     """Whether the archive was there already, so that nothing was done."""
+    keys: tuple[str, ...] = ()
+    """Of each grid, what equal grids under the same settings have; empty texts where that does not matter."""
 
     @property
     def ratio(self) -> float:
@@ -65,7 +68,9 @@ class CompressReport:
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
-        return {**asdict(self), "ratio": round(self.ratio, 4)}
+        told = {**asdict(self), "ratio": round(self.ratio, 4)}
+        del told["keys"]
+        return told
 
 
 def compress(
@@ -97,17 +102,17 @@ def compressing(
     *,
     progress: Progress = ignore,
     note: Note = ignore,
-    earlier: FrameInFile | None = None,
+    sequence: SequenceSoFar | None = None,
 ) -> Iterator[Task[CompressReport]]:
     """The work of compress(), for any process to do within the block: `target` is there when that ends well.
 
-    earlier: a frame of an archive of many, which settings.skip_existing takes where it is as a new one would be.
+    sequence: what is there already of that which the archive becomes a frame of.
     """
     if not isinstance(source, GridsInMemory):
         source = os.fspath(source)
         check_readable(source)
     with new_file(Path(target), force=settings.force or settings.skip_existing) as output:
-        job = _Job(source, output, settings, earlier)
+        job = _Job(source, output, settings, sequence or SequenceSoFar())
         yield Task(functools.partial(job.run, progress, note), writes=[output.temporary])
 
 
@@ -120,13 +125,25 @@ class FrameInFile:
 
 
 @dataclass(frozen=True)
+class SequenceSoFar:
+    """What is there of a sequence before one of its frames is coded.
+
+    earlier: a frame of an archive of many, which settings.skip_existing takes where it is as a new one would be.
+    reusable: grids of other frames by their keys, which are not coded again.
+    """
+
+    earlier: FrameInFile | None = None
+    reusable: Mapping[str, GridInFile] | None = None
+
+
+@dataclass(frozen=True)
 class _Job:
     """An archive to write."""
 
     source: str | GridsInMemory
     output: NewFile
     settings: CompressSettings
-    earlier: FrameInFile | None
+    sequence: SequenceSoFar
 
     def run(self, progress: Progress, note: Note) -> CompressReport:
         """Encodes, verifies and reports."""
@@ -146,7 +163,7 @@ class _Job:
         try:
             with naming(reader.path), one_blas_thread(), self.output.open() as stream:
                 writer = ArchiveWriter(stream)
-                encoded = encode_frame(writer, reader, selected, context, progress)
+                encoded = encode_frame(writer, reader, selected, context, progress, self.sequence.reusable)
                 writer.close()
         except OSError as error:
             raise OutputError(f"{self.output.target}: cannot be written: {error.strerror}") from error
@@ -166,6 +183,7 @@ class _Job:
             pruned={grid.name: grid.pruned for grid in grids if grid.pruned is not None},
             device=devices.described(gpus),
             verified=settings.verify,
+            keys=encoded.keys,
         )
 
     def _promises(self, encoded: EncodedFrame, context: EncodeContext) -> dict[str, PromiseDescription]:
@@ -183,8 +201,9 @@ class _Job:
     def _existing(self, context: EncodeContext, reader: VdbReader | GridsInMemory) -> CompressReport | None:
         """What an earlier run made, where it is whole and was made of the same bytes with the same settings."""
         report = self._made(self.output.target, None, context, reader)
-        if report is None and self.earlier is not None:
-            report = self._made(self.earlier.path, self.earlier.number, context, reader)
+        earlier = self.sequence.earlier
+        if report is None and earlier is not None:
+            report = self._made(earlier.path, earlier.number, context, reader)
         return report
 
     def _made(

@@ -171,12 +171,14 @@ def _job(
     target = str(step.target) if many is None else many.target
     if args.verbose and choice.project_file:
         print_note(f"{target}: settings of {choice.project_file}")
-    earlier = None
+    sequence = None
     if many is not None:
         settings = replace(settings, force=True)
-        earlier = many.earlier(step)
+        sequence = many.so_far(step)
 
     def finish(report: CompressReport, seconds: float) -> Result:
+        if many is not None:
+            many.keep(step, report)
         report = replace(report, target=target)
         frame = None if many is None else text_of(many.frames[step])
         return Result(
@@ -192,7 +194,7 @@ def _job(
             inputs=[step.source], memory=functools.partial(most_memory, step.source), device=settings.device
         ),
         begin=lambda progress: compressing(
-            step.source, step.target, settings, progress=progress, note=note, earlier=earlier
+            step.source, step.target, settings, progress=progress, note=note, sequence=sequence
         ),
         total=lambda: size * (1 + settings.verify),
         finish=finish,

@@ -24,8 +24,9 @@ from neuralvdb.frame_number import FrameNumber
 from neuralvdb.settings import ARCHIVE_SUFFIX
 
 if TYPE_CHECKING:
-    from neuralvdb.api.compress import FrameInFile
+    from neuralvdb.api.compress import CompressReport, GridInFile, SequenceSoFar
 
+_MOST_REUSABLE = 1 << 12  # grids
 _FOLDER = ".frames"
 
 
@@ -34,12 +35,13 @@ class Many:
     """Inputs that become one archive.
 
     target: the archive. frames: each input, as the archive that it is until all are done, with its number.
-    has_earlier: whether an archive of many frames is there already.
+    has_earlier: whether an archive of many frames is there already. reusable: grids of frames that are done, by key.
     """
 
     target: str
     frames: dict[Step, FrameNumber]
     has_earlier: bool
+    reusable: dict[str, GridInFile]
 
     @classmethod
     def of(cls, inputs: Sequence[Input], output: str | None) -> Many | None:
@@ -62,18 +64,30 @@ class Many:
         folder = Path(output + _FOLDER)
         steps = [Step(item, folder / f"{Path(item.path).stem}{ARCHIVE_SUFFIX}") for item in inputs]
         numbers = [label.number for label in labels]
-        return cls(output, dict(zip(steps, numbers, strict=True)), has_frames(output))
+        return cls(output, dict(zip(steps, numbers, strict=True)), has_frames(output), {})
 
     @property
     def folder(self) -> Path:
         """Where the frames are until all are done."""
         return Path(self.target + _FOLDER)
 
-    def earlier(self, step: Step) -> FrameInFile | None:
-        """The frame in the archive that is there already."""
-        from neuralvdb.api.compress import FrameInFile
+    def so_far(self, step: Step) -> SequenceSoFar:
+        """What is there before a frame is coded; `reusable` grows as others are done."""
+        from neuralvdb.api.compress import FrameInFile, SequenceSoFar
 
-        return FrameInFile(self.target, self.frames[step]) if self.has_earlier else None
+        earlier = FrameInFile(self.target, self.frames[step]) if self.has_earlier else None
+        return SequenceSoFar(earlier, self.reusable)
+
+    def keep(self, step: Step, report: CompressReport) -> None:
+        """Makes the grids of a frame reusable, of which there are only so many at a time."""
+        from neuralvdb.api.compress import GridInFile
+
+        for number, key in enumerate(report.keys):
+            if key:
+                self.reusable.pop(key, None)
+                self.reusable[key] = GridInFile(str(step.target), number)
+        while len(self.reusable) > _MOST_REUSABLE:
+            del self.reusable[next(iter(self.reusable))]
 
     def begin(self, args: argparse.Namespace) -> None:
         """Makes the folder. Raises OutputExists where the archive is there and may not be replaced, OutputError."""

@@ -4,6 +4,7 @@ encode            grids of a .vdb file to sections
   guarantee       what is promised of a grid, and whether it is kept
   pruning         topologies that follow from values
   topology_sharing  grids that share a topology, or build on another one's
+  reusable        grids that an earlier frame has, whose values are not coded again
 frame             one frame of an open archive
   index           its sections, and its table (frame_table)
   store, models   what its grids share: topologies, heads of values, networks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from neuralvdb.codec.guarantee import promise_for
 from neuralvdb.codec.loss import MeasuredLoss, measure, pack_losses
 from neuralvdb.codec.pruning import derive_mask, prunable
 from neuralvdb.codec.repeats import First, Repeats
+from neuralvdb.codec.reusable import GridInFile, ReusableValues, key_of, read_reusable
 from neuralvdb.codec.scheduler import run_in_order, threads_each
 from neuralvdb.codec.topology_sharing import Role, TopologySharing
 from neuralvdb.dataclass import dataclass
@@ -72,6 +73,7 @@ class _EncodedGrid:
     values: how its values are coded, None where every bit is kept.
     loss: of fog that is not lossless.
     families: those whose networks decoding needs.
+    key: of equal grids under the same settings; empty where that does not matter.
     """
 
     head: GridHead
@@ -79,6 +81,7 @@ class _EncodedGrid:
     values: ValuesHead | None = None
     loss: MeasuredLoss | None = None
     families: frozenset[str] = frozenset()
+    key: str = ""
 
     def repeated(self, job: _Job) -> _EncodedGrid:
         """The same of a grid that is equal to this one."""
@@ -102,11 +105,13 @@ class EncodedFrame:
     table: its table.
     values: how the values of each grid are coded, None where every bit is kept.
     losses: of fog that is not lossless, by the numbers of grids.
+    keys: of each grid, as key_of() has it.
     """
 
     table: FrameTable
     values: tuple[ValuesHead | None, ...]
     losses: dict[int, MeasuredLoss]
+    keys: tuple[str, ...]
 
 
 def encode_frame(
@@ -115,8 +120,9 @@ def encode_frame(
     selected: list[int],
     context: EncodeContext,
     progress: Progress,
+    reusable: Mapping[str, GridInFile] | None = None,
 ) -> EncodedFrame:
-    """Writes the selected grids of `source` and tells what was written.
+    """Writes the selected grids of `source` and tells what was written. reusable: grids coded already, by their keys.
 
     At most context.threads grids are in memory beside the one being read. `progress` is called with bytes of the source
     as they are done. Raises DamagedFile, InputError, OutputError and OutOfMemory.
@@ -126,7 +132,9 @@ def encode_frame(
     coded: list[ValuesHead | None] = []
     losses: dict[int, MeasuredLoss] = {}
     families: set[str] = set()
-    for number, grid in enumerate(_encode_all(source, selected, context)):
+    keys: list[str] = []
+    for number, grid in enumerate(_encode_all(source, selected, context, reusable or {})):
+        keys.append(grid.key)
         _write_sections(writer, grid, number)
         heads.append(grid.head)
         coded.append(grid.values)
@@ -142,7 +150,7 @@ def encode_frame(
     if losses:
         label = SectionLabel("LOSS", version=version_written("LOSS", 0), required=False)
         writer.add(label, pack_losses(losses), raw_size=0)
-    return EncodedFrame(table=table, values=tuple(coded), losses=losses)
+    return EncodedFrame(table=table, values=tuple(coded), losses=losses, keys=tuple(keys))
 
 
 def _table(source: GridFile, selected: list[int], heads: list[GridHead], context: EncodeContext) -> FrameTable:
@@ -186,10 +194,12 @@ def _check_models(context: EncodeContext) -> None:
         raise InputError(f"{where}: its networks have hidden layers; tune fast ones with `nvdb train --fast`")
 
 
-def _encode_all(source: GridFile, selected: list[int], context: EncodeContext) -> Iterator[_EncodedGrid]:
+def _encode_all(
+    source: GridFile, selected: list[int], context: EncodeContext, reusable: Mapping[str, GridInFile]
+) -> Iterator[_EncodedGrid]:
     """The encoded grids in order; reading runs ahead of encoding by context.threads grids."""
     each = replace(context, threads=threads_each(len(selected), context.threads))
-    jobs = (partial(_encode, job, each) for job in _jobs(source, selected, context.settings))
+    jobs = (partial(_encode, job, each, reusable) for job in _jobs(source, selected, context.settings))
     for encoded in run_in_order(jobs, threads=context.threads, most_waiting=context.threads + 1):
         yield encoded.first.results[0].repeated(encoded) if isinstance(encoded, _Job) else encoded
 
@@ -214,12 +224,15 @@ def _jobs(source: GridFile, selected: list[int], settings: CompressSettings) -> 
         )
 
 
-def _encode(job: _Job, context: EncodeContext) -> _EncodedGrid | _Job:
+def _encode(job: _Job, context: EncodeContext, reusable: Mapping[str, GridInFile]) -> _EncodedGrid | _Job:
     """The encoded grid; the job where the grid is equal to an earlier one, which may not be encoded yet."""
     if job.first.number != job.number:
         return job
     if job.grid.tree is not None:
-        job.first.results.append(encoded := _encode_tree(job, job.grid.tree, context))
+        key = key_of(job.first.key, context)
+        earlier = read_reusable(reusable, key, context.models) if key in reusable else None
+        encoded = _encode_reusable(job, earlier, context) if earlier else _encode_tree(job, job.grid.tree, context)
+        job.first.results.append(encoded := replace(encoded, key=key))
         return encoded
     sections = []
     if job.grid.storage is not Storage.INSTANCE:
@@ -251,6 +264,17 @@ def _encode_tree(job: _Job, tree: Tree, context: EncodeContext) -> _EncodedGrid:
     if coded.head is not None and pruned is None and field_kind(grid) is FieldKind.FOG:
         loss = measure(tree, decoded, coded.head.promise, coded.picture)
     return _EncodedGrid(head=head, sections=sections, values=coded.head, loss=loss, families=coded.families)
+
+
+def _encode_reusable(job: _Job, reusable: ReusableValues, context: EncodeContext) -> _EncodedGrid:
+    """The grid, whose values are coded already."""
+    sections = [_encode_topology(job, context)] if job.role.owner == job.number else []
+    sections += [
+        _Payload(kind=s.kind, codec=s.codec, number=s.part, payload=payload, raw_size=s.raw_size)
+        for s, payload in reusable.sections
+    ]
+    grid = _EncodedGrid(head=reusable.head, sections=sections, values=reusable.values, loss=reusable.loss)
+    return replace(grid.repeated(job), sections=sections)
 
 
 def _choose_values(tree: Tree, promise: Promise | None, context: EncodeContext) -> CodedValues:

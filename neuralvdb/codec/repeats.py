@@ -24,6 +24,8 @@ class First(Generic[Result]):
     """What the first of equal grids, number `number` of the frame, comes out as: one result once it is there."""
 
     number: int
+    key: Hashable = None
+    """What equal grids have in common; None of other grids than trees."""
     results: list[Result] = field(default_factory=list)
 
 
@@ -42,7 +44,7 @@ class Repeats(Generic[Result]):
             return First(number)
         kind = None if promise is None else field_kind(grid)
         key = grid.grid_type, kind, promise, content_hash(grid)
-        first = self._firsts.pop(key, None) or First(number)
+        first = self._firsts.pop(key, None) or First(number, key)
         if len(self._firsts) == _KEPT:
             del self._firsts[next(iter(self._firsts))]
         self._firsts[key] = first

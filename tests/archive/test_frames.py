@@ -2,14 +2,17 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 
-from neuralvdb import CompressSettings, compress
+from neuralvdb import CompressSettings, compress, values
+from neuralvdb.api.compress import SequenceSoFar, compressing
 from neuralvdb.archive import ArchiveReader
 from neuralvdb.archive.formats import is_readable
 from neuralvdb.codec.frame import Frame, FrameReader
+from neuralvdb.codec.reusable import GridInFile
 from neuralvdb.errors import InputError, UsageError
 from neuralvdb.sequence.pack import frames_in, in_order, join, split
 from neuralvdb.settings import Bound
@@ -88,6 +91,31 @@ def test_a_frame_may_be_there_twice_where_it_is_the_same(pieces, archive, tmp_pa
     (tmp_path / "smoke.neuralvdb").write_bytes(pieces[0].read_bytes())
     with pytest.raises(UsageError, match=r"smoke\.neuralvdb: its name says no frame"):
         frames_in(str(tmp_path / "smoke.neuralvdb"))
+
+
+def test_what_an_earlier_frame_has_is_not_coded_again(tmp_path):
+    """Whatever it is called; and the bytes are those of a frame that is coded alone."""
+    rng = np.random.default_rng(1)
+    fog, other = (rng.random((20, 20, 20), np.float32) for _ in range(2))
+    for number, grids in enumerate(({"a": fog, "b": other}, {"b": other + 1, "a_previous": fog})):
+        write_vdb(tmp_path / f"{number}.vdb", [from_dense(values, name=name) for name, values in grids.items()])
+    settings = CompressSettings(verify=False)
+    first = compress(tmp_path / "0.vdb", tmp_path / "0.neuralvdb", settings)
+    assert len(set(first.keys)) == 2 and all(first.keys) and "keys" not in first.as_dict()
+    compress(tmp_path / "1.vdb", tmp_path / "alone.neuralvdb", settings)
+    reusable = {key: GridInFile(str(tmp_path / "0.neuralvdb"), number) for number, key in enumerate(first.keys)}
+    coded = []
+    choose = values.choose_values
+    with (
+        mock.patch.object(values, "choose_values", lambda tree, *args: coded.append(1) or choose(tree, *args)),
+        compressing(
+            tmp_path / "1.vdb", tmp_path / "1.neuralvdb", settings, sequence=SequenceSoFar(reusable=reusable)
+        ) as task,
+    ):
+        second = task.work()
+    assert len(coded) == 1
+    assert second.keys[1] == first.keys[0]
+    assert (tmp_path / "1.neuralvdb").read_bytes() == (tmp_path / "alone.neuralvdb").read_bytes()
 
 
 def test_threads_read_one_frame_at_the_same_time(archive):

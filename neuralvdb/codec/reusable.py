@@ -1,0 +1,63 @@
+"""Grids that an earlier frame of a sequence has: what is equal to one under the same settings is not coded again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import xxhash
+
+from neuralvdb.codec.frame import FrameReader
+from neuralvdb.codec.frame_table import GridHead
+from neuralvdb.codec.loss import MeasuredLoss
+from neuralvdb.dataclass import dataclass
+from neuralvdb.errors import NeuralVdbError
+
+if TYPE_CHECKING:
+    from neuralvdb.archive import Section
+    from neuralvdb.values import EncodeContext, ModelSet, ValuesHead
+
+
+@dataclass(frozen=True)
+class GridInFile:
+    """A grid of an archive of one frame."""
+
+    path: str
+    number: int
+
+
+@dataclass(frozen=True)
+class ReusableValues:
+    """The values of a grid that is coded already, and what was said of it."""
+
+    head: GridHead
+    sections: list[tuple[Section, bytes]]
+    values: ValuesHead | None
+    loss: MeasuredLoss | None
+
+
+def key_of(key: object, context: EncodeContext) -> str:
+    """What no other grids share than those whose values come out the same; nothing for grids without a key, and where
+    more than the values depends on the settings."""
+    if key is None or context.settings.embed_priors or context.settings.topology == "pruned":
+        return ""
+    return xxhash.xxh3_128_hexdigest(repr((key, context.settings_hash)).encode())
+
+
+def read_reusable(reusable: Mapping[str, GridInFile], key: str, models: ModelSet) -> ReusableValues | None:
+    """The values of a grid of that key; None where there are none any more."""
+    held = reusable.get(key)
+    if held is None:
+        return None
+    try:
+        with FrameReader(held.path, models=models) as frame:
+            head, index, archive = frame.grids[held.number], frame.index, frame.archive
+            sections = [s for s in index.sections if s.grid == held.number and s.kind in ("VALS", "TILE")]
+            return ReusableValues(
+                head=head,
+                sections=[(section, archive.read(section)) for section in sections],
+                values=frame.head(held.number),
+                loss=frame.loss(held.number),
+            )
+    except (NeuralVdbError, IndexError):  # it was replaced meanwhile
+        return None
