@@ -18,9 +18,8 @@ from neuralvdb.values.head import ValuesHead, put_head
 from neuralvdb.values.lattice import chunks, network_changes, priors, tables
 from neuralvdb.values.lattice.chunks import Chunk, ChunkComponent
 from neuralvdb.values.lattice.coding import Observer
-from neuralvdb.values.lattice.constants import LAYERS, ROWS_AT_A_TIME
+from neuralvdb.values.lattice.constants import LAYERS
 from neuralvdb.values.lattice.lattice import Lattice, lattice_of
-from neuralvdb.values.lattice.levels import pieces
 from neuralvdb.values.lattice.network_changes import NetworkChanges
 from neuralvdb.values.lattice.points import Points
 from neuralvdb.values.lattice.predictor import Predictor
@@ -189,14 +188,7 @@ def _put_outliers(decoded: LeafValues, chunk: Chunk) -> bytes:
     out, promise, values = FieldWriter(), decoded.promise, decoded.values
     for component in range(values.shape[2]):
         leaves = ChunkComponent.of(decoded.tree, chunk, component)
-        slots = [np.zeros(0, np.int64)]
-        for piece in pieces(len(leaves), ROWS_AT_A_TIME):
-            true = leaves.rows(piece)
-            if promise.keeps_any(true):
-                continue
-            broken = ~promise.kept(true, values[chunk.leaves[piece], :, component])
-            slots.append(np.flatnonzero(leaves.active(piece) & broken) + piece.start * LEAF_SLOTS)
-        slot = np.concatenate(slots)
+        slot = decoded.broken(chunk, component)
         leaf, voxel = np.divmod(slot, LEAF_SLOTS)
         index = chunk.leaves[leaf], voxel, component
         values[index] = outliers.put(out, promise, slot, leaves.points(Points(leaf, voxel)), values[index])

@@ -11,7 +11,7 @@ from neuralvdb.values.lattice.constants import ROWS_AT_A_TIME
 from neuralvdb.values.lattice.levels import pieces
 from neuralvdb.values.lattice.native import native_chunk
 from neuralvdb.values.promise import Promise
-from neuralvdb.volume.grid import Tree
+from neuralvdb.volume.grid import LEAF_SLOTS, Tree
 
 
 @dataclass(frozen=True)
@@ -41,3 +41,17 @@ class LeafValues:
         for piece in pieces(len(leaves), ROWS_AT_A_TIME):
             decoded = self.promise.decoded(lattice_values[piece], self.values.dtype, component)
             self.values[chunk.leaves[piece], :, component] = np.where(leaves.active(piece), decoded, leaves.rows(piece))
+
+    def broken(self, chunk: Chunk, component: int, implementation: str = "native") -> np.ndarray:
+        """(n,) int64, leaf of the chunk * LEAF_SLOTS + voxel: the active values that break the promise, in order."""
+        leaves, values = ChunkComponent.of(self.tree, chunk, component), self.values[:, :, component]
+        if implementation == "native":
+            nowhere = np.zeros(len(leaves.constants), np.int32)
+            bricks = native_chunk(leaves, nowhere)
+            native: np.ndarray = _lattice.broken(bricks, self.promise.native_bound, values, self.threads)
+            return native
+        slots = [np.zeros(0, np.int64)]
+        for piece in pieces(len(leaves), ROWS_AT_A_TIME):
+            kept = self.promise.kept(leaves.rows(piece), values[chunk.leaves[piece]])
+            slots.append(np.flatnonzero(leaves.active(piece) & ~kept) + piece.start * LEAF_SLOTS)
+        return np.concatenate(slots)

@@ -121,6 +121,12 @@ class Promise:
         """The grid's values of a component's lattice values, within its range."""
         return self.ranges[component].clamp(self.values(lattice_values, dtype))
 
+    @property
+    def native_bound(self) -> tuple[float, float, float]:
+        """What kept() goes by, as C++ takes it: maximum error, ratio, and the largest value that may differ."""
+        mean = self.mode.lattice is LatticeKind.MEAN
+        return self.bound.max_error, self.bound.ratio, LIMIT * self.quantiser.unit if mean else np.inf
+
     def native_rules(self, component: int) -> tuple[float, int, bool, bool, float, float]:
         """What decoded() does, as C++ takes it: unit, knee, whether values are means and saved as half, their range."""
         quantiser, ends = self.quantiser, self.ranges[component]

@@ -24,10 +24,10 @@ from neuralvdb.settings import Bound, CompressSettings
 from neuralvdb.topology import Topology
 from neuralvdb.topology import priors as classifiers
 from neuralvdb.topology.bricks import INDEXES, LEVELS, Bricks, Neighbours, find_neighbours
-from neuralvdb.topology.classify import Classifier
-from neuralvdb.topology.code_mask import MaskTask, code_mask, encode_with
+from neuralvdb.topology.code_mask import MaskTask
 from neuralvdb.topology.device import phase_on, slots_on
 from neuralvdb.topology.inputs import CELLS, ORDER, VOXELS, octants
+from neuralvdb.topology.native_mask import NativeEncoder
 from neuralvdb.values import encoder
 from neuralvdb.values.decoder import ValuesDecoder, ValuesSource
 from neuralvdb.values.device import sample
@@ -127,7 +127,7 @@ def _encoded(topology: Topology, coords: np.ndarray, copies: int) -> Decoder:
     truth = np.tile(topology.leaf_active, (copies, 1))
     neighbours = _all_neighbours(many)
     task = MaskTask(neighbours=neighbours, families=FAMILIES, truth=truth)
-    code_mask(Classifier(prior.networks), encode_with(coder), task)
+    NativeEncoder(coder, threads=1).code_mask(task)
     return Decoder(coder.finish(), prior.tables, "masks")
 
 

@@ -48,6 +48,7 @@ def test_chunks(at, item):
         lambda chunk: _lattice.decode(chunk, PASSES, rules, STREAMS, 0, 1),
         lambda chunk: _lattice.encode(chunk, PASSES, rules, zones, 1),
         lambda chunk: _lattice.fill(chunk, values, filling, to, 1),
+        lambda chunk: _lattice.broken(chunk, (1.0, 0.0, 1.0), to, 1),
     ]
     for call in calls:
         call(CHUNK)

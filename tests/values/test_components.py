@@ -135,7 +135,9 @@ def test_a_stream_that_ends_too_soon_is_damaged(kind):
 @pytest.mark.parametrize("unit", [3e-10, 1e-3, 7e30])
 def test_leaves_are_filled_as_the_definition_has_it(unit, dtype, half):
     rng = np.random.default_rng(2)
-    grid = from_dense(rng.normal(size=(16, 16, 8, 3)).astype(dtype), name="g", active=rng.random((16, 16, 8)) < 0.5)
+    values = rng.normal(size=(16, 16, 8, 3)).astype(dtype)
+    values[::5], values[1::5], values[2::5] = np.nan, np.inf, 1e35
+    grid = from_dense(values, name="g", active=rng.random((16, 16, 8)) < 0.5)
     (chunk,) = chunks.chunks_of(grid.tree)
     for promise in (
         sample_promise("fog", max_error=8 * unit, half=half),
@@ -150,3 +152,6 @@ def test_leaves_are_filled_as_the_definition_has_it(unit, dtype, half):
             for leaves, implementation in zip(filled, ("native", "reference"), strict=True):
                 leaves.fill(chunk, component_number, lattice_values, implementation)
             assert filled[0].values.tobytes() == filled[1].values.tobytes()
+            filled[0].values[:, ::3] = grid.tree.leaf.values.reshape(4, 512, 3)[:, ::3]
+            slots = [filled[0].broken(chunk, component_number, name) for name in ("native", "reference")]
+            assert slots[0].dtype == slots[1].dtype and np.array_equal(*slots)

@@ -2,6 +2,7 @@
 #include "components.h"
 
 #include "arguments.h"
+#include "broken.h"
 #include "leaf_values.h"
 #include "mean_lattice.h"
 #include "sample_lattice.h"
@@ -237,6 +238,21 @@ void fill(nb::tuple chunk, Values lattice_values, nb::tuple rules, Apart<T> to, 
     fillLeaves(box, lattice_values.data(), dequantiser, to.data(), to.stride(0), to.stride(1));
 }
 
+// bound: (max_error, ratio, largest); decoded: (N, 512) values of all leaves. Gives the slots that break the bound.
+nb::ndarray<nb::numpy, int64_t> broken(nb::tuple chunk, nb::tuple bound, nb::object decoded, size_t threads) {
+    requireItems(bound, 3);
+    const Chunk box = toChunk(chunk, threads);
+    const Bound promised{nb::cast<double>(bound[0]), nb::cast<double>(bound[1]), nb::cast<double>(bound[2])};
+    const LeafValues leaves = toLeafValues(decoded, exact<Masks>(chunk[2]).shape(0));
+    Array<int64_t> slots;
+    {
+        nb::gil_scoped_release release;
+        slots = brokenSlots(box, promised, leaves);
+    }
+    const size_t count = slots.size();
+    return toNumpy(std::move(slots), count);
+}
+
 } // namespace
 
 void addComponents(nb::module_& m) {
@@ -248,6 +264,7 @@ void addComponents(nb::module_& m) {
     nb::class_<Passes>(m, "Passes").def(nb::new_(&toPasses));
     m.def("decode", &decode);
     m.def("encode", &encode);
+    m.def("broken", &broken);
     m.def("fill", &fill<float>, nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert(), nb::arg());
     m.def("fill", &fill<double>, nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert(), nb::arg());
 }
