@@ -24,6 +24,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,12 +34,14 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no thread may exist before
 
 import hostile
 import mutations
+from hostile_frames import attack_frames
 from meter import Meter, Usage
 from seeds import OPTIONS, Seed, archive_seeds, vdb_seeds
 from tqdm import tqdm
 
 SECONDS, BYTES = 5.0, 1 << 30
 _EXPLAINED = {0, 4, 5, 8, 9, 12}  # done, damaged, unsupported, promise broken, out of memory, priors missing
+_NO_FRAME = (2, 3)  # it is no archive of many frames, or has not the one that is asked for
 _DIFFERENT = 10
 _REGIONS = [options for options in OPTIONS if options]
 FORK = multiprocessing.get_context("fork")
@@ -84,6 +87,9 @@ class Bench:
         if seed.pieces and rng.random() < 0.6:
             name, data, changed = hostile.attack(rng, seed.pieces)
             return Case(number, seed, f"hostile {name}", data, exact=not changed)
+        if seed.frame and rng.random() < 0.6:
+            name, data = attack_frames(rng, seed.data)
+            return Case(number, seed, f"hostile {name}", data)
         name, data = mutations.damage(rng, seed.data, seed.hot)
         if rng.random() < 0.15 and data:
             name, data = mutations.damage(rng, data)
@@ -103,11 +109,12 @@ class Bench:
 
     def _run_archive(self, case: Case, damaged: Path, out: Path, outcome: Outcome) -> None:
         command = ("decompress", "decompress", "decompress", "decompress", "info", "verify")[case.number % 6]
-        region = _REGIONS[case.number // 6 % len(_REGIONS)] if case.number % 6 == 3 else ()
+        region = _REGIONS[case.number // 6 % len(_REGIONS)] if case.number % 6 == 3 and not case.seed.frame else ()
         back = out / "back.vdb"
         options = ["-o", back, "-q", *region] if command == "decompress" else []
-        code = outcome.code = self._command(outcome, command, damaged, *options)
-        self._explained(outcome, code)
+        frame = ["--frames", str(case.seed.frame)] if case.seed.frame else []
+        code = outcome.code = self._command(outcome, command, damaged, *options, *frame)
+        self._explained(outcome, code, _NO_FRAME if frame else ())
         self._left(outcome, out, {back.name} if options and code == 0 else set())
         if code == 0 and case.refuse:
             outcome.problems.append("a truncated file was accepted")
@@ -133,8 +140,8 @@ class Bench:
         self._left(outcome, out, {archive.name, back.name})
 
     @staticmethod
-    def _explained(outcome: Outcome, code: int | str) -> None:
-        if code not in _EXPLAINED:
+    def _explained(outcome: Outcome, code: int | str, also: Sequence[int] = ()) -> None:
+        if code not in (*_EXPLAINED, *also):
             outcome.problems.append(f"exit code {code}: {outcome.message}")
 
     @staticmethod

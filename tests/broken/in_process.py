@@ -60,16 +60,17 @@ class End:
 def use(case: Case, archive: Path, back: Path) -> tuple[str, ...] | None:
     """Asks for a check, what is in an archive, its masks, a region or all of it; of the last two it gives the options
     of `nvdb` that mean the same."""
-    kind = case.number % _KINDS
+    kind, frame = case.number % _KINDS, case.seed.frame
     if kind < _WRITES - 1:
-        verify(archive, settings=_CHECK)
+        verify(archive, settings=replace(_CHECK, frame=frame))
     elif kind == _WRITES - 1:
-        info(archive)
+        info(archive, frame)
     elif kind == _WRITES:
-        decompress(archive, back, _MASKS)
+        decompress(archive, back, replace(_MASKS, frame=frame))
     else:
-        options = _WHOLE if kind > _KINDS - 3 else list(OPTIONS)[1 + case.number // _KINDS % (len(OPTIONS) - 1)]
-        decompress(archive, back, _SETTINGS[options])
+        whole = kind > _KINDS - 3 or frame is not None
+        options = _WHOLE if whole else list(OPTIONS)[1 + case.number // _KINDS % (len(OPTIONS) - 1)]
+        decompress(archive, back, replace(_SETTINGS[options], frame=frame))
         return options
     return None
 

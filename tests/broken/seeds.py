@@ -14,6 +14,7 @@ from hostile import Piece, Stream
 from neuralvdb import compress, decompress
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.errors import Unsupported
+from neuralvdb.sequence.pack import frames_in, in_order, join
 from neuralvdb.settings import Bound, Box, CompressSettings, DecompressSettings
 from neuralvdb.vdb import GridProperties, VdbReader, from_dense, write_vdb
 from neuralvdb.volume import Storage, VolumeGrid
@@ -57,6 +58,8 @@ class Seed:
     hot: list[tuple[int, int]]
     pieces: list[Piece] = field(default_factory=list)
     decoded: dict[tuple[str, ...], bytes | None] = field(default_factory=dict)
+    frame: int | None = None
+    """Of an archive of many, the one that is decoded."""
 
 
 def archive_seeds(folder: Path) -> list[Seed]:
@@ -81,7 +84,22 @@ def archive_seeds(folder: Path) -> list[Seed]:
         for path in _specks(folder)
         for settings in (exact, CompressSettings(quality="preview"), pruned)
     ]
-    return [*lossless, *lossy, *more, *specks * 8]  # the cheap ones eight times as often
+    return [*lossless, *lossy, *more, *[*specks, _many_frames(folder)] * 8]  # the cheap ones eight times as often
+
+
+def _many_frames(folder: Path) -> Seed:
+    """An archive of three frames, one of them all of the first one's bytes."""
+    names = ("density", "velocity", "density")
+    pieces = [folder / f"frame.{number}.neuralvdb" for number in (1, 2, 3)]
+    for name, piece in zip(names, pieces, strict=True):
+        compress(folder / f"speck_{name}.vdb", piece, CompressSettings(quality="lossless", threads=1))
+    archive, back = folder / "many.neuralvdb", folder / "many.back.vdb"
+    with archive.open("wb") as stream:
+        ordered, _ = in_order(frame for piece in pieces for frame in frames_in(str(piece)))
+        assert len(list(join(ordered, stream))) == 3
+    decompress(archive, back, DecompressSettings(threads=1, frame=3))
+    data = archive.read_bytes()
+    return Seed("many", data, [(0, 64), (len(data) - 300, len(data))], decoded={(): back.read_bytes()}, frame=3)
 
 
 def vdb_seeds(folder: Path) -> list[Seed]:

@@ -54,7 +54,7 @@ def test_seeds_have_sections_of_every_kind():
 
 def test_hostile_archives_reach_the_decoders():
     seeds = fuzz.make_seeds("archives")
-    for seed in {seed.name: seed for seed in seeds}.values():
+    for seed in {seed.name: seed for seed in seeds if seed.pieces}.values():
         whole = hostile.join(_Honest(), seed.pieces)
         bench = fuzz.Bench("archives", 0, seeds)
         outcome = bench.run(fuzz.Case(0, seed, "put together again", whole, exact=True))
