@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from neuralvdb import devices, values
 from neuralvdb.api.decoding import decode_all
-from neuralvdb.api.files import NewFile, new_file
 from neuralvdb.api.jobs import Note, Progress, Runner, Task, ignore, run_here
 from neuralvdb.api.promises import PromiseDescription, describe, promise_of
 from neuralvdb.api.source import check_names, check_readable, select, without
@@ -24,6 +23,7 @@ from neuralvdb.codec.reusable import GridInFile as GridInFile
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import NeuralVdbError, NoSuchGrid, OutputError, naming
 from neuralvdb.frame_number import FrameNumber
+from neuralvdb.new_file import NewFile, new_file
 from neuralvdb.platform import one_blas_thread, return_memory
 from neuralvdb.sequence.pack import split
 from neuralvdb.settings import CompressSettings

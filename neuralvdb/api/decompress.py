@@ -13,7 +13,6 @@ from typing import BinaryIO
 import xxhash
 
 from neuralvdb import devices
-from neuralvdb.api.files import NewFile, new_file
 from neuralvdb.api.jobs import Note, Progress, Runner, Task, ignore, run_here
 from neuralvdb.api.source import check_readable, select
 from neuralvdb.codec.decode import empty_grid
@@ -23,6 +22,7 @@ from neuralvdb.codec.models import models_for
 from neuralvdb.codec.region import plan_region
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import NeuralVdbError, OutputExists, naming
+from neuralvdb.new_file import NewFile, new_file
 from neuralvdb.settings import DecompressSettings
 from neuralvdb.topology import Topology
 from neuralvdb.vdb import FILE_VERSION, VdbReader, VdbWriter, describe_transform, set_threads

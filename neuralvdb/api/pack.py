@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from neuralvdb.api.files import NewFile, new_file
 from neuralvdb.api.jobs import Progress, Task, ignore
 from neuralvdb.api.source import check_readable
 from neuralvdb.archive import ArchiveReader, FrameLabel
@@ -19,6 +18,7 @@ from neuralvdb.codec.frame import FrameReader
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import OutputError, UsageError, naming
 from neuralvdb.frame_number import FrameNumber, text_of
+from neuralvdb.new_file import NewFile, new_file
 from neuralvdb.sequence.pack import frames_in, in_order, join, label_of, split
 
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from neuralvdb.api.files import NewFile, new_file
 from neuralvdb.api.jobs import Runner, Task, run_here
 from neuralvdb.api.losses import common_grids, grid_loss
 from neuralvdb.api.source import GridSource, check_readable, select
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import InputError, OutputError, naming
+from neuralvdb.new_file import NewFile, new_file
 from neuralvdb.settings import ViewSettings
 from neuralvdb.view import GridView, Strip, difference_strips, draw_sheet, grid_strip, need_pillow
 from neuralvdb.volume.grid import display_name

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from neuralvdb.api.files import new_file
 from neuralvdb.api.info import info
 from neuralvdb.api.losses import GridLoss, common_grids, grid_loss
 from neuralvdb.api.pictures import views_of
@@ -15,6 +14,7 @@ from neuralvdb.api.promises import PromiseDescription
 from neuralvdb.api.source import GridSource
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import OutputError, naming
+from neuralvdb.new_file import new_file
 from neuralvdb.settings import ReportSettings
 from neuralvdb.units import size_text
 from neuralvdb.view import Strip, difference_strips, draw_sheet

@@ -10,11 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from neuralvdb import devices
-from neuralvdb.api.files import NewFile, new_file
 from neuralvdb.api.jobs import Progress, Runner, Task, ignore, run_here
 from neuralvdb.api.source import check_readable
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import InputError, Unsupported
+from neuralvdb.new_file import NewFile, new_file
 from neuralvdb.settings import TrainSettings
 from neuralvdb.values import shipped_models, write_models
 

@@ -11,12 +11,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from neuralvdb.api.compress import compress
-from neuralvdb.api.files import NewFile, new_file
 from neuralvdb.api.jobs import Note, Progress, Runner, ignore, run_here
 from neuralvdb.api.losses import GridLoss, common_grids, grid_loss
 from neuralvdb.api.pictures import MOST_GRIDS, write_sheet
 from neuralvdb.api.source import GridSource
 from neuralvdb.dataclass import dataclass
+from neuralvdb.new_file import NewFile, new_file
 from neuralvdb.presets import presets
 from neuralvdb.settings import ARCHIVE_SUFFIX, CompressSettings, ViewSettings
 from neuralvdb.view import Strip, comparison_strips, need_pillow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -13,6 +14,7 @@ import xxhash
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import DamagedFile, OutputError, Unsupported, unreadable
 from neuralvdb.file_kinds import HEAD, VDB, other_kind
+from neuralvdb.new_file import new_file
 from neuralvdb.platform import file_state, open_ordinary
 from neuralvdb.vdb import _bridge
 from neuralvdb.volume.grid import InnerLevel, LeafLevel, Root, Storage, Tree, VolumeGrid, display_name
@@ -235,8 +237,9 @@ class VdbWriter:
 def write_vdb(path: str | os.PathLike[str], grids: Iterable[VolumeGrid], *, compression: str = "blosc") -> None:
     """Writes `grids` to a new .vdb file at `path`, overwriting it.
 
-    Raises OutputError, and ValueError where an instance shares the tree of a grid that is not among them or has none,
-    and where arrays are no tree.
+    Raises OutputExists where `path` is no ordinary file, OutputError, DamagedFile where OpenVDB refuses a grid's bytes,
+    and ValueError where an instance shares the tree of a grid that is not among them or has none, and where arrays are
+    no tree; then `path` is as before.
     """
     grids = list(grids)
     with_tree = {grid.unique_name for grid in grids if grid.storage is not Storage.INSTANCE}
@@ -244,14 +247,11 @@ def write_vdb(path: str | os.PathLike[str], grids: Iterable[VolumeGrid], *, comp
         if grid.storage is Storage.INSTANCE and grid.parent not in with_tree:
             raise ValueError(f"grid '{grid.name}' shares the tree of '{display_name(grid.parent)}', which has none")
     metadata = _bridge.make_metadata({})
-    try:
-        with open(path, "wb") as file:
-            writer = VdbWriter(file, metadata=metadata, count=len(grids), uuid=NIL_UUID, compression=compression)
-            for grid in grids:
-                writer.write(grid)
-            writer.close()
-    except OSError as error:
-        raise OutputError(f"{os.fspath(path)}: cannot be written: {error.strerror}") from error
+    with new_file(Path(path), force=True) as output, output.open() as file:
+        writer = VdbWriter(file, metadata=metadata, count=len(grids), uuid=NIL_UUID, compression=compression)
+        for grid in grids:
+            writer.write(grid)
+        writer.close()
 
 
 def describe_metadata(metadata: bytes) -> dict[str, tuple[str, str]]:

@@ -11,8 +11,8 @@ import pytest
 
 from neuralvdb.api.compress import compressing
 from neuralvdb.api.decompress import decompressing
-from neuralvdb.api.files import new_file
 from neuralvdb.errors import OutputError, OutputExists
+from neuralvdb.new_file import new_file
 from neuralvdb.platform import rename_new
 from neuralvdb.settings import CompressSettings, DecompressSettings
 

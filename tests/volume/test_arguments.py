@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neuralvdb.errors import InputError
+from neuralvdb.errors import DamagedFile, InputError, OutputError
 from neuralvdb.topology import Topology
 from neuralvdb.vdb import GridProperties, VdbReader, VdbWriter, _bridge, from_dense, set_threads, write_vdb
 from neuralvdb.vdb.files import arrays_of
@@ -101,6 +101,30 @@ def test_nodes_that_are_there_twice_are_not_written(grid, tmp_path):
     }
     with pytest.raises(ValueError, match="one place"):
         write_vdb(tmp_path / "a.vdb", [replace(grid, tree=replace(grid.tree, root=root, **levels))])
+
+
+@pytest.mark.parametrize("before", [None, b"what was there before"])
+def test_nothing_half_written_stays(grid, tmp_path, before):
+    """A second grid that cannot be written, a compression that is none: the old file stays, or none is there."""
+    path = tmp_path / "a.vdb"
+    if before is not None:
+        path.write_bytes(before)
+    short = replace(grid, tree=replace(grid.tree, leaf=replace(grid.tree.leaf, values=grid.tree.leaf.values[:-1])))
+    with pytest.raises(ValueError):
+        write_vdb(path, [grid, replace(short, unique_name=b"short")])
+    with pytest.raises(ValueError):
+        write_vdb(path, [grid], compression="lzma")
+    with pytest.raises(DamagedFile):
+        write_vdb(path, [grid, replace(grid, unique_name=b"odd", metadata=b"\xff" * 4)])
+    assert [file.name for file in tmp_path.iterdir()] == ([] if before is None else ["a.vdb"])
+    assert before is None or path.read_bytes() == before
+    write_vdb(path, [grid])
+    assert [entry.name for entry in VdbReader(path).entries] == [grid.name]
+
+
+def test_a_file_is_written_into_no_folder_that_is_missing(grid, tmp_path):
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_vdb(tmp_path / "none" / "a.vdb", [grid])
 
 
 @pytest.mark.parametrize("parent", [b"nobody", b"again"])
