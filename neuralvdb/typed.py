@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import numbers
 import types
 import typing
 from collections.abc import Mapping
 from typing import Any
 
+_DECLARED: dict[type[Any], Mapping[str, object]] = {}  # by those asked for before
 _NUMBERS = {float: numbers.Real, int: numbers.Integral}
 
 
@@ -22,11 +22,12 @@ def check_types(settings: object) -> None:
             raise TypeError(f"{kind.__name__}: {name} is {type_text(declared)}, not {value!r}")
 
 
-@functools.cache
 def declared_types(kind: type[Any]) -> Mapping[str, object]:
     """The types of a dataclass's fields by name."""
-    hints = typing.get_type_hints(kind)
-    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+    if kind not in _DECLARED:
+        hints = typing.get_type_hints(kind)
+        _DECLARED[kind] = {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+    return _DECLARED[kind]
 
 
 def fits(value: object, declared: object) -> bool:
