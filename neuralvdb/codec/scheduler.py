@@ -11,8 +11,8 @@ Result = TypeVar("Result")
 
 
 def threads_each(grids: int, threads: int) -> int:
-    """Threads for each of so many grids: all of them for a single grid, else one."""
-    return threads if grids == 1 else 1
+    """Threads for each of so many grids that are worked on at once: an equal share, one at least."""
+    return max(1, threads // max(1, grids))
 
 
 def run_in_order(jobs: Iterable[Callable[[], Result]], *, threads: int, most_waiting: int) -> Iterator[Result]:
