@@ -223,17 +223,13 @@ class Decoder:
 
     def check(self, missing: int) -> None:
         """Raises DamagedFile where words have run out, or so many symbols are missing that no segment has."""
-        if missing:
-            raise self._damaged(f"{missing} symbols are missing")
-        if (dry := self._at > self._ends).any():
-            raise self._damaged(f"segment {np.argmax(dry)} runs out of words")
+        self._require(missing=missing, dry=self._at > self._ends)
 
     def take_bits(self, widths: np.ndarray) -> np.ndarray:
         """The next raw values (n,) uint32 of widths (n,) uint8. Raises DamagedFile at their end, ValueError over 24."""
         widths = _checked(widths, np.uint8, MAX_WIDTH)
         end = self._bit + int(widths.sum(dtype=np.int64))
-        if end > self._bit_end:
-            raise self._damaged(f"raw bits end at {self._bit_end}, {end} are needed")
+        self._require(bits=end)
         values = np.zeros(len(widths), np.uint32)
         self._engine.unpack_bits(self._bits, self._bit, widths, values)
         self._bit = end
@@ -259,9 +255,7 @@ class Decoder:
         """What compiled code has taken: up to which raw bit it wanted, and how many symbols no segment has. Raises what
         take() and take_bits() would have.
         """
-        if missing:
-            raise self._damaged(f"{missing} symbols are missing")
-        self.taken(bit, self._at > self._ends, None)
+        self._require(missing=missing, bits=bit, dry=self._at > self._ends)
         self._bit = bit
 
     @property
@@ -274,10 +268,7 @@ class Decoder:
         """What has been taken elsewhere: raw bits, which segments (S,) bool ran dry, and, where that was all, which
         ended as they should. Raises what take(), take_bits() and finish() would have.
         """
-        if bits > self._bit_end:
-            raise self._damaged(f"raw bits end at {self._bit_end}, {bits} are needed")
-        if dry.any():
-            raise self._damaged(f"segment {np.argmax(dry)} runs out of words")
+        self._require(bits=bits, dry=dry)
         if ended is not None:
             self._bit = bits
             self._finish(bool(ended.all()))
@@ -292,6 +283,15 @@ class Decoder:
         unread = self._bits[self._bit // 8 : self._bit_end // 8]
         if len(unread) > (self._bit % 8 > 0) or (len(unread) and unread[0] >> self._bit % 8):
             raise self._damaged("the raw bits do not end where they should")
+
+    def _require(self, *, missing: int = 0, bits: int = 0, dry: np.ndarray | None = None) -> None:
+        """Raises DamagedFile: symbols are missing, raw bits end before `bits`, segments ran dry; the first of these."""
+        if missing:
+            raise self._damaged(f"{missing} symbols are missing")
+        if bits > self._bit_end:
+            raise self._damaged(f"raw bits end at {self._bit_end}, {bits} are needed")
+        if dry is not None and dry.any():
+            raise self._damaged(f"segment {np.argmax(dry)} runs out of words")
 
     def _damaged(self, what: str) -> DamagedFile:
         return DamagedFile(f"{self._where}: {what}; the archive is damaged, get another copy")

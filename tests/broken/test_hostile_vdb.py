@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from vdb_bytes import GridBytes, vdb_file
 
 
+@pytest.mark.slow
 def test_holes_of_a_file_hold_nothing_that_takes_memory(within_limits, tmp_path):
     """A file of 1 GiB that takes 4 kB on the disk, the rest upper nodes of zeros."""
     nodes = struct.pack("<ifii", 1, 0.0, 0, 1 << 20)

@@ -63,6 +63,7 @@ def test_an_error_names_file_and_grid(bad_archive, within_limits, tmp_path, fiel
     assert not (tmp_path / "b.vdb").exists()
 
 
+@pytest.mark.slow
 def test_more_metadata_than_an_archive_holds(within_limits, tmp_path):
     """What info and decompress would refuse, compress refuses."""
     (tmp_path / "a.vdb").write_bytes(vdb_file(GridBytes(name=b"g", metadata={b"note": bytes(MAX_TABLE)})))
@@ -71,6 +72,7 @@ def test_more_metadata_than_an_archive_holds(within_limits, tmp_path):
     within_limits("info", "a.vdb", codes={0})
 
 
+@pytest.mark.slow
 def test_as_much_metadata_as_an_archive_holds(within_limits, tmp_path):
     (tmp_path / "a.vdb").write_bytes(vdb_file(GridBytes(name=b"g", metadata={b"note": b"x" * (MAX_TABLE - 1000)})))
     within_limits("compress", "a.vdb", codes={0})

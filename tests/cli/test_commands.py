@@ -14,9 +14,8 @@ def haze(tmp_path_factory):
     """A .vdb file with just enough voxels to train on."""
     path = tmp_path_factory.mktemp("haze") / "haze.vdb"
     x, y, z = np.indices((14, 14, 14)) / 14
-    write_vdb(
-        path, [from_dense((x * y + np.sin(9 * z)).astype(np.float32), name="haze", active=np.ones(x.shape, bool))]
-    )
+    values = np.stack([x * y, np.sin(9 * z), y], -1).astype(np.float32)  # vectors: networks of one lattice
+    write_vdb(path, [from_dense(values, name="haze", active=np.ones(x.shape, bool))])
     return path
 
 

@@ -114,6 +114,7 @@ def test_an_archive_says_how_much_smaller_it_is(run, sample, tmp_path):
     assert f"3 grids, from 1.03 MB ({ratio:.2f}x)" in run("info", "a.neuralvdb").stdout
 
 
+@pytest.mark.slow
 def test_equal_grids_take_the_bytes_of_one(run, run_json, data):
     """A Blender cache of grey smoke holds its colour three times."""
     run("compress", data / "sequence-blender-24grids/fluid_data_0002.vdb", "-o", "a.neuralvdb", "--rel-error", "1%")

@@ -48,6 +48,7 @@ def test_ours_given_to_the_wrong_command_are_named(run, small, archive):
     assert "it is a .vdb file; nvdb compress makes" in run("decompress", small, "-o", "x.vdb", code=4).stderr
 
 
+@pytest.mark.slow
 def test_names_with_control_characters_are_escaped(nvdb_command, small, tmp_path):
     """Of files, in results and in errors; JSON keeps them, in its own way."""
     name = "a\x1b[31mred\x07\nnvdb: all is well.vdb"

@@ -115,6 +115,7 @@ def test_a_name_may_hold_a_comma(run, run_json, tmp_path, small):
     assert (report["grids"], list(report["promises"]), report["left_out"]) == (["a,b"], ["a,b"], ["c"])
 
 
+@pytest.mark.slow
 def test_loss_comes_first(run, run_json, sample):
     """The worst of the fog, then the bounds of other grids; info and verify say the same."""
     said = run("compress", sample, "-o", "a.neuralvdb").stdout

@@ -54,11 +54,11 @@ def on_device(device, monkeypatch):
 
 
 def with_few_leaves(name: str, folder: Path) -> Path:
-    """A sample, with the first 100 leaves of each grid: there may be nothing but references of kernels."""
+    """A sample, with the first 40 leaves of each grid: there may be nothing but references of kernels."""
     grids = list(VdbReader(SAMPLES / f"{name}.vdb"))
     write_vdb(
         folder / "few.vdb",
-        [replace(g, tree=keep_leaves(g.tree, np.arange(len(g.tree.leaf.active)) < 100)) for g in grids],
+        [replace(g, tree=keep_leaves(g.tree, np.arange(len(g.tree.leaf.active)) < 40)) for g in grids],
     )
     return folder / "few.vdb"
 

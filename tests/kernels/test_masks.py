@@ -146,6 +146,7 @@ def decoded_by_kernels(device, monkeypatch) -> list[str]:
     return devices_used
 
 
+@pytest.mark.slow
 def test_archives(decoded_by_kernels, tmp_path):
     """Two grids, the second one's topology from the first: to a file, to tensors, to masks, and verified."""
     first = ball(23, 9)

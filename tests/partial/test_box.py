@@ -152,6 +152,7 @@ def test_only_the_selected_grids_are_read(rod, damage, tmp_path):
         decompressed(bad, tmp_path / "b.vdb", grids=("one",))
 
 
+@pytest.mark.slow
 def test_serial_grids_are_cut_by_openvdb(make_odd, probe12, tmp_path):
     source = make_odd("types", tmp_path / "odd.vdb")
     neuralvdb.compress(source, tmp_path / "a.neuralvdb", CompressSettings(quality="lossless"))

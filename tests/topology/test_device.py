@@ -92,6 +92,7 @@ def test_a_stream_without_symbols_is_damaged(sample):
     assert "missing" in result
 
 
+@pytest.mark.slow
 @given(st.data())
 @few
 def test_damage_is_met_as_on_the_cpu(drawn, data):

@@ -62,6 +62,7 @@ def test_every_tree_comes_back(drawn, data):
     assert_same(topology, lossless.decode(lossless.encode(topology), topology.nbytes, "x"))
 
 
+@pytest.mark.slow
 @given(st.data())
 @few
 def test_native_is_the_reference(drawn, data):
@@ -79,6 +80,7 @@ def test_native_is_the_reference_on_a_sample(sample):
     assert neural.encode(topology, threads=2) == neural.encode(topology, implementation="reference")
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @settings(few, max_examples=2)
 def test_chunks_come_back_alone_and_together(drawn, data):

@@ -1,5 +1,6 @@
 """Training of the topology's networks: reproducible, and its float networks are those that code."""
 
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 from neuralvdb.topology import Topology, priors
 from neuralvdb.topology.inputs import FAMILIES, VOXELS, inputs_of
 from neuralvdb.topology.network import logit_classes
-from neuralvdb.vdb import VdbReader
+from neuralvdb.vdb import VdbReader, write_vdb
 from neuralvdb.volume.grid import LOWER_LOG2, UPPER_LOG2, child_origins, popcount, unpack
+from neuralvdb.volume.regions import keep_leaves
 
 pytestmark = [
     pytest.mark.slow,
@@ -41,15 +43,20 @@ def test_turning_moves_every_voxel(drawn, data, axes, mirrored):
         assert (before.shape, popcount(before)) == (after.shape, popcount(after))
 
 
-def test_the_same_seed_gives_the_same_networks(sample):
-    from neuralvdb.fit.pretrain_topology import TopologyRecipe, pretrain_topology
+def test_the_same_seed_gives_the_same_networks(sample, tmp_path, monkeypatch):
+    """On a few leaves of each grid, in small batches."""
+    from neuralvdb.fit import pretrain_topology as training
     from neuralvdb.fit.topology_cases import cases_of
 
     def trained(seed: int) -> priors.Prior:
         rng = np.random.default_rng(seed)
-        recipe = TopologyRecipe(iterations=ITERATIONS, orientations=1, limit=200, seed=seed)
-        return pretrain_topology(cases_of([sample], rng, 1), rng, recipe)
+        recipe = training.TopologyRecipe(iterations=ITERATIONS, orientations=1, limit=200, seed=seed)
+        return training.pretrain_topology(cases_of([few], rng, 1), rng, recipe)
 
+    few = tmp_path / "few.vdb"
+    grids = list(VdbReader(sample))
+    write_vdb(few, [replace(g, tree=keep_leaves(g.tree, np.arange(len(g.tree.leaf)) < 60)) for g in grids])
+    monkeypatch.setattr(training, "_BATCH", 256)
     first, second = (trained(5) for _ in range(2))
     assert first.identity == second.identity != priors.load().identity
 

@@ -30,7 +30,7 @@ from neuralvdb.volume import Tree
 FOG, MEANS = sample_promise("fog", max_error=0.01), mean_promise(step=0.05)
 
 
-def unlike_any_corpus(size: int = 72):
+def unlike_any_corpus(size: int = 56):
     """A fog that no network was trained on: smooth, but every other voxel along z is thinner."""
     x, y, z = np.indices((size, size, size)) / 8
     values = 2 + np.sin(x) * np.cos(y) + 0.3 * np.sin(z + x) + 0.3 * (np.indices((size,) * 3)[2] % 2)
@@ -266,7 +266,7 @@ def test_a_psnr_is_kept_by_fine_tuned_networks():
 
 @pytest.mark.slow
 def test_fitting_gives_the_same_bytes_again_and_on_more_threads():
-    grid = unlike_any_corpus(64)
+    grid = unlike_any_corpus(56)
     first, again, threaded = (
         encode_values(grid, CompressSettings(threads=threads, effort=3, bounds=RELATIVE)) for threads in (1, 1, 2)
     )

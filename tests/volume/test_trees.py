@@ -127,6 +127,7 @@ FULL = {
 }
 
 
+@pytest.mark.slow
 @given(parameters, st.sampled_from(["blosc", "zip", "none"]))
 @example({**FULL, "leaves": 4096, "seed": 1}, "blosc")
 @light
