@@ -10,6 +10,7 @@ from unittest import mock
 
 import numpy as np
 from hostile import Piece, Stream
+from rich_volume import write_rich_volume
 
 from neuralvdb import compress, decompress
 from neuralvdb.codec.frame import FrameReader
@@ -84,7 +85,23 @@ def archive_seeds(folder: Path) -> list[Seed]:
         for path in _specks(folder)
         for settings in (exact, CompressSettings(quality="preview"), pruned)
     ]
+    specks += _rich(folder)
     return [*lossless, *lossy, *more, *[*specks, _many_frames(folder)] * 8]  # the cheap ones eight times as often
+
+
+def _rich(folder: Path) -> list[Seed]:
+    """One volume by every way of coding values."""
+    path = folder / "rich.vdb"
+    write_rich_volume(path)
+    ways = {
+        "lossless": CompressSettings(quality="lossless"),
+        "preview": CompressSettings(quality="preview"),
+        "tolerance": CompressSettings(bounds=(Bound(value=0.001, relative=True, ratio=0.05),)),
+        "psnr": CompressSettings(bounds=(Bound(value=40, relative=False, decibels=True),)),
+        "fast": CompressSettings(bounds=(Bound(value=0.01, relative=True),), fast=True),
+        "left out": CompressSettings(quality="preview", leave_out=("temperature",)),
+    }
+    return [replace(_archive_seed(path, folder, settings), name=f"rich {way}") for way, settings in ways.items()]
 
 
 def _many_frames(folder: Path) -> Seed:
@@ -221,7 +238,7 @@ def _archive_seed(path: Path, folder: Path, settings: CompressSettings) -> Seed:
     name += " pruned" if settings.topology == "pruned" else ""
     name += " refined" if settings.embed_priors else ""
     archive, back = folder / f"{name}.neuralvdb", folder / f"{name}.back.vdb"
-    compress(path, archive, replace(settings, threads=1))
+    compress(path, archive, replace(settings, threads=1, force=True))
     decoded: dict[tuple[str, ...], bytes | None] = dict.fromkeys(OPTIONS)
     for options, meaning in OPTIONS.items():
         with contextlib.suppress(Unsupported):

@@ -49,7 +49,11 @@ def test_a_crash_is_a_finding_and_not_the_end(monkeypatch: pytest.MonkeyPatch):
 def test_seeds_have_sections_of_every_kind():
     sections = [piece.section for seed in fuzz.make_seeds("archives") for piece in seed.pieces]
     kinds = {(section.kind, section.codec) for section in sections}
-    assert {("TOPO", 0), ("TOPO", 1), ("TOPO", 2), ("VALS", 0), ("VALS", 1), ("BLOB", 0)} <= kinds
+    assert {("TOPO", 0), ("TOPO", 1), ("TOPO", 2), ("VALS", 0), ("VALS", 1), ("BLOB", 0), ("LOSS", 0)} <= kinds
+    rich = next(seed for seed in fuzz.make_seeds("archives") if seed.name == "rich preview")
+    assert {("TILE", grid, layer) for grid in (0, 1) for layer in (0, 4)} <= {
+        (piece.section.kind, piece.section.grid, piece.section.part) for piece in rich.pieces
+    }
 
 
 def test_hostile_archives_reach_the_decoders():
