@@ -35,6 +35,7 @@ def test_the_wheel_holds_exactly_these_files(wheel, root):
         "neuralvdb/archive/SPEC.md",
         "neuralvdb/cli/JSON.md",
     }
+    expected |= {"neuralvdb/integrations/farm/openjd.yaml"}
     expected |= {f"neuralvdb/configs/{p.name}" for p in (root / "configs").glob("*.toml")}
     expected |= {f"neuralvdb/kernels/{p.relative_to(root / 'kernels')}" for p in (root / "kernels").rglob("README.md")}
     expected |= {f"{info}/{n}" for n in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")}
