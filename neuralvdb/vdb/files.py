@@ -178,6 +178,8 @@ class VdbWriter:
         compression: str = "blosc",
         version: int = FILE_VERSION,
     ) -> None:
+        if len(uuid) != len(NIL_UUID) or count < 0:
+            raise ValueError(f"a file has a uuid of {len(NIL_UUID)} characters and at least 0 grids")
         self.path, self._file = file.name, file
         try:
             self._writer = _bridge.Writer(file.fileno(), metadata, count, uuid, compression, version)
