@@ -28,12 +28,13 @@ class SectionFormat:
 FORMATS = (
     SectionFormat(kind="FRAM", codec=0, versions=(1, 2, 3), content="table", of_frame=True),
     SectionFormat(kind="LOSS", codec=0, versions=(1,), content="table", of_frame=True),
+    SectionFormat(kind="REFS", codec=0, versions=(1,), content="table", of_frame=True),
     SectionFormat(kind="TOPO", codec=0, versions=(1,), content="topology"),  # masks
     SectionFormat(kind="TOPO", codec=1, versions=(2,), content="topology"),  # by networks
     SectionFormat(kind="TOPO", codec=2, versions=(2,), content="topology"),  # by networks, from another topology
     SectionFormat(kind="TOPO", codec=3, versions=(1,), content="topology"),  # a box
     SectionFormat(kind="VALS", codec=0, versions=(1,), content="values"),  # lossless
-    SectionFormat(kind="VALS", codec=1, versions=(4,), content="values"),  # by networks
+    SectionFormat(kind="VALS", codec=1, versions=(4, 5), content="values"),  # by networks
     SectionFormat(kind="PRIO", codec=0, versions=(1,), content="priors", of_frame=True),
     SectionFormat(kind="TILE", codec=0, versions=(3,), content="values", numbered=True),
     SectionFormat(kind="BLOB", codec=0, versions=(1,), content="data"),

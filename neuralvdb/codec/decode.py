@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,7 +79,7 @@ class GridDecoder:
         from torch import from_numpy
 
         head, device = self._head(number), self._devices[0] if self._devices else "cpu"
-        if not self._devices or self._store.head(number) is None:
+        if not self._devices or self._store.head(number) is None or number in self._index.references:
             tree = self.read(number, threads=threads).tree
             assert tree is not None
             masks, voxels = (
@@ -180,6 +181,12 @@ class GridDecoder:
 
     def _values_decoder(self, number: int, box: Box | None, threads: int) -> ValuesDecoder:
         """The lossy values of a grid."""
+
+        def tree_of(source: int) -> Tree:
+            tree = self._read_whole(source, threads).tree
+            assert tree is not None  # references are to trees only
+            return tree
+
         section = self._index.section("VALS", number)
         dtype, components = _value_type(self._head(number), self._index.path)
         source = values.ValuesSource(
@@ -191,8 +198,11 @@ class GridDecoder:
             declared=section.raw_size,
             where=self._index.where(number, "values"),
         )
+        refer = None
+        if number in self._index.references:
+            refer = partial(self._index.references[number].predict, tree_of=tree_of, threads=threads)
         options = values.DecodeOptions(
-            box=box, threads=threads, models_of=self._models.models_of, devices=self._devices
+            box=box, threads=threads, models_of=self._models.models_of, devices=self._devices, refer=refer
         )
         return values.ValuesDecoder(source, options)
 

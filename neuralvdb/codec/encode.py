@@ -8,14 +8,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+import xxhash
 
 from neuralvdb import topology, values
 from neuralvdb.archive import ArchiveWriter, FieldWriter, SectionLabel, put_array
 from neuralvdb.archive.formats import version_written
+from neuralvdb.codec.earlier import DEEPEST, EarlierGrids, Source
 from neuralvdb.codec.frame_table import FrameTable, GridHead
+from neuralvdb.codec.grid_reference import GridReference, pack_references
 from neuralvdb.codec.guarantee import promise_for
 from neuralvdb.codec.loss import MeasuredLoss, measure, pack_losses
 from neuralvdb.codec.pruning import derive_mask, prunable
+from neuralvdb.codec.reference_search import find_reference
 from neuralvdb.codec.repeats import First, Repeats
 from neuralvdb.codec.reusable import GridInFile, ReusableValues, key_of, read_reusable
 from neuralvdb.codec.scheduler import run_in_order, threads_each
@@ -55,6 +59,8 @@ class _Job:
     needed: what is coded in place of the grid's tree, whose topology is pruned; None where it stays exact.
     role: of its topology.
     first: of the grids that are equal to it.
+    earlier: grids that it may be coded from.
+    before: what no other grids before it share; the same grids come out the same behind the same.
     """
 
     number: int
@@ -64,6 +70,8 @@ class _Job:
     needed: Tree | None
     role: Role
     first: First[_EncodedGrid]
+    earlier: EarlierGrids
+    before: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +79,7 @@ class _EncodedGrid:
     """A grid ready to be written.
 
     values: how its values are coded, None where every bit is kept.
+    reference: the grid that its values resemble; None where they are coded alone.
     loss: of fog that is not lossless.
     families: those whose networks decoding needs.
     key: of equal grids under the same settings; empty where that does not matter.
@@ -79,6 +88,7 @@ class _EncodedGrid:
     head: GridHead
     sections: list[_Payload]
     values: ValuesHead | None = None
+    reference: GridReference | None = None
     loss: MeasuredLoss | None = None
     families: frozenset[str] = frozenset()
     key: str = ""
@@ -131,6 +141,7 @@ def encode_frame(
     heads: list[GridHead] = []
     coded: list[ValuesHead | None] = []
     losses: dict[int, MeasuredLoss] = {}
+    references: dict[int, GridReference] = {}
     families: set[str] = set()
     keys: list[str] = []
     for number, grid in enumerate(_encode_all(source, selected, context, reusable or {})):
@@ -140,6 +151,8 @@ def encode_frame(
         coded.append(grid.values)
         if grid.loss is not None:
             losses[number] = grid.loss
+        if grid.reference is not None:
+            references[number] = grid.reference
         families |= grid.families
         progress(grid.head.source_size)
     if context.settings.embed_priors and families:
@@ -147,6 +160,9 @@ def encode_frame(
     table = _table(source, selected, heads, context)
     payload, raw_size = table.pack()
     writer.add(SectionLabel("FRAM", version=version_written("FRAM", 0)), payload, raw_size=raw_size)
+    if references:
+        label = SectionLabel("REFS", version=version_written("REFS", 0))
+        writer.add(label, pack_references(references), raw_size=0)
     if losses:
         label = SectionLabel("LOSS", version=version_written("LOSS", 0), required=False)
         writer.add(label, pack_losses(losses), raw_size=0)
@@ -206,13 +222,16 @@ def _encode_all(
 
 def _jobs(source: GridFile, selected: list[int], settings: CompressSettings) -> Iterator[_Job]:
     """The selected grids, each read when it is asked for."""
-    sharing, repeats = TopologySharing(), Repeats[_EncodedGrid]()
+    sharing, repeats, earlier = TopologySharing(), Repeats[_EncodedGrid](), EarlierGrids()
+    before = xxhash.xxh3_128()
     for number, entry_number in enumerate(selected):
         entry = source.entries[entry_number]
         grid = source.read(entry_number)
         promise, needed = promise_for(grid, settings), None
         if promise is not None and grid.tree is not None and settings.topology == "pruned":
             needed = prunable(grid.tree, promise)
+        earlier.announce(number)
+        first = repeats.assign(number, grid, promise)
         yield _Job(
             number=number,
             grid=grid,
@@ -220,20 +239,31 @@ def _jobs(source: GridFile, selected: list[int], settings: CompressSettings) -> 
             promise=promise,
             needed=needed,
             role=sharing.assign(number, grid.tree if needed is None else needed),
-            first=repeats.assign(number, grid, promise),
+            first=first,
+            earlier=earlier,
+            before=before.hexdigest(),
         )
+        before.update(repr((number, first.number, first.key)).encode())
 
 
 def _encode(job: _Job, context: EncodeContext, reusable: Mapping[str, GridInFile]) -> _EncodedGrid | _Job:
     """The encoded grid; the job where the grid is equal to an earlier one, which may not be encoded yet."""
-    if job.first.number != job.number:
-        return job
-    if job.grid.tree is not None:
-        key = key_of(job.first.key, context)
-        earlier = read_reusable(reusable, key, context.models) if key in reusable else None
-        encoded = _encode_reusable(job, earlier, context) if earlier else _encode_tree(job, job.grid.tree, context)
+    try:
+        if job.first.number != job.number:
+            return job
+        if job.grid.tree is None:
+            return _encode_blob(job)
+        key = key_of(job.first.key, context, "" if job.promise is None else job.before)
+        held = read_reusable(reusable, key, context.models) if key in reusable else None
+        encoded = _encode_reusable(job, held, context) if held else _encode_tree(job, job.grid.tree, context)
         job.first.results.append(encoded := replace(encoded, key=key))
         return encoded
+    finally:
+        job.earlier.put(job.number, None)
+
+
+def _encode_blob(job: _Job) -> _EncodedGrid:
+    """A grid that travels as bytes, or shares a tree."""
     sections = []
     if job.grid.storage is not Storage.INSTANCE:
         out = FieldWriter()
@@ -245,9 +275,9 @@ def _encode(job: _Job, context: EncodeContext, reusable: Mapping[str, GridInFile
 
 def _encode_tree(job: _Job, tree: Tree, context: EncodeContext) -> _EncodedGrid:
     """The grid, whose tree is `tree`."""
-    pruned = None
+    pruned, reference = None, None
     if job.needed is None:
-        coded = _choose_values(tree, job.promise, context)
+        coded, reference = _choose_values(job, tree, context)
         decoded = coded.tree
     else:
         coded = _encode_needed(job.needed, job.promise, context)
@@ -263,7 +293,14 @@ def _encode_tree(job: _Job, tree: Tree, context: EncodeContext) -> _EncodedGrid:
     loss = None
     if coded.head is not None and pruned is None and field_kind(grid) is FieldKind.FOG:
         loss = measure(tree, decoded, coded.head.promise, coded.picture)
-    return _EncodedGrid(head=head, sections=sections, values=coded.head, loss=loss, families=coded.families)
+    return _EncodedGrid(
+        head=head,
+        sections=sections,
+        values=coded.head,
+        reference=reference,
+        loss=loss,
+        families=coded.families,
+    )
 
 
 def _encode_reusable(job: _Job, reusable: ReusableValues, context: EncodeContext) -> _EncodedGrid:
@@ -273,13 +310,37 @@ def _encode_reusable(job: _Job, reusable: ReusableValues, context: EncodeContext
         _Payload(kind=s.kind, codec=s.codec, number=s.part, payload=payload, raw_size=s.raw_size)
         for s, payload in reusable.sections
     ]
-    grid = _EncodedGrid(head=reusable.head, sections=sections, values=reusable.values, loss=reusable.loss)
+    assert job.grid.tree is not None
+    tree = job.grid.tree if reusable.decoded is None else reusable.decoded
+    job.earlier.put(job.number, Source(number=job.number, tree=tree, depth=reusable.depth))
+    grid = _EncodedGrid(
+        head=reusable.head,
+        sections=sections,
+        values=reusable.values,
+        reference=reusable.reference,
+        loss=reusable.loss,
+    )
     return replace(grid.repeated(job), sections=sections)
 
 
-def _choose_values(tree: Tree, promise: Promise | None, context: EncodeContext) -> CodedValues:
-    """The values of a tree, every bit kept where nothing is promised."""
-    return values.exact(tree) if promise is None else values.choose_values(tree, promise, context)
+def _choose_values(job: _Job, tree: Tree, context: EncodeContext) -> tuple[CodedValues, GridReference | None]:
+    """The values of a tree, and the grid that is in view where that takes fewer bytes; every bit where nothing is
+    promised."""
+    depth, reference = 0, None
+    if job.promise is None:
+        coded = values.exact(tree)
+    else:
+        earlier = {source.number: source for source in job.earlier.before(job.number) if source.depth < DEEPEST}
+        reference, said = find_reference(tree, job.promise, list(earlier.values())), None
+        if reference is not None:
+            said = reference.predict(tree, tree_of=lambda number: earlier[number].tree, threads=context.threads)
+        coded = values.choose_values(tree, job.promise, context, said)
+        if coded.head is None or coded.head.correction is None:
+            reference = None
+        if reference is not None:
+            depth = 1 + max(earlier[number].depth for number in reference.sources)
+    job.earlier.put(job.number, Source(number=job.number, tree=coded.tree, depth=depth))
+    return coded, reference
 
 
 def _encode_needed(needed: Tree, promise: Promise | None, context: EncodeContext) -> CodedValues:
@@ -304,4 +365,5 @@ def encode_values(
     """The values of a grid that travels as arrays, as encode_frame() codes them where its topology stays exact."""
     assert grid.tree is not None
     context = values.EncodeContext.of(settings, models=models, devices=devices)
-    return _choose_values(grid.tree, promise_for(grid, settings), context)
+    promise = promise_for(grid, settings)
+    return values.exact(grid.tree) if promise is None else values.choose_values(grid.tree, promise, context)

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from neuralvdb.archive import NO_GRID, ArchiveReader, Section
 from neuralvdb.archive.formats import form_of
 from neuralvdb.codec.frame_table import FrameTable
+from neuralvdb.codec.grid_reference import GridReference, read_references
 from neuralvdb.errors import DamagedFile, InputError
 from neuralvdb.volume import Storage
 
@@ -52,6 +53,12 @@ class FrameIndex:
         where = f"{self.path}: its table"
         self.table = FrameTable.unpack(archive.read(section), section.raw_size, where, version=section.version)
         self._sources = self._find_sources()
+        references = self.find("REFS", NO_GRID)
+        self.references: dict[int, GridReference] = {}
+        """What the values of grids resemble, by their numbers; of those that are coded alone nothing."""
+        if references is not None:
+            self.references = read_references(archive.read(references), self.path, self.table)
+        self._sources_of_others = {source for reference in self.references.values() for source in reference.sources}
         self._firsts = self._find_firsts()
         self._repeated = frozenset(self._firsts.values())
 
@@ -81,8 +88,12 @@ class FrameIndex:
 
     def memory(self, grid: int) -> int:
         """Bytes that the decoded grid takes."""
-        owners = (("TOPO", self.table.grids[grid].topology_of), ("VALS", grid), ("BLOB", grid))
-        sections = [self.find(kind, owner) for kind, owner in owners]
+        needed = (grid, *self.references[grid].sources) if grid in self.references else (grid,)
+        sections = [
+            self.find(kind, owner)
+            for number in needed
+            for kind, owner in (("TOPO", self.table.grids[number].topology_of), ("VALS", number), ("BLOB", number))
+        ]
         return sum(section.raw_size for section in sections if section is not None)
 
     def source(self, grid: int) -> int:
@@ -93,9 +104,9 @@ class FrameIndex:
         """The number of the first grid of the same type that decodes to the tree that a grid decodes to."""
         return self._firsts.get(grid, grid)
 
-    def is_repeated(self, grid: int) -> bool:
-        """Whether grids behind a grid decode to the same tree."""
-        return grid in self._repeated
+    def is_needed_again(self, grid: int) -> bool:
+        """Whether grids behind a grid decode to the same tree, or from it."""
+        return grid in self._repeated or grid in self._sources_of_others
 
     def where(self, grid: int, what: str) -> str:
         """How errors name something of a grid."""
@@ -130,7 +141,8 @@ class FrameIndex:
             if head.storage is Storage.TREE and section is not None:
                 chunks = frozenset((chunk.part, chunk.offset) for chunk in self._chunks.get(number, {}).values())
                 values = section.offset, section.codec, section.version, section.raw_size, chunks
-                first = firsts.setdefault((head.grid_type, head.topology_of, head.pruned is None, values), number)
+                key = head.grid_type, head.topology_of, head.pruned is None, values, self.references.get(number)
+                first = firsts.setdefault(key, number)
                 if first != number:
                     repeats[number] = first
         return repeats

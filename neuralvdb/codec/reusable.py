@@ -9,6 +9,7 @@ import xxhash
 
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.frame_table import GridHead
+from neuralvdb.codec.grid_reference import GridReference, depth_of
 from neuralvdb.codec.loss import MeasuredLoss
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import NeuralVdbError
@@ -16,6 +17,7 @@ from neuralvdb.errors import NeuralVdbError
 if TYPE_CHECKING:
     from neuralvdb.archive import Section
     from neuralvdb.values import EncodeContext, ModelSet, ValuesHead
+    from neuralvdb.volume import Tree
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,19 @@ class ReusableValues:
     sections: list[tuple[Section, bytes]]
     values: ValuesHead | None
     loss: MeasuredLoss | None
+    reference: GridReference | None
+    depth: int
+    """References between it and a grid that has none."""
+    decoded: Tree | None
+    """Its tree; None where that is the original's."""
 
 
-def key_of(key: object, context: EncodeContext) -> str:
+def key_of(key: object, context: EncodeContext, before: str) -> str:
     """What no other grids share than those whose values come out the same; nothing for grids without a key, and where
-    more than the values depends on the settings."""
+    more than the values depends on the settings. before: says which grids may have been in view."""
     if key is None or context.settings.embed_priors or context.settings.topology == "pruned":
         return ""
-    return xxhash.xxh3_128_hexdigest(repr((key, context.settings_hash)).encode())
+    return xxhash.xxh3_128_hexdigest(repr((key, context.settings_hash, before)).encode())
 
 
 def read_reusable(reusable: Mapping[str, GridInFile], key: str, models: ModelSet) -> ReusableValues | None:
@@ -56,8 +63,11 @@ def read_reusable(reusable: Mapping[str, GridInFile], key: str, models: ModelSet
             return ReusableValues(
                 head=head,
                 sections=[(section, archive.read(section)) for section in sections],
-                values=frame.head(held.number),
+                values=(values := frame.head(held.number)),
                 loss=frame.loss(held.number),
+                reference=index.references.get(held.number),
+                depth=depth_of(index.references, held.number),
+                decoded=None if values is None else frame.read(held.number).tree,
             )
     except (NeuralVdbError, IndexError):  # it was replaced meanwhile
         return None

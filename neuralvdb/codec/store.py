@@ -69,9 +69,9 @@ class DecodedStore:
         return self._derived.get(grid, derive, section.raw_size)
 
     def tree(self, grid: int, decode: Callable[[], SharedTree]) -> SharedTree:
-        """The tree of a grid, which `decode` gives once where other grids have the same. Raises what that raises."""
+        """The tree of a grid, which `decode` gives once where other grids need it. Raises what that raises."""
         first = self._index.first(grid)
-        if first == grid and not self._index.is_repeated(grid):
+        if first == grid and not self._index.is_needed_again(grid):
             return decode()
         return self._trees.get(first, decode, self._index.memory(grid))
 

@@ -16,6 +16,7 @@ from neuralvdb.values.lattice.coding import LatticeCells
 from neuralvdb.values.lattice.lattice import lattice_of
 from neuralvdb.values.lattice.pass_order import NetworkKey
 from neuralvdb.values.lattice.predictor import Predictor
+from neuralvdb.values.lattice.reference import ReferenceValues
 from neuralvdb.values.leaf_values import LeafValues
 from neuralvdb.values.lossless import by_component
 from neuralvdb.values.promise import Promise
@@ -48,12 +49,20 @@ class ChunkDecoder(Protocol):
 
 
 class HostDecoder:
-    """Decodes chunks of `tree` on the CPU. implementation: of predictors."""
+    """Decodes chunks of `tree` on the CPU. implementation: of predictors; reference: what corrects them."""
 
     def __init__(
-        self, tree: Tree, promise: Promise, networks: dict[NetworkKey, Network], threads: int, implementation: str
+        self,
+        tree: Tree,
+        promise: Promise,
+        networks: dict[NetworkKey, Network],
+        *,
+        threads: int,
+        implementation: str,
+        reference: ReferenceValues | None,
     ) -> None:
         self._tree, self._promise, self._threads = tree, promise, threads
+        self._reference = reference
         self._lattice = lattice_of(promise.mode.lattice)(
             quantiser=promise.quantiser,
             predictor=Predictor(networks, threads=threads, implementation=implementation),
@@ -80,6 +89,7 @@ class HostDecoder:
 
     def _cells(self, reader: ChunkReader, component: int, lod: int) -> LatticeCells:
         streams = reader.component(component)
-        cells = self._lattice.decode(ChunkComponent.of(self._tree, reader.chunk, component), streams, lod)
+        reference = None if self._reference is None else self._reference.of(self._tree, reader.chunk, component)
+        cells = self._lattice.decode(ChunkComponent.of(self._tree, reader.chunk, component), streams, lod, reference)
         streams.finish()
         return cells

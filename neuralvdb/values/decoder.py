@@ -23,6 +23,7 @@ from neuralvdb.values.lattice.cells import cell_of, cells_of_leaves
 from neuralvdb.values.lattice.constants import LAYERS
 from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.priors import ModelSet
+from neuralvdb.values.lattice.reference import Correction, ReferenceValues
 from neuralvdb.values.lossless import by_component, raw_size, take_tree_without_voxels
 from neuralvdb.values.model_file import find_models
 from neuralvdb.values.outliers import Index, Outliers, apply_outliers, placed
@@ -76,6 +77,13 @@ class ModelsOf(Protocol):
         """The model set of an identity. Raises MissingPriors, naming `where`."""
 
 
+class Refer(Protocol):
+    """Says what a reference has to say of a tree."""
+
+    def __call__(self, tree: Tree, /) -> np.ndarray:
+        """float64 of the shape of the leaves' values. Raises DamagedFile."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DecodeOptions:
     """What is decoded, with which networks, and where.
@@ -84,7 +92,8 @@ class DecodeOptions:
     threads: on the CPU.
     models_of: finds the networks that a payload needs.
     implementation: of predictors or kernels.
-    devices: to decode on, such as "cuda:0"; none for the CPU.
+    devices: to decode on, such as "cuda:0"; none for the CPU. What has a reference is decoded on the CPU.
+    refer: what a reference says of leaves, for values that are coded with one.
     """
 
     box: Box | None = None
@@ -92,6 +101,7 @@ class DecodeOptions:
     models_of: ModelsOf = find_models
     implementation: str = "native"
     devices: Sequence[str] = ()
+    refer: Refer | None = None
 
 
 class LeafCells(NamedTuple):
@@ -116,6 +126,8 @@ class ValuesDecoder:
         ranges = self.promise.ranges
         if len(ranges) != source.components or not all(ends.fits(source.dtype) for ends in ranges):
             raise fields.damaged("the range of its values is not of their type")
+        if (head.correction is None) != (options.refer is None):
+            raise fields.damaged("values have a correction without a reference, or a reference without a correction")
         models = options.models_of(head.models, source.where)
         self._networks = take_networks(fields, head, models, source.where)
         self._sections = ChunkSections(
@@ -135,7 +147,7 @@ class ValuesDecoder:
         )
         fields.finish()
         np.copyto(by_component(self.tree.leaf), 0, where=unpack(self.tree.leaf.active)[..., None])
-        self._decoder = self._chunk_decoder(options)
+        self._decoder = self._chunk_decoder(options, head.correction)
 
     def decode(self) -> Tree:
         """The tree with all values."""
@@ -197,9 +209,20 @@ class ValuesDecoder:
             exact = stored.values(values[leaf, cell, component])
             values[leaf[first], cell[first], component] = exact[first]
 
-    def _chunk_decoder(self, options: DecodeOptions) -> ChunkDecoder:
-        if not options.devices:
-            return HostDecoder(self.tree, self.promise, self._networks, options.threads, options.implementation)
+    def _chunk_decoder(self, options: DecodeOptions, correction: Correction | None) -> ChunkDecoder:
+        if correction is not None or not options.devices:
+            reference = None
+            if correction is not None:
+                assert options.refer is not None
+                reference = ReferenceValues.over(self.tree, options.refer(self.tree), correction)
+            return HostDecoder(
+                self.tree,
+                self.promise,
+                self._networks,
+                threads=options.threads,
+                implementation=options.implementation,
+                reference=reference,
+            )
         from neuralvdb.values.device.decoder import DeviceDecoder
 
         return DeviceDecoder(

@@ -24,6 +24,7 @@ from neuralvdb.values.lattice.network_changes import NetworkChanges
 from neuralvdb.values.lattice.points import Points
 from neuralvdb.values.lattice.predictor import Predictor
 from neuralvdb.values.lattice.priors import ModelSet
+from neuralvdb.values.lattice.reference import ReferenceValues
 from neuralvdb.values.lattice.residual import SymbolBuffer
 from neuralvdb.values.leaf_values import LeafValues
 from neuralvdb.values.lossless import by_component, put_tree_without_voxels
@@ -42,6 +43,7 @@ class EncodeOptions:
     threads: on the CPU.
     implementation: of predictors or kernels.
     devices: to encode on, such as "cuda:0"; none for the CPU. The bytes are the same.
+    reference: what predictions are corrected by; only without devices.
     """
 
     models: ModelSet | None = None
@@ -50,6 +52,7 @@ class EncodeOptions:
     threads: int = 1
     implementation: str = "native"
     devices: Sequence[str] = ()
+    reference: ReferenceValues | None = None
 
 
 def encode(tree: Tree, promise: Promise, options: EncodeOptions = EncodeOptions()) -> CodedValues:
@@ -66,6 +69,7 @@ def encode(tree: Tree, promise: Promise, options: EncodeOptions = EncodeOptions(
         models=models.identity,
         table_rows=tables.select_rows(counts, family, models.freq),
         fine_tuned=bool(options.changes),
+        correction=None if options.reference is None else options.reference.correction,
     )
     leaf = LeafLevel(tree.leaf.active, values.reshape(tree.leaf.values.shape))
     donors = {change.donor for change in options.changes.values() if isinstance(change.donor, str)}
@@ -78,13 +82,16 @@ def encode(tree: Tree, promise: Promise, options: EncodeOptions = EncodeOptions(
     )
 
 
-def sample_size(tree: Tree, chunk: Chunk, promise: Promise, models: ModelSet) -> int:
+def sample_size(
+    tree: Tree, chunk: Chunk, promise: Promise, models: ModelSet, reference: ReferenceValues | None = None
+) -> int:
     """Bytes, nearly, that a sample of a tree takes."""
     family = promise.mode.family
     lattice = _lattice(promise, Predictor(models.families[family].networks), models.freq)
     buffers = [SymbolBuffer() for _ in range(LAYERS)]
     for component in range(by_component(tree.leaf).shape[2]):
-        lattice.encode(ChunkComponent.of(tree, chunk, component), buffers)
+        of_component = None if reference is None else reference.of(tree, chunk, component)
+        lattice.encode(ChunkComponent.of(tree, chunk, component), buffers, reference=of_component)
     rows = tables.select_rows(_counts(buffers), family, models.freq)
     file_tables = tables.tables_of(rows, models.freq)
     return sum(buffer.size(file_tables) for buffer in buffers)
@@ -159,7 +166,9 @@ class _HostEncoder:
             buffers = [[SymbolBuffer() for _ in range(LAYERS)] for _ in components]
             for number in components:
                 component = ChunkComponent.of(self._tree, chunk, number)
-                lattice_values = self._lattice.encode(component, buffers[number], self._options.observer)
+                reference = self._options.reference
+                of_component = None if reference is None else reference.of(self._tree, chunk, number)
+                lattice_values = self._lattice.encode(component, buffers[number], self._options.observer, of_component)
                 return_memory()
                 decoded.fill(chunk, number, lattice_values)
                 del lattice_values

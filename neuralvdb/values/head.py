@@ -14,13 +14,15 @@ from neuralvdb.values.lattice.constants import SCALE_CLASSES
 from neuralvdb.values.lattice.kind import FAMILIES, kind_of
 from neuralvdb.values.lattice.pass_order import NetworkKey
 from neuralvdb.values.lattice.priors import ModelSet
+from neuralvdb.values.lattice.reference import GAINS, SHIFTS, Correction
 from neuralvdb.values.promise import CodingMode, ErrorBound, Promise
 from neuralvdb.values.value_range import ValueRange
 
 _NUMBERS = struct.Struct("<5d")  # max_error, ratio, step, knee, psnr
 _RANGE = struct.Struct("<2d")  # low, high; one for each component
 _FIXED = 8 + _NUMBERS.size  # bytes before the ranges
-_HALF, _NONNEGATIVE, _FINE_TUNED, _ACTIVE_ONLY = 1, 2, 4, 8  # flags
+_HALF, _NONNEGATIVE, _FINE_TUNED, _ACTIVE_ONLY, _REFERRED = 1, 2, 4, 8, 16  # flags
+_CORRECTION = struct.Struct(f"<{GAINS}B{SHIFTS}b")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +33,14 @@ class ValuesHead:
     models: 8 bytes, identity of the model set that decoding needs.
     table_rows: (64,) uint8, rows of that set's tables, one for each scale class.
     fine_tuned: whether network changes follow the head.
+    correction: by the innovations of a reference; None where values are coded without one.
     """
 
     promise: Promise
     models: bytes
     table_rows: np.ndarray
     fine_tuned: bool
+    correction: Correction | None = None
 
 
 def put_head(out: FieldWriter, head: ValuesHead) -> None:
@@ -44,17 +48,20 @@ def put_head(out: FieldWriter, head: ValuesHead) -> None:
     bound, mode = head.promise.bound, head.promise.mode
     flags = mode.half * _HALF | mode.nonnegative * _NONNEGATIVE
     flags |= head.fine_tuned * _FINE_TUNED | mode.active_only * _ACTIVE_ONLY
+    flags |= (head.correction is not None) * _REFERRED
     out.put("u8", FAMILIES.index(mode.family), flags)
     numbers = _NUMBERS.pack(bound.max_error, bound.ratio, mode.step, mode.knee, bound.psnr)
     ranges = (_RANGE.pack(ends.low, ends.high) for ends in head.promise.ranges)
     out.put_bytes(head.models + numbers + b"".join(ranges))
     put_array(out, head.table_rows - tables.default_rows(mode.family))
+    if head.correction is not None:
+        out.put_bytes(_CORRECTION.pack(*head.correction.gains, *head.correction.shifts))
 
 
 def take_head(source: FieldReader) -> ValuesHead:
     """The head that put_head() wrote. Raises DamagedFile."""
     family_number, flags = source.take("u8"), source.take("u8")
-    if family_number >= len(FAMILIES) or flags > 15:
+    if family_number >= len(FAMILIES) or flags > 31:
         raise source.damaged("a family of predictors that does not exist")
     family, fixed = FAMILIES[family_number], bytes(source.take_bytes())
     if len(fixed) <= _FIXED or (len(fixed) - _FIXED) % _RANGE.size:
@@ -76,7 +83,24 @@ def take_head(source: FieldReader) -> ValuesHead:
     rows = take_array(source, np.dtype(np.uint8), SCALE_CLASSES) + tables.default_rows(family)
     if (rows >= len(FAMILIES) * SCALE_CLASSES).any():
         raise source.damaged("a table that does not exist")
-    return ValuesHead(promise=promise, models=fixed[:8], table_rows=rows, fine_tuned=bool(flags & _FINE_TUNED))
+    return ValuesHead(
+        promise=promise,
+        models=fixed[:8],
+        table_rows=rows,
+        fine_tuned=bool(flags & _FINE_TUNED),
+        correction=_take_correction(source) if flags & _REFERRED else None,
+    )
+
+
+def _take_correction(source: FieldReader) -> Correction:
+    fixed = bytes(source.take_bytes())
+    if len(fixed) != _CORRECTION.size:
+        raise source.damaged("a correction of another size")
+    numbers = _CORRECTION.unpack(fixed)
+    correction = Correction(numbers[:GAINS], numbers[GAINS:])
+    if not correction.valid():
+        raise source.damaged("a correction that makes no sense")
+    return correction
 
 
 def take_networks(source: FieldReader, head: ValuesHead, models: ModelSet, where: str) -> dict[NetworkKey, Network]:

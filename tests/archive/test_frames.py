@@ -97,7 +97,7 @@ def test_what_an_earlier_frame_has_is_not_coded_again(tmp_path):
     """Whatever it is called; and the bytes are those of a frame that is coded alone."""
     rng = np.random.default_rng(1)
     fog, other = (rng.random((20, 20, 20), np.float32) for _ in range(2))
-    for number, grids in enumerate(({"a": fog, "b": other}, {"b": other + 1, "a_previous": fog})):
+    for number, grids in enumerate(({"a": fog, "b": other}, {"a_previous": fog, "b": other + 1})):
         write_vdb(tmp_path / f"{number}.vdb", [from_dense(values, name=name) for name, values in grids.items()])
     settings = CompressSettings(verify=False)
     first = compress(tmp_path / "0.vdb", tmp_path / "0.neuralvdb", settings)
@@ -114,7 +114,7 @@ def test_what_an_earlier_frame_has_is_not_coded_again(tmp_path):
     ):
         second = task.work()
     assert len(coded) == 1
-    assert second.keys[1] == first.keys[0]
+    assert second.keys[0] == first.keys[0]
     assert (tmp_path / "1.neuralvdb").read_bytes() == (tmp_path / "alone.neuralvdb").read_bytes()
 
 

@@ -31,6 +31,7 @@ def test_the_wheel_holds_exactly_these_files(wheel, root):
     expected = sources(root / "neuralvdb", "neuralvdb") | sources(root / "kernels", "neuralvdb/kernels")
     expected |= {
         "neuralvdb/archive/CHUNKS.md",
+        "neuralvdb/archive/REFERENCES.md",
         "neuralvdb/archive/FRAMES.md",
         "neuralvdb/archive/SPEC.md",
         "neuralvdb/cli/JSON.md",

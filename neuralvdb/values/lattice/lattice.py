@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +12,7 @@ from neuralvdb.values.lattice.coding import LatticeCells, LayerSource, Observer,
 from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.mean import MeanLattice
 from neuralvdb.values.lattice.predictor import Predictor
+from neuralvdb.values.lattice.reference import Reference
 from neuralvdb.values.lattice.sample import SampleLattice
 
 
@@ -32,11 +33,20 @@ class Lattice(Protocol):
         """The number of inputs of a predictor."""
 
     def encode(
-        self, component: ChunkComponent, buffers: Sequence[SymbolSink], observer: Observer | None = None
+        self,
+        component: ChunkComponent,
+        buffers: Sequence[SymbolSink],
+        observer: Observer | None = None,
+        reference: Reference | None = None,
     ) -> np.ndarray:
         """Puts a component in the buffers of its layers and returns its values (R, 512) int32 as they decode."""
 
-    def decode(self, component: ChunkComponent, source: LayerSource, lod: int = 0) -> LatticeCells:
+    def innovations(self, component: ChunkComponent, lod: int = 0) -> Iterable[np.ndarray]:
+        """(n,) int32 of every pass, in order: by how much a reference is not as its own surroundings predict it."""
+
+    def decode(
+        self, component: ChunkComponent, source: LayerSource, lod: int = 0, reference: Reference | None = None
+    ) -> LatticeCells:
         """Takes a component from the decoders of its layers, down to cells of 2**lod voxels. Raises DamagedFile."""
 
 

@@ -37,7 +37,9 @@ from neuralvdb.values.lattice.mean_pyramid import Cells, MeanLevel, TrueMeans, b
 from neuralvdb.values.lattice.native import NativeLattice, native_lattice
 from neuralvdb.values.lattice.pass_order import Pass, mean_levels, mean_passes, split_axis
 from neuralvdb.values.lattice.points import Points, nonzero_points
-from neuralvdb.values.lattice.predictor import Predictions, Predictor
+from neuralvdb.values.lattice.predictor import Predictor
+from neuralvdb.values.lattice.reference import Corrector, Reference
+from neuralvdb.values.lattice.reference_means import ReferenceMeans
 
 _TOP = MEAN_LEVELS - 1
 _TOP_STEP = MEAN_STEPS[-1]
@@ -80,14 +82,36 @@ class MeanLattice:
         return mean_pyramid(component, self.quantiser)
 
     def encode(
-        self, component: ChunkComponent, buffers: Sequence[SymbolSink], observer: Observer | None = None
+        self,
+        component: ChunkComponent,
+        buffers: Sequence[SymbolSink],
+        observer: Observer | None = None,
+        reference: Reference | None = None,
     ) -> np.ndarray:
         """Puts a component in the buffers of its layers and returns its values (R, 512) int32 as they decode."""
         if self._native is not None and observer is None:
-            return self._native.encode(component, buffers, self.dead_zones)
+            return self._native.encode(component, buffers, self.dead_zones, reference)
         pyramid = self.blank_pyramid(component)
         true = TrueMeans(component, pyramid, self.quantiser)
-        return _last(self.encode_levels(true, pyramid, buffers, observer)).means
+        return _last(self.encode_levels(true, pyramid, buffers, observer, self._corrector(reference))).means
+
+    def innovations(self, component: ChunkComponent, lod: int = 0) -> list[np.ndarray]:
+        """(n,) int32 of every pass, in order: by how much a reference is not as its own surroundings predict it."""
+        pyramid = self.blank_pyramid(component)
+        true = ReferenceMeans(component, pyramid, self.quantiser)
+        missed: list[np.ndarray] = []
+
+        def take_pass(coding: Pass, points: Points, view: MeanView) -> np.ndarray:
+            differences = true.differences(coding.level, points).astype(np.int32)
+            missed.append(differences - self.predictor(view, points, coding).values)
+            return differences
+
+        top = self._top(pyramid[_TOP], true.means(_TOP, nonzero_points(pyramid[_TOP].coded)))
+        _last(self._descend(list(pyramid), top, take_pass, lod))
+        return missed
+
+    def _corrector(self, reference: Reference | None, lod: int = 0) -> Corrector:
+        return Corrector(None if reference is None else self.innovations(reference.component, lod), reference)
 
     def encode_levels(
         self,
@@ -95,6 +119,7 @@ class MeanLattice:
         pyramid: list[MeanLevel],
         buffers: Sequence[SymbolSink],
         observer: Observer | None = None,
+        corrector: Corrector = Corrector(None, None),
     ) -> Iterator[Cells]:
         """Puts residuals in the buffers of their layers and yields level after level as it decodes, down to voxels.
 
@@ -111,7 +136,7 @@ class MeanLattice:
             if observer is not None:
                 leaves = len(true.component)
                 observer(Phase(coding=coding, points=points, view=view, true=exact, leaves=leaves))
-            predicted = self.predictor(view, points, coding)
+            predicted = corrector(self.predictor(view, points, coding), coding)
             decoded = np.empty_like(predicted.values)
             for piece in pieces(len(points), POINTS_AT_A_TIME):
                 predictions, scale_classes = predicted.values[piece], predicted.scale_classes[piece]
@@ -123,16 +148,25 @@ class MeanLattice:
             buffers[coding.layer].end()
             return decoded
 
-        return self._descend(pyramid, self._top(pyramid[_TOP], whole), encode_pass)
+        return self._descend(pyramid, self._top(pyramid[_TOP], whole * _TOP_STEP), encode_pass)
 
-    def decode(self, component: ChunkComponent, source: LayerSource, lod: int = 0) -> LatticeCells:
+    def decode(
+        self, component: ChunkComponent, source: LayerSource, lod: int = 0, reference: Reference | None = None
+    ) -> LatticeCells:
         """Takes a component from the decoders of its layers, down to cells of 2**lod voxels. Raises DamagedFile."""
         if self._native is not None:
-            return self._native.decode(component, source, lod)
-        cells = _last(self.decode_levels(self.blank_pyramid(component), source, lod))
+            return self._native.decode(component, source, lod, reference)
+        corrector = self._corrector(reference, lod)
+        cells = _last(self.decode_levels(self.blank_pyramid(component), source, lod, corrector))
         return LatticeCells(cells.level.table, cells.means, cells.level.coded)
 
-    def decode_levels(self, pyramid: list[MeanLevel], source: LayerSource, lod: int = 0) -> Iterator[Cells]:
+    def decode_levels(
+        self,
+        pyramid: list[MeanLevel],
+        source: LayerSource,
+        lod: int = 0,
+        corrector: Corrector = Corrector(None, None),
+    ) -> Iterator[Cells]:
         """Takes residuals from the decoders of their layers and yields level after level, down to cells of 2**lod
         voxels.
 
@@ -143,18 +177,18 @@ class MeanLattice:
         whole = np.cumsum(steps, dtype=np.int64)
 
         def decode_pass(coding: Pass, points: Points, view: MeanView) -> np.ndarray:
-            predicted: Predictions = self.predictor(view, points, coding)
+            predicted = corrector(self.predictor(view, points, coding), coding)
             decoded = residual.take(source(coding.layer), predicted.scale_classes)
             for piece in pieces(len(points), POINTS_AT_A_TIME):
                 decoded[piece] = _difference(predicted.values[piece], decoded[piece].astype(np.int64), coding)
             return decoded
 
-        return self._descend(pyramid, self._top(pyramid[_TOP], whole), decode_pass, lod)
+        return self._descend(pyramid, self._top(pyramid[_TOP], whole * _TOP_STEP), decode_pass, lod)
 
     def _top(self, level: MeanLevel, whole: np.ndarray) -> Cells:
-        """The coarsest means. whole: (n,) int64, those of coded cells, companded, in steps."""
+        """The coarsest means. whole: (n,) int64, those of coded cells, companded."""
         lowest = 0 if self.quantiser.nonnegative else -MAX_DECODED
-        companded = np.clip(whole * _TOP_STEP, lowest, MAX_DECODED)
+        companded = np.clip(whole, lowest, MAX_DECODED)
         means = blank_means(level)
         expanded = expand_whole(companded, self.quantiser.knee)
         means[nonzero_points(level.coded).index] = np.clip(expanded, -MAX_DECODED, MAX_DECODED)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -20,8 +20,9 @@ from neuralvdb.values.lattice.constants import (
 )
 from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.mean_inputs import in_phase
-from neuralvdb.values.lattice.pass_order import Pass, mean_levels, mean_passes, sample_levels, sample_passes
+from neuralvdb.values.lattice.pass_order import Pass, all_passes
 from neuralvdb.values.lattice.predictor import RULES, Predictor, native_layout
+from neuralvdb.values.lattice.reference import Reference
 from neuralvdb.values.lattice.sample_inputs import in_pass
 
 _MAX_KNEE = 1 << 30  # of lattices that C++ codes
@@ -40,24 +41,42 @@ class NativeLattice:
         self._constants = Quantiser(quantiser.unit) if mean else quantiser
         self._threads = predictor.threads
 
-    def encode(self, component: ChunkComponent, buffers: Sequence[SymbolSink], dead_zones: np.ndarray) -> np.ndarray:
+    def encode(
+        self,
+        component: ChunkComponent,
+        buffers: Sequence[SymbolSink],
+        dead_zones: np.ndarray,
+        reference: Reference | None = None,
+    ) -> np.ndarray:
         """As Lattice.encode() does."""
         chunk = native_chunk(component, self._constants.nearest(component.constants))
-        coded, values = _lattice.encode(chunk, self.passes, self._rules, dead_zones, self._threads)
+        other = None if reference is None else native_reference(chunk, reference)
+        coded, values = _lattice.encode(chunk, self.passes, self._rules, dead_zones, self._threads, other)
         for layer, residuals, scale_classes in coded:
             buffers[layer].put(residuals, scale_classes)
             buffers[layer].end()
         decoded: np.ndarray = values
         return decoded
 
-    def decode(self, component: ChunkComponent, source: LayerSource, lod: int) -> LatticeCells:
+    def decode(
+        self, component: ChunkComponent, source: LayerSource, lod: int, reference: Reference | None
+    ) -> LatticeCells:
         """As Lattice.decode() does."""
         layers = _Layers(source(layer) for layer in range(LAYERS - lod))
         chunk = native_chunk(component, self._constants.nearest(component.constants))
-        cells = _lattice.decode(chunk, self.passes, self._rules, layers.streams, lod, self._threads)
+        other = None if reference is None else native_reference(chunk, reference)
+        cells = _lattice.decode(chunk, self.passes, self._rules, layers.streams, lod, self._threads, other)
         layers.move()
         assert cells is not None
         return LatticeCells(*cells)
+
+    def compare(self, component: ChunkComponent, reference: Reference) -> list[tuple[np.ndarray, ...]]:
+        """What predictions miss of a component that is coded without its reference: of each pass errors (n,) float32,
+        in steps, their scale classes (n,) uint8, and innovations of the reference (n,) int32."""
+        chunk = native_chunk(component, self._constants.nearest(component.constants))
+        other = native_reference(chunk, reference)
+        missed: list[tuple[np.ndarray, ...]] = _lattice.compare(chunk, self.passes, self._rules, self._threads, other)
+        return missed
 
 
 def native_lattice(
@@ -72,7 +91,7 @@ def native_lattice(
 def native_passes(kind: LatticeKind, predictor: Predictor) -> list[tuple[object, ...]]:
     """The passes of a lattice with their networks, as C++ takes them."""
     mean = kind is LatticeKind.MEAN
-    return [(*_coding(mean, coding), predictor.native.get(coding.network)) for coding in _passes(mean)]
+    return [(*_coding(mean, coding), predictor.native.get(coding.network)) for coding in all_passes(kind)]
 
 
 def native_chunk(component: ChunkComponent, constants: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -86,6 +105,12 @@ def native_chunk(component: ChunkComponent, constants: np.ndarray) -> tuple[np.n
         constants,
         component.constants_active.view(np.uint8),
     )
+
+
+def native_reference(chunk: tuple[np.ndarray, ...], reference: Reference) -> tuple[object, ...]:
+    """A reference as C++ takes it, of a chunk as C++ takes it."""
+    correction, values = reference.correction, reference.component.leaf_values
+    return (*chunk[:3], values, *chunk[4:]), correction.gains, correction.shifts
 
 
 class _Layers:
@@ -103,13 +128,6 @@ class _Layers:
         """Tells the decoders what has been taken. Raises DamagedFile where that was more than they have."""
         for decoder, (bit, missing) in zip(self._decoders, self._positions.tolist(), strict=True):
             decoder.moved(bit, missing)
-
-
-def _passes(mean: bool) -> Iterator[Pass]:
-    """All passes of a lattice, in order."""
-    levels, passes = (mean_levels, mean_passes) if mean else (sample_levels, sample_passes)
-    for level in levels():
-        yield from passes(level)
 
 
 @functools.cache

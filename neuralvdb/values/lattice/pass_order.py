@@ -7,6 +7,7 @@ the axis on which its cells are halves. The points or cells of a pass know nothi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from neuralvdb.dataclass import dataclass
@@ -18,6 +19,7 @@ from neuralvdb.values.lattice.constants import (
     SAMPLE_LEVELS,
     SAMPLE_STEPS,
 )
+from neuralvdb.values.lattice.kind import LatticeKind
 
 PHASES = (0, 1)  # points of a checkerboard's one colour, then those of the other
 PASSES = tuple((axis, phase) for axis in range(3) for phase in PHASES)  # of a level of the sample lattice
@@ -107,6 +109,13 @@ def sample_levels(lod: int = 0) -> range:
 def mean_levels(lod: int = 0) -> range:
     """The levels of the mean lattice that passes code, in order, down to cells of 2**lod voxels along each axis."""
     return range(MEAN_LEVELS - 2, 3 * lod - 1, -1)
+
+
+def all_passes(kind: LatticeKind) -> Iterator[Pass]:
+    """All passes of a lattice, in order."""
+    mean = kind is LatticeKind.MEAN
+    for level in mean_levels() if mean else sample_levels():
+        yield from mean_passes(level) if mean else sample_passes(level)
 
 
 def sample_layer(level: int) -> int:

@@ -36,6 +36,7 @@ from neuralvdb.values.lattice.native import NativeLattice, native_lattice
 from neuralvdb.values.lattice.pass_order import Pass, sample_levels, sample_passes
 from neuralvdb.values.lattice.points import Points, nonzero_points
 from neuralvdb.values.lattice.predictor import Predictor
+from neuralvdb.values.lattice.reference import Corrector, Reference
 from neuralvdb.values.lattice.sample_inputs import SampleView, targets
 
 _TOP = SAMPLE_LEVELS - 1
@@ -80,16 +81,44 @@ class SampleLattice:
         return sample_pyramid(LatticeLevel(component.low, component.table, values, active, active[:count]))
 
     def encode(
-        self, component: ChunkComponent, buffers: Sequence[SymbolSink], observer: Observer | None = None
+        self,
+        component: ChunkComponent,
+        buffers: Sequence[SymbolSink],
+        observer: Observer | None = None,
+        reference: Reference | None = None,
     ) -> np.ndarray:
         """Puts a component in the buffers of its layers and returns its values (R, 512) int32 as they decode."""
         if self._native is not None and observer is None:
-            return self._native.encode(component, buffers, self.dead_zones)
+            return self._native.encode(component, buffers, self.dead_zones, reference)
         pyramid = self.blank_pyramid(component)
-        self.encode_pyramid(TruePoints(component, pyramid, self.quantiser), buffers, observer)
+        corrector = self._corrector(reference)
+        self.encode_pyramid(TruePoints(component, pyramid, self.quantiser), buffers, observer, corrector)
         return pyramid[0].values
 
-    def encode_pyramid(self, true: TruePoints, buffers: Sequence[SymbolSink], observer: Observer | None = None) -> None:
+    def innovations(self, component: ChunkComponent, lod: int = 0) -> Iterator[np.ndarray]:
+        """(n,) int32 of every pass, in order: by how much a reference is not as its own surroundings predict it."""
+        pyramid = self.blank_pyramid(component)
+        true = TruePoints(component, pyramid, self.quantiser)
+
+        points = nonzero_points(pyramid[_TOP].coded)
+        pyramid[_TOP].values[points.index] = self.quantiser.nearest(true.of(_TOP, points))
+        for coding in _passes(pyramid, lod):
+            level = pyramid[coding.level]
+            points, view = targets(level, coding.axis, coding.phase), SampleView(level, self.quantiser.active_only)
+            values = self.quantiser.nearest(true.of(coding.level, points))
+            yield values - self.predictor(view, points, coding).values
+            level.values[points.index] = values
+
+    def _corrector(self, reference: Reference | None, lod: int = 0) -> Corrector:
+        return Corrector(None if reference is None else self.innovations(reference.component, lod), reference)
+
+    def encode_pyramid(
+        self,
+        true: TruePoints,
+        buffers: Sequence[SymbolSink],
+        observer: Observer | None = None,
+        corrector: Corrector = Corrector(None, None),
+    ) -> None:
         """Puts residuals in the buffers of their layers and decoded values in the levels of true.pyramid."""
         pyramid = true.pyramid
         points = nonzero_points(pyramid[_TOP].coded)
@@ -98,15 +127,17 @@ class SampleLattice:
         buffers[0].end()
         pyramid[_TOP].values[points.index] = whole * _TOP_STEP
         for coding in _passes(pyramid):
-            self._encode_pass(coding, true, buffers[coding.layer], observer)
+            self._encode_pass(coding, true, buffers[coding.layer], observer, corrector)
 
-    def _encode_pass(self, coding: Pass, true: TruePoints, buffer: SymbolSink, observer: Observer | None) -> None:
+    def _encode_pass(
+        self, coding: Pass, true: TruePoints, buffer: SymbolSink, observer: Observer | None, corrector: Corrector
+    ) -> None:
         level, step = true.pyramid[coding.level], coding.quant_step
         points, view = targets(level, coding.axis, coding.phase), SampleView(level, self.quantiser.active_only)
         exact = partial(true.values, coding.level)
         if observer is not None:
             observer(Phase(coding=coding, points=points, view=view, true=exact, leaves=len(true.component)))
-        predicted = self.predictor(view, points, coding)
+        predicted = corrector(self.predictor(view, points, coding), coding)
         for piece in pieces(len(points), POINTS_AT_A_TIME):
             predictions, scale_classes = predicted.values[piece], predicted.scale_classes[piece]
             error = (_finite(exact(points[piece])) - predictions) / step
@@ -115,22 +146,25 @@ class SampleLattice:
             level.values[points[piece].index] = _clamped(predictions + residuals * step)
         buffer.end()
 
-    def decode(self, component: ChunkComponent, source: LayerSource, lod: int = 0) -> LatticeCells:
+    def decode(
+        self, component: ChunkComponent, source: LayerSource, lod: int = 0, reference: Reference | None = None
+    ) -> LatticeCells:
         """Takes a component from the decoders of its layers, down to points 2**lod voxels apart. Raises DamagedFile."""
         if self._native is not None:
-            return self._native.decode(component, source, lod)
+            return self._native.decode(component, source, lod, reference)
+        corrector = self._corrector(reference, lod)
         pyramid = self.blank_pyramid(component)
         points = nonzero_points(pyramid[_TOP].coded)
         differences = residual.take(source(0), np.full(len(points), SAMPLE_ROOT_CLASS, np.uint8))
         pyramid[_TOP].values[points.index] = _clamped(np.cumsum(differences, dtype=np.int64) * _TOP_STEP)
         for coding in _passes(pyramid, lod):
-            self._decode_pass(coding, pyramid[coding.level], source)
+            self._decode_pass(coding, pyramid[coding.level], source, corrector)
         level = pyramid[lod]
         return LatticeCells(level.table, level.values, level.coded)
 
-    def _decode_pass(self, coding: Pass, level: LatticeLevel, source: LayerSource) -> None:
-        points = targets(level, coding.axis, coding.phase)
-        predicted = self.predictor(SampleView(level, self.quantiser.active_only), points, coding)
+    def _decode_pass(self, coding: Pass, level: LatticeLevel, source: LayerSource, corrector: Corrector) -> None:
+        points, view = targets(level, coding.axis, coding.phase), SampleView(level, self.quantiser.active_only)
+        predicted = corrector(self.predictor(view, points, coding), coding)
         residuals = residual.take(source(coding.layer), predicted.scale_classes)
         for piece in pieces(len(points), POINTS_AT_A_TIME):
             values = predicted.values[piece] + residuals[piece].astype(np.int64) * coding.quant_step
@@ -146,8 +180,12 @@ class TruePoints:
     quantiser: Quantiser
 
     def values(self, level: int, points: Points) -> np.ndarray:
-        """(n,) float64: the exact values of coded points of a level."""
-        return self.quantiser.exact(self.component.points(self._voxels(level, points)))
+        """(n,) float64: the exact lattice values of coded points of a level."""
+        return self.quantiser.exact(self.of(level, points))
+
+    def of(self, level: int, points: Points) -> np.ndarray:
+        """(n,): the values of coded points of a level."""
+        return self.component.points(self._voxels(level, points))
 
     def _voxels(self, level: int, points: Points) -> Points:
         """The same points on level 0."""

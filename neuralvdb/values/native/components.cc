@@ -5,10 +5,12 @@
 #include "broken.h"
 #include "leaf_values.h"
 #include "mean_lattice.h"
+#include "reference.h"
 #include "sample_lattice.h"
 
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/vector.h>
 
 #include <memory>
 #include <optional>
@@ -139,15 +141,15 @@ struct DecodedCells {
 };
 
 DecodedCells decodeCells(const Chunk& chunk, const Passes& passes, const Quantiser& quantiser, const LayerStreams& layers,
-    int lod)
+    const Reference* reference, int lod)
 {
     if (passes.rule != Rule::mean) {
-        SampleLevel level = decodeSamples(chunk, passes, quantiser, layers, lod);
+        SampleLevel level = decodeSamples(chunk, passes, quantiser, layers, reference, lod);
         DecodedCells cells(level, std::move(level.values));
         cells.coded = std::move(level.coded);
         return cells;
     }
-    MeanCells decoded = decodeMean(chunk, passes, quantiser, layers, lod);
+    MeanCells decoded = decodeMean(chunk, passes, quantiser, layers, reference, lod);
     DecodedCells cells(decoded.level, std::move(decoded.means));
     cells.coded = Array<uint8_t>(size_t(cells.bricks) * kSlots);
     decoded.level.counts.with([&](const auto* counts) {
@@ -156,10 +158,28 @@ DecodedCells decodeCells(const Chunk& chunk, const Passes& passes, const Quantis
     return cells;
 }
 
+// (the chunk with the reference's values, gains, shifts), or None
+std::optional<Reference> toReference(const nb::object& from, const Chunk& of) {
+    if (from.is_none()) return std::nullopt;
+    const auto items = nb::cast<nb::tuple>(from);
+    requireItems(items, 3);
+    const auto gains = nb::cast<std::vector<int>>(items[1]), shifts = nb::cast<std::vector<int>>(items[2]);
+    Reference reference{toChunk(nb::cast<nb::tuple>(items[0]), of.threads), {}};
+    const Chunk& chunk = reference.chunk;
+    const bool same = chunk.table.rows == of.table.rows && chunk.leaves == of.leaves && chunk.masks == of.masks &&
+        chunk.bricks == of.bricks && chunk.rows() == of.rows();
+    require(same && gains.size() == kGains && shifts.size() == kSizes.size() + 1, "reference");
+    for (const int gain : gains) require(gain >= 0 && gain <= kMostGain, "gain");
+    for (const int shift : shifts) require(shift >= -kMostShift && shift <= kMostShift, "shift");
+    std::copy(gains.begin(), gains.end(), reference.correction.gains.begin());
+    std::copy(shifts.begin(), shifts.end(), reference.correction.shifts.begin());
+    return reference;
+}
+
 // streams: (slots, [what makes a stream, ...], (S, 2) positions, which are moved on, [number of each layer's stream, ...]).
 // Gives (table, values, coded), or nothing where a stream ends too soon: its position says so.
 std::optional<nb::tuple> decode(nb::tuple chunk, const Passes& passes, nb::tuple quantiser, nb::tuple streams, int lod,
-    size_t threads)
+    size_t threads, nb::object reference)
 {
     requireItems(streams, 4);
     const auto slots = exact<Slots>(streams[0]);
@@ -174,11 +194,12 @@ std::optional<nb::tuple> decode(nb::tuple chunk, const Passes& passes, nb::tuple
         allBelow(layers.of_layer.data(), layers.of_layer.size(), int64_t(all.size())), "layers");
     const Chunk box = toChunk(chunk, threads);
     const Quantiser units = toQuantiser(quantiser);
+    const std::optional<Reference> resembled = toReference(reference, box);
     std::optional<DecodedCells> cells;
     {
         nb::gil_scoped_release release;
         try {
-            cells.emplace(decodeCells(box, passes, units, layers, lod));
+            cells.emplace(decodeCells(box, passes, units, layers, resembled ? &*resembled : nullptr, lod));
         }
         catch (const StreamEnds&) {
         }
@@ -191,29 +212,68 @@ std::optional<nb::tuple> decode(nb::tuple chunk, const Passes& passes, nb::tuple
         toNumpy(std::move(cells->coded), cells->bricks, kSlots));
 }
 
+Corrector correctorOf(const Reference* reference, const Passes& passes, const Quantiser& quantiser) {
+    return passes.rule == Rule::mean ? meanCorrector(reference, passes, quantiser, 0)
+                                     : sampleCorrector(reference, passes, quantiser, 0);
+}
+
+// Puts residuals in `to` and gives the values of all rows as they decode.
+Array<int32_t> encodeChunk(const Chunk& chunk, const Passes& passes, const Quantiser& quantiser, const DeadZones& dead_zones,
+    Corrector& correct, Coded& to)
+{
+    if (passes.rule != Rule::mean) return encodeSamples(chunk, passes, quantiser, correct, to).values;
+    return encodeMean(chunk, passes, quantiser, dead_zones, correct, to).means;
+}
+
 // dead_zones: (64,), of the mean lattice. Gives [(layer, residuals, scale classes), ...] and the values of all rows as they
 // decode.
 nb::tuple encode(nb::tuple chunk, const Passes& passes, nb::tuple quantiser,
-    In<double, nb::shape<kScaleClasses>> dead_zones, size_t threads)
+    In<double, nb::shape<kScaleClasses>> dead_zones, size_t threads, nb::object reference)
 {
     const Chunk box = toChunk(chunk, threads);
     const Quantiser units = toQuantiser(quantiser);
+    const std::optional<Reference> resembled = toReference(reference, box);
     DeadZones zones;
     std::copy_n(dead_zones.data(), zones.size(), zones.begin());
-    std::vector<CodedResiduals> coded;
+    Coded coded{false, {}};
     Array<int32_t> values;
     {
         nb::gil_scoped_release release;
-        if (passes.rule == Rule::mean) values = encodeMean(box, passes, units, zones, coded).means;
-        else values = encodeSamples(box, passes, units, coded).values;
+        Corrector correct = correctorOf(resembled ? &*resembled : nullptr, passes, units);
+        values = encodeChunk(box, passes, units, zones, correct, coded);
     }
     nb::list layers;
-    for (CodedResiduals& pass : coded) {
+    for (CodedResiduals& pass : coded.passes) {
         const size_t count = pass.residuals.size();
         layers.append(nb::make_tuple(pass.layer, toNumpy(std::move(pass.residuals), count),
             toNumpy(std::move(pass.scale_classes), count)));
     }
     return nb::make_tuple(layers, toNumpy(std::move(values), box.rows(), kSlots));
+}
+
+// What predictions miss where a chunk is encoded without its reference: [(errors in steps, scale classes, innovations of the
+// reference), ...] of all passes.
+nb::list compare(nb::tuple chunk, const Passes& passes, nb::tuple quantiser, size_t threads, nb::object reference) {
+    const Chunk box = toChunk(chunk, threads);
+    const Quantiser units = toQuantiser(quantiser);
+    const std::optional<Reference> resembled = toReference(reference, box);
+    require(resembled.has_value(), "reference");
+    Coded coded{true, {}};
+    Innovations innovations;
+    {
+        nb::gil_scoped_release release;
+        Corrector correct = correctorOf(&*resembled, passes, units);
+        innovations = correct.take();
+        encodeChunk(box, passes, units, DeadZones{}, correct, coded);
+    }
+    nb::list missed;
+    for (size_t i = 0; i < innovations.size(); ++i) {
+        CodedResiduals& pass = coded.passes[i + 1]; // behind the coarsest points
+        const size_t count = innovations[i].size();
+        missed.append(nb::make_tuple(toNumpy(std::move(pass.errors), count), toNumpy(std::move(pass.scale_classes), count),
+            toNumpy(std::move(innovations[i]), count)));
+    }
+    return missed;
 }
 
 // rules: (unit, knee, mean, half, low, high)
@@ -262,8 +322,9 @@ void addComponents(nb::module_& m) {
             new (layout) InputLayout(toLayout(groups, line, scales));
         });
     nb::class_<Passes>(m, "Passes").def(nb::new_(&toPasses));
-    m.def("decode", &decode);
-    m.def("encode", &encode);
+    m.def("decode", &decode, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none());
+    m.def("encode", &encode, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none());
+    m.def("compare", &compare);
     m.def("broken", &broken);
     m.def("fill", &fill<float>, nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert(), nb::arg());
     m.def("fill", &fill<double>, nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert(), nb::arg());

@@ -4,6 +4,7 @@
 #include "mean_pyramid.h"
 #include "passes.h"
 #include "quantiser.h"
+#include "reference.h"
 #include "stream.h"
 #include "symbols.h"
 #include "true_values.h"
@@ -20,7 +21,7 @@ struct MeanCells {
     Array<int32_t> means;
 };
 
-// Goes down from the coarsest means, whose companded values are `whole` steps, to cells of 2^lod voxels.
+// Goes down from the coarsest means, whose companded values are `whole`, to cells of 2^lod voxels.
 // code(coding, view, points, level, fine) gives the differences of cells of a pass of a level as they decode, of which fine
 // has the halves.
 class MeanDescent {
@@ -53,7 +54,7 @@ private:
         Array<int32_t> means = level.blank();
         const int64_t lowest = quantiser_.nonnegative ? 0 : -kMaxDecoded;
         for (size_t i = 0; i < points.size(); ++i) {
-            const int64_t companded = std::clamp(whole[i] * passes_.top_step, lowest, kMaxDecoded);
+            const int64_t companded = std::clamp(whole[i], lowest, kMaxDecoded);
             means[points.index(i)] = int32_t(toDecoded(quantiser_.compand.out(companded)));
         }
         return {std::move(level), std::move(means)};
@@ -106,18 +107,61 @@ private:
     size_t threads_;
 };
 
+inline Array<int64_t> inUnits(Array<int64_t> whole, int64_t step) {
+    for (size_t i = 0; i < whole.size(); ++i) whole[i] *= step;
+    return whole;
+}
+
+// What corrects predictions down to cells of 2^lod voxels.
+inline Corrector meanCorrector(const Reference* reference, const Passes& passes, const Quantiser& quantiser, int lod) {
+    if (!reference) return {};
+    const Chunk& chunk = reference->chunk;
+    const size_t threads = chunk.threads;
+    std::vector<MeanLevel> pyramid = meanPyramid(chunk);
+    ReferenceMeans means(chunk, quantiser, pyramid);
+    const MeanLevel& top = pyramid.back();
+    Points points;
+    Array<int64_t> whole;
+    top.counts.with([&](const auto* counts) {
+        points = listPoints(counts, size_t(top.bricks), allOffsets(), threads);
+        whole = Array<int64_t>(points.size());
+        for (size_t i = 0; i < points.size(); ++i)
+            whole[i] = means.mean(kMeanLevels - 1, int64_t(points.index(i)), counts[points.index(i)]);
+    });
+    Innovations innovations;
+    const auto take = [&](const CodedPass& coding, const View& view, const Points& cells, const MeanLevel& level,
+                          const MeanLevel& fine) {
+        const Halves halves(coding.axis);
+        means.forget(coding.level);
+        Array<int32_t> differences(cells.size());
+        fine.counts.with([&](const auto* counts) {
+            const auto difference = [&](size_t i) {
+                const int32_t brick = level.pairs[2 * size_t(cells.bricks[i]) + size_t(halves.side(cells.offsets[i]))];
+                const int64_t first = int64_t(brick) * kSlots + halves.first(cells.offsets[i]), second = first + halves.stride;
+                return int32_t(means.mean(coding.level, first, counts[first]) - means.mean(coding.level, second, counts[second]));
+            };
+            innovations.push_back(missed(predictPoints(passes, coding, view, cells, threads), difference, threads, differences));
+        });
+        return differences;
+    };
+    MeanDescent(passes, quantiser, lod, threads).descend(std::move(pyramid), points, whole, take);
+    return {reference->correction, std::move(innovations)};
+}
+
 // Takes a component, down to cells of 2^lod voxels. Throws StreamEnds.
 inline MeanCells decodeMean(const Chunk& chunk, const Passes& passes, const Quantiser& quantiser,
-    const LayerStreams& layers, int lod)
+    const LayerStreams& layers, const Reference* reference, int lod)
 {
+    Corrector correct = meanCorrector(reference, passes, quantiser, lod);
     const size_t threads = chunk.threads;
     std::vector<MeanLevel> pyramid = meanPyramid(chunk);
     const MeanLevel& top = pyramid.back();
     Points points;
     top.counts.with([&](const auto* counts) { points = listPoints(counts, size_t(top.bricks), allOffsets(), threads); });
-    const Array<int64_t> whole = layers[0].takeSums(passes.top_class, points.size(), int64_t(threads));
+    const Array<int64_t> whole =
+        inUnits(layers[0].takeSums(passes.top_class, points.size(), int64_t(threads)), passes.top_step);
     const auto code = [&](const CodedPass& coding, const View& view, const Points& cells, const MeanLevel&, const MeanLevel&) {
-        const Predicted predicted = predictPoints(passes, coding, view, cells, threads);
+        const Predicted predicted = correct(coding, predictPoints(passes, coding, view, cells, threads), threads);
         return takeDecoded(layers[coding.layer], predicted, coding.step, int64_t(threads));
     };
     return MeanDescent(passes, quantiser, lod, threads).descend(std::move(pyramid), points, whole, code);
@@ -128,7 +172,7 @@ using DeadZones = std::array<double, kScaleClasses>;
 
 // Puts the residuals of a component and gives its voxels as they decode.
 inline MeanCells encodeMean(const Chunk& chunk, const Passes& passes, const Quantiser& quantiser, const DeadZones& dead_zones,
-    std::vector<CodedResiduals>& to)
+    Corrector& correct, Coded& to)
 {
     const size_t threads = chunk.threads;
     std::vector<MeanLevel> pyramid = meanPyramid(chunk);
@@ -146,6 +190,7 @@ inline MeanCells encodeMean(const Chunk& chunk, const Passes& passes, const Quan
         }
     });
     codeDifferences(whole, passes.top_class, to);
+    whole = inUnits(std::move(whole), passes.top_step);
     const auto round = [&](double error, uint8_t scale_class) {
         const auto size = int64_t(std::max(std::abs(error) + 0.5 - dead_zones[scale_class], 0.0));
         return error < 0 ? -size : size;
@@ -162,8 +207,8 @@ inline MeanCells encodeMean(const Chunk& chunk, const Passes& passes, const Quan
                 return true_means.companded(coding.level, first, counts[first]) -
                     true_means.companded(coding.level, second, counts[second]);
             };
-            decoded = codeResiduals(coding, predictPoints(passes, coding, view, cells, threads), difference, round,
-                threads, to);
+            decoded = codeResiduals(coding, correct(coding, predictPoints(passes, coding, view, cells, threads), threads),
+                difference, round, threads, to);
         });
         return decoded;
     };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "passes.h"
+#include "reference.h"
 #include "sample_pyramid.h"
 #include "stream.h"
 #include "symbols.h"
@@ -33,10 +34,35 @@ inline void descendSamples(std::vector<SampleLevel>& pyramid, const Passes& pass
     }
 }
 
+// What corrects predictions down to points 2^lod voxels apart.
+inline Corrector sampleCorrector(const Reference* reference, const Passes& passes, const Quantiser& quantiser, int lod) {
+    if (!reference) return {};
+    const Chunk& chunk = reference->chunk;
+    const size_t threads = chunk.threads;
+    std::vector<SampleLevel> pyramid = samplePyramid(chunk, quantiser);
+    SampleLevel& top = pyramid.back();
+    const auto exact = [&](int level, const Array<int32_t>& cells, const Points& of, size_t i) {
+        return int32_t(nearestWhole(truePoint(chunk, quantiser, level, &cells[3 * size_t(of.bricks[i])], of.offsets[i])));
+    };
+    const Points points = listPoints(top.coded.data(), size_t(top.bricks), allOffsets(), threads);
+    const Array<int32_t> top_cells = top.table.cells(top.bricks);
+    for (size_t i = 0; i < points.size(); ++i) top.values[points.index(i)] = exact(kSampleLevels - 1, top_cells, points, i);
+    Innovations innovations;
+    descendSamples(pyramid, passes, lod, threads,
+        [&](const CodedPass& coding, const View& view, const Points& of_pass, const Array<int32_t>& cells) {
+            Array<int32_t> values(of_pass.size());
+            innovations.push_back(missed(predictPoints(passes, coding, view, of_pass, threads),
+                [&](size_t i) { return exact(coding.level, cells, of_pass, i); }, threads, values));
+            return values;
+        });
+    return {reference->correction, std::move(innovations)};
+}
+
 // Takes a component, down to points 2^lod voxels apart, and gives that level. Throws StreamEnds.
 inline SampleLevel decodeSamples(const Chunk& chunk, const Passes& passes, const Quantiser& quantiser,
-    const LayerStreams& layers, int lod)
+    const LayerStreams& layers, const Reference* reference, int lod)
 {
+    Corrector correct = sampleCorrector(reference, passes, quantiser, lod);
     const size_t threads = chunk.threads;
     std::vector<SampleLevel> pyramid = samplePyramid(chunk, quantiser);
     SampleLevel& top = pyramid.back();
@@ -46,7 +72,7 @@ inline SampleLevel decodeSamples(const Chunk& chunk, const Passes& passes, const
         top.values[points.index(i)] = int32_t(toDecoded(whole[i] * passes.top_step));
     descendSamples(pyramid, passes, lod, threads,
         [&](const CodedPass& coding, const View& view, const Points& of_pass, const Array<int32_t>&) {
-            const Predicted predicted = predictPoints(passes, coding, view, of_pass, threads);
+            const Predicted predicted = correct(coding, predictPoints(passes, coding, view, of_pass, threads), threads);
             return takeDecoded(layers[coding.layer], predicted, coding.step, int64_t(threads));
         });
     return std::move(pyramid[size_t(lod)]);
@@ -54,7 +80,7 @@ inline SampleLevel decodeSamples(const Chunk& chunk, const Passes& passes, const
 
 // Puts the residuals of a component and gives its voxels as they decode.
 inline SampleLevel encodeSamples(const Chunk& chunk, const Passes& passes, const Quantiser& quantiser,
-    std::vector<CodedResiduals>& to)
+    Corrector& correct, Coded& to)
 {
     const size_t threads = chunk.threads;
     std::vector<SampleLevel> pyramid = samplePyramid(chunk, quantiser);
@@ -73,7 +99,7 @@ inline SampleLevel encodeSamples(const Chunk& chunk, const Passes& passes, const
     const auto round = [](double error, uint8_t) { return int64_t(nearestWhole(error)); };
     descendSamples(pyramid, passes, 0, threads,
         [&](const CodedPass& coding, const View& view, const Points& of_pass, const Array<int32_t>& cells) {
-            return codeResiduals(coding, predictPoints(passes, coding, view, of_pass, threads),
+            return codeResiduals(coding, correct(coding, predictPoints(passes, coding, view, of_pass, threads), threads),
                 [&](size_t i) { return exact(coding.level, cells, of_pass, i); }, round, threads, to);
         });
     return std::move(pyramid[0]);

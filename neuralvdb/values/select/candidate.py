@@ -9,17 +9,26 @@ from neuralvdb.values.context import EncodeContext
 from neuralvdb.values.encoder import EncodeOptions
 from neuralvdb.values.lattice.network_changes import NetworkChanges
 from neuralvdb.values.lattice.priors import ModelSet
+from neuralvdb.values.lattice.reference import ReferenceValues
 from neuralvdb.values.promise import Promise
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A promise with the mode that is to keep it, the models to encode with, and changes to their networks."""
+    """A promise with the mode that is to keep it, the models to encode with, changes to their networks, and what
+    corrects predictions."""
 
     promise: Promise
     models: ModelSet
     changes: NetworkChanges = field(default_factory=dict)
+    reference: ReferenceValues | None = None
 
     def options(self, context: EncodeContext) -> EncodeOptions:
         """To encode it with where the context says."""
-        return EncodeOptions(models=self.models, changes=self.changes, threads=context.threads, devices=context.devices)
+        return EncodeOptions(
+            models=self.models,
+            changes=self.changes,
+            threads=context.threads,
+            devices=context.devices if self.reference is None else (),
+            reference=self.reference,
+        )

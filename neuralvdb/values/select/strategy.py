@@ -6,6 +6,8 @@ family              networks that encode samples in the fewest bytes, model sets
    |
 interpolation only  networks of zeros in their place, where samples of a smooth field get smaller
    |
+reference           what another grid says, where samples take fewer bytes with it in view
+   |
 PSNR search         the coarsest step that reaches a PSNR, where one is promised
    |
 picture             the step that a picture seems to need, where one is promised; what follows again, with a finer
@@ -20,6 +22,8 @@ the smaller one of this and lossless
 from __future__ import annotations
 
 from dataclasses import replace
+
+import numpy as np
 
 from neuralvdb.archive import ENTRY_SIZE
 from neuralvdb.metrics import psnr
@@ -46,19 +50,21 @@ from neuralvdb.values.select.picture_search import (
     without_picture,
 )
 from neuralvdb.values.select.psnr_search import reach_psnr
+from neuralvdb.values.select.reference import try_reference
 from neuralvdb.values.select.sampling import Sample
 from neuralvdb.volume import Tree, leaf_origins
 
 
-def choose_values(tree: Tree, promise: Promise, context: EncodeContext) -> CodedValues:
+def choose_values(tree: Tree, promise: Promise, context: EncodeContext, said: np.ndarray | None = None) -> CodedValues:
     """The values of a tree: under the promise if that takes fewer bytes than every bit, else exact.
 
-    Raises OutOfMemory where a device has too little.
+    said: float64 of the shape of the leaves' values, what another grid says of them. Raises OutOfMemory where a device
+    has too little.
     """
     limit = Limit(tree)
     if not limit.exceeds(_least_size(tree)):
         return limit.coded
-    coded = encode_lossy(tree, promise, context, limit)
+    coded = encode_lossy(tree, promise, context, limit, said)
     return coded if coded is not None and limit.exceeds(coded.size) else limit.coded
 
 
@@ -69,14 +75,21 @@ def _least_size(tree: Tree) -> int:
 
 
 def encode_lossy(
-    tree: Tree, promise: Promise, context: EncodeContext, limit: Limit | None = None
+    tree: Tree,
+    promise: Promise,
+    context: EncodeContext,
+    limit: Limit | None = None,
+    said: np.ndarray | None = None,
 ) -> CodedValues | None:
     """The values of a tree under a promise, in the fewest bytes found; None where a PSNR is not reached.
 
-    limit: far above it, fine-tuning is not tried. Raises OutOfMemory where a device has too little.
+    limit: far above it, fine-tuning is not tried. said: as in choose_values(). Raises OutOfMemory where a device has
+    too little.
     """
     sample = Sample(tree)
     candidate = try_interpolation_only(sample, select_networks(sample, promise, _model_sets(context)))
+    if said is not None:
+        candidate = try_reference(sample, candidate, said)
     if promise.bound.picture:
         return _with_picture(tree, candidate, context, limit)
     if promise.bound.psnr:

@@ -1,0 +1,113 @@
+// Twin of values/lattice/reference.py and values/lattice/reference_means.py: predictions corrected by a reference.
+#pragma once
+
+#include "mean_pyramid.h"
+#include "passes.h"
+#include "quantiser.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <vector>
+
+namespace nvdb {
+
+constexpr int kGains = 12, kMostGain = 16, kGainBits = 4, kMostShift = 32;
+constexpr std::array<int64_t, 4> kSizes = {4, 11, 32, 96}; // innovations in 1/16 step where another shift begins
+
+struct Correction {
+    std::array<int, kGains> gains;
+    std::array<int, kSizes.size() + 1> shifts;
+};
+
+// The same component of the reference, and how it corrects predictions.
+struct Reference {
+    Chunk chunk;
+    Correction correction;
+};
+
+// By how much the reference is not as its own surroundings predict it: of the points of each pass, in order.
+using Innovations = std::vector<Array<int32_t>>;
+
+// What a reference is less its predictions. exact(i): the reference at point i.
+template<typename Exact>
+inline Array<int32_t> missed(const Predicted& predicted, const Exact& exact, size_t threads, Array<int32_t>& values) {
+    const size_t count = predicted.values.size();
+    Array<int32_t> innovations(count);
+    inParallel(count, threads, kLeastPoints, [&](size_t first, size_t last) {
+        for (size_t i = first; i < last; ++i) {
+            values[i] = exact(i);
+            innovations[i] = values[i] - predicted.values[i];
+        }
+    });
+    return innovations;
+}
+
+// Corrects predictions of pass after pass; without a reference they stay as they are.
+class Corrector {
+public:
+    Corrector() = default;
+    Corrector(const Correction& correction, Innovations innovations)
+        : correction_(&correction), innovations_(std::move(innovations)) {}
+
+    // Gives the innovations away; then predictions stay as they are.
+    Innovations take() {
+        correction_ = nullptr;
+        return std::move(innovations_);
+    }
+
+    Predicted operator()(const CodedPass& coding, Predicted predicted, size_t threads) {
+        if (!correction_) return predicted;
+        const Array<int32_t> innovations = std::move(innovations_[pass_++]);
+        const int64_t gain = correction_->gains[size_t(coding.level)];
+        inParallel(innovations.size(), threads, kLeastPoints, [&](size_t first, size_t last) {
+            for (size_t i = first; i < last; ++i) {
+                const int64_t innovation = innovations[i], sixteenths = 16 * (innovation < 0 ? -innovation : innovation);
+                size_t size = 0;
+                for (const int64_t begin : kSizes) size += sixteenths >= begin * coding.step;
+                const int64_t value = predicted.values[i] + ((gain * innovation + (1 << kGainBits) / 2) >> kGainBits);
+                predicted.values[i] = int32_t(std::clamp(value, -kMaxPrediction, kMaxPrediction));
+                const int scale_class = predicted.scale_classes[i] + correction_->shifts[size];
+                predicted.scale_classes[i] = uint8_t(std::clamp(scale_class, 0, kScaleClasses - 1));
+            }
+        });
+        return predicted;
+    }
+
+private:
+    const Correction* correction_ = nullptr;
+    Innovations innovations_;
+    size_t pass_ = 0;
+};
+
+// The companded means of the coded voxels of a reference on every level, in whole lattice units.
+class ReferenceMeans {
+public:
+    ReferenceMeans(const Chunk& chunk, const Quantiser& quantiser, const std::vector<MeanLevel>& pyramid): compand_(quantiser.compand) {
+        const Quantiser plain{quantiser.unit, Compand(0), false};
+        sums_.emplace_back(size_t(pyramid[0].rows) * kSlots, 0);
+        inParallel(size_t(chunk.bricks), chunk.threads, kLeastBricks, [&](size_t first, size_t last) {
+            for (size_t i = first * kSlots; i < last * kSlots; ++i)
+                if (pyramid[0].counts.narrow[i])
+                    sums_[0][i] = plain.nearest(chunk.values.at(chunk.leaves[i / kSlots], int(i % kSlots)));
+        });
+        for (size_t j = 0; j + 1 < pyramid.size(); ++j) {
+            sums_.emplace_back(size_t(pyramid[j + 1].rows) * kSlots, 0);
+            addRows(sums_[j].data(), pyramid[j + 1], splitAxis(int(j)), chunk.threads, sums_.back().data());
+        }
+    }
+
+    void forget(int level) { sums_.resize(size_t(level) + 1); }
+
+    // Of a cell that covers so many coded voxels.
+    int64_t mean(int level, int64_t cell, int64_t count) const {
+        const int64_t twice = 2 * sums_[size_t(level)][size_t(cell)] + count, rest = twice % (2 * count);
+        return compand_.in((twice - rest) / (2 * count) - (rest < 0));
+    }
+
+private:
+    Compand compand_;
+    std::vector<Array<int64_t>> sums_;
+};
+
+} // namespace nvdb

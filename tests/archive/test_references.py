@@ -1,0 +1,128 @@
+"""Grids that are coded with an earlier one of their frame in view."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import neuralvdb
+from neuralvdb.archive import NO_GRID
+from neuralvdb.codec.frame import FrameReader
+from neuralvdb.codec.grid_reference import GridReference, pack_references, unpack_references
+from neuralvdb.errors import DamagedFile
+from neuralvdb.motion import Motion
+from neuralvdb.settings import Box
+from neuralvdb.vdb import VdbReader, from_dense, write_vdb
+
+REFERENCES = {
+    3: GridReference(source=1, velocity=0, motion=Motion(unit=0.5, factor=2.0, shift=(1, -2, 3)), gain=-1.5),
+    4: GridReference(source=3, velocity=None, motion=Motion(unit=0.25, cubic=True, staggered=True), gain=1.0),
+}
+GOLDEN = (
+    "02 03 01 01 00 1b 01fe03 000000000000e03f 0000000000000040 000000000000f8bf"
+    "04 03 00 03 1b 000000 000000000000d03f 0000000000000000 000000000000f03f"
+)
+
+
+def test_bytes():
+    assert pack_references(REFERENCES).hex() == bytes.fromhex(GOLDEN).hex()
+    assert unpack_references(bytes.fromhex(GOLDEN), "here") == REFERENCES
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"source": 3},
+        {"velocity": 4},
+        {"velocity": None},
+        {"gain": np.nan},
+        {"motion": Motion(unit=0.0, factor=1.0)},
+        {"motion": Motion(unit=1.0, factor=0.0)},
+    ],
+    ids=str,
+)
+def test_references_that_make_no_sense_are_damage(changed):
+    with pytest.raises(DamagedFile, match="here: the reference of grid 3 makes no sense"):
+        unpack_references(pack_references({3: replace(REFERENCES[3], **changed)}), "here")
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b + b"\0", lambda b: b"\xff\xff\x7f" + b[1:]])
+def test_damage_is_noticed(damage):
+    with pytest.raises(DamagedFile, match="here: "):
+        unpack_references(damage(bytes.fromhex(GOLDEN)), "here")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A .vdb of a cloud, the same moved by a wind, and again brighter; and its archive."""
+    folder = tmp_path_factory.mktemp("references")
+    rng = np.random.default_rng(3)
+    cloud = rng.normal(size=(40, 40, 40)).cumsum(0).cumsum(1) * 0.02 + rng.normal(0, 0.05, (40, 40, 40))
+    ball = (np.indices(cloud.shape) - 19.5).__pow__(2).sum(0) < 350
+    wind = np.zeros((*cloud.shape, 3), "f4")
+    wind[..., 0] = 4 + 0.1 * rng.normal(size=cloud.shape)
+    grids = [
+        from_dense(wind, name="velocity", active=np.ones(cloud.shape, bool)),
+        from_dense((cloud * ball).astype("f4"), name="density", active=ball),
+        from_dense((np.roll(cloud, 1, axis=0) * ball).astype("f4"), name="density_inflow", active=ball),
+        from_dense((3 * cloud * ball).astype("f4"), name="temperature", active=ball),
+    ]
+    write_vdb(folder / "a.vdb", grids)
+    neuralvdb.compress(folder / "a.vdb", folder / "a.neuralvdb", rel_error=0.01)
+    return folder / "a.vdb", folder / "a.neuralvdb"
+
+
+def test_grids_that_resemble_earlier_ones_are_coded_with_them_in_view(files):
+    source, archive = files
+    with FrameReader(archive) as frame:
+        references = {number: frame.index.references.get(number) for number in range(4)}
+        sizes = [sum(frame.index.sizes(number).values()) for number in range(4)]
+    assert references[0] is references[1] is None
+    assert references[2].velocity == 0
+    assert 0.15 < references[2].motion.factor < 0.3  # voxels by which a velocity of 1 moves: 0.25
+    assert references[3].gain == pytest.approx(3, rel=0.1)
+    assert max(sizes[2:]) < 0.6 * sizes[1]
+    assert neuralvdb.verify(archive, source).differences == []
+
+
+def test_any_of_them_decodes_alone_and_in_part(files, tmp_path):
+    _, archive = files
+    neuralvdb.decompress(archive, tmp_path / "all.vdb")
+    neuralvdb.decompress(archive, tmp_path / "one.vdb", grids=["temperature"])
+    whole = {grid.name: grid for grid in VdbReader(tmp_path / "all.vdb")}
+    (alone,) = VdbReader(tmp_path / "one.vdb")
+    np.testing.assert_array_equal(alone.tree.leaf.values, whole["temperature"].tree.leaf.values)
+    box = Box((8, 8, 8), (15, 15, 15))
+    neuralvdb.decompress(archive, tmp_path / "part.vdb", grids=["density_inflow"], box=box)
+    (cut,) = VdbReader(tmp_path / "part.vdb")
+    of_whole = whole["density_inflow"].tree
+    at = np.flatnonzero((of_whole.leaf_origins == cut.tree.leaf_origins[0]).all(1))
+    np.testing.assert_array_equal(cut.tree.leaf.values[0], of_whole.leaf.values[at[0]])
+    neuralvdb.decompress(archive, tmp_path / "coarse.vdb", grids=["temperature"], lod=1)
+
+
+@pytest.mark.parametrize(
+    "references",
+    [
+        {9: REFERENCES[4]},
+        {1: replace(REFERENCES[4], source=0)},
+        {3: replace(REFERENCES[3], velocity=1)},
+        {},
+    ],
+    ids=["of no grid", "to a vector", "velocities that are none", "none"],
+)
+def test_references_that_fit_no_grid_are_damage(files, monkeypatch, references):
+    _, archive = files
+    with FrameReader(archive) as frame:
+        section = frame.index.find("REFS", NO_GRID)
+        payload = frame.archive.read(section)
+        read = frame.archive.read
+        monkeypatch.setattr(
+            type(frame.archive), "read", lambda self, wanted: payload if wanted == section else read(wanted)
+        )
+        payload = pack_references(references)
+        with pytest.raises(DamagedFile):
+            index = type(frame.index)(frame.archive)
+            frame.index = index
+            frame._decoder._index = index
+            frame.read(3)
