@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 from concurrent.futures import Future
 
 from neuralvdb.dataclass import dataclass
@@ -27,30 +29,44 @@ class Source:
 
 
 class EarlierGrids:
-    """Grids by number. Threads may ask while others still encode earlier grids; then they wait."""
+    """Grids by number. Threads may ask while others still encode earlier grids; then they wait.
 
-    def __init__(self) -> None:
+    keeps: whether anything will be coded with earlier grids in view; else none is kept.
+    """
+
+    def __init__(self, *, keeps: bool) -> None:
+        self._keeps, self._lock = keeps, threading.Lock()
         self._sources: dict[int, Future[Source | None]] = {}
 
     def announce(self, number: int) -> None:
         """Says that a grid will be put; call it for every grid, in order."""
-        self._sources[number] = Future()
+        with self._lock:
+            self._sources[number] = Future()
 
     def put(self, number: int, source: Source | None) -> None:
         """What a grid has become, None where no other may refer to it; the first word on a grid holds."""
-        if not self._sources[number].done():
-            self._sources[number].set_result(source)
+        with self._lock:
+            if not self._sources[number].done():
+                self._sources[number].set_result(source if self._keeps else None)
+                self._forget()
 
     def before(self, number: int) -> list[Source]:
         """Grids before a number that others may refer to, the last ones first, as many as are kept."""
-        sources, size = [], 0
-        for earlier in range(number - 1, -1, -1):
-            source = self._sources[earlier].result() if earlier in self._sources else None
-            if source is None:
-                continue
-            size += source.tree.leaf.values.nbytes
-            if size > _KEPT:
-                del self._sources[earlier]
-                continue
-            sources.append(source)
-        return sources
+        with self._lock:
+            waiting = [self._sources[earlier] for earlier in range(number - 1, -1, -1) if earlier in self._sources]
+        sources = [source for future in waiting if (source := future.result()) is not None]
+        return sources[: _fitting(sources)]
+
+    def _forget(self) -> None:
+        """Drops what no grid that is still to be encoded may refer to."""
+        behind = next((n for n, future in self._sources.items() if not future.done()), len(self._sources))
+        done = [n for n in sorted(self._sources, reverse=True) if n < behind]
+        sources = [(n, source) for n in done if (source := self._sources[n].result()) is not None]
+        for n, _ in sources[_fitting([source for _, source in sources]) :]:
+            del self._sources[n]
+
+
+def _fitting(sources: list[Source]) -> int:
+    """How many of the first sources are kept."""
+    sizes = itertools.accumulate(source.tree.leaf.values.nbytes for source in sources)
+    return sum(size <= _KEPT for size in sizes)

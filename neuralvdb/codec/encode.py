@@ -222,7 +222,7 @@ def _encode_all(
 
 def _jobs(source: GridFile, selected: list[int], settings: CompressSettings) -> Iterator[_Job]:
     """The selected grids, each read when it is asked for."""
-    sharing, repeats, earlier = TopologySharing(), Repeats[_EncodedGrid](), EarlierGrids()
+    sharing, repeats, earlier = TopologySharing(), Repeats[_EncodedGrid](), EarlierGrids(keeps=settings.lossy)
     before = xxhash.xxh3_128()
     for number, entry_number in enumerate(selected):
         entry = source.entries[entry_number]

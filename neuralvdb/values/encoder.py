@@ -43,7 +43,7 @@ class EncodeOptions:
     threads: on the CPU.
     implementation: of predictors or kernels.
     devices: to encode on, such as "cuda:0"; none for the CPU. The bytes are the same.
-    reference: what predictions are corrected by; only without devices.
+    reference: what predictions are corrected by; such values are encoded on the CPU.
     """
 
     models: ModelSet | None = None
@@ -110,7 +110,7 @@ class _TreeEncoder(Protocol):
 
 def _tree_encoder(tree: Tree, promise: Promise, models: ModelSet, options: EncodeOptions) -> _TreeEncoder:
     networks = network_changes.networks(promise.mode.family, models, options.changes)
-    if not options.devices:
+    if not options.devices or options.reference is not None:
         predictor = Predictor(networks, threads=options.threads, implementation=options.implementation)
         lattice = _lattice(promise, predictor, models.freq, options.implementation)
         return _HostEncoder(tree, promise, lattice, options)

@@ -46,6 +46,7 @@ OPTIONS = {
 }
 
 _LOSSY = ("made_none", "made_blosc", "made_rod", "made_tiles", "arnold_torus01")
+_CLOSE = CompressSettings(bounds=(Bound(value=0.005, relative=True),))
 _MAX_VDB = 3 << 20  # bytes
 
 
@@ -85,8 +86,20 @@ def archive_seeds(folder: Path) -> list[Seed]:
         for path in _specks(folder)
         for settings in (exact, CompressSettings(quality="preview"), pruned)
     ]
+    specks += [_archive_seed(_resembling(folder), folder, settings) for settings in (_CLOSE, CompressSettings())]
     specks += _rich(folder)
     return [*lossless, *lossy, *more, *[*specks, _many_frames(folder)] * 8]  # the cheap ones eight times as often
+
+
+def _resembling(folder: Path) -> Path:
+    """Winds, and three grids, each of which resembles the one before, the second one moved."""
+    rng = np.random.default_rng(5)
+    cloud = rng.normal(1, 0.7, (17, 16, 16)).cumsum(0).astype(np.float32)
+    wind = np.full((16, 16, 16, 3), 2, np.float32)
+    path = folder / "made_resembling.vdb"
+    grids = {"velocity": wind, "density": cloud[1:], "density_inflow": cloud[:-1], "heat": 3 * cloud[1:]}
+    write_vdb(path, [_grid(name, values) for name, values in grids.items()])
+    return path
 
 
 def _rich(folder: Path) -> list[Seed]:

@@ -14,6 +14,7 @@ from neuralvdb.values.decoder import DecodeOptions, ValuesDecoder, ValuesSource
 from neuralvdb.values.encoder import EncodeOptions
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.constants import LAYERS
+from neuralvdb.values.lattice.reference import Correction, ReferenceValues
 from neuralvdb.values.promise import Promise, mean_promise, sample_promise
 from neuralvdb.vdb import from_dense
 
@@ -37,7 +38,10 @@ TABLE = {
     "fog, inside, a part": ("1d5082d20de8c420", "0866dba878fd7256"),
     "fog, a part": ("50c7167c9bb5f46e", "5f4504972c2ddff5"),
     "means, a part": ("bdf9601183f5cb58", "d7de7cd8b3c3352d"),
+    "fog, referred": ("5ac255eb5e135efe", "a40899d6dce02639"),
+    "means, referred": ("5bd1e4d9b4404cd7", "77975eef462c4873"),
 }
+CORRECTION = Correction(gains=(12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 16), shifts=(-4, -1, 1, 3, 8))
 
 
 def field(components: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -70,6 +74,8 @@ def cases() -> dict[str, Promise]:
         "fog, inside, a part": sample_promise("fog", max_error=0.002, active_only=True),
         "fog, a part": sample_promise("fog", max_error=0.002),
         "means, a part": mean_promise(step=0.01, knee=0.02),
+        "fog, referred": sample_promise("fog", max_error=0.002),
+        "means, referred": mean_promise(step=0.01, knee=0.02),
     }
 
 
@@ -105,8 +111,12 @@ def test_the_table_holds(name, options, monkeypatch):
         values, active, origin = values[8:20, 6:14, 10:18], active[8:20, 6:14, 10:18], (-13, 96, 8)
     grid = from_dense(values, name="g", active=active, origin=origin)
     models = priors.fast() if ", fast" in name else priors.shipped()
-    coded = encoder.encode(grid.tree, cases()[name], EncodeOptions(models=models, **options))
-    tree = ValuesDecoder(ValuesSource.of(coded, "test"), DecodeOptions(**options)).decode()
+    reference = refer = None
+    if name.endswith("referred"):
+        said = np.roll(grid.tree.leaf.values, 64, axis=1).astype(np.float64)
+        reference, refer = ReferenceValues.over(grid.tree, said, CORRECTION), lambda _: said
+    coded = encoder.encode(grid.tree, cases()[name], EncodeOptions(models=models, reference=reference, **options))
+    tree = ValuesDecoder(ValuesSource.of(coded, "test"), DecodeOptions(refer=refer, **options)).decode()
     sections = b"".join(coded.chunks[number] for number in sorted(coded.chunks))
     assert (LAYERS in coded.chunks) == name.endswith("cut")
     digests = tuple(xxhash.xxh3_64_hexdigest(data) for data in (sections, tree.leaf.values.tobytes()))

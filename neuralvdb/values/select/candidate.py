@@ -29,6 +29,6 @@ class Candidate:
             models=self.models,
             changes=self.changes,
             threads=context.threads,
-            devices=context.devices if self.reference is None else (),
+            devices=context.devices,
             reference=self.reference,
         )
