@@ -26,7 +26,7 @@ _BETTER = 0.97  # times what is left, from which on a motion is taken
 _FASTEST = 0.9  # quantile of velocities that motions are told by
 _WAYS = (-2.0, -1.0, -0.5, -0.25, -0.125, 0.125, 0.25, 0.5, 1.0, 2.0)  # voxels by which these move, to begin with
 _FINER = (0.75, 0.87, 1.15, 1.33)  # times that
-_NEAR = 2  # leaves' edges to which a sample may be moved
+_NEAR = 1  # leaves' edges to which a sample may be moved
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,13 +40,42 @@ BROKEN_CHUNKS = [
 ]
 
 
+GAINS, SHIFTS = (16,) * 12, (0, -32, 32, 1, 2)
+BROKEN_REFERENCES = [
+    (CHUNK, GAINS),
+    (CHUNK, GAINS[1:], SHIFTS),
+    (CHUNK, (17, *GAINS[1:]), SHIFTS),
+    (CHUNK, GAINS, (33, *SHIFTS[1:])),
+    (CHUNK, GAINS, SHIFTS[1:]),
+    (CHUNK[:5], GAINS, SHIFTS),
+    (with_item(CHUNK, 0, CHUNK[0].copy()), GAINS, SHIFTS),
+    (with_item(CHUNK, 3, zeros("f4", 0, 512)), GAINS, SHIFTS),
+]
+
+
+@pytest.mark.parametrize("reference", BROKEN_REFERENCES)
+def test_references(reference):
+    rules, zones = (1.0, 0, False), np.zeros(64)
+    calls = [
+        lambda reference: _lattice.decode(CHUNK, PASSES, rules, STREAMS, 0, 1, reference),
+        lambda reference: _lattice.encode(CHUNK, PASSES, rules, zones, 1, reference),
+        lambda reference: _lattice.compare(CHUNK, PASSES, rules, 1, reference),
+    ]
+    for call in calls:
+        call((CHUNK, GAINS, SHIFTS))
+        with pytest.raises(REFUSED):
+            call(reference)
+    with pytest.raises(REFUSED):
+        _lattice.compare(CHUNK, PASSES, rules, 1, None)
+
+
 @pytest.mark.parametrize(("at", "item"), BROKEN_CHUNKS)
 def test_chunks(at, item):
     rules, zones, values, to = (1.0, 0, False), np.zeros(64), zeros("i4", 1, 512), zeros("f4", 1, 512)
     filling = (1.0, 0, True, False, 0.0, 1.0)
     calls = [
-        lambda chunk: _lattice.decode(chunk, PASSES, rules, STREAMS, 0, 1),
-        lambda chunk: _lattice.encode(chunk, PASSES, rules, zones, 1),
+        lambda chunk: _lattice.decode(chunk, PASSES, rules, STREAMS, 0, 1, None),
+        lambda chunk: _lattice.encode(chunk, PASSES, rules, zones, 1, None),
         lambda chunk: _lattice.fill(chunk, values, filling, to, 1),
         lambda chunk: _lattice.broken(chunk, (1.0, 0.0, 1.0), to, 1),
     ]
@@ -87,7 +116,7 @@ def test_chunks(at, item):
 )
 def test_streams_of_components(rules, streams, lod):
     with pytest.raises(REFUSED):
-        _lattice.decode(CHUNK, PASSES, rules, streams, lod, 1)
+        _lattice.decode(CHUNK, PASSES, rules, streams, lod, 1, None)
 
 
 def test_places_for_values_of_leaves():

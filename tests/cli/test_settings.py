@@ -19,7 +19,7 @@ CLASSES = {
     "train": settings.TrainSettings,
 }
 PARTS = (settings.Settings, settings.Bound, presets.MeanQuality, presets.Preset, settings.Effort)
-PYTHON_ONLY: dict[str, set[str]] = {}  # fields that have no option on purpose
+PYTHON_ONLY = {command: {"frame"} for command in ("decompress", "verify", "diff")}  # fields without an option
 INPUTS = {"compress": ["a"], "decompress": ["a"], "verify": ["a"], "diff": ["a", "b"], "train": ["a", "-o", "x"]}
 OPTIONS = {
     "compress": (
@@ -60,7 +60,8 @@ def test_every_option_arrives(command):
         for field in fields(defaults)
         if getattr(parsed_settings, field.name) == getattr(defaults, field.name)
     }
-    assert same <= {"presets_file", "topology_only"}  # a file of presets, and what excludes other options
+    # A file of presets, what excludes other options, and the frame, which --frames gives input by input.
+    assert same <= {"presets_file", "topology_only", "frame"}
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_a_run_killed_again_and_again_ends_as_any_other(nvdb_command, tmp_path):
     while len(made) < 40:
         process = subprocess.Popen([*command, "-o", "out/", "-q"], cwd=tmp_path, stderr=subprocess.DEVNULL)
         before, limit = len(made), time.monotonic() + 60
-        while process.poll() is None and len(made) < before + 3 and time.monotonic() < limit:
+        while process.poll() is None and len(made) < before + 2 and time.monotonic() < limit:
             made = made | done(tmp_path / "out", made)
             time.sleep(0.01)
         time.sleep(moments.random() * 0.05)

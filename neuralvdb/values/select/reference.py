@@ -7,14 +7,12 @@ from dataclasses import replace
 import numpy as np
 
 from neuralvdb.dataclass import dataclass
-from neuralvdb.values.encoder import sample_size
 from neuralvdb.values.lattice.chunks import Chunk, ChunkComponent
 from neuralvdb.values.lattice.constants import SCALE_CLASSES
 from neuralvdb.values.lattice.native import native_lattice
 from neuralvdb.values.lattice.pass_order import all_passes
 from neuralvdb.values.lattice.predictor import Predictor
 from neuralvdb.values.lattice.reference import (
-    GAIN_BITS,
     GAINS,
     MOST_GAIN,
     SHIFTS,
@@ -28,7 +26,7 @@ from neuralvdb.values.select.candidate import Candidate
 from neuralvdb.values.select.sampling import FEW, Sample
 from neuralvdb.volume import Tree
 
-_WORTH = 0.98  # of the bytes that a sample takes alone: a sample is not the grid
+_WORTH = 0.98  # of the bits that a sample takes alone: a sample is not the grid
 _FEWEST = 64  # points of a level that have a say on its gain
 _WIDEST = 16  # scale classes that predictions are shifted by
 
@@ -45,28 +43,68 @@ class _Missed:
 
 
 def try_reference(sample: Sample, candidate: Candidate, said: np.ndarray) -> Candidate:
-    """The candidate with what another grid says of a tree, if a sample takes fewer bytes so.
+    """The candidate with what another grid says of a tree, if a sample takes fewer bits so.
 
     said: float64 of the shape of the leaves' values.
     """
-    tree, chunk, promise, models = sample.tree, sample.chunk(FEW), candidate.promise, candidate.models
-    missed = _missed(tree, ReferenceValues.over(tree, said, Correction()), chunk, candidate)
-    if missed is None or candidate.changes:
+    tree, family = sample.tree, candidate.promise.mode.family
+    reference = ReferenceValues.over(tree, said, Correction())
+    missed = None if candidate.changes else _missed(tree, reference, sample.chunk(FEW), candidate)
+    if missed is None:
         return candidate
-    reference = ReferenceValues.over(tree, said, _best(missed, candidate))
-    size, alone = (sample_size(tree, chunk, promise, models, other) for other in (reference, None))
-    return replace(candidate, reference=reference) if size < _WORTH * alone else candidate
+    prices = _Prices(missed, costs(tables_of(default_rows(family), candidate.models.freq)))
+    alone, (correction, size) = prices.alone(), prices.best()
+    return (
+        replace(candidate, reference=replace(reference, correction=correction)) if size < _WORTH * alone else candidate
+    )
 
 
-def _best(missed: _Missed, candidate: Candidate) -> Correction:
-    """The correction by which what is missed takes the fewest bits."""
-    gains = tuple(_gain(missed, level) for level in range(GAINS))
-    left = missed.errors - np.array(gains)[missed.level] / (1 << GAIN_BITS) * missed.innovations
-    residuals = np.clip(np.rint(left), -MOST, MOST).astype(np.int64) + MOST
-    family = candidate.promise.mode.family
-    bits = costs(tables_of(default_rows(family), candidate.models.freq))
-    shifts = tuple(_shift(bits, residuals, missed.scale_classes, missed.sizes == size) for size in range(SHIFTS))
-    return Correction(gains, shifts)
+class _Prices:
+    """What a sample costs, in bits; bits: (64, 2 MOST + 1) of each residual in each class."""
+
+    def __init__(self, missed: _Missed, bits: np.ndarray) -> None:
+        self._missed, self._bits = missed, bits
+
+    def alone(self) -> float:
+        """Without a correction."""
+        return self._of(self._missed.errors, np.ones(len(self._missed.level), bool))
+
+    def best(self) -> tuple[Correction, float]:
+        """The correction by which it costs least, and that."""
+        missed = self._missed
+        gains = tuple(self._gain(missed.level == level) for level in range(GAINS))
+        left = missed.errors - np.array(gains)[missed.level] / MOST_GAIN * missed.innovations
+        shifted = [self._shift(left, missed.sizes == size) for size in range(SHIFTS)]
+        return Correction(gains, tuple(shift for shift, _ in shifted)), sum(price for _, price in shifted)
+
+    def _gain(self, of_level: np.ndarray) -> int:
+        """The share of innovations that errors of a level, or of all where it has few, are nearest to; none, or half of
+        it, where that costs less."""
+        here = of_level if of_level.sum() >= _FEWEST else np.ones_like(of_level)
+        errors, innovations = self._missed.errors[here], self._missed.innovations[here]
+        power = float(innovations @ innovations)
+        share = float(errors @ innovations) / power if power else 0.0
+        gain = int(np.clip(np.rint(share * MOST_GAIN), 0, MOST_GAIN))
+        return min((gain, gain // 2, 0), key=lambda gain: self._of(errors - gain / MOST_GAIN * innovations, here))
+
+    def _shift(self, left: np.ndarray, here: np.ndarray) -> tuple[int, float]:
+        """The shift of scale classes by which some residuals cost least, and what they cost."""
+        counts, classes = self._counts(left[here], here), np.arange(SCALE_CLASSES)
+        shifts = sorted(range(-_WIDEST, _WIDEST + 1), key=abs)
+        prices = [
+            float((counts * self._bits[np.clip(classes + shift, 0, SCALE_CLASSES - 1)]).sum()) for shift in shifts
+        ]
+        best = int(np.argmin(prices))
+        return shifts[best], prices[best]
+
+    def _of(self, errors: np.ndarray, here: np.ndarray) -> float:
+        return float((self._counts(errors, here) * self._bits).sum())
+
+    def _counts(self, errors: np.ndarray, here: np.ndarray) -> np.ndarray:
+        """How often each residual occurs in each class, of errors in steps."""
+        residuals = np.clip(np.rint(errors), -MOST, MOST).astype(np.int64) + MOST
+        cells = self._missed.scale_classes[here].astype(np.int64) * self._bits.shape[1] + residuals
+        return np.bincount(cells, minlength=self._bits.size).reshape(self._bits.shape)
 
 
 def _missed(tree: Tree, reference: ReferenceValues, chunk: Chunk, candidate: Candidate) -> _Missed | None:
@@ -84,23 +122,3 @@ def _missed(tree: Tree, reference: ReferenceValues, chunk: Chunk, candidate: Can
             level, sizes = np.full(len(errors), coding.level), size_of(missed, coding.quant_step)
             columns.append((level, errors, scale_classes, missed / coding.quant_step, sizes))
     return _Missed(*(np.concatenate(column) for column in zip(*columns, strict=True)))
-
-
-def _gain(missed: _Missed, level: int) -> int:
-    """The share of innovations that errors of a level, or of all where it has few, are nearest to."""
-    here = missed.level == level
-    here = here if here.sum() >= _FEWEST else np.ones_like(here)
-    innovations = missed.innovations[here]
-    power = float(innovations @ innovations)
-    share = float(missed.errors[here] @ innovations) / power if power else 0.0
-    return int(np.clip(np.rint(share * MOST_GAIN), 0, MOST_GAIN))
-
-
-def _shift(bits: np.ndarray, residuals: np.ndarray, scale_classes: np.ndarray, here: np.ndarray) -> int:
-    """The shift of scale classes by which some residuals take the fewest bits, 0 where they are none."""
-    counts = np.zeros(bits.shape, np.int64)
-    np.add.at(counts, (scale_classes[here], residuals[here]), 1)
-    classes = np.arange(SCALE_CLASSES)
-    shifts = sorted(range(-_WIDEST, _WIDEST + 1), key=abs)
-    prices = [float((counts * bits[np.clip(classes + shift, 0, SCALE_CLASSES - 1)]).sum()) for shift in shifts]
-    return shifts[int(np.argmin(prices))]
