@@ -66,8 +66,8 @@ class _Prices:
         self._missed, self._bits = missed, bits
 
     def alone(self) -> float:
-        """Without a correction."""
-        return self._of(self._missed.errors, np.ones(len(self._missed.level), bool))
+        """Without a correction, by the best shift for all, as rows of tables do as well."""
+        return self._shift(self._missed.errors, np.ones(len(self._missed.level), bool))[1]
 
     def best(self) -> tuple[Correction, float]:
         """The correction by which it costs least, and that."""
