@@ -168,8 +168,10 @@ class GridDecoder:
 
     def _lossless(self, number: int, threads: int) -> Tree:
         section, where = self._index.section("VALS", number), self._index.where(number, "values")
-        if self._index.chunks(number):
-            raise DamagedFile(f"{where}: sections of chunks stand beside lossless values; get another copy")
+        if self._index.chunks(number) or number in self._index.references:
+            raise DamagedFile(
+                f"{where}: sections of chunks, or a source, stand beside lossless values; get another copy"
+            )
         dtype, components = _value_type(self._head(number), self._index.path)
         payload, topology = self._archive.read(section), self._store.topology(number, threads)
         return values.decode(payload, topology, dtype, components, section.raw_size, where)

@@ -51,7 +51,8 @@ class GridReference:
             velocities = Velocities(*2 * [Leaves.of(tree_of(self.velocity))])
         source = Leaves.of(tree_of(self.source))
         moved = move(source, tree.leaf_origins, self.motion, velocities, threads=threads)
-        said: np.ndarray = moved.reshape(tree.leaf.values.shape) * (self.motion.unit * self.gain)
+        with np.errstate(over="ignore"):
+            said: np.ndarray = moved.reshape(tree.leaf.values.shape) * (self.motion.unit * self.gain)
         return said
 
 

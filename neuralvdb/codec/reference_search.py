@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ _BETTER = 0.97  # times what is left, from which on a motion is taken
 _FASTEST = 0.9  # quantile of velocities that motions are told by
 _WAYS = (-2.0, -1.0, -0.5, -0.25, -0.125, 0.125, 0.25, 0.5, 1.0, 2.0)  # voxels by which these move, to begin with
 _FINER = (0.75, 0.87, 1.15, 1.33)  # times that
+_GAIN_PARTS = 1 << 10  # that gains between one half and one are rounded to
 _NEAR = 1  # leaves' edges to which a sample may be moved
 
 
@@ -61,9 +63,10 @@ class _Target:
         moved = move(self._near(source), self.origins, motion, velocities)
         said = self._of_active(moved.astype(np.float64) * motion.unit)
         power = float((said * said).sum())
-        gain = float((said * self._values).sum()) / power if power else 0.0
+        gain = _rounded(float((said * self._values).sum()) / power) if 0 < power < np.inf else 0.0
         missed = float(((self._values - gain * said) ** 2).sum())
-        return Resemblance(source=source, velocity=velocity, motion=motion, gain=gain, left=missed / self.variance)
+        left = missed / self.variance if missed < np.inf else np.inf
+        return Resemblance(source=source, velocity=velocity, motion=motion, gain=gain, left=left)
 
     def _near(self, source: Source) -> Leaves:
         """The leaves of a grid around the sample."""
@@ -78,7 +81,12 @@ class _Target:
 
 
 def find_reference(tree: Tree, promise: Promise, earlier: Sequence[Source]) -> GridReference | None:
-    """The earlier grid from which a tree under a promise may be coded, moved or not; None where none is close."""
+    """The earlier grid that a tree may be coded with in view, moved or not; None where none is close."""
+    with np.errstate(over="ignore", invalid="ignore"):  # of values that are not finite, or nearly so
+        return _find(tree, promise, earlier)
+
+
+def _find(tree: Tree, promise: Promise, earlier: Sequence[Source]) -> GridReference | None:
     target, components = _Target(tree), by_component(tree.leaf).shape[2]
     if not 0 < target.variance < np.inf:
         return None
@@ -99,10 +107,17 @@ def find_reference(tree: Tree, promise: Promise, earlier: Sequence[Source]) -> G
     )
 
 
+def _rounded(gain: float) -> float:
+    """A gain of few bits, so that it is the same on every machine."""
+    size, exponent = math.frexp(gain if math.isfinite(gain) else 0.0)
+    return math.ldexp(round(size * _GAIN_PARTS) / _GAIN_PARTS, exponent)
+
+
 def _moved(target: _Target, still: Resemblance, velocity: Source) -> Resemblance:
     """The best motion of a source along velocities."""
-    speed = float(np.quantile(np.abs(velocity.tree.leaf.values[unpack(velocity.tree.leaf.active)]), _FASTEST))
-    best = still
+    leaf, best = velocity.tree.leaf, still
+    speeds = np.abs(leaf.values[unpack(leaf.active)])
+    speed = float(np.quantile(speeds, _FASTEST)) if speeds.size else 0.0
 
     def attempt(motion: Motion) -> None:
         nonlocal best

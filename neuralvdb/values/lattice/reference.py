@@ -77,7 +77,8 @@ class ReferenceValues:
         """What is said, float64 of the shape of the leaves' values, of active voxels; others are as in the tree."""
         values = tree.leaf.values
         active = unpack(tree.leaf.active).reshape(values.shape[:2] + (1,) * (values.ndim - 2))
-        return cls(np.where(active, said.astype(values.dtype), values), correction)
+        with np.errstate(over="ignore"):
+            return cls(np.where(active, said.astype(values.dtype), values), correction)
 
     def of(self, tree: Tree, chunk: Chunk, component: int) -> Reference:
         """The reference of a component of a chunk of the tree."""
