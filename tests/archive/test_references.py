@@ -128,12 +128,12 @@ def test_references_that_fit_no_grid_are_damage(files, monkeypatch, references):
             frame.read(3)
 
 
-@pytest.mark.parametrize("odd", [np.nan, np.inf, 3e38])
-def test_values_that_are_not_finite_come_back(tmp_path, odd):
+@pytest.mark.parametrize("strange_value", [np.nan, np.inf, 3e38])
+def test_values_that_are_not_finite_come_back(tmp_path, strange_value):
     """Beside grids that resemble them, and winds that blow nowhere."""
     cloud = np.random.default_rng(4).normal(size=(16, 16, 16)).cumsum(0).astype("f4")
     strange = cloud.copy()
-    strange[3, 4, 5] = odd
+    strange[3, 4, 5] = strange_value
     nowhere = from_dense(np.zeros((8, 8, 8, 3), "f4"), name="velocity", active=np.zeros((8, 8, 8), bool))
     grids = [from_dense(values, name=name) for name, values in {"a": cloud, "b": strange, "c": cloud + 1}.items()]
     write_vdb(tmp_path / "a.vdb", [nowhere, *grids])
