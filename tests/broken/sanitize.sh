@@ -26,7 +26,8 @@ export ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=1:log_path=$report
 export UBSAN_OPTIONS="print_stacktrace=0:log_path=$reports/ubsan"
 cd "$folder"
 status=0
-"$python" -P -m pytest -q -p no:cacheprovider "$root/tests/broken/test_native_calls.py" || status=1
+"$python" -P -m pytest -q -p no:cacheprovider "$root/tests/broken/test_native_calls.py" \
+    "$root/tests/broken/test_native_components.py" "$root/tests/motion/test_move.py" || status=1
 "$python" -P "$root/tests/broken/in_process.py" --unlimited --runs "${1:-2000}" || status=1
 
 echo "reports by place:"
