@@ -24,7 +24,6 @@ _LEAVES, _RUN = 16, 4  # of a sample, in runs of neighbours
 _ALIKE = 0.5  # of the variance, which may be left where nothing is moved
 _CLOSE = 0.25  # of the variance, which may be left after all
 _BETTER = 0.97  # times what is left, from which on a motion is taken
-_FASTEST = 0.9  # quantile of velocities that motions are told by
 _WAYS = (-2.0, -1.0, -0.5, -0.25, -0.125, 0.125, 0.25, 0.5, 1.0, 2.0)  # voxels by which these move, to begin with
 _FINER = (0.75, 0.87, 1.15, 1.33)  # times that
 _GAIN_PARTS = 1 << 10  # that gains between one half and one are rounded to
@@ -115,9 +114,7 @@ def _rounded(gain: float) -> float:
 
 def _moved(target: _Target, still: Resemblance, velocity: Source) -> Resemblance:
     """The best motion of a source along velocities."""
-    leaf, best = velocity.tree.leaf, still
-    speeds = np.abs(leaf.values[unpack(leaf.active)])
-    speed = float(np.quantile(speeds, _FASTEST)) if speeds.size else 0.0
+    speed, best = velocity.speed, still
 
     def attempt(motion: Motion) -> None:
         nonlocal best

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -40,9 +40,6 @@ class Lattice(Protocol):
         reference: Reference | None = None,
     ) -> np.ndarray:
         """Puts a component in the buffers of its layers and returns its values (R, 512) int32 as they decode."""
-
-    def innovations(self, component: ChunkComponent, lod: int = 0) -> Iterable[np.ndarray]:
-        """(n,) int32 of every pass, in order: by how much a reference is not as its own surroundings predict it."""
 
     def decode(
         self, component: ChunkComponent, source: LayerSource, lod: int = 0, reference: Reference | None = None

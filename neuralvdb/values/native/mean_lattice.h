@@ -107,6 +107,12 @@ private:
     size_t threads_;
 };
 
+// Where the first half of cell number i of a level is on the level below; the second one is halves.stride behind it.
+inline int64_t firstHalf(const MeanLevel& level, const Halves& halves, const Points& cells, size_t i) {
+    const int32_t brick = level.pairs[2 * size_t(cells.bricks[i]) + size_t(halves.side(cells.offsets[i]))];
+    return int64_t(brick) * kSlots + halves.first(cells.offsets[i]);
+}
+
 inline Array<int64_t> inUnits(Array<int64_t> whole, int64_t step) {
     for (size_t i = 0; i < whole.size(); ++i) whole[i] *= step;
     return whole;
@@ -136,8 +142,7 @@ inline Corrector meanCorrector(const Reference* reference, const Passes& passes,
         Array<int32_t> differences(cells.size());
         fine.counts.with([&](const auto* counts) {
             const auto difference = [&](size_t i) {
-                const int32_t brick = level.pairs[2 * size_t(cells.bricks[i]) + size_t(halves.side(cells.offsets[i]))];
-                const int64_t first = int64_t(brick) * kSlots + halves.first(cells.offsets[i]), second = first + halves.stride;
+                const int64_t first = firstHalf(level, halves, cells, i), second = first + halves.stride;
                 return int32_t(means.mean(coding.level, first, counts[first]) - means.mean(coding.level, second, counts[second]));
             };
             innovations.push_back(missed(predictPoints(passes, coding, view, cells, threads), difference, threads, differences));
@@ -202,8 +207,7 @@ inline MeanCells encodeMean(const Chunk& chunk, const Passes& passes, const Quan
         Array<int32_t> decoded;
         fine.counts.with([&](const auto* counts) {
             const auto difference = [&](size_t i) {
-                const int32_t brick = level.pairs[2 * size_t(cells.bricks[i]) + size_t(halves.side(cells.offsets[i]))];
-                const int64_t first = int64_t(brick) * kSlots + halves.first(cells.offsets[i]), second = first + halves.stride;
+                const int64_t first = firstHalf(level, halves, cells, i), second = first + halves.stride;
                 return true_means.companded(coding.level, first, counts[first]) -
                     true_means.companded(coding.level, second, counts[second]);
             };
