@@ -10,7 +10,7 @@ from pathlib import Path
 from neuralvdb.api.source import select
 from neuralvdb.archive import ArchiveReader
 from neuralvdb.archive.formats import is_readable
-from neuralvdb.codec.frame import Frame, position_of
+from neuralvdb.codec.frame import Frame, OpenFrames, position_of
 from neuralvdb.codec.models import models_for
 from neuralvdb.errors import NoSuchGrid, naming
 from neuralvdb.frame_number import FrameNumber, number_in
@@ -66,9 +66,10 @@ class Archive:
 
     def __init__(self, path: str | os.PathLike[str], settings: Settings, keep: int) -> None:
         self._settings, self._keep, self._lock = settings, keep, threading.Lock()
-        self._models = models_for(settings)
+        models = models_for(settings)
         self._kept: dict[int, ArchiveFrame] = {}  # by position, in the order of their last use
         self._reader = ArchiveReader(path, is_readable)
+        self._frames = OpenFrames(self._reader, models=models)
 
     @property
     def frames(self) -> tuple[FrameNumber, ...]:
@@ -114,4 +115,4 @@ class Archive:
         name = Path(self._reader.path).stem + VDB_SUFFIX
         if directory is not None:
             name = os.fsdecode(directory.entry(position).label.name)
-        return ArchiveFrame(Frame(self._reader, position, models=self._models), number, name, self._settings.threads)
+        return ArchiveFrame(self._frames.at(position), number, name, self._settings.threads)

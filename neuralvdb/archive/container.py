@@ -23,7 +23,7 @@ from neuralvdb.file_kinds import ARCHIVE, HEAD, other_kind
 from neuralvdb.platform import open_ordinary, read_at
 
 MAGIC = ARCHIVE + b"\r\n\x1a\n"
-MANY = 2  # major version of archives of many frames
+MANY = 3  # major version of archives of many frames
 _VERSIONS = {1: 1, MANY: 0}  # minor version that is written of each major one
 _HEADER = struct.Struct("<14sHHHIIQQ")  # then the checksum of these bytes and the stored index or directory
 _HEADER_SIZE = _HEADER.size + 8

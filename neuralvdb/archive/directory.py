@@ -17,8 +17,9 @@ from neuralvdb.frame_number import FrameNumber, number_of, text_of
 MAX_FRAMES = 1 << 20
 MAX_TEXTS = 1 << 26  # bytes of all numbers and names
 MAX_NAME = 255  # bytes
+MAX_BEHIND = 31  # frames of a group before one of them
 _SUFFIX = b".vdb"
-_COLUMNS: tuple[np.dtype, ...] = (np.dtype("<u8"), np.dtype("<u4"), np.dtype("<u4"), np.dtype("<u8"), np.dtype("<u8"))
+_COLUMNS: tuple[np.dtype, ...] = tuple(map(np.dtype, ("<u8", "<u4", "<u4", "<u8", "<u8", "u1")))
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class FrameLabel:
     """Of its .vdb file, without a folder."""
     source_size: int
     """Bytes of that file."""
+    behind: int = 0
+    """Frames of its group before it, which it may be coded from: those next to it in the file."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Directory:
     def __init__(self, labels: _Labels, columns: Sequence[np.ndarray], begin: int) -> None:
         """begin: byte of the file at which the first frame does. columns: as _COLUMNS has them."""
         self.numbers, self._names = labels.numbers, labels.names
-        self._sizes, self._index_sizes, self._counts, self._checksums, self._source_sizes = columns
+        self._sizes, self._index_sizes, self._counts, self._checksums, self._source_sizes, self._behind = columns
         self._ends = begin + np.cumsum(self._sizes, dtype=np.int64)
 
     def __len__(self) -> int:
@@ -59,10 +62,23 @@ class Directory:
         end, size = int(self._ends[position]), int(self._index_sizes[position])
         begin = end - int(self._sizes[position])
         return FrameEntry(
-            label=FrameLabel(self.numbers[position], self._names[position], int(self._source_sizes[position])),
+            label=FrameLabel(
+                self.numbers[position],
+                self._names[position],
+                int(self._source_sizes[position]),
+                int(self._behind[position]),
+            ),
             extent=Extent(begin=begin, at=end - size, size=size, count=int(self._counts[position])),
             checksum=int(self._checksums[position]),
         )
+
+    def group(self, position: int) -> range:
+        """The positions of the frames that may be coded from each other, among which a frame is."""
+        begin = position - int(self._behind[position])
+        end = position + 1
+        while end < len(self) and self._behind[end]:
+            end += 1
+        return range(begin, end)
 
     def words(self, position: int) -> str:
         """What errors call a frame."""
@@ -82,6 +98,7 @@ def pack_directory(entries: Sequence[FrameEntry]) -> bytes:
         [e.extent.count for e in entries],
         [e.checksum for e in entries],
         [e.label.source_size for e in entries],
+        [e.label.behind for e in entries],
     ]
     out = FieldWriter()
     for column, dtype in zip(columns, _COLUMNS, strict=True):
@@ -109,6 +126,9 @@ def unpack_directory(data: bytes, count: int, begin: int, end: int) -> Directory
     sizes, index_sizes = columns[0], columns[1]
     if (sizes > end - begin).any() or (index_sizes > sizes).any() or begin + int(sizes.sum()) != end:
         raise source.damaged("its frames do not fill the file")
+    behind = columns[-1].astype(np.int64)
+    if behind.max() > MAX_BEHIND or ((behind != 0) & (behind != np.append(-1, behind[:-1]) + 1)).any():
+        raise source.damaged("its frames are in no groups")
     try:
         return Directory(_Labels.of(texts, count), columns, begin)
     except ValueError as error:

@@ -11,6 +11,7 @@ import numpy as np
 from neuralvdb import values
 from neuralvdb.archive import ArchiveReader, FieldReader, take_array
 from neuralvdb.codec.frame_table import GridHead, content_hash
+from neuralvdb.codec.grid_reference import GridAt
 from neuralvdb.codec.index import FrameIndex
 from neuralvdb.codec.models import ModelStore
 from neuralvdb.codec.pruning import derive_mask, derive_mask_on_device
@@ -56,6 +57,8 @@ class GridDecoder:
     ) -> None:
         self._archive, self._index, self._store = archive, index, store
         self._models, self._devices = models, devices
+        self.before: dict[int, Tree] = {}
+        """Trees of the frame before, by their numbers, which grids are decoded from."""
         self._means: dict[int, bool] = {}  # of has_means()
 
     def read(self, number: int, box: Box | None = None, lod: int = 0, threads: int = 1) -> VolumeGrid:
@@ -184,8 +187,8 @@ class GridDecoder:
     def _values_decoder(self, number: int, box: Box | None, threads: int) -> ValuesDecoder:
         """The lossy values of a grid."""
 
-        def tree_of(source: int) -> Tree:
-            tree = self._read_whole(source, threads).tree
+        def tree_of(source: GridAt) -> Tree:
+            tree = self.before[source.number] if source.before else self._read_whole(source.number, threads).tree
             assert tree is not None  # references are to trees only
             return tree
 

@@ -1,11 +1,13 @@
-"""The grids of a frame that are encoded already, which later ones may be coded with in view."""
+"""Grids that are encoded already, of a frame and of the one before, which later ones may be coded with in view."""
 
 from __future__ import annotations
 
 import functools
 import itertools
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,10 +22,16 @@ _KEPT = 1 << 29  # bytes of leaf values that are kept
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """An encoded grid, as it decodes. depth: references between it and a grid that has none."""
+    """An encoded grid, as it decodes.
+
+    name: no other grid of its frame has it. before: whether it is of the frame before. depth: references of its frame
+    between it and a grid that has none.
+    """
 
     number: int
     tree: Tree
+    name: bytes = b""
+    before: bool = False
     depth: int = 0
 
     @property
@@ -39,14 +47,26 @@ class Source:
         return float(np.quantile(sizes, _FASTEST)) if sizes.size else 0.0
 
 
+@dataclass(frozen=True)
+class FrameBefore:
+    """The frame before in its group, once it is encoded.
+
+    sources: its grids, as many as are kept. history: what no other frame has that comes out differently.
+    """
+
+    sources: tuple[Source, ...] = ()
+    history: str = ""
+
+
 class EarlierGrids:
     """Grids by number. Threads may ask while others still encode earlier grids; then they wait.
 
-    keeps: whether anything will be coded with earlier grids in view; else none is kept.
+    before: grids of the frame before. keeps: whether anything will be coded with earlier grids in view; else none is
+    kept.
     """
 
-    def __init__(self, *, keeps: bool) -> None:
-        self._keeps, self._lock = keeps, threading.Lock()
+    def __init__(self, before: Sequence[Source], *, keeps: bool) -> None:
+        self._before, self._keeps, self._lock = before, keeps, threading.Lock()
         self._sources: dict[int, Future[Source | None]] = {}
 
     def announce(self, number: int) -> None:
@@ -61,12 +81,17 @@ class EarlierGrids:
                 self._sources[number].set_result(source if self._keeps else None)
                 self._forget()
 
-    def before(self, number: int) -> list[Source]:
-        """Grids before a number that others may refer to, the last ones first, as many as are kept."""
+    def all_before(self, number: int) -> list[Source]:
+        """Grids that the grid of a number may refer to: those before it, the last ones first, as many as are kept, and
+        those of the frame before."""
         with self._lock:
             waiting = [self._sources[earlier] for earlier in range(number - 1, -1, -1) if earlier in self._sources]
         sources = [source for future in waiting if (source := future.result()) is not None]
-        return sources[: _fitting(sources)]
+        return [*sources[: _fitting(sources)], *self._before]
+
+    def done(self) -> tuple[Source, ...]:
+        """All grids that are kept, when all are put, as those of a frame before."""
+        return tuple(replace(s, before=True) for f in self._sources.values() if (s := f.result()) is not None)
 
     def _forget(self) -> None:
         """Drops what no grid that is still to be encoded may refer to."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,9 +13,9 @@ import xxhash
 from neuralvdb import topology, values
 from neuralvdb.archive import ArchiveWriter, FieldWriter, SectionLabel, put_array
 from neuralvdb.archive.formats import version_written
-from neuralvdb.codec.earlier import DEEPEST, EarlierGrids, Source
+from neuralvdb.codec.earlier import DEEPEST, EarlierGrids, FrameBefore, Source
 from neuralvdb.codec.frame_table import FrameTable, GridHead
-from neuralvdb.codec.grid_reference import GridReference, pack_references
+from neuralvdb.codec.grid_reference import GridAt, GridReference, pack_references
 from neuralvdb.codec.guarantee import promise_for
 from neuralvdb.codec.loss import MeasuredLoss, measure, pack_losses
 from neuralvdb.codec.pruning import derive_mask, prunable
@@ -60,7 +60,7 @@ class _Job:
     role: of its topology.
     first: of the grids that are equal to it.
     earlier: grids that it may be coded from.
-    before: what no other grids before it share; the same grids come out the same behind the same.
+    before: what no other grids and frames before it share; the same grids come out the same behind the same.
     """
 
     number: int
@@ -72,6 +72,12 @@ class _Job:
     first: First[_EncodedGrid]
     earlier: EarlierGrids
     before: str
+
+    def put(self, tree: Tree, depth: int) -> None:
+        """Says what the grid decodes to, and how many references are between it and a grid that has none."""
+        self.earlier.put(
+            self.number, Source(number=self.number, tree=tree, name=self.grid.unique_name, depth=depth)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +114,17 @@ class _EncodedGrid:
         return replace(self, head=head, sections=[section for section in self.sections if section.kind != "TOPO"])
 
 
+@dataclass(frozen=True)
+class EarlierFrames:
+    """What is there before a frame is coded.
+
+    before: what it may be coded from. reusable: grids of other frames by their keys, which are not coded again.
+    """
+
+    before: FrameBefore = FrameBefore()
+    reusable: Mapping[str, GridInFile] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, kw_only=True)
 class EncodedFrame:
     """A frame that has been written.
@@ -116,12 +133,14 @@ class EncodedFrame:
     values: how the values of each grid are coded, None where every bit is kept.
     losses: of fog that is not lossless, by the numbers of grids.
     keys: of each grid, as key_of() has it.
+    before: what the next frame may be coded from.
     """
 
     table: FrameTable
     values: tuple[ValuesHead | None, ...]
     losses: dict[int, MeasuredLoss]
     keys: tuple[str, ...]
+    before: FrameBefore
 
 
 def encode_frame(
@@ -130,9 +149,9 @@ def encode_frame(
     selected: list[int],
     context: EncodeContext,
     progress: Progress,
-    reusable: Mapping[str, GridInFile] | None = None,
+    earlier: EarlierFrames = EarlierFrames(),
 ) -> EncodedFrame:
-    """Writes the selected grids of `source` and tells what was written. reusable: grids coded already, by their keys.
+    """Writes the selected grids of `source` and tells what was written.
 
     At most context.threads grids are in memory beside the one being read. `progress` is called with bytes of the source
     as they are done. Raises DamagedFile, InputError, OutputError and OutOfMemory.
@@ -144,7 +163,8 @@ def encode_frame(
     references: dict[int, GridReference] = {}
     families: set[str] = set()
     keys: list[str] = []
-    for number, grid in enumerate(_encode_all(source, selected, context, reusable or {})):
+    jobs = _Jobs(source, selected, context.settings, earlier.before)
+    for number, grid in enumerate(_encode_all(jobs, context, earlier.reusable)):
         keys.append(grid.key)
         _write_sections(writer, grid, number)
         heads.append(grid.head)
@@ -166,7 +186,9 @@ def encode_frame(
     if losses:
         label = SectionLabel("LOSS", version=version_written("LOSS", 0), required=False)
         writer.add(label, pack_losses(losses), raw_size=0)
-    return EncodedFrame(table=table, values=tuple(coded), losses=losses, keys=tuple(keys))
+    return EncodedFrame(
+        table=table, values=tuple(coded), losses=losses, keys=tuple(keys), before=jobs.frame_before()
+    )
 
 
 def _table(source: GridFile, selected: list[int], heads: list[GridHead], context: EncodeContext) -> FrameTable:
@@ -211,39 +233,54 @@ def _check_models(context: EncodeContext) -> None:
 
 
 def _encode_all(
-    source: GridFile, selected: list[int], context: EncodeContext, reusable: Mapping[str, GridInFile]
+    jobs: _Jobs, context: EncodeContext, reusable: Mapping[str, GridInFile]
 ) -> Iterator[_EncodedGrid]:
     """The encoded grids in order; reading runs ahead of encoding by context.threads grids."""
-    each = replace(context, threads=threads_each(len(selected), context.threads))
-    jobs = (partial(_encode, job, each, reusable) for job in _jobs(source, selected, context.settings))
-    for encoded in run_in_order(jobs, threads=context.threads, most_waiting=context.threads + 1):
+    each = replace(context, threads=threads_each(len(jobs), context.threads))
+    work = (partial(_encode, job, each, reusable) for job in jobs)
+    for encoded in run_in_order(work, threads=context.threads, most_waiting=context.threads + 1):
         yield encoded.first.results[0].repeated(encoded) if isinstance(encoded, _Job) else encoded
 
 
-def _jobs(source: GridFile, selected: list[int], settings: CompressSettings) -> Iterator[_Job]:
-    """The selected grids, each read when it is asked for."""
-    sharing, repeats, earlier = TopologySharing(), Repeats[_EncodedGrid](), EarlierGrids(keeps=settings.lossy)
-    before = xxhash.xxh3_128()
-    for number, entry_number in enumerate(selected):
-        entry = source.entries[entry_number]
-        grid = source.read(entry_number)
-        promise, needed = promise_for(grid, settings), None
-        if promise is not None and grid.tree is not None and settings.topology == "pruned":
-            needed = prunable(grid.tree, promise)
-        earlier.announce(number)
-        first = repeats.assign(number, grid, promise)
-        yield _Job(
-            number=number,
-            grid=grid,
-            source_size=entry.end_pos - entry.grid_pos,
-            promise=promise,
-            needed=needed,
-            role=sharing.assign(number, grid.tree if needed is None else needed),
-            first=first,
-            earlier=earlier,
-            before=before.hexdigest(),
-        )
-        before.update(repr((number, first.number, first.key)).encode())
+class _Jobs:
+    """The selected grids of a file, each read when it is asked for."""
+
+    def __init__(
+        self, source: GridFile, selected: Sequence[int], settings: CompressSettings, before: FrameBefore
+    ) -> None:
+        self._source, self._selected, self._settings = source, selected, settings
+        self._earlier = EarlierGrids(before.sources, keeps=settings.lossy)
+        self._history = xxhash.xxh3_128(before.history.encode())
+
+    def __len__(self) -> int:
+        return len(self._selected)
+
+    def __iter__(self) -> Iterator[_Job]:
+        source, settings, sharing, repeats = self._source, self._settings, TopologySharing(), Repeats[_EncodedGrid]()
+        for number, entry_number in enumerate(self._selected):
+            entry = source.entries[entry_number]
+            grid = source.read(entry_number)
+            promise, needed = promise_for(grid, settings), None
+            if promise is not None and grid.tree is not None and settings.topology == "pruned":
+                needed = prunable(grid.tree, promise)
+            self._earlier.announce(number)
+            first = repeats.assign(number, grid, promise)
+            yield _Job(
+                number=number,
+                grid=grid,
+                source_size=entry.end_pos - entry.grid_pos,
+                promise=promise,
+                needed=needed,
+                role=sharing.assign(number, grid.tree if needed is None else needed),
+                first=first,
+                earlier=self._earlier,
+                before=self._history.hexdigest(),
+            )
+            self._history.update(repr((number, first.number, first.key)).encode())
+
+    def frame_before(self) -> FrameBefore:
+        """What the next frame may be coded from, when all grids are encoded."""
+        return FrameBefore(self._earlier.done(), self._history.hexdigest())
 
 
 def _encode(job: _Job, context: EncodeContext, reusable: Mapping[str, GridInFile]) -> _EncodedGrid | _Job:
@@ -312,7 +349,7 @@ def _encode_reusable(job: _Job, reusable: ReusableValues, context: EncodeContext
     ]
     assert job.grid.tree is not None
     tree = job.grid.tree if reusable.decoded is None else reusable.decoded
-    job.earlier.put(job.number, Source(number=job.number, tree=tree, depth=reusable.depth))
+    job.put(tree, reusable.depth)
     grid = _EncodedGrid(
         head=reusable.head,
         sections=sections,
@@ -330,16 +367,20 @@ def _choose_values(job: _Job, tree: Tree, context: EncodeContext) -> tuple[Coded
     if job.promise is None:
         coded = values.exact(tree)
     else:
-        earlier = {source.number: source for source in job.earlier.before(job.number) if source.depth < DEEPEST}
-        reference, said = find_reference(tree, job.promise, list(earlier.values())), None
+        earlier = {
+            GridAt(source.number, source.before): source
+            for source in job.earlier.all_before(job.number)
+            if source.depth < DEEPEST or source.before
+        }
+        reference, said = find_reference(job.grid.unique_name, tree, job.promise, list(earlier.values())), None
         if reference is not None:
-            said = reference.predict(tree, tree_of=lambda number: earlier[number].tree, threads=context.threads)
+            said = reference.predict(tree, tree_of=lambda grid: earlier[grid].tree, threads=context.threads)
         coded = values.choose_values(tree, job.promise, context, said)
         if coded.head is None or coded.head.correction is None:
             reference = None
         if reference is not None:
-            depth = 1 + max(earlier[number].depth for number in reference.sources)
-    job.earlier.put(job.number, Source(number=job.number, tree=coded.tree, depth=depth))
+            depth = max((1 + earlier[grid].depth for grid in reference.sources if not grid.before), default=0)
+    job.put(coded.tree, depth)
     return coded, reference
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -28,28 +29,23 @@ if TYPE_CHECKING:
     from neuralvdb.values import ModelSet, Promise, ValuesHead
 
 
+_OPEN = 2  # frames that stay open: one, and the one before it
+
+
 class Frame:
     """One frame of an open archive. Threads may use it at the same time.
 
-    archive: knows the sections of archive.formats; it may be shared by frames, and stays open.
-    position: of the frame in the archive. models: networks that it may need beside those shipped and those that it
-    carries. devices: where lossy values and, on the first, topologies are decoded, such as "cuda:0", none for the CPU.
-    Raises InputError where the archive has priors only, DamagedFile.
+    frames: of the archive, which stays open. position: of the frame in the archive. Raises InputError where the archive
+    has priors only, DamagedFile.
     """
 
-    def __init__(
-        self,
-        archive: ArchiveReader,
-        position: int = 0,
-        *,
-        models: ModelSet | None = None,
-        devices: tuple[str, ...] = (),
-    ) -> None:
-        self.archive, self.position, self.devices = archive, position, devices
-        self.index = FrameIndex(archive, position)
-        self._models = ModelStore(archive, self.index.sections, models)
-        self._store = DecodedStore(archive, self.index, devices[0] if devices else None)
-        self._decoder = GridDecoder(archive, self.index, self._store, self._models, devices)
+    def __init__(self, frames: OpenFrames, position: int = 0) -> None:
+        self.archive, self.position, self.devices = frames.archive, position, frames.devices
+        self.index = FrameIndex(self.archive, position)
+        self._frames = frames
+        self._models = ModelStore(self.archive, self.index.sections, frames.models)
+        self._store = DecodedStore(self.archive, self.index, self.devices[0] if self.devices else None)
+        self._decoder = GridDecoder(self.archive, self.index, self._store, self._models, self.devices)
 
     @property
     def path(self) -> str:
@@ -74,6 +70,7 @@ class Frame:
 
     def read(self, number: int, box: Box | None = None, lod: int = 0, threads: int = 1) -> VolumeGrid:
         """A grid, as GridDecoder.read() gives it."""
+        self._prepare([number], threads)
         return self._decoder.read(number, box, lod, threads)
 
     def read_in_order(
@@ -81,17 +78,20 @@ class Frame:
     ) -> Iterator[VolumeGrid]:
         """Grids in this order, each as read() gives it; decoding runs ahead by `threads` - 1 grids, or by as many
         as fit in memory together."""
+        self._prepare(numbers, threads)
         at_once = self._store.at_once(numbers, threads)
         each = threads_each(at_once, threads)
-        jobs = (partial(self.read, number, box, lod, each) for number in numbers)
+        jobs = (partial(self._decoder.read, number, box, lod, each) for number in numbers)
         return run_in_order(jobs, threads=at_once, most_waiting=at_once)
 
     def leaves(self, number: int, threads: int = 1) -> DecodedLeaves:
         """A tree with its leaves on the first device, as GridDecoder.leaves() gives it."""
+        self._prepare([number], threads)
         return self._decoder.leaves(number, threads)
 
     def mask(self, number: int) -> Topology:
         """What is active in a grid, as GridDecoder.mask() gives it."""
+        self._prepare([number], 1)
         return self._decoder.mask(number)
 
     def head(self, number: int) -> ValuesHead | None:
@@ -119,12 +119,71 @@ class Frame:
         """The models of that identity. Raises MissingPriors, DamagedFile."""
         return self._models.models_of(identity, self.path)
 
+    def _prepare(self, numbers: Iterable[int], threads: int) -> None:
+        """Decodes what these grids need of the frames before, from the first frame that has any of it.
+
+        Two frames are in memory at a time. Raises what GridDecoder.read() raises.
+        """
+        with self._frames.lock:
+            waiting = [(self, self._missing(numbers))]
+            while needed := waiting[-1][1]:
+                before = self._frames.at(waiting[-1][0].position - 1)
+                waiting.append((before, before._missing(needed)))
+            before, _ = waiting.pop()
+            while waiting:
+                frame, needed = waiting.pop()
+                frame._hold(before, needed, threads)
+                self._frames.keep(before, frame)
+                before = frame
+
+    def _missing(self, numbers: Iterable[int]) -> set[int]:
+        """The grids of the frame before that these grids are decoded from, and that are not there."""
+        return self.index.needed_before(numbers) - self._decoder.before.keys()
+
+    def _hold(self, before: Frame, numbers: Iterable[int], threads: int) -> None:
+        """Keeps grids of the frame before, which grids of this one are decoded from."""
+        for number in sorted(numbers):
+            self.index.check_before(before.table)
+            tree = before._decoder.read(number, threads=threads).tree
+            assert tree is not None  # check_before() says so
+            self._decoder.before[number] = tree
+
+
+class OpenFrames:
+    """The frames of an open archive; those used last stay open, with what is decoded of them.
+
+    archive: knows the sections of archive.formats. models: networks that frames may need beside those shipped and those
+    that they carry. devices: where lossy values and, on the first, topologies are decoded, such as "cuda:0", none for
+    the CPU.
+    """
+
+    def __init__(
+        self, archive: ArchiveReader, *, models: ModelSet | None = None, devices: tuple[str, ...] = ()
+    ) -> None:
+        self.archive, self.models, self.devices = archive, models, devices
+        self.lock = threading.RLock()
+        self._open: dict[int, Frame] = {}  # by position, in the order of their last use
+
+    def at(self, position: int) -> Frame:
+        """The frame at a position. Raises what Frame raises."""
+        with self.lock:
+            frame = self._open.pop(position, None) or Frame(self, position)
+            self._open[position] = frame
+            while len(self._open) > _OPEN:
+                del self._open[next(iter(self._open))]
+        return frame
+
+    def keep(self, *frames: Frame) -> None:
+        """Lets these stay open, and no others."""
+        with self.lock:
+            self._open = {frame.position: frame for frame in frames}
+
 
 class FrameReader(Frame):
     """One frame of the archive at `path`, which it opens and close() closes.
 
-    number: of the frame; of an archive of one frame it may be None, and does not matter where that has none. The rest
-    as in Frame. Raises what ArchiveReader raises, and what position_of() raises.
+    number: of the frame; of an archive of one frame it may be None, and does not matter where that has none. models,
+    devices: as in OpenFrames. Raises what ArchiveReader raises, and what position_of() raises.
     """
 
     def __init__(
@@ -137,7 +196,7 @@ class FrameReader(Frame):
     ) -> None:
         archive = ArchiveReader(path, is_readable)
         try:
-            super().__init__(archive, position_of(archive, number), models=models, devices=devices)
+            super().__init__(OpenFrames(archive, models=models, devices=devices), position_of(archive, number))
         except BaseException:
             archive.close()
             raise

@@ -1,4 +1,4 @@
-"""Grids that are coded with another grid of the frame in view, which may be moved (section REFS)."""
+"""Grids that are coded with another grid in view, which may be of an earlier frame and may be moved (section REFS)."""
 
 from __future__ import annotations
 
@@ -17,38 +17,47 @@ from neuralvdb.volume import Storage, Tree
 from neuralvdb.volume.grid import TREE_TYPES
 
 _NUMBERS = struct.Struct("<3b3d")  # shift; unit, factor, gain
-_CUBIC, _STAGGERED = 1, 2  # flags
+_CUBIC, _STAGGERED, _FLAGS = 1, 2, 4  # flags, and what is more than all of them
 _MOST_GAIN = 1e30
+_MOST_VELOCITIES = 2
+
+
+@dataclass(frozen=True)
+class GridAt:
+    """A grid: its number, and whether it is one of the frame before the one that names it."""
+
+    number: int
+    before: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class GridReference:
     """What a grid's values resemble.
 
-    source: number of the grid that it resembles, an earlier one of the frame.
-    velocity: number of the grid of velocities that moves the source, another earlier one; None where nothing moves.
+    source: the grid that it resembles, an earlier one of the frame or one of the frame before.
+    velocities: grids of velocities that move the source: at the time of the grid, then at that of the source; one for
+    both, or none where nothing moves.
     motion: how the source is moved.
     gain: what the moved source is multiplied by.
     """
 
-    source: int
-    velocity: int | None
+    source: GridAt
+    velocities: tuple[GridAt, ...] = ()
     motion: Motion
     gain: float
 
     @property
-    def sources(self) -> tuple[int, ...]:
-        """Numbers of the grids that decoding needs."""
-        return (self.source,) if self.velocity is None else (self.source, self.velocity)
+    def sources(self) -> tuple[GridAt, ...]:
+        """The grids that decoding needs."""
+        return (self.source, *self.velocities)
 
-    def predict(self, tree: Tree, tree_of: Callable[[int], Tree], threads: int = 1) -> np.ndarray:
+    def predict(self, tree: Tree, tree_of: Callable[[GridAt], Tree], threads: int = 1) -> np.ndarray:
         """What the reference says of a tree's leaves: float64 of their values' shape.
 
-        tree_of: decodes the grid of a number.
+        tree_of: decodes a grid.
         """
-        velocities = None
-        if self.velocity is not None:
-            velocities = Velocities(*2 * [Leaves.of(tree_of(self.velocity))])
+        fields = [Leaves.of(tree_of(velocity)) for velocity in self.velocities]
+        velocities = Velocities(fields[0], fields[-1]) if fields else None
         source = Leaves.of(tree_of(self.source))
         moved = move(source, tree.leaf_origins, self.motion, velocities, threads=threads)
         with np.errstate(over="ignore"):
@@ -63,38 +72,56 @@ def pack_references(references: Mapping[int, GridReference]) -> bytes:
     for number, reference in sorted(references.items()):
         motion = reference.motion
         out.put_varint(number)
-        out.put_varint(reference.source)
-        out.put_varint(0 if reference.velocity is None else 1 + reference.velocity)
         out.put("u8", motion.cubic * _CUBIC | motion.staggered * _STAGGERED)
+        out.put_varint(len(reference.velocities))
+        for source in reference.sources:
+            out.put_varint(2 * source.number + source.before)
         out.put_bytes(_NUMBERS.pack(*motion.shift, motion.unit, motion.factor, reference.gain))
     return out.getvalue()
 
 
-def read_references(payload: bytes, path: str, table: FrameTable) -> dict[int, GridReference]:
-    """The references of a frame. Raises DamagedFile, naming `path`, where one is of or to a grid that it cannot be."""
+def read_references(payload: bytes, path: str, table: FrameTable, *, alone: bool) -> dict[int, GridReference]:
+    """The references of a frame. alone: it has none before it in its group. Raises DamagedFile, naming `path`, where one
+    is of or to a grid that it cannot be."""
     references = unpack_references(payload, f"{path}: its references")
     for number, reference in references.items():
-        if not _fits(table, number, reference) or depth_of(references, number) > DEEPEST:
+        far = alone and any(source.before for source in reference.sources)
+        if far or not fits(table, None, number, reference) or depth_of(references, number) > DEEPEST:
             text = f"grid {number} is coded from a grid that it cannot be coded from"
             raise DamagedFile(f"{path}: {text}; the archive is damaged, get another copy")
     return references
 
 
 def depth_of(references: Mapping[int, GridReference], number: int) -> int:
-    """How many references are between a grid and one that has none, as far as it matters."""
+    """How many references of the frame are between a grid and one that has none to its frame, as far as it matters."""
     level, depth = {number}, 0
-    while depth <= DEEPEST and (level := {s for n in level if n in references for s in references[n].sources}):
+    while depth <= DEEPEST and (level := {s for n in level for s in _in_frame(references.get(n))}):
         depth += 1
     return depth
 
 
-def _fits(table: FrameTable, number: int, reference: GridReference) -> bool:
-    """Whether a reference is of and to grids of such types."""
-    numbers = (number, *reference.sources)
-    if number >= len(table.grids) or any(table.grids[n].storage is not Storage.TREE for n in numbers):
-        return False
-    components = [TREE_TYPES.get(table.grids[n].grid_type, (None, 0))[1] for n in numbers]
-    return components[0] == components[1] > 0 and components[2:] in ([], [3])
+def _in_frame(reference: GridReference | None) -> list[int]:
+    """Numbers of the grids of its own frame that a reference needs."""
+    return [] if reference is None else [source.number for source in reference.sources if not source.before]
+
+
+def fits(table: FrameTable, before: FrameTable | None, number: int, reference: GridReference) -> bool:
+    """Whether a reference is of a grid of such a type, and to such. before: of the frame before; None: not looked at."""
+
+    def components(grid: GridAt) -> int | None:
+        of = before if grid.before else table
+        return None if of is None else _components(of, grid.number)
+
+    own = _components(table, number)
+    sources, moves = components(reference.source), map(components, reference.velocities)
+    return own > 0 and sources in (None, own) and all(velocity in (None, 3) for velocity in moves)
+
+
+def _components(table: FrameTable, number: int) -> int:
+    """Of a value of a grid that travels as arrays; 0 of all other grids."""
+    if number >= len(table.grids) or table.grids[number].storage is not Storage.TREE:
+        return 0
+    return TREE_TYPES.get(table.grids[number].grid_type, (None, 0))[1]
 
 
 def unpack_references(payload: bytes, where: str) -> dict[int, GridReference]:
@@ -114,10 +141,13 @@ def unpack_references(payload: bytes, where: str) -> dict[int, GridReference]:
 
 
 def _take_reference(source: FieldReader, number: int) -> GridReference:
-    of, velocity, flags = source.take_varint(), source.take_varint() - 1, source.take("u8")
+    flags, moves = source.take("u8"), source.take_varint()
+    if flags >= _FLAGS or moves > _MOST_VELOCITIES:
+        raise source.damaged("a reference has too many velocities, or flags that do not exist")
+    grids = [_take_grid(source) for _ in range(1 + moves)]
     fixed = bytes(source.take_bytes())
-    if flags > 3 or len(fixed) != _NUMBERS.size:
-        raise source.damaged("a reference has numbers of another size, or flags that do not exist")
+    if len(fixed) != _NUMBERS.size:
+        raise source.damaged("a reference has numbers of another size")
     *shift, unit, factor, gain = _NUMBERS.unpack(fixed)
     motion = Motion(
         unit=unit,
@@ -126,7 +156,12 @@ def _take_reference(source: FieldReader, number: int) -> GridReference:
         cubic=bool(flags & _CUBIC),
         staggered=bool(flags & _STAGGERED),
     )
-    sensible = motion.valid() and abs(gain) < _MOST_GAIN and (motion.factor == 0) == (velocity < 0)
-    if not sensible or max(of, velocity) >= number:
+    sensible = motion.valid() and abs(gain) < _MOST_GAIN and (motion.factor == 0) == (not moves)
+    if not sensible or any(not grid.before and grid.number >= number for grid in grids):
         raise source.damaged(f"the reference of grid {number} makes no sense")
-    return GridReference(source=of, velocity=None if velocity < 0 else velocity, motion=motion, gain=gain)
+    return GridReference(source=grids[0], velocities=tuple(grids[1:]), motion=motion, gain=gain)
+
+
+def _take_grid(source: FieldReader) -> GridAt:
+    number, before = divmod(source.take_varint(), 2)
+    return GridAt(number, bool(before))

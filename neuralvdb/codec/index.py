@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 
 from neuralvdb.archive import NO_GRID, ArchiveReader, Section
 from neuralvdb.archive.formats import form_of
 from neuralvdb.codec.frame_table import FrameTable
-from neuralvdb.codec.grid_reference import GridReference, read_references
+from neuralvdb.codec.grid_reference import GridAt, GridReference, fits, read_references
 from neuralvdb.errors import DamagedFile, InputError
 from neuralvdb.volume import Storage
 
@@ -39,11 +39,11 @@ class FrameIndex:
     archive holds priors and no frame, DamagedFile."""
 
     def __init__(self, archive: ArchiveReader, position: int = 0) -> None:
-        self._archive = archive
-        self.path = (
-            archive.path if archive.directory is None else f"{archive.path}: {archive.directory.words(position)}"
-        )
+        self._archive, frames = archive, archive.directory
+        self.path = archive.path if frames is None else f"{archive.path}: {frames.words(position)}"
         """How errors name the frame."""
+        self.group = range(position, position + 1) if frames is None else frames.group(position)
+        """The positions of the frames that may be coded from each other, among which this one is."""
         self._sections: dict[int, dict[str, Section]] = defaultdict(dict)  # by grid and type
         self._chunks: dict[int, dict[int, Section]] = defaultdict(dict)  # by grid and number
         self.sections = archive.sections_of(position)
@@ -57,8 +57,10 @@ class FrameIndex:
         self.references: dict[int, GridReference] = {}
         """What the values of grids resemble, by their numbers; of those that are coded alone nothing."""
         if references is not None:
-            self.references = read_references(archive.read(references), self.path, self.table)
-        self._sources_of_others = {source for reference in self.references.values() for source in reference.sources}
+            payload, alone = archive.read(references), position == self.group.start
+            self.references = read_references(payload, self.path, self.table, alone=alone)
+        self._is_followed = position + 1 < self.group.stop
+        self._sources_of_others = {source.number for number in self.references for source in self._in_frame(number)}
         self._firsts = self._find_firsts()
         self._repeated = frozenset(self._firsts.values())
 
@@ -88,10 +90,9 @@ class FrameIndex:
 
     def memory(self, grid: int) -> int:
         """Bytes that the decoded grid takes."""
-        needed = (grid, *self.references[grid].sources) if grid in self.references else (grid,)
         sections = [
             self.find(kind, owner)
-            for number in needed
+            for number in (grid, *(source.number for source in self._in_frame(grid)))
             for kind, owner in (("TOPO", self.table.grids[number].topology_of), ("VALS", number), ("BLOB", number))
         ]
         return sum(section.raw_size for section in sections if section is not None)
@@ -105,8 +106,31 @@ class FrameIndex:
         return self._firsts.get(grid, grid)
 
     def is_needed_again(self, grid: int) -> bool:
-        """Whether grids behind a grid decode to the same tree, or from it."""
-        return grid in self._repeated or grid in self._sources_of_others
+        """Whether grids behind a grid decode to the same tree, or from it, as those of the next frame may."""
+        return self._is_followed or grid in self._repeated or grid in self._sources_of_others
+
+    def needed_before(self, grids: Iterable[int]) -> set[int]:
+        """The numbers of the grids of the frame before that these grids are decoded from."""
+        needed, wanted = set[int](), set(grids)
+        while wanted:
+            sources = [s for grid in wanted if grid in self.references for s in self.references[grid].sources]
+            needed |= {source.number for source in sources if source.before}
+            wanted = {source.number for source in sources if not source.before}
+        return needed
+
+    def check_before(self, table: FrameTable) -> None:
+        """Raises DamagedFile where a grid cannot be coded from the one of the frame before, which has `table`."""
+        for grid, reference in self.references.items():
+            if not fits(self.table, table, grid, reference):
+                raise DamagedFile(
+                    f"{self.path}: grid {grid} is coded from a grid of the frame before that it cannot be coded from; "
+                    "the archive is damaged, get another copy"
+                )
+
+    def _in_frame(self, grid: int) -> list[GridAt]:
+        """The grids of this frame that a grid is decoded from."""
+        reference = self.references.get(grid)
+        return [] if reference is None else [source for source in reference.sources if not source.before]
 
     def where(self, grid: int, what: str) -> str:
         """How errors name something of a grid."""

@@ -1,7 +1,8 @@
-"""Which earlier grid of a frame a grid resembles, and how that one has to be moved."""
+"""Which earlier grid, of its frame or the one before, a grid resembles, and how that one has to be moved."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neuralvdb.codec.earlier import Source
-from neuralvdb.codec.grid_reference import GridReference
+from neuralvdb.codec.grid_reference import GridAt, GridReference
 from neuralvdb.dataclass import dataclass
 from neuralvdb.motion import Leaves, Motion, Velocities, move
 from neuralvdb.values import by_component
@@ -30,18 +31,29 @@ _GAIN_PARTS = 1 << 10  # that gains between one half and one are rounded to
 _NEAR = 1  # leaves' edges to which a sample may be moved
 
 
+_STEPS = 8  # by one voxel, that a shift is improved by
+_FAR = 64  # voxels that a grid is shifted by
+_UNALIKE = 0.02  # of the variance, which is left where shifts are looked for
+
+
 @dataclass(frozen=True, kw_only=True)
 class Resemblance:
     """What a grid resembles, and what is left of its variance, as a share.
 
-    velocity: the grid that moves it, None where nothing moves.
+    velocities: the grids that move it, as GridReference has them.
     """
 
     source: Source
-    velocity: Source | None
+    velocities: tuple[Source, ...]
     motion: Motion
     gain: float
     left: float
+
+    @property
+    def reference(self) -> GridReference:
+        """The same, by numbers."""
+        source, *velocities = (GridAt(grid.number, grid.before) for grid in (self.source, *self.velocities))
+        return GridReference(source=source, velocities=tuple(velocities), motion=self.motion, gain=self.gain)
 
 
 class _Target:
@@ -50,28 +62,32 @@ class _Target:
     def __init__(self, tree: Tree) -> None:
         first = np.linspace(0, max(len(tree.leaf) - _RUN, 0), _LEAVES // _RUN).astype(np.int64)
         leaves = np.unique((first[:, None] + np.arange(_RUN)).clip(0, len(tree.leaf) - 1))
-        self.origins = tree.leaf_origins[leaves]
-        self._leaves: dict[int, Leaves] = {}
+        self.tree, self.origins = tree, tree.leaf_origins[leaves]
+        self._leaves: dict[object, Leaves] = {}
         self._active = unpack(tree.leaf.active[leaves])
         self._values = self._of_active(tree.leaf.values[leaves].astype(np.float64))
         self.variance = float(((self._values - self._values.mean(0)) ** 2).sum()) if len(self._values) else 0.0
 
-    def compare(self, source: Source, velocity: Source | None, motion: Motion) -> Resemblance:
+    def compare(self, source: Source, velocities: tuple[Source, ...], motion: Motion) -> Resemblance:
         """How much of the sample a motion of the source leaves, the best gain taken."""
-        velocities = None if velocity is None else Velocities(*2 * [self._near(velocity)])
-        moved = move(self._near(source), self.origins, motion, velocities)
+        fields = [self._near(velocity, motion) for velocity in velocities]
+        moves = Velocities(fields[0], fields[-1]) if fields else None
+        moved = move(self._near(source, motion), self.origins, motion, moves)
         said = self._of_active(moved.astype(np.float64) * motion.unit)
         power = float((said * said).sum())
         gain = _rounded(float((said * self._values).sum()) / power) if 0 < power < np.inf else 0.0
         missed = float(((self._values - gain * said) ** 2).sum())
         left = missed / self.variance if missed < np.inf else np.inf
-        return Resemblance(source=source, velocity=velocity, motion=motion, gain=gain, left=left)
+        return Resemblance(source=source, velocities=velocities, motion=motion, gain=gain, left=left)
 
-    def _near(self, source: Source) -> Leaves:
-        """The leaves of a grid around the sample."""
-        if source.number not in self._leaves:
-            self._leaves[source.number] = Leaves.of(source.tree).near(self.origins, _NEAR)
-        return self._leaves[source.number]
+    def _near(self, source: Source, motion: Motion) -> Leaves:
+        """The leaves of a grid around the sample, where that comes from."""
+        key = source.number, source.before, motion.shift
+        if key not in self._leaves:
+            bricks = _NEAR + any(motion.shift)
+            origins = (self.origins - np.array(motion.shift if source.before else (0, 0, 0), np.int32)) & ~7
+            self._leaves[key] = Leaves.of(source.tree).near(origins, bricks)
+        return self._leaves[key]
 
     def _of_active(self, values: np.ndarray) -> np.ndarray:
         """(n, C) of (leaves, 512[, C])."""
@@ -79,31 +95,80 @@ class _Target:
         return active
 
 
-def find_reference(tree: Tree, promise: Promise, earlier: Sequence[Source]) -> GridReference | None:
-    """The earlier grid that a tree may be coded with in view, moved or not; None where none is close."""
+def find_reference(name: bytes, tree: Tree, promise: Promise, earlier: Sequence[Source]) -> GridReference | None:
+    """The earlier grid that the tree of a grid may be coded with in view, moved or not; None where none is close."""
     with np.errstate(over="ignore", invalid="ignore"):  # of values that are not finite, or nearly so
-        return _find(tree, promise, earlier)
+        target = _Target(tree)
+        if not 0 < target.variance < np.inf:
+            return None
+        still = Motion(unit=promise.quantiser.unit)
+        components = by_component(tree.leaf).shape[2]
+        alike = [source for source in earlier if source.components == components]
+        found = _in_frame(target, still, [s for s in alike if not s.before], earlier)
+        same = [s for s in alike if s.before and (components == 3 or s.name == name)]
+        found += _of_before(target, still, same, earlier)
+        best = min(found, key=lambda resemblance: resemblance.left, default=None)
+        return None if best is None or best.left > _CLOSE else best.reference
 
 
-def _find(tree: Tree, promise: Promise, earlier: Sequence[Source]) -> GridReference | None:
-    target, components = _Target(tree), by_component(tree.leaf).shape[2]
-    if not 0 < target.variance < np.inf:
-        return None
-    still = Motion(unit=promise.quantiser.unit)
-    alike = [target.compare(source, None, still) for source in earlier if source.components == components]
-    best = min(alike, key=lambda resemblance: resemblance.left, default=None)
+def _in_frame(
+    target: _Target, still: Motion, alike: Sequence[Source], earlier: Sequence[Source]
+) -> list[Resemblance]:
+    """The best of the grids of the frame, where one is close."""
+    best = min((target.compare(s, (), still) for s in alike), key=lambda resemblance: resemblance.left, default=None)
     if best is None or best.left > _ALIKE:
-        return None
-    for velocity in [source for source in earlier if source.components == 3][-1:]:
-        best = _moved(target, best, velocity)
-    if best.left > _CLOSE:
-        return None
-    return GridReference(
-        source=best.source.number,
-        velocity=None if best.velocity is None else best.velocity.number,
-        motion=best.motion,
-        gain=best.gain,
-    )
+        return []
+    velocities = [source for source in earlier if source.components == 3 and not source.before][-1:]
+    return [_moved(target, best, tuple(velocities)) if velocities else best]
+
+
+def _of_before(
+    target: _Target, still: Motion, alike: Sequence[Source], earlier: Sequence[Source]
+) -> list[Resemblance]:
+    """The best of the grids of the frame before."""
+    best = min((target.compare(s, (), still) for s in alike), key=lambda resemblance: resemblance.left, default=None)
+    if best is None:
+        return []
+    if best.left > _UNALIKE:
+        best = _shifted(target, best)
+    velocities = [source for source in earlier if source.components == 3]
+    now = [source for source in velocities if not source.before][-1:]
+    then = [s for s in velocities if s.before and s.name in {v.name for v in now} | {best.source.name}]
+    if moving := (*now, *then[-1:]) or tuple(v for v in velocities if v.before)[:1]:
+        best = _moved(target, best, moving)
+    return [best]
+
+
+def _shifted(target: _Target, best: Resemblance) -> Resemblance:
+    """The best shift of a source, from where the middles of both are on each other, or from none."""
+    apart = _middle(target.tree) - _middle(best.source.tree)
+    shift = (int(apart[0]), int(apart[1]), int(apart[2]))
+    if max(map(abs, shift)) > _FAR:
+        return best
+
+    def attempt(shift: tuple[int, ...]) -> None:
+        nonlocal best
+        x, y, z = shift
+        shifted = target.compare(best.source, (), replace(best.motion, shift=(x, y, z)))
+        best = shifted if shifted.left < best.left * _BETTER else best
+
+    if any(shift):
+        attempt(shift)
+    for _ in range(_STEPS):
+        begin = best
+        for axis, way in itertools.product(range(3), (-1, 1)):
+            attempt(tuple(voxels + way * (axis == number) for number, voxels in enumerate(begin.motion.shift)))
+        if best is begin:
+            break
+    return best
+
+
+def _middle(tree: Tree) -> np.ndarray:
+    """(3,) int64: the voxel in the middle of all active ones of leaves."""
+    counts = unpack(tree.leaf.active).sum(axis=1)
+    origins = tree.leaf_origins.astype(np.float64)
+    middle: np.ndarray = np.rint((origins * counts[:, None]).sum(0) / max(counts.sum(), 1)).astype(np.int64)
+    return middle
 
 
 def _rounded(gain: float) -> float:
@@ -112,13 +177,13 @@ def _rounded(gain: float) -> float:
     return math.ldexp(round(size * _GAIN_PARTS) / _GAIN_PARTS, exponent)
 
 
-def _moved(target: _Target, still: Resemblance, velocity: Source) -> Resemblance:
+def _moved(target: _Target, still: Resemblance, velocities: tuple[Source, ...]) -> Resemblance:
     """The best motion of a source along velocities."""
-    speed, best = velocity.speed, still
+    speed, best = velocities[0].speed, still
 
     def attempt(motion: Motion) -> None:
         nonlocal best
-        moved = target.compare(still.source, velocity, motion)
+        moved = target.compare(still.source, velocities, motion)
         best = moved if moved.left < best.left * (_BETTER if best is still else 1) else best
 
     if not 0 < speed < np.inf:

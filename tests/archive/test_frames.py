@@ -11,7 +11,7 @@ from neuralvdb import CompressSettings, compress, values
 from neuralvdb.api.compress import SequenceSoFar, compressing
 from neuralvdb.archive import ArchiveReader
 from neuralvdb.archive.formats import is_readable
-from neuralvdb.codec.frame import Frame, FrameReader
+from neuralvdb.codec.frame import Frame, OpenFrames, FrameReader
 from neuralvdb.codec.reusable import GridInFile
 from neuralvdb.errors import InputError, UsageError
 from neuralvdb.sequence.pack import frames_in, in_order, join, split
@@ -61,7 +61,7 @@ def same(a: VolumeGrid, b: VolumeGrid) -> bool:
 def test_frames_share_an_open_archive(source, archive):
     original = list(VdbReader(source))
     with ArchiveReader(archive, is_readable) as opened:
-        first, second = (Frame(opened, position) for position in (0, 1))
+        first, second = (Frame(OpenFrames(opened), position) for position in (0, 1))
         assert [head.name for head in first.grids] == ["g0", "g1", "g2", "g3"]
         assert [head.name for head in second.grids] == ["g2", "g3"]
         assert all(same(grid, first.read(number)) for number, grid in enumerate(original))
