@@ -45,6 +45,10 @@ class NewFile:
         except OSError as error:
             raise _failed(self.target, error) from error
 
+    def named(self, error: NeuralVdbError) -> NeuralVdbError:
+        """The error, about the target where it is about the temporary file."""
+        return _of_target(error, self) if self.temporary in str(error) else error
+
 
 @contextlib.contextmanager
 def new_file(target: Path, *, force: bool) -> Iterator[NewFile]:
@@ -74,8 +78,8 @@ def new_file(target: Path, *, force: bool) -> Iterator[NewFile]:
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-        if isinstance(error, NeuralVdbError) and temporary in str(error):
-            raise _of_target(error, file) from error
+        if isinstance(error, NeuralVdbError) and (named := file.named(error)) is not error:
+            raise named from error
         raise
 
 

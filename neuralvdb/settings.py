@@ -81,6 +81,7 @@ EFFORTS = (
     Effort(levels=3, examples=32000, output_rounds=3, hidden_rounds=2, min_bytes=60),
     Effort(levels=3, examples=1 << 16, output_rounds=3, hidden_rounds=3, min_bytes=60),
 )
+DEFAULT_CHUNK, MAX_CHUNK = 12, 32  # frames that may be coded from each other
 DEFAULT_EFFORT = 0  # the others save 0 to 5 % of the bytes for 1.1 to 8 times the time: data/results/effort.md
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,19 +15,17 @@ from neuralvdb.api.decoding import decode_all
 from neuralvdb.api.jobs import Note, Progress, Runner, Task, ignore, run_here
 from neuralvdb.api.promises import PromiseDescription, describe, promise_of
 from neuralvdb.api.source import check_names, check_readable, select, without
-from neuralvdb.archive import ArchiveWriter
-from neuralvdb.codec.encode import EncodedFrame, encode_frame
-from neuralvdb.codec.frame import FrameReader
+from neuralvdb.archive import ArchiveWriter, SectionWriter
+from neuralvdb.codec.encode import EarlierFrames, EncodedFrame, encode_frame
+from neuralvdb.codec.frame import Frame, FrameReader
 from neuralvdb.codec.models import models_for
 from neuralvdb.codec.reusable import GridInFile as GridInFile
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import NeuralVdbError, NoSuchGrid, OutputError, naming
-from neuralvdb.frame_number import FrameNumber
 from neuralvdb.new_file import NewFile, new_file
 from neuralvdb.platform import one_blas_thread, return_memory
-from neuralvdb.sequence.pack import split
 from neuralvdb.settings import CompressSettings
-from neuralvdb.vdb import GridsInMemory, VdbReader, set_threads
+from neuralvdb.vdb import GridFile, GridsInMemory, VdbReader, set_threads
 from neuralvdb.volume.grid import display_name
 
 if TYPE_CHECKING:
@@ -102,131 +100,73 @@ def compressing(
     *,
     progress: Progress = ignore,
     note: Note = ignore,
-    sequence: SequenceSoFar | None = None,
 ) -> Iterator[Task[CompressReport]]:
-    """The work of compress(), for any process to do within the block: `target` is there when that ends well.
-
-    sequence: what is there already of that which the archive becomes a frame of.
-    """
+    """The work of compress(), for any process to do within the block: `target` is there when that ends well."""
     if not isinstance(source, GridsInMemory):
         source = os.fspath(source)
         check_readable(source)
     with new_file(Path(target), force=settings.force or settings.skip_existing) as output:
-        job = _Job(source, output, settings, sequence or SequenceSoFar())
+        job = _Job(source, output, settings)
         yield Task(functools.partial(job.run, progress, note), writes=[output.temporary])
 
 
 @dataclass(frozen=True)
-class FrameInFile:
-    """A frame of an archive of many."""
+class Encoding:
+    """What frames are encoded with."""
 
-    path: str
-    number: FrameNumber
-
-
-@dataclass(frozen=True)
-class SequenceSoFar:
-    """What is there of a sequence before one of its frames is coded.
-
-    earlier: a frame of an archive of many, which settings.skip_existing takes where it is as a new one would be.
-    reusable: grids of other frames by their keys, which are not coded again.
-    """
-
-    earlier: FrameInFile | None = None
-    reusable: Mapping[str, GridInFile] | None = None
-
-
-@dataclass(frozen=True)
-class _Job:
-    """An archive to write."""
-
-    source: str | GridsInMemory
-    output: NewFile
     settings: CompressSettings
-    sequence: SequenceSoFar
+    context: EncodeContext
 
-    def run(self, progress: Progress, note: Note) -> CompressReport:
-        """Encodes, verifies and reports."""
-        settings = self.settings
+    @classmethod
+    def begin(cls, settings: CompressSettings, chunk: int = 1) -> Encoding:
+        """What settings say; they hold for this process too. chunk: frames that may be coded from each other. Raises
+        NoSuchDevice, and what models_for() raises."""
         set_threads(settings.threads)
         wanted = settings.lossy or settings.device != "auto"
         gpus = devices.resolve(settings.device) if wanted else ()
-        reader = VdbReader(self.source) if isinstance(self.source, str) else self.source
-        models = models_for(settings)
-        context = values.EncodeContext.of(settings, models=models, devices=gpus)
-        if settings.skip_existing and (report := self._existing(context, reader)) is not None:
-            return report
+        context = values.EncodeContext.of(settings, models=models_for(settings), devices=gpus, chunk=chunk)
+        return cls(settings, context)
+
+    def write(
+        self,
+        writer: SectionWriter,
+        reader: GridFile,
+        note: Note,
+        progress: Progress,
+        earlier: EarlierFrames = EarlierFrames(),
+    ) -> EncodedFrame:
+        """Writes the grids that are wanted. Raises what encode_frame() raises, and NoSuchGrid."""
         selected = self._selected(reader)
-        left_out = [reader.entries[i].name for i in sorted(set(range(len(reader.entries))) - set(selected))]
-        if left_out:
+        if left_out := [reader.entries[i].name for i in sorted(set(range(len(reader.entries))) - set(selected))]:
             note(f"{reader.path}: left out as asked: {', '.join(left_out)}")
-        try:
-            with naming(reader.path), one_blas_thread(), self.output.open() as stream:
-                writer = ArchiveWriter(stream)
-                encoded = encode_frame(writer, reader, selected, context, progress, self.sequence.reusable)
-                writer.close()
-        except OSError as error:
-            raise OutputError(f"{self.output.target}: cannot be written: {error.strerror}") from error
-        return_memory()
-        if settings.verify:
-            with FrameReader(self.output.temporary, models=models, devices=gpus) as frame:
-                decode_all(frame, settings.threads, progress)
+        return encode_frame(writer, reader, selected, self.context, progress, earlier)
+
+    def report(self, reader: GridFile, encoded: EncodedFrame, target: str, size: int) -> CompressReport:
+        """What became of a file. size: bytes that were written."""
         grids = encoded.table.grids
         return CompressReport(
             source=reader.path,
-            target=self.output.target,
+            target=target,
             source_size=reader.size,
-            archive_size=self.output.size(),
+            archive_size=size,
             grids=[grid.name for grid in grids],
-            left_out=left_out,
-            promises=self._promises(encoded, context),
+            left_out=[display_name(name) for name in encoded.table.left_out],
+            promises=self._promises(encoded, target),
             pruned={grid.name: grid.pruned for grid in grids if grid.pruned is not None},
-            device=devices.described(gpus),
-            verified=settings.verify,
+            device=devices.described(self.context.devices),
+            verified=self.settings.verify,
             keys=encoded.keys,
         )
 
-    def _promises(self, encoded: EncodedFrame, context: EncodeContext) -> dict[str, PromiseDescription]:
-        """What is promised of the grids that are not lossless."""
-        return {
-            grid.name: describe(
-                head,
-                values.find_models(head.models, self.output.target, [context.models]).fast,
-                encoded.losses.get(number),
-            )
-            for number, (grid, head) in enumerate(zip(encoded.table.grids, encoded.values, strict=True))
-            if head is not None
-        }
-
-    def _existing(self, context: EncodeContext, reader: VdbReader | GridsInMemory) -> CompressReport | None:
-        """What an earlier run made, where it is whole and was made of the same bytes with the same settings."""
-        report = self._made(self.output.target, None, context, reader)
-        earlier = self.sequence.earlier
-        if report is None and earlier is not None:
-            report = self._made(earlier.path, earlier.number, context, reader)
-        return report
-
-    def _made(
-        self, path: str, number: FrameNumber | None, context: EncodeContext, reader: VdbReader | GridsInMemory
-    ) -> CompressReport | None:
-        """What is in an archive, where that is as this job would write it; one frame of many is copied."""
-        try:
-            with FrameReader(path, number, models=context.models) as frame:
-                table, made_of = frame.table, reader.hash_bytes()
-                if not made_of or (table.source_hash, table.settings_hash) != (made_of, context.settings_hash):
-                    return None
-                frame.archive.check(frame.position)
-                promises = {grid.name: promise_of(frame, number) for number, grid in enumerate(table.grids)}
-                if number is not None:
-                    with self.output.open() as stream:
-                        split(frame.archive, frame.position, stream)
-        except OutputError:
-            raise
-        except NeuralVdbError:  # there is none, or it is damaged, or no archive
+    def made(self, frame: Frame, reader: GridFile, target: str) -> CompressReport | None:
+        """What a frame holds, where it is as write() would write it. Raises DamagedFile."""
+        table, made_of = frame.table, reader.hash_bytes()
+        if not made_of or (table.source_hash, table.settings_hash) != (made_of, self.context.settings_hash):
             return None
+        promises = {grid.name: promise_of(frame, number) for number, grid in enumerate(table.grids)}
         return CompressReport(
             source=reader.path,
-            target=self.output.target,
+            target=target,
             source_size=table.source_size,
             archive_size=frame.size,
             grids=[grid.name for grid in table.grids],
@@ -238,7 +178,19 @@ class _Job:
             skipped=True,
         )
 
-    def _selected(self, reader: VdbReader | GridsInMemory) -> list[int]:
+    def _promises(self, encoded: EncodedFrame, target: str) -> dict[str, PromiseDescription]:
+        """What is promised of the grids that are not lossless."""
+        return {
+            grid.name: describe(
+                head,
+                values.find_models(head.models, target, [self.context.models]).fast,
+                encoded.losses.get(number),
+            )
+            for number, (grid, head) in enumerate(zip(encoded.table.grids, encoded.values, strict=True))
+            if head is not None
+        }
+
+    def _selected(self, reader: GridFile) -> list[int]:
         """Numbers of the grids to keep. Raises NoSuchGrid where there are none, or one that is named is not there."""
         grids, settings = reader.entries, self.settings
         check_names(grids, [bound.grid for bound in settings.bounds if bound.grid], reader.path)
@@ -246,3 +198,44 @@ class _Job:
         if grids and not selected:
             raise NoSuchGrid(f"{reader.path}: all of its grids are left out; nothing would be written")
         return selected
+
+
+@dataclass(frozen=True)
+class _Job:
+    """An archive to write."""
+
+    source: str | GridsInMemory
+    output: NewFile
+    settings: CompressSettings
+
+    def run(self, progress: Progress, note: Note) -> CompressReport:
+        """Encodes, verifies and reports."""
+        encoding = Encoding.begin(self.settings)
+        reader = VdbReader(self.source) if isinstance(self.source, str) else self.source
+        if self.settings.skip_existing and (report := self._made(encoding, reader)) is not None:
+            return report
+        try:
+            with naming(reader.path), one_blas_thread(), self.output.open() as stream:
+                writer = ArchiveWriter(stream)
+                encoded = encoding.write(writer, reader, note, progress)
+                writer.close()
+        except OSError as error:
+            raise OutputError(f"{self.output.target}: cannot be written: {error.strerror}") from error
+        return_memory()
+        if self.settings.verify:
+            with FrameReader(
+                self.output.temporary, models=encoding.context.models, devices=encoding.context.devices
+            ) as frame:
+                decode_all(frame, self.settings.threads, progress)
+        return encoding.report(reader, encoded, self.output.target, self.output.size())
+
+    def _made(self, encoding: Encoding, reader: GridFile) -> CompressReport | None:
+        """What an earlier run made, where it is whole and was made of the same bytes with the same settings."""
+        try:
+            with FrameReader(self.output.target, models=encoding.context.models) as frame:
+                report = encoding.made(frame, reader, self.output.target)
+                if report is not None:
+                    frame.archive.check(frame.position)
+                return report
+        except NeuralVdbError:  # there is none, or it is damaged, or no archive
+            return None

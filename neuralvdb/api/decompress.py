@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,13 +15,16 @@ import xxhash
 from neuralvdb import devices
 from neuralvdb.api.jobs import Note, Progress, Runner, Task, ignore, run_here
 from neuralvdb.api.source import check_readable, select
+from neuralvdb.archive import ArchiveReader
+from neuralvdb.archive.formats import is_readable
 from neuralvdb.codec.decode import empty_grid
-from neuralvdb.codec.frame import FrameReader
+from neuralvdb.codec.frame import Frame, OpenFrames, position_of
 from neuralvdb.codec.frame_table import Counts
 from neuralvdb.codec.models import models_for
 from neuralvdb.codec.region import plan_region
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import NeuralVdbError, OutputExists, naming
+from neuralvdb.frame_number import FrameNumber
 from neuralvdb.new_file import NewFile, new_file
 from neuralvdb.settings import DecompressSettings
 from neuralvdb.topology import Topology
@@ -80,25 +83,66 @@ def decompress(
     anything is written. run: as in compress(). Raises NoSuchDevice, InputError, DamagedFile, Unsupported, NoSuchGrid,
     MissingPriors, OutputExists, OutputError, PromiseBroken, OutOfMemory; then `target` is as before.
     """
-    with decompressing(source, target, settings, progress=progress, note=note) as task:
-        return run(task.work, writes=task.writes)
+    frames = [FrameTarget(settings.frame, Path(target))]
+    with decompressing(source, frames, settings, progress=progress, note=note) as task:
+        (outcome,) = run(task.work, writes=task.writes)
+        if isinstance(outcome, NeuralVdbError):
+            raise outcome
+        return outcome
+
+
+@dataclass(frozen=True)
+class FrameTarget:
+    """A frame of an archive, None where that has one, and the .vdb file that it becomes."""
+
+    number: FrameNumber | None
+    target: Path
 
 
 @contextlib.contextmanager
 def decompressing(
     source: str | os.PathLike[str],
-    target: str | os.PathLike[str],
+    frames: Sequence[FrameTarget],
     settings: DecompressSettings,
     *,
     progress: Progress = ignore,
     note: Note = ignore,
-) -> Iterator[Task[DecompressReport]]:
-    """The work of decompress(), for any process to do within the block: `target` is there when that ends well."""
+) -> Iterator[Task[list[DecompressReport | NeuralVdbError]]]:
+    """The work of decompress() for frames of an archive, for any process to do within the block: the targets of those
+    that could be decoded are there when that ends well."""
     check_readable(source)
-    replaces = settings.force or (settings.skip_existing and os.path.exists(target))
-    with new_file(Path(target), force=replaces) as output:
-        job = _Job(os.fspath(source), output, settings)
-        yield Task(functools.partial(job.run, progress, note), writes=[output.temporary])
+    with contextlib.ExitStack() as stack:
+        jobs: list[_Job | NeuralVdbError] = []
+        for frame in frames:
+            replaces = settings.force or (settings.skip_existing and os.path.exists(frame.target))
+            try:
+                output = stack.enter_context(new_file(frame.target, force=replaces))
+                jobs.append(_Job(os.fspath(source), output, replace(settings, frame=frame.number)))
+            except NeuralVdbError as error:
+                jobs.append(error)
+        work = functools.partial(_decompress, jobs, settings, progress, note)
+        yield Task(work, writes=[job.output.temporary for job in jobs if isinstance(job, _Job)])
+
+
+def _decompress(
+    jobs: Sequence[_Job | NeuralVdbError], settings: DecompressSettings, progress: Progress, note: Note
+) -> list[DecompressReport | NeuralVdbError]:
+    """What becomes of each, in order; what one frame needs of the one before is decoded once."""
+    set_threads(settings.threads)
+    outcomes: list[DecompressReport | NeuralVdbError] = []
+    with contextlib.ExitStack() as stack:
+        frames: OpenFrames | None = None
+        for job in jobs:
+            if isinstance(job, _Job):
+                try:
+                    frames = frames or job.open(stack)
+                    outcomes.append(job.run(frames, progress, note))
+                except NeuralVdbError as error:
+                    os.truncate(job.output.temporary, 0)  # so that nothing gets its name
+                    outcomes.append(job.output.named(error))
+            else:
+                outcomes.append(job)
+    return outcomes
 
 
 @dataclass(frozen=True)
@@ -119,14 +163,17 @@ class _Job:
     output: NewFile
     settings: DecompressSettings
 
-    def run(self, progress: Progress, note: Note) -> DecompressReport:
+    def open(self, stack: contextlib.ExitStack) -> OpenFrames:
+        """The frames of the archive, which the stack closes."""
+        archive = stack.enter_context(ArchiveReader(self.source, is_readable))
+        gpus = devices.resolve(self.settings.device)
+        return OpenFrames(archive, models=models_for(self.settings), devices=gpus)
+
+    def run(self, frames: OpenFrames, progress: Progress, note: Note) -> DecompressReport:
         """Decodes, writes and reports."""
-        set_threads(self.settings.threads)
-        gpus, write = devices.resolve(self.settings.device), self._grids
-        if self.settings.topology_only:
-            write = self._masks
-        models, number = models_for(self.settings), self.settings.frame
-        with naming(self.source), FrameReader(self.source, number, models=models, devices=gpus) as frame:
+        write = self._masks if self.settings.topology_only else self._grids
+        with naming(self.source):
+            frame = frames.at(position_of(frames.archive, self.settings.frame))
             selected = select(frame.grids, self.settings.grids, self.source)
             with self.output.open() as stream:
                 written = write(frame, selected, stream, progress, lambda line: note(f"{self.source}: {line}"))
@@ -138,7 +185,7 @@ class _Job:
             grids=written.grids,
             parts=written.regions,
             notes=written.notes,
-            device=devices.described(gpus),
+            device=devices.described(frames.devices),
             skipped=written.skipped,
         )
 
@@ -161,9 +208,7 @@ class _Job:
             )
         return False
 
-    def _grids(
-        self, frame: FrameReader, selected: list[int], stream: BinaryIO, progress: Progress, note: Note
-    ) -> _Written:
+    def _grids(self, frame: Frame, selected: list[int], stream: BinaryIO, progress: Progress, note: Note) -> _Written:
         """Writes grids, or what lies in the box, or coarser ones."""
         box, lod, heads = self.settings.box, self.settings.lod, frame.grids
         plan = plan_region(frame, selected, box, lod)
@@ -194,9 +239,7 @@ class _Job:
         writer.close()
         return _Written([heads[i].name for i in selected], regions, notes)
 
-    def _masks(
-        self, frame: FrameReader, selected: list[int], stream: BinaryIO, progress: Progress, note: Note
-    ) -> _Written:
+    def _masks(self, frame: Frame, selected: list[int], stream: BinaryIO, progress: Progress, note: Note) -> _Written:
         """Writes mask grids of what is active in the grids that travel as arrays."""
         heads = frame.grids
         trees = [i for i in selected if heads[frame.index.source(i)].storage is Storage.TREE]
@@ -227,7 +270,7 @@ def _region(grid: VolumeGrid) -> GridRegion:
     return GridRegion(active_voxels=active, voxel_size=size)
 
 
-def _content(frame: FrameReader, selected: list[int]) -> bytes:
+def _content(frame: Frame, selected: list[int]) -> bytes:
     """The hashes of the grids' contents."""
     return b"".join(frame.grids[i].content for i in selected)
 

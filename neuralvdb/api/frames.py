@@ -24,6 +24,8 @@ class FrameInArchive:
     """Bytes that are only this frame's."""
     source_size: int
     """Bytes of its .vdb file."""
+    behind: int
+    """Frames before it that it may be decoded from."""
 
 
 def frames_of(path: str | os.PathLike[str]) -> list[FrameInArchive]:
@@ -37,6 +39,7 @@ def frames_of(path: str | os.PathLike[str]) -> list[FrameInArchive]:
                 os.fsdecode(entry.label.name),
                 entry.extent.total,
                 entry.label.source_size,
+                entry.label.behind,
             )
             for entry in entries
         ]

@@ -14,17 +14,19 @@ from neuralvdb.settings import ARCHIVE_SUFFIX
 
 # What a .vdb file can need: an upper node of vec3d takes 8.2 kB on disk when compressed and 0.8 MB in memory.
 _MEMORY_PER_BYTE = 128
+_WITH_FRAMES_BEFORE = 4  # times what a frame takes: it, and two frames that may be somewhat larger
 _PER_ARCHIVE_BYTE = 512  # what an archive needs as a rule; its index says it exactly
 
 
 def memory_needed(path: str, grids: Sequence[str] = (), number: FrameNumber | None = None) -> int:
-    """Bytes that the grids with these names take when decoded, all grids where there are no names; number: of the
-    frame, as FrameReader has it.
+    """Bytes that the grids with these names take when decoded, all grids where there are no names, with what they are
+    decoded from; number: of the frame, as FrameReader has it.
 
     Raises InputError, DamagedFile, Unsupported, NoSuchGrid, UsageError.
     """
     with FrameReader(path, number) as frame:
-        return sum(frame.index.memory(index) for index in select(frame.grids, grids, path))
+        own = sum(frame.index.memory(index) for index in select(frame.grids, grids, path))
+        return own if frame.position == frame.index.group.start else _WITH_FRAMES_BEFORE * own
 
 
 def most_memory(path: str) -> int:

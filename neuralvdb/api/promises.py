@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from neuralvdb.codec.frame import FrameReader
+from neuralvdb.codec.frame import Frame
 from neuralvdb.codec.loss import MeasuredLoss
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import MissingPriors
@@ -38,7 +38,7 @@ class PromiseDescription:
     """What became of fog, as measured when it was encoded; None where it was not, as of all other grids."""
 
 
-def promise_of(frame: FrameReader, index: int) -> PromiseDescription | None:
+def promise_of(frame: Frame, index: int) -> PromiseDescription | None:
     """What is promised of the grid number `index`, None where every bit is kept. Raises DamagedFile."""
     head = frame.head(index)
     if head is None:

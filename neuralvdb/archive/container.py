@@ -31,7 +31,7 @@ _HEADER_SIZE = _HEADER.size + 8
 Readable = Callable[[str, int, int], bool]
 
 
-class _SectionWriter:
+class SectionWriter:
     """Writes sections to `stream` (seekable, at its start), equal payloads once."""
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -83,7 +83,7 @@ class _SectionWriter:
             raise OutputError(f"{name}: cannot be written: {error.strerror}") from error
 
 
-class ArchiveWriter(_SectionWriter):
+class ArchiveWriter(SectionWriter):
     """Writes an archive of one frame; close() adds header and index."""
 
     def close(self) -> int:
@@ -91,7 +91,7 @@ class ArchiveWriter(_SectionWriter):
         return self._finish(1, len(self.sections), pack_index(self.sections, _HEADER_SIZE))
 
 
-class SequenceWriter(_SectionWriter):
+class SequenceWriter(SectionWriter):
     """Writes an archive of many frames in order of their numbers: add() the sections of a frame, then end_frame();
     close() adds header and directory."""
 
@@ -100,8 +100,8 @@ class SequenceWriter(_SectionWriter):
         self._begin = self._end  # of the frame
         self._entries: list[FrameEntry] = []
 
-    def end_frame(self, label: FrameLabel) -> None:
-        """Ends a frame. Raises OutputError."""
+    def end_frame(self, label: FrameLabel) -> int:
+        """Ends a frame; gives the bytes that are only its own. Raises OutputError."""
         index = pack_index(self.sections, self._begin)
         self._write(index)
         extent = Extent(self._begin, self._end, len(index), len(self.sections))
@@ -111,6 +111,7 @@ class SequenceWriter(_SectionWriter):
         self._end += len(index)
         self._begin, self._shared = self._end, 0
         self.sections, self._firsts = [], {}
+        return extent.total
 
     def close(self) -> int:
         """Writes directory and header; gives the size of the archive in bytes. Raises OutputError."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 import math
 import os
 import selectors
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from neuralvdb import devices, platform
 from neuralvdb.cli import isolate
 from neuralvdb.cli.isolate import BASE_MEMORY, Child, IsolatedRunner
-from neuralvdb.cli.jobs import Report, Result, failures_reported
+from neuralvdb.cli.jobs import Failure, Report, Result, failures_reported
 from neuralvdb.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _TICK = 1.0  # seconds after which the time left is said anew
 
 @dataclass(frozen=True, kw_only=True)
 class FileJob(Generic[T]):
-    """Work on one file."""
+    """Work on one file, or on some that belong together."""
 
     path: str
     """What errors are about."""
@@ -44,8 +45,10 @@ class FileJob(Generic[T]):
     """Gives the work, which is done within the block and tells the Progress."""
     total: Callable[[], int]
     """The amount of which progress is told; asked in the child, when the work has begun."""
-    finish: Callable[[T, float], Result]
-    """What became of the file, made of what the work returned and the seconds that it took."""
+    finish: Callable[[T, float], Result | Sequence[Result | Failure]]
+    """What became of the file, or of each, made of what the work returned and the seconds that it took."""
+    files: int = 1
+    """How many there are."""
 
 
 def run_batch(jobs: Sequence[FileJob[Any]], at_once: int, report: Report) -> None:
@@ -54,7 +57,7 @@ def run_batch(jobs: Sequence[FileJob[Any]], at_once: int, report: Report) -> Non
     An interrupt ends all children and leaves no file half-written.
     """
     batch = _Batch(jobs, report)
-    report.begin(len(jobs))
+    report.begin(sum(job.files for job in jobs))
     gc.freeze()  # children leave what is loaded alone, so that its memory stays shared
     try:
         batch.run(at_once)
@@ -80,7 +83,7 @@ def jobs_at_once(wanted: int | None, needs: Sequence[int], threads: int, device:
 
 @dataclass(frozen=True)
 class _Running:
-    """A job that a child is doing. stack: what ends it, be it done or not."""
+    """A job that a child is doing. number: of its first file. stack: what ends it, be it done or not."""
 
     number: int
     job: FileJob[Any]
@@ -93,8 +96,9 @@ class _Batch:
     """Jobs that wait, and those that are being done."""
 
     def __init__(self, jobs: Sequence[FileJob[Any]], report: Report) -> None:
-        self._jobs, self._report = jobs, report
-        self._shares: dict[int, float] = {}  # of each job that was begun, how much of it is done
+        firsts = itertools.accumulate((job.files for job in jobs), initial=0)
+        self._jobs, self._report = dict(zip(firsts, jobs, strict=False)), report  # by the numbers of their first files
+        self._shares: dict[int, float] = {}  # of each job that was begun, by its first file, how much of it is done
         self._selector = selectors.PollSelector()  # unlike epoll's it is not shared with children
         self._receive, self._send = os.pipe()  # for shares
         os.set_blocking(self._send, False)  # what does not fit is not missed
@@ -103,7 +107,7 @@ class _Batch:
 
     def run(self, at_once: int) -> None:
         """Does all jobs."""
-        waiting = iter(enumerate(self._jobs))
+        waiting = iter(self._jobs.items())
         running: dict[int, _Running] = {}  # by the pipe of the child
         try:
             while True:
@@ -153,7 +157,13 @@ class _Batch:
                 with done.stack:
                     value = done.child.result()
                 seconds = round(time.perf_counter() - done.began, 3)
-                self._report.result(done.job.finish(value, seconds), done.number)
+                outcome = done.job.finish(value, seconds)
+                outcomes = [outcome] if isinstance(outcome, Result) else outcome
+                for number, of_file in enumerate(outcomes, done.number):
+                    if isinstance(of_file, Result):
+                        self._report.result(of_file, number)
+                    else:
+                        self._report.failure(of_file, number)
         finally:
             platform.restore_interrupts(mask)
 
@@ -171,7 +181,8 @@ class _Batch:
                 self._shares[number] = min(max(share, self._shares[number]), 1.0)
 
     def _tell(self) -> None:
-        self._report.progress(sum(self._shares.values()) / len(self._jobs))
+        done = sum(share * self._jobs[number].files for number, share in self._shares.items())
+        self._report.progress(done / sum(job.files for job in self._jobs.values()))
 
 
 class _Shares:

@@ -13,7 +13,7 @@ from neuralvdb.cli.batch import FileJob, jobs_at_once, run_batch
 from neuralvdb.cli.isolate import IsolatedRunner
 from neuralvdb.cli.jobs import Report, Result, Sizes
 from neuralvdb.cli.loss import compress_text, promise_text
-from neuralvdb.cli.many import Many, OfFrames
+from neuralvdb.cli.many import Chunk, Many, OfFrames
 from neuralvdb.cli.options import (
     add_common,
     add_device,
@@ -36,9 +36,11 @@ from neuralvdb.platform import file_state
 from neuralvdb.presets import presets
 from neuralvdb.settings import (
     ARCHIVE_SUFFIX,
+    DEFAULT_CHUNK,
     DEFAULT_EFFORT,
     DEFAULT_QUALITY,
     EFFORTS,
+    MAX_CHUNK,
     TOPOLOGIES,
     VDB_SUFFIX,
     Bound,
@@ -47,6 +49,7 @@ from neuralvdb.settings import (
 
 if TYPE_CHECKING:
     from neuralvdb.api.compress import CompressReport
+    from neuralvdb.api.jobs import Note
 
 HELP = "turn .vdb files into small archives"
 
@@ -58,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser, "leave an output that is whole and was made of this file with these settings; replace others"
     )
     add_jobs(parser)
+    _add_chunk(parser)
     _add_presets(parser)
     _add_bounds(parser)
     parser.add_argument(
@@ -104,6 +108,27 @@ def _add_presets(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_chunk(parser: argparse.ArgumentParser) -> None:
+    chunk = parser.add_mutually_exclusive_group()
+    chunk.add_argument(
+        "--chunk",
+        type=_chunk,
+        default=DEFAULT_CHUNK,
+        metavar="N",
+        help="of frames that become one archive, how many may be coded from each other, one after the other, and are"
+        f" one piece of work (default: {DEFAULT_CHUNK})",
+    )
+    chunk.add_argument(
+        "--all-intra", action="store_const", const=1, dest="chunk", help="code each frame alone; short for --chunk 1"
+    )
+
+
+def _chunk(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= MAX_CHUNK:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of frames from 1 to {MAX_CHUNK}")
+    return int(text)
+
+
 def _add_networks(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--effort",
@@ -131,73 +156,115 @@ def run(args: argparse.Namespace, report: Report) -> None:
     many = Many.of(inputs, args.output)
     if many is None:
         work = [(step, choose(args, step.target)) for step in plan(inputs, args.output, ARCHIVE_SUFFIX)]
-        frames = report
-    else:
-        many.begin(args)
-        choice = choose(args, Path(many.target))
-        work, frames = [(step, choice) for step in many.frames], OfFrames(report)
-    if work:
-        _compress(work, many, args, frames)
-    if isinstance(frames, OfFrames) and many is not None:
-        many.finish(frames, report)
+        return _compress(work, args, report) if work else None
+    many.begin(args)
+    choice, frames = choose(args, Path(many.target)), OfFrames(report)
+    chunks = many.cut(args.chunk if choice.settings.lossy else 1)
+    _compress_shot(chunks, many, choice, args, frames)
+    many.finish(chunks, frames, report)
 
 
-def _compress(work: Sequence[tuple[Step, Choice]], many: Many | None, args: argparse.Namespace, report: Report) -> None:
+def _compress(work: Sequence[tuple[Step, Choice]], args: argparse.Namespace, report: Report) -> None:
     """Compresses each input with its settings."""
+    at_once = _prepare([step.source for step, _ in work], work[0][1].settings, args)
+    run_batch([_job(step, choice, args, at_once) for step, choice in work], at_once, report)
+
+
+def _compress_shot(
+    chunks: Sequence[Chunk], many: Many, choice: Choice, args: argparse.Namespace, report: Report
+) -> None:
+    """Compresses each chunk of a shot."""
+    largest = [max(chunk.paths, key=lambda path: (file_state(path) or (0, 0))[0]) for chunk in chunks]
+    at_once = _prepare(largest, choice.settings, args)
+    run_batch([_chunk_job(chunk, many, choice, args, at_once) for chunk in chunks], at_once, report)
+
+
+def _prepare(sources: Sequence[str], settings: CompressSettings, args: argparse.Namespace) -> int:
+    """Loads what work on files needs; gives how many are worked on at once."""
     from neuralvdb.api.memory import likely_memory
     from neuralvdb.api.preload import preload_encoder
     from neuralvdb.api.processor import products
 
     if args.verbose:
         print_note(f"predictions are computed with {products()}")
-    settings = work[0][1].settings
-    needs = [likely_memory(step.source) for step, _ in work]
-    at_once = jobs_at_once(args.jobs, needs, settings.threads, settings.device)
-    if len(work) > 1:
+    if len(sources) > 1:
         preload_encoder(settings)
-    run_batch([_job(step, choice, args, at_once, many) for step, choice in work], at_once, report)
+    return jobs_at_once(args.jobs, [likely_memory(path) for path in sources], settings.threads, settings.device)
 
 
-def _job(
-    step: Step, choice: Choice, args: argparse.Namespace, at_once: int, many: Many | None
-) -> FileJob[CompressReport]:
+def _job(step: Step, choice: Choice, args: argparse.Namespace, at_once: int) -> FileJob[CompressReport]:
     from neuralvdb.api.compress import compressing
-    from neuralvdb.api.jobs import ignore
     from neuralvdb.api.memory import most_memory
 
-    settings = replace(choice.settings, threads=max(choice.settings.threads // at_once, 1))
+    settings = _settings(str(step.target), choice, args, at_once)
     size, _ = file_state(step.source) or (0, 0)
-    note = ignore if args.quiet else print_note
-    target = str(step.target) if many is None else many.target
-    if args.verbose and choice.project_file:
-        print_note(f"{target}: settings of {choice.project_file}")
-    sequence = None
-    if many is not None:
-        settings = replace(settings, force=True)
-        sequence = many.so_far(step)
 
     def finish(report: CompressReport, seconds: float) -> Result:
-        if many is not None:
-            many.keep(step, report)
-        report = replace(report, target=target)
-        frame = None if many is None else text_of(many.frames[step])
-        return Result(
-            json={**report.as_dict(), "frame": frame, "config": choice.project_file, "seconds": seconds},
-            text=_text(shown(report), settings, seconds) + _details(shown(report)) * args.verbose,
-            sizes=Sizes(report.source_size, report.archive_size),
-            skipped=report.skipped,
-        )
+        return _result(report, choice, args, seconds, None)
 
     return FileJob(
         path=step.source,
         runner=IsolatedRunner(
             inputs=[step.source], memory=functools.partial(most_memory, step.source), device=settings.device
         ),
-        begin=lambda progress: compressing(
-            step.source, step.target, settings, progress=progress, note=note, sequence=sequence
-        ),
+        begin=lambda progress: compressing(step.source, step.target, settings, progress=progress, note=_note(args)),
         total=lambda: size * (1 + settings.verify),
         finish=finish,
+    )
+
+
+def _chunk_job(
+    chunk: Chunk, many: Many, choice: Choice, args: argparse.Namespace, at_once: int
+) -> FileJob[list[CompressReport]]:
+    from neuralvdb.api.memory import most_memory
+    from neuralvdb.api.shot import compressing_frames
+
+    settings = replace(_settings(many.target, choice, args, at_once), force=True)
+    sizes = [(file_state(path) or (0, 0))[0] for path in chunk.paths]
+
+    def finish(reports: list[CompressReport], seconds: float) -> list[Result]:
+        many.keep(chunk, reports)
+        return [
+            _result(replace(report, target=many.target), choice, args, seconds / len(reports), text_of(frame.number))
+            for frame, report in zip(chunk.frames, reports, strict=True)
+        ]
+
+    return FileJob(
+        path=chunk.paths[0],
+        runner=IsolatedRunner(
+            inputs=chunk.paths, memory=lambda: 3 * max(map(most_memory, chunk.paths)), device=settings.device
+        ),
+        begin=lambda progress: compressing_frames(
+            chunk.frames, str(chunk.target), settings, many.so_far(chunk), progress=progress, note=_note(args)
+        ),
+        total=lambda: sum(sizes) * (1 + settings.verify),
+        finish=finish,
+        files=len(chunk.frames),
+    )
+
+
+def _settings(target: str, choice: Choice, args: argparse.Namespace, at_once: int) -> CompressSettings:
+    """The settings of one of the files that are worked on at once."""
+    if args.verbose and choice.project_file:
+        print_note(f"{target}: settings of {choice.project_file}")
+    return replace(choice.settings, threads=max(choice.settings.threads // at_once, 1))
+
+
+def _note(args: argparse.Namespace) -> Note:
+    """What hears of notes."""
+    from neuralvdb.api.jobs import ignore
+
+    return ignore if args.quiet else print_note
+
+
+def _result(
+    report: CompressReport, choice: Choice, args: argparse.Namespace, seconds: float, frame: str | None
+) -> Result:
+    return Result(
+        json={**report.as_dict(), "frame": frame, "config": choice.project_file, "seconds": round(seconds, 3)},
+        text=_text(shown(report), choice.settings, seconds) + _details(shown(report)) * args.verbose,
+        sizes=Sizes(report.source_size, report.archive_size),
+        skipped=report.skipped,
     )
 
 

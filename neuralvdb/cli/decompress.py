@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import functools
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from neuralvdb import platform
 from neuralvdb.cli.batch import FileJob, jobs_at_once, run_batch
 from neuralvdb.cli.isolate import IsolatedRunner
-from neuralvdb.cli.jobs import Report, Result, Sizes
+from neuralvdb.cli.jobs import Failure, Report, Result, Sizes
 from neuralvdb.cli.options import (
     add_common,
     add_device,
@@ -24,6 +25,7 @@ from neuralvdb.cli.options import (
 )
 from neuralvdb.cli.output import print_note, shown, size_text, voxel_size_text
 from neuralvdb.cli.targets import Step, expand_frames, plan
+from neuralvdb.errors import NeuralVdbError
 from neuralvdb.settings import ARCHIVE_SUFFIX, COMPRESSIONS, MAX_LOD, VDB_SUFFIX, Box, DecompressSettings
 
 if TYPE_CHECKING:
@@ -74,41 +76,69 @@ def run(args: argparse.Namespace, report: Report) -> None:
 
     settings = settings_of(args, DecompressSettings)
     steps = plan(expand_frames(args.inputs, wanted(args, ARCHIVE_SUFFIX), report), args.output, VDB_SUFFIX)
-    needs = [likely_memory(step.source, step.item.size) for step in steps]
+    runs = _runs(steps)
+    needs = [max(likely_memory(step.source, step.item.size) for step in run) for run in runs]
     at_once = jobs_at_once(args.jobs, needs, settings.threads, settings.device)
     settings = replace(settings, threads=max(settings.threads // at_once, 1))
     if len(steps) > 1:
         preload_decoder()
-    run_batch([_job(step, settings, args) for step in steps], at_once, report)
+    run_batch([_job(run, settings, args) for run in runs], at_once, report)
 
 
-def _job(step: Step, settings: DecompressSettings, args: argparse.Namespace) -> FileJob[DecompressReport]:
-    from neuralvdb.api.decompress import decompressing
+def _runs(steps: Sequence[Step]) -> list[list[Step]]:
+    """The same steps; frames that are decoded from those before them are with these."""
+    runs: list[list[Step]] = []
+    for step in steps:
+        last = runs[-1][-1].item if runs else step.item
+        if runs and last.path == step.item.path and last.behind < step.item.behind:
+            runs[-1].append(step)
+        else:
+            runs.append([step])
+    return runs
+
+
+def _job(
+    steps: Sequence[Step], settings: DecompressSettings, args: argparse.Namespace
+) -> FileJob[list[DecompressReport | NeuralVdbError]]:
+    from neuralvdb.api.decompress import FrameTarget, decompressing
     from neuralvdb.api.jobs import ignore
     from neuralvdb.api.memory import memory_needed
 
-    settings = replace(settings, frame=step.item.selects)
-    needed = functools.cache(functools.partial(memory_needed, step.source, settings.grids, settings.frame))
-    note = ignore if args.quiet else print_note
+    source = steps[0].source
+    frames = [FrameTarget(step.item.selects, step.target) for step in steps]
+
+    @functools.cache
+    def needed() -> list[int]:
+        return [memory_needed(source, settings.grids, frame.number) for frame in frames]
 
     def memory() -> int:
         # What a tile of a coarser grid takes depends on the tiles beside it, and may be many times what it took.
-        return platform.physical_memory() if settings.lod else 4 * needed()
+        return platform.physical_memory() if settings.lod else 4 * max(needed())
 
-    def finish(report: DecompressReport, seconds: float) -> Result:
-        return Result(
-            json={**report.as_dict(), **step.item.json, "seconds": seconds},
-            text=_text(shown(replace(report, source=step.item.words)), seconds),
-            sizes=Sizes(report.archive_size, report.vdb_size),
-            skipped=report.skipped,
-        )
+    def finish(reports: list[DecompressReport | NeuralVdbError], seconds: float) -> list[Result | Failure]:
+        return [_outcome(step, report, seconds / len(steps)) for step, report in zip(steps, reports, strict=True)]
 
     return FileJob(
-        path=step.source,
-        runner=IsolatedRunner(inputs=[step.source], memory=memory, device=settings.device),
-        begin=lambda progress: decompressing(step.source, step.target, settings, progress=progress, note=note),
-        total=needed,
+        path=source,
+        runner=IsolatedRunner(inputs=[source], memory=memory, device=settings.device),
+        begin=lambda progress: decompressing(
+            source, frames, settings, progress=progress, note=ignore if args.quiet else print_note
+        ),
+        total=lambda: sum(needed()),
         finish=finish,
+        files=len(steps),
+    )
+
+
+def _outcome(step: Step, report: DecompressReport | NeuralVdbError, seconds: float) -> Result | Failure:
+    """What became of a frame."""
+    if isinstance(report, NeuralVdbError):
+        return Failure(step.source, report)
+    return Result(
+        json={**report.as_dict(), **step.item.json, "seconds": round(seconds, 3)},
+        text=_text(shown(replace(report, source=step.item.words)), seconds),
+        sizes=Sizes(report.archive_size, report.vdb_size),
+        skipped=report.skipped,
     )
 
 

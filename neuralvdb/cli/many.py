@@ -1,4 +1,4 @@
-"""Many inputs to one archive: each becomes an archive of its own in a folder beside it, and these are joined at last.
+"""Many inputs to one archive: chunks of them become archives in a folder beside it, and these are joined at last.
 
 So a run that was stopped goes on with --skip-existing where it was, and `nvdb pack` makes the same of that folder.
 """
@@ -17,29 +17,44 @@ from neuralvdb.cli.batch import run_batch
 from neuralvdb.cli.frames import Input, has_frames, pattern_of
 from neuralvdb.cli.jobs import Failure, Report, Result
 from neuralvdb.cli.pack import pack_job
-from neuralvdb.cli.targets import UNKNOWN_TOKEN, Step
+from neuralvdb.cli.targets import UNKNOWN_TOKEN
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import OutputError, OutputExists
-from neuralvdb.frame_number import FrameNumber
 from neuralvdb.settings import ARCHIVE_SUFFIX
 
 if TYPE_CHECKING:
-    from neuralvdb.api.compress import CompressReport, GridInFile, SequenceSoFar
+    from neuralvdb.api.compress import CompressReport, GridInFile
+    from neuralvdb.api.shot import FrameSource, ShotSoFar
 
 _MOST_REUSABLE = 1 << 12  # grids
 _FOLDER = ".frames"
 
 
 @dataclass(frozen=True)
+class Chunk:
+    """Frames that are coded together, and the archive that they are until all are done. size: how many such frames
+    are, but for the last chunk of a shot."""
+
+    frames: tuple[FrameSource, ...]
+    target: Path
+    size: int
+
+    @property
+    def paths(self) -> list[str]:
+        """The .vdb files."""
+        return [frame.path for frame in self.frames]
+
+
+@dataclass(frozen=True)
 class Many:
     """Inputs that become one archive.
 
-    target: the archive. frames: each input, as the archive that it is until all are done, with its number.
-    has_earlier: whether an archive of many frames is there already. reusable: grids of frames that are done, by key.
+    target: the archive. frames: in the order of their numbers. has_earlier: whether an archive of many frames is there
+    already. reusable: grids of frames that are done, by key.
     """
 
     target: str
-    frames: dict[Step, FrameNumber]
+    frames: list[FrameSource]
     has_earlier: bool
     reusable: dict[str, GridInFile]
 
@@ -59,33 +74,42 @@ class Many:
         if len(inputs) == 1 and inputs[0].frame is None:
             return None
         from neuralvdb.api.pack import Source, check_frames
+        from neuralvdb.api.shot import FrameSource
 
         labels = check_frames([Source(item.path, item.frame) for item in inputs])
-        folder = Path(output + _FOLDER)
-        steps = [Step(item, folder / f"{Path(item.path).stem}{ARCHIVE_SUFFIX}") for item in inputs]
-        numbers = [label.number for label in labels]
-        return cls(output, dict(zip(steps, numbers, strict=True)), has_frames(output), {})
+        frames = [FrameSource(item.path, label.number) for item, label in zip(inputs, labels, strict=True)]
+        frames.sort(key=lambda frame: frame.number)
+        return cls(output, frames, has_frames(output), {})
+
+    def cut(self, size: int) -> list[Chunk]:
+        """All frames in chunks of that size, the last one perhaps smaller."""
+        chunks = []
+        for first in range(0, len(self.frames), size):
+            frames = tuple(self.frames[first : first + size])
+            target = self.folder / f"{Path(frames[0].path).stem}{ARCHIVE_SUFFIX}"
+            chunks.append(Chunk(frames, target, size))
+        return chunks
 
     @property
     def folder(self) -> Path:
         """Where the frames are until all are done."""
         return Path(self.target + _FOLDER)
 
-    def so_far(self, step: Step) -> SequenceSoFar:
-        """What is there before a frame is coded; `reusable` grows as others are done."""
-        from neuralvdb.api.compress import FrameInFile, SequenceSoFar
+    def so_far(self, chunk: Chunk) -> ShotSoFar:
+        """What is there before a chunk is coded; `reusable` grows as others are done."""
+        from neuralvdb.api.shot import ShotSoFar
 
-        earlier = FrameInFile(self.target, self.frames[step]) if self.has_earlier else None
-        return SequenceSoFar(earlier, self.reusable)
+        return ShotSoFar(chunk.size, self.target if self.has_earlier else "", self.reusable)
 
-    def keep(self, step: Step, report: CompressReport) -> None:
-        """Makes the grids of a frame reusable, of which there are only so many at a time."""
+    def keep(self, chunk: Chunk, reports: Sequence[CompressReport]) -> None:
+        """Makes the grids of frames reusable, of which there are only so many at a time."""
         from neuralvdb.api.compress import GridInFile
 
-        for number, key in enumerate(report.keys):
-            if key:
-                self.reusable.pop(key, None)
-                self.reusable[key] = GridInFile(str(step.target), number)
+        for frame, report in zip(chunk.frames, reports, strict=True):
+            for number, key in enumerate(report.keys):
+                if key:
+                    self.reusable.pop(key, None)
+                    self.reusable[key] = GridInFile(str(chunk.target), frame.number, number)
         while len(self.reusable) > _MOST_REUSABLE:
             del self.reusable[next(iter(self.reusable))]
 
@@ -98,7 +122,7 @@ class Many:
         except OSError as error:
             raise OutputError(f"{self.folder}: the folder cannot be made: {error.strerror}") from error
 
-    def finish(self, frames: OfFrames, report: Report) -> None:
+    def finish(self, chunks: Sequence[Chunk], frames: OfFrames, report: Report) -> None:
         """Joins the frames, which then go, where all are there; else says what to do."""
         from neuralvdb.api.pack import Source
 
@@ -108,13 +132,13 @@ class Many:
             advice = f"the others are in {self.folder}; mend these and go on with --skip-existing"
             report.failure(Failure(self.target, OutputError(f"{self.target}: {what}; {advice}")), count)
             return
-        sources = [Source(str(step.target), number) for step, number in self.frames.items()]
+        sources = [Source(str(chunk.target)) for chunk in chunks]
         total = AsTotal(report, count)
         run_batch([pack_job(sources, self.target, force=True, counted=frames.bytes_out)], 1, total)
         if total.done:
             with contextlib.suppress(OSError):  # somebody put something else there
-                for step in self.frames:
-                    step.target.unlink()
+                for chunk in chunks:
+                    chunk.target.unlink()
                 self.folder.rmdir()
 
 

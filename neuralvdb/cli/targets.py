@@ -73,7 +73,7 @@ def _in_archive(path: str, wanted: Wanted, report: Report) -> list[Input]:
         for number in () if wanted.skip_missing else [number for number in numbers if number not in frames]:
             report.failure(Failure(path, InputError(f"{path}: has no frame {text_of(number)}; `nvdb info` lists them")))
     return [
-        Input(path, number, within=frames[number].name, size=frames[number].size)
+        Input(path, number, within=frames[number].name, size=frames[number].size, behind=frames[number].behind)
         for number in numbers
         if number in frames
     ]

@@ -11,7 +11,7 @@ import numpy as np
 import xxhash
 
 from neuralvdb import topology, values
-from neuralvdb.archive import ArchiveWriter, FieldWriter, SectionLabel, put_array
+from neuralvdb.archive import FieldWriter, SectionLabel, SectionWriter, put_array
 from neuralvdb.archive.formats import version_written
 from neuralvdb.codec.earlier import DEEPEST, EarlierGrids, FrameBefore, Source
 from neuralvdb.codec.frame_table import FrameTable, GridHead
@@ -75,9 +75,7 @@ class _Job:
 
     def put(self, tree: Tree, depth: int) -> None:
         """Says what the grid decodes to, and how many references are between it and a grid that has none."""
-        self.earlier.put(
-            self.number, Source(number=self.number, tree=tree, name=self.grid.unique_name, depth=depth)
-        )
+        self.earlier.put(self.number, Source(number=self.number, tree=tree, name=self.grid.unique_name, depth=depth))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +132,7 @@ class EncodedFrame:
     losses: of fog that is not lossless, by the numbers of grids.
     keys: of each grid, as key_of() has it.
     before: what the next frame may be coded from.
+    alone: whether it is coded without the frame before.
     """
 
     table: FrameTable
@@ -141,10 +140,11 @@ class EncodedFrame:
     losses: dict[int, MeasuredLoss]
     keys: tuple[str, ...]
     before: FrameBefore
+    alone: bool
 
 
 def encode_frame(
-    writer: ArchiveWriter,
+    writer: SectionWriter,
     source: GridFile,
     selected: list[int],
     context: EncodeContext,
@@ -187,7 +187,12 @@ def encode_frame(
         label = SectionLabel("LOSS", version=version_written("LOSS", 0), required=False)
         writer.add(label, pack_losses(losses), raw_size=0)
     return EncodedFrame(
-        table=table, values=tuple(coded), losses=losses, keys=tuple(keys), before=jobs.frame_before()
+        table=table,
+        values=tuple(coded),
+        losses=losses,
+        keys=tuple(keys),
+        before=jobs.frame_before(),
+        alone=not any(source.before for reference in references.values() for source in reference.sources),
     )
 
 
@@ -208,7 +213,7 @@ def _table(source: GridFile, selected: list[int], heads: list[GridHead], context
     )
 
 
-def _write_sections(writer: ArchiveWriter, grid: _EncodedGrid, number: int) -> None:
+def _write_sections(writer: SectionWriter, grid: _EncodedGrid, number: int) -> None:
     for section in grid.sections:
         writer.add(
             SectionLabel(
@@ -232,9 +237,7 @@ def _check_models(context: EncodeContext) -> None:
         raise InputError(f"{where}: its networks have hidden layers; tune fast ones with `nvdb train --fast`")
 
 
-def _encode_all(
-    jobs: _Jobs, context: EncodeContext, reusable: Mapping[str, GridInFile]
-) -> Iterator[_EncodedGrid]:
+def _encode_all(jobs: _Jobs, context: EncodeContext, reusable: Mapping[str, GridInFile]) -> Iterator[_EncodedGrid]:
     """The encoded grids in order; reading runs ahead of encoding by context.threads grids."""
     each = replace(context, threads=threads_each(len(jobs), context.threads))
     work = (partial(_encode, job, each, reusable) for job in jobs)

@@ -81,8 +81,8 @@ def pack_references(references: Mapping[int, GridReference]) -> bytes:
 
 
 def read_references(payload: bytes, path: str, table: FrameTable, *, alone: bool) -> dict[int, GridReference]:
-    """The references of a frame. alone: it has none before it in its group. Raises DamagedFile, naming `path`, where one
-    is of or to a grid that it cannot be."""
+    """The references of a frame. alone: it has none before it in its group. Raises DamagedFile, naming `path`, where
+    one is of or to a grid that it cannot be."""
     references = unpack_references(payload, f"{path}: its references")
     for number, reference in references.items():
         far = alone and any(source.before for source in reference.sources)
@@ -106,7 +106,8 @@ def _in_frame(reference: GridReference | None) -> list[int]:
 
 
 def fits(table: FrameTable, before: FrameTable | None, number: int, reference: GridReference) -> bool:
-    """Whether a reference is of a grid of such a type, and to such. before: of the frame before; None: not looked at."""
+    """Whether a reference is of a grid of such a type, and to such. before: of the frame before; None: it is not looked
+    at."""
 
     def components(grid: GridAt) -> int | None:
         of = before if grid.before else table

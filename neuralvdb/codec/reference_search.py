@@ -111,9 +111,7 @@ def find_reference(name: bytes, tree: Tree, promise: Promise, earlier: Sequence[
         return None if best is None or best.left > _CLOSE else best.reference
 
 
-def _in_frame(
-    target: _Target, still: Motion, alike: Sequence[Source], earlier: Sequence[Source]
-) -> list[Resemblance]:
+def _in_frame(target: _Target, still: Motion, alike: Sequence[Source], earlier: Sequence[Source]) -> list[Resemblance]:
     """The best of the grids of the frame, where one is close."""
     best = min((target.compare(s, (), still) for s in alike), key=lambda resemblance: resemblance.left, default=None)
     if best is None or best.left > _ALIKE:
@@ -122,9 +120,7 @@ def _in_frame(
     return [_moved(target, best, tuple(velocities)) if velocities else best]
 
 
-def _of_before(
-    target: _Target, still: Motion, alike: Sequence[Source], earlier: Sequence[Source]
-) -> list[Resemblance]:
+def _of_before(target: _Target, still: Motion, alike: Sequence[Source], earlier: Sequence[Source]) -> list[Resemblance]:
     """The best of the grids of the frame before."""
     best = min((target.compare(s, (), still) for s in alike), key=lambda resemblance: resemblance.left, default=None)
     if best is None:

@@ -13,6 +13,7 @@ from neuralvdb.codec.grid_reference import GridReference, depth_of
 from neuralvdb.codec.loss import MeasuredLoss
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import NeuralVdbError
+from neuralvdb.frame_number import FrameNumber
 
 if TYPE_CHECKING:
     from neuralvdb.archive import Section
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GridInFile:
-    """A grid of an archive of one frame."""
+    """A grid of a frame of an archive."""
 
     path: str
+    frame: FrameNumber
     number: int
 
 
@@ -57,7 +59,7 @@ def read_reusable(reusable: Mapping[str, GridInFile], key: str, models: ModelSet
     if held is None:
         return None
     try:
-        with FrameReader(held.path, models=models) as frame:
+        with FrameReader(held.path, held.frame, models=models) as frame:
             head, index, archive = frame.grids[held.number], frame.index, frame.archive
             sections = [s for s in index.sections if s.grid == held.number and s.kind in ("VALS", "TILE")]
             return ReusableValues(

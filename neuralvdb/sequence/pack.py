@@ -27,6 +27,10 @@ class PackedFrame:
     position: int
     label: FrameLabel
 
+    def is_before(self, frame: PackedFrame) -> bool:
+        """Whether it is the one before a frame in the same archive."""
+        return (self.path, self.position + 1) == (frame.path, frame.position)
+
     def digest(self) -> str:
         """What no frame has that differs in its label or in a section. Raises DamagedFile."""
         with ArchiveReader(self.path, is_readable) as archive:
@@ -82,11 +86,14 @@ def in_order(frames: Iterable[PackedFrame]) -> tuple[list[PackedFrame], list[Pac
             again.append(frame)
     ordered = [first[number] for number in sorted(first)]
     names = dict[bytes, PackedFrame]()
-    for frame in ordered:
+    for before, frame in zip([None, *ordered], ordered, strict=False):
         other = names.setdefault(frame.label.name, frame)
         if other is not frame:
             name = os.fsdecode(frame.label.name)
             raise UsageError(f"frames of {other.path} and {frame.path} are both called {name}; rename one")
+        if frame.label.behind and (before is None or not before.is_before(frame)):
+            number = text_of(frame.label.number)
+            raise UsageError(f"{frame.path}: frame {number} needs the frame before it there; give all of its chunk")
     return ordered, again
 
 
@@ -114,7 +121,7 @@ def join(frames: Iterable[PackedFrame], stream: BinaryIO) -> Iterator[PackedFram
 
 
 def split(archive: ArchiveReader, position: int, stream: BinaryIO) -> None:
-    """Writes a frame as an archive of its own. Raises OutputError, DamagedFile."""
+    """Writes a frame that needs no other as an archive of its own. Raises OutputError, DamagedFile."""
     writer = ArchiveWriter(stream)
     for section, payload in _payloads(archive, position):
         writer.add(section.label, payload, raw_size=section.raw_size)

@@ -27,13 +27,21 @@ class EncodeContext:
     """Where lossy values are encoded, such as "cuda:0"; none for the CPU."""
     threads: int
     """How many threads one grid may use."""
+    chunk: int = 1
+    """How many frames of a shot, one after the other, may be coded from each other."""
 
     @classmethod
     def of(
-        cls, settings: CompressSettings, *, models: ModelSet | None = None, devices: tuple[str, ...] = ()
+        cls,
+        settings: CompressSettings,
+        *,
+        models: ModelSet | None = None,
+        devices: tuple[str, ...] = (),
+        chunk: int = 1,
     ) -> EncodeContext:
         """The context of settings; models: those of settings.priors, None for those shipped."""
         return cls(
+            chunk=chunk if settings.lossy else 1,
             settings=settings,
             models=models or shipped_models(fast=settings.fast),
             devices=devices,
@@ -45,7 +53,8 @@ class EncodeContext:
         """16 bytes of XXH3-128 over all that decides an archive's bytes but the source."""
         names = {field.name for field in fields(self.settings)} - _UNTOLD - _TOLD_BY_CONTENT
         choices = [(name, getattr(self.settings, name)) for name in sorted(names)]
-        told = (choices, self.settings.preset, self.settings.unwanted, self.models.identity)
+        chunk = (self.chunk,) if self.chunk > 1 else ()
+        told = (choices, self.settings.preset, self.settings.unwanted, self.models.identity, *chunk)
         return xxhash.xxh3_128_digest(repr(told).encode())
 
 

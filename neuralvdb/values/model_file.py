@@ -16,6 +16,7 @@ from neuralvdb.archive import (
     FieldWriter,
     Section,
     SectionLabel,
+    SectionWriter,
     put_array,
     take_array,
 )
@@ -39,7 +40,7 @@ def write_models(stream: BinaryIO, models: ModelSet) -> None:
     writer.close()
 
 
-def put_models(writer: ArchiveWriter, models: ModelSet) -> None:
+def put_models(writer: SectionWriter, models: ModelSet) -> None:
     """Writes the section of a model set. Raises OutputError."""
     payload, raw_size = _pack(models)
     writer.add(SectionLabel(KIND), payload, raw_size=raw_size)

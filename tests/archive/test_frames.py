@@ -11,7 +11,7 @@ from neuralvdb import CompressSettings, compress, values
 from neuralvdb.api.compress import SequenceSoFar, compressing
 from neuralvdb.archive import ArchiveReader
 from neuralvdb.archive.formats import is_readable
-from neuralvdb.codec.frame import Frame, OpenFrames, FrameReader
+from neuralvdb.codec.frame import Frame, FrameReader, OpenFrames
 from neuralvdb.codec.reusable import GridInFile
 from neuralvdb.errors import InputError, UsageError
 from neuralvdb.sequence.pack import frames_in, in_order, join, split

@@ -1,0 +1,159 @@
+"""From .vdb files to one archive: frames that may be coded from each other."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import field, replace
+from pathlib import Path
+
+from neuralvdb.api.compress import CompressReport, Encoding, GridInFile
+from neuralvdb.api.decoding import decode_all
+from neuralvdb.api.jobs import Note, Progress, Task
+from neuralvdb.api.source import check_readable
+from neuralvdb.archive import ArchiveReader, SequenceWriter
+from neuralvdb.archive.formats import is_readable
+from neuralvdb.codec.earlier import FrameBefore
+from neuralvdb.codec.encode import EarlierFrames
+from neuralvdb.codec.frame import OpenFrames
+from neuralvdb.dataclass import dataclass
+from neuralvdb.errors import NeuralVdbError, OutputError, naming
+from neuralvdb.frame_number import FrameNumber
+from neuralvdb.new_file import NewFile, new_file
+from neuralvdb.platform import one_blas_thread, return_memory
+from neuralvdb.sequence.pack import PackedFrame, join, label_of
+from neuralvdb.settings import CompressSettings
+from neuralvdb.vdb import VdbReader
+
+
+@dataclass(frozen=True)
+class FrameSource:
+    """A .vdb file, and the number of the frame that it is."""
+
+    path: str
+    number: FrameNumber
+
+
+@dataclass(frozen=True)
+class ShotSoFar:
+    """What is there of a shot before some of its frames are coded.
+
+    earlier: an archive that may hold them, which settings.skip_existing takes where they are as new ones would be.
+    chunk: how many frames, one after the other, may be coded from each other.
+    reusable: grids of other frames by their keys, which are not coded again.
+    """
+
+    chunk: int
+    earlier: str = ""
+    reusable: Mapping[str, GridInFile] = field(default_factory=dict)
+
+
+@contextlib.contextmanager
+def compressing_frames(
+    sources: Sequence[FrameSource],
+    target: str,
+    settings: CompressSettings,
+    shot: ShotSoFar,
+    *,
+    progress: Progress,
+    note: Note,
+) -> Iterator[Task[list[CompressReport]]]:
+    """The work of coding frames, each from the one before it where that pays, as one archive; for any process to do
+    within the block. Raises what compressing() raises, and UsageError where a name says no frame."""
+    for source in sources:
+        check_readable(source.path)
+    with new_file(Path(target), force=settings.force or settings.skip_existing) as output:
+        job = _Job(sources, output, settings, shot)
+        yield Task(functools.partial(job.run, progress, note), writes=[output.temporary])
+
+
+@dataclass(frozen=True)
+class _Job:
+    """An archive to write."""
+
+    sources: Sequence[FrameSource]
+    output: NewFile
+    settings: CompressSettings
+    shot: ShotSoFar
+
+    def run(self, progress: Progress, note: Note) -> list[CompressReport]:
+        """Encodes, verifies and reports."""
+        encoding = Encoding.begin(self.settings, self.shot.chunk)
+        if self.settings.skip_existing:
+            for path in dict.fromkeys((self.output.target, self.shot.earlier)):
+                if path and (reports := self._made(path, encoding)) is not None:
+                    return reports
+        try:
+            with one_blas_thread(), self.output.open() as stream:
+                writer = SequenceWriter(stream)
+                reports = self._encode(writer, encoding, progress, note)
+                writer.close()
+        except OSError as error:
+            raise OutputError(f"{self.output.target}: cannot be written: {error.strerror}") from error
+        return_memory()
+        if self.settings.verify:
+            self._verify(encoding, progress)
+        return reports
+
+    def _encode(
+        self, writer: SequenceWriter, encoding: Encoding, progress: Progress, note: Note
+    ) -> list[CompressReport]:
+        """Writes all frames."""
+        before, behind, reports = FrameBefore(), 0, []
+        for source in self.sources:
+            reader = VdbReader(source.path)
+            label = label_of(source.path, reader.size, source.number)
+            with naming(reader.path):
+                earlier = EarlierFrames(before, self.shot.reusable)
+                encoded = encoding.write(writer, reader, note, progress, earlier)
+            behind = 0 if encoded.alone else behind + 1
+            size = writer.end_frame(replace(label, behind=behind))
+            reports.append(encoding.report(reader, encoded, self.output.target, size))
+            before = encoded.before if encoding.context.chunk > 1 else FrameBefore()
+        return reports
+
+    def _verify(self, encoding: Encoding, progress: Progress) -> None:
+        """Decodes what was written. Raises PromiseBroken."""
+        with ArchiveReader(self.output.temporary, is_readable) as archive:
+            frames = OpenFrames(archive, models=encoding.context.models, devices=encoding.context.devices)
+            for position in range(len(self.sources)):
+                decode_all(frames.at(position), self.settings.threads, progress)
+
+    def _made(self, path: str, encoding: Encoding) -> list[CompressReport] | None:
+        """What is in an archive, where frames of it are as this job would write them; others of it are left out."""
+        try:
+            with ArchiveReader(path, is_readable) as archive:
+                directory = archive.directory
+                positions = [] if directory is None else [self._find(archive, source) for source in self.sources]
+                first = positions[0] if positions else -1
+                if directory is None or positions != list(range(first, first + len(positions))) or first < 0:
+                    return None
+                if directory.group(first).start != first or directory.group(positions[-1]).stop > positions[-1] + 1:
+                    return None
+                frames = OpenFrames(archive, models=encoding.context.models)
+                reports = []
+                for position, source in zip(positions, self.sources, strict=True):
+                    report = encoding.made(frames.at(position), VdbReader(source.path), self.output.target)
+                    if report is None:
+                        return None
+                    archive.check(position)
+                    reports.append(report)
+                labels = [directory.entry(position).label for position in positions]
+        except NeuralVdbError:  # there is none, or it is damaged, or no archive
+            return None
+        if path != self.output.target:
+            packed = [PackedFrame(path, position, label) for position, label in zip(positions, labels, strict=True)]
+            with self.output.open() as stream:
+                for _ in join(packed, stream):
+                    pass
+        return reports
+
+    @staticmethod
+    def _find(archive: ArchiveReader, source: FrameSource) -> int:
+        """The position of a frame; -1 where there is none of that name and number."""
+        label, directory = label_of(source.path, 0, source.number), archive.directory
+        position = None if directory is None else directory.find(label.number)
+        if directory is None or position is None or directory.entry(position).label.name != label.name:
+            return -1
+        return position
