@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from neuralvdb import CompressSettings, compress, values
-from neuralvdb.api.compress import SequenceSoFar, compressing
+from neuralvdb.api.jobs import ignore
+from neuralvdb.api.shot import FrameSource, ShotSoFar, compressing_frames
 from neuralvdb.archive import ArchiveReader
 from neuralvdb.archive.formats import is_readable
 from neuralvdb.codec.frame import Frame, FrameReader, OpenFrames
@@ -98,23 +99,24 @@ def test_what_an_earlier_frame_has_is_not_coded_again(tmp_path):
     rng = np.random.default_rng(1)
     fog, other = (rng.random((20, 20, 20), np.float32) for _ in range(2))
     for number, grids in enumerate(({"a": fog, "b": other}, {"a_previous": fog, "b": other + 1})):
-        write_vdb(tmp_path / f"{number}.vdb", [from_dense(values, name=name) for name, values in grids.items()])
-    settings = CompressSettings(verify=False)
-    first = compress(tmp_path / "0.vdb", tmp_path / "0.neuralvdb", settings)
-    assert len(set(first.keys)) == 2 and all(first.keys) and "keys" not in first.as_dict()
-    compress(tmp_path / "1.vdb", tmp_path / "alone.neuralvdb", settings)
-    reusable = {key: GridInFile(str(tmp_path / "0.neuralvdb"), number) for number, key in enumerate(first.keys)}
-    coded = []
+        write_vdb(tmp_path / f"s.{number}.vdb", [from_dense(values, name=name) for name, values in grids.items()])
+    settings, coded, reusable = CompressSettings(verify=False), [], {}
     choose = values.choose_values
-    with (
-        mock.patch.object(values, "choose_values", lambda tree, *args: coded.append(1) or choose(tree, *args)),
-        compressing(
-            tmp_path / "1.vdb", tmp_path / "1.neuralvdb", settings, sequence=SequenceSoFar(reusable=reusable)
-        ) as task,
-    ):
-        second = task.work()
-    assert len(coded) == 1
-    assert second.keys[0] == first.keys[0]
+
+    def code(number: int, name: str) -> tuple[str, ...]:
+        source = FrameSource(str(tmp_path / f"s.{number}.vdb"), number)
+        shot = ShotSoFar(1, reusable=reusable)
+        with compressing_frames([source], str(tmp_path / name), settings, shot, progress=ignore, note=ignore) as task:
+            (report,) = task.work()
+        return report.keys
+
+    with mock.patch.object(values, "choose_values", lambda tree, *args: coded.append(1) or choose(tree, *args)):
+        first, _ = code(0, "0.neuralvdb"), code(1, "alone.neuralvdb")
+        assert len(set(first)) == 2 and all(first) and len(coded) == 4
+        reusable |= {key: GridInFile(str(tmp_path / "0.neuralvdb"), 0, number) for number, key in enumerate(first)}
+        second = code(1, "1.neuralvdb")
+    assert len(coded) == 5
+    assert second[0] == first[0]
     assert (tmp_path / "1.neuralvdb").read_bytes() == (tmp_path / "alone.neuralvdb").read_bytes()
 
 

@@ -8,19 +8,24 @@ import pytest
 import neuralvdb
 from neuralvdb.archive import NO_GRID
 from neuralvdb.codec.frame import FrameReader
-from neuralvdb.codec.grid_reference import GridReference, pack_references, unpack_references
+from neuralvdb.codec.grid_reference import GridAt, GridReference, pack_references, unpack_references
 from neuralvdb.errors import DamagedFile
 from neuralvdb.motion import Motion
 from neuralvdb.settings import Box
 from neuralvdb.vdb import VdbReader, from_dense, write_vdb
 
 REFERENCES = {
-    3: GridReference(source=1, velocity=0, motion=Motion(unit=0.5, factor=2.0, shift=(1, -2, 3)), gain=-1.5),
-    4: GridReference(source=3, velocity=None, motion=Motion(unit=0.25, cubic=True, staggered=True), gain=1.0),
+    3: GridReference(
+        source=GridAt(1),
+        velocities=(GridAt(0), GridAt(5, before=True)),
+        motion=Motion(unit=0.5, factor=2.0, shift=(1, -2, 3)),
+        gain=-1.5,
+    ),
+    4: GridReference(source=GridAt(4, before=True), motion=Motion(unit=0.25, cubic=True, staggered=True), gain=1.0),
 }
 GOLDEN = (
-    "02 03 01 01 00 1b 01fe03 000000000000e03f 0000000000000040 000000000000f8bf"
-    "04 03 00 03 1b 000000 000000000000d03f 0000000000000000 000000000000f03f"
+    "02 03 00 02 02 00 0b 1b 01fe03 000000000000e03f 0000000000000040 000000000000f8bf"
+    "04 03 00 09 1b 000000 000000000000d03f 0000000000000000 000000000000f03f"
 )
 
 
@@ -32,9 +37,9 @@ def test_bytes():
 @pytest.mark.parametrize(
     "changed",
     [
-        {"source": 3},
-        {"velocity": 4},
-        {"velocity": None},
+        {"source": GridAt(3)},
+        {"velocities": (GridAt(4),)},
+        {"velocities": ()},
         {"gain": np.nan},
         {"motion": Motion(unit=0.0, factor=1.0)},
         {"motion": Motion(unit=1.0, factor=0.0)},
@@ -78,7 +83,7 @@ def test_grids_that_resemble_earlier_ones_are_coded_with_them_in_view(files):
         references = {number: frame.index.references.get(number) for number in range(4)}
         sizes = [sum(frame.index.sizes(number).values()) for number in range(4)]
     assert references[0] is references[1] is None
-    assert references[2].velocity == 0
+    assert references[2].velocities == (GridAt(0),)
     assert 0.15 < references[2].motion.factor < 0.3  # voxels by which a velocity of 1 moves: 0.25
     assert references[3].gain == pytest.approx(3, rel=0.1)
     assert max(sizes[2:]) < 0.6 * sizes[1]
@@ -104,12 +109,13 @@ def test_any_of_them_decodes_alone_and_in_part(files, tmp_path):
 @pytest.mark.parametrize(
     "references",
     [
-        {9: REFERENCES[4]},
-        {1: replace(REFERENCES[4], source=0)},
-        {3: replace(REFERENCES[3], velocity=1)},
+        {9: replace(REFERENCES[4], source=GridAt(1))},
+        {1: replace(REFERENCES[4], source=GridAt(0))},
+        {3: replace(REFERENCES[3], velocities=(GridAt(1),))},
+        {3: REFERENCES[4]},
         {},
     ],
-    ids=["of no grid", "to a vector", "velocities that are none", "none"],
+    ids=["of no grid", "to a vector", "velocities that are none", "to a frame before the first one", "none"],
 )
 def test_references_that_fit_no_grid_are_damage(files, monkeypatch, references):
     _, archive = files

@@ -1,0 +1,157 @@
+"""Frames that are coded from the frame before, in groups that need no other frame."""
+
+import shutil
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import neuralvdb
+from neuralvdb.api.jobs import ignore
+from neuralvdb.api.shot import FrameSource, ShotSoFar, compressing_frames
+from neuralvdb.archive import ArchiveReader
+from neuralvdb.archive.formats import is_readable
+from neuralvdb.codec.frame import FrameReader, OpenFrames
+from neuralvdb.codec.grid_reference import GridAt
+from neuralvdb.errors import DamagedFile, UsageError
+from neuralvdb.sequence.pack import frames_in, in_order, join
+from neuralvdb.settings import Bound, CompressSettings
+from neuralvdb.values import ValuesDecoder
+from neuralvdb.vdb import VdbReader, from_dense, write_vdb
+
+COUNT = 4
+SETTINGS = CompressSettings(bounds=(Bound(value=0.01, relative=True),), threads=1, force=True)
+
+
+def code(sources: list[FrameSource], target: Path, chunk: int = COUNT, settings: CompressSettings = SETTINGS) -> list:
+    """What became of each frame."""
+    shot = ShotSoFar(chunk)
+    with compressing_frames(sources, str(target), settings, shot, progress=ignore, note=ignore) as task:
+        return task.work()
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory) -> list[FrameSource]:
+    """A cloud in a wind of half a voxel a frame, whose index space jumps by 3 voxels at the third frame, and noise."""
+    folder, rng = tmp_path_factory.mktemp("shot"), np.random.default_rng(8)
+    noise = rng.normal(size=(48, 24, 24))
+    smooth = np.fft.irfftn(np.fft.rfftn(noise) * _low(noise.shape), noise.shape, axes=(0, 1, 2))
+    smooth /= smooth.std()
+    ball = (np.indices((24, 24, 24)) - 11.5).__pow__(2).sum(0) < 130
+    wind = np.zeros((24, 24, 24, 3), "f4")
+    wind[..., 0] = 5 + rng.normal(0, 0.2, (24, 24, 24))
+    files = []
+    for number in range(COUNT):
+        at = 12 - 0.5 * number - 3 * (number > 1)
+        moved = np.fft.irfftn(np.fft.rfftn(smooth) * _shift(smooth.shape, at), smooth.shape, axes=(0, 1, 2))[:24]
+        grids = {"velocity": wind, "density": moved, "noise": rng.normal(size=ball.shape)}
+        path = folder / f"s.{number:04}.vdb"
+        inside = {name: np.where(ball if v.ndim == 3 else ball[..., None], v, 0) for name, v in grids.items()}
+        write_vdb(path, [from_dense(v.astype("f4"), name=name, active=ball) for name, v in inside.items()])
+        files.append(FrameSource(str(path), number))
+    return files
+
+
+def _low(shape: tuple[int, ...]) -> np.ndarray:
+    """A filter that leaves waves of some voxels."""
+    x, y, z = np.fft.fftfreq(shape[0]), np.fft.fftfreq(shape[1]), np.fft.rfftfreq(shape[2])
+    return np.exp(-30 * (x[:, None, None] ** 2 + y[:, None] ** 2 + z**2))
+
+
+def _shift(shape: tuple[int, ...], voxels: float) -> np.ndarray:
+    """A filter that moves everything so far down the first axis."""
+    return np.exp(2j * np.pi * voxels * np.fft.fftfreq(shape[0]))[:, None, None]
+
+
+@pytest.fixture(scope="module")
+def shot(sources) -> Path:
+    """The archive of all."""
+    path = Path(sources[0].path).with_name("shot.neuralvdb")
+    code(sources, path)
+    return path
+
+
+def test_frames_are_coded_from_the_one_before(sources, shot):
+    """Moved along velocities, and shifted with their domain; what resembles nothing is coded alone."""
+    reports = code(sources, shot.with_name("alone.neuralvdb"), chunk=1)
+    with ArchiveReader(shot, is_readable) as archive:
+        frames = OpenFrames(archive)
+        assert [archive.directory.entry(i).label.behind for i in range(COUNT)] == [0, 1, 2, 3]
+        references = [frames.at(i).index.references for i in range(COUNT)]
+        sizes = [sum(frames.at(i).index.sizes(1).values()) for i in range(COUNT)]
+    assert not references[0] and all(2 not in of_frame for of_frame in references)
+    for of_frame in references[1:]:
+        assert of_frame[1].source == GridAt(1, before=True)
+    assert references[1][1].motion.shift[0] == 0 and references[2][1].motion.shift[0] == 3
+    assert 0.07 < references[1][1].motion.factor < 0.13  # voxels by which a velocity of 1 moves: 0.1
+    assert max(sizes[1:]) < 0.7 * sizes[0]
+    assert shot.stat().st_size < 0.9 * sum(report.archive_size for report in reports)
+
+
+def test_each_frame_alone_is_what_it_is_in_order(sources, shot):
+    with neuralvdb.open(shot) as archive:
+        in_order = [{name: frame[name].tree for name in frame} for frame in archive]
+    for number in (2, 0, 3):
+        with FrameReader(shot, number) as frame:
+            for index, head in enumerate(frame.grids):
+                alone = frame.read(index).tree
+                np.testing.assert_array_equal(alone.leaf.values, in_order[number][head.name].leaf.values)
+    for number, source in enumerate(sources):
+        report = neuralvdb.verify(shot, source.path, frame=number)
+        assert report.differences == [] and all(loss.kept for loss in report.losses.values())
+
+
+def test_frames_decode_what_they_need_and_no_more(shot, monkeypatch):
+    decoded, decode = [], ValuesDecoder.decode
+    monkeypatch.setattr(ValuesDecoder, "decode", lambda self: decoded.append(self) or decode(self))
+    with FrameReader(shot, 3) as frame:
+        frame.read(2)
+        assert len(decoded) == 1
+        frame.read(1)
+        assert 1 + 4 <= len(decoded) <= 1 + 4 + 4  # densities of all frames up to it, and velocities that move them
+    decoded.clear()
+    with neuralvdb.open(shot) as archive:
+        assert sum(frame[name] is not None for frame in archive for name in frame) == 3 * COUNT
+    assert len(decoded) == 3 * COUNT
+
+
+def test_a_chunk_stays_together(shot, tmp_path):
+    frames = frames_in(str(shot))
+    with pytest.raises(UsageError, match=r"frame 3 needs the frame before it there; give all of its chunk"):
+        in_order([frame for frame in frames if frame.label.number != 2])
+    with pytest.raises(UsageError, match=r"frame 2 needs the frame before it there"):
+        with (tmp_path / "between.neuralvdb").open("wb") as stream:
+            list(join([replace(frames[0], label=replace(frames[0].label, number=Decimal("1.5"), name=b"x.vdb"))], stream))
+        in_order([*frames, *frames_in(str(tmp_path / "between.neuralvdb"))])
+    with (tmp_path / "again.neuralvdb").open("wb") as stream:
+        list(join(in_order(frames[::-1])[0], stream))
+    assert (tmp_path / "again.neuralvdb").read_bytes() == shot.read_bytes()
+
+
+def test_what_is_there_is_taken_as_it_is(sources, shot):
+    before = shot.read_bytes()
+    reports = code(sources, shot, settings=replace(SETTINGS, skip_existing=True))
+    assert all(report.skipped for report in reports) and shot.read_bytes() == before
+    other = shot.with_name("other.neuralvdb")
+    shutil.copy(shot, other)
+    assert not any(r.skipped for r in code(sources, other, chunk=3, settings=replace(SETTINGS, skip_existing=True)))
+
+
+def test_the_same_bytes_by_several_threads(sources, shot):
+    code(sources, shot.with_name("two.neuralvdb"), settings=replace(SETTINGS, threads=2))
+    assert shot.with_name("two.neuralvdb").read_bytes() == shot.read_bytes()
+
+
+def test_a_frame_before_that_is_another_is_damage(sources, shot, tmp_path):
+    """Another frame, in the place of the one that a frame was coded from."""
+    path = tmp_path / "mixed.neuralvdb"
+    other = tmp_path / "s.0009.vdb"
+    write_vdb(other, [grid for grid in VdbReader(sources[0].path) if grid.name == "noise"])
+    code([FrameSource(str(other), -1)], tmp_path / "first.neuralvdb")
+    first, (_, second, *_) = frames_in(str(tmp_path / "first.neuralvdb")), frames_in(str(shot))
+    with path.open("wb") as stream:
+        list(join([*first, second], stream))
+    with FrameReader(path, 1) as frame, pytest.raises(DamagedFile, match="coded from a grid of the frame before"):
+        frame.read(1)
