@@ -31,13 +31,13 @@ from neuralvdb.frame_number import number_in, number_of, padded, ranges_text, te
 from neuralvdb.platform import read_at
 
 GOLDEN = """
-896e657572616c7664620d0a1a0a020000000000030000009a000000d6000000000000007001000000000000302ba7d1b7f65dc068656c6c
+896e657572616c7664620d0a1a0a03000000000003000000a0000000d60000000000000076010000000000004793716bab21f7fc68656c6c
 6f776f726c6428b52ffd2060250100b04652414d05fddc625c55e8559501be693d08256c47d60400a0165321bcd231a6a04f162128b52ffd
 2090dd010084024652414d070000000100390005be693d08256c47d64652414d011a0a81558e49bb5f4652414d03020600533561a7f16083
 dba5fddb310ed00128b52ffd2030ed0000a84652414d070000000100340005fddc625c55e8559502006f2738900402181328b52ffd201855
 000020374526000100342002000c0c2d0000004400000026000000000c0c020000000300000001000000001818ae1e601fdc9d16ca416108
-0e5bf0f8a25eb0c8d1261a196e01181428b52ffd20185d000018e8030002002b082e30043201323028b52ffd20323d0100d281060cd0e7e0
-d20221a2ddea409b0cb5cb67c6d62c1152bb9c602c4103003687e42440b3d204
+0e5bf0f8a25eb0c8d1261a196e01181428b52ffd20185d000018e8030002002b082e30040003030001003201323028b52ffd20323d0100d2
+81060cd0e7e0d20221a2ddea409b0cb5cb67c6d62c1152bb9c602c4103003687e42440b3d204
 """
 same_zstd = pytest.mark.skipif(
     zstandard.ZSTD_VERSION != (1, 5, 7), reason="other versions of zstd may compress to other bytes, as good as these"
@@ -48,10 +48,10 @@ def made(*frames: tuple[object, list[bytes]]) -> bytes:
     """An archive of frames given as (number, payloads); the first payload of a frame is FRAM's."""
     stream = io.BytesIO()
     writer = SequenceWriter(stream)
-    for number, payloads in frames:
+    for behind, (number, payloads) in enumerate(frames):
         for grid, payload in enumerate(payloads):
             writer.add(SectionLabel("FRAM", grid=grid), payload, raw_size=len(payload))
-        writer.end_frame(FrameLabel(number, f"s.{text_of(number)}.vdb".encode(), 1000))
+        writer.end_frame(FrameLabel(number, f"s.{text_of(number)}.vdb".encode(), 1000, behind % 2))
     assert writer.close() == len(stream.getvalue())
     return stream.getvalue()
 
@@ -92,6 +92,7 @@ def test_frames_come_back(opened, spec_reader):
         [True, False, True],
         [True],
     ]
+    assert [archive.directory.group(position) for position in range(3)] == [range(2), range(2), range(2, 3)]
     assert archive.directory.numbers == [-3, Decimal("1001.25"), 1002]
     assert [archive.directory.find(number) for number in (-3, 1001.25, 1002, 7, 9999)] == [0, 1, 2, None, None]
     frames = spec_reader.read_frames(data)
@@ -165,7 +166,7 @@ def forged(data: bytes, entries: list[FrameEntry], texts: bytes = b"", count: in
     block = pack_directory(entries)
     if texts:
         columns, out = FieldReader(block, ""), FieldWriter()
-        for kind in ("<u8", "<u4", "<u4", "<u8", "<u8"):
+        for kind in ("<u8", "<u4", "<u4", "<u8", "<u8", "u1"):
             put_array(out, take_array(columns, np.dtype(kind), len(entries)))
         out.put_varint(len(texts))
         put_array(out, np.frombuffer(texts.replace(b"|", b"\0"), np.uint8))
@@ -254,6 +255,14 @@ def test_every_flipped_bit_is_refused(opened):
             archive = opened(bytes(changed))
             for position in range(3):
                 archive.check(position)
+
+
+@pytest.mark.parametrize("groups", [(1, 0, 0), (0, 2, 0), (0, 1, 1), (0, 1, 255)])
+def test_lying_groups_are_refused(opened, frames, groups):
+    data, entries = frames
+    lies = [replace(e, label=replace(e.label, behind=n)) for e, n in zip(entries, groups, strict=True)]
+    with pytest.raises(DamagedFile, match="its frames are in no groups"):
+        opened(forged(data, lies))
 
 
 def test_ten_thousand_frames_have_a_directory():

@@ -27,23 +27,25 @@ class Section:
 
 @dataclass
 class StoredFrame:
-    """A frame in a file; number, name and source size are those of the directory, empty and 0 without one."""
+    """A frame in a file; number, name, source size and frames of its group before it are those of the directory, empty
+    and 0 without one."""
 
     number: str
     name: bytes
     source_size: int
+    behind: int
     sections: list[Section]
 
 
 def read_frames(data: bytes) -> list[StoredFrame]:
     """All frames of an archive in order, every checksum checked."""
     magic, major, _minor, _flags, count, size, at, total, checksum = struct.unpack_from("<14sHHHIIQQQ", data)
-    require(magic == MAGIC and major in (1, 2), "not an archive of version 1 or 2")
+    require(magic == MAGIC and major in (1, 3), "not an archive of version 1 or 3")
     require(total == len(data) and at + size == total, "sizes of the header")
     block = data[at:]
     require(checksum == xxhash.xxh3_64_intdigest(data[:44] + block), "checksum of the header")
     if major == 1:
-        return [StoredFrame("", b"", 0, read_index(data, block, count, 52, at))]
+        return [StoredFrame("", b"", 0, 0, read_index(data, block, count, 52, at))]
     return read_directory(data, Cursor(block), count, at)
 
 
@@ -55,14 +57,15 @@ def read_sections(data: bytes) -> list[Section]:
 def read_directory(data: bytes, directory: Cursor, count: int, at: int) -> list[StoredFrame]:
     """The frames that a directory lists."""
     require(1 <= count <= 1 << 20, "number of frames")
-    columns = [directory.stream(kind, count).tolist() for kind in ("<u8", "<u4", "<u4", "<u8", "<u8")]
+    columns = [directory.stream(kind, count).tolist() for kind in ("<u8", "<u4", "<u4", "<u8", "<u8", "u1")]
     size = directory.varint()
     require(size <= 1 << 26, "size of texts")
     texts = directory.stream("u1", size).tobytes().split(b"\0")
     directory.end()
     require(len(texts) == 2 * count + 1 and texts.pop() == b"", "number of texts")
     begin, frames = 52, []
-    for i, (size, index_size, sections, checksum, source_size) in enumerate(zip(*columns, strict=True)):
+    for i, (size, index_size, sections, checksum, source_size, behind) in enumerate(zip(*columns, strict=True)):
+        require(behind in (0, frames[-1].behind + 1 if frames else 0) and behind < 32, "groups")
         end = begin + size
         index = data[end - index_size : end]
         require(checksum == xxhash.xxh3_64_intdigest(index), f"checksum of index {i}")
@@ -70,6 +73,7 @@ def read_directory(data: bytes, directory: Cursor, count: int, at: int) -> list[
             texts[2 * i].decode(),
             texts[2 * i + 1],
             source_size,
+            behind,
             read_index(data, index, sections, begin, end - index_size),
         )
         frames.append(frame)
