@@ -144,7 +144,7 @@ class CompressSettings(Settings):
     skip_existing: bool = False
     """Leave an output as it is that is whole and was made of the same bytes with the same settings; else replace it."""
     device: str = "auto"
-    """Where lossy values are coded: cpu, cuda for all GPUs, cuda:0 for one, auto for GPUs where there are some."""
+    """Where lossy values are coded: cpu, cuda for all GPUs, cuda:0 for one, auto for GPUs for large grids."""
     verify: bool = True
     """Decode what was written, and compare, before it is kept."""
     quality: str = DEFAULT_QUALITY

@@ -150,7 +150,7 @@ class _Job:
         settings = self.settings
         set_threads(settings.threads)
         wanted = settings.lossy or settings.device != "auto"
-        gpus = devices.resolve(settings.device) if wanted else ()
+        gpus = devices.Devices(settings.device if wanted else "cpu")
         reader = VdbReader(self.source) if isinstance(self.source, str) else self.source
         models = models_for(settings)
         context = values.EncodeContext.of(settings, models=models, devices=gpus)
@@ -181,7 +181,7 @@ class _Job:
             left_out=left_out,
             promises=self._promises(encoded, context),
             pruned={grid.name: grid.pruned for grid in grids if grid.pruned is not None},
-            device=devices.described(gpus),
+            device=devices.described(gpus.used),
             verified=settings.verify,
             keys=encoded.keys,
         )

@@ -122,7 +122,7 @@ class _Job:
     def run(self, progress: Progress, note: Note) -> DecompressReport:
         """Decodes, writes and reports."""
         set_threads(self.settings.threads)
-        gpus, write = devices.resolve(self.settings.device), self._grids
+        gpus, write = devices.Devices(self.settings.device), self._grids
         if self.settings.topology_only:
             write = self._masks
         models, number = models_for(self.settings), self.settings.frame
@@ -138,7 +138,7 @@ class _Job:
             grids=written.grids,
             parts=written.regions,
             notes=written.notes,
-            device=devices.described(gpus),
+            device=devices.described(gpus.used),
             skipped=written.skipped,
         )
 

@@ -46,7 +46,7 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
 
 def add_device(
     parser: argparse.ArgumentParser,
-    text: str = "where grids are decoded; cuda: all GPUs; auto: GPUs where there are some (default)",
+    text: str = "where grids are decoded; cuda: all GPUs; auto: GPUs for large grids (default)",
 ) -> None:
     """The option that says where the work is done; text: its help."""
     parser.add_argument("--device", default=_DEFAULTS.device, metavar="auto|cpu|cuda[:N]", help=text)

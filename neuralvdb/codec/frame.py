@@ -18,6 +18,7 @@ from neuralvdb.codec.loss import MeasuredLoss, unpack_losses
 from neuralvdb.codec.models import ModelStore
 from neuralvdb.codec.scheduler import run_in_order, threads_each
 from neuralvdb.codec.store import DecodedStore
+from neuralvdb.devices import Devices
 from neuralvdb.errors import InputError, UsageError
 from neuralvdb.frame_number import FrameNumber, text_of
 from neuralvdb.settings import Box
@@ -33,7 +34,7 @@ class Frame:
 
     archive: knows the sections of archive.formats; it may be shared by frames, and stays open.
     position: of the frame in the archive. models: networks that it may need beside those shipped and those that it
-    carries. devices: where lossy values and, on the first, topologies are decoded, such as "cuda:0", none for the CPU.
+    carries. devices: where lossy values and, on the first, topologies are decoded.
     Raises InputError where the archive has priors only, DamagedFile.
     """
 
@@ -43,12 +44,13 @@ class Frame:
         position: int = 0,
         *,
         models: ModelSet | None = None,
-        devices: tuple[str, ...] = (),
+        devices: Devices | None = None,
     ) -> None:
-        self.archive, self.position, self.devices = archive, position, devices
+        self.archive, self.position = archive, position
+        devices = Devices() if devices is None else devices
         self.index = FrameIndex(archive, position)
         self._models = ModelStore(archive, self.index.sections, models)
-        self._store = DecodedStore(archive, self.index, devices[0] if devices else None)
+        self._store = DecodedStore(archive, self.index, devices)
         self._decoder = GridDecoder(archive, self.index, self._store, self._models, devices)
 
     @property
@@ -133,7 +135,7 @@ class FrameReader(Frame):
         number: FrameNumber | None = None,
         *,
         models: ModelSet | None = None,
-        devices: tuple[str, ...] = (),
+        devices: Devices | None = None,
     ) -> None:
         archive = ArchiveReader(path, is_readable)
         try:

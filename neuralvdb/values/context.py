@@ -7,6 +7,7 @@ from dataclasses import fields
 import xxhash
 
 from neuralvdb.dataclass import dataclass
+from neuralvdb.devices import Devices
 from neuralvdb.settings import CompressSettings
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.priors import ModelSet
@@ -23,20 +24,20 @@ class EncodeContext:
     """What the user chose."""
     models: ModelSet
     """Those of settings.priors, else `shipped`."""
-    devices: tuple[str, ...]
-    """Where lossy values are encoded, such as "cuda:0"; none for the CPU."""
+    devices: Devices
+    """Where lossy values are encoded."""
     threads: int
     """How many threads one grid may use."""
 
     @classmethod
     def of(
-        cls, settings: CompressSettings, *, models: ModelSet | None = None, devices: tuple[str, ...] = ()
+        cls, settings: CompressSettings, *, models: ModelSet | None = None, devices: Devices | None = None
     ) -> EncodeContext:
         """The context of settings; models: those of settings.priors, None for those shipped."""
         return cls(
             settings=settings,
             models=models or shipped_models(fast=settings.fast),
-            devices=devices,
+            devices=Devices() if devices is None else devices,
             threads=settings.threads,
         )
 
