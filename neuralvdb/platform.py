@@ -25,6 +25,8 @@ BLAS = ("OPENBLAS", "MKL", "BLIS")
 _GPU_DRIVERS = ("/dev/nvidiactl", "/proc/driver/nvidia/version", "/dev/dxg")
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """Signals by which people and machines stop a program."""
+RETRY = signal.SIGALRM
+"""The signal that brings back one of them that could not be heard."""
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
 """Signals that say that a program is wrong."""
 _GROUPS = Path("/sys/fs/cgroup")  # where control groups are, of both versions
@@ -116,8 +118,8 @@ def return_memory() -> None:
 
 
 def block_interrupts() -> set[signal.Signals]:
-    """Holds INTERRUPTS back until restore_interrupts() gets the result."""
-    return signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)  # type: ignore[return-value]
+    """Holds INTERRUPTS and RETRY back until restore_interrupts() gets the result."""
+    return signal.pthread_sigmask(signal.SIG_BLOCK, (*INTERRUPTS, RETRY))  # type: ignore[return-value]
 
 
 def restore_interrupts(mask: set[signal.Signals]) -> None:

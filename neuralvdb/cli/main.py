@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import io
 import os
-import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import ClassVar, NoReturn
+from typing import ClassVar
 
 import neuralvdb
 from neuralvdb import errors
 from neuralvdb.cli import output
+from neuralvdb.cli.interrupts import interruptible
 from neuralvdb.cli.jobs import Command, Failure, internal_error
 from neuralvdb.cli.progress import view_of
 from neuralvdb.cli.report import Reporter, Style
-from neuralvdb.platform import INTERRUPTS
 
 
 class _Commands(Mapping[str, Command]):
@@ -54,7 +52,7 @@ _EPILOG = """exit codes:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `nvdb` with these arguments (default: the process's) and gives its exit code."""
     report = Reporter(Style(quiet=True))
-    with _interruptible():
+    with interruptible(main.__code__):
         try:
             try:
                 _open_standard_streams()
@@ -136,24 +134,6 @@ def _open_standard_streams() -> None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - takes the lowest free number, its own
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """The first signal that interrupts raises KeyboardInterrupt, those after it wait until the block has ended."""
-    heard = [number for number in INTERRUPTS if signal.getsignal(number) is not signal.SIG_IGN]  # ignored by nohup, &
-
-    def interrupt(*_: object) -> NoReturn:
-        for number in heard:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = [signal.signal(number, interrupt) for number in heard]
-    try:
-        yield
-    finally:
-        for number, handler in zip(heard, before, strict=True):
-            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

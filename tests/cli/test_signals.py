@@ -31,6 +31,36 @@ platform.end_child = end_child
 sys.exit(main(sys.argv[1:]))
 """
 
+LOSES_ERRORS = """
+import contextlib, os, signal
+with contextlib.suppress(BaseException):
+    os.kill(os.getpid(), signal.SIGINT)
+    for _ in range(100):
+        pass
+"""
+WAYS = """
+import importlib, os, signal, sys, time
+from neuralvdb.cli.interrupts import interruptible
+
+class Losing:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(100):
+            pass
+
+def block(lose):
+    try:
+        with interruptible(block.__code__):
+            lose()
+            time.sleep(10)
+    except KeyboardInterrupt:
+        print("heard")
+
+block(Losing)
+block(lambda: importlib.import_module("loses_errors"))
+block(lambda: os.kill(os.getpid(), signal.SIGINT))
+"""
+
 
 def workers(pid: int) -> list[int]:
     """Children of a process."""
@@ -162,6 +192,15 @@ def test_nohup_keeps_a_command_alive(small, tmp_path):
         time.sleep(0.002)
     process.send_signal(signal.SIGHUP)
     assert process.wait(timeout=60) == 0
+
+
+def test_no_interrupt_is_lost_where_python_drops_errors(tmp_path):
+    """Where modules are loaded, and in __del__; the program itself is loaded as a module, which changes nothing."""
+    (tmp_path / "loses_errors.py").write_text(LOSES_ERRORS)
+    (tmp_path / "ways.py").write_text(WAYS)
+    command = [sys.executable, "-P", "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import ways"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, preexec_fn=hear_all)
+    assert (done.stdout, done.stderr, done.returncode) == ("heard\n" * 3, "", 0)
 
 
 if __name__ == "__main__":
