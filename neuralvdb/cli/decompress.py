@@ -16,6 +16,7 @@ from neuralvdb.cli.options import (
     add_device,
     add_grids,
     add_jobs,
+    add_lod,
     add_output,
     add_priors,
     add_skip_existing,
@@ -24,7 +25,7 @@ from neuralvdb.cli.options import (
 )
 from neuralvdb.cli.output import print_note, shown, size_text, voxel_size_text
 from neuralvdb.cli.targets import Step, expand_frames, plan
-from neuralvdb.settings import ARCHIVE_SUFFIX, COMPRESSIONS, MAX_LOD, VDB_SUFFIX, Box, DecompressSettings
+from neuralvdb.settings import ARCHIVE_SUFFIX, COMPRESSIONS, VDB_SUFFIX, Box, DecompressSettings
 
 if TYPE_CHECKING:
     from neuralvdb.api.decompress import DecompressReport
@@ -50,13 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X0,Y0,Z0,X1,Y1,Z1",
         help="only what lies in this box of index space, both corners included; the rest is inactive background",
     )
-    parser.add_argument(
-        "--lod",
-        type=int,
-        choices=range(1, MAX_LOD + 1),
-        default=0,
-        help="a coarser grid for previews: voxels 2, 4 or 8 times as long; with --bbox, whose corners are voxels of "
-        "the full grid, every coarse voxel that the box touches",
+    add_lod(
+        parser,
+        "a coarser grid for previews: voxels 2, 4 or 8 times as long; with --bbox, whose corners are voxels of the "
+        "full grid, every coarse voxel that the box touches",
     )
     parser.add_argument(
         "--topology-only", action="store_true", help="write masks of the active voxels; values are not decoded"
@@ -79,17 +77,18 @@ def run(args: argparse.Namespace, report: Report) -> None:
     settings = replace(settings, threads=max(settings.threads // at_once, 1))
     if len(steps) > 1:
         preload_decoder()
-    run_batch([_job(step, settings, args) for step in steps], at_once, report)
+    run_batch([decompress_job(step, settings, quiet=args.quiet) for step in steps], at_once, report)
 
 
-def _job(step: Step, settings: DecompressSettings, args: argparse.Namespace) -> FileJob[DecompressReport]:
+def decompress_job(step: Step, settings: DecompressSettings, *, quiet: bool) -> FileJob[DecompressReport]:
+    """The work on one input. quiet: nobody is told what is left out."""
     from neuralvdb.api.decompress import decompressing
     from neuralvdb.api.jobs import ignore
     from neuralvdb.api.memory import memory_needed
 
     settings = replace(settings, frame=step.item.selects)
     needed = functools.cache(functools.partial(memory_needed, step.source, settings.grids, settings.frame))
-    note = ignore if args.quiet else print_note
+    note = ignore if quiet else print_note
 
     def memory() -> int:
         # What a tile of a coarser grid takes depends on the tiles beside it, and may be many times what it took.

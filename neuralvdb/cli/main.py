@@ -22,7 +22,7 @@ from neuralvdb.cli.report import Reporter, Style
 class _Commands(Mapping[str, Command]):
     """The commands by name, each loaded when it is asked for."""
 
-    _names = ("compress", "decompress", "pack", "unpack", "info", "verify", "diff", "view")
+    _names = ("compress", "decompress", "pack", "unpack", "mount", "unmount", "cache", "info", "verify", "diff", "view")
     _modules: ClassVar = {name: name for name in _names} | {"report": "page", "train": "train"}
 
     def __getitem__(self, name: str) -> Command:
