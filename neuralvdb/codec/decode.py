@@ -206,7 +206,11 @@ class GridDecoder:
         if number in self._index.references:
             refer = partial(self._index.references[number].predict, tree_of=tree_of, threads=threads)
         options = values.DecodeOptions(
-            box=box, threads=threads, models_of=self._models.models_of, devices=self._devices.of(section.raw_size), refer=refer
+            box=box,
+            threads=threads,
+            models_of=self._models.models_of,
+            devices=self._devices.of(section.raw_size),
+            refer=refer,
         )
         return values.ValuesDecoder(source, options)
 

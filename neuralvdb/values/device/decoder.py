@@ -93,11 +93,10 @@ class DeviceDecoder:
     def cells(self, readers: Iterable[ChunkReader], lod: int) -> Iterator[ComponentCells]:
         """As ChunkDecoder has it; the cells of a batch share bricks."""
         for batch in self._scheduled(list(readers), lod, _lod_cells):
-            sizes = batch.boxes.sizes
-            tables = np.split(batch.boxes.table.cpu().numpy(), np.cumsum(sizes.prod(1))[:-1])
+            tables = list(batch.boxes.tables())
             for component, values in enumerate(batch.components):
-                for reader, table, size in zip(batch.readers, tables, sizes, strict=True):
-                    cells = LatticeCells(table.reshape(size), values, batch.coded)
+                for reader, table in zip(batch.readers, tables, strict=True):
+                    cells = LatticeCells(table, values, batch.coded)
                     yield ComponentCells(reader, component, cells)
 
     def _scheduled(
