@@ -160,6 +160,10 @@ class DecodingProcess:
             if (running is not None and running.current is not None) or busy >= self._settings.threads:
                 continue
             self._waiting.remove(asked)
+            size = self._cache.size(asked.request.key) if isinstance(asked.request, Decode) else None
+            if size is not None:  # decoded for another mount meanwhile
+                self._channel.send(Answered(asked.number, size))
+                continue
             try:
                 if running is None or running.state != asked.request.state:
                     running = self._new_worker(asked.request, running)

@@ -17,6 +17,7 @@ from neuralvdb.settings import MountSettings
 
 _BLOCK = 512  # bytes, in which stat counts
 _READABLE = 0o444
+_ASK_BEFORE_READ = 1 << 12  # FUSE_CAP_AUTO_INVAL_DATA
 
 
 class OpenFile(Protocol):
@@ -24,6 +25,12 @@ class OpenFile(Protocol):
 
     fh: int
     keep_cache: int
+
+
+class Connection(Protocol):
+    """libfuse's fuse_conn_info."""
+
+    want: int
 
 
 class FileSystem:
@@ -41,8 +48,11 @@ class FileSystem:
         self.ready: Callable[[], None] = _nothing
         self.leave: Callable[[], None] | None = None
 
-    def init(self, _: str) -> None:
-        """The file system is mounted."""
+    def init_with_config(self, connection: Connection | None, _: object) -> None:
+        """The file system is mounted. The kernel need not ask for attributes before each read: those that begin or end
+        behind a file's end ask, and to open a file that has changed drops what was read of it."""
+        if connection is not None:
+            connection.want &= ~_ASK_BEFORE_READ
         self.ready()
 
     def getattr(self, path: str, file: OpenFile | None = None) -> dict[str, int]:
@@ -79,7 +89,7 @@ class FileSystem:
                 file.fh, key = self._frames.open(node.frame)
                 file.keep_cache = int(self._keys.get(path) == key)  # else the kernel forgets what it has read
                 self._keys[path] = key
-                self._prepare(node)
+                self._frames.opened(node.frame, self._tree.next_to)
             else:
                 file.fh = os.open(self._original(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         return 0
@@ -104,11 +114,6 @@ class FileSystem:
         if not isinstance(node, Original):
             raise OSError(errno.EINVAL, path)
         return node.path
-
-    def _prepare(self, node: FrameFile) -> None:
-        """Has the frame decoded that will be opened next. Who opens it will hear of errors."""
-        with contextlib.suppress(NeuralVdbError, KeyError):
-            self._frames.opened(node.frame, self._tree.next_to)
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:

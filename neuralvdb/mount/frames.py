@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, cast
 
 from neuralvdb import platform
@@ -41,6 +43,7 @@ class Frames:
         self._identities: dict[FrameName, tuple[State, Identity]] = {}
         self._failures: dict[FrameName, tuple[State, NeuralVdbError]] = {}
         self._recent: OrderedDict[FrameName, None] = OrderedDict()
+        self._ahead = ThreadPoolExecutor(1)
 
     def shot(self, path: str) -> ShotFrames:
         """The frames of an archive of many. Raises InputError, DamagedFile, Unsupported."""
@@ -84,22 +87,27 @@ class Frames:
         return size
 
     def opened(self, frame: FrameName, next_to: NextTo) -> None:
-        """Hears that a program has opened a frame: has the one behind it decoded where the one before it was opened
-        not long ago, or the other way round."""
+        """Hears that a program has opened a frame. Has the one behind it decoded where the one before it was opened not
+        long ago, or the other way round; nobody waits for that."""
+        again = frame in self._recent
         with self._lock:
-            again = frame in self._recent
             self._recent[frame] = None
             self._recent.move_to_end(frame)
             if len(self._recent) > _RECENT:
                 self._recent.popitem(last=False)
-        if again:
-            return
-        for step in (1, -1):
-            before, behind = next_to(frame, -step), next_to(frame, step)
-            if before in self._recent and behind is not None and behind not in self._recent:
-                identity = self.identity(behind)
-                if self._cache.size(identity.key) is None and behind not in self._failures:
-                    self._decoder.prepare(Decode(behind, _state(behind.path), identity.key))
+        if not again:
+            self._ahead.submit(self._prepare, frame, next_to)
+
+    def _prepare(self, frame: FrameName, next_to: NextTo) -> None:
+        """Has a frame beside `frame` decoded. Who opens it will hear of errors."""
+        with contextlib.suppress(NeuralVdbError, KeyError):
+            for step in (1, -1):
+                before, behind = next_to(frame, -step), next_to(frame, step)
+                if before in self._recent and behind is not None and behind not in self._recent:
+                    identity, state = self.identity(behind), _state(behind.path)
+                    if self._cache.size(identity.key) is None:
+                        self._check(behind, state)
+                        self._decoder.prepare(Decode(behind, state, identity.key))
 
     def _decode(self, frame: FrameName, key: str) -> int:
         state = _state(frame.path)
@@ -114,13 +122,15 @@ class Frames:
     def _check(self, frame: FrameName, state: State) -> None:
         """Raises the error that a frame is known to have."""
         failed_state, error = self._failures.get(frame, (None, None))
-        if error is not None and failed_state == state:
+        if error is not None and failed_state == state and not isinstance(error, _PASSING):
             raise KnownFailure(frame) from error
 
     def _failed(self, frame: FrameName, state: State, error: NeuralVdbError) -> NeuralVdbError:
-        if not isinstance(error, _PASSING):
+        """The error for who asked for a frame; the first of those who waited for the same hears what it is."""
+        with self._lock:
+            _, last = self._failures.get(frame, (None, None))
             self._failures[frame] = state, error
-        return error
+        return KnownFailure(frame) if last is error else error
 
 
 class KnownFailure(DamagedFile):

@@ -102,8 +102,6 @@ class _Server:
         options: dict[str, object] = {"allow_other": self._mount.other_users}
         if (self._fuse.fuse_version_major, self._fuse.fuse_version_minor) >= (3, 12):
             options["max_threads"] = _THREADS
-        if self._mount.settings.sizes != "exact":
-            options["attr_timeout"] = 0  # they change when a frame is decoded
         try:
             self._fuse.FUSE(
                 system,
@@ -112,6 +110,7 @@ class _Server:
                 foreground=True,
                 ro=True,
                 default_permissions=True,
+                attr_timeout=0,  # sizes change when a frame is decoded, or an archive replaced
                 fsname=self._mount.source.replace("\\", "\\\\").replace(",", "\\,"),
                 subtype=TYPE,
                 **options,
