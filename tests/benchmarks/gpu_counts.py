@@ -97,15 +97,17 @@ def count(path: Path, leaves: int, kind: str) -> Iterator[str]:
     source, device = ValuesSource.of(coded, "benchmark"), torch.device("cpu")
     opened = ValuesDecoder(source, DecodeOptions(devices=("cpu",), implementation="triton"))
     decoder, readers = opened._decoder, list(opened._readers())
-    stages: dict[str, Counter[str]] = {name: Counter() for name in ("models", "structure", "decode", "values")}
-    with counted(stages["models"]):
-        models = decoder._models(device)
+    stages: dict[str, Counter[str]] = {name: Counter() for name in ("grid", "structure", "decode", "values")}
+    with counted(stages["grid"]):
+        models, inactive = decoder._models(device), decoder._inactive(device)
     with counted(stages["structure"]):
-        batch = load(decoder.tree, [reader.chunk for reader in readers], device, "triton")
+        batch = load(decoder.tree, [reader.chunk for reader in readers], device, "triton", inactive)
         lattice_on(batch, decoder.promise)
     with counted(stages["decode"]):
-        decoded = decoder._decoded(readers, models, "cpu", 0)
-    stages["decode"].subtract(stages["structure"])
+        decoded = decoder._decoded(readers, batch, models, 0)
+    with counted(again := Counter[str]()):
+        lattice_on(batch, decoder.promise)
+    stages["decode"].subtract(again)
     with counted(stages["values"]):
         values = decoder._leaf_values(decoded).values.numpy()
     if values.tobytes() != coded.tree.leaf.values.tobytes():

@@ -100,6 +100,12 @@ TYPES = {
     "p_codes": "*i32",
     "p_batches": "*i64",
     "p_begins": "*i64",
+    "p_leaves": "*i64",
+    "p_masks": "*u8",
+    "p_first": "*i32",
+    "p_selected": "*i32",
+    "p_selection": "*u8",
+    "p_stored": "*i32",
     "p_constants": "*u8",
     "p_fine": "*i32",
     "p_fine_counts": "*i32",
@@ -131,6 +137,10 @@ STATES = {"p_states": "*i8", "BLOCK": 512}
 KERNELS = {
     ("compact", "_count"): [{"COUNT": 6}],
     ("compact", "_list"): [{"COUNT": 6, "p_points": "*i32"}],
+    ("inactive", "_restore"): [
+        {"p_second": "*i32"},
+        {"p_values": "*i64", "p_first": "*i64", "p_second": "*i64", "p_stored": "*i64"},
+    ],
     ("levels", "_unpack"): [{"p_bits": "*u8", "p_flags": "*u8"}],
     ("levels", "_join_bricks"): [{}],
     ("levels", "_upsample"): [{"num_warps": 2}],

@@ -10,6 +10,7 @@ import torch
 from neuralvdb.dataclass import dataclass
 from neuralvdb.kernels.levels import unpack
 from neuralvdb.values.device.boxes import Boxes
+from neuralvdb.values.device.inactive import InactiveLeaves
 from neuralvdb.values.device.quantiser import nearest
 from neuralvdb.values.lattice.chunks import Chunk, Quantiser
 from neuralvdb.values.lossless import by_component
@@ -24,7 +25,7 @@ class Batch:
     boxes: of level 0;
     masks: (B, 64) uint8, the active voxels of leaves, on the host;
     active, coded: (R, 512) uint8, whether a voxel is active, and active in a leaf;
-    leaves: (B, 512, C), the tree's values, 0 where they are to be decoded;
+    leaves: (B, 512, C), values; 0 where they are to be decoded;
     constants: (K, C), and constants_active: (K,) bool, on the host;
     implementation: of kernels.
     """
@@ -63,23 +64,34 @@ class Batch:
         return torch.from_numpy(array).to(self.device)
 
 
-def load(tree: Tree, chunks: Sequence[Chunk], device: torch.device, implementation: str) -> Batch:
-    """A batch of chunks of a tree."""
+def load(
+    tree: Tree,
+    chunks: Sequence[Chunk],
+    device: torch.device,
+    implementation: str,
+    inactive: InactiveLeaves | None = None,
+) -> Batch:
+    """A batch of chunks of a tree, with the tree's values or, where they are to be decoded, with the inactive ones."""
 
     def on_device(array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(array).to(device)
 
     leaves = np.concatenate([chunk.leaves for chunk in chunks])
     masks, constants_active = tree.leaf.active[leaves], np.concatenate([chunk.constants_active for chunk in chunks])
-    flags = unpack(on_device(masks), on_device(constants_active.view(np.uint8)), implementation=implementation)
+    bits = on_device(masks)
+    flags = unpack(bits, on_device(constants_active.view(np.uint8)), implementation=implementation)
     active, coded = flags.unbind()
+    if inactive is None:
+        values = on_device(by_component(tree.leaf)[leaves])
+    else:
+        values = inactive.of(on_device(leaves), bits, implementation)
     return Batch(
         chunks=chunks,
         boxes=_boxes(chunks),
         masks=masks,
         active=active,
         coded=coded,
-        leaves=on_device(by_component(tree.leaf)[leaves]),
+        leaves=values,
         constants=np.concatenate([chunk.constants for chunk in chunks]),
         constants_active=constants_active,
         implementation=implementation,

@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
+from neuralvdb.archive.device import upload
 from neuralvdb.dataclass import dataclass
 from neuralvdb.kernels.neighbours import Neighbours, find_neighbours
 from neuralvdb.volume.lookup import distinct
@@ -112,16 +113,3 @@ def neighbours_of(levels: Sequence[Boxes], device: torch.device, implementation:
     counts = [level.bricks for level in levels]
     pairs = zip(every.bricks.split(counts), every.edges.split(counts), strict=True)
     return [Neighbours(bricks=bricks, edges=edges) for bricks, edges in pairs]
-
-
-def upload(arrays: Sequence[np.ndarray], device: torch.device) -> list[torch.Tensor]:
-    """Arrays of one type on a device, in one copy; each of them aligned as kernels expect it."""
-    step = max(1, 16 // arrays[0].itemsize)
-    rooms = [-(-array.size // step) * step for array in arrays]
-    host = torch.empty(sum(rooms), dtype=torch.from_numpy(arrays[0][:0]).dtype, pin_memory=device.type == "cuda")
-    joined, begin = host.numpy(), 0
-    for array, room in zip(arrays, rooms, strict=True):
-        joined[begin : begin + array.size] = array.reshape(-1)
-        begin += room
-    pieces = host.to(device, non_blocking=True).split(rooms)
-    return [piece[: array.size].view(array.shape) for piece, array in zip(pieces, arrays, strict=True)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from neuralvdb.archive.device import upload
 from neuralvdb.dataclass import dataclass
 from neuralvdb.kernels.bricks import Bricks, Destination, Differences, Neighbours, Targets
 from neuralvdb.kernels.compact import Flags, compact
@@ -15,7 +16,7 @@ from neuralvdb.kernels.predict import predict
 from neuralvdb.kernels.reconstruct import TOP
 from neuralvdb.kernels.split import Cells, Companding, Halves, split
 from neuralvdb.values.device.batch import Batch
-from neuralvdb.values.device.boxes import Boxes, downsample, neighbours_of, upload
+from neuralvdb.values.device.boxes import Boxes, downsample, neighbours_of
 from neuralvdb.values.device.coding import PassCoder, PassDecoder, PassEncoder
 from neuralvdb.values.device.models import DeviceModels
 from neuralvdb.values.device.pass_offsets import all_in_one, phases

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
+from neuralvdb.archive.device import upload
 from neuralvdb.dataclass import dataclass
 from neuralvdb.kernels.bricks import Bricks, Destination, Neighbours, Targets
 from neuralvdb.kernels.compact import Flags, compact
@@ -14,7 +15,7 @@ from neuralvdb.kernels.levels import join_bricks, upsample_into
 from neuralvdb.kernels.predict import predict
 from neuralvdb.kernels.reconstruct import TOP
 from neuralvdb.values.device.batch import Batch
-from neuralvdb.values.device.boxes import Boxes, downsample, neighbours_of, upload
+from neuralvdb.values.device.boxes import Boxes, downsample, neighbours_of
 from neuralvdb.values.device.coding import PassCoder, PassDecoder, PassEncoder
 from neuralvdb.values.device.models import DeviceModels
 from neuralvdb.values.device.pass_offsets import all_in_one, pass_numbers
