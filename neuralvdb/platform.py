@@ -33,6 +33,7 @@ CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.
 """Signals that say that a program is wrong."""
 _GROUPS = Path("/sys/fs/cgroup")  # where control groups are, of both versions
 _GROUP_LIMITS = ("memory.max", "memory.limit_in_bytes")
+_MUCH = 32 << 20  # bytes of freed memory that are worth giving back
 _TICKS = 0.2  # seconds by which two counts of CPU time may differ
 NO_FILE = "a pipe, device or socket; save what it gives in a file first"
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
@@ -122,8 +123,11 @@ def one_blas_thread() -> AbstractContextManager[object]:
     return threadpool_limits(1, "blas")
 
 
-def return_memory() -> None:
-    """Gives freed memory back to the system, so that the next large arrays do not come on top of it."""
+def return_memory(freed: int = _MUCH) -> None:
+    """Gives freed memory, about so many bytes, back to the system, so that the next large arrays do not come on top of
+    it. A little is kept, since taking memory anew takes time."""
+    if freed < _MUCH:
+        return
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc
     if trim is not None:
         trim(0)
