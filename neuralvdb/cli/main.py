@@ -39,14 +39,14 @@ class _Commands(Mapping[str, Command]):
 COMMANDS = _Commands()
 _SIGNED = ("--bbox", "--frames")  # options whose values may begin with a minus
 _EPILOG = """exit codes:
-  0  done                          7  output cannot be written (disk full, no permission)
-  1  a bug or a crash: report it   8  decoded data is not what was promised
-  2  wrong arguments               9  out of memory
-  3  input cannot be read         10  verify, diff: there are differences
-  4  input is damaged             11  no such grid
-  5  input needs a newer version  12  priors are missing; give them with --priors
-  6  output exists already        13  no such device
-                                 130  interrupted, by a signal or a limit of CPU time"""
+  0  done                               7  output cannot be written (no space, no right)
+  1  a bug or a crash: report it        8  decoded data is not what was promised
+  2  wrong arguments                    9  out of memory
+  3  input cannot be read              10  verify, diff: there are differences
+  4  input is damaged                  11  no such grid
+  5  needs a newer version or library  12  priors are missing; give --priors
+  6  output exists already             13  no such device
+                                      130  interrupted, by a signal or ulimit -t"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
