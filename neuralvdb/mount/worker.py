@@ -105,7 +105,7 @@ class Worker:
 
 def identity_of(frame: FrameName, settings: MountSettings) -> Identity:
     """The key of what a frame decodes to with these settings, from the checksums of its sections, none of which is
-    read but the table. Raises what FrameReader raises."""
+    read but the table: all sections on which the frame depends. Raises what FrameReader raises."""
     with FrameReader(frame.path, _number(frame)) as reader:
         sections = [(s.kind, s.codec, s.version, s.grid, s.part, s.size, s.checksum) for s in reader.index.sections]
         size = reader.table.source_size

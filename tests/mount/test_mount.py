@@ -156,6 +156,41 @@ def test_a_worker_that_crashed_is_replaced(mount, shot, decompressed, wait_until
     assert (mounted.folder / FRAMES[1]).read_bytes() == decompressed[FRAMES[1]]
 
 
+def test_a_crash_while_a_frame_is_decoded_is_an_error_of_that_frame(mount, shot, decompressed):
+    """And one line in the log."""
+    mounted = mount(shot)
+    _, worker = mounted.children()
+    os.kill(worker, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit((mounted.folder / FRAMES[0]).read_bytes)
+        with pytest.raises(TimeoutError):
+            reading.result(0.3)
+        os.kill(worker, signal.SIGSEGV)
+        os.kill(worker, signal.SIGCONT)
+        with pytest.raises(OSError) as refused:
+            reading.result(20)
+    assert refused.value.errno == errno.EIO
+    (line,) = mounted.logged()
+    assert "SIGSEGV" in line
+    assert (mounted.folder / FRAMES[1]).read_bytes() == decompressed[FRAMES[1]]
+
+
+def test_a_signal_ends_the_mount_while_a_frame_is_decoded(mount, shot, wait_until):
+    """Who waits for the frame hears so."""
+    mounted = mount(shot)
+    _, worker = mounted.children()
+    os.kill(worker, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit((mounted.folder / FRAMES[0]).read_bytes)
+        with pytest.raises(TimeoutError):
+            reading.result(0.1)
+        os.kill(mounted.process, signal.SIGTERM)
+        wait_until(lambda: not mounted.is_served())
+        with pytest.raises(OSError):
+            reading.result(20)
+    assert not Path(f"/proc/{worker}").exists() and os.listdir(mounted.folder) == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_signal_ends_the_mount(mount, shot, number, nvdb, wait_until):
     """One that can be heard unmounts, though a file is open; after SIGKILL `nvdb unmount` leaves nothing behind."""
