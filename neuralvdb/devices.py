@@ -11,7 +11,38 @@ from neuralvdb.settings import device_number
 
 MEMORY = 32 << 30  # bytes that the libraries and the driver of a GPU map, beyond what data takes
 ONE_AT_A_TIME = threading.Lock()  # for what several threads decode: it shares the devices' memory
+ENOUGH = 32 << 20  # bytes of leaf values; by `auto`, grids with fewer stay on the CPU, which is sooner done
 _CAPABILITY = (8, 0)  # the oldest that the kernels are compiled for
+
+
+class Devices:
+    """Where grids are coded: what resolve() makes of a name, but of `auto` GPUs for large grids only.
+
+    Of `auto` nothing is looked up before a grid is large enough, because that alone takes a second. Raises what
+    resolve() raises.
+    """
+
+    def __init__(self, name: str = "cpu") -> None:
+        self._is_auto = name == "auto"
+        self._names = () if self._is_auto else resolve(name)
+        self._used = not self._is_auto
+
+    def of(self, size: int) -> tuple[str, ...]:
+        """("cuda:0", ...) for a grid whose leaf values take so many bytes, none for the CPU."""
+        if self._is_auto and size < ENOUGH:
+            return ()
+        self._used = True
+        return resolve("auto") if self._is_auto else self._names
+
+    @property
+    def first(self) -> str:
+        """Where tensors go."""
+        return (*self.of(ENOUGH), "cpu")[0]
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """Those that were given for a grid, and all that were asked for."""
+        return self.of(ENOUGH) if self._used else ()
 
 
 def seems_there() -> bool:

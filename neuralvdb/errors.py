@@ -4,7 +4,7 @@ NeuralVdbError              1   base; by itself only for what should never happe
 ├── UsageError              2   arguments make no sense, alone or together; also a ValueError
 ├── InputError              3   a file is missing or cannot be read
 ├── DamagedFile             4   bytes break their format: truncated, flipped, not a VDB at all
-├── Unsupported             5   valid, but unknown to this version: newer archive, unknown grid type
+├── Unsupported             5   valid, but unknown to this version: newer archive, unknown grid type, missing library
 ├── OutputExists            6   something is at the output's name and --force was not given
 ├── OutputError             7   writing failed: disk full, no permission
 ├── PromiseBroken           8   decoded data is not what the archive promises; nothing was kept
@@ -50,7 +50,7 @@ class DamagedFile(NeuralVdbError):
 
 
 class Unsupported(NeuralVdbError):
-    """A valid file needs something that this version does not have."""
+    """A valid file needs something that this version does not have, or the work a library that is not installed."""
 
     exit_code = 5
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import fcntl
 import os
 import resource
 import signal
+import socket
 import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -25,10 +27,13 @@ BLAS = ("OPENBLAS", "MKL", "BLIS")
 _GPU_DRIVERS = ("/dev/nvidiactl", "/proc/driver/nvidia/version", "/dev/dxg")
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """Signals by which people and machines stop a program."""
+RETRY = signal.SIGALRM
+"""The signal that brings back one of them that could not be heard."""
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
 """Signals that say that a program is wrong."""
 _GROUPS = Path("/sys/fs/cgroup")  # where control groups are, of both versions
 _GROUP_LIMITS = ("memory.max", "memory.limit_in_bytes")
+_MUCH = 32 << 20  # bytes of freed memory that are worth giving back
 _TICKS = 0.2  # seconds by which two counts of CPU time may differ
 NO_FILE = "a pipe, device or socket; save what it gives in a file first"
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
@@ -99,6 +104,16 @@ def limit_memory(size: int) -> int:
     return size
 
 
+def memory_limit() -> int:
+    """The limit that limit_memory() has set."""
+    return resource.getrlimit(resource.RLIMIT_DATA)[0]
+
+
+def limit_file_size(size: int) -> None:
+    """Lets this process write no file of more bytes; more is an OSError."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
 def one_blas_thread() -> AbstractContextManager[object]:
     """A block in which NumPy's BLAS has one thread, as it has anyway where its variables said so at the start."""
     if all(os.environ.get(f"{name}_NUM_THREADS") == "1" for name in BLAS):
@@ -108,21 +123,37 @@ def one_blas_thread() -> AbstractContextManager[object]:
     return threadpool_limits(1, "blas")
 
 
-def return_memory() -> None:
-    """Gives freed memory back to the system, so that the next large arrays do not come on top of it."""
+def return_memory(freed: int = _MUCH) -> None:
+    """Gives freed memory, about so many bytes, back to the system, so that the next large arrays do not come on top of
+    it. A little is kept, since taking memory anew takes time."""
+    if freed < _MUCH:
+        return
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc
     if trim is not None:
         trim(0)
 
 
 def block_interrupts() -> set[signal.Signals]:
-    """Holds INTERRUPTS back until restore_interrupts() gets the result."""
-    return signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)  # type: ignore[return-value]
+    """Holds INTERRUPTS and RETRY back until restore_interrupts() gets the result."""
+    return signal.pthread_sigmask(signal.SIG_BLOCK, (*INTERRUPTS, RETRY))  # type: ignore[return-value]
 
 
 def restore_interrupts(mask: set[signal.Signals]) -> None:
     """Undoes block_interrupts(); interrupts that came in between are raised now."""
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def wait_interrupt() -> None:
+    """Waits for one of INTERRUPTS, which all threads hold back; not for those that this process was told to ignore."""
+    signal.sigwait([number for number in INTERRUPTS if signal.getsignal(number) is not signal.SIG_IGN])
+
+
+def notify_service(state: str) -> None:
+    """Tells systemd, where that has started this process as a service and wants to know; see sd_notify(3)."""
+    name = os.environ.get("NOTIFY_SOCKET")
+    if name:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+            channel.sendto(state.encode(), "\0" + name[1:] if name[0] == "@" else name)
 
 
 def fork_child() -> int:
@@ -225,6 +256,18 @@ def open_ordinary(path: str | os.PathLike[str]) -> BinaryIO:
 def open_no_link(path: str, flags: int) -> int:
     """A descriptor of the file at `path`, opened with these flags of os.open(); raises OSError where it is a link."""
     return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+@contextlib.contextmanager
+def locked_file(path: str, *, wait: bool = True) -> Iterator[None]:
+    """A block during which no other process is in one with the same file, which is made. Raises OSError, without
+    `wait` BlockingIOError at once where one is."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
 
 
 def rename_new(source: str | Path, target: str | Path) -> None:

@@ -18,6 +18,7 @@ VDB_SUFFIX = ".vdb"
 MAX_LOD = 3
 COMPRESSIONS = ("blosc", "zip", "none")
 TOPOLOGIES = ("exact", "pruned")
+SIZES = ("exact", "source")
 SIMULATION_STATES = ("keep", "drop")
 DEFAULT_QUALITY = "production"
 _DEVICE = re.compile(r"(auto|cpu)|cuda(?::(\d+))?")
@@ -145,7 +146,7 @@ class CompressSettings(Settings):
     skip_existing: bool = False
     """Leave an output as it is that is whole and was made of the same bytes with the same settings; else replace it."""
     device: str = "auto"
-    """Where lossy values are coded: cpu, cuda for all GPUs, cuda:0 for one, auto for GPUs where there are some."""
+    """Where lossy values are coded: cpu, cuda for all GPUs, cuda:0 for one, auto for GPUs for large grids."""
     verify: bool = True
     """Decode what was written, and compare, before it is kept."""
     quality: str = DEFAULT_QUALITY
@@ -263,6 +264,33 @@ class ReportSettings(ViewSettings):
 
     originals: str = ""
     """A folder that holds NAME.vdb for each NAME.neuralvdb, to compare with; empty: nothing is compared."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MountSettings(Settings):
+    """Choices of a mount. Raises UsageError for values that make no sense."""
+
+    grids: tuple[str, ...] = ()
+    """Names of the grids to show, all of them when empty; `density` also names density[1]."""
+    lod: int = 0
+    """Level of detail: voxels 2**lod times as long; 0 to MAX_LOD."""
+    device: str = "auto"
+    """Where grids are decoded; names as in CompressSettings."""
+    cache: str = ""
+    """The folder of decoded frames; empty: the user's."""
+    cache_size: int = 10_000_000_000
+    """Bytes that decoded frames may take."""
+    sizes: str = SIZES[0]
+    """One of SIZES: of a frame that was never decoded, its size, for which it is decoded, or that of its source."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        device_number(self.device)
+        _check_one_of("way to tell sizes", self.sizes, SIZES)
+        if not 0 <= self.lod <= MAX_LOD:
+            raise UsageError(f"level of detail {self.lod} does not exist; 0 to {MAX_LOD} do")
+        if self.cache_size < 1:
+            raise UsageError("a cache of no bytes keeps nothing; give a size such as 10G")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 # Debian packages: the bridge's compiler and libraries, then what only tests use.
 BUILD_PACKAGES="g++ cmake ninja-build python3-dev python3-venv libopenvdb-dev libboost-iostreams-dev"
-TEST_PACKAGES="python3-openvdb libopenvdb-tools libnanovdb-tools libx11-6 libxi6 libxrender1 libxxf86vm1 libxfixes3 libxkbcommon0 libsm6 libice6 libgl1 libegl1"
+TEST_PACKAGES="fuse3 python3-openvdb libopenvdb-tools libnanovdb-tools libx11-6 libxi6 libxrender1 libxxf86vm1 libxfixes3 libxkbcommon0 libsm6 libice6 libgl1 libegl1"
 
 # Installs the Debian packages named, or says how to where we may not.
 need_packages() {

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import torch
 
+from neuralvdb.kernels.bricks import Targets
 
-def compact(flags: torch.Tensor, passes: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Points (n,) int32 and starts (count * B + 1,) int64; arguments as in the package."""
-    in_pass = [(flags != 0) & (passes == p) for p in range(count)]
-    points = torch.cat([torch.nonzero(m.reshape(-1))[:, 0] for m in in_pass])
-    counts = torch.cat([torch.zeros(1, dtype=torch.int64, device=flags.device), *(m.sum(1) for m in in_pass)])
-    return points.to(torch.int32), counts.cumsum(0)
+if TYPE_CHECKING:
+    from neuralvdb.kernels.compact import Flags
+
+
+def compact(levels: Sequence[Flags]) -> list[list[Targets]]:
+    """Arguments as in the package."""
+    return [[_listed(level, number) for number in range(level.count)] for level in levels]
+
+
+def _listed(level: Flags, number: int) -> Targets:
+    is_set = (level.flags[: level.bricks] != 0) & (level.passes == number)
+    points = torch.nonzero(is_set.reshape(-1))[:, 0]
+    bricks = torch.tensor(list(level.begins), device=points.device)
+    return Targets(points=points.to(torch.int32), starts=torch.searchsorted(points, bricks * 512))

@@ -26,7 +26,7 @@ def _expanded(c, knee, COMPANDED: tl.constexpr):
 
 
 @triton.jit
-def _companded(x, knee, COMPANDED: tl.constexpr):
+def companded(x, knee, COMPANDED: tl.constexpr):
     """Companded values, int32, of lattice values within 2^28."""
     if COMPANDED:
         size = tl.abs(x)
@@ -86,10 +86,10 @@ def _split(
     b_large, b_small = tl.where(b_less == 0, b_mean, b_large), tl.where(b_more == 0, b_mean, b_small)
     b_half = tl.where(m_swapped, b_small, b_large)
     tl.store(p_fine_means + o_first, b_half.to(tl.int32), mask=b_first > 0)
-    tl.store(p_fine_companded + o_first, _companded(b_half, knee, COMPANDED), mask=b_first > 0)
+    tl.store(p_fine_companded + o_first, companded(b_half, knee, COMPANDED), mask=b_first > 0)
     b_half = tl.where(m_swapped, b_large, b_small)
     tl.store(p_fine_means + o_second, b_half.to(tl.int32), mask=b_second > 0)
-    tl.store(p_fine_companded + o_second, _companded(b_half, knee, COMPANDED), mask=b_second > 0)
+    tl.store(p_fine_companded + o_second, companded(b_half, knee, COMPANDED), mask=b_second > 0)
 
 
 def split(cells: Cells, halves: Halves, companding: Companding) -> None:

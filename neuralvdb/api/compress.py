@@ -123,7 +123,7 @@ class Encoding:
         NoSuchDevice, and what models_for() raises."""
         set_threads(settings.threads)
         wanted = settings.lossy or settings.device != "auto"
-        gpus = devices.resolve(settings.device) if wanted else ()
+        gpus = devices.Devices(settings.device if wanted else "cpu")
         context = values.EncodeContext.of(settings, models=models_for(settings), devices=gpus, chunk=chunk)
         return cls(settings, context)
 
@@ -153,7 +153,7 @@ class Encoding:
             left_out=[display_name(name) for name in encoded.table.left_out],
             promises=self._promises(encoded, target),
             pruned={grid.name: grid.pruned for grid in grids if grid.pruned is not None},
-            device=devices.described(self.context.devices),
+            device=devices.described(self.context.devices.used),
             verified=self.settings.verify,
             keys=encoded.keys,
         )

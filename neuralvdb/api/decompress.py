@@ -166,7 +166,7 @@ class _Job:
     def open(self, stack: contextlib.ExitStack) -> OpenFrames:
         """The frames of the archive, which the stack closes."""
         archive = stack.enter_context(ArchiveReader(self.source, is_readable))
-        gpus = devices.resolve(self.settings.device)
+        gpus = devices.Devices(self.settings.device)
         return OpenFrames(archive, models=models_for(self.settings), devices=gpus)
 
     def run(self, frames: OpenFrames, progress: Progress, note: Note) -> DecompressReport:
@@ -185,7 +185,7 @@ class _Job:
             grids=written.grids,
             parts=written.regions,
             notes=written.notes,
-            device=devices.described(frames.devices),
+            device=devices.described(frames.devices.used),
             skipped=written.skipped,
         )
 

@@ -48,6 +48,8 @@ class GridInfo:
     """What is promised where values are not lossless."""
     pruned: int | None = None
     """Voxels whose active state changed; None where the topology is exact."""
+    references: list[str] = field(default_factory=list)
+    """Grids of the file that its values are coded by: the one that they resemble, and the velocities that move it."""
 
     @property
     def total(self) -> int:
@@ -153,7 +155,7 @@ def _archive_info(path: str, number: FrameNumber | None) -> FileInfo:
 
 
 def _archive_grid(frame: FrameReader, index: int) -> GridInfo:
-    head, sizes = frame.grids[index], dict[str, int]()
+    head, sizes, reference = frame.grids[index], dict[str, int](), frame.index.references.get(index)
     for kind, size in frame.index.sizes(index).items():
         content = form_of(kind).content
         sizes[content] = sizes.get(content, 0) + size
@@ -174,6 +176,7 @@ def _archive_grid(frame: FrameReader, index: int) -> GridInfo:
         transform=text.transform,
         promise=promise_of(frame, index),
         pruned=head.pruned,
+        references=[frame.grids[number].name for number in reference.sources] if reference is not None else [],
     )
 
 

@@ -176,10 +176,10 @@ def tensors(
     """
     if settings.box is not None or settings.lod or settings.topology_only:
         raise UsageError("tensors come whole; leave out the box, the level of detail and topology_only")
-    gpus = devices.resolve(settings.device)
+    gpus = devices.Devices(settings.device)
     path = os.fspath(source)
     if not is_archive(path):
-        return _tensors_of_vdb(path, settings.grids, gpus[0] if gpus else "cpu")
+        return _tensors_of_vdb(path, settings.grids, gpus.first)
     with naming(path), FrameReader(path, settings.frame, models=models_for(settings), devices=gpus) as frame:
         grids = [
             _tensors(frame.grids[index], frame.grids[owner].grid_type, frame.leaves(owner, settings.threads))

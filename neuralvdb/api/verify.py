@@ -73,7 +73,7 @@ def verify(
     progress: is told of bytes of the source as they are done. Raises InputError, DamagedFile, Unsupported,
     PromiseBroken, OutOfMemory, NoSuchDevice, MissingPriors.
     """
-    gpus = devices.resolve(settings.device)
+    gpus = devices.Devices(settings.device)
     with FrameReader(path, settings.frame, models=models_for(settings), devices=gpus) as frame:
         frame.archive.check(frame.position)
         decode_all(frame, settings.threads, progress)
@@ -86,7 +86,7 @@ def verify(
             grids=len(frame.grids),
             differences=comparison.differences,
             losses=comparison.losses,
-            device=devices.described(gpus),
+            device=devices.described(gpus.used),
         )
 
 

@@ -11,15 +11,27 @@ from typing import BinaryIO
 import xxhash
 
 from neuralvdb.archive.directory import (
+    MAX_FRAMES,
     Directory,
     FrameEntry,
     FrameLabel,
+    check_names,
     pack_directory,
     unpack_directory,
 )
-from neuralvdb.archive.section import MAX_SHARED, Extent, Section, SectionLabel, pack_index, unpack_index
+from neuralvdb.archive.section import (
+    MAX_SECTIONS,
+    MAX_SHARED,
+    Extent,
+    Section,
+    SectionLabel,
+    check_label,
+    pack_index,
+    unpack_index,
+)
 from neuralvdb.errors import DamagedFile, InputError, OutputError, Unsupported, naming, unreadable
 from neuralvdb.file_kinds import ARCHIVE, HEAD, other_kind
+from neuralvdb.frame_number import text_of
 from neuralvdb.platform import open_ordinary, read_at
 
 MAGIC = ARCHIVE + b"\r\n\x1a\n"
@@ -40,14 +52,19 @@ class SectionWriter:
         self._firsts: dict[tuple[int, int], tuple[int, bytes]] = {}  # of it, (size, checksum): offset and hash
         self._earlier: dict[tuple[int, bytes], int] = {}  # of frames before, (size, hash): offset
         self._shared = 0
+        self._closed = False
         self._write(b"\0" * _HEADER_SIZE)
         self._end = _HEADER_SIZE
 
     def add(self, label: SectionLabel, payload: bytes, *, raw_size: int) -> Section:
         """Appends a section; raw_size: bytes of memory that decoding takes. Raises OutputError, ValueError where the
-        payload is empty."""
+        payload is empty, there are too many sections, the label has no place in an index, or close() was called."""
+        self._check_open()
         if not payload:
             raise ValueError(f"section {label.kind} of grid {label.grid} is empty")
+        if len(self.sections) == MAX_SECTIONS:
+            raise ValueError(f"a frame has at most {MAX_SECTIONS} sections")
+        check_label(label, raw_size)
         checksum, digest = xxhash.xxh3_64_intdigest(payload), xxhash.xxh3_128_digest(payload)
         what = len(payload), checksum
         first = self._firsts.get(what)
@@ -67,6 +84,7 @@ class SectionWriter:
 
     def _finish(self, major: int, count: int, block: bytes) -> int:
         """Writes index or directory and the header; gives the size of the archive in bytes. Raises OutputError."""
+        self._closed = True
         self._write(block)
         total = self._end + len(block)
         head = _HEADER.pack(MAGIC, major, _VERSIONS[major], 0, count, len(block), self._end, total)
@@ -74,6 +92,10 @@ class SectionWriter:
         self._stream.seek(0)
         self._write(head + struct.pack("<Q", checksum))
         return total
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ValueError("the archive is closed")
 
     def _write(self, data: bytes) -> None:
         try:
@@ -87,7 +109,9 @@ class ArchiveWriter(SectionWriter):
     """Writes an archive of one frame; close() adds header and index."""
 
     def close(self) -> int:
-        """Writes index and header; gives the size of the archive in bytes. Raises OutputError."""
+        """Writes index and header; gives the size of the archive in bytes. Raises OutputError, ValueError the second
+        time."""
+        self._check_open()
         return self._finish(1, len(self.sections), pack_index(self.sections, _HEADER_SIZE))
 
 
@@ -99,9 +123,13 @@ class SequenceWriter(SectionWriter):
         super().__init__(stream)
         self._begin = self._end  # of the frame
         self._entries: list[FrameEntry] = []
+        self._names: set[bytes] = set()
 
     def end_frame(self, label: FrameLabel) -> int:
-        """Ends a frame; gives the bytes that are only its own. Raises OutputError."""
+        """Ends a frame; gives the bytes that are only its own. Raises OutputError, ValueError where no frame can be
+        called so after those that are there, or close() was called."""
+        self._check_open()
+        self._check_label(label)
         index = pack_index(self.sections, self._begin)
         self._write(index)
         extent = Extent(self._begin, self._end, len(index), len(self.sections))
@@ -111,10 +139,22 @@ class SequenceWriter(SectionWriter):
         self._end += len(index)
         self._begin, self._shared = self._end, 0
         self.sections, self._firsts = [], {}
+        self._names.add(label.name)
         return extent.total
 
+    def _check_label(self, label: FrameLabel) -> None:
+        check_names([label.name])
+        if label.name in self._names or (self._entries and label.number <= self._entries[-1].label.number):
+            raise ValueError(f"frame {text_of(label.number)}: numbers of frames grow, and each has a name of its own")
+        if len(self._entries) == MAX_FRAMES or not 0 <= label.source_size < 1 << 64:
+            raise ValueError(f"there are at most {MAX_FRAMES} frames, and sizes of 64 bits")
+
     def close(self) -> int:
-        """Writes directory and header; gives the size of the archive in bytes. Raises OutputError."""
+        """Writes directory and header; gives the size of the archive in bytes. Raises OutputError, ValueError where
+        there is no frame, the last one was not ended, or the second time."""
+        self._check_open()
+        if self.sections or not self._entries:
+            raise ValueError("an archive of many frames has whole frames, and at least one")
         return self._finish(MANY, len(self._entries), pack_directory(self._entries))
 
 

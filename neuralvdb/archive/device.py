@@ -1,4 +1,5 @@
-"""Payloads of rANS on a device, as neuralvdb.kernels.rans takes them. The one module of this layer that needs torch."""
+"""Arrays on a device, and payloads of rANS as neuralvdb.kernels.rans takes them. The one module of this layer that
+needs torch."""
 
 from __future__ import annotations
 
@@ -38,3 +39,16 @@ def segments_of(
         "taken": np.zeros(len(owner), np.int64),
     }
     return Segments(**{name: torch.from_numpy(array).to(device) for name, array in arrays.items()}), owner
+
+
+def upload(arrays: Sequence[np.ndarray], device: torch.device) -> list[torch.Tensor]:
+    """Arrays of one type on a device, in one copy; each of them aligned as kernels expect it."""
+    step = max(1, 16 // arrays[0].itemsize)
+    rooms = [-(-array.size // step) * step for array in arrays]
+    host = torch.empty(sum(rooms), dtype=torch.from_numpy(arrays[0][:0]).dtype, pin_memory=device.type == "cuda")
+    joined, begin = host.numpy(), 0
+    for array, room in zip(arrays, rooms, strict=True):
+        joined[begin : begin + array.size] = array.reshape(-1)
+        begin += room
+    pieces = host.to(device, non_blocking=True).split(rooms)
+    return [piece[: array.size].view(array.shape) for piece, array in zip(pieces, arrays, strict=True)]

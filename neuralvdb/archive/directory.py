@@ -158,7 +158,7 @@ class _Labels:
 def check_names(names: Sequence[bytes]) -> None:
     """Raises ValueError where a name is none for the file of a frame, or two are the same."""
     for name in names:
-        if len(name) > MAX_NAME or not name.endswith(_SUFFIX) or b"/" in name or name.startswith(b"."):
+        if len(name) > MAX_NAME or not name.endswith(_SUFFIX) or {*b"/\0"} & {*name} or name.startswith(b"."):
             raise ValueError(f"{name!r} is no name for the file of a frame")
     if len(set(names)) != len(names):
         raise ValueError("two frames have the same name")

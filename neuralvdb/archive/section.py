@@ -76,6 +76,16 @@ class Extent:
         return self.at + self.size - self.begin
 
 
+def check_label(label: SectionLabel, raw_size: int) -> None:
+    """Raises ValueError where an index has no room for a section of these numbers, or its kind is not four letters."""
+    try:
+        _ENTRY.pack(b"", 0, 0, label.codec, label.version, b"", label.grid, label.part, 0, raw_size, 0)
+    except struct.error as error:
+        raise ValueError(f"section {label.kind} of grid {label.grid} has no place in an index: {error}") from error
+    if len(label.kind) != 4 or not label.kind.isascii():
+        raise ValueError(f"section {label.kind!r} is not called by four letters")
+
+
 def pack_index(sections: Sequence[Section], begin: int) -> bytes:
     """The index of a frame whose own bytes start at `begin`."""
     entries = b"".join(

@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pruned: active voxels within the maximum error of the background may become inactive (default: exact)",
     )
     _add_networks(parser)
-    add_device(parser, "where lossy values are coded; cuda: all GPUs; auto: GPUs where there are some (default)")
+    add_device(parser, "where lossy values are coded; cuda: all GPUs; auto: GPUs for large grids (default)")
     parser.add_argument(
         "--no-verify", dest="verify", action="store_false", help="do not decode and compare what was written"
     )

@@ -17,6 +17,7 @@ from neuralvdb.cli.options import (
     add_device,
     add_grids,
     add_jobs,
+    add_lod,
     add_output,
     add_priors,
     add_skip_existing,
@@ -26,7 +27,7 @@ from neuralvdb.cli.options import (
 from neuralvdb.cli.output import print_note, shown, size_text, voxel_size_text
 from neuralvdb.cli.targets import Step, expand_frames, plan
 from neuralvdb.errors import NeuralVdbError
-from neuralvdb.settings import ARCHIVE_SUFFIX, COMPRESSIONS, MAX_LOD, VDB_SUFFIX, Box, DecompressSettings
+from neuralvdb.settings import ARCHIVE_SUFFIX, COMPRESSIONS, VDB_SUFFIX, Box, DecompressSettings
 
 if TYPE_CHECKING:
     from neuralvdb.api.decompress import DecompressReport
@@ -52,13 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X0,Y0,Z0,X1,Y1,Z1",
         help="only what lies in this box of index space, both corners included; the rest is inactive background",
     )
-    parser.add_argument(
-        "--lod",
-        type=int,
-        choices=range(1, MAX_LOD + 1),
-        default=0,
-        help="a coarser grid for previews: voxels 2, 4 or 8 times as long; with --bbox, whose corners are voxels of "
-        "the full grid, every coarse voxel that the box touches",
+    add_lod(
+        parser,
+        "a coarser grid for previews: voxels 2, 4 or 8 times as long; with --bbox, whose corners are voxels of the "
+        "full grid, every coarse voxel that the box touches",
     )
     parser.add_argument(
         "--topology-only", action="store_true", help="write masks of the active voxels; values are not decoded"
@@ -82,7 +80,7 @@ def run(args: argparse.Namespace, report: Report) -> None:
     settings = replace(settings, threads=max(settings.threads // at_once, 1))
     if len(steps) > 1:
         preload_decoder()
-    run_batch([_job(run, settings, args) for run in runs], at_once, report)
+    run_batch([decompress_job(run, settings, quiet=args.quiet) for run in runs], at_once, report)
 
 
 def _runs(steps: Sequence[Step]) -> list[list[Step]]:
@@ -97,9 +95,10 @@ def _runs(steps: Sequence[Step]) -> list[list[Step]]:
     return runs
 
 
-def _job(
-    steps: Sequence[Step], settings: DecompressSettings, args: argparse.Namespace
+def decompress_job(
+    steps: Sequence[Step], settings: DecompressSettings, *, quiet: bool
 ) -> FileJob[list[DecompressReport | NeuralVdbError]]:
+    """The work on frames of one archive. quiet: nobody is told what is left out."""
     from neuralvdb.api.decompress import FrameTarget, decompressing
     from neuralvdb.api.jobs import ignore
     from neuralvdb.api.memory import memory_needed
@@ -122,7 +121,7 @@ def _job(
         path=source,
         runner=IsolatedRunner(inputs=[source], memory=memory, device=settings.device),
         begin=lambda progress: decompressing(
-            source, frames, settings, progress=progress, note=ignore if args.quiet else print_note
+            source, frames, settings, progress=progress, note=ignore if quiet else print_note
         ),
         total=lambda: sum(needed()),
         finish=finish,

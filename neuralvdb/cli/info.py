@@ -129,6 +129,8 @@ def _text(report: FileInfo, verbose: bool) -> str:
         pruned = {grid.name: grid.pruned for grid in report.grids if grid.pruned is not None}
         lines.append(f"LOSSY: {loss_text(promises, pruned)}" if promises else "lossless")
         lines += [promise_text(promises, pruned)] * (verbose and bool(promises))
+        coded = [f"{grid.name} by {' along '.join(grid.references)}" for grid in report.grids if grid.references]
+        lines += [f"coded by others: {', '.join(coded)}"] * bool(coded)
     if report.left_out:
         lines.append(f"left out: {', '.join(report.left_out)}")
     if report.missing_priors:

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import io
 import os
-import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import ClassVar, NoReturn
+from typing import ClassVar
 
 import neuralvdb
 from neuralvdb import errors
 from neuralvdb.cli import output
+from neuralvdb.cli.interrupts import interruptible
 from neuralvdb.cli.jobs import Command, Failure, internal_error
 from neuralvdb.cli.progress import view_of
 from neuralvdb.cli.report import Reporter, Style
-from neuralvdb.platform import INTERRUPTS
 
 
 class _Commands(Mapping[str, Command]):
     """The commands by name, each loaded when it is asked for."""
 
-    _names = ("compress", "decompress", "pack", "unpack", "info", "verify", "diff", "view")
+    _names = ("compress", "decompress", "pack", "unpack", "mount", "unmount", "cache", "info", "verify", "diff", "view")
     _modules: ClassVar = {name: name for name in _names} | {"report": "page", "train": "train"}
 
     def __getitem__(self, name: str) -> Command:
@@ -41,20 +39,20 @@ class _Commands(Mapping[str, Command]):
 COMMANDS = _Commands()
 _SIGNED = ("--bbox", "--frames")  # options whose values may begin with a minus
 _EPILOG = """exit codes:
-  0  done                          7  output cannot be written (disk full, no permission)
-  1  a bug or a crash: report it   8  decoded data is not what was promised
-  2  wrong arguments               9  out of memory
-  3  input cannot be read         10  verify, diff: there are differences
-  4  input is damaged             11  no such grid
-  5  input needs a newer version  12  priors are missing; give them with --priors
-  6  output exists already        13  no such device
-                                 130  interrupted, by a signal or a limit of CPU time"""
+  0  done                               7  output cannot be written (no space, no right)
+  1  a bug or a crash: report it        8  decoded data is not what was promised
+  2  wrong arguments                    9  out of memory
+  3  input cannot be read              10  verify, diff: there are differences
+  4  input is damaged                  11  no such grid
+  5  needs a newer version or library  12  priors are missing; give --priors
+  6  output exists already             13  no such device
+                                      130  interrupted, by a signal or ulimit -t"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `nvdb` with these arguments (default: the process's) and gives its exit code."""
     report = Reporter(Style(quiet=True))
-    with _interruptible():
+    with interruptible(main.__code__):
         try:
             try:
                 _open_standard_streams()
@@ -136,24 +134,6 @@ def _open_standard_streams() -> None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - takes the lowest free number, its own
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """The first signal that interrupts raises KeyboardInterrupt, those after it wait until the block has ended."""
-    heard = [number for number in INTERRUPTS if signal.getsignal(number) is not signal.SIG_IGN]  # ignored by nohup, &
-
-    def interrupt(*_: object) -> NoReturn:
-        for number in heard:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = [signal.signal(number, interrupt) for number in heard]
-    try:
-        yield
-    finally:
-        for number, handler in zip(heard, before, strict=True):
-            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from neuralvdb.cli.frames import Wanted
 from neuralvdb.cli.progress import WAYS
-from neuralvdb.settings import SIMULATION_STATES, CompressSettings, Settings, TrainSettings
+from neuralvdb.settings import MAX_LOD, SIMULATION_STATES, CompressSettings, Settings, TrainSettings
 
 S = TypeVar("S", bound=Settings | TrainSettings)
 
@@ -46,7 +46,7 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
 
 def add_device(
     parser: argparse.ArgumentParser,
-    text: str = "where grids are decoded; cuda: all GPUs; auto: GPUs where there are some (default)",
+    text: str = "where grids are decoded; cuda: all GPUs; auto: GPUs for large grids (default)",
 ) -> None:
     """The option that says where the work is done; text: its help."""
     parser.add_argument("--device", default=_DEFAULTS.device, metavar="auto|cpu|cuda[:N]", help=text)
@@ -83,6 +83,26 @@ def add_priors(
 ) -> None:
     """The option that names networks other than those shipped; text: its help."""
     parser.add_argument("--priors", metavar="FILE", help=text)
+
+
+def add_lod(parser: argparse.ArgumentParser, text: str) -> None:
+    """The option that asks for coarser grids; text: its help."""
+    parser.add_argument("--lod", type=int, choices=range(1, MAX_LOD + 1), default=0, help=text)
+
+
+def add_cache_size(parser: argparse.ArgumentParser) -> None:
+    """The option that says how many decoded frames are kept."""
+    parser.add_argument(
+        "--cache-size",
+        type=_size,
+        metavar="SIZE",
+        help="bytes that decoded frames may take, such as 500M or 2T (default: 10G); what was used longest ago goes",
+    )
+
+
+def add_cache_folder(parser: argparse.ArgumentParser) -> None:
+    """The option that says where decoded frames are kept."""
+    parser.add_argument("--cache", metavar="FOLDER", help="where decoded frames are kept (default: ~/.cache/neuralvdb)")
 
 
 def add_inputs(parser: argparse.ArgumentParser) -> None:
@@ -159,6 +179,13 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is no whole number of 1 or more")
     return int(text)
+
+
+def _size(text: str) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kKMGT]?)B?", text, re.ASCII)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"'{text}' is no size such as 500M or 10G")
+    return int(float(match[1]) * 1000 ** " KMGT".index(match[2].upper() or " "))
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -79,6 +79,7 @@ class Bar:
         if self._bar is None:
             from tqdm import tqdm
 
+            tqdm.monitor_interval = 0  # no thread, which would be forked and hear interrupts that this one holds back
             form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
             self._bar = tqdm(total=1.0, bar_format=form, delay=_PAUSE, leave=False, miniters=0, file=self.stream)
         self._bar.set_description_str(f"{stage.done}/{stage.files}" if stage.files > 1 else self._label, refresh=False)

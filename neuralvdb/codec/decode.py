@@ -17,6 +17,7 @@ from neuralvdb.codec.models import ModelStore
 from neuralvdb.codec.pruning import derive_mask, derive_mask_on_device
 from neuralvdb.codec.store import DecodedStore, SharedTree
 from neuralvdb.dataclass import dataclass
+from neuralvdb.devices import Devices
 from neuralvdb.errors import DamagedFile, PromiseBroken, naming
 from neuralvdb.settings import Box
 from neuralvdb.topology import Topology
@@ -44,7 +45,7 @@ class DecodedLeaves:
 class GridDecoder:
     """Decodes grids of a frame. Threads may decode at the same time.
 
-    devices: where lossy values are decoded, such as "cuda:0", none for the CPU.
+    devices: where lossy values are decoded.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class GridDecoder:
         index: FrameIndex,
         store: DecodedStore,
         models: ModelStore,
-        devices: tuple[str, ...],
+        devices: Devices,
     ) -> None:
         self._archive, self._index, self._store = archive, index, store
         self._models, self._devices = models, devices
@@ -81,8 +82,9 @@ class GridDecoder:
         """
         from torch import from_numpy
 
-        head, device = self._head(number), self._devices[0] if self._devices else "cpu"
-        if not self._devices or self._store.head(number) is None or number in self._index.references:
+        head, device = self._head(number), self._devices.first
+        gpus = self._devices.of(self._index.section("VALS", number).raw_size)
+        if not gpus or self._store.head(number) is None or number in self._index.references:
             tree = self.read(number, threads=threads).tree
             assert tree is not None
             masks, voxels = (
@@ -207,7 +209,11 @@ class GridDecoder:
         if number in self._index.references:
             refer = partial(self._index.references[number].predict, tree_of=tree_of, threads=threads)
         options = values.DecodeOptions(
-            box=box, threads=threads, models_of=self._models.models_of, devices=self._devices, refer=refer
+            box=box,
+            threads=threads,
+            models_of=self._models.models_of,
+            devices=self._devices.of(section.raw_size),
+            refer=refer,
         )
         return values.ValuesDecoder(source, options)
 

@@ -25,6 +25,7 @@ from neuralvdb.codec.reusable import GridInFile, ReusableValues, key_of, read_re
 from neuralvdb.codec.scheduler import run_in_order, threads_each
 from neuralvdb.codec.topology_sharing import Role, TopologySharing
 from neuralvdb.dataclass import dataclass
+from neuralvdb.devices import Devices
 from neuralvdb.errors import InputError
 from neuralvdb.settings import CompressSettings
 from neuralvdb.topology import Topology, count_differing
@@ -404,7 +405,7 @@ def _encode_topology(job: _Job, context: EncodeContext) -> _Payload:
 
 
 def encode_values(
-    grid: VolumeGrid, settings: CompressSettings, *, models: ModelSet | None = None, devices: tuple[str, ...] = ()
+    grid: VolumeGrid, settings: CompressSettings, *, models: ModelSet | None = None, devices: Devices | None = None
 ) -> CodedValues:
     """The values of a grid that travels as arrays, as encode_frame() codes them where its topology stays exact."""
     assert grid.tree is not None

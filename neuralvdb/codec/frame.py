@@ -19,6 +19,7 @@ from neuralvdb.codec.loss import MeasuredLoss, unpack_losses
 from neuralvdb.codec.models import ModelStore
 from neuralvdb.codec.scheduler import run_in_order, threads_each
 from neuralvdb.codec.store import DecodedStore
+from neuralvdb.devices import Devices
 from neuralvdb.errors import InputError, UsageError
 from neuralvdb.frame_number import FrameNumber, text_of
 from neuralvdb.settings import Box
@@ -44,7 +45,7 @@ class Frame:
         self.index = FrameIndex(self.archive, position)
         self._frames = frames
         self._models = ModelStore(self.archive, self.index.sections, frames.models)
-        self._store = DecodedStore(self.archive, self.index, self.devices[0] if self.devices else None)
+        self._store = DecodedStore(self.archive, self.index, self.devices)
         self._decoder = GridDecoder(self.archive, self.index, self._store, self._models, self.devices)
 
     @property
@@ -153,14 +154,13 @@ class OpenFrames:
     """The frames of an open archive; those used last stay open, with what is decoded of them.
 
     archive: knows the sections of archive.formats. models: networks that frames may need beside those shipped and those
-    that they carry. devices: where lossy values and, on the first, topologies are decoded, such as "cuda:0", none for
-    the CPU.
+    that they carry. devices: where lossy values and, on the first, topologies are decoded.
     """
 
     def __init__(
-        self, archive: ArchiveReader, *, models: ModelSet | None = None, devices: tuple[str, ...] = ()
+        self, archive: ArchiveReader, *, models: ModelSet | None = None, devices: Devices | None = None
     ) -> None:
-        self.archive, self.models, self.devices = archive, models, devices
+        self.archive, self.models, self.devices = archive, models, devices or Devices()
         self.lock = threading.RLock()
         self._open: dict[int, Frame] = {}  # by position, in the order of their last use
 
@@ -192,7 +192,7 @@ class FrameReader(Frame):
         number: FrameNumber | None = None,
         *,
         models: ModelSet | None = None,
-        devices: tuple[str, ...] = (),
+        devices: Devices | None = None,
     ) -> None:
         archive = ArchiveReader(path, is_readable)
         try:

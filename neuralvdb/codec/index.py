@@ -44,6 +44,8 @@ class FrameIndex:
         """How errors name the frame."""
         self.group = range(position, position + 1) if frames is None else frames.group(position)
         """The positions of the frames that may be coded from each other, among which this one is."""
+        self.needs = range(self.group.start, position + 1)
+        """The positions of the frames that it may need, itself the last."""
         self._sections: dict[int, dict[str, Section]] = defaultdict(dict)  # by grid and type
         self._chunks: dict[int, dict[int, Section]] = defaultdict(dict)  # by grid and number
         self.sections = archive.sections_of(position)

@@ -10,6 +10,7 @@ from neuralvdb import topology, values
 from neuralvdb.archive import ArchiveReader, Section
 from neuralvdb.codec.index import FrameIndex
 from neuralvdb.dataclass import dataclass
+from neuralvdb.devices import Devices
 from neuralvdb.errors import DamagedFile, OutOfMemory
 from neuralvdb.platform import usable_memory
 from neuralvdb.topology import Reference, Topology, TopologyPayload
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from neuralvdb.values import ValuesHead
 
 _SHARE = 16  # one part in so many of the machine's memory is for topologies that no grid may need any more
+_LEAF_VALUES = 32  # bytes of float values that leaves have for each byte of their masks
 _FROM_ANOTHER = 2  # codec of a topology that is decoded from another one
 
 Value = TypeVar("Value")
@@ -36,15 +38,13 @@ class DecodedStore:
     """Topologies, heads of values and trees of a frame. Each is decoded by the first thread that asks for it; threads
     that ask meanwhile wait for it.
 
-    device: where networks decode topologies, such as "cuda:0", None for the CPU. budget: bytes of topologies that are
+    devices: the first is where networks decode topologies. budget: bytes of topologies that are
     kept, at most, and as many of trees; those used last go last, and the very last one is always kept (default: a
     sixteenth of what may be used).
     """
 
-    def __init__(
-        self, archive: ArchiveReader, index: FrameIndex, device: str | None, budget: int | None = None
-    ) -> None:
-        self._archive, self._index, self._device = archive, index, device
+    def __init__(self, archive: ArchiveReader, index: FrameIndex, devices: Devices, budget: int | None = None) -> None:
+        self._archive, self._index, self._devices = archive, index, devices
         self._memory = usable_memory()
         kept = self._memory // _SHARE if budget is None else budget
         self._topologies, self._derived = _Cache[Topology](kept), _Cache[Topology](kept)
@@ -109,7 +109,8 @@ class DecodedStore:
             source = TopologyPayload(codec=section.codec, payload=payload, declared=section.raw_size, where=where)
             grid = topology.reference_of(source)
             reference = None if grid is None else Reference(grid, self._base(section, grid, threads))
-            return topology.begin(source, reference, threads=threads, device=self._device)
+            device = next(iter(self._devices.of(_LEAF_VALUES * section.raw_size)), None)
+            return topology.begin(source, reference, threads=threads, device=device)
 
         return self._topologies.get(section.grid, decode, section.raw_size)
 

@@ -65,16 +65,17 @@ def move(
     velocities: needed where motion.factor is not 0. implementation: "native" or "reference", which give the
     same numbers. Voxels of the source beyond its leaves are its background.
     """
-    field = Field.of(source, 1 / motion.unit, LIMIT)
-    displacements: list[Field] = []
+    times: list[Leaves] = []
     if motion.factor:
         assert velocities is not None
         times = [velocities.now] if velocities.before is velocities.now else [velocities.now, velocities.before]
-        displacements = [Field.of(leaves, motion.factor * PARTS, FASTEST) for leaves in times]
+    scales = 1 / motion.unit, motion.factor * PARTS
     if implementation == "native":
         from neuralvdb.motion.native_move import native_move
 
-        return native_move(field, origins, motion, displacements, threads)
+        return native_move(source, origins, motion, times, scales, threads)
+    field = Field.of(source, scales[0], LIMIT)
+    displacements = [Field.of(leaves, scales[1], FASTEST) for leaves in times]
     moved = np.empty((len(origins), LEAF_SLOTS, field.components), np.int32)
     for first in range(0, len(origins), _LEAVES_AT_A_TIME):
         leaves = slice(first, first + _LEAVES_AT_A_TIME)

@@ -75,7 +75,7 @@ class HostDecoder:
         for reader in readers:
             for component in range(values.shape[2]):
                 lattice_values = self._cells(reader, component, 0).values
-                return_memory()
+                return_memory(lattice_values.nbytes)
                 decoded.fill(reader.chunk, component, lattice_values)
                 del lattice_values
             yield reader

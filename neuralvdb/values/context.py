@@ -7,6 +7,7 @@ from dataclasses import fields
 import xxhash
 
 from neuralvdb.dataclass import dataclass
+from neuralvdb.devices import Devices
 from neuralvdb.settings import CompressSettings
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.priors import ModelSet
@@ -23,8 +24,8 @@ class EncodeContext:
     """What the user chose."""
     models: ModelSet
     """Those of settings.priors, else `shipped`."""
-    devices: tuple[str, ...]
-    """Where lossy values are encoded, such as "cuda:0"; none for the CPU."""
+    devices: Devices
+    """Where lossy values are encoded."""
     threads: int
     """How many threads one grid may use."""
     chunk: int = 1
@@ -36,7 +37,7 @@ class EncodeContext:
         settings: CompressSettings,
         *,
         models: ModelSet | None = None,
-        devices: tuple[str, ...] = (),
+        devices: Devices | None = None,
         chunk: int = 1,
     ) -> EncodeContext:
         """The context of settings; models: those of settings.priors, None for those shipped."""
@@ -44,7 +45,7 @@ class EncodeContext:
             chunk=chunk if settings.lossy else 1,
             settings=settings,
             models=models or shipped_models(fast=settings.fast),
-            devices=devices,
+            devices=Devices() if devices is None else devices,
             threads=settings.threads,
         )
 

@@ -24,7 +24,7 @@ from neuralvdb.values.lattice.constants import LAYERS
 from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.priors import ModelSet
 from neuralvdb.values.lattice.reference import Correction, ReferenceValues
-from neuralvdb.values.lossless import by_component, raw_size, take_tree_without_voxels
+from neuralvdb.values.lossless import by_component, raw_size, take_tree_without_leaves
 from neuralvdb.values.model_file import find_models
 from neuralvdb.values.outliers import Index, Outliers, apply_outliers, placed
 from neuralvdb.volume.grid import Tree, unpack
@@ -142,11 +142,12 @@ class ValuesDecoder:
         if any(section >= LAYERS * len(self._groups) for section in source.chunks):
             raise fields.damaged("it has sections for chunks that it does not have")
         keep = None if options.box is None else self._keep_groups(touched(origins, options.box))
-        self.tree = take_tree_without_voxels(
+        self.tree, self._inactive = take_tree_without_leaves(
             fields, source.topology, source.dtype, source.components, source.declared, keep
         )
         fields.finish()
-        np.copyto(by_component(self.tree.leaf), 0, where=unpack(self.tree.leaf.active)[..., None])
+        if head.correction is not None or not options.devices:
+            self._restore_inactive()
         self._decoder = self._chunk_decoder(options, head.correction)
 
     def decode(self) -> Tree:
@@ -186,6 +187,7 @@ class ValuesDecoder:
         Of the mean lattice: means of a cell's active voxels. Of the sample lattice: its first voxel. Where a cell is
         not active, its first voxel stands.
         """
+        self._restore_inactive()
         cells = LeafCells(*(array.copy() for array in sampled(self.tree, lod)))
         for decoded in self._decoder.cells(self._readers(), lod):
             chunk, component = decoded.reader.chunk, decoded.component
@@ -209,6 +211,11 @@ class ValuesDecoder:
             exact = stored.values(values[leaf, cell, component])
             values[leaf[first], cell[first], component] = exact[first]
 
+    def _restore_inactive(self) -> None:
+        """Gives the tree's leaves their inactive values; active ones are 0."""
+        self._inactive.restore(self.tree.leaf)
+        np.copyto(by_component(self.tree.leaf), 0, where=unpack(self.tree.leaf.active)[..., None])
+
     def _chunk_decoder(self, options: DecodeOptions, correction: Correction | None) -> ChunkDecoder:
         if correction is not None or not options.devices:
             reference = None
@@ -227,6 +234,7 @@ class ValuesDecoder:
 
         return DeviceDecoder(
             tree=self.tree,
+            inactive=self._inactive,
             promise=self.promise,
             networks=self._networks,
             tables=self._sections.tables,

@@ -169,7 +169,7 @@ class _HostEncoder:
                 reference = self._options.reference
                 of_component = None if reference is None else reference.of(self._tree, chunk, number)
                 lattice_values = self._lattice.encode(component, buffers[number], self._options.observer, of_component)
-                return_memory()
+                return_memory(lattice_values.nbytes)
                 decoded.fill(chunk, number, lattice_values)
                 del lattice_values
                 counts += _counts(buffers[number])

@@ -69,8 +69,21 @@ def classify(bits: np.ndarray, inactive: np.ndarray, plus: np.ndarray, minus: np
 
 def restore(level: Inactive, inactive: np.ndarray, plus: np.ndarray, minus: np.ndarray, out: np.ndarray) -> None:
     """Writes the inactive slots of `out` (nodes, S, C), the opposite of classify(); other slots become anything."""
+    first, second = pairs_of(level, plus, minus)
+    out[...] = first[:, None, :]
+    nodes = np.nonzero(two_valued()[level.kinds])[0]
+    for i in range(0, len(nodes), _NODES):
+        node = nodes[i : i + _NODES]
+        select = np.unpackbits(level.selection[i : i + _NODES], axis=1, bitorder="little").view(bool)
+        out[node] = np.where(select[..., None], second[node, None], first[node, None])
+    all_stored = inactive & (level.kinds == ALL)[:, None]
+    out[all_stored] = level.stored
+
+
+def pairs_of(level: Inactive, plus: np.ndarray, minus: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The two values of each node (nodes, C), the second one where selections are set; 0 where there is none."""
     of_background = {"+": plus, "-": minus}
-    first, second = (np.zeros((len(out), out.shape[2]), out.dtype) for _ in range(2))
+    first, second = (np.zeros((len(level.kinds), len(plus)), plus.dtype) for _ in range(2))
     for number, values in enumerate(KINDS):
         nodes = level.kinds == number
         for target, value in zip((first, second), values, strict=False):
@@ -81,14 +94,7 @@ def restore(level: Inactive, inactive: np.ndarray, plus: np.ndarray, minus: np.n
     first[holds_a & ~is_second] = level.a[~is_second[holds_a]]
     second[is_second] = level.a[is_second[holds_a]]
     second[holds_b] = level.b
-    out[...] = first[:, None, :]
-    nodes = np.nonzero(two_valued()[level.kinds])[0]
-    for i in range(0, len(nodes), _NODES):
-        node = nodes[i : i + _NODES]
-        select = np.unpackbits(level.selection[i : i + _NODES], axis=1, bitorder="little").view(bool)
-        out[node] = np.where(select[..., None], second[node, None], first[node, None])
-    all_stored = inactive & (level.kinds == ALL)[:, None]
-    out[all_stored] = level.stored
+    return first, second
 
 
 def _classify(bits: np.ndarray, inactive: np.ndarray, plus: np.ndarray, minus: np.ndarray) -> Inactive:

@@ -10,7 +10,7 @@ import zstandard
 from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
 from neuralvdb.dataclass import dataclass
 from neuralvdb.topology import Topology
-from neuralvdb.values.inactive import ALL, KINDS, Inactive, classify, kinds_with, restore, two_valued
+from neuralvdb.values.inactive import ALL, KINDS, Inactive, classify, kinds_with, pairs_of, restore, two_valued
 from neuralvdb.volume.grid import (
     LEAF_SLOTS,
     LOWER_SLOTS,
@@ -92,6 +92,20 @@ def take_tree_without_voxels(
 
     keep: (leaves,) bool, which leaves it shall have; all where it is None.
     """
+    tree, inactive = take_tree_without_leaves(source, topology, dtype, components, declared, keep)
+    inactive.restore(tree.leaf)
+    return tree
+
+
+def take_tree_without_leaves(
+    source: FieldReader,
+    topology: Topology,
+    dtype: np.dtype,
+    components: int,
+    declared: int,
+    keep: np.ndarray | None = None,
+) -> tuple[Tree, InactiveLeaves]:
+    """The same tree with leaves all of whose values are anything, and the inactive ones. Raises DamagedFile."""
     tiles, uppers, lowers, leaves = topology.counts
     values = 1 + tiles + uppers * UPPER_SLOTS + lowers * LOWER_SLOTS + leaves * LEAF_SLOTS
     if values * components * dtype.itemsize != declared:
@@ -106,23 +120,35 @@ def take_tree_without_voxels(
         topology.tile_active,
         tile_values,
     )
-    inner = []
-    for child, active, slots in (
-        (topology.upper_child, topology.upper_active, UPPER_SLOTS),
-        (topology.lower_child, topology.lower_active, LOWER_SLOTS),
-    ):
-        slot_values = _take_inactive(source, _Slots(child, active), dtype, background)
-        _scatter_active(slot_values, active, _take_values(source, popcount(active), dtype, components))
-        slot_values[unpack(child)] = 0
-        inner.append(InnerLevel(child, active, slot_values.reshape(len(active), slots, *tail)))
-    upper, lower = inner
-    leaf_values = _take_inactive(source, _Slots(None, topology.leaf_active, topology.need), dtype, background, keep)
+    upper, lower = (
+        _take_inner(source, _Slots(*masks), dtype, background)
+        for masks in ((topology.upper_child, topology.upper_active), (topology.lower_child, topology.lower_active))
+    )
+    slots = _Slots(None, topology.leaf_active, topology.need)
+    inactive = InactiveLeaves(_take_inactive(source, slots, dtype, components, keep), background)
     leaf_active = topology.leaf_active
     if keep is not None:
         leaf_active = leaf_active[keep]
         lower = without_leaves(lower, keep, root.background)
-    leaf = LeafLevel(leaf_active, leaf_values.reshape(len(leaf_active), LEAF_SLOTS, *tail))
-    return Tree(root, upper, lower, leaf)
+    leaf = LeafLevel(leaf_active, np.empty((len(leaf_active), LEAF_SLOTS, *tail), dtype))
+    return Tree(root, upper, lower, leaf), inactive
+
+
+@dataclass(frozen=True)
+class InactiveLeaves:
+    """The inactive values of leaves. background: (C,) of the grid."""
+
+    values: Inactive
+    background: np.ndarray
+
+    def restore(self, leaf: LeafLevel) -> None:
+        """Writes them to leaves; active values become anything."""
+        plus, minus = _bits(self.background), _bits(-self.background)
+        restore(self.values, ~unpack(leaf.active), plus, minus, _bits(by_component(leaf)))
+
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """The two values of each leaf (N, C), as bits; the second one stands where selections are set."""
+        return pairs_of(self.values, _bits(self.background), _bits(-self.background))
 
 
 def by_component(level: TreeLevel) -> np.ndarray:
@@ -183,11 +209,24 @@ class _Slots:
         return ~(active if self.child is None else active | unpack(self.child[nodes]))
 
 
+def _take_inner(source: FieldReader, level: _Slots, dtype: np.dtype, background: np.ndarray) -> InnerLevel:
+    """Upper or lower nodes with all their values."""
+    assert level.child is not None
+    values = _take_inactive(source, level, dtype, len(background))
+    inactive = level.inactive(slice(None))
+    slot_values = np.empty((*inactive.shape, len(background)), dtype)
+    restore(values, inactive, _bits(background), _bits(-background), _bits(slot_values))
+    _scatter_active(slot_values, level.active, _take_values(source, popcount(level.active), dtype, len(background)))
+    slot_values[unpack(level.child)] = 0
+    tail = () if len(background) == 1 else (len(background),)
+    return InnerLevel(level.child, level.active, slot_values.reshape(*inactive.shape, *tail))
+
+
 def _take_inactive(
-    source: FieldReader, level: _Slots, dtype: np.dtype, background: np.ndarray, keep: np.ndarray | None = None
-) -> np.ndarray:
-    """Values (nodes, S, C) whose inactive slots are set, of the nodes `keep` (nodes,) bool, or of all."""
-    (nodes, slots), components = level.active.shape, len(background)
+    source: FieldReader, level: _Slots, dtype: np.dtype, components: int, keep: np.ndarray | None = None
+) -> Inactive:
+    """Inactive values of the nodes `keep` (nodes,) bool, or of all."""
+    nodes, slots = level.active.shape
     slots *= 8
     kinds = take_array(source, _BYTE, nodes)
     if (kinds >= len(KINDS)).any():
@@ -201,12 +240,7 @@ def _take_inactive(
     expected = int(kinds_with("a")[kinds].sum()), int(kinds_with("b")[kinds].sum()), int(counts.sum())
     a, b, stored = (_bits(_take_values(source, n, dtype, components)) for n in expected)
     values = Inactive(kinds, a, b, selection, stored)
-    if keep is not None:
-        values = values.of(keep, counts)
-    inactive = level.inactive(slice(None) if keep is None else keep)
-    out = np.empty((len(inactive), slots, components), dtype)
-    restore(values, inactive, _bits(background), _bits(-background), _bits(out))
-    return out
+    return values if keep is None else values.of(keep, counts)
 
 
 def _bits(values: np.ndarray) -> np.ndarray:

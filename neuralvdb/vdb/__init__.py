@@ -1,5 +1,15 @@
 """The bridge to the OpenVDB library: .vdb files in and out. The only package that needs libopenvdb."""
 
+from neuralvdb.errors import Unsupported
+
+try:
+    from neuralvdb.vdb import _bridge  # noqa: F401
+except ImportError as error:
+    raise Unsupported(
+        f"the OpenVDB library cannot be loaded ({error}); install it (Debian 12: apt-get install libopenvdb10.0), "
+        "or a wheel of neuralvdb that holds it"
+    ) from error
+
 from neuralvdb.vdb.dense import GridProperties, from_dense
 from neuralvdb.vdb.files import (
     COMPRESSIONS,

@@ -1,5 +1,6 @@
 """The container: lies in header and index are refused by name and cheaply, newer files are read where they can be."""
 
+import io
 import struct
 import tracemalloc
 
@@ -324,3 +325,33 @@ def test_a_check_finds_a_wrong_checksum(write):
     path.write_bytes(path.read_bytes().replace(b"jello", b"cello"))
     with ArchiveReader(path, understood) as archive, pytest.raises(DamagedFile, match="checksum of section FRAM"):
         archive.check()
+
+
+@pytest.mark.parametrize(
+    ("label", "raw_size"),
+    [
+        *((SectionLabel(kind), 1) for kind in ("", "FRA", "FRAME", "FR\u00c4M")),
+        *((SectionLabel("FRAM", **{name: -1}), 1) for name in ("codec", "version", "grid", "part")),
+        *((SectionLabel("FRAM", **{name: 1 << 32}), 1) for name in ("codec", "version", "grid", "part")),
+        *((SectionLabel("FRAM"), size) for size in (-1, 1 << 64)),
+    ],
+)
+def test_a_section_that_no_index_holds_is_refused_at_once(label, raw_size):
+    writer = ArchiveWriter(stream := io.BytesIO())
+    with pytest.raises(ValueError, match="section"):
+        writer.add(label, b"hello", raw_size=raw_size)
+    assert (writer.sections, stream.tell()) == ([], 52)
+
+
+def test_nothing_follows_the_end(monkeypatch):
+    writer = ArchiveWriter(stream := io.BytesIO())
+    writer.add(SectionLabel("FRAM"), b"hello", raw_size=5)
+    monkeypatch.setattr(container, "MAX_SECTIONS", 1)
+    with pytest.raises(ValueError, match="at most 1 sections"):
+        writer.add(SectionLabel("FRAM"), b"hello", raw_size=5)
+    writer.close()
+    data = stream.getvalue()
+    for call in (writer.close, lambda: writer.add(SectionLabel("FRAM"), b"more", raw_size=4)):
+        with pytest.raises(ValueError, match="closed"):
+            call()
+    assert stream.getvalue() == data

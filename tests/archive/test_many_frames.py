@@ -277,3 +277,26 @@ def test_ten_thousand_frames_have_a_directory():
     directory = unpack_directory(data, count, 52, 52 + 9 * count)
     assert len(directory) == count
     assert directory.entry(directory.find(5678)) == entries[5678]
+
+
+def test_frames_that_no_directory_holds_are_refused_at_once():
+    writer = SequenceWriter(io.BytesIO())
+    with pytest.raises(ValueError, match="at least one"):
+        writer.close()
+    writer.add(SectionLabel("FRAM"), b"hello", raw_size=5)
+    writer.end_frame(FrameLabel(7, b"a.vdb", 1000))
+    for number, name, size in (
+        *((number, b"b.vdb", 0) for number in (7, -1, Decimal("6.5"))),
+        *((8, name, 0) for name in (b"a.vdb", b"b", b"a/b.vdb", b".vdb", b"b" * 255 + b".vdb", b"a\0b.vdb")),
+        *((8, b"b.vdb", size) for size in (-1, 1 << 64)),
+    ):
+        with pytest.raises(ValueError, match="frame"):
+            writer.end_frame(FrameLabel(number, name, size))
+    writer.add(SectionLabel("FRAM"), b"hello", raw_size=5)
+    with pytest.raises(ValueError, match="whole frames"):
+        writer.close()
+    writer.end_frame(FrameLabel(8, b"b.vdb", 1000))
+    writer.close()
+    for call in (writer.close, lambda: writer.end_frame(FrameLabel(9, b"c.vdb", 1000))):
+        with pytest.raises(ValueError, match="closed"):
+            call()

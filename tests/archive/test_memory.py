@@ -9,6 +9,7 @@ import neuralvdb
 from neuralvdb.archive import ArchiveWriter, SectionLabel
 from neuralvdb.codec import store
 from neuralvdb.codec.frame import FrameReader
+from neuralvdb.devices import Devices
 from neuralvdb.errors import OutOfMemory
 from neuralvdb.settings import CompressSettings
 from neuralvdb.vdb import from_dense, write_vdb
@@ -51,7 +52,7 @@ def test_grids_that_are_decoded_at_once_fit_in_memory_together(archive, monkeypa
     with FrameReader(archive) as frame:
         size = frame.index.memory(0)
         monkeypatch.setattr(store, "usable_memory", lambda: int(grids * size))
-        assert store.DecodedStore(frame.archive, frame.index, None).at_once([0, 1, 2, 3], 3) == at_once
+        assert store.DecodedStore(frame.archive, frame.index, Devices()).at_once([0, 1, 2, 3], 3) == at_once
 
 
 def test_grids_are_the_same_however_many_fit(archive, monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 
 import neuralvdb
 from neuralvdb.archive import NO_GRID
+from neuralvdb.cli.info import info_text
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.grid_reference import GridAt, GridReference, pack_references, unpack_references
 from neuralvdb.errors import DamagedFile
@@ -88,6 +89,11 @@ def test_grids_that_resemble_earlier_ones_are_coded_with_them_in_view(files):
     assert references[3].gain == pytest.approx(3, rel=0.1)
     assert max(sizes[2:]) < 0.6 * sizes[1]
     assert neuralvdb.verify(archive, source).differences == []
+    report = neuralvdb.info(archive)
+    assert [grid.references for grid in report.grids] == [[], [], ["density", "velocity"], ["density"]]
+    assert "coded by others: density_inflow by density along velocity, temperature by density" in info_text(
+        report, False
+    )
 
 
 def test_any_of_them_decodes_alone_and_in_part(files, tmp_path):

@@ -6,7 +6,6 @@ python -P tests/benchmarks/gpu_bricks.py FILE.vdb GRID OUT.npz [--rel-error 0.01
 
 import argparse
 from dataclasses import fields
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from neuralvdb.fit.cases import Case, collect
 from neuralvdb.fit.examples import joined
 from neuralvdb.fit.optimise import Job, laid_out, to_floats
 from neuralvdb.kernels.fit import flatten
+from neuralvdb.kernels.levels import join_bricks
 from neuralvdb.settings import Bound, CompressSettings
 from neuralvdb.topology import Topology
 from neuralvdb.topology import priors as classifiers
@@ -58,15 +58,14 @@ def level_arrays(
     arrays = {"0.coded": coded}
     for k, level in enumerate(levels):
         if k:
-            values, exact = (sample.join_bricks(points, level.children) for points in (values, exact))
+            values, exact = (join_bricks(points, level.children) for points in (values, exact))
         arrays |= {f"{k}.active": level.active, f"{k}.values": values, f"{k}.exact": exact}
         more = len(values) - level.boxes.bricks
         arrays[f"{k}.neighbours"] = torch.cat([level.neighbours.bricks, torch.zeros((more, 27), dtype=torch.int32)])
         arrays[f"{k}.edges"] = torch.cat([level.neighbours.edges, torch.zeros(more, dtype=torch.uint8)])
         arrays |= {f"{k}.targets.{p}": targets.points for p, targets in enumerate(level.passes)}
-    for k, (fine, coarse) in enumerate(pairwise(levels)):
-        parent, octant = fine.boxes.parents(coarse.boxes)
-        arrays |= {f"{k}.parent": parent.to(torch.int32), f"{k}.octant": octant.to(torch.uint8)}
+    for k, level in enumerate(levels[:-1]):
+        arrays |= {f"{k}.parent": level.parents >> 3, f"{k}.octant": (level.parents & 7).to(torch.uint8)}
     return arrays
 
 

@@ -23,7 +23,7 @@ from compiled import table_row
 
 from neuralvdb.kernels import zigzag
 from neuralvdb.kernels.bricks import Destination, Differences, Targets
-from neuralvdb.kernels.compact import compact
+from neuralvdb.kernels.compact import Flags, compact
 from neuralvdb.kernels.neighbours import find_neighbours
 from neuralvdb.kernels.network import Packed, forward
 from neuralvdb.kernels.pack import pack
@@ -145,8 +145,9 @@ def structure(bricks: Copies) -> dict[str, Job]:
     )
     companding = Companding(knee=0, nonnegative=False)
     listed = int((flags != 0).sum())
+    in_passes = Flags(flags=flags, passes=passes, count=6, begins=[0, n])
     return {
-        "compact": Job(lambda: compact(flags, passes, 6), n * 512, n * 1024 + listed * 4),
+        "compact": Job(lambda: compact([in_passes]), n * 512, n * 1024 + listed * 4),
         "neighbours": Job(
             lambda: find_neighbours(table, boxes, cells), len(cells), len(cells) * 129, ("neighbours", "_neighbours", 0)
         ),

@@ -1,10 +1,11 @@
-"""Feeds damaged archives to the Python API, in processes that live on: ten times as many as over the command line.
+"""Feeds damaged files to the Python API, in processes that live on: ten times as many as over the command line.
 
     python in_process.py --runs 1000000 --seed 0 --workers 2
+    python in_process.py vdb --runs 20000 --seed 0
 
 Its cases are those of fuzz.py. A run must end with a NeuralVdbError or a result, within 5 s of CPU time and 1 GiB; a
 truncated archive must be refused, what a region or a whole file decodes to must be what it was, as fuzz.py says it, and
-each file written must be one that OpenVDB reads.
+each file written must be one that OpenVDB reads. vdb_use.py says what a .vdb file must.
 A process does at most 4,000 runs; where it crashes or hangs, that is a finding, and another one goes on behind it.
 """
 
@@ -30,9 +31,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from fuzz import BYTES, FORK, SECONDS, Bench, Case, make_seeds
 from seeds import OPTIONS, Seed
 from tqdm import tqdm
+from vdb_use import use_vdb
 
-from neuralvdb import DecompressSettings, decompress, info, platform, verify
-from neuralvdb.api.preload import preload_decoder
+from neuralvdb import CompressSettings, DecompressSettings, decompress, info, platform, verify
+from neuralvdb.api.preload import preload_encoder
 from neuralvdb.errors import NeuralVdbError
 from neuralvdb.settings import VerifySettings
 from neuralvdb.vdb import VdbReader
@@ -75,15 +77,23 @@ def use(case: Case, archive: Path, back: Path) -> tuple[str, ...] | None:
     return None
 
 
+def use_archive(case: Case, folder: Path) -> str:
+    """Uses a case and gives what is wrong with accepting it, if anything; raises NeuralVdbError where it is refused."""
+    archive, back = folder / "in.neuralvdb", folder / "back.vdb"
+    archive.write_bytes(case.data)
+    return _wrong(case, use(case, archive, back), back)
+
+
+_USES = {"archives": use_archive, "vdb": use_vdb}
+
+
 def run(bench: Bench, number: int) -> End:
     """How the case of a number ends."""
-    case, archive, back = bench.case(number), bench.folder / "in.neuralvdb", bench.folder / "back.vdb"
-    archive.write_bytes(case.data)
+    case = bench.case(number)
     began, problem = time.process_time(), ""
     try:
-        options = use(case, archive, back)
+        problem = _USES[bench.kind](case, bench.folder)
         end = "done"
-        problem = _wrong(case, options, back)
     except NeuralVdbError as error:
         end = f"exit code {error.exit_code}"
     except MemoryError:
@@ -165,10 +175,10 @@ def _ends(bench: Bench, numbers: range, unlimited: bool) -> Iterator[End]:
 _bench: Bench | None = None
 
 
-def _start(seed: int, seeds: list[Seed]) -> None:
+def _start(kind: str, seed: int, seeds: list[Seed]) -> None:
     global _bench
-    _bench = Bench("archives", seed, seeds)
-    preload_decoder()
+    _bench = Bench(kind, seed, seeds)
+    preload_encoder(CompressSettings())
     multiprocessing.util.Finalize(None, _bench.close, exitpriority=1)
 
 
@@ -180,10 +190,10 @@ def _block(numbers: range, unlimited: bool) -> list[End]:
     return ends
 
 
-def all_ends(numbers: range, seed: int, workers: int, unlimited: bool) -> Iterator[End]:
-    """How the runs of these numbers end, in order."""
+def all_ends(kind: str, numbers: range, seed: int, workers: int, unlimited: bool = False) -> Iterator[End]:
+    """How the runs of these numbers with files of a kind, "archives" or "vdb", end, in order."""
     blocks = [numbers[at : at + _BLOCK] for at in range(0, len(numbers), _BLOCK)]
-    with ProcessPoolExecutor(workers, FORK, _start, (seed, make_seeds("archives"))) as pool:
+    with ProcessPoolExecutor(workers, FORK, _start, (kind, seed, make_seeds(kind))) as pool:
         for ends in pool.map(functools.partial(_block, unlimited=unlimited), blocks):
             yield from ends
 
@@ -191,6 +201,7 @@ def all_ends(numbers: range, seed: int, workers: int, unlimited: bool) -> Iterat
 def main() -> int:
     """Exit code: 0 where no run has a problem, else 1."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", nargs="?", choices=tuple(_USES), default="archives")
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--first", type=int, default=0, help="number of the first run")
     parser.add_argument("--seed", type=int, default=0)
@@ -199,14 +210,15 @@ def main() -> int:
     args = parser.parse_args()
     counts, problems, seconds, slowest = Counter[str](), 0, 0.0, End(0, "")
     numbers = range(args.first, args.first + args.runs)
-    for end in tqdm(all_ends(numbers, args.seed, args.workers, args.unlimited), total=args.runs, mininterval=10):
+    ends = all_ends(args.kind, numbers, args.seed, args.workers, args.unlimited)
+    for end in tqdm(ends, total=args.runs, mininterval=10):
         counts[end.end] += 1
         seconds += end.seconds
         slowest = max(slowest, end, key=lambda end: end.seconds)
         if end.problem:
             problems += 1
             print(f"run {end.number}: {end.problem}", flush=True)
-    print(f"{args.runs} damaged archives: " + ", ".join(f"{count} {end}" for end, count in counts.most_common()))
+    print(f"{args.runs} damaged {args.kind}: " + ", ".join(f"{count} {end}" for end, count in counts.most_common()))
     print(f"CPU time: {seconds / args.runs:.4f} s on average, {slowest.seconds:.2f} s at most, by run {slowest.number}")
     print(f"runs with a problem: {problems}")
     return int(problems > 0)

@@ -138,7 +138,9 @@ def vdb_seeds(folder: Path) -> list[Seed]:
     paths = [path for name in names for path in sorted((DATA / name).glob("*.vdb"))]
     paths = [path for path in paths if path.stat().st_size <= _MAX_VDB and not path.stem.endswith(tuple("3456789"))]
     paths += sorted((ROOT / "data" / "sample").glob("[cl]*.vdb")) + _made(folder)
-    return [_vdb_seed(path) for path in paths]
+    rich = folder / "rich.vdb"
+    write_rich_volume(rich)
+    return [_vdb_seed(path) for path in (*paths, *[*_specks(folder), rich] * 4)]  # the cheap ones four times as often
 
 
 def _small_real() -> list[Path]:

@@ -14,7 +14,8 @@ import in_process
 
 pytestmark = pytest.mark.slow
 
-ARCHIVES, VDB, IN_PROCESS = 120, 60, 2000  # runs; those in this process meet the same decoders for a tenth of the time
+# runs; those in a process that lives on meet the same code for a tenth of the time
+ARCHIVES, VDB, IN_PROCESS, VDB_IN_PROCESS = 120, 60, 2000, 400
 
 
 @pytest.mark.parametrize(("kind", "runs"), [("archives", ARCHIVES), ("vdb", VDB)])
@@ -26,10 +27,11 @@ def test_damage_never_surprises(kind: str, runs: int, tmp_path: Path):
     assert len(outcomes) == runs
 
 
-def test_damage_never_surprises_in_process():
-    ends = list(in_process.all_ends(range(IN_PROCESS), seed=1, workers=2, unlimited=False))
+@pytest.mark.parametrize(("kind", "runs"), [("archives", IN_PROCESS), ("vdb", VDB_IN_PROCESS)])
+def test_damage_never_surprises_in_process(kind: str, runs: int):
+    ends = list(in_process.all_ends(kind, range(runs), seed=1, workers=2))
     assert [f"run {end.number} of --seed 1: {end.problem}" for end in ends if end.problem] == []
-    assert [end.number for end in ends] == list(range(IN_PROCESS))
+    assert [end.number for end in ends] == list(range(runs))
     assert {end.end for end in ends} >= {"done", "exit code 4"}
 
 
@@ -40,7 +42,7 @@ def test_a_crash_is_a_finding_and_not_the_end(monkeypatch: pytest.MonkeyPatch):
         return os.abort() if case.number == 3 else use(case, *args)
 
     monkeypatch.setattr(in_process, "use", crashing)
-    ends = list(in_process.all_ends(range(6), seed=1, workers=1, unlimited=False))
+    ends = list(in_process.all_ends("archives", range(6), seed=1, workers=1))
     assert [end.number for end in ends] == list(range(6))
     assert [end.number for end in ends if end.problem] == [3]
     assert ends[3].problem.endswith("the process ended with -6")

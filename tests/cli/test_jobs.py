@@ -17,8 +17,8 @@ from neuralvdb.cli.batch import jobs_at_once
 
 PROGRAM = """
 import ctypes, os, signal, stat, sys, time
-import neuralvdb.api.compress
 from neuralvdb.cli import main
+import neuralvdb.api.compress
 module = sys.modules["neuralvdb.api.compress"]
 encode_frame = module.encode_frame
 

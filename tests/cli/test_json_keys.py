@@ -4,7 +4,9 @@ The objects of `nvdb train` are compared in test_priors.py.
 """
 
 import json
+import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,19 @@ def test_a_trial(run_json, small, check_json):
 def test_decompress(result, archive, check_json):
     report = result("decompress", archive, "-o", "x.vdb", "--lod", "1")
     check_json(report["parts"]["ball"], "part")
+
+
+def test_cache(run_json, archive, check_json):
+    (report,) = run_json("cache", archive, "x", "-q")["results"]
+    check_json(report, "decompress")
+
+
+def test_mount_and_unmount(result, archive, tmp_path):
+    pytest.importorskip("mfusepy", reason="mfusepy is not installed; see the extra [mount] in pyproject.toml")
+    if not os.access("/dev/fuse", os.W_OK) or shutil.which("fusermount3") is None:
+        pytest.skip("nothing can be mounted: no /dev/fuse, or no fusermount3 (apt-get install fuse3)")
+    mounted = result("mount", archive, "x", "--cache", "cache")
+    assert result("unmount", "x", "--cache", "cache") == {key: mounted[key] for key in ("source", "target")}
 
 
 def test_info(result, small, lossy, check_json):

@@ -50,6 +50,21 @@ def test_frames_are_compared_by_their_numbers(run, run_json, shot):
     assert run("diff", shot, ALL).stdout.count("same") == 4
 
 
+def test_frames_are_drawn(run_json, shot, check_json):
+    pytest.importorskip("PIL")
+    results = run_json("view", shot, "--frames", "2,5", "-o", "seen.%03d.png")["results"]
+    assert [(check_json(r, "view")["target"], r["frame"]) for r in results] == [
+        ("seen.002.png", "2"),
+        ("seen.005.png", "5"),
+    ]
+    assert [Path(shot.parent, r["target"]).read_bytes()[:4] for r in results] == [b"\x89PNG"] * 2
+    (page,) = run_json("report", shot, "--originals", ".", "--frames", "1-5", "--missing", "skip")["results"]
+    assert [frame["name"] for frame in page["frames"]] == [f"smoke.{number:04}.vdb" for number in (1, 2, 3, 5)]
+    assert all(loss["max_error"] == 0 for frame in page["frames"] for loss in frame["losses"])
+    text = shot.with_name("report.html").read_text()
+    assert "4 frames" in text and text.count("data:image/png") == 3  # of the first frame, the middle and the last one
+
+
 def test_a_run_that_failed_goes_on(run, run_json, frames, small, shot, check_json):
     """And ends with the bytes of one that did not."""
     expected = shot.read_bytes()

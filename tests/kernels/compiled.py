@@ -100,6 +100,20 @@ TYPES = {
     "p_codes": "*i32",
     "p_batches": "*i64",
     "p_begins": "*i64",
+    "p_leaves": "*i64",
+    "p_masks": "*u8",
+    "p_first": "*i32",
+    "p_selected": "*i32",
+    "p_selection": "*u8",
+    "p_stored": "*i32",
+    "p_constants": "*u8",
+    "p_fine": "*i32",
+    "p_fine_counts": "*i32",
+    "p_fine_active": "*u8",
+    "p_children": "*i64",
+    "p_joined": "*i32",
+    "p_coarse": "*i32",
+    "p_both": "*u8",
 }
 DIFFERENCES = ("p_differences", "p_known", "p_share")
 
@@ -123,6 +137,15 @@ STATES = {"p_states": "*i8", "BLOCK": 512}
 KERNELS = {
     ("compact", "_count"): [{"COUNT": 6}],
     ("compact", "_list"): [{"COUNT": 6, "p_points": "*i32"}],
+    ("inactive", "_restore"): [
+        {"p_second": "*i32"},
+        {"p_values": "*i64", "p_first": "*i64", "p_second": "*i64", "p_stored": "*i64"},
+    ],
+    ("levels", "_unpack"): [{"p_bits": "*u8", "p_flags": "*u8"}],
+    ("levels", "_join_bricks"): [{}],
+    ("levels", "_upsample"): [{"num_warps": 2}],
+    ("levels", "_join_cells"): [{"p_counts": "*i32", "SHIFT": shift} for shift in (6, 0)],
+    ("levels", "_join_means"): [{"p_counts": "*i32", "SHIFT": 3, "COMPANDED": True}],
     ("pack", "_pack"): [{"BLOCK": 512}],
     ("quantise", "_quantise"): [
         {"BLOCK": 512, "p_dead_zone": None, "p_known": None},

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from neuralvdb.kernels.compact import NONE, compact
+from neuralvdb.kernels.compact import NONE, Flags, compact
 from neuralvdb.kernels.split import Cells as DeviceCells
 from neuralvdb.kernels.split import Companding, Halves, split
 from neuralvdb.values.lattice import compand, mean_pyramid
@@ -18,15 +18,26 @@ IMPLEMENTATIONS = ("reference", "triton")
 @pytest.mark.parametrize("bricks", [0, 1, 7])
 def test_compact(device, implementation, bricks):
     rng = np.random.default_rng(bricks)
-    flags = (rng.random((bricks, 512)) < 0.4).astype(np.uint8) * 3
-    passes = rng.choice([0, 1, 2, NONE], 512).astype(np.uint8)
-    compacted = compact(*(torch.from_numpy(a).to(device) for a in (flags, passes)), 4, implementation=implementation)
-    targets, offsets = (x.cpu().numpy() for x in compacted)
-    assert len(targets) == offsets[-1]
-    for p in range(4):
-        for b in range(bricks):
-            expected = b * 512 + np.nonzero((flags[b] != 0) & (passes == p))[0]
-            np.testing.assert_array_equal(targets[offsets[p * bricks + b] : offsets[p * bricks + b + 1]], expected)
+    flags = [(rng.random((bricks + more, 512)) < 0.4).astype(np.uint8) * 3 for more in (0, 2)]
+    passes = [rng.choice([0, 1, 2, NONE], 512).astype(np.uint8), np.zeros(512, np.uint8)]
+    begins = [[0, bricks // 2, bricks], [0, 1, bricks + 1]]
+    levels = [
+        Flags(
+            flags=torch.from_numpy(flags[k]).to(device),
+            passes=torch.from_numpy(passes[k]).to(device),
+            count=(4, 1)[k],
+            begins=begins[k],
+        )
+        for k in range(2)
+    ]
+    listed = compact(levels, implementation=implementation)
+    assert [len(of_level) for of_level in listed] == [4, 1]
+    for k, of_level in enumerate(listed):
+        for p, targets in enumerate(of_level):
+            is_set = (flags[k][: begins[k][-1]] != 0) & (passes[k] == p)
+            np.testing.assert_array_equal(targets.points.cpu(), np.flatnonzero(is_set))
+            expected = [np.count_nonzero(is_set[:brick]) for brick in begins[k]]
+            np.testing.assert_array_equal(targets.starts.cpu(), expected)
 
 
 def pyramid(rng: np.random.Generator, largest: int, knee: int, nonnegative: bool) -> tuple[Cells, MeanLevel]:

@@ -74,6 +74,16 @@ def test_tensors_decoded_by_kernels(files, device, monkeypatch):
     assert_equal(tensors, files[1])
 
 
+def test_small_grids_stay_on_the_cpu_unless_a_gpu_is_asked_for(monkeypatch):
+    looked_up = []
+    monkeypatch.setattr(devices, "resolve", lambda name: looked_up.append(name) or ("cuda:0",))
+    where = devices.Devices("auto")
+    assert (where.of(devices.ENOUGH - 1), where.used, looked_up) == ((), (), [])
+    assert (where.of(devices.ENOUGH), where.used, where.first) == (("cuda:0",), ("cuda:0",), "cuda:0")
+    assert devices.Devices("cuda").of(1) == ("cuda:0",)
+    assert (devices.Devices("auto").first, looked_up[0]) == ("cuda:0", "auto")
+
+
 def test_a_selection(files):
     assert list(neuralvdb.decompress(files[0], settings=replace(ON_CPU, grids=("vel",)))) == ["vel"]
 

@@ -35,8 +35,10 @@ def test_the_wheel_holds_exactly_these_files(wheel, root):
         "neuralvdb/archive/FRAMES.md",
         "neuralvdb/archive/SPEC.md",
         "neuralvdb/cli/JSON.md",
+        "neuralvdb/mount/README.md",
     }
-    expected |= {"neuralvdb/integrations/farm/openjd.yaml"}
+    farm = ("openjd.yaml", "mount.nvdb", "nvdb-mount.service")
+    expected |= {f"neuralvdb/integrations/farm/{name}" for name in farm}
     expected |= {f"neuralvdb/configs/{p.name}" for p in (root / "configs").glob("*.toml")}
     expected |= {f"neuralvdb/kernels/{p.relative_to(root / 'kernels')}" for p in (root / "kernels").rglob("README.md")}
     expected |= {f"{info}/{n}" for n in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")}

@@ -46,7 +46,8 @@ def run(bare: Path, code: str, *arguments: object) -> None:
 def test_the_bridge_is_absent_in_the_copy(bare):
     code = (
         "import neuralvdb.errors\ntry:\n    import neuralvdb.vdb\n"
-        "except ImportError:\n    pass\nelse:\n    raise SystemExit(1)"
+        "except neuralvdb.errors.Unsupported as error:\n    assert 'OpenVDB' in str(error)\n"
+        "else:\n    raise SystemExit(1)"
     )
     run(bare, code)
 

@@ -62,10 +62,60 @@ def test_masks_there_twice(tmp_path):
         writer.write_mask(ENTRY | {"type": b"Tree_mask_5_4_3"}, GRID.metadata, GRID.transform, masks)
 
 
-@pytest.mark.parametrize("changes", [{"uuid": b"0"}, {"count": -1}], ids=["uuid", "count"])
+@pytest.mark.parametrize("changes", [{"uuid": b"0"}, {"uuid": NIL_UUID * 2}, {"count": -1}], ids=str)
 def test_what_a_file_begins_with(tmp_path, changes):
     with open(tmp_path / "a.vdb", "wb") as file, pytest.raises(ValueError, match="36 characters"):
         VdbWriter(file, **{"metadata": NOTHING, "count": 1, "uuid": NIL_UUID} | changes)
+    with pytest.raises(ValueError, match=r"36 characters|at least 0"):
+        written(tmp_path / "a.vdb", **changes)
+
+
+RAW = ENTRY | {"type": b"Tree_dragon"}
+TREE = lambda writer: writer.write_tree(ENTRY, GRID.metadata, GRID.transform, arrays_of(GRID.tree))  # noqa: E731
+INSTANCE = lambda writer: writer.write_instance(ENTRY, GRID.metadata, GRID.transform)  # noqa: E731
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        *([lambda writer, at=at: writer.write_raw(RAW, b"123", at)] for at in (-1, 4, 1 << 60)),
+        [INSTANCE],
+        [TREE, TREE],
+        [lambda writer: writer.close()],
+        [TREE, lambda writer: writer.close(), lambda writer: writer.close()],
+        [TREE, lambda writer: writer.close(), TREE],
+    ],
+    ids=["before", "behind", "far behind", "instance of none", "one more", "one less", "closed twice", "closed"],
+)
+def test_what_is_written_where_it_does_not_belong(tmp_path, calls):
+    with open(tmp_path / "a.vdb", "wb") as file:
+        writer = _bridge.Writer(file.fileno(), NOTHING, 1, NIL_UUID, "blosc", 224)
+        for call in calls[:-1]:
+            call(writer)
+        with pytest.raises(REFUSED):
+            calls[-1](writer)
+
+
+def test_regions():
+    arrays, head = arrays_of(GRID.tree), ("Tree_float_5_4_3", GRID.metadata, GRID.transform)
+    cells = {"values": np.zeros((1, 64), np.float32), "active": np.zeros((1, 64), np.uint8)}
+    _bridge.coarse_transform(GRID.transform, 1, 0.5)
+    _bridge.coarsen(*head, arrays, cells, 1, ((0, 0, 0), (0, 9, 0)))
+    for lod in (-5, 0, 4, 99):
+        with pytest.raises(ValueError, match="lod is"):
+            _bridge.coarse_transform(GRID.transform, lod, 0.0)
+        with pytest.raises(ValueError, match="lod is"):
+            _bridge.coarsen(*head, arrays, cells, lod, None)
+    for shift in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="shift"):
+            _bridge.coarse_transform(GRID.transform, 1, shift)
+    for box in (((0, 0, 0), (0, -1, 0)), ((5, 5, 5), (0, 0, 0))):
+        for call in (
+            lambda box: _bridge.clip_tree(*head, arrays, *box),
+            lambda box: _bridge.coarsen(*head, arrays, cells, 1, box),
+        ):
+            with pytest.raises(ValueError, match="box"):
+                call(box)
 
 
 def test_metadata_of_noise():

@@ -7,24 +7,35 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
-#include <limits>
+#include <vector>
 
 namespace nvdb {
 
 constexpr int kLeafEdge = 8, kLeafVoxels = 512, kMaxComponents = 3;
-constexpr int64_t kOne = 256, kHalf = 128; // of a voxel, in positions
+constexpr int32_t kOne = 256, kHalf = 128; // of a voxel, in positions
 constexpr int kHalfStep = 5; // bits by which a displacement is shifted to become half of it as a position
-constexpr int64_t kFastest = 8 << 12; // 1/4096 voxel
+constexpr double kMost = 1 << 27, kFastest = 8 << 12; // values in units; displacements, in 1/4096 voxel
+constexpr int kFar = 127; // voxels, shifts are at most
 
+// Leaves of a grid, floats or doubles, which are read as whole numbers: times `scale`, at most `limit`.
 struct Field {
     const CoordTable* table;
-    const int32_t* values; // of leaf after leaf, components of a voxel together
-    const int32_t* background;
+    const float* narrow; // of leaf after leaf, components of a voxel together; null where they are doubles
+    const double* wide;
     int components;
+    double background[kMaxComponents], scale, limit;
+
+    // As motion/field.py has it.
+    int32_t whole(double value) const {
+        constexpr double shift = 0x1.8p52;
+        const double x = value * scale;
+        const double near = x > limit ? limit : x < -limit ? -limit : x;
+        return near == near ? int32_t((near + shift) - shift) : 0;
+    }
 };
 
 struct Movement {
-    int64_t shift[3];
+    int32_t shift[3]; // in positions
     bool cubic, staggered;
     int displacement_count; // 0, 1 or 2: now and before
     Field source, displacements[2];
@@ -33,10 +44,6 @@ struct Movement {
 // Weights by position in a voxel, which sum to 2 to the power of kBits along an axis.
 struct Linear {
     static constexpr int kTaps = 2, kFirst = 0, kBits = 8;
-    void weigh(int64_t at, int64_t* to) const {
-        to[0] = kOne - at;
-        to[1] = at;
-    }
 };
 
 struct Cubic {
@@ -52,136 +59,168 @@ struct Cubic {
             weights[f][1 + (f >= kHalf)] += rest;
         }
     }
-    void weigh(int64_t at, int64_t* to) const { std::copy_n(weights[at], kTaps, to); }
 };
 
-using Position = std::array<int64_t, 3>;
-using Positions = std::array<Position, kLeafVoxels>;
+// Positions of a leaf's voxels, axis by axis, less the leaf's origin.
+using Positions = std::array<std::array<int32_t, kLeafVoxels>, 3>;
+using Offset = std::array<int32_t, 3>;
 
-// One component of a field within a box of voxels.
+// Field values within a box of voxels around a leaf, component by component.
 class Window {
 public:
-    // Takes what interpolation at all positions, each plus `offset`, reads.
-    void load(const Field& field, int component, const Positions& at, const Position& offset, int first, int taps) {
-        for (int axis = 0; axis < 3; ++axis) {
-            const auto less = [axis](const Position& a, const Position& b) { return a[size_t(axis)] < b[size_t(axis)]; };
-            const auto ends = std::minmax_element(at.begin(), at.end(), less);
-            low_[axis] = (((*ends.first)[size_t(axis)] + offset[size_t(axis)]) >> 8) + first;
-            size_[axis] = int((((*ends.second)[size_t(axis)] + offset[size_t(axis)]) >> 8) + first + taps - low_[axis]);
+    explicit Window(const int32_t* origin): origin_{origin[0], origin[1], origin[2]} {}
+
+    // Takes what interpolation reads at positions that are `before` to `behind` those given.
+    void load(const Field& field, const Positions& at, const Offset& before, const Offset& behind, int first, int taps) {
+        int64_t from[3], to[3];
+        for (size_t axis = 0; axis < 3; ++axis) {
+            const auto ends = std::minmax_element(at[axis].begin(), at[axis].end());
+            low_[axis] = ((*ends.first + before[axis]) >> 8) + first;
+            size_[axis] = ((*ends.second + behind[axis]) >> 8) + first + taps - low_[axis];
+            from[axis] = origin_[axis] + low_[axis];
+            to[axis] = from[axis] + size_[axis];
         }
+        values_.resize(size_t(size_[0] * size_[1] * size_[2] * field.components));
         int64_t brick[3];
-        for (brick[0] = low_[0] & ~7; brick[0] < low_[0] + size_[0]; brick[0] += kLeafEdge)
-            for (brick[1] = low_[1] & ~7; brick[1] < low_[1] + size_[1]; brick[1] += kLeafEdge)
-                for (brick[2] = low_[2] & ~7; brick[2] < low_[2] + size_[2]; brick[2] += kLeafEdge) copy(field, component, brick);
+        for (brick[0] = from[0] & ~7; brick[0] < to[0]; brick[0] += kLeafEdge)
+            for (brick[1] = from[1] & ~7; brick[1] < to[1]; brick[1] += kLeafEdge)
+                for (brick[2] = from[2] & ~7; brick[2] < to[2]; brick[2] += kLeafEdge) copy(field, brick, from, to);
     }
 
-    template<typename Taps>
-    int64_t weighted(const Taps& taps, const Position& at) const {
-        int64_t x[Taps::kTaps], y[Taps::kTaps], z[Taps::kTaps], sum = 0;
-        taps.weigh(at[0] & (kOne - 1), x);
-        taps.weigh(at[1] & (kOne - 1), y);
-        taps.weigh(at[2] & (kOne - 1), z);
-        const int32_t* corner = values_ + place((at[0] >> 8) + Taps::kFirst, (at[1] >> 8) + Taps::kFirst, (at[2] >> 8) + Taps::kFirst);
-        for (int i = 0; i < Taps::kTaps; ++i)
-            for (int j = 0; j < Taps::kTaps; ++j) {
-                const int32_t* row = corner + (i * kEdge + j) * kEdge;
-                int64_t of_row = 0;
-                for (int k = 0; k < Taps::kTaps; ++k) of_row += z[k] * row[k];
-                sum += x[i] * y[j] * of_row;
-            }
-        return sum;
+    // What is at a voxel, less the leaf's origin.
+    const int32_t* at(int component, int x, int y, int z) const {
+        return values_.data() + ((component * size_[0] + x - low_[0]) * size_[1] + y - low_[1]) * size_[2] + z - low_[2];
     }
+    int64_t row() const { return size_[2]; }
+    int64_t plane() const { return int64_t(size_[1]) * size_[2]; }
 
 private:
-    // A leaf's edge, what moves two steps either way, and what is around it.
-    static constexpr int kEdge = kLeafEdge + 2 * (8 + 2) + 4;
-
-    int place(int64_t x, int64_t y, int64_t z) const {
-        return int(((x - low_[0]) * kEdge + y - low_[1]) * kEdge + z - low_[2]);
-    }
-
-    void copy(const Field& field, int component, const int64_t* brick) {
-        int64_t from[3], to[3];
+    void copy(const Field& field, const int64_t* brick, const int64_t* from, const int64_t* to) {
+        int64_t first[3], last[3];
         int32_t origin[3];
-        bool inside = true;
+        bool possible = true;
         for (int axis = 0; axis < 3; ++axis) {
-            from[axis] = std::max(brick[axis], low_[axis]);
-            to[axis] = std::min(brick[axis] + kLeafEdge, low_[axis] + size_[axis]);
+            first[axis] = std::max(brick[axis], from[axis]);
+            last[axis] = std::min(brick[axis] + kLeafEdge, to[axis]);
             origin[axis] = int32_t(brick[axis]);
-            inside = inside && origin[axis] == brick[axis];
+            possible = possible && origin[axis] == brick[axis];
         }
-        const int64_t leaf = inside ? field.table->find(origin) : -1;
-        const int step = leaf < 0 ? 0 : field.components;
-        for (int64_t x = from[0]; x < to[0]; ++x)
-            for (int64_t y = from[1]; y < to[1]; ++y) {
-                const int64_t slot = ((x & 7) * kLeafEdge + (y & 7)) * kLeafEdge + (from[2] & 7);
-                const int32_t* row = leaf < 0 ? field.background : field.values + (leaf * kLeafVoxels + slot) * field.components;
-                int32_t* target = values_ + place(x, y, from[2]);
-                for (int64_t z = 0; z < to[2] - from[2]; ++z) target[z] = row[z * step + component];
-            }
-    }
-
-    int64_t low_[3];
-    int size_[3];
-    int32_t values_[kEdge * kEdge * kEdge];
-};
-
-// Moves positions back along the displacements, in two steps.
-inline void trace(const Movement& movement, Window& window, Positions& at) {
-    const Linear taps;
-    for (int step = 0; step < 2 && movement.displacement_count; ++step) {
-        Positions total{};
-        for (int number = 0; number < movement.displacement_count; ++number) {
-            const int64_t share = movement.displacement_count == 1 ? 4 : step == number ? 3 : 1;
-            for (size_t axis = 0; axis < 3; ++axis) {
-                Position offset{};
-                for (size_t a = 0; a < 3; ++a) offset[a] = (movement.staggered && a == axis ? kHalf : 0) - number * movement.shift[a];
-                window.load(movement.displacements[number], int(axis), at, offset, Linear::kFirst, Linear::kTaps);
-                for (size_t i = 0; i < kLeafVoxels; ++i) {
-                    const Position seen{at[i][0] + offset[0], at[i][1] + offset[1], at[i][2] + offset[2]};
-                    total[i][axis] += share * window.weighted(taps, seen);
+        const int64_t leaf = possible ? field.table->find(origin) : -1;
+        for (int64_t x = first[0]; x < last[0]; ++x)
+            for (int64_t y = first[1]; y < last[1]; ++y) {
+                const int64_t slot = ((leaf * kLeafEdge + (x & 7)) * kLeafEdge + (y & 7)) * kLeafEdge + (first[2] & 7);
+                for (int c = 0; c < field.components; ++c) {
+                    int32_t* row = values_.data() + (at(c, int(x - origin_[0]), int(y - origin_[1]), int(first[2] - origin_[2])) - values_.data());
+                    const int64_t count = last[2] - first[2], cell = slot * field.components + c;
+                    if (leaf < 0) std::fill_n(row, count, field.whole(field.background[c]));
+                    else if (field.narrow) take(field, field.narrow + cell, count, row);
+                    else take(field, field.wide + cell, count, row);
                 }
             }
+    }
+
+    template<typename T>
+    static void take(const Field& field, const T* from, int64_t count, int32_t* to) {
+        for (int64_t i = 0; i < count; ++i) to[i] = field.whole(double(from[i * field.components]));
+    }
+
+    int64_t origin_[3];
+    int low_[3], size_[3];
+    std::vector<int32_t> values_;
+};
+
+inline int64_t weighted(const Linear&, const int32_t* corner, int64_t row, int64_t plane, const int32_t* part) {
+    const auto along = [&](const int32_t* from) { return int64_t(from[0]) * kOne + int64_t(part[2]) * (int64_t(from[1]) - from[0]); };
+    const auto across = [&](const int32_t* from) {
+        const int64_t first = along(from);
+        return first * kOne + part[1] * (along(from + row) - first);
+    };
+    const int64_t first = across(corner);
+    return first * kOne + part[0] * (across(corner + plane) - first);
+}
+
+inline int64_t weighted(const Cubic& taps, const int32_t* corner, int64_t row, int64_t plane, const int32_t* part) {
+    const int64_t *x = taps.weights[part[0]], *y = taps.weights[part[1]], *z = taps.weights[part[2]];
+    int64_t sum = 0;
+    for (int i = 0; i < Cubic::kTaps; ++i) {
+        int64_t of_plane = 0;
+        for (int j = 0; j < Cubic::kTaps; ++j) {
+            const int32_t* from = corner + i * plane + j * row;
+            int64_t of_row = 0;
+            for (int k = 0; k < Cubic::kTaps; ++k) of_row += z[k] * from[k];
+            of_plane += y[j] * of_row;
         }
-        constexpr int kBits = 3 * Linear::kBits + 2 + kHalfStep;
-        for (size_t i = 0; i < kLeafVoxels; ++i)
-            for (size_t axis = 0; axis < 3; ++axis) at[i][axis] -= (total[i][axis] + (int64_t(1) << (kBits - 1))) >> kBits;
+        sum += x[i] * of_plane;
+    }
+    return sum;
+}
+
+// Calls job(voxel, sum) with the weighted sum of what is around each position, which are `offset` from those given.
+template<typename Taps, typename Job>
+inline void eachWeighted(const Taps& taps, const Window& window, int component, const Positions& at, const Offset& offset, const Job& job) {
+    const int64_t row = window.row(), plane = window.plane();
+    for (size_t i = 0; i < kLeafVoxels; ++i) {
+        const int32_t place[3] = {at[0][i] + offset[0], at[1][i] + offset[1], at[2][i] + offset[2]};
+        const int32_t part[3] = {place[0] & (kOne - 1), place[1] & (kOne - 1), place[2] & (kOne - 1)};
+        const int32_t* corner = window.at(component, (place[0] >> 8) + Taps::kFirst, (place[1] >> 8) + Taps::kFirst, (place[2] >> 8) + Taps::kFirst);
+        job(i, weighted(taps, corner, row, plane, part));
     }
 }
 
+// Moves positions back along the displacements, in two steps.
+inline void trace(const Movement& movement, Window& window, Positions& at) {
+    for (int step = 0; step < 2 && movement.displacement_count; ++step) {
+        std::array<std::array<int64_t, kLeafVoxels>, 3> total{};
+        for (int number = 0; number < movement.displacement_count; ++number) {
+            const int64_t share = movement.displacement_count == 1 ? 4 : step == number ? 3 : 1;
+            const int32_t face = movement.staggered ? kHalf : 0;
+            Offset offset{}, behind{};
+            for (size_t a = 0; a < 3; ++a) {
+                offset[a] = -number * movement.shift[a];
+                behind[a] = offset[a] + face;
+            }
+            window.load(movement.displacements[number], at, offset, behind, Linear::kFirst, Linear::kTaps);
+            for (size_t axis = 0; axis < 3; ++axis) {
+                Offset of_face = offset;
+                of_face[axis] += face;
+                eachWeighted(Linear(), window, int(axis), at, of_face, [&](size_t i, int64_t sum) { total[axis][i] += share * sum; });
+            }
+        }
+        constexpr int kBits = 3 * Linear::kBits + 2 + kHalfStep;
+        for (size_t axis = 0; axis < 3; ++axis)
+            for (size_t i = 0; i < kLeafVoxels; ++i) at[axis][i] -= int32_t((total[axis][i] + (int64_t(1) << (kBits - 1))) >> kBits);
+    }
+}
+
+// Components `first` to `last` of the source at positions that are `offset` from those given.
 template<typename Taps>
-inline void interpolate(const Movement& movement, const Taps& taps, const Positions& at, Position offset, int component,
-    Window& window, int32_t* to)
-{
+inline void interpolate(const Movement& movement, const Taps& taps, const Positions& at, Offset offset, int first, int last, Window& window, int32_t* to) {
     constexpr int kBits = 3 * Taps::kBits;
     for (size_t axis = 0; axis < 3; ++axis) offset[axis] -= movement.shift[axis];
-    window.load(movement.source, component, at, offset, Taps::kFirst, Taps::kTaps);
-    for (size_t i = 0; i < kLeafVoxels; ++i) {
-        const Position from{at[i][0] + offset[0], at[i][1] + offset[1], at[i][2] + offset[2]};
-        const int64_t sum = window.weighted(taps, from);
-        to[int64_t(i) * movement.source.components + component] = int32_t((sum + (int64_t(1) << (kBits - 1))) >> kBits);
-    }
+    window.load(movement.source, at, offset, offset, Taps::kFirst, Taps::kTaps);
+    for (int component = first; component < last; ++component)
+        eachWeighted(taps, window, component, at, offset, [&](size_t i, int64_t sum) {
+            to[int(i) * movement.source.components + component] = int32_t((sum + (int64_t(1) << (kBits - 1))) >> kBits);
+        });
 }
 
 // What comes to the leaf at `origin`: 512 voxels of the source's components.
 inline void moveLeaf(const Movement& movement, const Cubic& cubic, const int32_t* origin, int32_t* to) {
-    Window window;
+    Window window(origin);
     Positions at;
-    const bool faces = movement.staggered && movement.source.components > 1;
-    for (int component = 0; component < movement.source.components; ++component) {
-        Position face{};
-        if (faces) face[size_t(component)] = kHalf;
-        if (faces || component == 0) {
-            for (size_t i = 0; i < kLeafVoxels; ++i) {
-                const int64_t slot[3] = {int64_t(i >> 6), int64_t(i >> 3 & 7), int64_t(i & 7)};
-                for (size_t a = 0; a < 3; ++a) at[i][a] = (origin[a] + slot[a]) * kOne - face[a];
-            }
-            trace(movement, window, at);
+    const int components = movement.source.components;
+    const bool moves = movement.displacement_count > 0, faces = moves && movement.staggered && components > 1;
+    for (int first = 0; first < components; first += faces ? 1 : components) {
+        Offset face{};
+        if (faces) face[size_t(first)] = kHalf;
+        for (int i = 0; i < kLeafVoxels; ++i) {
+            const int32_t slot[3] = {i >> 6, i >> 3 & 7, i & 7};
+            for (size_t a = 0; a < 3; ++a) at[a][size_t(i)] = slot[a] * kOne - face[a];
         }
-        if (movement.cubic)
-            interpolate(movement, cubic, at, face, component, window, to);
-        else
-            interpolate(movement, Linear(), at, face, component, window, to);
+        trace(movement, window, at);
+        const int last = faces ? first + 1 : components;
+        if (movement.cubic && moves) interpolate(movement, cubic, at, face, first, last, window, to);
+        else interpolate(movement, Linear(), at, face, first, last, window, to); // the same where nothing is between voxels
     }
 }
 

@@ -8,13 +8,11 @@ import numpy as np
 import torch
 
 from neuralvdb.dataclass import dataclass
-from neuralvdb.kernels.bricks import Targets
-from neuralvdb.kernels.compact import compact
-from neuralvdb.kernels.neighbours import Neighbours, find_neighbours
+from neuralvdb.kernels.levels import unpack
 from neuralvdb.values.device.boxes import Boxes
+from neuralvdb.values.device.inactive import InactiveLeaves
 from neuralvdb.values.device.quantiser import nearest
 from neuralvdb.values.lattice.chunks import Chunk, Quantiser
-from neuralvdb.values.lattice.constants import SLOTS
 from neuralvdb.values.lossless import by_component
 from neuralvdb.volume.grid import Tree
 
@@ -25,18 +23,21 @@ class Batch:
 
     chunks: those of the batch, in order;
     boxes: of level 0;
+    masks: (B, 64) uint8, the active voxels of leaves, on the host;
     active, coded: (R, 512) uint8, whether a voxel is active, and active in a leaf;
-    leaves: (B, 512, C), the tree's values, 0 where they are to be decoded;
-    constants: (K, C), on the host;
+    leaves: (B, 512, C), values; 0 where they are to be decoded;
+    constants: (K, C), and constants_active: (K,) bool, on the host;
     implementation: of kernels.
     """
 
     chunks: Sequence[Chunk]
     boxes: Boxes
+    masks: np.ndarray
     active: torch.Tensor
     coded: torch.Tensor
     leaves: torch.Tensor
     constants: np.ndarray
+    constants_active: np.ndarray
     implementation: str
 
     @property
@@ -44,56 +45,60 @@ class Batch:
         """Where it is."""
         return self.active.device
 
-    def neighbours(self, boxes: Boxes) -> Neighbours:
-        """The bricks around each brick of boxes."""
-        return find_neighbours(boxes.table, boxes.shapes, boxes.cells, implementation=self.implementation)
-
     def blank_values(self, component: int, quantiser: Quantiser) -> torch.Tensor:
         """Lattice values (R, 512) int32 of a component before decoding, 0 where they are to be decoded."""
         values = torch.empty(self.active.shape, dtype=torch.int32, device=self.device)
         values[: self.boxes.bricks] = nearest(self.leaves[..., component], quantiser)
+        values[: self.boxes.bricks].masked_fill_(self.coded[: self.boxes.bricks] != 0, 0)
+        values[self.boxes.bricks :] = self._on_device(quantiser.nearest(self.constants[:, component, None]))
+        return values
+
+    def blank_constants(self, component: int, quantiser: Quantiser) -> torch.Tensor:
+        """The same, but 0 in all leaves and where a constant is not active."""
+        values = torch.zeros(self.active.shape, dtype=torch.int32, device=self.device)
         constants = quantiser.nearest(self.constants[:, component, None])
-        values[self.boxes.bricks :] = torch.from_numpy(constants).to(self.device)
-        return values.masked_fill_(self.coded != 0, 0)
+        values[self.boxes.bricks :] = self._on_device(constants * self.constants_active[:, None])
+        return values
 
-    def targets(self, boxes: Boxes, flags: torch.Tensor, passes: torch.Tensor, count: int) -> list[Targets]:
-        """The points of each pass where flags (R, 512) uint8 are set, chunk after chunk; passes: (512,) uint8, the
-        pass of each offset, of `count`."""
-        bricks = boxes.bricks
-        points, begins = compact(flags[:bricks], passes.to(self.device), count, implementation=self.implementation)
-        ends = begins[bricks::bricks].tolist() if bricks else [0] * count
-        targets = []
-        for number, (begin, end) in enumerate(zip([0, *ends], ends, strict=False)):
-            starts = begins[number * bricks + boxes.starts] - begin
-            targets.append(Targets(points=points[begin:end], starts=starts))
-        return targets
+    def _on_device(self, array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(array).to(self.device)
 
 
-def load(tree: Tree, chunks: Sequence[Chunk], device: torch.device, implementation: str) -> Batch:
-    """A batch of chunks of a tree."""
+def load(
+    tree: Tree,
+    chunks: Sequence[Chunk],
+    device: torch.device,
+    implementation: str,
+    inactive: InactiveLeaves | None = None,
+) -> Batch:
+    """A batch of chunks of a tree, with the tree's values or, where they are to be decoded, with the inactive ones."""
 
     def on_device(array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(array).to(device)
 
     leaves = np.concatenate([chunk.leaves for chunk in chunks])
-    coded = torch.zeros((len(leaves) + sum(len(chunk.constants) for chunk in chunks), SLOTS), dtype=torch.uint8)
-    coded = coded.to(device)
-    coded[: len(leaves)] = unpacked(on_device(tree.leaf.active[leaves]))
-    active = coded.clone()
-    constants_active = np.concatenate([chunk.constants_active for chunk in chunks]).astype(np.uint8)
-    active[len(leaves) :] = on_device(constants_active)[:, None]
+    masks, constants_active = tree.leaf.active[leaves], np.concatenate([chunk.constants_active for chunk in chunks])
+    bits = on_device(masks)
+    flags = unpack(bits, on_device(constants_active.view(np.uint8)), implementation=implementation)
+    active, coded = flags.unbind()
+    if inactive is None:
+        values = on_device(by_component(tree.leaf)[leaves])
+    else:
+        values = inactive.of(on_device(leaves), bits, implementation)
     return Batch(
         chunks=chunks,
-        boxes=_boxes(tree, chunks, device),
+        boxes=_boxes(chunks),
+        masks=masks,
         active=active,
         coded=coded,
-        leaves=on_device(by_component(tree.leaf)[leaves]),
+        leaves=values,
         constants=np.concatenate([chunk.constants for chunk in chunks]),
+        constants_active=constants_active,
         implementation=implementation,
     )
 
 
-def _boxes(tree: Tree, chunks: Sequence[Chunk], device: torch.device) -> Boxes:
+def _boxes(chunks: Sequence[Chunk]) -> Boxes:
     """The boxes of chunks: their leaves are the first bricks, their constants come behind the leaves of all."""
     counts = [len(chunk.leaves) for chunk in chunks]
     first = np.cumsum([0, *counts])
@@ -106,13 +111,8 @@ def _boxes(tree: Tree, chunks: Sequence[Chunk], device: torch.device) -> Boxes:
         cells.append(np.concatenate([np.full((counts[d], 1), d), chunk.cells], 1).astype(np.int32))
     return Boxes(
         sizes=np.array([chunk.table.shape for chunk in chunks], np.int64),
-        table=torch.from_numpy(np.concatenate(tables)).to(device),
-        cells=torch.from_numpy(np.concatenate(cells)).to(device),
-        starts=torch.from_numpy(first).to(device),
+        table=np.concatenate(tables),
+        cells=np.concatenate(cells),
+        starts=first,
+        children=np.zeros((0, 8), np.int64),
     )
-
-
-def unpacked(masks: torch.Tensor) -> torch.Tensor:
-    """(N, 512) uint8, 0 or 1, of bits (N, 64) uint8, lowest first."""
-    shifts = torch.arange(8, dtype=torch.uint8, device=masks.device)
-    return (masks[..., None] >> shifts & 1).reshape(len(masks), SLOTS)

@@ -1,104 +1,115 @@
-"""The boxes of many chunks as one table on a device, and how the boxes of coarser cells follow from them.
+"""The boxes of many chunks as one table, and how the boxes of coarser cells follow from them: all of it on the host, so
+that one copy takes what a device needs of all levels.
 
 Letters in shapes: D chunks, T cells of all their boxes, R bricks, the first B of them with points to be coded.
 """
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
 
+from neuralvdb.archive.device import upload
 from neuralvdb.dataclass import dataclass
-
-Coordinates = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+from neuralvdb.kernels.neighbours import Neighbours, find_neighbours
+from neuralvdb.volume.lookup import distinct
 
 
 @dataclass(frozen=True, kw_only=True)
 class Boxes:
     """D boxes of cells.
 
-    sizes: (D, 3) int64 in cells, on the host;
+    sizes: (D, 3) int64 in cells;
     table: (T,) int32, the brick in each cell, box after box;
     cells: (B, 4) int32, box, x, y, z of each brick with points to be coded;
-    starts: (D + 1,) int64, where the bricks of each box begin.
+    starts: (D + 1,) int64, where the bricks of each box begin;
+    children: (R, 2 or 8) int64, the finer bricks that each brick joins; none where there are no finer ones.
     """
 
     sizes: np.ndarray
-    table: torch.Tensor
-    cells: torch.Tensor
-    starts: torch.Tensor
+    table: np.ndarray
+    cells: np.ndarray
+    starts: np.ndarray
+    children: np.ndarray
 
     @property
     def bricks(self) -> int:
         """B."""
         return len(self.cells)
 
-    @cached_property
-    def shapes(self) -> torch.Tensor:
-        """(D, 4) int64: where each box begins in the table, and its sizes."""
-        first = np.cumsum([0, *self.sizes.prod(1)])[:-1]
-        return torch.from_numpy(np.concatenate([first[:, None], self.sizes], 1)).to(self.table.device)
+    @property
+    def first(self) -> np.ndarray:
+        """(D + 1,) int64: where each box begins in the table."""
+        return np.cumsum([0, *self.sizes.prod(1)])
 
-    def index_of(self, box: torch.Tensor, cell: Coordinates) -> torch.Tensor:
-        """Where cells of boxes (n,) stand in the table."""
-        x, y, z = cell
-        first, _, ny, nz = self.shapes[box].unbind(1)
-        return first + (x * ny + y) * nz + z
+    def tables(self) -> Iterator[np.ndarray]:
+        """(X, Y, Z) int32 of each box."""
+        for (begin, end), size in zip(pairwise(self.first), self.sizes, strict=True):
+            yield self.table[begin:end].reshape(size)
 
-    def parents(self, coarse: Boxes) -> tuple[torch.Tensor, torch.Tensor]:
-        """For each brick to be coded the coarser brick, of cells twice as long, that it lies in, (B,) int64, and its
-        octant there, (B,) int64."""
-        box, x, y, z = self.cells.long().unbind(1)
-        parent = coarse.table[coarse.index_of(box, (x // 2, y // 2, z // 2))].long()
-        return parent, (x % 2 * 2 + y % 2) * 2 + z % 2
+    def parents(self, coarse: Boxes) -> np.ndarray:
+        """(B,) int32: eight times the coarser brick, of cells twice as long, that each brick to be coded lies in, plus
+        its octant there."""
+        box, x, y, z = self.cells.astype(np.int64).T
+        ny, nz = coarse.sizes[box, 1], coarse.sizes[box, 2]
+        at = coarse.first[box] + (x // 2 * ny + y // 2) * nz + z // 2
+        return (coarse.table[at] * 8 + (x % 2 * 4 + y % 2 * 2 + z % 2)).astype(np.int32)
 
 
-def downsample(fine: Boxes, coded: torch.Tensor, axis: int | None) -> tuple[Boxes, torch.Tensor]:
-    """Boxes of cells twice as long along an axis, or along all where it is None, and the finer bricks (R, 2 or 8) int64
-    that each coarser brick joins.
+def downsample(fine: Boxes, coded: np.ndarray, axis: int | None) -> Boxes:
+    """Boxes of cells twice as long along an axis, or along all where it is None.
 
     coded: (R,) bool, whether a brick of `fine` has points to be coded. Cells are numbered axis by axis, the given one
     last.
     """
-    factors = np.array([2 if axis in (None, other) else 1 for other in range(3)])
+    factors = [2 if axis in (None, other) else 1 for other in range(3)]
     order = [0, 1, 2] if axis is None else [*(other for other in range(3) if other != axis), axis]
     sizes = fine.sizes // factors
-    box, cell = _enumerated(sizes, order, fine.table.device)
-    children = fine.table[torch.stack(_children(fine, box, cell, factors), 1)].long()
-    needed = coded[children].any(1)
+    eights = [_children(table, factors, order) for table in fine.tables()]
+    children = np.concatenate(eights).astype(np.int64)
+    needed: np.ndarray = np.any(coded[children], axis=1)
     kept, constant = children[needed], children[~needed]
-    # bricks without points to be coded are shared by all cells that join the same finer bricks
-    shared, which = torch.unique(constant, dim=0, return_inverse=True) if len(constant) else (constant, constant[:, 0])
-    number = torch.empty(len(children), dtype=torch.int64, device=box.device)
-    number[needed] = torch.arange(len(kept), device=box.device)
+    first, which = distinct(constant)  # cells that join the same finer bricks share one
+    number = np.empty(len(children), np.int32)
+    number[needed] = np.arange(len(kept))
     number[~needed] = len(kept) + which
-    cells = torch.stack([box, *cell], 1)[needed].to(torch.int32)
-    starts = torch.searchsorted(box[needed].contiguous(), torch.arange(len(sizes) + 1, device=box.device))
-    coarse = Boxes(sizes=sizes, table=number.to(torch.int32), cells=cells, starts=starts)
-    coarse.table[coarse.index_of(box, cell)] = number.to(torch.int32)
-    return coarse, torch.cat([kept, shared])
+    ends = np.cumsum([0, *map(len, eights)])
+    cells, tables = [], []
+    for d, (begin, end) in enumerate(pairwise(ends)):
+        shape = tuple(sizes[d][order])
+        cell = np.stack(np.unravel_index(np.flatnonzero(needed[begin:end]), shape), 1)
+        cells.append(np.concatenate([np.full((len(cell), 1), d), cell[:, np.argsort(order)]], 1))
+        tables.append(number[begin:end].reshape(shape).transpose(np.argsort(order)).reshape(-1))
+    return Boxes(
+        sizes=sizes,
+        table=np.concatenate(tables),
+        cells=np.concatenate(cells).astype(np.int32),
+        starts=np.cumsum([0, *map(len, cells)]),
+        children=np.concatenate([kept, constant[first]]),
+    )
 
 
-def _children(fine: Boxes, box: torch.Tensor, cell: Coordinates, factors: np.ndarray) -> list[torch.Tensor]:
-    """Where the finer cells in each cell stand in the table of `fine`."""
-    fx, fy, fz = (int(factor) for factor in factors)
-    offsets = [(i, j, k) for i in range(fx) for j in range(fy) for k in range(fz)]
-    x, y, z = cell
-    return [fine.index_of(box, (x * fx + i, y * fy + j, z * fz + k)) for i, j, k in offsets]
+def _children(table: np.ndarray, factors: Sequence[int], order: Sequence[int]) -> np.ndarray:
+    """(cells, 2 or 8): the finer bricks in each cell, cells in the order of the axes."""
+    split = [number for n, factor in zip(table.shape, factors, strict=True) for number in (n // factor, factor)]
+    within = table.reshape(split).transpose(*(2 * axis for axis in order), 1, 3, 5)
+    return within.reshape(-1, int(np.prod(factors)))
 
 
-def _enumerated(sizes: np.ndarray, order: list[int], device: torch.device) -> tuple[torch.Tensor, Coordinates]:
-    """Box (T,) and coordinates, three of (T,), of all cells, the last axis of `order` running fastest."""
-    counts = sizes.prod(1)
-    total = int(counts.sum())
-    numbers = torch.arange(len(sizes), device=device)
-    box = torch.repeat_interleave(numbers, torch.from_numpy(counts).to(device), output_size=total)
-    index = torch.arange(total, device=device) - torch.from_numpy(np.cumsum([0, *counts])[:-1]).to(device)[box]
-    dims = torch.from_numpy(sizes).to(device)[box]
-    cell = [index] * 3
-    for axis in reversed(order):
-        cell[axis] = index % dims[:, axis]
-        index = index // dims[:, axis]
-    return box, (cell[0], cell[1], cell[2])
+def neighbours_of(levels: Sequence[Boxes], device: torch.device, implementation: str) -> list[Neighbours]:
+    """The bricks around each brick with points to be coded, of many levels at once."""
+    tables = np.cumsum([0, *(len(level.table) for level in levels)])
+    boxes = np.cumsum([0, *(len(level.sizes) for level in levels)])
+    shapes = [
+        np.column_stack([level.first[:-1] + begin, level.sizes]) for level, begin in zip(levels, tables, strict=False)
+    ]
+    cells = [level.cells + np.array([begin, 0, 0, 0], np.int32) for level, begin in zip(levels, boxes, strict=False)]
+    table, cell = upload([np.concatenate([level.table for level in levels]), np.concatenate(cells)], device)
+    (shape,) = upload([np.concatenate(shapes)], device)
+    every = find_neighbours(table, shape, cell, implementation=implementation)
+    counts = [level.bricks for level in levels]
+    pairs = zip(every.bricks.split(counts), every.edges.split(counts), strict=True)
+    return [Neighbours(bricks=bricks, edges=edges) for bricks, edges in pairs]

@@ -12,6 +12,7 @@ from neuralvdb.dataclass import dataclass
 from neuralvdb.nets.network import Network
 from neuralvdb.values.chunk_decoder import ComponentCells
 from neuralvdb.values.chunk_sections import ChunkReader
+from neuralvdb.values.device import inactive as device_inactive
 from neuralvdb.values.device.batch import Batch, load
 from neuralvdb.values.device.boxes import Boxes
 from neuralvdb.values.device.lattice import Lattice, lattice_on, predictors_on, rounded
@@ -21,7 +22,7 @@ from neuralvdb.values.device.streams import Streams
 from neuralvdb.values.lattice.coding import LatticeCells
 from neuralvdb.values.lattice.constants import LAYERS
 from neuralvdb.values.lattice.pass_order import NetworkKey
-from neuralvdb.values.lossless import by_component
+from neuralvdb.values.lossless import InactiveLeaves, by_component
 from neuralvdb.values.promise import Promise
 from neuralvdb.volume.grid import Tree
 
@@ -59,13 +60,15 @@ class _LodCells:
 class DeviceDecoder:
     """Decodes chunks of a tree.
 
-    tree: its leaf values are 0 where they are to be decoded;
+    tree: its leaf values are not looked at;
+    inactive: those of its leaves;
     components: of a value;
     devices: to schedule chunks on, such as "cuda:0"; "cpu" is for kernels that are interpreted;
     implementation: of kernels.
     """
 
     tree: Tree
+    inactive: InactiveLeaves
     promise: Promise
     networks: Mapping[NetworkKey, Network]
     tables: Tables
@@ -78,7 +81,8 @@ class DeviceDecoder:
 
         Raises DamagedFile, OutOfMemory.
         """
-        values = torch.from_numpy(by_component(self.tree.leaf)).to(self.devices[0], copy=True)
+        leaf = by_component(self.tree.leaf)
+        values = torch.empty(leaf.shape, dtype=torch.from_numpy(leaf[:0]).dtype, device=self.devices[0])
         for batch in self._scheduled(readers, 0, self._leaf_values):
             values[torch.from_numpy(batch.leaves).to(values.device)] = batch.values.to(values.device)
         return values
@@ -93,11 +97,10 @@ class DeviceDecoder:
     def cells(self, readers: Iterable[ChunkReader], lod: int) -> Iterator[ComponentCells]:
         """As ChunkDecoder has it; the cells of a batch share bricks."""
         for batch in self._scheduled(list(readers), lod, _lod_cells):
-            sizes = batch.boxes.sizes
-            tables = np.split(batch.boxes.table.cpu().numpy(), np.cumsum(sizes.prod(1))[:-1])
+            tables = list(batch.boxes.tables())
             for component, values in enumerate(batch.components):
-                for reader, table, size in zip(batch.readers, tables, sizes, strict=True):
-                    cells = LatticeCells(table.reshape(size), values, batch.coded)
+                for reader, table in zip(batch.readers, tables, strict=True):
+                    cells = LatticeCells(table, values, batch.coded)
                     yield ComponentCells(reader, component, cells)
 
     def _scheduled(
@@ -105,21 +108,31 @@ class DeviceDecoder:
     ) -> Iterator[Result]:
         """What `result_of` makes of each batch, on its device, while the batch is there."""
         models = {device: self._models(torch.device(device)) for device in self.devices}
+        inactive = {device: self._inactive(torch.device(device)) for device in self.devices}
 
         def work(items: list[ChunkReader], device: str) -> Result:
-            return result_of(self._decoded(items, models[device], device, lod))
+            batch = load(
+                self.tree,
+                [reader.chunk for reader in items],
+                torch.device(device),
+                self.implementation,
+                inactive[device],
+            )
+            return result_of(self._decoded(items, batch, models[device], lod))
 
         return schedule(readers, [len(reader.chunk.leaves) for reader in readers], self.devices, work)
+
+    def _inactive(self, device: torch.device) -> device_inactive.InactiveLeaves:
+        return device_inactive.InactiveLeaves(self.tree, self.inactive, device)
 
     def _models(self, device: torch.device) -> DeviceModels:
         predictors = predictors_on(self.promise, self.networks, device)
         return DeviceModels(predictors=predictors, slots=slots_on(self.tables, device))
 
-    def _decoded(self, readers: list[ChunkReader], models: DeviceModels, device: str, lod: int) -> _Decoded:
-        batch = load(self.tree, [reader.chunk for reader in readers], torch.device(device), self.implementation)
+    def _decoded(self, readers: list[ChunkReader], batch: Batch, models: DeviceModels, lod: int) -> _Decoded:
         lattice, components = lattice_on(batch, self.promise), []
         for component in range(self.components):
-            streams = Streams([_decoders(reader, component, lod) for reader in readers], device)
+            streams = Streams([_decoders(reader, component, lod) for reader in readers], batch.device)
             components.append(lattice.decode(component, models, streams, lod))
             streams.finish()
         return _Decoded(readers=readers, batch=batch, lattice=lattice, components=components, lod=lod)

@@ -151,7 +151,7 @@ class DeviceEncoder:
         values = torch.where(active, rounded(self._promise, lattice.values(coded), true.dtype, component), true)
         off = active & ~kept(self._promise, lattice, true, values)
         missed = torch.nonzero(off.view(-1))[:, 0].cpu().numpy()
-        firsts = batch.boxes.starts.cpu().numpy() * SLOTS
+        firsts = batch.boxes.starts * SLOTS
         by_chunk = np.split(missed, np.searchsorted(missed, firsts[1:-1]))
         return values, [voxels - first for voxels, first in zip(by_chunk, firsts, strict=False)]
 

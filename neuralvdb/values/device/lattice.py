@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Protocol
 
 import torch
 
+from neuralvdb.dataclass import dataclass
 from neuralvdb.kernels.network import moved
 from neuralvdb.kernels.predict import Stencil, StencilNetwork, prepare
 from neuralvdb.nets.network import Network
@@ -62,11 +64,35 @@ def stencil_of(promise: Promise, key: NetworkKey) -> Stencil:
 def predictors_on(
     promise: Promise, networks: Mapping[NetworkKey, Network], device: torch.device
 ) -> dict[NetworkKey, StencilNetwork]:
-    """All networks of a promise, ready to predict there."""
-    stencils = [stencil_of(promise, key) for key in networks]
-    nets = moved([packed(net, stencil) for net, stencil in zip(networks.values(), stencils, strict=True)], device)
-    pairs = zip(networks, stencils, nets, strict=True)
-    predictors = {key: StencilNetwork(stencil=stencil, network=net) for key, stencil, net in pairs}
+    """All networks of a promise, ready to predict there; those used last are kept, because most grids share them."""
+    stencils = tuple(stencil_of(promise, key) for key in networks)
+    return _predictors(tuple(_Named(key, net) for key, net in networks.items()), stencils, device)
+
+
+@dataclass(frozen=True)
+class _Named:
+    """A network and its key; two are equal where they name the same network, not an equal one."""
+
+    key: NetworkKey
+    network: Network
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Named) and other.key == self.key and other.network is self.network
+
+    def __hash__(self) -> int:
+        return hash((self.key, id(self.network)))
+
+
+@functools.lru_cache(maxsize=8)
+def _predictors(
+    networks: tuple[_Named, ...], stencils: tuple[Stencil, ...], device: torch.device
+) -> dict[NetworkKey, StencilNetwork]:
+    pairs = list(zip(networks, stencils, strict=True))
+    nets = moved([packed(named.network, stencil) for named, stencil in pairs], device)
+    predictors = {
+        named.key: StencilNetwork(stencil=stencil, network=net)
+        for (named, stencil), net in zip(pairs, nets, strict=True)
+    }
     prepare(predictors.values(), device)
     return predictors
 

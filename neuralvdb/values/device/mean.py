@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
+from neuralvdb.archive.device import upload
 from neuralvdb.dataclass import dataclass
 from neuralvdb.kernels.bricks import Bricks, Destination, Differences, Neighbours, Targets
+from neuralvdb.kernels.compact import Flags, compact
 from neuralvdb.kernels.compand import companded, expanded
+from neuralvdb.kernels.levels import Joined, Means, Pairs, join_cells, join_means
+from neuralvdb.kernels.levels.reference import halves_of
 from neuralvdb.kernels.predict import predict
 from neuralvdb.kernels.reconstruct import TOP
 from neuralvdb.kernels.split import Cells, Companding, Halves, split
 from neuralvdb.values.device.batch import Batch
-from neuralvdb.values.device.boxes import Boxes, downsample
+from neuralvdb.values.device.boxes import Boxes, downsample, neighbours_of
 from neuralvdb.values.device.coding import PassCoder, PassDecoder, PassEncoder
 from neuralvdb.values.device.models import DeviceModels
+from neuralvdb.values.device.pass_offsets import all_in_one, phases
 from neuralvdb.values.device.quantiser import compand, exact, finite
 from neuralvdb.values.device.streams import Streams
 from neuralvdb.values.device.symbol_buffer import SymbolBuffer
 from neuralvdb.values.lattice.chunks import Quantiser
 from neuralvdb.values.lattice.constants import (
-    EDGE,
     LIMIT,
     MEAN_LEVELS,
     MEAN_ROOT_CLASS,
     MEAN_TOP_STEP,
-    SHARES,
     SLOTS,
 )
 from neuralvdb.values.lattice.pass_order import mean_levels, mean_passes, split_axis
@@ -48,15 +52,13 @@ class MeanLevel:
 class Split:
     """How the cells of level j + 1 are split into those of level j.
 
-    axis: of the split;
-    pairs: (R, 2) int64, the bricks of level j that each brick of level j + 1 joins;
+    pairs: the bricks of level j that each brick of level j + 1 joins;
     share: (R, 512) uint8, the first half's part of a cell's coded voxels, in 1/32;
     neighbours: of the bricks of level j + 1;
     passes: for both phases, the cells both of whose halves are coded.
     """
 
-    axis: int
-    pairs: torch.Tensor
+    pairs: Pairs
     share: torch.Tensor
     neighbours: Neighbours
     passes: list[Targets]
@@ -67,14 +69,7 @@ class MeanLattice:
 
     def __init__(self, batch: Batch, quantiser: Quantiser) -> None:
         self._batch, self._quantiser = batch, quantiser
-        self._levels = [MeanLevel(boxes=batch.boxes, counts=batch.coded.to(torch.int32), active=batch.active)]
-        self._splits: list[Split] = []
-        for j in range(MEAN_LEVELS - 1):
-            level, division = _joined(batch, self._levels[-1], split_axis(j))
-            self._levels.append(level)
-            self._splits.append(division)
-        top, single = self._levels[-1], torch.zeros(SLOTS, dtype=torch.uint8)
-        (self._root,) = batch.targets(top.boxes, (top.counts > 0).to(torch.uint8), single, 1)
+        self._levels, self._splits, self._root = _levels(batch)
 
     def encode(self, component: int, models: DeviceModels, buffer: SymbolBuffer) -> torch.Tensor:
         """As in Lattice."""
@@ -103,26 +98,26 @@ class MeanLattice:
     def _descend(self, component: int, models: DeviceModels, coder: PassCoder, lod: int) -> torch.Tensor:
         """Means (R, 512) int32 of cells of 2**lod voxels, level after level."""
         knee, nonnegative = self._quantiser.knee, self._quantiser.nonnegative
-        means, points = self._blank_means(component), self._root.points.long()
+        known, points = self._blank_means(component), self._root.points.long()
         whole = coder.root(self._root, MEAN_TOP_STEP, MEAN_ROOT_CLASS)
         top = (whole * MEAN_TOP_STEP).clamp(0 if nonnegative else -TOP, TOP)
-        means[-1].view(-1)[points] = expanded(top, knee).clamp(-TOP, TOP).to(torch.int32)
-        above = companded(means[-1], knee).to(torch.int32)
+        top = expanded(top, knee).clamp(-TOP, TOP)
+        known[-1].means.view(-1)[points] = top.to(torch.int32)
+        known[-1].companded.view(-1)[points] = companded(top, knee).to(torch.int32)
+        rule = Companding(knee=knee, nonnegative=nonnegative)
         for j in mean_levels(lod):
-            differences = self._differences(j, above, models, coder)
-            cells = Cells(means=means.pop(), companded=above, differences=differences)
-            above = companded(means[j], knee).to(torch.int32)
-            pairs = self._splits[j].pairs[: self._levels[j + 1].boxes.bricks]
+            above, below, division = known.pop(), known[j], self._splits[j]
+            differences = self._differences(j, above.companded, models, coder)
+            cells = Cells(means=above.means, companded=above.companded, differences=differences)
             halves = Halves(
-                axis=self._splits[j].axis,
-                pairs=pairs,
+                axis=division.pairs.axis,
+                pairs=division.pairs.bricks[: self._levels[j + 1].boxes.bricks],
                 counts=self._levels[j].counts,
-                means=means[j],
-                companded=above,
+                means=below.means,
+                companded=below.companded,
             )
-            companding = Companding(knee=knee, nonnegative=nonnegative)
-            split(cells, halves, companding, implementation=self._batch.implementation)
-        return means[3 * lod]
+            split(cells, halves, rule, implementation=self._batch.implementation)
+        return known[3 * lod].means
 
     def _differences(self, j: int, above: torch.Tensor, models: DeviceModels, coder: PassCoder) -> torch.Tensor:
         """(R, 512) int32: differences of the halves on level j; above: (R, 512) int32, companded means of level
@@ -143,14 +138,23 @@ class MeanLattice:
             coder.code(pass_, predictions, Destination(targets=targets, values=values, known=known))
         return values
 
-    def _blank_means(self, component: int) -> list[torch.Tensor]:
-        """Means (R, 512) int32 of every level before decoding; those of coded cells are 0."""
-        values = self._batch.blank_values(component, Quantiser(self._quantiser.unit))
-        means = [values.masked_fill_((self._batch.coded != 0) | (self._batch.active == 0), 0)]
-        for level, division in zip(self._levels[1:], self._splits, strict=True):
-            first, second = halves_of(means[-1], division.pairs, division.axis)
-            means.append(((first + second) >> 1).masked_fill_(level.counts > 0, 0))
-        return means
+    def _blank_means(self, component: int) -> list[Means]:
+        """Means of every level before decoding; those of coded cells are 0."""
+        bricks = [len(level.counts) for level in self._levels[1:]]
+        room = torch.empty((2 * sum(bricks), SLOTS), dtype=torch.int32, device=self._batch.device).split(bricks * 2)
+        values = self._batch.blank_constants(component, Quantiser(self._quantiser.unit))
+        known = [Means(means=values, companded=torch.empty_like(values))]
+        for j, division in enumerate(self._splits):
+            known.append(Means(means=room[j], companded=room[len(bricks) + j]))
+            join_means(
+                known[-2].means,
+                division.pairs,
+                self._levels[j + 1].counts,
+                self._quantiser.knee,
+                known[-1],
+                implementation=self._batch.implementation,
+            )
+        return known
 
 
 class _ExactDifferences:
@@ -167,7 +171,7 @@ class _ExactDifferences:
         sums[:bricks] = values.masked_fill_(batch.coded[:bricks] == 0, 0.0)
         self._sums = [sums]
         for division in splits:
-            first, second = halves_of(self._sums[-1], division.pairs, division.axis)
+            first, second = halves_of(self._sums[-1], division.pairs)
             self._sums.append(first + second)
 
     def top(self) -> torch.Tensor:
@@ -180,7 +184,7 @@ class _ExactDifferences:
         if self._current is None or self._current[0] != level:
             self._current = None
             division = self._splits[level]
-            first, second = halves_of(self._companded(level), division.pairs, division.axis)
+            first, second = halves_of(self._companded(level), division.pairs)
             self._current = level, first - second
         return self._current[1]
 
@@ -190,33 +194,49 @@ class _ExactDifferences:
         return compand(self._sums[level] / self._levels[level].counts.clamp(min=1).float(), self._knee)
 
 
-def _joined(batch: Batch, fine: MeanLevel, axis: int) -> tuple[MeanLevel, Split]:
-    """The level of cells twice as long along an axis, and how it is split."""
-    boxes, pairs = downsample(fine.boxes, (fine.counts > 0).any(1), axis)
-    first, second = halves_of(fine.counts, pairs, axis)
-    counts = first + second
-    share = torch.div(SHARES * first, counts.clamp(min=1), rounding_mode="floor").to(torch.uint8)
-    active = torch.maximum(*halves_of(fine.active, pairs, axis)).masked_fill_(counts > 0, 1)
-    both = ((first > 0) & (second > 0)).to(torch.uint8)
-    division = Split(
-        axis=axis,
-        pairs=pairs,
-        share=share,
-        neighbours=batch.neighbours(boxes),
-        passes=batch.targets(boxes, both, _phases(), 2),
-    )
-    return MeanLevel(boxes=boxes, counts=counts, active=active), division
+def _levels(batch: Batch) -> tuple[list[MeanLevel], list[Split], Targets]:
+    """All levels from voxels up, how each is split, and the cells of the coarsest level."""
+    boxes, device = _all_boxes(batch), batch.device
+    pairs = [
+        Pairs(bricks=bricks, axis=split_axis(j))
+        for j, bricks in enumerate(upload([level.children for level in boxes[1:]], device))
+    ]
+    levels = [MeanLevel(boxes=boxes[0], counts=batch.coded.to(torch.int32), active=batch.active)]
+    joined = _rooms(boxes, device)
+    for above, each, coarse in zip(joined, pairs, boxes[1:], strict=True):
+        join_cells(levels[-1].counts, levels[-1].active, each, above, implementation=batch.implementation)
+        levels.append(MeanLevel(boxes=coarse, counts=above.counts, active=above.active))
+    flags = [
+        Flags(flags=above.both, passes=phases(device), count=2, begins=coarse.starts.tolist())
+        for above, coarse in zip(joined, boxes[1:], strict=True)
+    ]
+    is_coded = (levels[-1].counts > 0).to(torch.uint8)
+    top = Flags(flags=is_coded, passes=all_in_one(device), count=1, begins=boxes[-1].starts.tolist())
+    *passes, (root,) = compact([*flags, top], implementation=batch.implementation)
+    neighbours = neighbours_of(boxes[1:], device, batch.implementation)
+    splits = [
+        Split(pairs=each, share=above.share, neighbours=near, passes=of_level)
+        for each, above, near, of_level in zip(pairs, joined, neighbours, passes, strict=True)
+    ]
+    return levels, splits, root
 
 
-def _phases() -> torch.Tensor:
-    """(512,) uint8: the phase of each offset, odd where the sum of its coordinates is."""
-    offset = torch.arange(SLOTS)
-    return ((offset >> 6) + (offset >> 3) + offset).bitwise_and_(1).to(torch.uint8)
+def _all_boxes(batch: Batch) -> list[Boxes]:
+    """Those of all levels."""
+    boxes, coded = [batch.boxes], np.zeros(len(batch.active), bool)
+    coded[: len(batch.masks)] = batch.masks.any(1)
+    for j in range(MEAN_LEVELS - 1):
+        boxes.append(downsample(boxes[-1], coded, split_axis(j)))
+        coded = coded[boxes[-1].children].any(1)
+    return boxes
 
 
-def halves_of(fine: torch.Tensor, pairs: torch.Tensor, axis: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """First and second halves (R, 512) of the cells of each pair of bricks (R, 2) of fine (R', 512)."""
-    bricks = fine.view(-1, EDGE, EDGE, EDGE)
-    both = torch.cat([bricks[pairs[:, 0]], bricks[pairs[:, 1]]], 1 + axis).movedim(1 + axis, 1)
-    first, second = (both[:, half::2].movedim(1, 1 + axis).reshape(-1, SLOTS) for half in (0, 1))
-    return first, second
+def _rooms(boxes: list[Boxes], device: torch.device) -> list[Joined]:
+    """Room for the cells of all levels but the finest."""
+    bricks = [len(level.children) for level in boxes[1:]]
+    counts = torch.empty((sum(bricks), SLOTS), dtype=torch.int32, device=device).split(bricks)
+    flags = torch.empty((3 * sum(bricks), SLOTS), dtype=torch.uint8, device=device).split(bricks * 3)
+    return [
+        Joined(counts=counts[j], active=flags[j], share=flags[len(bricks) + j], both=flags[2 * len(bricks) + j])
+        for j in range(len(bricks))
+    ]

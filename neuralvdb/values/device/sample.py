@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 
+from neuralvdb.archive.device import upload
 from neuralvdb.dataclass import dataclass
 from neuralvdb.kernels.bricks import Bricks, Destination, Neighbours, Targets
-from neuralvdb.kernels.compact import NONE
+from neuralvdb.kernels.compact import Flags, compact
+from neuralvdb.kernels.levels import join_bricks, upsample_into
 from neuralvdb.kernels.predict import predict
 from neuralvdb.kernels.reconstruct import TOP
 from neuralvdb.values.device.batch import Batch
-from neuralvdb.values.device.boxes import Boxes, downsample
+from neuralvdb.values.device.boxes import Boxes, downsample, neighbours_of
 from neuralvdb.values.device.coding import PassCoder, PassDecoder, PassEncoder
 from neuralvdb.values.device.models import DeviceModels
+from neuralvdb.values.device.pass_offsets import all_in_one, pass_numbers
 from neuralvdb.values.device.quantiser import exact, expand, finite
 from neuralvdb.values.device.streams import Streams
 from neuralvdb.values.device.symbol_buffer import SymbolBuffer
@@ -28,6 +33,7 @@ class SampleLevel:
 
     boxes: of its bricks;
     children: (R, 8) int64, the finer bricks that each joins, none on level 0;
+    parents: (B,) int32, as kernels/levels takes them; None on the coarsest level;
     active, coded: (R, 512) uint8;
     neighbours: of its bricks;
     passes: the points of each pass; on the coarsest level of one, of all coded points.
@@ -35,6 +41,7 @@ class SampleLevel:
 
     boxes: Boxes
     children: torch.Tensor
+    parents: torch.Tensor | None
     active: torch.Tensor
     coded: torch.Tensor
     neighbours: Neighbours
@@ -74,12 +81,14 @@ class SampleLattice:
         """Lattice values (R, 512) int32 of level `lod`, pass after pass of all levels above it."""
         values = [self._batch.blank_values(component, self._quantiser)]
         for level in self.levels[1:]:
-            values.append(join_bricks(values[-1], level.children))
+            values.append(join_bricks(values[-1], level.children, implementation=self._batch.implementation))
         (root,) = self.levels[-1].passes
         whole = coder.root(root, SAMPLE_STEPS[-1], SAMPLE_ROOT_CLASS)
         values[-1].view(-1)[root.points.long()] = (whole * SAMPLE_STEPS[-1]).clamp(-TOP, TOP).to(torch.int32)
         for k in sample_levels(lod):
-            upsample_into(values.pop(), self.levels[k + 1].boxes, values[k], self.levels[k].boxes)
+            parents = self.levels[k].parents
+            assert parents is not None  # there is a coarser level
+            upsample_into(values.pop(), parents, values[k], implementation=self._batch.implementation)
             self._code_level(k, values[k], models, coder)
         return values[lod]
 
@@ -105,7 +114,8 @@ class _ExactSamples:
         values[: batch.boxes.bricks] = finite(exact(batch.leaves[..., component], quantiser))
         self._levels = [values]
         for level in levels[1:]:
-            self._levels.append(join_bricks(self._levels[-1], level.children))
+            joined = join_bricks(self._levels[-1], level.children, implementation=batch.implementation)
+            self._levels.append(joined)
 
     def top(self) -> torch.Tensor:
         """As in ExactValues."""
@@ -118,51 +128,61 @@ class _ExactSamples:
 
 def _levels(batch: Batch) -> list[SampleLevel]:
     """All levels, from voxels up."""
-    boxes, children = batch.boxes, torch.empty((0, 8), dtype=torch.int64, device=batch.device)
-    active, coded = batch.active, batch.coded
-    levels: list[SampleLevel] = []
-    for k in range(SAMPLE_LEVELS):
-        if k:
-            boxes, children = downsample(boxes, (every_second(coded) != 0).any(1), None)
-            active, coded = join_bricks(active, children), join_bricks(coded, children)
-        top = k == SAMPLE_LEVELS - 1
-        passes = torch.zeros(SLOTS, dtype=torch.uint8) if top else _pass_numbers()
-        level = SampleLevel(
-            boxes=boxes,
-            children=children,
-            active=active,
-            coded=coded,
-            neighbours=batch.neighbours(boxes),
-            passes=batch.targets(boxes, coded, passes, 1 if top else len(PASSES)),
+    implementation, device = batch.implementation, batch.device
+    boxes = _all_boxes(batch)
+    children = upload([level.children for level in boxes], device)
+    parents = [*upload([fine.parents(coarse) for fine, coarse in pairwise(boxes)], device), None]
+    active, coded = [batch.active], [batch.coded]
+    for joined in children[1:]:
+        active.append(join_bricks(active[-1], joined, implementation=implementation))
+        coded.append(join_bricks(coded[-1], joined, implementation=implementation))
+    passes = compact(_flags(boxes, coded), implementation=implementation)
+    neighbours = neighbours_of(boxes, device, implementation)
+    return [
+        SampleLevel(
+            boxes=boxes[k],
+            children=children[k],
+            parents=parents[k],
+            active=active[k],
+            coded=coded[k],
+            neighbours=neighbours[k],
+            passes=passes[k],
         )
-        levels.append(level)
-    return levels
+        for k in range(SAMPLE_LEVELS)
+    ]
 
 
-def upsample_into(above: torch.Tensor, coarse: Boxes, values: torch.Tensor, fine: Boxes) -> None:
-    """Copies the points (R, 512) of a coarser level to the even points of values (R', 512)."""
-    parent, octant = fine.parents(coarse)
-    eighths = above.view(-1, 2, 4, 2, 4, 2, 4).permute(0, 1, 3, 5, 2, 4, 6).reshape(-1, 8, 4, 4, 4)
-    values[: fine.bricks].view(-1, EDGE, EDGE, EDGE)[:, ::2, ::2, ::2] = eighths[parent, octant]
+def _flags(boxes: list[Boxes], coded: list[torch.Tensor]) -> list[Flags]:
+    """In which passes the coded points of each level are: on the coarsest in one."""
+    device = coded[0].device
+    passes = [pass_numbers(device)] * (SAMPLE_LEVELS - 1) + [all_in_one(device)]
+    return [
+        Flags(
+            flags=coded[k],
+            passes=passes[k],
+            count=1 if k == SAMPLE_LEVELS - 1 else len(PASSES),
+            begins=boxes[k].starts.tolist(),
+        )
+        for k in range(SAMPLE_LEVELS)
+    ]
 
 
-def every_second(points: torch.Tensor) -> torch.Tensor:
-    """(R, 64): the even points of bricks (R, 512)."""
-    return points.view(-1, EDGE, EDGE, EDGE)[:, ::2, ::2, ::2].reshape(-1, SLOTS // 8)
+def _all_boxes(batch: Batch) -> list[Boxes]:
+    """Those of all levels."""
+    boxes, bricks = [batch.boxes], len(batch.active)
+    holds = np.zeros((bricks, SAMPLE_LEVELS - 1), bool)  # whether every 2**k-th point along each axis is a coded one
+    for k, pattern in enumerate(_every_power()):
+        holds[: len(batch.masks), k] = (batch.masks & pattern).any(1)
+    while len(boxes) < SAMPLE_LEVELS:
+        boxes.append(downsample(boxes[-1], holds[:, 1], None))
+        of_children = holds[boxes[-1].children]
+        corner = of_children[:, :1, -1]  # of eight bricks the first one alone has a point that coarse
+        holds = np.concatenate([of_children[:, :, 1:].any(1), corner], 1)
+    return boxes
 
 
-def join_bricks(points: torch.Tensor, children: torch.Tensor) -> torch.Tensor:
-    """(R, 512): the even points of each group of eight bricks, children (R, 8)."""
-    eighths = every_second(points)[children].view(-1, 2, 2, 2, 4, 4, 4)
-    return eighths.permute(0, 1, 4, 2, 5, 3, 6).reshape(-1, SLOTS)
-
-
-def _pass_numbers() -> torch.Tensor:
-    """(512,) uint8: the number in PASSES of each offset; even points have none."""
+def _every_power() -> np.ndarray:
+    """(4, 64) uint8, bits: points whose coordinates are multiples of 2**k."""
     point = np.stack(np.unravel_index(np.arange(SLOTS), (EDGE,) * 3), 1)
-    numbers = np.full(SLOTS, NONE, np.uint8)
-    for number, (axis, phase) in enumerate(PASSES):
-        midway = (point[:, axis] % 2 == 1) & (point[:, axis + 1 :] % 2 == 0).all(1)
-        halves = point // np.where(np.arange(3) < axis, 1, 2)
-        numbers[midway & (halves.sum(1) % 2 == phase)] = number
-    return torch.from_numpy(numbers)
+    steps = 1 << np.arange(SAMPLE_LEVELS - 1)
+    return np.packbits((point % steps[:, None, None] == 0).all(2), axis=1, bitorder="little")

@@ -20,11 +20,12 @@ from neuralvdb.values.lattice.constants import (
 )
 from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.mean_inputs import in_phase
-from neuralvdb.values.lattice.pass_order import Pass, all_passes
+from neuralvdb.values.lattice.pass_order import NetworkKey, Pass, all_passes
 from neuralvdb.values.lattice.predictor import RULES, Predictor, native_layout
 from neuralvdb.values.lattice.reference import Reference
 from neuralvdb.values.lattice.sample_inputs import in_pass
 
+_Coding = tuple[int, int, int, int, np.ndarray, _lattice.Layout]  # a pass as C++ takes it, but for its network
 _MAX_KNEE = 1 << 30  # of lattices that C++ codes
 
 
@@ -90,8 +91,7 @@ def native_lattice(
 
 def native_passes(kind: LatticeKind, predictor: Predictor) -> list[tuple[object, ...]]:
     """The passes of a lattice with their networks, as C++ takes them."""
-    mean = kind is LatticeKind.MEAN
-    return [(*_coding(mean, coding), predictor.native.get(coding.network)) for coding in all_passes(kind)]
+    return [(*coding, predictor.native.get(network)) for coding, network in _codings(kind)]
 
 
 def native_chunk(component: ChunkComponent, constants: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -131,8 +131,12 @@ class _Layers:
 
 
 @functools.cache
-def _coding(mean: bool, coding: Pass) -> tuple[int, int, int, int, np.ndarray, _lattice.Layout]:
-    """A pass as C++ takes it, but for its network."""
+def _codings(kind: LatticeKind) -> list[tuple[_Coding, NetworkKey]]:
+    """The passes of a lattice as C++ takes them, and their networks."""
+    return [(_coding(kind is LatticeKind.MEAN, coding), coding.network) for coding in all_passes(kind)]
+
+
+def _coding(mean: bool, coding: Pass) -> _Coding:
     axis, phase = coding.axis, coding.phase
     offsets = np.flatnonzero(in_phase(phase) if mean else in_pass(axis, phase)).astype(np.int16)
     return coding.level, axis, coding.layer, coding.quant_step, offsets, native_layout(mean, axis, phase)

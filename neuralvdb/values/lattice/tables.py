@@ -27,10 +27,12 @@ def default_rows(family: str) -> np.ndarray:
 
 def select_rows(counts: np.ndarray, family: str, freq: np.ndarray) -> np.ndarray:
     """(64,) uint8: the best row of freq (priors.ModelSet) for each class; counts: (64, 64) of symbols by class."""
-    symbols = np.arange(ESCAPE + 1)
+    symbols, classes = np.flatnonzero(counts.any(0)), np.flatnonzero(counts.any(1))
     bits = code_lengths(freq)
     escaped = bits[:, ESCAPE:] + (escape_bits(symbols) << _LENGTH_BITS)
-    cost = counts @ np.where((freq == 0) & (symbols < ESCAPE), escaped, bits).T
+    cost = np.zeros((SCALE_CLASSES, len(freq)), np.int64)
+    of_symbols = np.where((freq[:, symbols] == 0) & (symbols < ESCAPE), escaped, bits[:, symbols])
+    cost[classes] = counts[np.ix_(classes, symbols)] @ of_symbols.T
     best, default = cost.argmin(1), default_rows(family)
     every = np.arange(SCALE_CLASSES)
     return np.where(cost[every, best] + _WORTH < cost[every, default], best, default).astype(np.uint8)

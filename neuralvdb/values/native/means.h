@@ -67,8 +67,10 @@ struct Compand {
         const int64_t rest = size - knees * knee;
         return std::min<int64_t>(knees - (rest < 0) + (rest >= knee) - 1, 31);
     }
-    int64_t out(int64_t c) const {
-        const int64_t shift = segment(c), x = ((c < 0 ? -c : c) - knee * shift) << shift;
+    int64_t out(int64_t c) const { return out(c, segment(c)); }
+    // Of a value that is in that segment.
+    int64_t out(int64_t c, int64_t segment) const {
+        const int64_t x = ((c < 0 ? -c : c) - knee * segment) << segment;
         return c < 0 ? -x : x;
     }
 };
@@ -86,31 +88,41 @@ struct Cell {
     int64_t total, middle, difference, most, least;
 };
 
+// Companded means of both halves of a cell, and the segments that they are in.
+struct HalfMeans {
+    int64_t small, large, small_segment, large_segment;
+
+    HalfMeans(int64_t small, int64_t difference, const Compand& compand)
+        : small(small), large(small + difference), small_segment(compand.segment(small)), large_segment(compand.segment(large)) {}
+};
+
 // Mean of the larger half. Where both companded means stay in one segment each, sums are linear in them.
 inline int64_t largerHalf(const Cell& cell, const Splitting& splitting) {
     const auto [total, middle, difference, most, least] = cell;
     const Compand& compand = splitting.compand;
-    const auto out = [&](int64_t c) { return std::clamp(compand.out(c), -kMaxDecoded, kMaxDecoded); };
-    int64_t low = middle - difference - 1, high = middle + 1;
-    while (high - low > 1) {
-        const int64_t small = compand.segment(low), large = compand.segment(low + difference);
-        const bool linear = small == compand.segment(high) && large == compand.segment(high + difference);
-        const bool mirrored = low < 0 && small + large > 0;
-        if (linear && !mirrored && low > -kMaxDecoded && compand.out(high + difference) < kMaxDecoded) {
+    const auto out = [&](int64_t c, int64_t segment) { return std::clamp(compand.out(c, segment), -kMaxDecoded, kMaxDecoded); };
+    HalfMeans low(middle - difference - 1, difference, compand), high(middle + 1, difference, compand);
+    while (high.small - low.small > 1) {
+        const int64_t small = low.small_segment, large = low.large_segment;
+        const bool linear = small == high.small_segment && large == high.large_segment;
+        const bool mirrored = low.small < 0 && small + large > 0;
+        if (linear && !mirrored && low.small > -kMaxDecoded && compand.out(high.large, large) < kMaxDecoded) {
             const int64_t of_large = most << large, of_small = least << small;
             const int64_t fixed = of_large * (difference - compand.knee * large) - of_small * compand.knee * small;
-            low = std::clamp(floorDiv(total - fixed, of_large + of_small), low, high - 1);
-            if (splitting.nonnegative && low < 0) break;
-            const int64_t x = (low + difference - compand.knee * large) * (int64_t(1) << large);
-            const int64_t rest = total - most * x - least * ((low - compand.knee * small) * (int64_t(1) << small));
+            const int64_t at = std::clamp(floorDiv(total - fixed, of_large + of_small), low.small, high.small - 1);
+            if (splitting.nonnegative && at < 0) return floorDiv(total, most);
+            const int64_t x = (at + difference - compand.knee * large) * (int64_t(1) << large);
+            const int64_t rest = total - most * x - least * ((at - compand.knee * small) * (int64_t(1) << small));
             return std::clamp(x + floorDiv(rest, most), -kMaxDecoded, kMaxDecoded);
         }
-        const int64_t at = (low + high) >> 1;
-        (most * out(at + difference) + least * out(at) <= total ? low : high) = at;
+        const HalfMeans at((low.small + high.small) >> 1, difference, compand);
+        const int64_t sum = most * out(at.large, at.large_segment) + least * out(at.small, at.small_segment);
+        (sum <= total ? low : high) = at;
     }
-    if (splitting.nonnegative && low < 0) return floorDiv(total, most);
-    const int64_t large = out(low + difference);
-    return std::clamp(large + floorDiv(total - most * large - least * out(low), most), -kMaxDecoded, kMaxDecoded);
+    if (splitting.nonnegative && low.small < 0) return floorDiv(total, most);
+    const int64_t large = out(low.large, low.large_segment);
+    const int64_t rest = total - most * large - least * out(low.small, low.small_segment);
+    return std::clamp(large + floorDiv(rest, most), -kMaxDecoded, kMaxDecoded);
 }
 
 // `rows` bricks of cells: the bricks below that each joins, means, and differences of the halves.

@@ -11,6 +11,7 @@ from neuralvdb.values.lattice.network_changes import NetworkChanges
 from neuralvdb.values.lattice.priors import ModelSet
 from neuralvdb.values.lattice.reference import ReferenceValues
 from neuralvdb.values.promise import Promise
+from neuralvdb.volume import Tree
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,12 @@ class Candidate:
     changes: NetworkChanges = field(default_factory=dict)
     reference: ReferenceValues | None = None
 
-    def options(self, context: EncodeContext) -> EncodeOptions:
-        """To encode it with where the context says."""
+    def options(self, tree: Tree, context: EncodeContext) -> EncodeOptions:
+        """To encode a tree with it where the context says."""
         return EncodeOptions(
             models=self.models,
             changes=self.changes,
             threads=context.threads,
-            devices=context.devices,
+            devices=context.devices.of(tree.leaf.values.nbytes),
             reference=self.reference,
         )

@@ -47,7 +47,7 @@ def reach_psnr(tree: Tree, candidate: Candidate, context: EncodeContext) -> Reac
     for _ in range(_TRIES):
         factor = float(np.exp(log_factor))
         scaled = replace(candidate, promise=_scaled(candidate.promise, factor))
-        coded = encoder.encode(tree, scaled.promise, scaled.options(context))
+        coded = encoder.encode(tree, scaled.promise, scaled.options(tree, context))
         tries.append(_Try(float(np.log(factor)), psnr(tree, coded.tree) - candidate.promise.bound.psnr))
         if tries[-1].excess >= 0 and factor > best_factor:
             best, best_factor = Reached(scaled, coded), factor

@@ -42,6 +42,15 @@ class _Missed:
     sizes: np.ndarray
 
 
+@dataclass(frozen=True)
+class _Residuals:
+    """How many times residuals, plus MOST, occur in scale classes. All (n,)."""
+
+    times: np.ndarray
+    scale_classes: np.ndarray
+    values: np.ndarray
+
+
 def try_reference(sample: Sample, candidate: Candidate, said: np.ndarray) -> Candidate:
     """The candidate with what another grid says of a tree, if a sample takes fewer bits so.
 
@@ -85,26 +94,31 @@ class _Prices:
         power = float(innovations @ innovations)
         share = float(errors @ innovations) / power if power else 0.0
         gain = int(np.clip(np.rint(share * MOST_GAIN), 0, MOST_GAIN))
-        return min((gain, gain // 2, 0), key=lambda gain: self._of(errors - gain / MOST_GAIN * innovations, here))
+        return min(
+            (gain, gain // 2, 0),
+            key=lambda gain: self._price(self._residuals(errors - gain / MOST_GAIN * innovations, here)),
+        )
 
     def _shift(self, left: np.ndarray, here: np.ndarray) -> tuple[int, float]:
         """The shift of scale classes by which some residuals cost least, and what they cost."""
-        counts, classes = self._counts(left[here], here), np.arange(SCALE_CLASSES)
+        residuals = self._residuals(left[here], here)
         shifts = sorted(range(-_WIDEST, _WIDEST + 1), key=abs)
-        prices = [
-            float((counts * self._bits[np.clip(classes + shift, 0, SCALE_CLASSES - 1)]).sum()) for shift in shifts
-        ]
+        prices = [self._price(residuals, shift) for shift in shifts]
         best = int(np.argmin(prices))
         return shifts[best], prices[best]
 
-    def _of(self, errors: np.ndarray, here: np.ndarray) -> float:
-        return float((self._counts(errors, here) * self._bits).sum())
+    def _price(self, residuals: _Residuals, shift: int = 0) -> float:
+        """What residuals cost in classes shifted by so many."""
+        classes = np.clip(residuals.scale_classes + shift, 0, SCALE_CLASSES - 1)
+        return float((residuals.times * self._bits[classes, residuals.values]).sum())
 
-    def _counts(self, errors: np.ndarray, here: np.ndarray) -> np.ndarray:
-        """How often each residual occurs in each class, of errors in steps."""
-        residuals = np.clip(np.rint(errors), -MOST, MOST).astype(np.int64) + MOST
-        cells = self._missed.scale_classes[here].astype(np.int64) * self._bits.shape[1] + residuals
-        return np.bincount(cells, minlength=self._bits.size).reshape(self._bits.shape)
+    def _residuals(self, errors: np.ndarray, here: np.ndarray) -> _Residuals:
+        """The residuals of errors in steps."""
+        values = np.clip(np.rint(errors), -MOST, MOST).astype(np.int64) + MOST
+        cells = self._missed.scale_classes[here].astype(np.int64) * self._bits.shape[1] + values
+        times = np.bincount(cells)
+        present = np.flatnonzero(times)
+        return _Residuals(times[present], *np.divmod(present, self._bits.shape[1]))
 
 
 def _missed(tree: Tree, reference: ReferenceValues, chunk: Chunk, candidate: Candidate) -> _Missed | None:

@@ -105,7 +105,7 @@ def encode_lossy(
 def _with_picture(tree: Tree, candidate: Candidate, context: EncodeContext, limit: Limit | None) -> CodedValues:
     """The values with a picture as good as promised; by the step asked for where there is none to see or to reach."""
     original = ray_sums(tree)
-    guess = guess_step(tree, original, candidate, context.devices)
+    guess = guess_step(tree, original, candidate, context.devices.of(tree.leaf.values.nbytes))
     for _ in range(TRIES if guess else 0):
         assert guess is not None
         coded = _encoded(tree, guess, context, limit)
@@ -130,7 +130,7 @@ def _encoded(tree: Tree, candidate: Candidate, context: EncodeContext, limit: Li
     """The values by the candidate, fine-tuned or not."""
     if _is_tuned(candidate, context):
         return _fine_tuned(tree, candidate, context, limit)
-    return encoder.encode(tree, candidate.promise, candidate.options(context))
+    return encoder.encode(tree, candidate.promise, candidate.options(tree, context))
 
 
 def _model_sets(context: EncodeContext) -> list[ModelSet]:
@@ -147,7 +147,7 @@ def _fine_tuned(tree: Tree, candidate: Candidate, context: EncodeContext, limit:
 
     effort, promise = context.settings.fine_tuning, candidate.promise
     sampler = Sampler(len(tree.leaf), by_component(tree.leaf).shape[2], effort.examples, effort.levels)
-    observed = replace(candidate.options(context), observer=sampler, devices=())  # devices cannot be observed
+    observed = replace(candidate.options(tree, context), observer=sampler, devices=())  # devices cannot be observed
     baseline = encoder.encode(tree, promise, observed)
     if _is_hopeless(baseline, limit) or not keeps_picture(tree, baseline.tree, promise):
         return baseline
@@ -158,7 +158,7 @@ def _fine_tuned(tree: Tree, candidate: Candidate, context: EncodeContext, limit:
     changes = fine_tune_grid(sampler, family=family, models=models, rows=rows, dead_zone=dead_zone, effort=effort)
     if not changes:
         return baseline
-    tuned = encoder.encode(tree, promise, replace(candidate, changes=changes).options(context))
+    tuned = encoder.encode(tree, promise, replace(candidate, changes=changes).options(tree, context))
     keeps = not promise.bound.psnr or psnr(tree, tuned.tree) >= promise.bound.psnr
     keeps = keeps and keeps_picture(tree, tuned.tree, promise)
     return tuned if keeps and tuned.size < baseline.size else baseline

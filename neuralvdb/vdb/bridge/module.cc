@@ -152,7 +152,10 @@ void writeInstance(Writer& writer, nb::dict entry, nb::bytes metadata, nb::bytes
 }
 
 void writeRaw(Writer& writer, nb::dict entry, nb::bytes bytes, int64_t block_offset) {
-    writer.writeRaw(toEntry(entry), fromBytes(bytes), block_offset);
+    const Entry to = toEntry(entry);
+    const std::string content = fromBytes(bytes);
+    nb::gil_scoped_release release;
+    writer.writeRaw(to, content, block_offset);
 }
 
 // {name: (type name, text)} of serialised metadata.

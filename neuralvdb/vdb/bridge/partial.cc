@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <map>
 #include <optional>
 
@@ -16,7 +17,14 @@ namespace {
 
 using Corner = std::array<int32_t, 3>;
 
+void checkLod(int lod) {
+    if (lod < 1 || lod > 3) throw nb::value_error("lod is 1, 2 or 3");
+}
+
 openvdb::CoordBBox toBox(const Corner& low, const Corner& high) {
+    for (int axis = 0; axis < 3; ++axis) {
+        if (low[axis] > high[axis]) throw nb::value_error("a box ends where it begins or behind that");
+    }
     return {openvdb::Coord(low[0], low[1], low[2]), openvdb::Coord(high[0], high[1], high[2])};
 }
 
@@ -219,7 +227,7 @@ typename TreeT::Ptr coarseTree(const TreeView<ValueT>& view, const Cells<ValueT>
 nb::tuple coarsen(const std::string& type, nb::bytes metadata, nb::bytes transform, nb::dict arrays, nb::dict cells, int lod,
     std::optional<std::pair<Corner, Corner>> box)
 {
-    if (lod < 1 || lod > 3) throw nb::value_error("lod is 1, 2 or 3");
+    checkLod(lod);
     return remade(type, metadata, transform, arrays, [&](const auto& view, auto* null) {
         using TreeT = std::remove_pointer_t<decltype(null)>;
         using ValueT = typename TreeT::ValueType;
@@ -236,6 +244,8 @@ nb::tuple coarsen(const std::string& type, nb::bytes metadata, nb::bytes transfo
 // A serialised transform for an index space whose point c is the point 2^lod c + shift of the old one.
 nb::bytes coarseTransform(nb::bytes bytes, int lod, double shift) {
     using namespace openvdb::math;
+    checkLod(lod);
+    if (!std::isfinite(shift)) throw nb::value_error("shift is no number");
     Transform transform;
     deserialise(fromBytes(bytes), [&](std::istream& in, StreamState&) { readTransform(in, transform); });
     const double scale = 1 << lod;

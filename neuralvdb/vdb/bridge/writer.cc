@@ -2,13 +2,16 @@
 
 #include <cerrno>
 #include <cstring>
+#include <stdexcept>
 
 namespace nvdb {
 
 Writer::Writer(int file, const std::string& metadata, int32_t grids,
     const std::string& uuid, uint32_t compression, uint32_t version)
-    : buffer_(file), file_(&buffer_), compression_(compression)
+    : buffer_(file), file_(&buffer_), compression_(compression), left_(grids)
 {
+    if (uuid.size() != 36) throw std::invalid_argument("a uuid has 36 characters");
+    if (grids < 0) throw std::invalid_argument("a file has at least 0 grids");
     openvdb::MetaMap read;
     deserialise(metadata, [&](std::istream& in, StreamState&) { readMeta(in, read); }); // throws where no reader could
     const int64_t magic = openvdb::OPENVDB_MAGIC;
@@ -17,7 +20,7 @@ Writer::Writer(int file, const std::string& metadata, int32_t grids,
     put(&magic, 8);
     put(versions, 12);
     put(&has_offsets, 1);
-    put(uuid.data(), 36);
+    put(uuid.data(), uuid.size());
     put(metadata.data(), metadata.size());
     put(&grids, 4);
 }
@@ -33,6 +36,8 @@ void Writer::check() {
 }
 
 int64_t Writer::writeDescriptor(const Entry& entry) {
+    if (closed_ || left_ == 0) throw std::invalid_argument(closed_ ? "the file is closed" : "the file has all its grids");
+    --left_;
     for (const auto* text : {&entry.unique_name, &entry.type, &entry.parent}) {
         const std::string full = *text + (text == &entry.type && entry.half ? kHalfSuffix : "");
         const auto length = uint32_t(full.size());
@@ -141,10 +146,12 @@ void Writer::writeSerial(const Entry& entry, const std::string& metadata, const 
 }
 
 void Writer::writeInstance(const Entry& entry, const std::string& metadata, const std::string& transform) {
+    if (entry.parent.empty()) throw Damaged("it shares the tree of no grid");
     writeGrid(entry, *makeGrid(entry.type, metadata, transform), false, 0);
 }
 
 void Writer::writeRaw(const Entry& entry, const std::string& bytes, int64_t block_offset) {
+    if (block_offset < 0 || block_offset > int64_t(bytes.size())) throw Damaged("a grid's buffers begin outside of it");
     const auto at = writeDescriptor(entry);
     Entry placed = entry;
     placed.grid_pos = int64_t(file_.tellp());
@@ -155,6 +162,8 @@ void Writer::writeRaw(const Entry& entry, const std::string& bytes, int64_t bloc
 }
 
 void Writer::close() {
+    if (closed_ || left_ != 0) throw std::invalid_argument(closed_ ? "the file is closed" : "grids are missing");
+    closed_ = true;
     file_.flush();
     check();
 }

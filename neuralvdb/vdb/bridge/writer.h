@@ -15,8 +15,9 @@ void readBlob(openvdb::GridBase& grid, const std::string& blob);
 
 class Writer {
 public:
-    // `file` is the descriptor of an empty file, open for writing for as long as this writes; `compression` is a set of OpenVDB's flags; `uuid` 36 characters; `metadata` serialised; `version` the file
-    // version to declare: this library's own, or a newer one whose raw grids are written.
+    // `file` is the descriptor of an empty file, open for writing for as long as this writes; `compression` is a set of
+    // OpenVDB's flags; `uuid` 36 characters; `metadata` serialised; `version` the file version to declare: this
+    // library's own, or a newer one whose raw grids are written. `grids` are written, no more and no fewer.
     Writer(int file, const std::string& metadata, int32_t grids,
         const std::string& uuid, uint32_t compression, uint32_t version);
 
@@ -42,6 +43,8 @@ private:
     FileBuffer buffer_;
     std::ostream file_;
     uint32_t compression_;
+    int32_t left_; // grids that are missing
+    bool closed_ = false;
 };
 
 } // namespace nvdb

@@ -1,0 +1,118 @@
+"""Work on one archive, in a process of its own that lives on: frames are decoded in the order in which they are asked
+for, so that what one of them needs of the one before need not be decoded again."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pickle
+import socket
+
+import xxhash
+
+import neuralvdb
+from neuralvdb import platform
+from neuralvdb.api.decompress import decompress
+from neuralvdb.api.frames import frames_of
+from neuralvdb.api.memory import memory_needed
+from neuralvdb.codec.frame import FrameReader
+from neuralvdb.dataclass import dataclass
+from neuralvdb.errors import NeuralVdbError, OutOfMemory, OutputError
+from neuralvdb.frame_number import FrameNumber, number_of
+from neuralvdb.mount.cache import too_large
+from neuralvdb.mount.messages import (
+    MOST_BYTES,
+    Decode,
+    FrameName,
+    Identify,
+    Identity,
+    Listed,
+    Request,
+    done,
+    failed,
+    pack_identity,
+    pack_list,
+)
+from neuralvdb.settings import DecompressSettings, MountSettings
+
+FRAME_FILE, LIST_FILE = "frame.vdb", "list"
+"""What a worker writes into its folder."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Work on the archive at `path`. channel: through which requests come and answers go. folder: for files."""
+
+    path: str
+    folder: str
+    channel: socket.socket
+    settings: MountSettings
+
+    def run(self) -> None:
+        """Answers requests until nobody asks any more."""
+        platform.limit_file_size(self.settings.cache_size)
+        memory = platform.memory_limit()
+        while request := self.channel.recv(MOST_BYTES):
+            try:
+                answer = self._answer(pickle.loads(request), memory)
+            except NeuralVdbError as error:
+                answer = failed(error)
+            except MemoryError:
+                answer = failed(OutOfMemory(f"{self.path}: the work on it needs more memory than there is"))
+            self.channel.send(answer)
+            platform.return_memory()
+
+    def _answer(self, request: Request, memory: int) -> bytes:
+        match request:
+            case Identify(frame):
+                return done(pack_identity(identity_of(frame, self.settings)))
+            case Decode(frame):
+                self._decode(frame, memory)
+            case _:
+                listed = [Listed(frame.number, frame.name, frame.source_size) for frame in frames_of(self.path)]
+                self._write(LIST_FILE, pack_list(listed))
+        return done()
+
+    def _decode(self, frame: FrameName, memory: int) -> None:
+        """Writes the .vdb file of a frame. memory: bytes that the process may have beside what a frame takes."""
+        asked, number = self.settings, _number(frame)
+        # What a coarser tile takes depends on those beside it.
+        needed = platform.physical_memory() if asked.lod else 4 * memory_needed(self.path, asked.grids, number)
+        platform.limit_memory(memory + needed)
+        settings = DecompressSettings(
+            threads=asked.threads,
+            priors=asked.priors,
+            frame=number,
+            grids=asked.grids,
+            lod=asked.lod,
+            device=asked.device,
+            force=True,
+        )
+        try:
+            decompress(self.path, os.path.join(self.folder, FRAME_FILE), settings)
+        except OutputError as error:
+            if os.strerror(errno.EFBIG) in str(error):
+                raise too_large(asked.cache_size) from error
+            raise
+
+    def _write(self, name: str, data: bytes) -> None:
+        try:
+            with open(os.path.join(self.folder, name), "wb") as file:
+                file.write(data)
+        except OSError as error:
+            raise OutputError(f"{self.folder}: cannot be written: {error.strerror}") from error
+
+
+def identity_of(frame: FrameName, settings: MountSettings) -> Identity:
+    """The key of what a frame decodes to with these settings, from the checksums of its sections, none of which is
+    read but the table: all sections on which the frame depends. Raises what FrameReader raises."""
+    with FrameReader(frame.path, _number(frame)) as reader:
+        needed = [reader.archive.sections_of(position) for position in reader.index.needs]
+        sections = [[(s.kind, s.codec, s.version, s.grid, s.part, s.size, s.checksum) for s in of] for of in needed]
+        size = reader.table.source_size
+    what = (neuralvdb.__version__, sections, sorted(settings.grids), settings.lod)
+    return Identity(xxhash.xxh3_128_hexdigest(repr(what).encode()), size)
+
+
+def _number(frame: FrameName) -> FrameNumber | None:
+    return number_of(frame.number) if frame.number else None

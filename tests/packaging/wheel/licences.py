@@ -1,0 +1,54 @@
+"""Puts the licences of what a wheel holds besides neuralvdb into it: licences.py WHEEL FOLDER OUT. Needs `wheel`."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import files
+from pathlib import Path
+
+LICENCES = "Apache-2.0 AND BSD-2-Clause AND BSD-3-Clause AND MIT AND MPL-2.0"
+SOURCES = """What this wheel holds besides neuralvdb, compiled from unchanged sources:
+
+OpenVDB 10.0.1  https://deb.debian.org/debian/pool/main/o/openvdb/openvdb_10.0.1.orig.tar.xz
+oneTBB 2021.8.0 https://deb.debian.org/debian/pool/main/o/onetbb/onetbb_2021.8.0.orig.tar.xz
+Blosc 1.21.3    https://deb.debian.org/debian/pool/main/c/c-blosc/c-blosc_1.21.3+ds.orig.tar.xz
+LZ4 1.9.4       https://deb.debian.org/debian/pool/main/l/lz4/lz4_1.9.4.orig.tar.gz
+nanobind        https://pypi.org/project/nanobind/
+"""
+
+
+def nanobind_licences() -> dict[str, Path]:
+    """{name in the wheel: file} of nanobind and of the hash map in it, as they are installed here."""
+    found = [Path(path.locate()) for path in files("nanobind") or () if path.name in ("LICENSE", "LICENSE.txt")]
+    return {f"{'robin-map' if 'robin_map' in path.parts else 'nanobind'}.txt": path for path in found}
+
+
+def add_licences(metadata: Path, folder: Path) -> None:
+    """Changes an unpacked dist-info."""
+    texts = {path.name: path for path in folder.iterdir()} | nanobind_licences()
+    for name, path in texts.items():
+        shutil.copy(path, metadata / "licenses" / name)
+    (metadata / "licenses" / "SOURCES.txt").write_text(SOURCES)
+    file = metadata / "METADATA"
+    own = "License-Expression: Apache-2.0\n"
+    head, _, rest = file.read_text().partition(own)
+    assert rest, f"{file}: no line {own}"
+    listed = "".join(f"License-File: {name}\n" for name in sorted([*texts, "SOURCES.txt"]))
+    file.write_text(f"{head}License-Expression: {LICENCES}\n{listed}{rest}")
+
+
+def main() -> None:
+    """Unpacks the wheel, adds the licences of the folder and nanobind's, and packs it in OUT."""
+    wheel, folder, out = map(Path, sys.argv[1:])
+    out.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as place:
+        subprocess.run([sys.executable, "-m", "wheel", "unpack", "--dest", place, wheel], check=True)
+        (tree,) = Path(place).iterdir()
+        (metadata,) = tree.glob("*.dist-info")
+        add_licences(metadata, folder)
+        subprocess.run([sys.executable, "-m", "wheel", "pack", "--dest-dir", out, tree], check=True)
+
+
+if __name__ == "__main__":
+    main()
