@@ -102,7 +102,7 @@ class ArchiveWriter(SectionWriter):
 
     def close(self) -> int:
         """Writes index and header; gives the size of the archive in bytes. Raises OutputError."""
-        return self._finish(1, len(self.sections), pack_index(self.sections, _HEADER_SIZE))
+        return self._finish(1, len(self.sections), pack_index(self.sections))
 
 
 class SequenceWriter(SectionWriter):

@@ -10,7 +10,7 @@ import zstandard
 
 from neuralvdb.archive.delta import MAX_DELTA, put_delta, take_delta
 from neuralvdb.archive.fields import FieldReader, FieldWriter
-from neuralvdb.archive.section import EARLIER, MAX_SECTIONS, Entry, Section, flags_of
+from neuralvdb.archive.section import EARLIER, MAX_SECTIONS, Entry, Section, check_sharing, flags_of
 from neuralvdb.archive.streams import zstd_decompress
 from neuralvdb.archive.zstd_dictionary import zstd_dictionary
 
@@ -76,6 +76,10 @@ def take_labels(source: FieldReader, count: int, first: bytes | None) -> bytes:
 
 def take_entries(source: FieldReader, labels: bytes) -> Iterator[Entry]:
     """The entries of an index, of which the labels are taken. Raises DamagedFile."""
+    try:
+        check_sharing(labels[4 :: _LABEL.size])
+    except ValueError as error:
+        raise source.damaged(str(error)) from error
     for kind, flags, codec, version, grid, part in _LABEL.iter_unpack(labels):
         size, raw_size = source.take_varint(), source.take_varint()
         checksum = source.take("u64" if size >= _LONG else "u32")

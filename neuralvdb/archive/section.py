@@ -19,7 +19,6 @@ MAX_SHARED = 1 << 16  # of them, those that share the bytes of others; the rest 
 
 _ENTRY = struct.Struct("<4sBBHH6sIIQQQ")
 ENTRY_SIZE = _ENTRY.size  # bytes that a section takes in the index, before that is compressed
-_OFFSET_SIZE = 6  # bytes
 _INDEX_LEVEL = 19
 _REQUIRED, _SHARED, EARLIER = 1, 2, 4  # flags of a section
 
@@ -97,21 +96,11 @@ def flags_of(section: Section, begin: int) -> int:
     return _REQUIRED * section.required + _SHARED * section.shared + EARLIER * (section.offset < begin)
 
 
-def pack_index(sections: Sequence[Section], begin: int) -> bytes:
-    """The index of a frame whose own bytes start at `begin`."""
+def pack_index(sections: Sequence[Section]) -> bytes:
+    """The index of an archive of one frame."""
     entries = b"".join(
         _ENTRY.pack(
-            s.kind.encode(),
-            flags_of(s, begin),
-            0,
-            s.codec,
-            s.version,
-            (s.offset if s.offset < begin else 0).to_bytes(_OFFSET_SIZE, "little"),
-            s.grid,
-            s.part,
-            s.size,
-            s.raw_size,
-            s.checksum,
+            s.kind.encode(), flags_of(s, 0), 0, s.codec, s.version, b"", s.grid, s.part, s.size, s.raw_size, s.checksum
         )
         for s in sections
     )
@@ -126,16 +115,17 @@ def unpack_index(index: bytes, extent: Extent) -> list[Entry]:
         entries = zstd_decompress(index, extent.count * ENTRY_SIZE, zstd_dictionary())
     except ValueError as error:
         raise ValueError(f"its index does not decompress ({error})") from error
+    check_sharing(entries[4::ENTRY_SIZE])
     return [
-        Entry(kind, flags, codec, version, int.from_bytes(earlier, "little"), *numbers)
-        for kind, flags, _, codec, version, earlier, *numbers in _ENTRY.iter_unpack(entries)
+        Entry(kind, flags, codec, version, 0, *numbers)
+        for kind, flags, _, codec, version, _, *numbers in _ENTRY.iter_unpack(entries)
     ]
 
 
 def sections_in(entries: Sequence[Entry], extent: Extent, header: int) -> Iterator[Section]:
     """The sections of a frame, one after the other. header: bytes of the file before the first section of any frame.
     Raises ValueError, which says what is damaged."""
-    shared_payloads = _shared_payloads(entries)
+    shared_payloads = {(entry.size, entry.checksum) for entry in entries if entry.flags & _SHARED}
     firsts: dict[tuple[int, int], int] = {}  # of those, where the first section lies
     free = extent.begin
     for number, entry in enumerate(entries):
@@ -160,9 +150,8 @@ def sections_in(entries: Sequence[Entry], extent: Extent, header: int) -> Iterat
         raise ValueError(f"its sections end at byte {free}, its index begins at {extent.at}")
 
 
-def _shared_payloads(entries: Sequence[Entry]) -> set[tuple[int, int]]:
-    """Size and checksum of all payloads that sections share. Raises ValueError where these are too many."""
-    sharing = [(entry.size, entry.checksum) for entry in entries if entry.flags & _SHARED]
-    if len(sharing) > MAX_SHARED:
-        raise ValueError(f"{len(sharing)} sections share the bytes of others, {MAX_SHARED} may")
-    return set(sharing)
+def check_sharing(flags: bytes) -> None:
+    """Raises ValueError where of sections of these flags too many share the bytes of others."""
+    sharing = sum(flags.count(flag) for flag in range(256) if flag & _SHARED)
+    if sharing > MAX_SHARED:
+        raise ValueError(f"{sharing} sections share the bytes of others, {MAX_SHARED} may")

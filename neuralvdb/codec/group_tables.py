@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import xxhash
+
 from neuralvdb.archive import NO_GRID, ArchiveReader, FieldReader, FieldWriter, Section, open_table, store_table
 from neuralvdb.archive.delta import MAX_DELTA, put_delta, take_delta
 from neuralvdb.codec.frame_table import MAX_TABLE, UUID_SIZE
@@ -32,6 +34,7 @@ class FirstTables:
         out = FieldWriter()
         out.put_bytes(_packed_uuid(table[_UUID_AT:_UUID_END]))
         put_delta(out, _with_uuid(table, self._table[_UUID_AT:_UUID_END]), self._table)
+        out.put("u32", _checksum(table))
         return out.getvalue()
 
     def values(self, name: bytes, payload: bytes) -> tuple[int, bytes]:
@@ -73,11 +76,11 @@ class BaseTables:
                 raise source.damaged("it is coded from too large a table")
             first = open_table(self._archive.read(section), where, section.raw_size, MAX_TABLE)
             self._table = bytes(first.take_raw(section.raw_size))
-        table = take_delta(source, self._table)
+        table, checksum = _with_uuid(take_delta(source, self._table), uuid), source.take("u32")
         source.finish()
-        if min(len(table), len(self._table)) < _UUID_END or len(uuid) != UUID_SIZE:
-            raise source.damaged("it has no uuid")
-        return _with_uuid(table, uuid)
+        if checksum != _checksum(table):
+            raise source.damaged("it is coded from the table of another frame")
+        return table
 
     def values(self, payload: bytes, where: str) -> bytes:
         """The payload of VALS of codec 1 in one of codec 2. Raises DamagedFile."""
@@ -101,6 +104,11 @@ def _opened(payload: bytes, where: str = "values") -> bytes:
     """The table in a payload of VALS of codec 1. Raises DamagedFile."""
     source = open_table(payload, where)
     return bytes(source.take_raw(source.left))
+
+
+def _checksum(table: bytes) -> int:
+    """Tells whether a table was decoded from the right one."""
+    return xxhash.xxh3_64_intdigest(table) & 0xFFFFFFFF
 
 
 def _with_uuid(table: bytes, uuid: bytes) -> bytes:

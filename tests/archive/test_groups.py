@@ -123,7 +123,9 @@ def test_a_chunk_stays_together(shot, tmp_path):
         in_order([frame for frame in frames if frame.label.number != 2])
     with pytest.raises(UsageError, match=r"frame 2 needs the frame before it there"):
         with (tmp_path / "between.neuralvdb").open("wb") as stream:
-            list(join([replace(frames[0], label=replace(frames[0].label, number=Decimal("1.5"), name=b"x.vdb"))], stream))
+            list(
+                join([replace(frames[0], label=replace(frames[0].label, number=Decimal("1.5"), name=b"x.vdb"))], stream)
+            )
         in_order([*frames, *frames_in(str(tmp_path / "between.neuralvdb"))])
     with (tmp_path / "again.neuralvdb").open("wb") as stream:
         list(join(in_order(frames[::-1])[0], stream))
