@@ -4,7 +4,7 @@ from neuralvdb.archive.container import ArchiveReader, ArchiveWriter, SectionWri
 from neuralvdb.archive.directory import FrameLabel
 from neuralvdb.archive.fields import FieldReader, FieldWriter
 from neuralvdb.archive.section import ENTRY_SIZE, NO_GRID, Section, SectionLabel
-from neuralvdb.archive.streams import open_table, pack_table, put_array, take_array
+from neuralvdb.archive.streams import open_table, pack_table, put_array, store_table, take_array
 
 __all__ = [
     "ENTRY_SIZE",
@@ -21,5 +21,6 @@ __all__ = [
     "open_table",
     "pack_table",
     "put_array",
+    "store_table",
     "take_array",
 ]

@@ -19,14 +19,18 @@ from neuralvdb.archive.directory import (
     pack_directory,
     unpack_directory,
 )
+from neuralvdb.archive.fields import FieldReader
+from neuralvdb.archive.frame_index import checksum_of, pack_frame_index, pack_labels, take_entries, take_labels
 from neuralvdb.archive.section import (
     MAX_SECTIONS,
     MAX_SHARED,
+    Entry,
     Extent,
     Section,
     SectionLabel,
     check_label,
     pack_index,
+    sections_in,
     unpack_index,
 )
 from neuralvdb.errors import DamagedFile, InputError, OutputError, Unsupported, naming, unreadable
@@ -65,7 +69,7 @@ class SectionWriter:
         if len(self.sections) == MAX_SECTIONS:
             raise ValueError(f"a frame has at most {MAX_SECTIONS} sections")
         check_label(label, raw_size)
-        checksum, digest = xxhash.xxh3_64_intdigest(payload), xxhash.xxh3_128_digest(payload)
+        checksum, digest = self._checksum(payload), xxhash.xxh3_128_digest(payload)
         what = len(payload), checksum
         first = self._firsts.get(what)
         offset = first[0] if first is not None and first[1] == digest else self._earlier.get((len(payload), digest))
@@ -81,6 +85,9 @@ class SectionWriter:
         )
         self.sections.append(section)
         return section
+
+    def _checksum(self, payload: bytes) -> int:
+        return xxhash.xxh3_64_intdigest(payload)
 
     def _finish(self, major: int, count: int, block: bytes) -> int:
         """Writes index or directory and the header; gives the size of the archive in bytes. Raises OutputError."""
@@ -112,7 +119,7 @@ class ArchiveWriter(SectionWriter):
         """Writes index and header; gives the size of the archive in bytes. Raises OutputError, ValueError the second
         time."""
         self._check_open()
-        return self._finish(1, len(self.sections), pack_index(self.sections, _HEADER_SIZE))
+        return self._finish(1, len(self.sections), pack_index(self.sections))
 
 
 class SequenceWriter(SectionWriter):
@@ -124,13 +131,17 @@ class SequenceWriter(SectionWriter):
         self._begin = self._end  # of the frame
         self._entries: list[FrameEntry] = []
         self._names: set[bytes] = set()
+        self._labels = b""  # of the first frame of the group
 
     def end_frame(self, label: FrameLabel) -> int:
         """Ends a frame; gives the bytes that are only its own. Raises OutputError, ValueError where no frame can be
         called so after those that are there, or close() was called."""
         self._check_open()
         self._check_label(label)
-        index = pack_index(self.sections, self._begin)
+        first = self._labels if label.behind else None
+        index = pack_frame_index(self.sections, self._begin, first)
+        if first is None:
+            self._labels = pack_labels(self.sections, self._begin)
         self._write(index)
         extent = Extent(self._begin, self._end, len(index), len(self.sections))
         self._entries.append(FrameEntry(label, extent, xxhash.xxh3_64_intdigest(index)))
@@ -157,6 +168,9 @@ class SequenceWriter(SectionWriter):
             raise ValueError("an archive of many frames has whole frames, and at least one")
         return self._finish(MANY, len(self._entries), pack_directory(self._entries))
 
+    def _checksum(self, payload: bytes) -> int:
+        return checksum_of(payload)
+
 
 class ArchiveReader:
     """An archive's frames, and their sections on demand.
@@ -168,6 +182,7 @@ class ArchiveReader:
     def __init__(self, path: str | os.PathLike[str], is_readable: Readable) -> None:
         self.path = os.fspath(path)
         self._is_readable = is_readable
+        self._first = (-1, b"")  # position and labels of the group's first frame that was read last
         self.directory: Directory | None = None
         """The frames; None where there is one that has no number."""
         try:
@@ -185,16 +200,22 @@ class ArchiveReader:
         """The sections of a frame in their order; unknown optional ones are left out. Raises DamagedFile."""
         if self.directory is None:
             return self.sections
-        entry = self.directory.entry(position)
-        index = self._read_at(entry.extent.at, entry.extent.size)
-        if xxhash.xxh3_64_intdigest(index) != entry.checksum:
-            raise self._damaged(f"checksum of the index of {self.directory.words(position)} does not match")
-        return self._unpack(index, entry.extent)
+        extent = self.directory.entry(position).extent
+        begin, first, source = self.directory.group(position).start, None, self._index(self.directory, position)
+        if position != begin:
+            at, first = self._first
+            if at != begin:
+                count = self.directory.entry(begin).extent.count
+                first = take_labels(self._index(self.directory, begin), count, None)
+                self._first = begin, first
+        labels = take_labels(source, extent.count, first)
+        return self._known(list(take_entries(source, labels)), extent)
 
     def read(self, section: Section) -> bytes:
         """The payload of a section, its checksum checked. Raises DamagedFile."""
         data = self._read_at(section.offset, section.size)
-        if xxhash.xxh3_64_intdigest(data) != section.checksum:
+        checksum = xxhash.xxh3_64_intdigest(data) if self.directory is None else checksum_of(data)
+        if checksum != section.checksum:
             raise self._damaged(f"checksum of section {section.kind} at byte {section.offset} does not match")
         return data
 
@@ -234,12 +255,26 @@ class ArchiveReader:
         if major == MANY:
             with naming(self.path):
                 self.directory = unpack_directory(block, count, _HEADER_SIZE, at)
-        self.sections = [] if major == MANY else self._unpack(block, Extent(_HEADER_SIZE, at, size, count))
-
-    def _unpack(self, index: bytes, extent: Extent) -> list[Section]:
-        """The sections of an index that this version knows."""
+            self.sections: list[Section] = []
+            return
+        extent = Extent(_HEADER_SIZE, at, size, count)
         try:
-            return [section for section in unpack_index(index, extent, _HEADER_SIZE) if self._usable(section)]
+            self.sections = self._known(unpack_index(block, extent), extent)
+        except ValueError as error:
+            raise self._damaged(str(error)) from error
+
+    def _index(self, directory: Directory, position: int) -> FieldReader:
+        """The index of a frame. Raises DamagedFile."""
+        entry = directory.entry(position)
+        index = self._read_at(entry.extent.at, entry.extent.size)
+        if xxhash.xxh3_64_intdigest(index) != entry.checksum:
+            raise self._damaged(f"checksum of the index of {directory.words(position)} does not match")
+        return FieldReader(index, f"{self.path}: index of {directory.words(position)}")
+
+    def _known(self, entries: list[Entry], extent: Extent) -> list[Section]:
+        """The sections of a frame that this version knows."""
+        try:
+            return [section for section in sections_in(entries, extent, _HEADER_SIZE) if self._usable(section)]
         except ValueError as error:
             raise self._damaged(str(error)) from error
 

@@ -16,9 +16,10 @@ _FORMATS = {
 
 
 class FieldWriter:
-    """Appends fields to a growing byte string."""
+    """Appends fields to a growing byte string. in_table: this will be compressed as a whole."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_table: bool = False) -> None:
+        self.in_table = in_table
         self._pieces: list[bytes] = []
 
     def put(self, kind: str, *values: int) -> None:
@@ -35,6 +36,10 @@ class FieldWriter:
     def put_bytes(self, data: bytes) -> None:
         """Appends a varint length and the bytes."""
         self.put_varint(len(data))
+        self._pieces.append(data)
+
+    def put_raw(self, data: bytes) -> None:
+        """Appends the bytes alone."""
         self._pieces.append(data)
 
     def getvalue(self) -> bytes:
@@ -73,10 +78,19 @@ class FieldReader:
         """A length and that many bytes, not copied."""
         return self._slice(self.take_varint())
 
+    @property
+    def left(self) -> int:
+        """Bytes that are not taken yet."""
+        return self._size - self._at
+
+    def take_raw(self, count: int) -> memoryview:
+        """So many bytes, not copied."""
+        return self._slice(count)
+
     def finish(self) -> None:
         """Raises DamagedFile where bytes are left."""
-        if self._at != self._size:
-            raise self.damaged(f"{self._size - self._at} bytes are left over")
+        if self.left:
+            raise self.damaged(f"{self.left} bytes are left over")
 
     def damaged(self, what: str) -> DamagedFile:
         """An error that says what is wrong here."""

@@ -27,6 +27,7 @@ class SectionFormat:
 
 FORMATS = (
     SectionFormat(kind="FRAM", codec=0, versions=(1, 2, 3), content="table", of_frame=True),
+    SectionFormat(kind="FRAM", codec=1, versions=(1,), content="table", of_frame=True),  # from another frame's
     SectionFormat(kind="LOSS", codec=0, versions=(1,), content="table", of_frame=True),
     SectionFormat(kind="REFS", codec=0, versions=(2,), content="table", of_frame=True),
     SectionFormat(kind="TOPO", codec=0, versions=(1,), content="topology"),  # masks
@@ -35,6 +36,7 @@ FORMATS = (
     SectionFormat(kind="TOPO", codec=3, versions=(1,), content="topology"),  # a box
     SectionFormat(kind="VALS", codec=0, versions=(1,), content="values"),  # lossless
     SectionFormat(kind="VALS", codec=1, versions=(4, 5), content="values"),  # by networks
+    SectionFormat(kind="VALS", codec=2, versions=(1,), content="values"),  # by networks, from another frame's
     SectionFormat(kind="PRIO", codec=0, versions=(1,), content="priors", of_frame=True),
     SectionFormat(kind="TILE", codec=0, versions=(3,), content="values", numbered=True),
     SectionFormat(kind="BLOB", codec=0, versions=(1,), content="data"),

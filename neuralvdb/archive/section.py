@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import struct
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import zstandard
 
@@ -18,9 +19,8 @@ MAX_SHARED = 1 << 16  # of them, those that share the bytes of others; the rest 
 
 _ENTRY = struct.Struct("<4sBBHH6sIIQQQ")
 ENTRY_SIZE = _ENTRY.size  # bytes that a section takes in the index, before that is compressed
-_OFFSET_SIZE = 6  # bytes
 _INDEX_LEVEL = 19
-_REQUIRED, _SHARED, _EARLIER = 1, 2, 4  # flags of a section
+_REQUIRED, _SHARED, EARLIER = 1, 2, 4  # flags of a section
 
 
 @dataclass(frozen=True)
@@ -86,46 +86,65 @@ def check_label(label: SectionLabel, raw_size: int) -> None:
         raise ValueError(f"section {label.kind!r} is not called by four letters")
 
 
-def pack_index(sections: Sequence[Section], begin: int) -> bytes:
-    """The index of a frame whose own bytes start at `begin`."""
+class Entry(NamedTuple):
+    """What an index says of a section. offset: of one that lies in a frame before."""
+
+    kind: bytes
+    flags: int
+    codec: int
+    version: int
+    offset: int
+    grid: int
+    part: int
+    size: int
+    raw_size: int
+    checksum: int
+
+
+def flags_of(section: Section, begin: int) -> int:
+    """The flags of a section of a frame whose own bytes start at `begin`."""
+    return _REQUIRED * section.required + _SHARED * section.shared + EARLIER * (section.offset < begin)
+
+
+def pack_index(sections: Sequence[Section]) -> bytes:
+    """The index of an archive of one frame."""
     entries = b"".join(
         _ENTRY.pack(
-            s.kind.encode(),
-            _REQUIRED * s.required + _SHARED * s.shared + _EARLIER * (s.offset < begin),
-            0,
-            s.codec,
-            s.version,
-            (s.offset if s.offset < begin else 0).to_bytes(_OFFSET_SIZE, "little"),
-            s.grid,
-            s.part,
-            s.size,
-            s.raw_size,
-            s.checksum,
+            s.kind.encode(), flags_of(s, 0), 0, s.codec, s.version, b"", s.grid, s.part, s.size, s.raw_size, s.checksum
         )
         for s in sections
     )
     return zstandard.ZstdCompressor(level=_INDEX_LEVEL, dict_data=zstd_dictionary()).compress(entries)
 
 
-def unpack_index(index: bytes, extent: Extent, header: int) -> Iterator[Section]:
-    """The sections of an index, one after the other. header: bytes of the file before the first section of any frame.
-    Raises ValueError, which says what is damaged."""
+def unpack_index(index: bytes, extent: Extent) -> list[Entry]:
+    """The entries of the index of an archive of one frame. Raises ValueError, which says what is damaged."""
     if extent.count > MAX_SECTIONS:
         raise ValueError(f"it declares {extent.count} sections")
     try:
         entries = zstd_decompress(index, extent.count * ENTRY_SIZE, zstd_dictionary())
     except ValueError as error:
         raise ValueError(f"its index does not decompress ({error})") from error
-    shared_payloads = _shared_payloads(entries)
+    check_sharing(entries[4::ENTRY_SIZE])
+    return [
+        Entry(kind, flags, codec, version, 0, *numbers)
+        for kind, flags, _, codec, version, _, *numbers in _ENTRY.iter_unpack(entries)
+    ]
+
+
+def sections_in(entries: Sequence[Entry], extent: Extent, header: int) -> Iterator[Section]:
+    """The sections of a frame, one after the other. header: bytes of the file before the first section of any frame.
+    Raises ValueError, which says what is damaged."""
+    shared_payloads = {(entry.size, entry.checksum) for entry in entries if entry.flags & _SHARED}
     firsts: dict[tuple[int, int], int] = {}  # of those, where the first section lies
     free = extent.begin
-    for number, entry in enumerate(_ENTRY.iter_unpack(entries)):
-        kind, flags, _, codec, version, earlier, grid, part, size, raw_size, checksum = entry
+    for number, entry in enumerate(entries):
+        kind, flags, codec, version, earlier, grid, part, size, raw_size, checksum = entry
         shared, what = bool(flags & _SHARED), (size, checksum)
         if size == 0:
             raise ValueError(f"section {number} is empty")
-        if flags & _EARLIER:
-            offset = int.from_bytes(earlier, "little")
+        if flags & EARLIER:
+            offset = earlier
             if not shared or offset < header or offset + size > extent.begin:
                 raise ValueError(f"section {number} does not lie in a frame before its own")
             firsts.setdefault(what, offset)
@@ -141,10 +160,8 @@ def unpack_index(index: bytes, extent: Extent, header: int) -> Iterator[Section]
         raise ValueError(f"its sections end at byte {free}, its index begins at {extent.at}")
 
 
-def _shared_payloads(entries: bytes) -> set[tuple[int, int]]:
-    """Size and checksum of all payloads that sections share. Raises ValueError where these are too many."""
-    flags = entries[4::ENTRY_SIZE]
+def check_sharing(flags: bytes) -> None:
+    """Raises ValueError where of sections of these flags too many share the bytes of others."""
     sharing = sum(flags.count(flag) for flag in range(256) if flag & _SHARED)
     if sharing > MAX_SHARED:
         raise ValueError(f"{sharing} sections share the bytes of others, {MAX_SHARED} may")
-    return {(entry[8], entry[10]) for entry in _ENTRY.iter_unpack(entries) if entry[1] & _SHARED}

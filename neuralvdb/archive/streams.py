@@ -19,6 +19,7 @@ from neuralvdb.archive.zstd_dictionary import zstd_dictionary
 
 SAMPLE = 1 << 14  # values; longer streams choose their codec on a piece of this length from their middle
 _LEVEL = 9
+_SMALL = 1 << 9  # bytes of a stream in a table, which compresses better as a whole
 _LEAST = 9  # bytes that every codec takes but the first
 MAX_TABLE = 1 << 28  # bytes
 _MASK_LEVEL, _MASK_SIZE = 19, 1 << 20  # for arrays of bytes up to this size
@@ -36,6 +37,9 @@ class StreamCodec(IntEnum):
 
 def put_array(out: FieldWriter, array: np.ndarray) -> None:
     """Appends a stream of a one-dimensional array of integers or floats of 1, 2, 4 or 8 bytes."""
+    if out.in_table and array.nbytes <= _SMALL:
+        _put(out, array, StreamCodec.STORE, b"")
+        return
     middle = max(0, (len(array) - SAMPLE) // 2)
     sample = array if array.itemsize == 1 else array[middle : middle + SAMPLE]
     encoded = {codec: _encode(codec, sample) for codec in _tried(array)}
@@ -51,9 +55,16 @@ def pack_table(table: bytes) -> bytes:
     return out.getvalue()
 
 
+def store_table(table: bytes) -> bytes:
+    """A payload that open_table() opens, not compressed."""
+    out = FieldWriter()
+    _put(out, np.frombuffer(table, np.uint8), StreamCodec.STORE, b"")
+    return out.getvalue()
+
+
 def _put(out: FieldWriter, array: np.ndarray, codec: StreamCodec, data: bytes) -> None:
     """Appends a stream of an array, which `codec` makes into `data`."""
-    if len(data) >= array.nbytes:
+    if codec is StreamCodec.STORE or len(data) >= array.nbytes:
         codec, data = StreamCodec.STORE, array.tobytes()
     out.put("u8", codec)
     out.put_varint(array.nbytes)

@@ -169,7 +169,7 @@ class GridDecoder:
 
     def _is_lossy(self, number: int) -> bool:
         """Whether a grid is a tree, not every bit of whose values is kept. Raises DamagedFile."""
-        return self._head(number).storage is Storage.TREE and self._index.section("VALS", number).codec == 1
+        return self._head(number).storage is Storage.TREE and self._index.section("VALS", number).codec != 0
 
     def _lossless(self, number: int, threads: int) -> Tree:
         section, where = self._index.section("VALS", number), self._index.where(number, "values")
@@ -197,7 +197,7 @@ class GridDecoder:
         section = self._index.section("VALS", number)
         dtype, components = _value_type(self._head(number), self._index.path)
         source = values.ValuesSource(
-            payload=self._archive.read(section),
+            payload=self._index.values(section),
             chunks=self._index.chunks(number),
             topology=self._store.topology(number, threads) if box is None else self._store.nodes(number, threads),
             dtype=dtype,

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from neuralvdb.codec.group_tables import FirstTables
 from neuralvdb.dataclass import dataclass
 from neuralvdb.volume import Tree
 from neuralvdb.volume.grid import LEAF_SLOTS, unpack
@@ -51,11 +52,13 @@ class Source:
 class FrameBefore:
     """The frame before in its group, once it is encoded.
 
-    sources: its grids, as many as are kept. history: what no other frame has that comes out differently.
+    sources: its grids, as many as are kept. history: what no other frame has that comes out differently. tables: of the
+    first frame of the group.
     """
 
     sources: tuple[Source, ...] = ()
     history: str = ""
+    tables: FirstTables | None = None
 
 
 class EarlierGrids:

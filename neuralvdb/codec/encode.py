@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,13 +11,14 @@ import numpy as np
 import xxhash
 
 from neuralvdb import topology, values
-from neuralvdb.archive import FieldWriter, SectionLabel, SectionWriter, put_array
-from neuralvdb.archive.formats import version_written
+from neuralvdb.archive import FieldWriter, SectionWriter, put_array
 from neuralvdb.codec.earlier import DEEPEST, EarlierGrids, FrameBefore, Source
 from neuralvdb.codec.frame_table import FrameTable, GridHead
-from neuralvdb.codec.grid_reference import GridAt, GridReference, pack_references
+from neuralvdb.codec.frame_writer import FrameWriter, Payload
+from neuralvdb.codec.grid_reference import GridAt, GridReference
+from neuralvdb.codec.group_tables import FirstTables
 from neuralvdb.codec.guarantee import promise_for
-from neuralvdb.codec.loss import MeasuredLoss, measure, pack_losses
+from neuralvdb.codec.loss import MeasuredLoss, measure
 from neuralvdb.codec.pruning import derive_mask, prunable
 from neuralvdb.codec.reference_search import find_reference
 from neuralvdb.codec.repeats import First, Repeats
@@ -37,17 +38,6 @@ if TYPE_CHECKING:
     from neuralvdb.values import CodedValues, EncodeContext, ModelSet, Promise, ValuesHead
 
 Progress = Callable[[int], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Payload:
-    """A section of a grid; number: of several of one type; the rest as ArchiveWriter.add() has it."""
-
-    kind: str
-    payload: bytes
-    raw_size: int
-    codec: int = 0
-    number: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +81,7 @@ class _EncodedGrid:
     """
 
     head: GridHead
-    sections: list[_Payload]
+    sections: list[Payload]
     values: ValuesHead | None = None
     reference: GridReference | None = None
     loss: MeasuredLoss | None = None
@@ -165,9 +155,15 @@ def encode_frame(
     families: set[str] = set()
     keys: list[str] = []
     jobs = _Jobs(source, selected, context.settings, earlier.before)
-    for number, grid in enumerate(_encode_all(jobs, context, earlier.reusable)):
+    grids: Iterable[_EncodedGrid] = _encode_all(jobs, context, earlier.reusable)
+    alone = True
+    if earlier.before.sources:  # else nothing is kept
+        grids = list(grids)
+        alone = not any(s.before for g in grids if g.reference is not None for s in g.reference.sources)
+    frame = FrameWriter(writer, None if alone else earlier.before.tables)
+    for number, grid in enumerate(grids):
         keys.append(grid.key)
-        _write_sections(writer, grid, number)
+        frame.grid(number, grid.head.unique_name, grid.sections)
         heads.append(grid.head)
         coded.append(grid.values)
         if grid.loss is not None:
@@ -179,21 +175,14 @@ def encode_frame(
     if context.settings.embed_priors and families:
         values.put_models(writer, context.models.only(families))
     table = _table(source, selected, heads, context)
-    payload, raw_size = table.pack()
-    writer.add(SectionLabel("FRAM", version=version_written("FRAM", 0)), payload, raw_size=raw_size)
-    if references:
-        label = SectionLabel("REFS", version=version_written("REFS", 0))
-        writer.add(label, pack_references(references), raw_size=0)
-    if losses:
-        label = SectionLabel("LOSS", version=version_written("LOSS", 0), required=False)
-        writer.add(label, pack_losses(losses), raw_size=0)
+    tables = frame.end(table, references, losses)
     return EncodedFrame(
         table=table,
         values=tuple(coded),
         losses=losses,
         keys=tuple(keys),
-        before=jobs.frame_before(),
-        alone=not any(source.before for reference in references.values() for source in reference.sources),
+        before=jobs.frame_before(tables),
+        alone=alone,
     )
 
 
@@ -212,21 +201,6 @@ def _table(source: GridFile, selected: list[int], heads: list[GridHead], context
         source_hash=source.hash_bytes(),
         settings_hash=context.settings_hash,
     )
-
-
-def _write_sections(writer: SectionWriter, grid: _EncodedGrid, number: int) -> None:
-    for section in grid.sections:
-        writer.add(
-            SectionLabel(
-                section.kind,
-                codec=section.codec,
-                version=version_written(section.kind, section.codec),
-                grid=number,
-                part=section.number,
-            ),
-            section.payload,
-            raw_size=section.raw_size,
-        )
 
 
 def _check_models(context: EncodeContext) -> None:
@@ -282,9 +256,9 @@ class _Jobs:
             )
             self._history.update(repr((number, first.number, first.key)).encode())
 
-    def frame_before(self) -> FrameBefore:
-        """What the next frame may be coded from, when all grids are encoded."""
-        return FrameBefore(self._earlier.done(), self._history.hexdigest())
+    def frame_before(self, tables: FirstTables) -> FrameBefore:
+        """What the next frame may be coded from, when all grids are encoded. tables: of the group's first frame."""
+        return FrameBefore(self._earlier.done(), self._history.hexdigest(), tables)
 
 
 def _encode(job: _Job, context: EncodeContext, reusable: Mapping[str, GridInFile]) -> _EncodedGrid | _Job:
@@ -309,7 +283,7 @@ def _encode_blob(job: _Job) -> _EncodedGrid:
     if job.grid.storage is not Storage.INSTANCE:
         out = FieldWriter()
         put_array(out, np.frombuffer(job.grid.blob, np.uint8))
-        sections = [_Payload(kind="BLOB", payload=out.getvalue(), raw_size=len(job.grid.blob))]
+        sections = [Payload(kind="BLOB", payload=out.getvalue(), raw_size=len(job.grid.blob))]
     head = GridHead.of(job.grid, source_size=job.source_size, topology_of=job.role.owner)
     return _EncodedGrid(head=head, sections=sections)
 
@@ -326,9 +300,9 @@ def _encode_tree(job: _Job, tree: Tree, context: EncodeContext) -> _EncodedGrid:
         pruned = count_differing(Topology.of(tree), Topology.of(decoded))
     sections = [_encode_topology(job, context)] if job.role.owner == job.number else []
     raw_size = values.raw_size(coded.tree)
-    sections.append(_Payload(kind="VALS", codec=coded.codec, payload=coded.payload, raw_size=raw_size))
+    sections.append(Payload(kind="VALS", codec=coded.codec, payload=coded.payload, raw_size=raw_size))
     for number, payload in coded.chunks.items():
-        sections.append(_Payload(kind="TILE", number=number, payload=payload, raw_size=0))
+        sections.append(Payload(kind="TILE", number=number, payload=payload, raw_size=0))
     grid = replace(job.grid, tree=decoded)
     head = GridHead.of(grid, source_size=job.source_size, topology_of=job.role.owner, pruned=pruned)
     loss = None
@@ -348,7 +322,7 @@ def _encode_reusable(job: _Job, reusable: ReusableValues, context: EncodeContext
     """The grid, whose values are coded already."""
     sections = [_encode_topology(job, context)] if job.role.owner == job.number else []
     sections += [
-        _Payload(kind=s.kind, codec=s.codec, number=s.part, payload=payload, raw_size=s.raw_size)
+        Payload(kind=s.kind, codec=s.codec, number=s.part, payload=payload, raw_size=s.raw_size)
         for s, payload in reusable.sections
     ]
     assert job.grid.tree is not None
@@ -395,13 +369,13 @@ def _encode_needed(needed: Tree, promise: Promise | None, context: EncodeContext
     return coded
 
 
-def _encode_topology(job: _Job, context: EncodeContext) -> _Payload:
+def _encode_topology(job: _Job, context: EncodeContext) -> Payload:
     """The section of the topology that a grid does not share with an earlier one."""
     tree = job.grid.tree if job.needed is None else job.needed
     assert tree is not None
     masks = Topology.of(tree)
     codec, payload = topology.encode(masks, job.role.reference, threads=context.threads)
-    return _Payload(kind="TOPO", codec=codec, payload=payload, raw_size=masks.nbytes)
+    return Payload(kind="TOPO", codec=codec, payload=payload, raw_size=masks.nbytes)
 
 
 def encode_values(

@@ -14,6 +14,7 @@ from neuralvdb.archive import NO_GRID, ArchiveReader
 from neuralvdb.archive.formats import is_readable
 from neuralvdb.codec.decode import DecodedLeaves, GridDecoder
 from neuralvdb.codec.frame_table import FrameTable, GridHead
+from neuralvdb.codec.grid_reference import GridAt
 from neuralvdb.codec.index import FrameIndex
 from neuralvdb.codec.loss import MeasuredLoss, unpack_losses
 from neuralvdb.codec.models import ModelStore
@@ -119,6 +120,14 @@ class Frame:
     def models_of(self, identity: bytes) -> ModelSet:
         """The models of that identity. Raises MissingPriors, DamagedFile."""
         return self._models.models_of(identity, self.path)
+
+    def name_of(self, grid: GridAt) -> str:
+        """What people call a grid of this frame or of the one before. Raises DamagedFile where there is none."""
+        if not grid.before:
+            return self.grids[grid.number].name
+        before = self._frames.at(self.position - 1)
+        self.index.check_before(before.table)
+        return f"{before.grids[grid.number].name} of the frame before"
 
     def _prepare(self, numbers: Iterable[int], threads: int) -> None:
         """Decodes what these grids need of the frames before, from the first frame that has any of it.

@@ -17,6 +17,7 @@ from neuralvdb.volume.grid import LEAF_SLOTS, LOWER_SLOTS, UPPER_SLOTS, display_
 
 UUID_SIZE = 36  # characters
 HASH_SIZE = 16  # bytes
+VERSION = 3  # of tables that text() gives
 MAX_GRIDS, MAX_TABLE = 1 << 16, 1 << 24  # grids of a frame; bytes of its table
 
 
@@ -108,7 +109,12 @@ class FrameTable:
     """16 bytes that no other settings have; empty where it is not known."""
 
     def pack(self) -> tuple[bytes, int]:
-        """The payload of a FRAM section and its raw size in bytes. Raises Unsupported where no archive may hold it."""
+        """The payload of a FRAM section of codec 0 and its raw size in bytes. Raises what text() raises."""
+        table = self.text()
+        return pack_table(table), len(table)
+
+    def text(self) -> bytes:
+        """All fields, not compressed. Raises Unsupported where no archive may hold them."""
         out = FieldWriter()
         _put(out, _FRAME_FIELDS, self)
         out.put("u32", len(self.grids))
@@ -122,12 +128,16 @@ class FrameTable:
         if max(len(self.grids), len(self.left_out)) > MAX_GRIDS or len(table) > MAX_TABLE:
             what = f"{len(self.grids)} grids with {len(table)} bytes of names, metadata and transforms"
             raise Unsupported(f"{what} are too many for an archive; it holds {MAX_GRIDS} with {MAX_TABLE} bytes")
-        return pack_table(table), len(table)
+        return table
 
     @classmethod
     def unpack(cls, payload: bytes, raw_size: int, where: str, *, version: int) -> FrameTable:
-        """The table of a FRAM section of a version. Raises DamagedFile."""
-        source = open_table(payload, where, raw_size, MAX_TABLE)
+        """The table of a FRAM section of codec 0 and a version. Raises DamagedFile."""
+        return cls.take(open_table(payload, where, raw_size, MAX_TABLE), version)
+
+    @classmethod
+    def take(cls, source: FieldReader, version: int = VERSION) -> FrameTable:
+        """The table of a version. Raises DamagedFile."""
         fields = _take(source, _FRAME_FIELDS)
         if len(fields["uuid"]) != UUID_SIZE:
             raise source.damaged(f"a uuid of {len(fields['uuid'])} characters")

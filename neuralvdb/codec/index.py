@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 
-from neuralvdb.archive import NO_GRID, ArchiveReader, Section
+from neuralvdb.archive import NO_GRID, ArchiveReader, FieldReader, Section
 from neuralvdb.archive.formats import form_of
 from neuralvdb.codec.frame_table import FrameTable
 from neuralvdb.codec.grid_reference import GridAt, GridReference, fits, read_references
+from neuralvdb.codec.group_tables import TABLE_FROM_FIRST, VALUES_FROM_FIRST, BaseTables
 from neuralvdb.errors import DamagedFile, InputError
 from neuralvdb.volume import Storage
 
@@ -38,8 +39,8 @@ class FrameIndex:
     """The sections and the table of one frame of an open archive, the one at a position. Raises InputError where the
     archive holds priors and no frame, DamagedFile."""
 
-    def __init__(self, archive: ArchiveReader, position: int = 0) -> None:
-        self._archive, frames = archive, archive.directory
+    def __init__(self, archive: ArchiveReader, position: int = 0, base: BaseTables | None = None) -> None:
+        self._archive, self.position, frames = archive, position, archive.directory
         self.path = archive.path if frames is None else f"{archive.path}: {frames.words(position)}"
         """How errors name the frame."""
         self.group = range(position, position + 1) if frames is None else frames.group(position)
@@ -51,9 +52,8 @@ class FrameIndex:
         self.sections = archive.sections_of(position)
         for section in self.sections:
             self._add(section)
-        section = self._table_section()
-        where = f"{self.path}: its table"
-        self.table = FrameTable.unpack(archive.read(section), section.raw_size, where, version=section.version)
+        self._base = BaseTables(archive, self.group.start) if base is None else base
+        self.table = self._read_table(f"{self.path}: its table")
         self._sources = self._find_sources()
         references = self.find("REFS", NO_GRID)
         self.references: dict[int, GridReference] = {}
@@ -81,6 +81,14 @@ class FrameIndex:
     def chunks(self, grid: int) -> ChunkPayloads:
         """The payloads of a grid's chunks."""
         return ChunkPayloads(self._archive, self._chunks.get(grid, {}), self.where(grid, "values"))
+
+    def values(self, section: Section) -> bytes:
+        """The payload of a section VALS, of codec 0 or 1. Raises DamagedFile."""
+        payload, where = self._archive.read(section), self.where(section.grid, "values")
+        if section.codec != VALUES_FROM_FIRST:
+            return payload
+        self._check_behind(f"section VALS of grid {section.grid}")
+        return self._base.values(payload, where)
 
     def sizes(self, grid: int) -> dict[str, int]:
         """{type of section: stored bytes} of a grid; what it shares with others counts for the first of them."""
@@ -184,6 +192,19 @@ class FrameIndex:
             first = self._sections[section.grid].setdefault(section.kind, section)
         if first is not section:
             raise DamagedFile(f"{self.path}: section {section.kind} of grid {section.grid} occurs twice")
+
+    def _read_table(self, where: str) -> FrameTable:
+        section = self._table_section()
+        payload = self._archive.read(section)
+        if section.codec == TABLE_FROM_FIRST:
+            self._check_behind("its table")
+            return FrameTable.take(FieldReader(self._base.frame_table(payload, where), where))
+        return FrameTable.unpack(payload, section.raw_size, where, version=section.version)
+
+    def _check_behind(self, what: str) -> None:
+        """Raises DamagedFile where this is the first frame of its group."""
+        if self.position == self.group.start:
+            raise DamagedFile(f"{self.path}: {what} is coded from a frame that is not there; get another copy")
 
     def _table_section(self) -> Section:
         section = self.find("FRAM", NO_GRID)

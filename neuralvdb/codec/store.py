@@ -82,7 +82,7 @@ class DecodedStore:
             return None
 
         def read() -> ValuesHead:
-            return values.read_head(self._archive.read(section), self._index.where(grid, "values"))
+            return values.read_head(self._index.values(section), self._index.where(grid, "values"))
 
         return self._heads.get(grid, read)
 

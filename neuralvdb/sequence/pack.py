@@ -12,6 +12,7 @@ import xxhash
 from neuralvdb.archive import ArchiveReader, ArchiveWriter, FrameLabel, Section, SequenceWriter
 from neuralvdb.archive.directory import check_names
 from neuralvdb.archive.formats import is_readable
+from neuralvdb.archive.frame_index import shortened
 from neuralvdb.codec.index import FrameIndex
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import UsageError
@@ -35,7 +36,7 @@ class PackedFrame:
         """What no frame has that differs in its label or in a section. Raises DamagedFile."""
         with ArchiveReader(self.path, is_readable) as archive:
             sections = archive.sections_of(self.position)
-        what = [(s.label, s.size, s.raw_size, s.checksum) for s in sections]
+        what = [(s.label, s.size, s.raw_size, shortened(s.checksum, s.size)) for s in sections]
         return xxhash.xxh3_128_hexdigest(repr((self.label, what)).encode())
 
 

@@ -133,7 +133,7 @@ def _lattice(promise: Promise, predictor: Predictor, freq: np.ndarray, implement
 
 def _payload(tree: Tree, head: ValuesHead, models: ModelSet, changes: NetworkChanges) -> bytes:
     """The payload of the VALS section."""
-    out = FieldWriter()
+    out = FieldWriter(in_table=True)
     put_head(out, head)
     if changes:
         network_changes.put(out, head.promise.mode.family, models, changes)

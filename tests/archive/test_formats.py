@@ -7,14 +7,14 @@ import pytest
 
 from neuralvdb.archive.formats import FORMATS, form_of, is_readable, version_written
 
-SPEC = Path(__file__).resolve().parents[2] / "neuralvdb" / "archive" / "SPEC.md"
+SPEC = [Path(__file__).resolve().parents[2] / "neuralvdb" / "archive" / name for name in ("SPEC.md", "FRAMES.md")]
 HEADING = re.compile(r"## ([A-Z]{4}), codecs? (\d+(?: and \d+)*) versions? (\d+(?: or \d+)*): ")
 
 
 def headings() -> dict[tuple[str, int], tuple[int, ...]]:
-    """{(type, codec): versions} as the headings of SPEC.md have them."""
+    """{(type, codec): versions} as the headings have them."""
     written = {}
-    for line in SPEC.read_text(encoding="utf-8").splitlines():
+    for line in (line for path in SPEC for line in path.read_text(encoding="utf-8").splitlines()):
         if match := HEADING.match(line):
             kind, codecs, versions = match.groups()
             for codec in codecs.split(" and "):

@@ -11,7 +11,7 @@ import pytest
 import neuralvdb
 from neuralvdb.api.jobs import ignore
 from neuralvdb.api.shot import FrameSource, ShotSoFar, compressing_frames
-from neuralvdb.archive import ArchiveReader
+from neuralvdb.archive import NO_GRID, ArchiveReader, SequenceWriter
 from neuralvdb.archive.formats import is_readable
 from neuralvdb.codec.frame import FrameReader, OpenFrames
 from neuralvdb.codec.grid_reference import GridAt
@@ -155,5 +155,42 @@ def test_a_frame_before_that_is_another_is_damage(sources, shot, tmp_path):
     first, (_, second, *_) = frames_in(str(tmp_path / "first.neuralvdb")), frames_in(str(shot))
     with path.open("wb") as stream:
         list(join([*first, second], stream))
-    with FrameReader(path, 1) as frame, pytest.raises(DamagedFile, match="coded from a grid of the frame before"):
-        frame.read(1)
+    with pytest.raises(DamagedFile, match=r"frame 1: its table: .*the archive is damaged"):
+        FrameReader(path, 1)
+
+
+def test_tables_are_those_of_the_group(shot, tmp_path):
+    """Behind the first frame they are coded from its tables, which the frame does not have without it."""
+    with ArchiveReader(shot, is_readable) as archive:
+        codecs = [{s.kind: s.codec for s in archive.sections_of(i) if s.grid in (0, NO_GRID)} for i in range(COUNT)]
+        assert [(of["FRAM"], of["VALS"]) for of in codecs] == [(0, 1), *[(1, 2)] * (COUNT - 1)]
+        plain = [len(OpenFrames(archive).at(i).table.pack()[0]) for i in range(COUNT)]
+        sizes = [sum(s.size for s in archive.sections_of(i) if s.kind == "FRAM") for i in range(COUNT)]
+    assert all(2 * size < alone for size, alone in zip(sizes[1:], plain[1:], strict=True))
+    second = frames_in(str(shot))[1]
+    with (tmp_path / "lost.neuralvdb").open("wb") as stream:
+        list(join([replace(second, label=replace(second.label, behind=0))], stream))
+    with pytest.raises(DamagedFile, match="its table is coded from a frame that is not there"):
+        FrameReader(tmp_path / "lost.neuralvdb")
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"), [("FRAM", "coded from the table of another frame"), ("VALS", "a section VALS that is not there")]
+)
+def test_tables_of_other_frames_are_refused(shot, tmp_path, kind, what):
+    """The first frame of the group has another file version than it had, or lossless values."""
+    path = tmp_path / "other.neuralvdb"
+    with path.open("wb") as stream, ArchiveReader(shot, is_readable) as archive:
+        writer = SequenceWriter(stream)
+        for position in range(2):
+            for section in archive.sections_of(position):
+                label, payload = section.label, archive.read(section)
+                if position == 0 and section.kind == kind == "FRAM":
+                    payload = replace(OpenFrames(archive).at(0).table, version=223).pack()[0]
+                if position == 0 and section.kind == kind == "VALS":
+                    label = replace(label, codec=0, version=1)
+                writer.add(label, payload, raw_size=section.raw_size)
+            writer.end_frame(archive.directory.entry(position).label)
+        writer.close()
+    with ArchiveReader(path, is_readable) as archive, pytest.raises(DamagedFile, match=what):
+        OpenFrames(archive).at(1).head(0)

@@ -69,6 +69,28 @@ class Cursor:
             unpacked = bytes(unpacked[plane * count + i] for i in range(count) for plane in range(kind.itemsize))
         return np.frombuffer(unpacked, kind)
 
+    def difference(self, base: bytes) -> bytes:
+        """A table as what differs from another one (FRAMES.md)."""
+        size, table, at = self.varint(), b"", 0
+        require(max(size, len(base)) <= 1 << 16, "tables are too large")
+        while len(table) < size:
+            same = self.varint()
+            require(at + same <= len(base) or same == 0, "the base has fewer bytes")
+            table, at = table + base[at : at + same], at + same
+            if len(table) < size:
+                count, what = divmod(self.varint(), 4)
+                at += -count if what == 3 else count
+                if what == 0:
+                    table += self.raw(count)
+                elif what == 1:
+                    distance = self.varint()
+                    require(0 < distance <= len(table) and count <= size, "what is not there is repeated")
+                    for _ in range(count):
+                        table += table[-distance:][:1]
+                require(at >= 0, "there is nothing before the base")
+        require(len(table) == size, "too many bytes")
+        return table
+
     def values(self, count: int, width: int, components: int) -> list[tuple[int, ...]]:
         """`count` values as tuples of the bits of their components, `width` bytes each."""
         kind = np.dtype(FLOATS[self.u8()])

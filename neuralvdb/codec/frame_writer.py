@@ -1,0 +1,65 @@
+"""Writes the sections of a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from neuralvdb.archive import SectionLabel, SectionWriter
+from neuralvdb.archive.formats import version_written
+from neuralvdb.codec.frame_table import FrameTable
+from neuralvdb.codec.grid_reference import GridReference, pack_references
+from neuralvdb.codec.group_tables import PLAIN_VALUES, TABLE_FROM_FIRST, FirstTables
+from neuralvdb.codec.loss import MeasuredLoss, pack_losses
+from neuralvdb.dataclass import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Payload:
+    """A section of a grid; number: of several of one type; the rest as SectionWriter.add() has it."""
+
+    kind: str
+    payload: bytes
+    raw_size: int
+    codec: int = 0
+    number: int = 0
+
+
+class FrameWriter:
+    """Writes a frame: its grids in order, then the rest.
+
+    first: of the group; None where the frame is that one itself.
+    """
+
+    def __init__(self, writer: SectionWriter, first: FirstTables | None) -> None:
+        self._writer, self._first = writer, first
+        self._values: dict[bytes, tuple[int, bytes]] = {}
+
+    def grid(self, number: int, name: bytes, sections: Iterable[Payload]) -> None:
+        """Writes the sections of a grid. name: no other grid has it."""
+        for section in sections:
+            codec, payload = section.codec, section.payload
+            if section.kind == "VALS" and codec == PLAIN_VALUES:
+                if self._first is None:
+                    self._values[name] = number, payload
+                else:
+                    codec, payload = self._first.values(name, payload)
+            label = SectionLabel(section.kind, codec, version_written(section.kind, codec), number, section.number)
+            self._writer.add(label, payload, raw_size=section.raw_size)
+
+    def end(
+        self, table: FrameTable, references: Mapping[int, GridReference], losses: dict[int, MeasuredLoss]
+    ) -> FirstTables:
+        """Writes what belongs to the frame; gives the tables of the first frame of the group. Raises Unsupported, where
+        no archive may hold the table, and OutputError."""
+        text = table.text()
+        payload = None if self._first is None else self._first.frame_table(text)
+        codec = 0 if payload is None else TABLE_FROM_FIRST
+        label = SectionLabel("FRAM", codec, version_written("FRAM", codec))
+        self._writer.add(label, table.pack()[0] if payload is None else payload, raw_size=len(text))
+        if references:
+            label = SectionLabel("REFS", version=version_written("REFS", 0))
+            self._writer.add(label, pack_references(references), raw_size=0)
+        if losses:
+            label = SectionLabel("LOSS", version=version_written("LOSS", 0), required=False)
+            self._writer.add(label, pack_losses(losses), raw_size=0)
+        return FirstTables(text, self._values) if self._first is None else self._first
