@@ -16,8 +16,9 @@ from neuralvdb.motion import Leaves, Motion, Velocities, move
 from neuralvdb.volume import Storage, Tree
 from neuralvdb.volume.grid import TREE_TYPES
 
-_NUMBERS = struct.Struct("<3b3d")  # shift; unit, factor, gain
-_CUBIC, _STAGGERED, _FLAGS = 1, 2, 4  # flags, and what is more than all of them
+_SHIFT, _NUMBER = struct.Struct("<3b"), struct.Struct("<d")
+UNIT_BYTES, BYTES = 4, 3  # upper bytes that are stored of units, of gains and factors
+_CUBIC, _STAGGERED, _SHIFTED, _VELOCITY = 1, 2, 4, 8  # flags; that of each velocity
 _MOST_GAIN = 1e30
 _MOST_VELOCITIES = 2
 
@@ -72,11 +73,16 @@ def pack_references(references: Mapping[int, GridReference]) -> bytes:
     for number, reference in sorted(references.items()):
         motion = reference.motion
         out.put_varint(number)
-        out.put("u8", motion.cubic * _CUBIC | motion.staggered * _STAGGERED)
-        out.put_varint(len(reference.velocities))
+        flags = motion.cubic * _CUBIC | motion.staggered * _STAGGERED | any(motion.shift) * _SHIFTED
+        out.put("u8", flags + len(reference.velocities) * _VELOCITY)
         for source in reference.sources:
             out.put_varint(2 * source.number + source.before)
-        out.put_bytes(_NUMBERS.pack(*motion.shift, motion.unit, motion.factor, reference.gain))
+        if any(motion.shift):
+            out.put_raw(_SHIFT.pack(*motion.shift))
+        _put_number(out, motion.unit, UNIT_BYTES)
+        _put_number(out, reference.gain)
+        if reference.velocities:
+            _put_number(out, motion.factor)
     return out.getvalue()
 
 
@@ -142,14 +148,13 @@ def unpack_references(payload: bytes, where: str) -> dict[int, GridReference]:
 
 
 def _take_reference(source: FieldReader, number: int) -> GridReference:
-    flags, moves = source.take("u8"), source.take_varint()
-    if flags >= _FLAGS or moves > _MOST_VELOCITIES:
+    moves, flags = divmod(source.take("u8"), _VELOCITY)
+    if moves > _MOST_VELOCITIES:
         raise source.damaged("a reference has too many velocities, or flags that do not exist")
     grids = [_take_grid(source) for _ in range(1 + moves)]
-    fixed = bytes(source.take_bytes())
-    if len(fixed) != _NUMBERS.size:
-        raise source.damaged("a reference has numbers of another size")
-    *shift, unit, factor, gain = _NUMBERS.unpack(fixed)
+    shift = _SHIFT.unpack(source.take_raw(_SHIFT.size)) if flags & _SHIFTED else (0, 0, 0)
+    unit, gain = _take_number(source, UNIT_BYTES), _take_number(source)
+    factor = _take_number(source) if moves else 0.0
     motion = Motion(
         unit=unit,
         shift=(shift[0], shift[1], shift[2]),
@@ -166,3 +171,19 @@ def _take_reference(source: FieldReader, number: int) -> GridReference:
 def _take_grid(source: FieldReader) -> GridAt:
     number, before = divmod(source.take_varint(), 2)
     return GridAt(number, bool(before))
+
+
+def shortened(value: float, count: int = BYTES) -> float:
+    """The next number towards 0 that has no more than its upper bytes."""
+    return float(_NUMBER.unpack(_NUMBER.pack(value)[-count:].rjust(_NUMBER.size, b"\0"))[0])
+
+
+def _put_number(out: FieldWriter, value: float, count: int = BYTES) -> None:
+    packed = _NUMBER.pack(value)
+    if any(packed[:-count]):
+        raise ValueError(f"{value} has more bits than a reference stores")
+    out.put_raw(packed[-count:])
+
+
+def _take_number(source: FieldReader, count: int = BYTES) -> float:
+    return float(_NUMBER.unpack(bytes(source.take_raw(count)).rjust(_NUMBER.size, b"\0"))[0])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neuralvdb.codec.earlier import Source
-from neuralvdb.codec.grid_reference import GridAt, GridReference
+from neuralvdb.codec.grid_reference import UNIT_BYTES, GridAt, GridReference, shortened
 from neuralvdb.dataclass import dataclass
 from neuralvdb.motion import Leaves, Motion, Velocities, move
 from neuralvdb.values import by_component
@@ -101,7 +101,7 @@ def find_reference(name: bytes, tree: Tree, promise: Promise, earlier: Sequence[
         target = _Target(tree)
         if not 0 < target.variance < np.inf:
             return None
-        still = Motion(unit=promise.quantiser.unit)
+        still = Motion(unit=shortened(promise.quantiser.unit, UNIT_BYTES))
         components = by_component(tree.leaf).shape[2]
         alike = [source for source in earlier if source.components == components]
         found = _in_frame(target, still, [s for s in alike if not s.before], earlier)
@@ -185,12 +185,12 @@ def _moved(target: _Target, still: Resemblance, velocities: tuple[Source, ...]) 
     if not 0 < speed < np.inf:
         return still
     for way in _WAYS:
-        attempt(replace(still.motion, factor=way / speed, staggered=True))
+        attempt(replace(still.motion, factor=shortened(way / speed), staggered=True))
     if best is still:
         return still
     attempt(replace(best.motion, staggered=False))
     attempt(replace(best.motion, cubic=True))
     coarse = best.motion
     for times in _FINER:
-        attempt(replace(coarse, factor=coarse.factor * times))
+        attempt(replace(coarse, factor=shortened(coarse.factor * times)))
     return best

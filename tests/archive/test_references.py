@@ -25,8 +25,8 @@ REFERENCES = {
     4: GridReference(source=GridAt(4, before=True), motion=Motion(unit=0.25, cubic=True, staggered=True), gain=1.0),
 }
 GOLDEN = (
-    "02 03 00 02 02 00 0b 1b 01fe03 000000000000e03f 0000000000000040 000000000000f8bf"
-    "04 03 00 09 1b 000000 000000000000d03f 0000000000000000 000000000000f03f"
+    "02 03 14 02 00 0b 01fe03 0000e03f 00f8bf 000040"  # shift, unit, gain, factor
+    "04 03 09 0000d03f 00f03f"
 )
 
 
@@ -40,7 +40,6 @@ def test_bytes():
     [
         {"source": GridAt(3)},
         {"velocities": (GridAt(4),)},
-        {"velocities": ()},
         {"gain": np.nan},
         {"motion": Motion(unit=0.0, factor=1.0)},
         {"motion": Motion(unit=1.0, factor=0.0)},
@@ -50,6 +49,12 @@ def test_bytes():
 def test_references_that_make_no_sense_are_damage(changed):
     with pytest.raises(DamagedFile, match="here: the reference of grid 3 makes no sense"):
         unpack_references(pack_references({3: replace(REFERENCES[3], **changed)}), "here")
+
+
+@pytest.mark.parametrize("changed", [{"gain": 0.1}, {"motion": Motion(unit=0.1, factor=1.0)}], ids=str)
+def test_references_have_few_bits(changed):
+    with pytest.raises(ValueError, match=r"0\.1 has more bits than a reference stores"):
+        pack_references({3: replace(REFERENCES[3], **changed)})
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b + b"\0", lambda b: b"\xff\xff\x7f" + b[1:]])
