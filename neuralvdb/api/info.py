@@ -176,7 +176,7 @@ def _archive_grid(frame: FrameReader, index: int) -> GridInfo:
         transform=text.transform,
         promise=promise_of(frame, index),
         pruned=head.pruned,
-        references=[frame.name_of(grid) for grid in reference.sources] if reference is not None else [],
+        references=[frame.before.name(grid) for grid in reference.sources] if reference is not None else [],
     )
 
 

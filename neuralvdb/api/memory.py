@@ -25,8 +25,8 @@ def memory_needed(path: str, grids: Sequence[str] = (), number: FrameNumber | No
     Raises InputError, DamagedFile, Unsupported, NoSuchGrid, UsageError.
     """
     with FrameReader(path, number) as frame:
-        own = sum(frame.index.memory(index) for index in select(frame.grids, grids, path))
-        return own if frame.position == frame.index.group.start else _WITH_FRAMES_BEFORE * own
+        total = sum(frame.index.memory(index) for index in select(frame.grids, grids, path))
+        return total if frame.position == frame.index.group.start else _WITH_FRAMES_BEFORE * total
 
 
 def most_memory(path: str) -> int:

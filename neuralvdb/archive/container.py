@@ -209,7 +209,7 @@ class ArchiveReader:
                 first = take_labels(self._index(self.directory, begin), count, None)
                 self._first = begin, first
         labels = take_labels(source, extent.count, first)
-        return self._known(list(take_entries(source, labels)), extent)
+        return self._readable(list(take_entries(source, labels)), extent)
 
     def read(self, section: Section) -> bytes:
         """The payload of a section, its checksum checked. Raises DamagedFile."""
@@ -259,7 +259,7 @@ class ArchiveReader:
             return
         extent = Extent(_HEADER_SIZE, at, size, count)
         try:
-            self.sections = self._known(unpack_index(block, extent), extent)
+            self.sections = self._readable(unpack_index(block, extent), extent)
         except ValueError as error:
             raise self._damaged(str(error)) from error
 
@@ -271,7 +271,7 @@ class ArchiveReader:
             raise self._damaged(f"checksum of the index of {directory.words(position)} does not match")
         return FieldReader(index, f"{self.path}: index of {directory.words(position)}")
 
-    def _known(self, entries: list[Entry], extent: Extent) -> list[Section]:
+    def _readable(self, entries: list[Entry], extent: Extent) -> list[Section]:
         """The sections of a frame that this version knows."""
         try:
             return [section for section in sections_in(entries, extent, _HEADER_SIZE) if self._usable(section)]

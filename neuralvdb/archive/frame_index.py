@@ -60,13 +60,13 @@ def take_labels(source: FieldReader, count: int, first: bytes | None) -> bytes:
     DamagedFile."""
     if count > MAX_SECTIONS:
         raise source.damaged(f"it declares {count} sections")
-    how, size = source.take("u8"), count * _LABEL.size
-    if how == 0:
+    way, size = source.take("u8"), count * _LABEL.size
+    if way == 0:
         try:
             return zstd_decompress(source.take_bytes(), size, zstd_dictionary())
         except ValueError as error:
             raise source.damaged(f"it does not decompress ({error})") from error
-    if how != 1 or first is None or len(first) > MAX_DELTA:
+    if way != 1 or first is None or len(first) > MAX_DELTA:
         raise source.damaged("it is coded from an index that is not there")
     labels = take_delta(source, first)
     if len(labels) != size:
@@ -80,9 +80,9 @@ def take_entries(source: FieldReader, labels: bytes) -> Iterator[Entry]:
         check_sharing(labels[4 :: _LABEL.size])
     except ValueError as error:
         raise source.damaged(str(error)) from error
-    for kind, flags, codec, version, grid, part in _LABEL.iter_unpack(labels):
+    for kind, flags, codec, version, grid, number in _LABEL.iter_unpack(labels):
         size, raw_size = source.take_varint(), source.take_varint()
         checksum = source.take("u64" if size >= _LONG else "u32")
         offset = source.take_varint() if flags & EARLIER else 0
-        yield Entry(kind, flags, codec, version, offset, grid, part, size, raw_size, checksum)
+        yield Entry(kind, flags, codec, version, offset, grid, number, size, raw_size, checksum)
     source.finish()

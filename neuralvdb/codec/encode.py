@@ -148,40 +148,29 @@ def encode_frame(
     as they are done. Raises DamagedFile, InputError, OutputError and OutOfMemory.
     """
     _check_models(context)
-    heads: list[GridHead] = []
-    coded: list[ValuesHead | None] = []
-    losses: dict[int, MeasuredLoss] = {}
-    references: dict[int, GridReference] = {}
-    families: set[str] = set()
-    keys: list[str] = []
     jobs = _Jobs(source, selected, context.settings, earlier.before)
-    grids: Iterable[_EncodedGrid] = _encode_all(jobs, context, earlier.reusable)
+    encoded: Iterable[_EncodedGrid] = _encode_all(jobs, context, earlier.reusable)
     alone = True
     if earlier.before.sources:  # else nothing is kept
-        grids = list(grids)
-        alone = not any(s.before for g in grids if g.reference is not None for s in g.reference.sources)
-    frame = FrameWriter(writer, None if alone else earlier.before.tables)
-    for number, grid in enumerate(grids):
-        keys.append(grid.key)
+        encoded = list(encoded)
+        alone = not any(s.before for g in encoded if g.reference is not None for s in g.reference.sources)
+    frame, grids = FrameWriter(writer, None if alone else earlier.before.tables), list[_EncodedGrid]()
+    for number, grid in enumerate(encoded):
         frame.grid(number, grid.head.unique_name, grid.sections)
-        heads.append(grid.head)
-        coded.append(grid.values)
-        if grid.loss is not None:
-            losses[number] = grid.loss
-        if grid.reference is not None:
-            references[number] = grid.reference
-        families |= grid.families
+        grids.append(replace(grid, sections=[]))
         progress(grid.head.source_size)
+    families = set[str]().union(*(grid.families for grid in grids))
     if context.settings.embed_priors and families:
         values.put_models(writer, context.models.only(families))
-    table = _table(source, selected, heads, context)
-    tables = frame.end(table, references, losses)
+    table = _table(source, selected, [grid.head for grid in grids], context)
+    losses = {number: grid.loss for number, grid in enumerate(grids) if grid.loss is not None}
+    references = {number: grid.reference for number, grid in enumerate(grids) if grid.reference is not None}
     return EncodedFrame(
         table=table,
-        values=tuple(coded),
+        values=tuple(grid.values for grid in grids),
         losses=losses,
-        keys=tuple(keys),
-        before=jobs.frame_before(tables),
+        keys=tuple(grid.key for grid in grids),
+        before=jobs.frame_before(frame.end(table, references, losses)),
         alone=alone,
     )
 

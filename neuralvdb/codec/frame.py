@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from neuralvdb.archive import NO_GRID, ArchiveReader
 from neuralvdb.archive.formats import is_readable
 from neuralvdb.codec.decode import DecodedLeaves, GridDecoder
+from neuralvdb.codec.frame_before import GridsBefore
 from neuralvdb.codec.frame_table import FrameTable, GridHead
-from neuralvdb.codec.grid_reference import GridAt
 from neuralvdb.codec.index import FrameIndex
 from neuralvdb.codec.loss import MeasuredLoss, unpack_losses
 from neuralvdb.codec.models import ModelStore
@@ -44,10 +44,11 @@ class Frame:
     def __init__(self, frames: OpenFrames, position: int = 0) -> None:
         self.archive, self.position, self.devices = frames.archive, position, frames.devices
         self.index = FrameIndex(self.archive, position)
-        self._frames = frames
         self._models = ModelStore(self.archive, self.index.sections, frames.models)
         self._store = DecodedStore(self.archive, self.index, self.devices)
         self._decoder = GridDecoder(self.archive, self.index, self._store, self._models, self.devices)
+        self.before = GridsBefore(self, frames, self._decoder)
+        """What it needs of the frame before."""
 
     @property
     def path(self) -> str:
@@ -72,7 +73,7 @@ class Frame:
 
     def read(self, number: int, box: Box | None = None, lod: int = 0, threads: int = 1) -> VolumeGrid:
         """A grid, as GridDecoder.read() gives it."""
-        self._prepare([number], threads)
+        self.before.prepare([number], threads)
         return self._decoder.read(number, box, lod, threads)
 
     def read_in_order(
@@ -80,7 +81,7 @@ class Frame:
     ) -> Iterator[VolumeGrid]:
         """Grids in this order, each as read() gives it; decoding runs ahead by `threads` - 1 grids, or by as many
         as fit in memory together."""
-        self._prepare(numbers, threads)
+        self.before.prepare(numbers, threads)
         at_once = self._store.at_once(numbers, threads)
         each = threads_each(at_once, threads)
         jobs = (partial(self._decoder.read, number, box, lod, each) for number in numbers)
@@ -88,12 +89,12 @@ class Frame:
 
     def leaves(self, number: int, threads: int = 1) -> DecodedLeaves:
         """A tree with its leaves on the first device, as GridDecoder.leaves() gives it."""
-        self._prepare([number], threads)
+        self.before.prepare([number], threads)
         return self._decoder.leaves(number, threads)
 
     def mask(self, number: int) -> Topology:
         """What is active in a grid, as GridDecoder.mask() gives it."""
-        self._prepare([number], 1)
+        self.before.prepare([number], 1)
         return self._decoder.mask(number)
 
     def head(self, number: int) -> ValuesHead | None:
@@ -120,43 +121,6 @@ class Frame:
     def models_of(self, identity: bytes) -> ModelSet:
         """The models of that identity. Raises MissingPriors, DamagedFile."""
         return self._models.models_of(identity, self.path)
-
-    def name_of(self, grid: GridAt) -> str:
-        """What people call a grid of this frame or of the one before. Raises DamagedFile where there is none."""
-        if not grid.before:
-            return self.grids[grid.number].name
-        before = self._frames.at(self.position - 1)
-        self.index.check_before(before.table)
-        return f"{before.grids[grid.number].name} of the frame before"
-
-    def _prepare(self, numbers: Iterable[int], threads: int) -> None:
-        """Decodes what these grids need of the frames before, from the first frame that has any of it.
-
-        Two frames are in memory at a time. Raises what GridDecoder.read() raises.
-        """
-        with self._frames.lock:
-            waiting = [(self, self._missing(numbers))]
-            while needed := waiting[-1][1]:
-                before = self._frames.at(waiting[-1][0].position - 1)
-                waiting.append((before, before._missing(needed)))
-            before, _ = waiting.pop()
-            while waiting:
-                frame, needed = waiting.pop()
-                frame._hold(before, needed, threads)
-                self._frames.keep(before, frame)
-                before = frame
-
-    def _missing(self, numbers: Iterable[int]) -> set[int]:
-        """The grids of the frame before that these grids are decoded from, and that are not there."""
-        return self.index.needed_before(numbers) - self._decoder.before.keys()
-
-    def _hold(self, before: Frame, numbers: Iterable[int], threads: int) -> None:
-        """Keeps grids of the frame before, which grids of this one are decoded from."""
-        for number in sorted(numbers):
-            self.index.check_before(before.table)
-            tree = before._decoder.read(number, threads=threads).tree
-            assert tree is not None  # check_before() says so
-            self._decoder.before[number] = tree
 
 
 class OpenFrames:

@@ -8,7 +8,7 @@ from neuralvdb.archive import SectionLabel, SectionWriter
 from neuralvdb.archive.formats import version_written
 from neuralvdb.codec.frame_table import FrameTable
 from neuralvdb.codec.grid_reference import GridReference, pack_references
-from neuralvdb.codec.group_tables import PLAIN_VALUES, TABLE_FROM_FIRST, FirstTables
+from neuralvdb.codec.group_tables import TABLE_FROM_FIRST, WHOLE_VALUES, FirstTables
 from neuralvdb.codec.loss import MeasuredLoss, pack_losses
 from neuralvdb.dataclass import dataclass
 
@@ -38,7 +38,7 @@ class FrameWriter:
         """Writes the sections of a grid. name: no other grid has it."""
         for section in sections:
             codec, payload = section.codec, section.payload
-            if section.kind == "VALS" and codec == PLAIN_VALUES:
+            if section.kind == "VALS" and codec == WHOLE_VALUES:
                 if self._first is None:
                     self._values[name] = number, payload
                 else:

@@ -119,9 +119,9 @@ def fits(table: FrameTable, before: FrameTable | None, number: int, reference: G
         of = before if grid.before else table
         return None if of is None else _components(of, grid.number)
 
-    own = _components(table, number)
+    count = _components(table, number)
     sources, moves = components(reference.source), map(components, reference.velocities)
-    return own > 0 and sources in (None, own) and all(velocity in (None, 3) for velocity in moves)
+    return count > 0 and sources in (None, count) and all(velocity in (None, 3) for velocity in moves)
 
 
 def _components(table: FrameTable, number: int) -> int:

@@ -11,7 +11,7 @@ from neuralvdb.archive.delta import MAX_DELTA, put_delta, take_delta
 from neuralvdb.codec.frame_table import MAX_TABLE, UUID_SIZE
 from neuralvdb.errors import DamagedFile
 
-PLAIN_VALUES, VALUES_FROM_FIRST = 1, 2  # codecs of VALS
+WHOLE_VALUES, VALUES_FROM_FIRST = 1, 2  # codecs of VALS
 TABLE_FROM_FIRST = 1  # codec of FRAM
 _UUID_AT = 13  # where a table has its uuid
 _UUID_END = _UUID_AT + UUID_SIZE
@@ -25,7 +25,7 @@ class FirstTables:
 
     def __init__(self, table: bytes, values: Mapping[bytes, tuple[int, bytes]]) -> None:
         self._table, self._values = table, values
-        self._coded = {payload: (PLAIN_VALUES, payload) for _, payload in values.values()}
+        self._coded = {payload: (WHOLE_VALUES, payload) for _, payload in values.values()}
 
     def frame_table(self, table: bytes) -> bytes | None:
         """The payload of FRAM of codec 1; None where a table is too large for it."""
@@ -47,12 +47,12 @@ class FirstTables:
         number, first = self._values.get(name, (0, b""))
         base, table = _opened(first) if first else b"", _opened(payload)
         if not base or max(len(base), len(table)) > MAX_DELTA:
-            return PLAIN_VALUES, payload
+            return WHOLE_VALUES, payload
         out = FieldWriter()
         out.put_varint(number)
         put_delta(out, table, base)
         shorter = len(out.getvalue()) < len(payload)
-        return (VALUES_FROM_FIRST, out.getvalue()) if shorter else (PLAIN_VALUES, payload)
+        return (VALUES_FROM_FIRST, out.getvalue()) if shorter else (WHOLE_VALUES, payload)
 
 
 class BaseTables:
@@ -85,7 +85,7 @@ class BaseTables:
     def values(self, payload: bytes, where: str) -> bytes:
         """The payload of VALS of codec 1 in one of codec 2. Raises DamagedFile."""
         source = FieldReader(payload, where)
-        section = self._section("VALS", source.take_varint(), PLAIN_VALUES, where)
+        section = self._section("VALS", source.take_varint(), WHOLE_VALUES, where)
         table = take_delta(source, _opened(self._archive.read(section), where))
         source.finish()
         return store_table(table)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 
 from neuralvdb.archive import NO_GRID, ArchiveReader, FieldReader, Section
 from neuralvdb.archive.formats import form_of
+from neuralvdb.codec.frame_references import FrameReferences
 from neuralvdb.codec.frame_table import FrameTable
-from neuralvdb.codec.grid_reference import GridAt, GridReference, fits, read_references
+from neuralvdb.codec.grid_reference import read_references
 from neuralvdb.codec.group_tables import TABLE_FROM_FIRST, VALUES_FROM_FIRST, BaseTables
 from neuralvdb.errors import DamagedFile, InputError
 from neuralvdb.volume import Storage
@@ -55,14 +56,8 @@ class FrameIndex:
         self._base = BaseTables(archive, self.group.start) if base is None else base
         self.table = self._read_table(f"{self.path}: its table")
         self._sources = self._find_sources()
-        references = self.find("REFS", NO_GRID)
-        self.references: dict[int, GridReference] = {}
-        """What the values of grids resemble, by their numbers; of those that are coded alone nothing."""
-        if references is not None:
-            payload, alone = archive.read(references), position == self.group.start
-            self.references = read_references(payload, self.path, self.table, alone=alone)
+        self.references = _references(archive, self)
         self._is_followed = position + 1 < self.group.stop
-        self._sources_of_others = {source.number for number in self.references for source in self._in_frame(number)}
         self._firsts = self._find_firsts()
         self._repeated = frozenset(self._firsts.values())
 
@@ -87,7 +82,7 @@ class FrameIndex:
         payload, where = self._archive.read(section), self.where(section.grid, "values")
         if section.codec != VALUES_FROM_FIRST:
             return payload
-        self._check_behind(f"section VALS of grid {section.grid}")
+        _check_behind(self, f"section VALS of grid {section.grid}")
         return self._base.values(payload, where)
 
     def sizes(self, grid: int) -> dict[str, int]:
@@ -102,7 +97,7 @@ class FrameIndex:
         """Bytes that the decoded grid takes."""
         sections = [
             self.find(kind, owner)
-            for number in (grid, *(source.number for source in self._in_frame(grid)))
+            for number in (grid, *(source.number for source in self.references.in_frame(grid)))
             for kind, owner in (("TOPO", self.table.grids[number].topology_of), ("VALS", number), ("BLOB", number))
         ]
         return sum(section.raw_size for section in sections if section is not None)
@@ -117,30 +112,7 @@ class FrameIndex:
 
     def is_needed_again(self, grid: int) -> bool:
         """Whether grids behind a grid decode to the same tree, or from it, as those of the next frame may."""
-        return self._is_followed or grid in self._repeated or grid in self._sources_of_others
-
-    def needed_before(self, grids: Iterable[int]) -> set[int]:
-        """The numbers of the grids of the frame before that these grids are decoded from."""
-        needed, wanted = set[int](), set(grids)
-        while wanted:
-            sources = [s for grid in wanted if grid in self.references for s in self.references[grid].sources]
-            needed |= {source.number for source in sources if source.before}
-            wanted = {source.number for source in sources if not source.before}
-        return needed
-
-    def check_before(self, table: FrameTable) -> None:
-        """Raises DamagedFile where a grid cannot be coded from the one of the frame before, which has `table`."""
-        for grid, reference in self.references.items():
-            if not fits(self.table, table, grid, reference):
-                raise DamagedFile(
-                    f"{self.path}: grid {grid} is coded from a grid of the frame before that it cannot be coded from; "
-                    "the archive is damaged, get another copy"
-                )
-
-    def _in_frame(self, grid: int) -> list[GridAt]:
-        """The grids of this frame that a grid is decoded from."""
-        reference = self.references.get(grid)
-        return [] if reference is None else [source for source in reference.sources if not source.before]
+        return self._is_followed or grid in self._repeated or grid in self.references.sources
 
     def where(self, grid: int, what: str) -> str:
         """How errors name something of a grid."""
@@ -194,22 +166,33 @@ class FrameIndex:
             raise DamagedFile(f"{self.path}: section {section.kind} of grid {section.grid} occurs twice")
 
     def _read_table(self, where: str) -> FrameTable:
-        section = self._table_section()
+        section = _table_section(self)
         payload = self._archive.read(section)
         if section.codec == TABLE_FROM_FIRST:
-            self._check_behind("its table")
+            _check_behind(self, "its table")
             return FrameTable.take(FieldReader(self._base.frame_table(payload, where), where))
         return FrameTable.unpack(payload, section.raw_size, where, version=section.version)
 
-    def _check_behind(self, what: str) -> None:
-        """Raises DamagedFile where this is the first frame of its group."""
-        if self.position == self.group.start:
-            raise DamagedFile(f"{self.path}: {what} is coded from a frame that is not there; get another copy")
 
-    def _table_section(self) -> Section:
-        section = self.find("FRAM", NO_GRID)
-        if section is not None:
-            return section
-        if {section.kind for section in self.sections} == {"PRIO"}:
-            raise InputError(f"{self.path}: holds priors and no volumes; name it with --priors")
-        raise DamagedFile(f"{self.path}: its table is missing; the archive is damaged, get another copy")
+def _references(archive: ArchiveReader, index: FrameIndex) -> FrameReferences:
+    """What grids are coded from. Raises DamagedFile."""
+    section, alone = index.find("REFS", NO_GRID), index.position == index.group.start
+    if section is None:
+        return FrameReferences({})
+    return FrameReferences(read_references(archive.read(section), index.path, index.table, alone=alone))
+
+
+def _check_behind(index: FrameIndex, what: str) -> None:
+    """Raises DamagedFile where this is the first frame of its group."""
+    if index.position == index.group.start:
+        raise DamagedFile(f"{index.path}: {what} is coded from a frame that is not there; get another copy")
+
+
+def _table_section(index: FrameIndex) -> Section:
+    """The section FRAM. Raises DamagedFile where there is none, InputError where that is no wonder."""
+    section = index.find("FRAM", NO_GRID)
+    if section is not None:
+        return section
+    if {section.kind for section in index.sections} == {"PRIO"}:
+        raise InputError(f"{index.path}: holds priors and no volumes; name it with --priors")
+    raise DamagedFile(f"{index.path}: its table is missing; the archive is damaged, get another copy")

@@ -104,10 +104,10 @@ def find_reference(name: bytes, tree: Tree, promise: Promise, earlier: Sequence[
         still = Motion(unit=shortened(promise.quantiser.unit, UNIT_BYTES))
         components = by_component(tree.leaf).shape[2]
         alike = [source for source in earlier if source.components == components]
-        found = _in_frame(target, still, [s for s in alike if not s.before], earlier)
+        close = _in_frame(target, still, [s for s in alike if not s.before], earlier)
         same = [s for s in alike if s.before and (components == 3 or s.name == name)]
-        found += _of_before(target, still, same, earlier)
-        best = min(found, key=lambda resemblance: resemblance.left, default=None)
+        close += _of_before(target, still, same, earlier)
+        best = min(close, key=lambda resemblance: resemblance.left, default=None)
         return None if best is None or best.left > _CLOSE else best.reference
 
 

@@ -48,8 +48,8 @@ def sources(tmp_path_factory) -> list[FrameSource]:
         moved = np.fft.irfftn(np.fft.rfftn(smooth) * _shift(smooth.shape, at), smooth.shape, axes=(0, 1, 2))[:24]
         grids = {"velocity": wind, "density": moved, "noise": rng.normal(size=ball.shape)}
         path = folder / f"s.{number:04}.vdb"
-        inside = {name: np.where(ball if v.ndim == 3 else ball[..., None], v, 0) for name, v in grids.items()}
-        write_vdb(path, [from_dense(v.astype("f4"), name=name, active=ball) for name, v in inside.items()])
+        cut = {name: np.where(ball if v.ndim == 3 else ball[..., None], v, 0) for name, v in grids.items()}
+        write_vdb(path, [from_dense(v.astype("f4"), name=name, active=ball) for name, v in cut.items()])
         files.append(FrameSource(str(path), number))
     return files
 
@@ -164,9 +164,9 @@ def test_tables_are_those_of_the_group(shot, tmp_path):
     with ArchiveReader(shot, is_readable) as archive:
         codecs = [{s.kind: s.codec for s in archive.sections_of(i) if s.grid in (0, NO_GRID)} for i in range(COUNT)]
         assert [(of["FRAM"], of["VALS"]) for of in codecs] == [(0, 1), *[(1, 2)] * (COUNT - 1)]
-        plain = [len(OpenFrames(archive).at(i).table.pack()[0]) for i in range(COUNT)]
+        whole = [len(OpenFrames(archive).at(i).table.pack()[0]) for i in range(COUNT)]
         sizes = [sum(s.size for s in archive.sections_of(i) if s.kind == "FRAM") for i in range(COUNT)]
-    assert all(2 * size < alone for size, alone in zip(sizes[1:], plain[1:], strict=True))
+    assert all(2 * size < alone for size, alone in zip(sizes[1:], whole[1:], strict=True))
     second = frames_in(str(shot))[1]
     with (tmp_path / "lost.neuralvdb").open("wb") as stream:
         list(join([replace(second, label=replace(second.label, behind=0))], stream))

@@ -110,9 +110,9 @@ def read_index(index: bytes, count: int) -> list[Entry]:
 def read_frame_index(index: Cursor, count: int, first: bytes | None) -> tuple[bytes, list[Entry]]:
     """The labels and the index of a frame of many; first: labels of the first frame of its group."""
     require(count <= 1 << 20, "number of sections")
-    how = index.u8()
-    require(how == 0 or (how == 1 and first is not None), "labels in another way")
-    labels = index.difference(first) if how else unzstd(index.bytes(), 17 * count, words())
+    way = index.u8()
+    require(way == 0 or (way == 1 and first is not None), "labels in another way")
+    labels = index.difference(first) if way else unzstd(index.bytes(), 17 * count, words())
     require(len(labels) == 17 * count, "size of the labels")
     entries = []
     for label in struct.iter_unpack("<4sBHHII", labels):

@@ -1,0 +1,51 @@
+"""What the grids of a frame are coded from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from neuralvdb.codec.frame_table import FrameTable
+from neuralvdb.codec.grid_reference import GridAt, GridReference, fits
+from neuralvdb.errors import DamagedFile
+
+
+class FrameReferences(Mapping[int, GridReference]):
+    """What the values of grids resemble, by their numbers; of those that are coded alone nothing."""
+
+    def __init__(self, references: Mapping[int, GridReference]) -> None:
+        self._references = references
+        self.sources = frozenset(source.number for number in references for source in self.in_frame(number))
+        """The grids of the frame that others of it are decoded from."""
+
+    def __getitem__(self, number: int) -> GridReference:
+        return self._references[number]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._references)
+
+    def __len__(self) -> int:
+        return len(self._references)
+
+    def in_frame(self, number: int) -> list[GridAt]:
+        """The grids of the frame that a grid is decoded from."""
+        reference = self._references.get(number)
+        return [] if reference is None else [source for source in reference.sources if not source.before]
+
+    def needed_before(self, grids: Iterable[int]) -> set[int]:
+        """The numbers of the grids of the frame before that these grids are decoded from."""
+        needed, wanted = set[int](), set(grids)
+        while wanted:
+            sources = [s for grid in wanted if grid in self._references for s in self._references[grid].sources]
+            needed |= {source.number for source in sources if source.before}
+            wanted = {source.number for source in sources if not source.before}
+        return needed
+
+    def check_before(self, table: FrameTable, before: FrameTable, path: str) -> None:
+        """Raises DamagedFile, naming `path`, where a grid of the frame, which has `table`, cannot be coded from that of
+        the frame before."""
+        for grid, reference in self._references.items():
+            if not fits(table, before, grid, reference):
+                raise DamagedFile(
+                    f"{path}: grid {grid} is coded from a grid of the frame before that it cannot be coded from; "
+                    "the archive is damaged, get another copy"
+                )
