@@ -46,7 +46,7 @@ class Frame:
         self.index = FrameIndex(self.archive, position)
         self._frames = frames
         self._models = ModelStore(self.archive, self.index.sections, frames.models)
-        self._store = DecodedStore(self.archive, self.index, self.devices)
+        self._store = DecodedStore(self.index, self.devices)
         self._decoder = GridDecoder(self.archive, self.index, self._store, self._models, self.devices)
 
     @property
