@@ -34,6 +34,7 @@ FORMATS = (
     SectionFormat(kind="TOPO", codec=1, versions=(2,), content="topology"),  # by networks
     SectionFormat(kind="TOPO", codec=2, versions=(2,), content="topology"),  # by networks, from another topology
     SectionFormat(kind="TOPO", codec=3, versions=(1,), content="topology"),  # a box
+    SectionFormat(kind="TOPO", codec=4, versions=(1,), content="topology"),  # codec 1 or 2, from another frame's
     SectionFormat(kind="VALS", codec=0, versions=(1,), content="values"),  # lossless
     SectionFormat(kind="VALS", codec=1, versions=(4, 5), content="values"),  # by networks
     SectionFormat(kind="VALS", codec=2, versions=(1,), content="values"),  # by networks, from another frame's

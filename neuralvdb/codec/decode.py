@@ -197,7 +197,7 @@ class GridDecoder:
         section = self._index.section("VALS", number)
         dtype, components = _value_type(self._head(number), self._index.path)
         source = values.ValuesSource(
-            payload=self._index.values(section),
+            payload=self._index.read(section, "values").payload,
             chunks=self._index.chunks(number),
             topology=self._store.topology(number, threads) if box is None else self._store.nodes(number, threads),
             dtype=dtype,

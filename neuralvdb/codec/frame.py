@@ -45,7 +45,7 @@ class Frame:
         self.archive, self.position, self.devices = frames.archive, position, frames.devices
         self.index = FrameIndex(self.archive, position)
         self._models = ModelStore(self.archive, self.index.sections, frames.models)
-        self._store = DecodedStore(self.archive, self.index, self.devices)
+        self._store = DecodedStore(self.index, self.devices)
         self._decoder = GridDecoder(self.archive, self.index, self._store, self._models, self.devices)
         self.before = GridsBefore(self, frames, self._decoder)
         """What it needs of the frame before."""

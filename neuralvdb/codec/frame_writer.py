@@ -8,7 +8,7 @@ from neuralvdb.archive import SectionLabel, SectionWriter
 from neuralvdb.archive.formats import version_written
 from neuralvdb.codec.frame_table import FrameTable
 from neuralvdb.codec.grid_reference import GridReference, pack_references
-from neuralvdb.codec.group_tables import TABLE_FROM_FIRST, WHOLE_VALUES, FirstTables
+from neuralvdb.codec.group_tables import TABLE_FROM_FIRST, WHOLE, CodedSection, FirstTables
 from neuralvdb.codec.loss import MeasuredLoss, pack_losses
 from neuralvdb.dataclass import dataclass
 
@@ -32,19 +32,20 @@ class FrameWriter:
 
     def __init__(self, writer: SectionWriter, first: FirstTables | None) -> None:
         self._writer, self._first = writer, first
-        self._values: dict[bytes, tuple[int, bytes]] = {}
+        self._sections: dict[tuple[str, bytes], tuple[int, CodedSection]] = {}
 
     def grid(self, number: int, name: bytes, sections: Iterable[Payload]) -> None:
         """Writes the sections of a grid. name: no other grid has it."""
         for section in sections:
-            codec, payload = section.codec, section.payload
-            if section.kind == "VALS" and codec == WHOLE_VALUES:
+            coded = CodedSection(section.codec, section.payload)
+            if section.codec in WHOLE.get(section.kind, ()):
                 if self._first is None:
-                    self._values[name] = number, payload
+                    self._sections[section.kind, name] = number, coded
                 else:
-                    codec, payload = self._first.values(name, payload)
-            label = SectionLabel(section.kind, codec, version_written(section.kind, codec), number, section.number)
-            self._writer.add(label, payload, raw_size=section.raw_size)
+                    coded = self._first.section(section.kind, name, coded)
+            version = version_written(section.kind, coded.codec)
+            label = SectionLabel(section.kind, coded.codec, version, number, section.number)
+            self._writer.add(label, coded.payload, raw_size=section.raw_size)
 
     def end(
         self, table: FrameTable, references: Mapping[int, GridReference], losses: dict[int, MeasuredLoss]
@@ -62,4 +63,4 @@ class FrameWriter:
         if losses:
             label = SectionLabel("LOSS", version=version_written("LOSS", 0), required=False)
             self._writer.add(label, pack_losses(losses), raw_size=0)
-        return FirstTables(text, self._values) if self._first is None else self._first
+        return FirstTables(text, self._sections) if self._first is None else self._first

@@ -1,4 +1,4 @@
-"""Tables of frames as what differs from those of the first frame of their group: FRAM of codec 1, VALS of codec 2."""
+"""Sections as what differs from those of the first frame of a group: FRAM, codec 1; VALS, codec 2; TOPO, codec 4."""
 
 from __future__ import annotations
 
@@ -9,23 +9,35 @@ import xxhash
 from neuralvdb.archive import NO_GRID, ArchiveReader, FieldReader, FieldWriter, Section, open_table, store_table
 from neuralvdb.archive.delta import MAX_DELTA, put_delta, take_delta
 from neuralvdb.codec.frame_table import MAX_TABLE, UUID_SIZE
+from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import DamagedFile
 
-WHOLE_VALUES, VALUES_FROM_FIRST = 1, 2  # codecs of VALS
 TABLE_FROM_FIRST = 1  # codec of FRAM
+DIFFERENCES = {"VALS": 2, "TOPO": 4}  # codecs of sections of grids that are differences
+WHOLE = {"VALS": (1,), "TOPO": (1, 2)}  # and of those that they are of, and to
+_CODECS = 4  # more than any of these
+_LONGEST = 1 << 13  # bytes of the payload of a section that is compared with another one
 _UUID_AT = 13  # where a table has its uuid
 _UUID_END = _UUID_AT + UUID_SIZE
+
+
+@dataclass(frozen=True)
+class CodedSection:
+    """Codec and payload of a section of a grid."""
+
+    codec: int
+    payload: bytes
 
 
 class FirstTables:
     """Tables of the first frame of a group, for an encoder of the frames behind it.
 
-    table: of FRAM, not compressed. values: numbers of grids and payloads of VALS of codec 1, by names of grids.
+    table: of FRAM, not compressed. sections: of grids, by their types and the grids' names, with the grids' numbers.
     """
 
-    def __init__(self, table: bytes, values: Mapping[bytes, tuple[int, bytes]]) -> None:
-        self._table, self._values = table, values
-        self._coded = {payload: (WHOLE_VALUES, payload) for _, payload in values.values()}
+    def __init__(self, table: bytes, sections: Mapping[tuple[str, bytes], tuple[int, CodedSection]]) -> None:
+        self._table, self._sections = table, sections
+        self._coded = {(kind, section): section for (kind, _), (_, section) in sections.items()}
 
     def frame_table(self, table: bytes) -> bytes | None:
         """The payload of FRAM of codec 1; None where a table is too large for it."""
@@ -37,22 +49,24 @@ class FirstTables:
         out.put("u32", _checksum(table))
         return out.getvalue()
 
-    def values(self, name: bytes, payload: bytes) -> tuple[int, bytes]:
-        """Codec and payload of VALS, of codec 1 up to here; the same ones are stored alike, so that they are shared."""
-        if payload not in self._coded:
-            self._coded[payload] = self._code(name, payload)
-        return self._coded[payload]
+    def section(self, kind: str, name: bytes, section: CodedSection) -> CodedSection:
+        """A section of a grid as it is stored; the same ones are stored alike, so that they are shared."""
+        if (kind, section) not in self._coded:
+            self._coded[kind, section] = self._code(kind, name, section)
+        return self._coded[kind, section]
 
-    def _code(self, name: bytes, payload: bytes) -> tuple[int, bytes]:
-        number, first = self._values.get(name, (0, b""))
-        base, table = _opened(first) if first else b"", _opened(payload)
-        if not base or max(len(base), len(table)) > MAX_DELTA:
-            return WHOLE_VALUES, payload
+    def _code(self, kind: str, name: bytes, section: CodedSection) -> CodedSection:
+        number, first = self._sections.get((kind, name), (0, None))
+        if first is None or max(len(first.payload), len(section.payload)) > _LONGEST:
+            return section
+        base, table = (_opened(kind, payload) for payload in (first.payload, section.payload))
+        if max(len(base), len(table)) > MAX_DELTA:
+            return section
         out = FieldWriter()
-        out.put_varint(number)
+        out.put_varint(number * _CODECS + section.codec)
         put_delta(out, table, base)
-        shorter = len(out.getvalue()) < len(payload)
-        return (VALUES_FROM_FIRST, out.getvalue()) if shorter else (WHOLE_VALUES, payload)
+        payload = out.getvalue()
+        return CodedSection(DIFFERENCES[kind], payload) if len(payload) < len(section.payload) else section
 
 
 class BaseTables:
@@ -71,7 +85,7 @@ class BaseTables:
         source = FieldReader(payload, where)
         uuid = _unpacked_uuid(bytes(source.take_bytes()))
         if not self._table:
-            section = self._section("FRAM", NO_GRID, 0, where)
+            section = self._section("FRAM", NO_GRID, (0,), where)
             if section.raw_size > MAX_DELTA:
                 raise source.damaged("it is coded from too large a table")
             first = open_table(self._archive.read(section), where, section.raw_size, MAX_TABLE)
@@ -82,26 +96,31 @@ class BaseTables:
             raise source.damaged("it is coded from the table of another frame")
         return table
 
-    def values(self, payload: bytes, where: str) -> bytes:
-        """The payload of VALS of codec 1 in one of codec 2. Raises DamagedFile."""
-        source = FieldReader(payload, where)
-        section = self._section("VALS", source.take_varint(), WHOLE_VALUES, where)
-        table = take_delta(source, _opened(self._archive.read(section), where))
+    def section(self, section: Section, payload: bytes, where: str) -> CodedSection:
+        """What a section is that is a difference. Raises DamagedFile."""
+        source, kind = FieldReader(payload, where), section.kind
+        number, codec = divmod(source.take_varint(), _CODECS)
+        if codec not in WHOLE[kind]:
+            raise source.damaged(f"a difference cannot be of codec {codec}")
+        base = self._section(kind, number, WHOLE[kind], where)
+        table = take_delta(source, _opened(kind, self._archive.read(base), where))
         source.finish()
-        return store_table(table)
+        return CodedSection(codec, store_table(table) if kind == "VALS" else table)
 
-    def _section(self, kind: str, grid: int, codec: int, where: str) -> Section:
-        """A section of the first frame. Raises DamagedFile where it has none of that codec."""
+    def _section(self, kind: str, grid: int, codecs: tuple[int, ...], where: str) -> Section:
+        """A section of the first frame. Raises DamagedFile where it has none of these codecs."""
         if not self._sections:
             self._sections = {(s.kind, s.grid): s for s in self._archive.sections_of(self.position) if not s.part}
         section = self._sections.get((kind, grid))
-        if section is None or section.codec != codec:
+        if section is None or section.codec not in codecs:
             raise DamagedFile(f"{where}: it is coded from a section {kind} that is not there; get another copy")
         return section
 
 
-def _opened(payload: bytes, where: str = "values") -> bytes:
-    """The table in a payload of VALS of codec 1. Raises DamagedFile."""
+def _opened(kind: str, payload: bytes, where: str = "values") -> bytes:
+    """What a payload is compared by: of VALS the table that it holds. Raises DamagedFile."""
+    if kind != "VALS":
+        return payload
     source = open_table(payload, where)
     return bytes(source.take_raw(source.left))
 

@@ -10,7 +10,7 @@ from neuralvdb.archive.formats import form_of
 from neuralvdb.codec.frame_references import FrameReferences
 from neuralvdb.codec.frame_table import FrameTable
 from neuralvdb.codec.grid_reference import read_references
-from neuralvdb.codec.group_tables import TABLE_FROM_FIRST, VALUES_FROM_FIRST, BaseTables
+from neuralvdb.codec.group_tables import DIFFERENCES, TABLE_FROM_FIRST, BaseTables, CodedSection
 from neuralvdb.errors import DamagedFile, InputError
 from neuralvdb.volume import Storage
 
@@ -77,13 +77,13 @@ class FrameIndex:
         """The payloads of a grid's chunks."""
         return ChunkPayloads(self._archive, self._chunks.get(grid, {}), self.where(grid, "values"))
 
-    def values(self, section: Section) -> bytes:
-        """The payload of a section VALS, of codec 0 or 1. Raises DamagedFile."""
-        payload, where = self._archive.read(section), self.where(section.grid, "values")
-        if section.codec != VALUES_FROM_FIRST:
-            return payload
-        _check_behind(self, f"section VALS of grid {section.grid}")
-        return self._base.values(payload, where)
+    def read(self, section: Section, what: str) -> CodedSection:
+        """A section of a grid that holds `what`. Raises DamagedFile."""
+        payload = self._archive.read(section)
+        if section.codec != DIFFERENCES.get(section.kind):
+            return CodedSection(section.codec, payload)
+        _check_behind(self, f"section {section.kind} of grid {section.grid}")
+        return self._base.section(section, payload, self.where(section.grid, what))
 
     def sizes(self, grid: int) -> dict[str, int]:
         """{type of section: stored bytes} of a grid; what it shares with others counts for the first of them."""

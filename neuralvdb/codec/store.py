@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from neuralvdb import topology, values
-from neuralvdb.archive import ArchiveReader, Section
+from neuralvdb.archive import Section
 from neuralvdb.codec.index import FrameIndex
 from neuralvdb.dataclass import dataclass
 from neuralvdb.devices import Devices
@@ -43,8 +43,8 @@ class DecodedStore:
     sixteenth of what may be used).
     """
 
-    def __init__(self, archive: ArchiveReader, index: FrameIndex, devices: Devices, budget: int | None = None) -> None:
-        self._archive, self._index, self._devices = archive, index, devices
+    def __init__(self, index: FrameIndex, devices: Devices, budget: int | None = None) -> None:
+        self._index, self._devices = index, devices
         self._memory = usable_memory()
         kept = self._memory // _SHARE if budget is None else budget
         self._topologies, self._derived = _Cache[Topology](kept), _Cache[Topology](kept)
@@ -82,7 +82,7 @@ class DecodedStore:
             return None
 
         def read() -> ValuesHead:
-            return values.read_head(self._index.values(section), self._index.where(grid, "values"))
+            return values.read_head(self._index.read(section, "values").payload, self._index.where(grid, "values"))
 
         return self._heads.get(grid, read)
 
@@ -105,8 +105,8 @@ class DecodedStore:
     def _topology(self, section: Section, where: str, threads: int) -> Topology:
         def decode() -> Topology:
             self.check_memory(section.raw_size, f"topology {section.grid}")
-            payload = self._archive.read(section)
-            source = TopologyPayload(codec=section.codec, payload=payload, declared=section.raw_size, where=where)
+            coded = self._index.read(section, "topology")
+            source = TopologyPayload(codec=coded.codec, payload=coded.payload, declared=section.raw_size, where=where)
             grid = topology.reference_of(source)
             reference = None if grid is None else Reference(grid, self._base(section, grid, threads))
             device = next(iter(self._devices.of(_LEAF_VALUES * section.raw_size)), None)
@@ -117,7 +117,7 @@ class DecodedStore:
     def _base(self, section: Section, number: int, threads: int) -> Topology:
         """The topology of grid `number`, from which that in `section` is decoded."""
         base = self._index.find("TOPO", number)
-        if base is None or base.codec == _FROM_ANOTHER or number >= section.grid:
+        if base is None or number >= section.grid or self._index.read(base, "topology").codec == _FROM_ANOTHER:
             raise DamagedFile(f"{self._index.path}: a topology builds on one that is not there; get another copy")
         self.check_memory(base.raw_size + section.raw_size, "a topology and the one that it builds on")
         return self._topology(base, self._index.where(number, "topology"), threads)

@@ -41,5 +41,5 @@ def test_versions_are_read_and_the_last_is_written(form):
 
 
 def test_what_is_not_registered_is_not_read():
-    assert not is_readable("TOPO", 4, 1)
+    assert not is_readable("TOPO", 5, 1)
     assert not is_readable("NEWS", 0, 1)

@@ -52,7 +52,7 @@ def test_grids_that_are_decoded_at_once_fit_in_memory_together(archive, monkeypa
     with FrameReader(archive) as frame:
         size = frame.index.memory(0)
         monkeypatch.setattr(store, "usable_memory", lambda: int(grids * size))
-        assert store.DecodedStore(frame.archive, frame.index, Devices()).at_once([0, 1, 2, 3], 3) == at_once
+        assert store.DecodedStore(frame.index, Devices()).at_once([0, 1, 2, 3], 3) == at_once
 
 
 def test_grids_are_the_same_however_many_fit(archive, monkeypatch):

@@ -140,8 +140,8 @@ def test_a_head_is_parsed_once(cache):
 def test_topologies_beyond_the_budget_are_forgotten(archive):
     """The one used last is kept whatever it takes."""
     with FrameReader(archive) as frame:
-        bounded = DecodedStore(frame.archive, frame.index, Devices(), budget=0)
-        free = DecodedStore(frame.archive, frame.index, Devices(), budget=1 << 30)
+        bounded = DecodedStore(frame.index, Devices(), budget=0)
+        free = DecodedStore(frame.index, Devices(), budget=1 << 30)
         for kept, numbers, times in ((bounded, [0, 1, 3, 0], 3), (free, [0, 1, 3, 0], 2), (bounded, [1, 0], 0)):
             with decodes() as decode:
                 for number in numbers:
