@@ -96,7 +96,7 @@ def decompressing(
     """The work of decompress(), for any process to do within the block: `target` is there when that ends well."""
     check_readable(source)
     replaces = settings.force or (settings.skip_existing and os.path.exists(target))
-    with new_file(Path(target), force=replaces) as output:
+    with new_file(Path(target), force=replaces, sources=[source]) as output:
         job = _Job(os.fspath(source), output, settings)
         yield Task(functools.partial(job.run, progress, note), writes=[output.temporary])
 

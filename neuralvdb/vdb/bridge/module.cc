@@ -264,6 +264,7 @@ NB_MODULE(_bridge, m) {
     nb::register_exception_translator(translate, &exceptions);
     m.attr("OPENVDB_VERSION") = std::string(openvdb::getLibraryVersionString());
     m.attr("FILE_VERSION") = kWrittenVersion;
+    m.attr("NEWEST_VERSION") = kNewestVersion;
 
     nb::class_<Reader>(m, "Reader")
         .def("__init__", [](Reader* self, nb::str path) { new (self) Reader(toPath(path)); }, nb::arg("path"))
