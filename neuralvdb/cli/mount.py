@@ -167,9 +167,7 @@ def _in_daemon(begin: Callable[[Callable[[], None]], None]) -> int:
     """Begins in a process that goes on when this one has ended, and gives its number once all is ready. Raises what
     begin() raises before that."""
     receive, send = os.pipe()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    child = os.fork()
+    child = platform.fork_daemon()
     if child == 0:
         os.close(receive)
         _be_daemon(begin, send)
@@ -179,7 +177,7 @@ def _in_daemon(begin: Callable[[Callable[[], None]], None]) -> int:
         error = stream.read() if answer == b"failed\n" else b""
     if answer == b"ready\n":
         return child
-    os.waitpid(child, 0)
+    platform.wait_child(child)
     if not error:
         raise OutputError("the process that should serve the mount has ended at once; try --foreground")
     raise pickle.loads(error)
@@ -189,11 +187,6 @@ def _be_daemon(begin: Callable[[Callable[[], None]], None], send: int) -> None:
     """Begins, tells through `send` how that went, and ends the process."""
     status = 1
     try:
-        os.setsid()
-        os.chdir("/")
-        null = os.open(os.devnull, os.O_RDWR)
-        for stream in (0, 1, 2):
-            os.dup2(null, stream)
 
         def ready() -> None:
             os.write(send, b"ready\n")

@@ -13,6 +13,7 @@ from neuralvdb.errors import NeuralVdbError, Stopped
 from neuralvdb.mount.frames import Frames, KnownFailure
 from neuralvdb.mount.log import Log
 from neuralvdb.mount.tree import FrameFile, Node, Original, Tree
+from neuralvdb.platform import read_handle_at
 from neuralvdb.settings import MountSettings
 
 _BLOCK = 512  # bytes, in which stat counts
@@ -96,7 +97,7 @@ class FileSystem:
 
     def read(self, _: str, size: int, offset: int, file: OpenFile) -> bytes:
         """Bytes of an open file."""
-        return os.pread(file.fh, size, offset)
+        return read_handle_at(file.fh, offset, size)
 
     def release(self, _: str, file: OpenFile) -> int:
         """Closes a file."""

@@ -15,9 +15,11 @@ from neuralvdb.mount.decoder import Answered
 from neuralvdb.mount.messages import (
     Decode,
     FrameName,
+    Identity,
     Listed,
     done,
     failed,
+    pack_identity,
     pack_list,
     text_of_answer,
     unpack_identity,
@@ -74,7 +76,7 @@ def test_what_several_ask_for_is_asked_once():
     here, other_end = Pipe()
     ended = threading.Event()
     decoder = Decoder(here, ended.set)
-    request = Decode(FrameName("x", "1"), (1, 2), KEYS[0])
+    request = Decode(FrameName("x", "1"), (1, 2), Identity(KEYS[0], 3, 4))
     answers: list[object] = []
 
     def ask() -> None:
@@ -137,6 +139,7 @@ def test_answers_come_back():
     for answer in (b"", b"\1os\nx", b"\1NeuralVdbError.__init__\n", b"\2"):
         with pytest.raises(DamagedFile):
             text_of_answer(answer)
-    for text in ("", "x 1", KEYS[0], f"{KEYS[0]} -1", f"../{KEYS[0]} 1"):
+    assert unpack_identity(pack_identity(Identity(KEYS[0], 3, 4)), "x") == Identity(KEYS[0], 3, 4)
+    for text in ("", "x 1 1", KEYS[0], f"{KEYS[0]} -1 1", f"../{KEYS[0]} 1 1", f"{KEYS[0]} 1 {'9' * 30}"):
         with pytest.raises(DamagedFile):
             unpack_identity(text, "x")
