@@ -54,6 +54,8 @@ class FileSystem:
         behind a file's end ask, and to open a file that has changed drops what was read of it."""
         if connection is not None:
             connection.want &= ~_ASK_BEFORE_READ
+        if self.leave is not None:  # a signal came before
+            self.leave()
         self.ready()
 
     def getattr(self, path: str, file: OpenFile | None = None) -> dict[str, int]:
@@ -130,6 +132,11 @@ class FileSystem:
             raise OSError(errno.EIO, str(error)) from error
         except NeuralVdbError as error:
             self._log.write(str(error))
+            raise OSError(errno.EIO, str(error)) from error
+        except OSError:
+            raise
+        except Exception as error:
+            self._log.write(f"internal error, please report it: {type(error).__name__}: {error}")
             raise OSError(errno.EIO, str(error)) from error
 
 

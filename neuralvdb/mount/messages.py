@@ -31,17 +31,16 @@ class FrameName:
 
 @dataclass(frozen=True)
 class Listed:
-    """A frame in a list. name: of its .vdb file. source_size: bytes of the file that it was made of."""
+    """A frame in a list. name: of its .vdb file."""
 
     number: str
     name: str
-    source_size: int
 
 
 @dataclass(frozen=True)
 class Identity:
-    """key: of what the frame decodes to, the same wherever the same is stored. source_size: as in Listed. memory: bytes
-    that its decoded grids take."""
+    """key: of what the frame decodes to, the same wherever the same is stored. source_size: bytes of the file that
+    it was made of. memory: bytes that its decoded grids take."""
 
     key: str
     source_size: int
@@ -112,16 +111,16 @@ def text_of_answer(answer: bytes) -> str:
 
 def pack_list(frames: list[Listed]) -> bytes:
     """A list of frames in bytes."""
-    return json.dumps([[frame.number, frame.name, frame.source_size] for frame in frames]).encode()
+    return json.dumps([[frame.number, frame.name] for frame in frames]).encode()
 
 
 def unpack_list(data: bytes, path: str) -> tuple[Listed, ...]:
     """What pack_list() was given. Raises DamagedFile where it is no list, or a name cannot be that of a file."""
     try:
-        frames = tuple(Listed(number, name, size) for number, name, size in json.loads(data))
+        frames = tuple(Listed(number, name) for number, name in json.loads(data))
         for frame in frames:
             number_of(frame.number)
-            if not _is_name(frame.name) or type(frame.source_size) is not int or frame.source_size < 0:
+            if not _is_name(frame.name):
                 raise ValueError(f"{frame.name!r} is no name")
         if len({frame.name for frame in frames}) != len(frames):
             raise ValueError("two frames have the same name")

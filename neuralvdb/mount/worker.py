@@ -71,7 +71,7 @@ class Worker:
             case Decode(frame, _, identity):
                 self._decode(frame, memory, identity.memory)
             case _:
-                listed = [Listed(frame.number, frame.name, frame.source_size) for frame in frames_of(self.path)]
+                listed = [Listed(frame.number, frame.name) for frame in frames_of(self.path)]
                 self._write(LIST_FILE, pack_list(listed))
         return done()
 
