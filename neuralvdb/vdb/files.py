@@ -27,7 +27,8 @@ _NEWEST_VERSION: int = _bridge.NEWEST_VERSION
 
 @dataclass(frozen=True)
 class Entry:
-    """What the file's table says of one grid. Positions are bytes from the start of the file."""
+    """What the file's table says of one grid. Positions are bytes from the start of the file. half: metadata
+    decide where they can be read."""
 
     unique_name: bytes
     grid_type: str
@@ -50,6 +51,7 @@ class Outline:
 
     known: bool
     compression: str
+    half: bool
     metadata: bytes
     transform: bytes
     leaves: int
@@ -113,7 +115,7 @@ class VdbReader:
         return VolumeGrid(
             unique_name=entry.unique_name,
             grid_type=entry.grid_type,
-            half=entry.half,
+            half=raw["half"],
             storage=Storage[raw["storage"].upper()],
             parent=entry.parent,
             metadata=raw["metadata"],

@@ -65,6 +65,7 @@ nb::dict readGrid(Reader& reader, size_t index) {
     }
     nb::dict out;
     out["storage"] = content.storage;
+    out["half"] = content.half;
     out["metadata"] = toBytes(content.metadata);
     out["transform"] = toBytes(content.transform);
     out["blob"] = toBytes(content.blob);
@@ -83,6 +84,7 @@ nb::dict outlineGrid(Reader& reader, size_t index) {
     nb::dict out;
     out["known"] = outline.known;
     out["compression"] = openvdb::io::compressionToString(outline.compression);
+    out["half"] = outline.half;
     out["metadata"] = toBytes(outline.metadata);
     out["transform"] = toBytes(outline.transform);
     out["leaves"] = outline.leaves;
