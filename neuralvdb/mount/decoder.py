@@ -171,6 +171,9 @@ class DecodingProcess:
                 running.ask(asked)
             except NeuralVdbError as error:
                 self._channel.send(Answered(asked.number, error))
+            except OSError as error:
+                failure = OutputError(f"{self._work}: work cannot begin: {error.strerror}; see --cache")
+                self._channel.send(Answered(asked.number, failure))
 
     def _has_room(self, request: Request) -> bool:
         """Whether cores and memory allow to begin with a request beside those that are being worked on."""
@@ -187,8 +190,12 @@ class DecodingProcess:
         worker = Worker(request.path, tempfile.mkdtemp(dir=self._work), other_end, self._settings)
         withheld = [self._channel.fileno(), channel.fileno()]
         withheld += [running.channel.fileno() for running in self._workers.values()]
-        with other_end:
-            process = self._start(worker.run, worker.path, worker.folder, withheld)
+        try:
+            with other_end:
+                process = self._start(worker.run, worker.path, worker.folder, withheld)
+        except BaseException:
+            channel.close()
+            raise
         running = self._workers[worker.path] = _Running(worker, channel, process, request.state)
         self._selector.register(channel, selectors.EVENT_READ, running)
         self._selector.register(process.fileno(), selectors.EVENT_READ, running)
@@ -196,8 +203,9 @@ class DecodingProcess:
 
     def _drop(self, running: _Running) -> None:
         del self._workers[running.path]
-        self._selector.unregister(running.channel)
-        self._selector.unregister(running.process.fileno())
+        for readable in (running.channel, running.process.fileno()):
+            with contextlib.suppress(KeyError):  # it has said all
+                self._selector.unregister(readable)
         running.end()
 
     def _take(self, running: _Running, *, from_channel: bool) -> None:
@@ -209,7 +217,7 @@ class DecodingProcess:
                 running.current = None
                 value = None if asked is None else self._value(asked.request, running, text_of_answer(answer))
             elif from_channel:
-                self._selector.modify(running.channel, 0, running)  # its pipe will say how it ends
+                self._selector.unregister(running.channel)  # its pipe will say how it ends
             elif running.process.receive():
                 self._drop(running)
                 running.process.result()

@@ -17,7 +17,7 @@ from neuralvdb.api.frames import frames_of
 from neuralvdb.api.source import select
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.dataclass import dataclass
-from neuralvdb.errors import NeuralVdbError, OutOfMemory, OutputError
+from neuralvdb.errors import InputError, NeuralVdbError, OutOfMemory, OutputError
 from neuralvdb.frame_number import FrameNumber, number_of
 from neuralvdb.mount.cache import too_large
 from neuralvdb.mount.messages import (
@@ -34,6 +34,7 @@ from neuralvdb.mount.messages import (
     pack_list,
 )
 from neuralvdb.settings import DecompressSettings, MountSettings
+from neuralvdb.vdb._bridge import OPENVDB_VERSION
 
 FRAME_FILE, LIST_FILE = "frame.vdb", "list"
 """What a worker writes into its folder."""
@@ -70,6 +71,8 @@ class Worker:
                 return done(pack_identity(identity_of(frame, self.settings)))
             case Decode(frame, _, identity):
                 self._decode(frame, memory, identity.memory)
+                if identity_of(frame, self.settings) != identity:
+                    raise InputError(f"{self.path}: was changed while it was read; open it again")
             case _:
                 listed = [Listed(frame.number, frame.name) for frame in frames_of(self.path)]
                 self._write(LIST_FILE, pack_list(listed))
@@ -112,7 +115,7 @@ def identity_of(frame: FrameName, settings: MountSettings) -> Identity:
         sections = [(s.kind, s.codec, s.version, s.grid, s.part, s.size, s.checksum) for s in reader.index.sections]
         size = reader.table.source_size
         memory = sum(map(reader.index.memory, select(reader.grids, settings.grids, frame.path)))
-    what = (neuralvdb.__version__, sections, sorted(settings.grids), settings.lod)
+    what = (neuralvdb.__version__, OPENVDB_VERSION, sections, sorted(settings.grids), settings.lod)
     return Identity(xxhash.xxh3_128_hexdigest(repr(what).encode()), size, memory)
 
 
