@@ -30,28 +30,6 @@ class Neighbours:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bricks:
-    """Values of bricks, which of them are active, and the bricks around each.
-
-    values: (R, 512) int32, within +-2^28;
-    active: (R, 512) uint8, 0 or 1;
-    neighbours: of the first B bricks.
-
-    R * 512 must be below 2^31, so that a point's number has 32 bits.
-    """
-
-    values: torch.Tensor
-    active: torch.Tensor
-    neighbours: Neighbours
-
-    def __post_init__(self) -> None:
-        if self.values.numel() >= 1 << 31:
-            raise ValueError(f"values: points of {len(self.values)} bricks have no numbers of 32 bits; take fewer")
-        checked("values", self.values, torch.int32, None, 512)
-        checked("active", self.active, torch.uint8, len(self.values), 512)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Differences:
     """The differences of cells on the mean lattice: first half minus second half.
 
@@ -68,6 +46,32 @@ class Differences:
         checked("values", self.values, torch.int32, None, 512)
         checked("known", self.known, torch.uint8, len(self.values), 512)
         checked("share", self.share, torch.uint8, len(self.values), 512)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bricks:
+    """Values of bricks, which of them are active, and the bricks around each.
+
+    values: (R, 512) int32, within +-2^28;
+    active: (R, 512) uint8, 0 or 1;
+    neighbours: of the first B bricks;
+    differences: on the mean lattice, of as many bricks; else None.
+
+    R * 512 must be below 2^31, so that a point's number has 32 bits.
+    """
+
+    values: torch.Tensor
+    active: torch.Tensor
+    neighbours: Neighbours
+    differences: Differences | None = None
+
+    def __post_init__(self) -> None:
+        if self.values.numel() >= 1 << 31:
+            raise ValueError(f"values: points of {len(self.values)} bricks have no numbers of 32 bits; take fewer")
+        checked("values", self.values, torch.int32, None, 512)
+        checked("active", self.active, torch.uint8, len(self.values), 512)
+        if self.differences is not None:
+            checked("differences", self.differences.values, torch.int32, len(self.values), 512)
 
 
 @dataclass(frozen=True, kw_only=True)

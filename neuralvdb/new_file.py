@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -51,14 +51,15 @@ class NewFile:
 
 
 @contextlib.contextmanager
-def new_file(target: Path, *, force: bool) -> Iterator[NewFile]:
+def new_file(target: Path, *, force: bool, sources: Sequence[str | os.PathLike[str]] = ()) -> Iterator[NewFile]:
     """Gives a temporary file beside `target`; what was written there becomes `target` when the block ends well.
 
     Where nothing was written, `target` stays as it is. A link is followed and stays. After an error or an interrupt
     nothing is left; errors that name the temporary file are raised as errors of the target. Raises OutputExists where
-    something has that name already, with `force` only where it is no ordinary file, and OutputError where the folder
-    cannot be written to.
+    something has that name already, with `force` only where it is no ordinary file or one of `sources`, and OutputError
+    where the folder cannot be written to.
     """
+    _check_no_source(target, sources)
     try:
         final = _final_path(target, force)
         handle, temporary = tempfile.mkstemp(prefix=_prefix(final.name), suffix=".part", dir=final.parent)
@@ -81,6 +82,13 @@ def new_file(target: Path, *, force: bool) -> Iterator[NewFile]:
         if isinstance(error, NeuralVdbError) and (named := file.named(error)) is not error:
             raise named from error
         raise
+
+
+def _check_no_source(target: Path, sources: Sequence[str | os.PathLike[str]]) -> None:
+    for source in sources:
+        with contextlib.suppress(OSError, ValueError):  # other errors are found where the files are opened
+            if os.path.samefile(source, target):
+                raise OutputExists(f"{target}: is what is read, and would be lost; give another output")
 
 
 def _final_path(target: Path, force: bool) -> Path:

@@ -11,10 +11,12 @@ import ctypes
 import errno
 import fcntl
 import os
+import re
 import resource
 import signal
 import socket
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -173,6 +175,47 @@ def fork_child() -> int:
     return child
 
 
+def fork_daemon() -> int:
+    """Makes a copy of this process that goes on when this one has ended, with no terminal and no standard streams.
+
+    Returns 0 in the copy, its number in this process.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        os.chdir("/")
+        null = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(null, stream)
+        os.close(null)
+    return child
+
+
+@dataclass(frozen=True)
+class Mounted:
+    """A file system that is mounted: the folder, the type of the file system, and what it was made of."""
+
+    folder: str
+    kind: str
+    source: str
+
+
+def mounts() -> Iterator[Mounted]:
+    """All that is mounted; of several things on one folder the one that is seen comes last."""
+    with open("/proc/self/mountinfo", errors="surrogateescape") as table:
+        for line in table:
+            before, _, behind = line.partition(" - ")
+            kind, source = behind.split(" ")[:2]
+            yield Mounted(_without_octal(before.split(" ")[4]), kind, _without_octal(source))
+
+
+def _without_octal(text: str) -> str:
+    """The text with what stands for spaces and the like replaced by that."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a child ended. code: its exit code; -n where signal n ended it. out_of_time: at a limit of CPU time."""
@@ -207,7 +250,12 @@ def file_state(path: str) -> tuple[int, int] | None:
 
 def read_at(file: BinaryIO, offset: int, size: int) -> bytes:
     """Up to `size` bytes of a file from byte `offset`, fewer at its end. Threads may share the file. Raises OSError."""
-    return os.pread(file.fileno(), size, offset)
+    return read_handle_at(file.fileno(), offset, size)
+
+
+def read_handle_at(handle: int, offset: int, size: int) -> bytes:
+    """The same of a descriptor."""
+    return os.pread(handle, size, offset)
 
 
 def written_bytes(path: str) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from neuralvdb.kernels.bricks import Bricks, Differences, Predictions
+from neuralvdb.kernels.bricks import Bricks, Predictions
 from neuralvdb.kernels.dispatch import checked, select
 from neuralvdb.kernels.network import Packed
 from neuralvdb.kernels.predict.stencil import Group, Stencil
@@ -46,20 +46,26 @@ def predict(
     predictor: StencilNetwork,
     quant_step: int,
     *,
-    differences: Differences | None = None,
+    room: Predictions | None = None,
     implementation: str = "auto",
 ) -> Predictions:
     """Predictions of points.
 
     points: (n,) int32, brick * 512 + offset, of bricks below B;
     quant_step: of the residuals, in lattice units;
-    differences: on the mean lattice, of as many bricks.
+    room: for them, of as many points.
 
     Raises ValueError on other shapes or types.
     """
     checked("points", points, torch.int32, None)
-    if predictor.stencil.mean:
-        if differences is None:
-            raise ValueError("differences: this stencil needs them")
-        checked("differences", differences.values, torch.int32, len(bricks.values), 512)
-    return select(__name__, "predict", implementation, points)(bricks, points, predictor, quant_step, differences)
+    if predictor.stencil.mean and bricks.differences is None:
+        raise ValueError("differences: this stencil needs them")
+    if room is None:
+        room = Predictions(
+            values=torch.empty(len(points), dtype=torch.int64, device=points.device),
+            scale_classes=torch.empty(len(points), dtype=torch.uint8, device=points.device),
+        )
+    checked("room", room.values, torch.int64, len(points))
+    run = select(__name__, "predict", implementation, points)
+    run(bricks, points, predictor, quant_step, room)
+    return room

@@ -18,7 +18,7 @@ import torch
 import triton
 import triton.language as tl
 
-from neuralvdb.kernels.bricks import Bricks, Differences, Predictions
+from neuralvdb.kernels.bricks import Bricks, Predictions
 from neuralvdb.kernels.network.gpu import layers, weights
 
 if TYPE_CHECKING:
@@ -216,20 +216,18 @@ def predict(
     points: torch.Tensor,
     predictor: StencilNetwork,
     quant_step: int,
-    differences: Differences | None,
-) -> Predictions:
-    """Predictions of points; arguments as in the package."""
+    room: Predictions,
+) -> None:
+    """Writes predictions of points; arguments as in the package."""
     n, stencil, network = len(points), predictor.stencil, predictor.network
-    values = torch.empty(n, dtype=torch.int64, device=points.device)
-    classes = torch.empty(n, dtype=torch.uint8, device=points.device)
+    differences = bricks.differences
     split = (None, None, None) if differences is None else (differences.values, differences.known, differences.share)
     if n:
         _predict[(triton.cdiv(n, BLOCK),)](
             bricks.values, bricks.active, *split, bricks.neighbours.bricks, bricks.neighbours.edges, points,
-            *weights(network), values, classes, n, stencil.axis, quant_step, _log2_of(quant_step), stencil.phase,
-            stencil.mean, stencil.active_only, stencil.known, network.sources, BLOCK, num_warps=WARPS,
+            *weights(network), room.values, room.scale_classes, n, stencil.axis, quant_step, _log2_of(quant_step),
+            stencil.phase, stencil.mean, stencil.active_only, stencil.known, network.sources, BLOCK, num_warps=WARPS,
         )  # fmt: skip
-    return Predictions(values=values, scale_classes=classes)
 
 
 def prepare(predictors: Iterable[StencilNetwork]) -> None:

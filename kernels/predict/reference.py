@@ -37,10 +37,10 @@ def predict(
     points: torch.Tensor,
     predictor: StencilNetwork,
     quant_step: int,
-    differences: Differences | None,
-) -> Predictions:
-    """Predictions of points; arguments as in the package."""
-    stencil, network = predictor.stencil, predictor.network
+    room: Predictions,
+) -> None:
+    """Writes predictions of points; arguments as in the package."""
+    stencil, network, differences = predictor.stencil, predictor.network, bricks.differences
     at = stencil_points(bricks.neighbours, points, stencil)
     view = (
         _view_of_samples(bricks, at, stencil)
@@ -60,9 +60,8 @@ def predict(
     inputs[:, list(network.columns)] = torch.cat(every, 1).to(torch.int8)
     out = forward(inputs, network).long()
     offset = out[:, 0].clamp(-(1 << 13), 1 << 13)
-    scale_classes = (((scale + out[:, 1]) >> 2) + 16).clamp(0, CLASSES - 1).to(torch.uint8)
-    values = (view.base + ((offset << exponent) >> 8)).clamp(-MOST, MOST)
-    return Predictions(values=values, scale_classes=scale_classes)
+    room.scale_classes.copy_((((scale + out[:, 1]) >> 2) + 16).clamp(0, CLASSES - 1))
+    room.values.copy_((view.base + ((offset << exponent) >> 8)).clamp(-MOST, MOST))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,8 @@ class Segments:
     states: (S, 32) int32, the bits of uint32;
     words: (W,) int16, the bits of uint16, of all segments;
     at, end: (S,) int64, the next word, and behind the last one;
-    taken: (S,) int64, symbols taken so far.
+    taken: (S,) int64, symbols taken so far;
+    selected: (n,) int64, numbers of the segments that symbols are taken from; None for all.
     """
 
     stream: torch.Tensor
@@ -34,9 +35,12 @@ class Segments:
     at: torch.Tensor
     end: torch.Tensor
     taken: torch.Tensor
+    selected: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
         count = len(self.stream)
+        if self.selected is not None:
+            checked("selected", self.selected, torch.int64, None)
         for name in ("stream", "number", "count", "lanes"):
             checked(name, getattr(self, name), torch.int32, count)
         for name in ("at", "end", "taken"):
@@ -56,20 +60,26 @@ def decode(
     starts: torch.Tensor,
     segments: Segments,
     *,
+    symbols: torch.Tensor | None = None,
     implementation: str = "auto",
 ) -> torch.Tensor:
     """The next symbols (n,) uint8 of every stream; the segments move on.
 
     slots: (K, 4096) int32, by scale class and low bits of a state: symbol, frequency - 1 << 8, slot - start << 20;
     classes: (n,) uint8, below K, stream after stream;
-    starts: (D + 1,) int64, where each stream begins.
+    starts: (D + 1,) int64, where each stream begins;
+    symbols: (n,) uint8, room for them.
 
     Where words run out 0 is read, and segments.ended() will tell. Raises ValueError on other shapes or types.
     """
     checked("slots", slots, torch.int32, None, TOTAL)
     checked("classes", classes, torch.uint8, None)
     checked("starts", starts, torch.int64, None)
-    return select(__name__, "decode", implementation, classes)(slots, classes, starts, segments)
+    if symbols is not None:
+        checked("symbols", symbols, torch.uint8, len(classes))
+    run = select(__name__, "decode", implementation, classes)
+    decoded: torch.Tensor = run(slots, classes, starts, segments, symbols)
+    return decoded
 
 
 @dataclass(frozen=True, kw_only=True)

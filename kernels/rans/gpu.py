@@ -33,9 +33,11 @@ def _ones(x):
 @triton.jit
 def _decode(
     p_slots, p_classes, p_starts, p_stream, p_number, p_count, p_lanes, p_states, p_words, p_at, p_end, p_taken,
-    p_symbols,
+    p_selected, p_symbols,
 ):  # fmt: skip
     i_segment = tl.program_id(0).to(tl.int64)
+    if p_selected is not None:
+        i_segment = tl.load(p_selected + i_segment)
     p_start = p_starts + tl.load(p_stream + i_segment)
     first = tl.load(p_start)
     n = tl.load(p_start + 1) - first
@@ -76,14 +78,22 @@ def _decode(
     tl.store(p_taken + i_segment, taken + end - begin)
 
 
-def decode(slots: torch.Tensor, classes: torch.Tensor, starts: torch.Tensor, segments: Segments) -> torch.Tensor:
+def decode(
+    slots: torch.Tensor,
+    classes: torch.Tensor,
+    starts: torch.Tensor,
+    segments: Segments,
+    symbols: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Symbols (n,) uint8; arguments as in the package."""
-    symbols = torch.empty(len(classes), dtype=torch.uint8, device=classes.device)
     s = segments
-    if len(s.stream):
-        _decode[(len(s.stream),)](
+    if symbols is None:
+        symbols = torch.empty(len(classes), dtype=torch.uint8, device=classes.device)
+    count = len(s.stream if s.selected is None else s.selected)
+    if count:
+        _decode[(count,)](
             slots, classes, starts, s.stream, s.number, s.count, s.lanes, s.states, s.words, s.at, s.end, s.taken,
-            symbols, num_warps=1,
+            s.selected, symbols, num_warps=1,
         )  # fmt: skip
     return symbols
 

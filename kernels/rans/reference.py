@@ -23,29 +23,37 @@ from neuralvdb.kernels.rans import Encoded, Plan, Segments
 _TOTAL, _LOW, _MASK, _LANES = 1 << 12, 1 << 16, (1 << 32) - 1, 32
 
 
-def decode(slots: torch.Tensor, classes: torch.Tensor, starts: torch.Tensor, segments: Segments) -> torch.Tensor:
+def decode(
+    slots: torch.Tensor,
+    classes: torch.Tensor,
+    starts: torch.Tensor,
+    segments: Segments,
+    symbols: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Symbols (n,) uint8; arguments as in the package."""
-    symbols = [0] * len(classes)
+    symbols = torch.zeros(len(classes), dtype=torch.uint8, device=classes.device) if symbols is None else symbols
     table, kinds, words = slots.cpu().numpy(), classes.tolist(), segments.words.tolist()
     bounds, states = starts.tolist(), segments.states.tolist()
-    at, taken = segments.at.tolist(), segments.taken.tolist()
+    at, taken, out = segments.at.tolist(), segments.taken.tolist(), symbols.tolist()
     shapes = torch.stack([segments.stream, segments.number, segments.count, segments.lanes], 1).tolist()
-    for g, (stream, number, count, lanes) in enumerate(shapes):
+    for g in range(len(shapes)) if segments.selected is None else segments.selected.tolist():
+        stream, number, count, lanes = shapes[g]
         end = int(segments.end[g])
         first, n = bounds[stream], bounds[stream + 1] - bounds[stream]
         for i in range(first + number * n // count, first + (number + 1) * n // count):
             x = states[g][taken[g] % lanes] & _MASK
             slot = int(table[kinds[i], x % _TOTAL]) & _MASK
-            symbols[i] = slot & 255
+            out[i] = slot & 255
             x = ((slot >> 8) % _TOTAL + 1) * (x // _TOTAL) + (slot >> 20)
             if x < _LOW:
                 x = x << 16 | ((words[at[g]] & 0xFFFF) if at[g] < end else 0)
                 at[g] += 1
             states[g][taken[g] % lanes] = x - (x >> 31 << 32)
             taken[g] += 1
-    for tensor, moved in ((segments.states, states), (segments.at, at), (segments.taken, taken)):
+    moving = (segments.states, states), (segments.at, at), (segments.taken, taken), (symbols, out)
+    for tensor, moved in moving:
         tensor.copy_(torch.tensor(moved, dtype=tensor.dtype).view_as(tensor))
-    return torch.tensor(symbols, dtype=torch.uint8, device=classes.device)
+    return symbols
 
 
 def encode(codes: torch.Tensor, classes: torch.Tensor, symbols: torch.Tensor, plan: Plan) -> Encoded:

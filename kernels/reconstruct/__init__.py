@@ -10,6 +10,7 @@ from neuralvdb.kernels.bricks import Destination, Predictions
 from neuralvdb.kernels.dispatch import checked, select
 
 ESCAPE = 63
+BLOCK = 1024  # points of one stream that a program takes
 TOP = 1 << 28  # reconstructed values are clamped to plus or minus this
 
 
@@ -19,17 +20,33 @@ class RawBits:
 
     words: (M,) int32, the bits of uint32, two words more than are needed;
     at: (D,) int64, the next bit of each stream;
-    end: (D,) int64, behind its last.
+    end: (D,) int64, behind its last;
+    selected: (S,) int64, which of the D streams each stream of points is; None where they are the same;
+    scratch: (scratch_size(n, S),) int64, where reconstruct() keeps notes; None for memory of its own.
     """
 
     words: torch.Tensor
     at: torch.Tensor
     end: torch.Tensor
+    selected: torch.Tensor | None = None
+    scratch: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
         checked("words", self.words, torch.int32, None)
         checked("at", self.at, torch.int64, None)
         checked("end", self.end, torch.int64, len(self.at))
+        if self.selected is not None:
+            checked("selected", self.selected, torch.int64, None)
+
+    @property
+    def streams(self) -> int:
+        """How many streams of points there are."""
+        return len(self.at if self.selected is None else self.selected)
+
+
+def scratch_size(n: int, streams: int) -> int:
+    """How many numbers reconstruct() notes, for n points of so many streams."""
+    return 2 * (n // BLOCK + streams) + streams
 
 
 def reconstruct(
@@ -48,6 +65,8 @@ def reconstruct(
     """
     checked("symbols", symbols, torch.uint8, len(destination.targets))
     checked("predictions", predictions.values, torch.int64, len(symbols))
-    checked("starts", destination.targets.starts, torch.int64, len(bits.at) + 1)
+    checked("starts", destination.targets.starts, torch.int64, bits.streams + 1)
     run = select(__name__, "reconstruct", implementation, symbols)
+    if bits.scratch is not None:
+        checked("scratch", bits.scratch, torch.int64, scratch_size(len(symbols), bits.streams))
     run(symbols, predictions, destination, quant_step, bits)

@@ -1,7 +1,8 @@
-"""Twin of values/lattice/residual.py in Triton: prefix sums over the batch say where each point's raw bits stand, then
-all points are one pass.
+"""Twin of values/lattice/residual.py in Triton: how many raw bits points have says where each point's are.
 
-Streams are told apart by bisection in their starts, which all programs share and the cache holds.
+A program takes a block of points of one stream. The first kernel notes how many low bits and escapes each block has,
+the second one reads how long escaped values are, and notes their bits; the third one puts everything together. What
+all blocks before its own have a program sums up itself: there are few, and caches hold them.
 """
 
 from __future__ import annotations
@@ -17,22 +18,48 @@ from neuralvdb.kernels.bricks import Destination, Predictions
 if TYPE_CHECKING:
     from neuralvdb.kernels.reconstruct import RawBits
 
-BLOCK = 512
+BLOCK = 1024  # as in the package
 
 
 @triton.jit
-def _stream_of(p_starts, o_n, D):
-    """The stream (M,) int64 that has point o_n: the last one that does not begin behind it."""
-    b_low = tl.zeros_like(o_n)
-    b_high = tl.zeros_like(o_n) + D
-    left = D
-    while left > 1:
-        b_middle = (b_low + b_high) >> 1
-        m_right = (tl.load(p_starts + b_middle) <= o_n) & (b_high - b_low > 1)
-        b_low = tl.where(m_right, b_middle, b_low)
-        b_high = tl.where(m_right, b_high, tl.maximum(b_middle, b_low + 1))
-        left = (left + 1) >> 1
-    return b_low
+def _first_block(p_starts, stream, BLOCK: tl.constexpr):
+    """The number of a stream's first block: no stream needs more than lie between two of them."""
+    return tl.load(p_starts + stream) // BLOCK + stream
+
+
+@triton.jit
+def _block(p_starts, D, BLOCK: tl.constexpr):
+    """Of a program: its number, its stream, the stream's first block and the one behind its last, its points (BLOCK,),
+    and which are there."""
+    i_block = tl.program_id(0).to(tl.int64)
+    stream, high = i_block * 0, i_block * 0 + D
+    while high - stream > 1:
+        middle = (stream + high) >> 1
+        is_behind = _first_block(p_starts, middle, BLOCK) > i_block
+        stream = tl.where(is_behind, stream, middle)
+        high = tl.where(is_behind, middle, high)
+    first = _first_block(p_starts, stream, BLOCK)
+    o_n = tl.load(p_starts + stream) + (i_block - first) * BLOCK + tl.arange(0, BLOCK)
+    return i_block, stream, first, _first_block(p_starts, stream + 1, BLOCK), o_n, o_n < tl.load(p_starts + stream + 1)
+
+
+@triton.jit
+def _sum(p_sums, first, end):
+    """The sum of some numbers."""
+    o_s = tl.arange(0, 512)
+    b_total = tl.zeros((512,), tl.int64)
+    at = first
+    while at < end:
+        b_total += tl.load(p_sums + at + o_s, mask=at + o_s < end, other=0)
+        at += 512
+    return tl.sum(b_total, 0)
+
+
+@triton.jit
+def _raw(p_symbols, p_classes, o_n, m_n):
+    """Of points: low bits (BLOCK,) int32, and whether each is an escape."""
+    b_width = tl.maximum((tl.load(p_classes + o_n, mask=m_n, other=0).to(tl.int32) >> 2) - 5, 0)
+    return b_width, m_n & (tl.load(p_symbols + o_n, mask=m_n, other=0) == 63)
 
 
 @triton.jit
@@ -46,58 +73,70 @@ def _bits(p_words, b_at, b_width, b_end, m_n):
     return ((b_both >> (b_at & 31).to(tl.uint64)) & ((1 << b_valid) - 1).to(tl.uint64)).to(tl.int32)
 
 
-@triton.jit(do_not_specialize=["n"])
-def _measure(p_symbols, p_classes, p_counts, n, BLOCK: tl.constexpr):
-    """Low bits of a point and, in the upper half, whether it is an escape."""
-    o_n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    m_n = o_n < n
-    b_class = tl.load(p_classes + o_n, mask=m_n, other=0).to(tl.int32)
-    b_width = tl.maximum((b_class >> 2) - 5, 0).to(tl.int64)
-    b_escape = (tl.load(p_symbols + o_n, mask=m_n, other=0) == 63).to(tl.int64)
-    tl.store(p_counts + o_n, b_width | (b_escape << 32), mask=m_n)
+# notes and lists of points are pieces of longer ones, which begin anywhere
+@triton.jit(do_not_specialize=["D"], do_not_specialize_on_alignment=["p_sums", "p_before"])
+def _measure(
+    p_symbols, p_classes, p_starts, p_at, p_selected, p_sums, p_before, D, BLOCK: tl.constexpr
+):  # fmt: skip
+    """Low bits of a block and, in the upper half, its escapes; and where its stream's bits begin, before that moves."""
+    i_block, stream, first, _last, o_n, m_n = _block(p_starts, D, BLOCK)
+    b_width, m_escape = _raw(p_symbols, p_classes, o_n, m_n)
+    tl.store(p_sums + i_block, tl.sum(b_width.to(tl.int64) | (m_escape.to(tl.int64) << 32), 0))
+    if i_block == first:
+        entry = stream
+        if p_selected is not None:
+            entry = tl.load(p_selected + stream)
+        tl.store(p_before + stream, tl.load(p_at + entry))
 
 
-@triton.jit(do_not_specialize=["n", "D"])
+@triton.jit
+def _escape_sizes(p_words, begin, m_escape, before, end):
+    """Bits (BLOCK,) int32 of escaped values; before: escapes in earlier blocks."""
+    b_rank = before + tl.cumsum(m_escape.to(tl.int32), 0) - 1
+    return tl.minimum(_bits(p_words, begin + 5 * b_rank, tl.where(m_escape, 5, 0), end, m_escape), 24)
+
+
+@triton.jit(do_not_specialize=["D"], do_not_specialize_on_alignment=["p_sums", "p_before", "p_sizes"])
 def _sizes(
-    p_symbols, p_sums, p_starts, p_words, p_at, p_end, p_sizes, n, D, BLOCK: tl.constexpr
+    p_symbols, p_classes, p_starts, p_words, p_end, p_selected, p_sums, p_before, p_sizes, D, BLOCK: tl.constexpr
 ):  # fmt: skip
-    """How many bits each escaped value has; 0 for all others."""
-    o_n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    m_n = o_n < n
-    m_escape = m_n & (tl.load(p_symbols + o_n, mask=m_n, other=0) == 63)
-    b_stream = _stream_of(p_starts, tl.minimum(o_n, n - 1), D)
-    b_first = tl.load(p_sums + tl.load(p_starts + b_stream))
-    b_last = tl.load(p_sums + tl.load(p_starts + b_stream + 1))
-    b_rank = (tl.load(p_sums + o_n, mask=m_n, other=0) >> 32) - (b_first >> 32)
-    b_low = (b_last & 0xFFFFFFFF) - (b_first & 0xFFFFFFFF)
-    b_at = tl.load(p_at + b_stream) + b_low + 5 * b_rank
-    b_size = _bits(p_words, b_at, tl.where(m_escape, 5, 0), tl.load(p_end + b_stream), m_escape)
-    tl.store(p_sizes + o_n, tl.minimum(b_size, 24).to(tl.uint8), mask=m_n)
+    """Bits of the escaped values of a block."""
+    i_block, stream, first, last, o_n, m_n = _block(p_starts, D, BLOCK)
+    size = first * 0
+    if (tl.load(p_sums + i_block) >> 32) > 0:
+        _b_width, m_escape = _raw(p_symbols, p_classes, o_n, m_n)
+        before, total = _sum(p_sums, first, i_block), _sum(p_sums, first, last)
+        entry = stream
+        if p_selected is not None:
+            entry = tl.load(p_selected + stream)
+        begin = tl.load(p_before + stream) + (total & 0xFFFFFFFF)
+        b_size = _escape_sizes(p_words, begin, m_escape, before >> 32, tl.load(p_end + entry))
+        size = tl.sum(b_size.to(tl.int64), 0)
+    tl.store(p_sizes + i_block, size)
 
 
-@triton.jit(do_not_specialize=["n", "D", "quant_step"])
+@triton.jit(
+    do_not_specialize=["D", "quant_step"],
+    do_not_specialize_on_alignment=["p_sums", "p_before", "p_sizes", "p_targets"],
+)
 def _reconstruct(
-    p_symbols, p_classes, p_predictions, p_targets, p_sums, p_sized, p_starts, p_words, p_at, p_end, p_values, p_known,
-    n, D, quant_step, BLOCK: tl.constexpr,
+    p_symbols, p_classes, p_predictions, p_targets, p_starts, p_words, p_at, p_end, p_selected, p_sums, p_before,
+    p_sizes, p_values, p_known, D, quant_step, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    o_n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    m_n = o_n < n
-    b_stream = _stream_of(p_starts, tl.minimum(o_n, n - 1), D)
-    o_first = tl.load(p_starts + b_stream)
-    b_first = tl.load(p_sums + o_first)
-    b_last = tl.load(p_sums + tl.load(p_starts + b_stream + 1))
-    b_begin = tl.load(p_at + b_stream)
-    b_end = tl.load(p_end + b_stream)
-    b_symbol = tl.load(p_symbols + o_n, mask=m_n, other=0).to(tl.int64)
-    b_width = tl.maximum((tl.load(p_classes + o_n, mask=m_n, other=0).to(tl.int32) >> 2) - 5, 0)
-    b_before = (tl.load(p_sums + o_n, mask=m_n, other=0) & 0xFFFFFFFF) - (b_first & 0xFFFFFFFF)
-    b_low = _bits(p_words, b_begin + b_before, b_width, b_end, m_n)
-    b_rest = (b_last & 0xFFFFFFFF) - (b_first & 0xFFFFFFFF) + 5 * ((b_last >> 32) - (b_first >> 32))
-    b_sized = tl.load(p_sized + o_n, mask=m_n, other=0)
-    b_size = (tl.load(p_sized + o_n + 1, mask=m_n, other=0) - b_sized).to(tl.int32)
-    o_bits = b_begin + b_rest + b_sized - tl.load(p_sized + o_first)
-    m_escape = m_n & (b_symbol == 63)
-    b_zigzag = tl.where(m_escape, _bits(p_words, o_bits, b_size, b_end, m_escape).to(tl.int64) - 1, b_symbol)
+    i_block, stream, first, last, o_n, m_n = _block(p_starts, D, BLOCK)
+    entry = stream
+    if p_selected is not None:
+        entry = tl.load(p_selected + stream)
+    b_width, m_escape = _raw(p_symbols, p_classes, o_n, m_n)
+    before, total = _sum(p_sums, first, i_block), _sum(p_sums, first, last)
+    begin, end = tl.load(p_before + stream), tl.load(p_end + entry)
+    b_low = _bits(p_words, begin + (before & 0xFFFFFFFF) + tl.cumsum(b_width, 0) - b_width, b_width, end, m_n)
+    b_zigzag = tl.load(p_symbols + o_n, mask=m_n, other=0).to(tl.int64)
+    behind = begin + (total & 0xFFFFFFFF)  # what follows the low bits
+    if (tl.load(p_sums + i_block) >> 32) > 0:
+        b_size = _escape_sizes(p_words, behind, m_escape, before >> 32, end)
+        b_at = behind + 5 * (total >> 32) + _sum(p_sizes, first, i_block) + tl.cumsum(b_size, 0) - b_size
+        b_zigzag = tl.where(m_escape, _bits(p_words, b_at, b_size, end, m_escape).to(tl.int64) - 1, b_zigzag)
     b_high = tl.where(b_zigzag & 1 != 0, -((b_zigzag + 1) >> 1), b_zigzag >> 1)
     b_residual = (b_high << b_width.to(tl.int64)) + b_low.to(tl.int64)
     b_value = tl.load(p_predictions + o_n, mask=m_n, other=0) + b_residual * quant_step
@@ -106,42 +145,26 @@ def _reconstruct(
     tl.store(p_values + b_target, b_value, mask=m_n)
     if p_known is not None:
         tl.store(p_known + b_target, tl.full((BLOCK,), 1, tl.uint8), mask=m_n)
-
-
-@triton.jit
-def _advance(p_sums, p_sized, p_starts, p_at):
-    """Moves a stream's place on by the raw bits that its points had."""
-    stream = tl.program_id(0).to(tl.int64)
-    first, last = tl.load(p_starts + stream), tl.load(p_starts + stream + 1)
-    sums, sums_end = tl.load(p_sums + first), tl.load(p_sums + last)
-    bits = (sums_end & 0xFFFFFFFF) - (sums & 0xFFFFFFFF) + 5 * ((sums_end >> 32) - (sums >> 32))
-    bits += tl.load(p_sized + last) - tl.load(p_sized + first)
-    tl.store(p_at + stream, tl.load(p_at + stream) + bits)
+    if i_block == first:
+        tl.store(p_at + entry, behind + 5 * (total >> 32) + _sum(p_sizes, first, last))
 
 
 def reconstruct(
     symbols: torch.Tensor, predictions: Predictions, destination: Destination, quant_step: int, bits: RawBits
 ) -> None:
     """Arguments as in the package."""
-    n, streams = len(symbols), len(bits.at)
+    n, streams = len(symbols), bits.streams
     if not n:
         return
-    grid, targets, classes = (triton.cdiv(n, BLOCK),), destination.targets, predictions.scale_classes
-    counts = torch.empty(n, dtype=torch.int64, device=symbols.device)
-    _measure[grid](symbols, classes, counts, n, BLOCK)
-    sums = _sums(counts)
-    sizes = torch.empty(n, dtype=torch.uint8, device=symbols.device)
-    _sizes[grid](symbols, sums, targets.starts, bits.words, bits.at, bits.end, sizes, n, streams, BLOCK)
-    sized = _sums(sizes)
+    blocks, starts, classes = n // BLOCK + streams, destination.targets.starts, predictions.scale_classes
+    scratch = bits.scratch
+    if scratch is None:
+        scratch = torch.empty(2 * blocks + streams, dtype=torch.int64, device=symbols.device)
+    sums, sizes, before = scratch.split([blocks, blocks, streams])
+    grid, selected = (blocks,), bits.selected
+    _measure[grid](symbols, classes, starts, bits.at, selected, sums, before, streams, BLOCK)
+    _sizes[grid](symbols, classes, starts, bits.words, bits.end, selected, sums, before, sizes, streams, BLOCK)
     _reconstruct[grid](
-        symbols, classes, predictions.values, targets.points, sums, sized, targets.starts, bits.words, bits.at,
-        bits.end, destination.values, destination.known, n, streams, quant_step, BLOCK,
+        symbols, classes, predictions.values, destination.targets.points, starts, bits.words, bits.at, bits.end,
+        selected, sums, before, sizes, destination.values, destination.known, streams, quant_step, BLOCK, num_warps=8,
     )  # fmt: skip
-    _advance[(streams,)](sums, sized, targets.starts, bits.at, num_warps=1)
-
-
-def _sums(counts: torch.Tensor) -> torch.Tensor:
-    """(n + 1,) int64: the sum of the counts (n,) before each, and of all."""
-    sums = torch.zeros(len(counts) + 1, dtype=torch.int64, device=counts.device)
-    torch.cumsum(counts, 0, dtype=torch.int64, out=sums[1:])
-    return sums

@@ -23,12 +23,12 @@ _ESCAPE, _TOP, _MAX_WIDTH = 63, 1 << 28, 24
 def reconstruct(
     symbols: torch.Tensor, predictions: Predictions, destination: Destination, quant_step: int, bits: RawBits
 ) -> None:
-    """Arguments as in the package."""
+    """Arguments as in the package; needs no notes."""
     words, bounds, at = bits.words.tolist(), destination.targets.starts.tolist(), bits.at.tolist()
     residuals: list[int] = []
-    for d, end in enumerate(bits.end.tolist()):
-        points = slice(bounds[d], bounds[d + 1])
-        reader = _BitReader(words, at[d], end)
+    for number, d in enumerate(range(len(at)) if bits.selected is None else bits.selected.tolist()):
+        points = slice(bounds[number], bounds[number + 1])
+        reader = _BitReader(words, at[d], int(bits.end[d]))
         residuals += _residuals(symbols[points].tolist(), predictions.scale_classes[points].tolist(), reader)
         at[d] = reader.at
     bits.at.copy_(torch.tensor(at))

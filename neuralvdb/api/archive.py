@@ -12,9 +12,10 @@ from neuralvdb.archive import ArchiveReader
 from neuralvdb.archive.formats import is_readable
 from neuralvdb.codec.frame import Frame, OpenFrames, position_of
 from neuralvdb.codec.models import models_for
-from neuralvdb.errors import NoSuchGrid, naming
+from neuralvdb.errors import NoSuchGrid, UsageError, naming
 from neuralvdb.frame_number import FrameNumber, number_in
 from neuralvdb.settings import VDB_SUFFIX, Box, Settings
+from neuralvdb.typed import fits
 from neuralvdb.volume import VolumeGrid
 
 
@@ -60,11 +61,13 @@ class ArchiveFrame(Mapping[str, VolumeGrid]):
 class Archive:
     """An archive that stays open until close(), or to the end of a `with` block. Threads may use it at the same time.
 
-    settings: threads and priors. keep: how many frames, those used last, keep their decoded grids. Raises InputError,
-    DamagedFile, Unsupported.
+    settings: threads and priors. keep: how many frames, those used last, keep their decoded grids. Raises UsageError,
+    InputError, DamagedFile, Unsupported.
     """
 
     def __init__(self, path: str | os.PathLike[str], settings: Settings, keep: int) -> None:
+        if not fits(keep, int) or keep < 0:
+            raise UsageError(f"{keep!r} frames cannot be kept; give a whole number, 0 or more")
         self._settings, self._keep, self._lock = settings, keep, threading.Lock()
         models = models_for(settings)
         self._kept: dict[int, ArchiveFrame] = {}  # by position, in the order of their last use

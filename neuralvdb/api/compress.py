@@ -105,7 +105,8 @@ def compressing(
     if not isinstance(source, GridsInMemory):
         source = os.fspath(source)
         check_readable(source)
-    with new_file(Path(target), force=settings.force or settings.skip_existing) as output:
+    sources = [] if isinstance(source, GridsInMemory) else [source]
+    with new_file(Path(target), force=settings.force or settings.skip_existing, sources=sources) as output:
         job = _Job(source, output, settings)
         yield Task(functools.partial(job.run, progress, note), writes=[output.temporary])
 

@@ -116,7 +116,7 @@ def decompressing(
         for frame in frames:
             replaces = settings.force or (settings.skip_existing and os.path.exists(frame.target))
             try:
-                output = stack.enter_context(new_file(frame.target, force=replaces))
+                output = stack.enter_context(new_file(frame.target, force=replaces, sources=[source]))
                 jobs.append(_Job(os.fspath(source), output, replace(settings, frame=frame.number)))
             except NeuralVdbError as error:
                 jobs.append(error)

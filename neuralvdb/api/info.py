@@ -120,7 +120,7 @@ def _vdb_grid(entry: Entry, outline: Outline) -> GridInfo:
         name=entry.name,
         type=entry.grid_type,
         grid_class=text.grid_class,
-        half=entry.half,
+        half=outline.half if outline.known else entry.half,
         instance_of=display_name(entry.parent),
         voxel_size=text.voxel_size,
         leaves=outline.leaves if counted else None,

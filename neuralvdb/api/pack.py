@@ -141,7 +141,7 @@ def unpacking(
     Raises InputError, DamagedFile, Unsupported, UsageError, OutputExists, OutputError; then `target` is as before.
     """
     check_readable(path)
-    with new_file(Path(target), force=force) as output:
+    with new_file(Path(target), force=force, sources=[path]) as output:
         yield Task(functools.partial(_unpack, path, number, output), writes=[output.temporary])
 
 

@@ -80,7 +80,7 @@ def viewing(
     """The work of view(), for any process to do within the block: `target` is there when that ends well."""
     need_pillow()
     check_readable(source)
-    with new_file(Path(target), force=settings.force) as output:
+    with new_file(Path(target), force=settings.force, sources=[source]) as output:
         yield Task(functools.partial(_draw_view, os.fspath(source), output, settings), writes=[output.temporary])
 
 
@@ -97,7 +97,7 @@ def picture_of_difference(
     need_pillow()
     for source in (first, second):
         check_readable(source)
-    with new_file(Path(target), force=settings.force) as output:
+    with new_file(Path(target), force=settings.force, sources=[first, second]) as output:
         job = functools.partial(_draw_difference, os.fspath(first), os.fspath(second), output, settings)
         return run(job, writes=[output.temporary])
 

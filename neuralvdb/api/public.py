@@ -167,7 +167,7 @@ def open(
     archive[57]["density"] a grid of NumPy arrays. Close it, or use it in a `with` block.
 
     settings: many choices at once, in place of keywords. keep: how many frames, those used last, keep their decoded
-    grids. Raises TypeError for keywords that are none, InputError, DamagedFile, Unsupported.
+    grids. Raises TypeError for keywords that are none, UsageError, InputError, DamagedFile, Unsupported.
     """
     from neuralvdb.api.archive import Archive
 

@@ -105,7 +105,7 @@ def write_report(
     frames: Sequence[FrameFacts], target: str | os.PathLike[str], settings: ReportSettings = ReportSettings()
 ) -> None:
     """Writes the page of one frame or more. Raises OutputExists, OutputError; then `target` is as before."""
-    with new_file(Path(target), force=settings.force) as output:
+    with new_file(Path(target), force=settings.force, sources=[frame.path for frame in frames]) as output:
         try:
             with output.open() as stream:
                 stream.write(html_of(frames).encode("utf-8", "backslashreplace"))

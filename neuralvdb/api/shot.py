@@ -63,7 +63,8 @@ def compressing_frames(
     within the block. Raises what compressing() raises, and UsageError where a name says no frame."""
     for source in sources:
         check_readable(source.path)
-    with new_file(Path(target), force=settings.force or settings.skip_existing) as output:
+    paths = [source.path for source in sources]
+    with new_file(Path(target), force=settings.force or settings.skip_existing, sources=paths) as output:
         job = _Job(sources, output, settings, shot)
         yield Task(functools.partial(job.run, progress, note), writes=[output.temporary])
 

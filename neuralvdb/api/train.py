@@ -70,7 +70,7 @@ def training(
     """The work of train(), for any process to do within the block: `target` is there when that ends well."""
     for source in sources:
         check_readable(source)
-    with new_file(Path(target), force=settings.force) as output:
+    with new_file(Path(target), force=settings.force, sources=sources) as output:
         job = _Job([os.fspath(source) for source in sources], output, settings)
         yield Task(functools.partial(job.run, progress), writes=[output.temporary])
 

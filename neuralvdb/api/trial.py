@@ -92,7 +92,9 @@ def trial(
         need_pillow()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nvdb-try-")))
-        output = None if picture is None else stack.enter_context(new_file(Path(picture), force=settings.force))
+        output = None
+        if picture is not None:
+            output = stack.enter_context(new_file(Path(picture), force=settings.force, sources=[source]))
         archives, seconds = list[Path](), list[float]()
         for quality in qualities(settings):
             began = time.perf_counter()

@@ -38,7 +38,13 @@ def segments_of(
         "end": before + np.concatenate([layout.ends for layout in layouts]),
         "taken": np.zeros(len(owner), np.int64),
     }
-    return Segments(**{name: torch.from_numpy(array).to(device) for name, array in arrays.items()}), owner
+    by_type: dict[np.dtype, list[str]] = {}
+    for name, array in arrays.items():
+        by_type.setdefault(array.dtype, []).append(name)
+    tensors: dict[str, torch.Tensor] = {}
+    for names in by_type.values():
+        tensors |= zip(names, upload([arrays[name] for name in names], torch.device(device)), strict=True)
+    return Segments(**tensors), owner
 
 
 def upload(arrays: Sequence[np.ndarray], device: torch.device) -> list[torch.Tensor]:

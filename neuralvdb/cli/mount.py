@@ -27,7 +27,6 @@ from neuralvdb.cli.options import (
     settings_of,
 )
 from neuralvdb.cli.output import shown
-from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import NeuralVdbError, OutputError, UsageError
 from neuralvdb.settings import SIZES, MountSettings
 
@@ -124,14 +123,17 @@ def _mount(args: argparse.Namespace) -> Mount:
 
 def _check_apart(mount: Mount) -> None:
     """Raises UsageError where a folder would hold the one from which it is served."""
-    target = os.path.realpath(mount.target)
-    for path in (mount.source, mount.settings.cache):
-        if os.path.commonpath([target, os.path.realpath(path)]) == target:
+    target, source = os.path.realpath(mount.target), os.path.realpath(mount.source)
+    for path in (source, os.path.realpath(mount.settings.cache)):
+        if _is_below(path, target):
             raise UsageError(f"{mount.target}: holds {path}, which a mount would hide; give another folder")
-    if os.path.isdir(mount.source) and os.path.commonpath([target, os.path.realpath(mount.source)]) != os.path.sep:
-        source = os.path.realpath(mount.source)
-        if os.path.commonpath([target, source]) == source:
-            raise UsageError(f"{mount.target}: lies in {mount.source}, and would show itself; give another folder")
+    if os.path.isdir(source) and _is_below(target, source):
+        raise UsageError(f"{mount.target}: lies in {mount.source}, and would show itself; give another folder")
+
+
+def _is_below(path: str, folder: str) -> bool:
+    """Whether a path is a folder, or leads to something in it."""
+    return os.path.commonpath([path, folder]) == folder
 
 
 def _serve(mount: Mount, device: str, ready: Callable[[], None]) -> None:
@@ -156,20 +158,11 @@ def _start(device: str, job: Callable[[], None], archive: str, folder: str, with
         isolate.withheld.difference_update(added)
 
 
-@dataclass(frozen=True)
-class _Failed:
-    """What a daemon says that could not begin."""
-
-    error: NeuralVdbError
-
-
 def _in_daemon(begin: Callable[[Callable[[], None]], None]) -> int:
     """Begins in a process that goes on when this one has ended, and gives its number once all is ready. Raises what
     begin() raises before that."""
     receive, send = os.pipe()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    child = os.fork()
+    child = platform.fork_daemon()
     if child == 0:
         os.close(receive)
         _be_daemon(begin, send)
@@ -179,7 +172,7 @@ def _in_daemon(begin: Callable[[Callable[[], None]], None]) -> int:
         error = stream.read() if answer == b"failed\n" else b""
     if answer == b"ready\n":
         return child
-    os.waitpid(child, 0)
+    platform.wait_child(child)
     if not error:
         raise OutputError("the process that should serve the mount has ended at once; try --foreground")
     raise pickle.loads(error)
@@ -189,11 +182,6 @@ def _be_daemon(begin: Callable[[Callable[[], None]], None], send: int) -> None:
     """Begins, tells through `send` how that went, and ends the process."""
     status = 1
     try:
-        os.setsid()
-        os.chdir("/")
-        null = os.open(os.devnull, os.O_RDWR)
-        for stream in (0, 1, 2):
-            os.dup2(null, stream)
 
         def ready() -> None:
             os.write(send, b"ready\n")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from neuralvdb.cli.batch import FileJob, run_batch
 from neuralvdb.cli.frames import Input
 from neuralvdb.cli.isolate import IsolatedRunner
-from neuralvdb.cli.jobs import Failure, Job, Report, Result, run_all
+from neuralvdb.cli.jobs import Failure, Report, Result, failures_reported
 from neuralvdb.cli.options import add_common, add_grids, add_inputs, add_jobs, add_priors, settings_of, wanted
 from neuralvdb.cli.output import shown, size_text
 from neuralvdb.cli.targets import expand_frames
@@ -48,10 +48,13 @@ def run(args: argparse.Namespace, report: Report) -> None:
         raise OutputExists(f"{args.output}: exists already; use --force to overwrite it")
     inputs = expand_frames(args.inputs, wanted(args, ARCHIVE_SUFFIX), report)
     if inputs:
-        run_all([Job(args.output, functools.partial(_write_page, inputs, settings, args, report))], report)
+        report.begin(1)
+        with failures_reported(args.output, report, 0):
+            _write_page(inputs, settings, args, report)
 
 
-def _write_page(inputs: list[Input], settings: ReportSettings, args: argparse.Namespace, report: Report) -> Result:
+def _write_page(inputs: list[Input], settings: ReportSettings, args: argparse.Namespace, report: Report) -> None:
+    """Reports what cannot be read, and the page of the others."""
     from neuralvdb.api.sequence import write_report
 
     began = time.perf_counter()
@@ -62,13 +65,15 @@ def _write_page(inputs: list[Input], settings: ReportSettings, args: argparse.Na
     run_batch(jobs, at_once, of_frames)
     frames = [of_frames.facts[item] for item in inputs if item in of_frames.facts]
     if not frames:
+        if len(inputs) == 1:  # all is said
+            return
         raise InputError(f"{args.output}: no frame could be read; nothing was written")
     write_report(frames, args.output, settings)
     seconds = round(time.perf_counter() - began, 3)
     size = sum(frame.size for frame in frames)
     json = {"target": args.output, "frames": [frame.as_dict() for frame in frames], "size": size, "seconds": seconds}
     text = f"{len(frames)} frames, {size_text(size)} -> {args.output}  {seconds:.2f} s"
-    return Result(json=json, text=shown(text))
+    report.result(Result(json=json, text=shown(text)))
 
 
 class _OfFrames:

@@ -73,10 +73,6 @@ class FrameCache:
                 os.replace(path, self._path(key))
         return state.st_size
 
-    def used(self) -> int:
-        """Bytes that the frames take."""
-        return sum(size for _, size, _ in self._entries())
-
     def _make_room(self, wanted: int, replaced: str) -> None:
         """Removes frames, those used longest ago first, until `wanted` bytes more are no more than the limit."""
         entries = [entry for entry in self._entries() if entry[2] != replaced]

@@ -32,10 +32,11 @@ from neuralvdb.mount.messages import (
     unpack_identity,
     unpack_list,
 )
-from neuralvdb.mount.worker import FRAME_FILE, LIST_FILE, Worker
+from neuralvdb.mount.worker import FRAME_FILE, LIST_FILE, MEMORY_FACTOR, Worker
 from neuralvdb.settings import MountSettings
 
 _IDLE_WORKERS = 4  # that are kept, those used last
+_BASE_MEMORY = 256 << 20  # bytes: what a worker has beside the grids
 
 
 class Process(Protocol):
@@ -156,11 +157,10 @@ class DecodingProcess:
         """Gives requests to workers that do nothing."""
         for asked in list(self._waiting):
             running = self._workers.get(asked.request.path)
-            busy = sum(other.current is not None for other in self._workers.values())
-            if (running is not None and running.current is not None) or busy >= self._settings.threads:
+            if (running is not None and running.current is not None) or not self._has_room(asked.request):
                 continue
             self._waiting.remove(asked)
-            size = self._cache.size(asked.request.key) if isinstance(asked.request, Decode) else None
+            size = self._cache.size(asked.request.identity.key) if isinstance(asked.request, Decode) else None
             if size is not None:  # decoded for another mount meanwhile
                 self._channel.send(Answered(asked.number, size))
                 continue
@@ -171,6 +171,15 @@ class DecodingProcess:
                 running.ask(asked)
             except NeuralVdbError as error:
                 self._channel.send(Answered(asked.number, error))
+            except OSError as error:
+                failure = OutputError(f"{self._work}: work cannot begin: {error.strerror}; see --cache")
+                self._channel.send(Answered(asked.number, failure))
+
+    def _has_room(self, request: Request) -> bool:
+        """Whether cores and memory allow to begin with a request beside those that are being worked on."""
+        busy = [running.current.request for running in self._workers.values() if running.current is not None]
+        needed = sum(map(_memory, [*busy, request]))
+        return not busy or (len(busy) < self._settings.threads and needed <= platform.usable_memory())
 
     def _new_worker(self, request: Request, old: _Running | None) -> _Running:
         """A worker in the place of `old`, and of those that had nothing to do for longest. Raises OutOfMemory."""
@@ -181,8 +190,12 @@ class DecodingProcess:
         worker = Worker(request.path, tempfile.mkdtemp(dir=self._work), other_end, self._settings)
         withheld = [self._channel.fileno(), channel.fileno()]
         withheld += [running.channel.fileno() for running in self._workers.values()]
-        with other_end:
-            process = self._start(worker.run, worker.path, worker.folder, withheld)
+        try:
+            with other_end:
+                process = self._start(worker.run, worker.path, worker.folder, withheld)
+        except BaseException:
+            channel.close()
+            raise
         running = self._workers[worker.path] = _Running(worker, channel, process, request.state)
         self._selector.register(channel, selectors.EVENT_READ, running)
         self._selector.register(process.fileno(), selectors.EVENT_READ, running)
@@ -190,8 +203,9 @@ class DecodingProcess:
 
     def _drop(self, running: _Running) -> None:
         del self._workers[running.path]
-        self._selector.unregister(running.channel)
-        self._selector.unregister(running.process.fileno())
+        for readable in (running.channel, running.process.fileno()):
+            with contextlib.suppress(KeyError):  # it has said all
+                self._selector.unregister(readable)
         running.end()
 
     def _take(self, running: _Running, *, from_channel: bool) -> None:
@@ -203,7 +217,7 @@ class DecodingProcess:
                 running.current = None
                 value = None if asked is None else self._value(asked.request, running, text_of_answer(answer))
             elif from_channel:
-                self._selector.modify(running.channel, 0, running)  # its pipe will say how it ends
+                self._selector.unregister(running.channel)  # its pipe will say how it ends
             elif running.process.receive():
                 self._drop(running)
                 running.process.result()
@@ -219,9 +233,14 @@ class DecodingProcess:
             case Identify():
                 return unpack_identity(text, request.path)
             case Decode():
-                return self._cache.keep(request.key, os.path.join(running.folder, FRAME_FILE))
+                return self._cache.keep(request.identity.key, os.path.join(running.folder, FRAME_FILE))
             case ListFrames():
                 return unpack_list(_read_list(os.path.join(running.folder, LIST_FILE)), request.path)
+
+
+def _memory(request: Request) -> int:
+    """Bytes that the work on a request can need."""
+    return _BASE_MEMORY + (MEMORY_FACTOR * request.identity.memory if isinstance(request, Decode) else 0)
 
 
 def _read_list(path: str) -> bytes:

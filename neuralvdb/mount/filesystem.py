@@ -13,6 +13,7 @@ from neuralvdb.errors import NeuralVdbError, Stopped
 from neuralvdb.mount.frames import Frames, KnownFailure
 from neuralvdb.mount.log import Log
 from neuralvdb.mount.tree import FrameFile, Node, Original, Tree
+from neuralvdb.platform import read_handle_at
 from neuralvdb.settings import MountSettings
 
 _BLOCK = 512  # bytes, in which stat counts
@@ -53,6 +54,8 @@ class FileSystem:
         behind a file's end ask, and to open a file that has changed drops what was read of it."""
         if connection is not None:
             connection.want &= ~_ASK_BEFORE_READ
+        if self.leave is not None:  # a signal came before
+            self.leave()
         self.ready()
 
     def getattr(self, path: str, file: OpenFile | None = None) -> dict[str, int]:
@@ -96,7 +99,7 @@ class FileSystem:
 
     def read(self, _: str, size: int, offset: int, file: OpenFile) -> bytes:
         """Bytes of an open file."""
-        return os.pread(file.fh, size, offset)
+        return read_handle_at(file.fh, offset, size)
 
     def release(self, _: str, file: OpenFile) -> int:
         """Closes a file."""
@@ -129,6 +132,11 @@ class FileSystem:
             raise OSError(errno.EIO, str(error)) from error
         except NeuralVdbError as error:
             self._log.write(str(error))
+            raise OSError(errno.EIO, str(error)) from error
+        except OSError:
+            raise
+        except Exception as error:
+            self._log.write(f"internal error, please report it: {type(error).__name__}: {error}")
             raise OSError(errno.EIO, str(error)) from error
 
 

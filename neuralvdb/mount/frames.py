@@ -75,7 +75,7 @@ class Frames:
             if handle is not None:
                 self._sizes.add(identity.key, os.fstat(handle).st_size)
                 return handle, identity.key
-            self._decode(frame, identity.key)
+            self._decode(frame, identity)
         raise OutputError(f"{frame.path}: its frame went from the cache at once; raise --cache-size")
 
     def size(self, frame: FrameName, *, exact: bool) -> int:
@@ -83,7 +83,7 @@ class Frames:
         identity = self.identity(frame)
         size = self._sizes.get(identity.key) or self._cache.size(identity.key)
         if size is None:
-            size = self._decode(frame, identity.key) if exact else identity.source_size
+            size = self._decode(frame, identity) if exact else identity.source_size
         return size
 
     def opened(self, frame: FrameName, next_to: NextTo) -> None:
@@ -107,16 +107,16 @@ class Frames:
                     identity, state = self.identity(behind), _state(behind.path)
                     if self._cache.size(identity.key) is None:
                         self._check(behind, state)
-                        self._decoder.prepare(Decode(behind, state, identity.key))
+                        self._decoder.prepare(Decode(behind, state, identity))
 
-    def _decode(self, frame: FrameName, key: str) -> int:
+    def _decode(self, frame: FrameName, identity: Identity) -> int:
         state = _state(frame.path)
         self._check(frame, state)
         try:
-            size = cast(int, self._decoder.ask(Decode(frame, state, key)))
+            size = cast(int, self._decoder.ask(Decode(frame, state, identity)))
         except NeuralVdbError as error:
             raise self._failed(frame, state, error) from error
-        self._sizes.add(key, size)
+        self._sizes.add(identity.key, size)
         return size
 
     def _check(self, frame: FrameName, state: State) -> None:

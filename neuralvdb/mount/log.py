@@ -8,14 +8,19 @@ import sys
 import threading
 import time
 
+from neuralvdb.errors import OutputError
+
 
 class Log:
-    """A file to which lines are added, or stderr where there is none. Raises OSError where it cannot be opened."""
+    """A file to which lines are added, or stderr where there is none. Raises OutputError."""
 
     def __init__(self, path: str | None) -> None:
         self._lock = threading.Lock()
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        self._handle = os.dup(sys.stderr.fileno()) if path is None else os.open(path, flags, 0o666)
+        try:
+            self._handle = os.dup(sys.stderr.fileno()) if path is None else os.open(path, flags, 0o666)
+        except OSError as error:
+            raise OutputError(f"{path}: the log cannot be written: {error.strerror}") from error
 
     def write(self, text: str) -> None:
         """Adds a line; where that is not possible, it is lost."""

@@ -17,7 +17,7 @@ from neuralvdb.settings import VDB_SUFFIX
 
 MOST_BYTES = 1 << 16  # of a worker's answer
 MOST_LISTED = 1 << 28  # of a list of frames
-_KEY = re.compile(r"[0-9a-f]{32}")
+_IDENTITY = re.compile(r"([0-9a-f]{32}) (\d{1,19}) (\d{1,19})", re.ASCII)
 _DONE, _FAILED = b"\0", b"\1"
 
 
@@ -31,19 +31,20 @@ class FrameName:
 
 @dataclass(frozen=True)
 class Listed:
-    """A frame in a list. name: of its .vdb file. source_size: bytes of the file that it was made of."""
+    """A frame in a list. name: of its .vdb file."""
 
     number: str
     name: str
-    source_size: int
 
 
 @dataclass(frozen=True)
 class Identity:
-    """key: of what the frame decodes to, the same wherever the same is stored. source_size: as in Listed."""
+    """key: of what the frame decodes to, the same wherever the same is stored. source_size: bytes of the file that
+    it was made of. memory: bytes that its decoded grids take."""
 
     key: str
     source_size: int
+    memory: int
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,11 @@ class Identify:
 
 @dataclass(frozen=True)
 class Decode:
-    """Asks that a frame be decoded and kept under a key: the size of the file."""
+    """Asks that a frame be decoded and kept under its key: the size of the file."""
 
     frame: FrameName
     state: tuple[int, int]
-    key: str
+    identity: Identity
 
     @property
     def path(self) -> str:
@@ -110,16 +111,16 @@ def text_of_answer(answer: bytes) -> str:
 
 def pack_list(frames: list[Listed]) -> bytes:
     """A list of frames in bytes."""
-    return json.dumps([[frame.number, frame.name, frame.source_size] for frame in frames]).encode()
+    return json.dumps([[frame.number, frame.name] for frame in frames]).encode()
 
 
 def unpack_list(data: bytes, path: str) -> tuple[Listed, ...]:
     """What pack_list() was given. Raises DamagedFile where it is no list, or a name cannot be that of a file."""
     try:
-        frames = tuple(Listed(number, name, size) for number, name, size in json.loads(data))
+        frames = tuple(Listed(number, name) for number, name in json.loads(data))
         for frame in frames:
             number_of(frame.number)
-            if not _is_name(frame.name) or type(frame.source_size) is not int or frame.source_size < 0:
+            if not _is_name(frame.name):
                 raise ValueError(f"{frame.name!r} is no name")
         if len({frame.name for frame in frames}) != len(frames):
             raise ValueError("two frames have the same name")
@@ -130,15 +131,15 @@ def unpack_list(data: bytes, path: str) -> tuple[Listed, ...]:
 
 def pack_identity(identity: Identity) -> str:
     """An identity as text."""
-    return f"{identity.key} {identity.source_size}"
+    return f"{identity.key} {identity.source_size} {identity.memory}"
 
 
 def unpack_identity(text: str, path: str) -> Identity:
     """What pack_identity() was given. Raises DamagedFile."""
-    key, _, size = text.partition(" ")
-    if not _KEY.fullmatch(key) or not size.isdecimal() or len(size) > 20:
+    match = _IDENTITY.fullmatch(text)
+    if match is None:
         raise DamagedFile(f"{path}: the work on it gave no answer that makes sense; get another copy")
-    return Identity(key, int(size))
+    return Identity(match[1], int(match[2]), int(match[3]))
 
 
 def _is_name(name: object) -> bool:

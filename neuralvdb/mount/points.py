@@ -1,39 +1,22 @@
-"""Where things are mounted, and how that ends. Linux only: /proc/self/mountinfo, fusermount3."""
+"""Where things are mounted, and how that ends. By fusermount3, as libfuse has it."""
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 
-from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import InputError, OutputError, OutputExists, Unsupported
+from neuralvdb.platform import Mounted, mounts
 
 TYPE = "nvdb"
-_TABLE = "/proc/self/mountinfo"
-_OCTAL = re.compile(r"\\([0-7]{3})")
 _TOOLS = ("fusermount3", "fusermount")
 
 
-@dataclass(frozen=True)
-class MountPoint:
-    """What is mounted on a folder: type of the file system, and its source."""
-
-    kind: str
-    source: str
-
-
-def mounted_at(target: str) -> MountPoint | None:
+def mounted_at(target: str) -> Mounted | None:
     """What is mounted on a folder, None where nothing is. A folder of a mount whose process was killed will do."""
-    path, last = os.path.realpath(target), None
-    with open(_TABLE, errors="surrogateescape") as table:
-        for line in table:
-            before, _, behind = line.partition(" - ")
-            if _unescaped(before.split()[4]) == path:
-                kind, source = behind.split()[:2]
-                last = MountPoint(kind, _unescaped(source))
-    return last
+    path = os.path.realpath(target)
+    return next((mount for mount in reversed(list(mounts())) if mount.folder == path), None)
 
 
 def check_target(target: str) -> None:
@@ -69,9 +52,3 @@ def unmount(target: str, *, force: bool) -> str:
         busy = "; close what is open in it, or use --force" if "busy" in reason else ""
         raise OutputError(f"{target}: cannot be unmounted: {reason}{busy}")
     return mounted.source
-
-
-def _unescaped(text: str) -> str:
-    """A path as it is: the table has spaces and the like as octal numbers."""
-    data = _OCTAL.sub(lambda match: chr(int(match[1], 8)), text)
-    return data

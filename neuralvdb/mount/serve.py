@@ -71,7 +71,7 @@ def serve(mount: Mount, start: StartProcess, ready: Callable[[], None]) -> None:
     fuse = load_fuse()
     cache = FrameCache(mount.settings.cache, mount.settings.cache_size)
     log = Log(mount.log)
-    with _decoding(mount, start, cache) as channel:
+    with workplace(cache.folder) as work, _decoding(mount, start, cache, work) as channel:
         server = _Server(mount, fuse, log)
         decoder = Decoder(channel, server.decoder_ended)
         try:
@@ -143,8 +143,8 @@ class _Server:
 
 
 @contextlib.contextmanager
-def _decoding(mount: Mount, start: StartProcess, cache: FrameCache) -> Iterator[Connection]:
-    """A channel to a DecodingProcess, which ends when the block does."""
+def _decoding(mount: Mount, start: StartProcess, cache: FrameCache, work: str) -> Iterator[Connection]:
+    """A channel to a DecodingProcess, which ends when the block does. work: the folder for its files."""
     here, end = Pipe()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -153,7 +153,8 @@ def _decoding(mount: Mount, start: StartProcess, cache: FrameCache) -> Iterator[
         status = 1
         try:
             here.close()
-            _decode(mount, start, cache, end)
+            _preload()
+            DecodingProcess(end, start, cache, mount.settings, work).run()
             status = 0
         finally:
             os._exit(status)
@@ -165,11 +166,9 @@ def _decoding(mount: Mount, start: StartProcess, cache: FrameCache) -> Iterator[
         platform.wait_child(child)
 
 
-def _decode(mount: Mount, start: StartProcess, cache: FrameCache, channel: Connection) -> None:
-    """Answers requests, in the process that is for this."""
+def _preload() -> None:
+    """Loads what workers need, who leave that alone, so that its memory stays shared."""
     from neuralvdb.api.preload import preload_decoder
 
     preload_decoder()
-    gc.freeze()  # workers leave what is loaded alone, so that its memory stays shared
-    with workplace(cache.folder) as work:
-        DecodingProcess(channel, start, cache, mount.settings, work).run()
+    gc.freeze()

@@ -18,10 +18,9 @@ _NUMBER = re.compile(r"\d+(?=\D*$)", re.ASCII)
 
 @dataclass(frozen=True)
 class FrameFile:
-    """A .vdb file that is decoded when it is opened. source_size: of the file that it was; None where unknown."""
+    """A .vdb file that is decoded when it is opened."""
 
     frame: FrameName
-    source_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -100,8 +99,7 @@ class Tree:
         if isinstance(node, Shot):
             shot = self._list_shot(node.path)
             if name in shot.by_name:
-                frame = shot.frames[shot.by_name[name]]
-                return FrameFile(FrameName(node.path, frame.number), frame.source_size)
+                return FrameFile(FrameName(node.path, shot.frames[shot.by_name[name]].number))
         elif self._is_single(node):
             if name == self._single_name:
                 return FrameFile(FrameName(self._root_path))

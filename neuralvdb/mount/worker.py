@@ -14,10 +14,10 @@ import neuralvdb
 from neuralvdb import platform
 from neuralvdb.api.decompress import decompress
 from neuralvdb.api.frames import frames_of
-from neuralvdb.api.memory import memory_needed
+from neuralvdb.api.source import select
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.dataclass import dataclass
-from neuralvdb.errors import NeuralVdbError, OutOfMemory, OutputError
+from neuralvdb.errors import InputError, NeuralVdbError, OutOfMemory, OutputError
 from neuralvdb.frame_number import FrameNumber, number_of
 from neuralvdb.mount.cache import too_large
 from neuralvdb.mount.messages import (
@@ -34,9 +34,12 @@ from neuralvdb.mount.messages import (
     pack_list,
 )
 from neuralvdb.settings import DecompressSettings, MountSettings
+from neuralvdb.vdb._bridge import OPENVDB_VERSION
 
 FRAME_FILE, LIST_FILE = "frame.vdb", "list"
 """What a worker writes into its folder."""
+MEMORY_FACTOR = 4
+"""Bytes that decoding may take for each of the decoded grids."""
 
 
 @dataclass(frozen=True)
@@ -66,23 +69,25 @@ class Worker:
         match request:
             case Identify(frame):
                 return done(pack_identity(identity_of(frame, self.settings)))
-            case Decode(frame):
-                self._decode(frame, memory)
+            case Decode(frame, _, identity):
+                self._decode(frame, memory, identity.memory)
+                if identity_of(frame, self.settings) != identity:
+                    raise InputError(f"{self.path}: was changed while it was read; open it again")
             case _:
-                listed = [Listed(frame.number, frame.name, frame.source_size) for frame in frames_of(self.path)]
+                listed = [Listed(frame.number, frame.name) for frame in frames_of(self.path)]
                 self._write(LIST_FILE, pack_list(listed))
         return done()
 
-    def _decode(self, frame: FrameName, memory: int) -> None:
-        """Writes the .vdb file of a frame. memory: bytes that the process may have beside what a frame takes."""
-        asked, number = self.settings, _number(frame)
+    def _decode(self, frame: FrameName, memory: int, grids: int) -> None:
+        """Writes the .vdb file of a frame. memory: bytes that the process may have beside what its `grids` take."""
+        asked = self.settings
         # What a coarser tile takes depends on those beside it.
-        needed = platform.physical_memory() if asked.lod else 4 * memory_needed(self.path, asked.grids, number)
+        needed = platform.physical_memory() if asked.lod else MEMORY_FACTOR * grids
         platform.limit_memory(memory + needed)
         settings = DecompressSettings(
             threads=asked.threads,
             priors=asked.priors,
-            frame=number,
+            frame=_number(frame),
             grids=asked.grids,
             lod=asked.lod,
             device=asked.device,
@@ -110,8 +115,9 @@ def identity_of(frame: FrameName, settings: MountSettings) -> Identity:
         needed = [reader.archive.sections_of(position) for position in reader.index.needs]
         sections = [[(s.kind, s.codec, s.version, s.grid, s.part, s.size, s.checksum) for s in of] for of in needed]
         size = reader.table.source_size
-    what = (neuralvdb.__version__, sections, sorted(settings.grids), settings.lod)
-    return Identity(xxhash.xxh3_128_hexdigest(repr(what).encode()), size)
+        memory = sum(map(reader.index.memory, select(reader.grids, settings.grids, frame.path)))
+    what = (neuralvdb.__version__, OPENVDB_VERSION, sections, sorted(settings.grids), settings.lod)
+    return Identity(xxhash.xxh3_128_hexdigest(repr(what).encode()), size, memory)
 
 
 def _number(frame: FrameName) -> FrameNumber | None:

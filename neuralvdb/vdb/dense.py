@@ -87,8 +87,8 @@ def _head(name: str, properties: GridProperties) -> tuple[bytes, bytes]:
     items = {"name": name, "class": properties.grid_class, **properties.metadata}
     if properties.half:
         items["is_saved_as_half_float"] = True
-    if not math.isfinite(properties.voxel_size):
-        raise ValueError(f"{properties.voxel_size} is no voxel size; give a finite number")
+    if not 0 < properties.voxel_size < math.inf:
+        raise ValueError(f"{properties.voxel_size} is no voxel size; give a finite number above 0")
     try:
         return _bridge.make_metadata(items), _bridge.make_transform(float(properties.voxel_size))
     except (_bridge.DamagedError, RuntimeError) as error:

@@ -22,11 +22,13 @@ from neuralvdb.volume.grid import InnerLevel, LeafLevel, Root, Storage, Tree, Vo
 COMPRESSIONS = ("blosc", "zip", "none")
 NIL_UUID = b"00000000-0000-0000-0000-000000000000"
 FILE_VERSION: int = _bridge.FILE_VERSION
+_NEWEST_VERSION: int = _bridge.NEWEST_VERSION
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What the file's table says of one grid. Positions are bytes from the start of the file."""
+    """What the file's table says of one grid. Positions are bytes from the start of the file. half: metadata
+    decide where they can be read."""
 
     unique_name: bytes
     grid_type: str
@@ -49,6 +51,7 @@ class Outline:
 
     known: bool
     compression: str
+    half: bool
     metadata: bytes
     transform: bytes
     leaves: int
@@ -112,7 +115,7 @@ class VdbReader:
         return VolumeGrid(
             unique_name=entry.unique_name,
             grid_type=entry.grid_type,
-            half=entry.half,
+            half=raw["half"],
             storage=Storage[raw["storage"].upper()],
             parent=entry.parent,
             metadata=raw["metadata"],
@@ -160,7 +163,7 @@ class VdbReader:
 
 class VdbWriter:
     """Writes a .vdb file of `count` grids, one after another. Raises OutputError where bytes do not reach the disk,
-    and DamagedFile where OpenVDB could not read the metadata.
+    DamagedFile where OpenVDB could not read the metadata, and Unsupported for a version that is not known yet.
 
     file: an empty one, which stays open until close(); messages call it by its `name`. uuid: 36 characters; metadata:
     file-level, OpenVDB's serialised bytes; compression: blosc, zip or none (zip falls back to none on level sets and
@@ -180,6 +183,8 @@ class VdbWriter:
     ) -> None:
         if len(uuid) != len(NIL_UUID) or count < 0:
             raise ValueError(f"a file has a uuid of {len(NIL_UUID)} characters and at least 0 grids")
+        if version > _NEWEST_VERSION:
+            raise Unsupported(f"{file.name}: file version {version} cannot be written; upgrade neuralvdb")
         self.path, self._file = file.name, file
         try:
             self._writer = _bridge.Writer(file.fileno(), metadata, count, uuid, compression, version)

@@ -9,6 +9,7 @@ import pytest
 
 import neuralvdb
 from neuralvdb.codec.frame import Frame
+from neuralvdb.errors import UsageError
 from neuralvdb.frame_number import text_of
 from neuralvdb.sequence.pack import frames_in, in_order, join
 
@@ -65,6 +66,12 @@ def test_few_frames_are_kept(shot):
         assert read.call_count == 4
         assert value(archive[1001]["density"]) == 4 and read.call_count == 4
         assert value(archive[-1]["density"]) == 1 and read.call_count == 5
+
+
+@pytest.mark.parametrize("keep", [-1, 1.5, "2", True, None])
+def test_what_cannot_be_kept_is_refused(shot, keep):
+    with pytest.raises(UsageError, match="cannot be kept"):
+        neuralvdb.open(shot, keep=keep)
 
 
 def test_an_archive_of_one_frame_opens_too(shot):

@@ -75,10 +75,11 @@ def stream_arrays(decoders: dict[int, Decoder]) -> dict[str, torch.Tensor]:
     arrays = {"payloads": torch.tensor([sum(b <= o for b in begins) - 1 for o in range(LAYERS)])}
     streams = Streams([decoders], "cpu")
     for i, begin in enumerate(begins):
-        segments, bits = streams.layer(begin).segments, streams.layer(begin).bits
+        segments, bits = streams.layer(begin)
         names = ("number", "count", "lanes", "states", "at", "end", "taken")
-        arrays |= {f"p{i}.{name}": getattr(segments, name) for name in names}
-        arrays |= {f"p{i}.bits_at": bits.at, f"p{i}.bits_end": bits.end, "words": segments.words, "bits": bits.words}
+        arrays |= {f"p{i}.{name}": getattr(segments, name)[segments.selected] for name in names}
+        arrays |= {f"p{i}.bits_at": bits.at[bits.selected], f"p{i}.bits_end": bits.end[bits.selected]}
+        arrays |= {"words": segments.words, "bits": bits.words}
     return arrays
 
 

@@ -60,12 +60,13 @@ def predictions(bricks: Copies) -> dict[str, Job]:
     level, net, step = bricks.finest(), bricks.predictors[0, 2, 0], STEPS[0]
     points, share = bricks.targets[4].points, torch.zeros_like(level.active)
     differences, n = Differences(values=level.values, known=level.active, share=share), len(points)
+    cells = replace(level, differences=differences)
 
     def job(points: torch.Tensor, stencil: Stencil, variant: int) -> Job:
         network = _stand_in(net.network, stencil)
 
         def run() -> object:
-            return predict(level, points, network, step, differences=differences if stencil.mean else None)
+            return predict(cells if stencil.mean else level, points, network, step)
 
         moved = level.values.numel() * 5 * (2 if stencil.mean and stencil.phase else 1) + len(points) * 13
         return Job(run, len(points), moved, ("predict", "_predict", variant))

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import neuralvdb
+
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from vdb_bytes import GridBytes, vdb_file
 
@@ -64,3 +66,13 @@ def test_an_index_of_points_comes_back(within_limits, data, tmp_path):
     within_limits("compress", source, "--lossless", "-o", "a.neuralvdb", codes={0})
     within_limits("decompress", "a.neuralvdb", "-o", "b.vdb", codes={0})
     within_limits("diff", source, "b.vdb", codes={0})
+
+
+def test_of_half_and_full_the_metadata_decide(tmp_path):
+    """As in OpenVDB: the table of the file says something else."""
+    source, archive, back = tmp_path / "a.vdb", tmp_path / "a.neuralvdb", tmp_path / "b.vdb"
+    source.write_bytes(vdb_file(GridBytes(name=b"first", metadata={b"is_saved_as_half_float": b"yes"})))
+    neuralvdb.compress(source, archive, quality="lossless")
+    neuralvdb.decompress(archive, back)
+    assert [neuralvdb.info(path).grids[0].half for path in (source, archive, back)] == [True] * 3
+    assert neuralvdb.diff(source, back).same

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+import neuralvdb
 from neuralvdb.api.compress import compressing
 from neuralvdb.api.decompress import decompressing
+from neuralvdb.api.pack import unpacking
+from neuralvdb.api.pictures import view
 from neuralvdb.errors import OutputError, OutputExists
 from neuralvdb.new_file import new_file
 from neuralvdb.platform import rename_new
-from neuralvdb.settings import CompressSettings, DecompressSettings
+from neuralvdb.settings import CompressSettings, DecompressSettings, ViewSettings
 
 
 def put_fifo(path: Path) -> None:
@@ -46,6 +49,24 @@ def test_a_device_pipe_or_socket_is_never_replaced(run, small, tmp_path, put, fo
     assert done.stderr == "nvdb: x: is a device, pipe or socket, which is never replaced; give another name\n"
     assert os.lstat(tmp_path / "x")[:2] == before
     assert os.listdir(tmp_path) == ["x"]
+
+
+@pytest.mark.parametrize("name", ["", "link"])
+def test_what_is_read_is_never_replaced(small, archive, tmp_path, name):
+    before = small.read_bytes(), archive.read_bytes()
+    for source, call in (
+        (small, neuralvdb.compress),
+        (archive, neuralvdb.decompress),
+        (small, lambda source, target, **options: neuralvdb.train([small, source], target, **options)),
+        (archive, lambda source, target, **options: view(source, target, ViewSettings(**options))),
+        (archive, lambda source, target, **options: unpacking(str(source), None, target, **options).__enter__()),
+    ):
+        target = source if not name else tmp_path / f"{name}{source.suffix}"
+        if name and not target.exists():
+            target.symlink_to(source)
+        with pytest.raises(OutputExists, match="is what is read"):
+            call(source, target, force=True)
+    assert (small.read_bytes(), archive.read_bytes()) == before
 
 
 def test_of_two_writers_without_force_the_second_one_loses(tmp_path):

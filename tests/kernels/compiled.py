@@ -65,7 +65,6 @@ TYPES = {
     "p_taken": "*i64",
     "p_symbols": "*u8",
     "p_sums": "*i64",
-    "p_sized": "*i64",
     "p_sizes": "*u8",
     "p_means": "*i32",
     "p_companded": "*i32",
@@ -132,6 +131,7 @@ def predicted(stencil: Stencil) -> dict[str, object]:
 
 
 MASKS = {"p_states": "*i8", "BLOCK": 128, "num_warps": 8}
+NOTES = {"p_selected": "*i64", "p_sizes": "*i64", "BLOCK": 1024}
 STATES = {"p_states": "*i8", "BLOCK": 512}
 # (module, kernel): variants, each what is known when it is compiled
 KERNELS = {
@@ -151,12 +151,14 @@ KERNELS = {
         {"BLOCK": 512, "p_dead_zone": None, "p_known": None},
         {"BLOCK": 512, "p_exact": "*fp32"},
     ],
-    ("rans", "_decode"): [{"p_words": "*i16", "num_warps": 1}],
+    ("rans", "_decode"): [
+        {"p_words": "*i16", "p_selected": "*i64", "num_warps": 1},
+        {"p_words": "*i16", "p_selected": None, "num_warps": 1},
+    ],
     ("rans", "_encode"): [{"p_words": "*i16", "p_sizes": "*i64", "num_warps": 1}],
-    ("reconstruct", "_advance"): [{"num_warps": 1}],
-    ("reconstruct", "_measure"): [{"BLOCK": 512}],
-    ("reconstruct", "_sizes"): [{"BLOCK": 512}],
-    ("reconstruct", "_reconstruct"): [{"BLOCK": 512}, {"BLOCK": 512, "p_known": None}],
+    ("reconstruct", "_measure"): [NOTES],
+    ("reconstruct", "_sizes"): [NOTES],
+    ("reconstruct", "_reconstruct"): [NOTES | {"num_warps": 8}, NOTES | {"num_warps": 8, "p_known": None}],
     ("split", "_split"): [
         {"SHIFT": shift, "COMPANDED": companded, "NONNEGATIVE": True, "BLOCK": 256, "p_counts": "*i32"}
         for shift, companded in ((6, True), (0, False))

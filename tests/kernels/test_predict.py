@@ -214,11 +214,10 @@ def check_means(device, implementation, levels, stencil, net, packed_net) -> Non
     assert coding.axis == stencil.axis
     expected = network.predict(net, MeanView(at, differences, share).inputs(points, coding))
     predicted = predict(
-        bricks_of(at, device, implementation),
+        replace(bricks_of(at, device, implementation), differences=differences_of(split, share, device)),
         flat(points, device),
         StencilNetwork(stencil=stencil, network=packed_net),
         37,
-        differences=differences_of(split, share, device),
         implementation=implementation,
     )
     for x, y in zip(

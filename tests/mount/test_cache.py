@@ -15,9 +15,11 @@ from neuralvdb.mount.decoder import Answered
 from neuralvdb.mount.messages import (
     Decode,
     FrameName,
+    Identity,
     Listed,
     done,
     failed,
+    pack_identity,
     pack_list,
     text_of_answer,
     unpack_identity,
@@ -46,7 +48,7 @@ def test_what_was_used_longest_ago_goes(tmp_path):
     os.close(handle)
     with pytest.raises(OutputError, match="raise --cache-size"):
         put(cache, KEYS[1], 101, tmp_path)
-    assert cache.used() == 90 and cache.open(KEYS[1]) is None
+    assert [cache.size(key) for key in KEYS] == [30, None, None, 60] and cache.open(KEYS[1]) is None
     os.symlink("/etc/passwd", tmp_path / "link")
     with pytest.raises(OutputError):
         cache.keep(KEYS[1], str(tmp_path / "link"))
@@ -74,7 +76,7 @@ def test_what_several_ask_for_is_asked_once():
     here, other_end = Pipe()
     ended = threading.Event()
     decoder = Decoder(here, ended.set)
-    request = Decode(FrameName("x", "1"), (1, 2), KEYS[0])
+    request = Decode(FrameName("x", "1"), (1, 2), Identity(KEYS[0], 3, 4))
     answers: list[object] = []
 
     def ask() -> None:
@@ -114,14 +116,14 @@ def test_what_several_ask_for_is_asked_once():
     [
         b"",
         b"[" * 100_000,
-        b'[["1", "../x.vdb", 1]]',
-        b'[["1", "a/x.vdb", 1]]',
-        b'[["1", "x.exe", 1]]',
-        b'[["1", ".vdb", 1]]',
-        b'[["x", "x.vdb", 1]]',
-        b'[["1", "x.vdb", -1]]',
-        b'[["1", "x.vdb", 1], ["2", "x.vdb", 1]]',
-        b'[[1, "x.vdb", 1]]',
+        b'[["1", "../x.vdb"]]',
+        b'[["1", "a/x.vdb"]]',
+        b'[["1", "x.exe"]]',
+        b'[["1", ".vdb"]]',
+        b'[["x", "x.vdb"]]',
+        b'[["1", "x.vdb", 1]]',
+        b'[["1", "x.vdb"], ["2", "x.vdb"]]',
+        b'[[1, "x.vdb"]]',
     ],
 )
 def test_a_list_that_makes_no_sense_is_damage(data):
@@ -131,12 +133,13 @@ def test_a_list_that_makes_no_sense_is_damage(data):
 
 def test_answers_come_back():
     assert text_of_answer(done("text \udcff")) == "text \udcff"
-    assert unpack_list(pack_list([Listed("1.5", "a\udcff.vdb", 3)]), "x") == (Listed("1.5", "a\udcff.vdb", 3),)
+    assert unpack_list(pack_list([Listed("1.5", "a\udcff.vdb")]), "x") == (Listed("1.5", "a\udcff.vdb"),)
     with pytest.raises(OutputError, match="no room"):
         text_of_answer(failed(OutputError("no room")))
     for answer in (b"", b"\1os\nx", b"\1NeuralVdbError.__init__\n", b"\2"):
         with pytest.raises(DamagedFile):
             text_of_answer(answer)
-    for text in ("", "x 1", KEYS[0], f"{KEYS[0]} -1", f"../{KEYS[0]} 1"):
+    assert unpack_identity(pack_identity(Identity(KEYS[0], 3, 4)), "x") == Identity(KEYS[0], 3, 4)
+    for text in ("", "x 1 1", KEYS[0], f"{KEYS[0]} -1 1", f"../{KEYS[0]} 1 1", f"{KEYS[0]} 1 {'9' * 30}"):
         with pytest.raises(DamagedFile):
             unpack_identity(text, "x")

@@ -57,7 +57,7 @@ def test_one_frame_is_a_folder_with_one_file(mount, frame_archives, decompressed
     }
 
 
-def test_what_cannot_be_mounted_is_one_line(need_fuse, nvdb, source, shot, tmp_path):
+def test_what_cannot_be_mounted_is_one_line(need_fuse, nvdb, source, frame_archives, shot, tmp_path):
     """And nothing is mounted: the source is not there or damaged, the folder is in use or would show itself."""
     full = tmp_path / "full"
     full.mkdir()
@@ -70,6 +70,8 @@ def test_what_cannot_be_mounted_is_one_line(need_fuse, nvdb, source, shot, tmp_p
         (2, "would hide", ("mount", source, source.parent)),
         (2, "no size", ("mount", shot, tmp_path / "m", "--cache-size", "much")),
         (7, "cannot be written", ("mount", shot, tmp_path / "m", "--cache", full / "file")),
+        (7, "log cannot be written", ("mount", shot, tmp_path / "m", "--log", full)),
+        (11, "no grid", ("mount", frame_archives / "ball.0007.neuralvdb", tmp_path / "m", "--grids", "none")),
         (3, "nothing is mounted", ("unmount", full)),
     ]
     for code, words, arguments in cases:

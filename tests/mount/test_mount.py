@@ -191,7 +191,7 @@ def test_a_signal_ends_the_mount_while_a_frame_is_decoded(mount, shot, wait_unti
     assert not Path(f"/proc/{worker}").exists() and os.listdir(mounted.folder) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_mount(mount, shot, number, nvdb, wait_until):
     """One that can be heard unmounts, though a file is open; after SIGKILL `nvdb unmount` leaves nothing behind."""
     mounted = mount(shot)

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tarfile
 from configparser import ConfigParser
 from importlib import metadata
 from pathlib import Path
@@ -84,3 +85,19 @@ def test_a_folder_of_the_project_is_no_global_module(root, name):
 @pytest.mark.parametrize("name", ["neuralvdb", "neuralvdb.kernels", "neuralvdb.vdb._bridge"])
 def test_a_module_of_the_package_is_found(root, name):
     assert is_importable(name, root)
+
+
+@pytest.mark.slow
+def test_the_sdist_holds_all_that_a_wheel_is_built_from(root, tmp_path):
+    pytest.importorskip("scikit_build_core")
+    code = "import sys; from scikit_build_core.build import build_sdist; build_sdist(sys.argv[1])"
+    subprocess.run([sys.executable, "-P", "-c", code, tmp_path], cwd=root, check=True, capture_output=True)
+    (sdist,) = tmp_path.glob("neuralvdb-*.tar.gz")
+    folders = ("neuralvdb", "kernels", "configs", "tests/packaging/wheel")
+    files = [path for folder in folders for path in (root / folder).rglob("*") if path.is_file()]
+    files = [path for path in files if "__pycache__" not in path.parts] + [root / "pyproject.toml", root / "LICENSE"]
+    with tarfile.open(sdist) as archive:
+        held = {Path(*Path(name).parts[1:]) for name in archive.getnames()}
+        assert {path.relative_to(root) for path in files} - held == set()
+        top = Path(archive.getnames()[0]).parts[0]
+        assert all(archive.extractfile(f"{top}/{p.relative_to(root)}").read() == p.read_bytes() for p in files)

@@ -76,6 +76,9 @@ def test_the_page_of_a_sequence_with_a_damaged_frame(sequence, nvdb):
         with Image.open(io.BytesIO(base64.b64decode(link.partition(",")[2]))) as image:
             assert image.width > 3 * 320  # original, decoded, difference
     assert nvdb("report", "a.####.neuralvdb").returncode == 6 and (sequence / "report.html").read_text() == html
+    only = nvdb("report", damaged, "-o", "only.html")
+    assert (only.returncode, only.stderr.count("\n"), only.stdout) == (4, 1, "")
+    assert not (sequence / "only.html").exists()
 
 
 def test_facts_are_those_of_the_files(sequence):

@@ -137,7 +137,7 @@ def test_an_instance_of_nothing_is_not_written(grid, tmp_path, parent):
 
 @pytest.mark.parametrize(
     "properties",
-    [{"voxel_size": size} for size in (0.0, float("nan"), float("inf"))]
+    [{"voxel_size": size} for size in (0.0, -1.0, float("nan"), float("inf"))]
     + [{"metadata": {"note": value}} for value in (None, [1], 1 << 70)],
 )
 def test_properties_that_no_grid_has(properties):

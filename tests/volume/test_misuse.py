@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from neuralvdb.errors import Unsupported
 from neuralvdb.topology import Topology
 from neuralvdb.vdb import VdbWriter, _bridge, from_dense, write_vdb
 from neuralvdb.vdb.files import NIL_UUID, arrays_of
@@ -70,6 +71,15 @@ def test_what_a_file_begins_with(tmp_path, changes):
         written(tmp_path / "a.vdb", **changes)
 
 
+def test_file_versions(tmp_path):
+    with open(tmp_path / "a.vdb", "wb") as file:
+        with pytest.raises(Unsupported, match="version 226"):
+            VdbWriter(file, metadata=NOTHING, count=0, uuid=NIL_UUID, version=226)
+        for version in (0, 223, 226, (1 << 32) - 1):
+            with pytest.raises(ValueError, match="no such file version"):
+                _bridge.Writer(file.fileno(), NOTHING, 0, NIL_UUID, "blosc", version)
+
+
 RAW = ENTRY | {"type": b"Tree_dragon"}
 TREE = lambda writer: writer.write_tree(ENTRY, GRID.metadata, GRID.transform, arrays_of(GRID.tree))  # noqa: E731
 INSTANCE = lambda writer: writer.write_instance(ENTRY, GRID.metadata, GRID.transform)  # noqa: E731
@@ -112,6 +122,7 @@ def test_regions():
     for box in (((0, 0, 0), (0, -1, 0)), ((5, 5, 5), (0, 0, 0))):
         for call in (
             lambda box: _bridge.clip_tree(*head, arrays, *box),
+            lambda box: _bridge.clip_serial(*head, b"", *box),
             lambda box: _bridge.coarsen(*head, arrays, cells, 1, box),
         ):
             with pytest.raises(ValueError, match="box"):

@@ -5,6 +5,7 @@ Both write the values as they decode, so lattices predict and descend in the sam
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 import torch
@@ -12,11 +13,13 @@ import torch
 from neuralvdb.kernels.bricks import Destination, Predictions, Targets
 from neuralvdb.kernels.quantise import quantise
 from neuralvdb.kernels.rans import decode as decode_symbols
-from neuralvdb.kernels.reconstruct import reconstruct
+from neuralvdb.kernels.reconstruct import reconstruct, scratch_size
 from neuralvdb.values.device.quantiser import scalar_as
 from neuralvdb.values.device.streams import Streams
 from neuralvdb.values.device.symbol_buffer import SymbolBuffer
 from neuralvdb.values.lattice.pass_order import Pass
+
+_GROWTH = 2  # of room, beyond what is needed now
 
 
 class ExactValues(Protocol):
@@ -34,6 +37,9 @@ class PassCoder(Protocol):
 
     def root(self, targets: Targets, quant_step: int, scale_class: int) -> torch.Tensor:
         """(n,) int64: the coarsest values, whole numbers of quantisation steps."""
+
+    def room(self, n: int) -> Predictions | None:
+        """Room for predictions of a pass of n points; None where they are kept."""
 
     def code(self, pass_: Pass, predictions: Predictions, destination: Destination) -> None:
         """Codes a pass; the destination gets its values as they decode."""
@@ -59,6 +65,9 @@ class PassEncoder:
         self._buffer.put_root(whole, targets.starts, scale_class)
         return whole.long()
 
+    def room(self, n: int) -> None:
+        """As in PassCoder: the buffer keeps scale classes."""
+
     def code(self, pass_: Pass, predictions: Predictions, destination: Destination) -> None:
         """As in PassCoder."""
         residuals = quantise(
@@ -77,6 +86,7 @@ class PassDecoder:
 
     def __init__(self, streams: Streams, slots: torch.Tensor, implementation: str) -> None:
         self._streams, self._slots, self._implementation = streams, slots, implementation
+        self._rooms: dict[str, torch.Tensor] = {}
 
     def root(self, targets: Targets, quant_step: int, scale_class: int) -> torch.Tensor:
         """As in PassCoder: the sums of the first residuals of each stream."""
@@ -91,13 +101,38 @@ class PassDecoder:
         stream = torch.searchsorted(targets.starts, numbers.long(), right=True) - 1
         return sums[1:] - sums[targets.starts[stream]]
 
+    def room(self, n: int) -> Predictions:
+        """As in PassCoder: the same for every pass."""
+        values, classes = self._room("values", n, torch.int64), self._room("classes", n, torch.uint8)
+        return Predictions(values=values, scale_classes=classes)
+
     def code(self, pass_: Pass, predictions: Predictions, destination: Destination) -> None:
         """As in PassCoder."""
         self._take(pass_.layer, pass_.quant_step, predictions, destination)
 
     def _take(self, layer: int, quant_step: int, predictions: Predictions, destination: Destination) -> None:
-        streams, starts = self._streams.layer(layer), destination.targets.starts
+        segments, bits = self._streams.layer(layer)
+        n = len(destination.targets)
         symbols = decode_symbols(
-            self._slots, predictions.scale_classes, starts, streams.segments, implementation=self._implementation
+            self._slots,
+            predictions.scale_classes,
+            destination.targets.starts,
+            segments,
+            symbols=self._room("symbols", n, torch.uint8),
+            implementation=self._implementation,
         )
-        reconstruct(symbols, predictions, destination, quant_step, streams.bits, implementation=self._implementation)
+        reconstruct(
+            symbols,
+            predictions,
+            destination,
+            quant_step,
+            replace(bits, scratch=self._room("scratch", scratch_size(n, bits.streams), torch.int64)),
+            implementation=self._implementation,
+        )
+
+    def _room(self, name: str, n: int, dtype: torch.dtype) -> torch.Tensor:
+        """The first n numbers of a tensor that passes share; it grows from level to level."""
+        room = self._rooms.get(name)
+        if room is None or len(room) < n:
+            self._rooms[name] = room = torch.empty(_GROWTH * n, dtype=dtype, device=self._slots.device)
+        return room[:n]

@@ -104,10 +104,10 @@ class MeanLattice:
         top = expanded(top, knee).clamp(-TOP, TOP)
         known[-1].means.view(-1)[points] = top.to(torch.int32)
         known[-1].companded.view(-1)[points] = companded(top, knee).to(torch.int32)
-        rule = Companding(knee=knee, nonnegative=nonnegative)
+        rule, blank = Companding(knee=knee, nonnegative=nonnegative), self._blank_differences()
         for j in mean_levels(lod):
             above, below, division = known.pop(), known[j], self._splits[j]
-            differences = self._differences(j, above.companded, models, coder)
+            differences = self._differences(j, above.companded, blank[j], models, coder)
             cells = Cells(means=above.means, companded=above.companded, differences=differences)
             halves = Halves(
                 axis=division.pairs.axis,
@@ -119,20 +119,36 @@ class MeanLattice:
             split(cells, halves, rule, implementation=self._batch.implementation)
         return known[3 * lod].means
 
-    def _differences(self, j: int, above: torch.Tensor, models: DeviceModels, coder: PassCoder) -> torch.Tensor:
-        """(R, 512) int32: differences of the halves on level j; above: (R, 512) int32, companded means of level
-        j + 1."""
+    def _blank_differences(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Of every level but the coarsest, differences (R, 512) int32 and which are known (R, 512) uint8, all 0."""
+        bricks, device = [len(level.counts) for level in self._levels[1:]], self._batch.device
+        values, known = (
+            torch.zeros((sum(bricks), SLOTS), dtype=dtype, device=device) for dtype in (torch.int32, torch.uint8)
+        )
+        return list(zip(values.split(bricks), known.split(bricks), strict=True))
+
+    def _differences(
+        self,
+        j: int,
+        above: torch.Tensor,
+        blank: tuple[torch.Tensor, torch.Tensor],
+        models: DeviceModels,
+        coder: PassCoder,
+    ) -> torch.Tensor:
+        """(R, 512) int32: differences of the halves on level j, in the blank ones; above: (R, 512) int32, companded
+        means of level j + 1."""
         level, division = self._levels[j + 1], self._splits[j]
-        bricks = Bricks(values=above, active=level.active, neighbours=division.neighbours)
-        values, known = torch.zeros_like(above), torch.zeros_like(level.active)
+        values, known = blank
         differences = Differences(values=values, known=known, share=division.share)
+        near = division.neighbours
+        bricks = Bricks(values=above, active=level.active, neighbours=near, differences=differences)
         for pass_, targets in zip(mean_passes(j), division.passes, strict=True):
             predictions = predict(
                 bricks,
                 targets.points,
                 models.predictors[pass_.network],
                 pass_.quant_step,
-                differences=differences,
+                room=coder.room(len(targets)),
                 implementation=self._batch.implementation,
             )
             coder.code(pass_, predictions, Destination(targets=targets, values=values, known=known))
@@ -143,7 +159,7 @@ class MeanLattice:
         bricks = [len(level.counts) for level in self._levels[1:]]
         room = torch.empty((2 * sum(bricks), SLOTS), dtype=torch.int32, device=self._batch.device).split(bricks * 2)
         values = self._batch.blank_constants(component, Quantiser(self._quantiser.unit))
-        known = [Means(means=values, companded=torch.empty_like(values))]
+        known = [Means(means=values, companded=torch.empty(values.shape, dtype=torch.int32, device=values.device))]
         for j, division in enumerate(self._splits):
             known.append(Means(means=room[j], companded=room[len(bricks) + j]))
             join_means(

@@ -101,6 +101,7 @@ class SampleLattice:
                 targets.points,
                 models.predictors[pass_.network],
                 pass_.quant_step,
+                room=coder.room(len(targets)),
                 implementation=self._batch.implementation,
             )
             coder.code(pass_, predictions, Destination(targets=targets, values=values))

@@ -65,6 +65,7 @@ nb::dict readGrid(Reader& reader, size_t index) {
     }
     nb::dict out;
     out["storage"] = content.storage;
+    out["half"] = content.half;
     out["metadata"] = toBytes(content.metadata);
     out["transform"] = toBytes(content.transform);
     out["blob"] = toBytes(content.blob);
@@ -83,6 +84,7 @@ nb::dict outlineGrid(Reader& reader, size_t index) {
     nb::dict out;
     out["known"] = outline.known;
     out["compression"] = openvdb::io::compressionToString(outline.compression);
+    out["half"] = outline.half;
     out["metadata"] = toBytes(outline.metadata);
     out["transform"] = toBytes(outline.transform);
     out["leaves"] = outline.leaves;
@@ -264,6 +266,7 @@ NB_MODULE(_bridge, m) {
     nb::register_exception_translator(translate, &exceptions);
     m.attr("OPENVDB_VERSION") = std::string(openvdb::getLibraryVersionString());
     m.attr("FILE_VERSION") = kWrittenVersion;
+    m.attr("NEWEST_VERSION") = kNewestVersion;
 
     nb::class_<Reader>(m, "Reader")
         .def("__init__", [](Reader* self, nb::str path) { new (self) Reader(toPath(path)); }, nb::arg("path"))

@@ -77,9 +77,10 @@ nb::tuple clipTree(const std::string& type, nb::bytes metadata, nb::bytes transf
 nb::tuple clipSerial(const std::string& type, nb::bytes metadata, nb::bytes transform, nb::bytes blob, Corner low, Corner high) {
     const auto grid = makeGrid(type, fromBytes(metadata), fromBytes(transform));
     const std::string bytes = fromBytes(blob);
+    const auto box = toBox(low, high);
     nb::gil_scoped_release release;
     readBlob(*grid, bytes);
-    grid->clip(toBox(low, high));
+    grid->clip(box);
     renewStatistics(*grid);
     const std::string meta = metaBytes(*grid), cut = blobBytes(*grid);
     nb::gil_scoped_acquire acquire;

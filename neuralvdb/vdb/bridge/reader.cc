@@ -152,6 +152,7 @@ GridContent Reader::read(size_t index) {
     try {
         if (isReadable(entry.type)) {
             grid = readHead(entry, state);
+            content.half = grid->saveFloatAsHalf();
             content.metadata = metaBytes(*grid);
             content.transform = serialised([&](std::ostream& out, StreamState&) { grid->writeTransform(out); });
             if (entry.parent.empty()) {
@@ -168,7 +169,7 @@ GridContent Reader::read(size_t index) {
                 "read, in file version " + std::to_string(version) + "; such grids can be carried unread from version " +
                 std::to_string(kWrittenVersion) + " on, so re-save the file or leave the grid out with --grids");
         }
-        return {"raw", "", "", file_.bytes(entry.grid_pos, entry.end_pos), {}};
+        return {"raw", "", "", file_.bytes(entry.grid_pos, entry.end_pos), {}, entry.half};
     }
     if (int64_t(stream_.tellg()) != entry.end_pos) {
         throw Damaged("grid '" + entry.unique_name + "' ends at byte " + std::to_string(stream_.tellg()) +
@@ -198,6 +199,7 @@ Outline Reader::outline(size_t index) {
     try {
         const auto grid = readHead(entry, state);
         outline.compression = openvdb::io::getDataCompression(stream_);
+        outline.half = grid->saveFloatAsHalf();
         outline.metadata = metaBytes(*grid);
         outline.transform = serialised([&](std::ostream& out, StreamState&) { grid->writeTransform(out); });
         if (!entry.parent.empty()) return outline;

@@ -13,16 +13,19 @@ using AnyTree = std::variant<std::monostate, TreeArrays<float>, TreeArrays<doubl
 
 // One grid as read. storage: "tree" (arrays in `tree`), "serial" (topology and buffers as OpenVDB
 // writes them, uncompressed, in `blob`), "raw" (the file's own bytes in `blob`, for types this OpenVDB
-// cannot read) or "instance" (shares the tree of the grid named parent).
+// cannot read) or "instance" (shares the tree of the grid named parent). half: whether values are saved so; OpenVDB goes
+// by the metadata, whatever the descriptor says.
 struct GridContent {
     std::string storage, metadata, transform, blob;
     AnyTree tree;
+    bool half = false;
 };
 
 // What can be said about a grid without reading its values.
 struct Outline {
     bool known = false; // false: a type this OpenVDB does not know, and nothing below is set
     uint32_t compression = 0;
+    bool half = false;
     std::string metadata, transform;
     uint64_t leaves = 0, active_voxels = 0, active_tiles = 0;
     openvdb::CoordBBox active_bbox;

