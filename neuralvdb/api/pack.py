@@ -14,12 +14,12 @@ from neuralvdb.api.jobs import Progress, Task, ignore
 from neuralvdb.api.source import check_readable
 from neuralvdb.archive import ArchiveReader, FrameLabel
 from neuralvdb.archive.formats import is_readable
-from neuralvdb.codec.frame import FrameReader
+from neuralvdb.codec.frame import position_of
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import OutputError, UsageError, naming
 from neuralvdb.frame_number import FrameNumber, text_of
 from neuralvdb.new_file import NewFile, new_file
-from neuralvdb.sequence.pack import frames_in, in_order, join, label_of, split
+from neuralvdb.sequence.pack import PackedFrame, frames_in, in_order, join, label_of, split
 
 
 @dataclass(frozen=True)
@@ -134,22 +134,31 @@ def _pack(sources: Sequence[Source], output: NewFile, progress: Progress) -> Pac
 
 @contextlib.contextmanager
 def unpacking(
-    path: str, number: FrameNumber | None, target: str | os.PathLike[str], *, force: bool
+    path: str, numbers: Sequence[FrameNumber], target: str | os.PathLike[str], *, force: bool
 ) -> Iterator[Task[UnpackReport]]:
-    """The work of writing a frame as an archive of its own, for any process to do within the block.
+    """The work of writing frames as an archive, for any process to do within the block: one that needs no other, or
+    those that need each other. numbers: none where the archive has one frame.
 
     Raises InputError, DamagedFile, Unsupported, UsageError, OutputExists, OutputError; then `target` is as before.
     """
     check_readable(path)
     with new_file(Path(target), force=force, sources=[path]) as output:
-        yield Task(functools.partial(_unpack, path, number, output), writes=[output.temporary])
+        yield Task(functools.partial(_unpack, path, numbers, output), writes=[output.temporary])
 
 
-def _unpack(path: str, number: FrameNumber | None, output: NewFile) -> UnpackReport:
-    with naming(path), FrameReader(path, number) as frame:
+def _unpack(path: str, numbers: Sequence[FrameNumber], output: NewFile) -> UnpackReport:
+    with naming(path), ArchiveReader(path, is_readable) as archive:
+        positions = [position_of(archive, number) for number in numbers] or [position_of(archive, None)]
+        group = range(1) if archive.directory is None else archive.directory.group(positions[0])
         try:
             with output.open() as stream:
-                split(frame.archive, frame.position, stream)
+                if len(group) == 1:
+                    split(archive, positions[0], stream)
+                else:
+                    labels = [archive.directory.entry(p).label for p in positions] if archive.directory else []
+                    frames = [PackedFrame(path, p, label) for p, label in zip(positions, labels, strict=True)]
+                    for _ in join(in_order(frames)[0], stream):
+                        pass
         except OSError as error:
             raise OutputError(f"{output.target}: cannot be written: {error.strerror}") from error
     return UnpackReport(source=path, target=output.target, archive_size=output.size())

@@ -25,7 +25,7 @@ from neuralvdb.cli.options import (
     wanted,
 )
 from neuralvdb.cli.output import print_note, shown, size_text, voxel_size_text
-from neuralvdb.cli.targets import Step, expand_frames, plan
+from neuralvdb.cli.targets import Step, expand_frames, in_groups, plan
 from neuralvdb.errors import NeuralVdbError
 from neuralvdb.settings import ARCHIVE_SUFFIX, COMPRESSIONS, VDB_SUFFIX, Box, DecompressSettings
 
@@ -74,25 +74,13 @@ def run(args: argparse.Namespace, report: Report) -> None:
 
     settings = settings_of(args, DecompressSettings)
     steps = plan(expand_frames(args.inputs, wanted(args, ARCHIVE_SUFFIX), report), args.output, VDB_SUFFIX)
-    runs = _runs(steps)
+    runs = in_groups(steps)
     needs = [max(likely_memory(step.source, step.item.size) for step in run) for run in runs]
     at_once = jobs_at_once(args.jobs, needs, settings.threads, settings.device)
     settings = replace(settings, threads=max(settings.threads // at_once, 1))
     if len(steps) > 1:
         preload_decoder()
     run_batch([decompress_job(run, settings, quiet=args.quiet) for run in runs], at_once, report)
-
-
-def _runs(steps: Sequence[Step]) -> list[list[Step]]:
-    """The same steps; frames that are decoded from those before them are with these."""
-    runs: list[list[Step]] = []
-    for step in steps:
-        last = runs[-1][-1].item if runs else step.item
-        if runs and last.path == step.item.path and last.behind < step.item.behind:
-            runs[-1].append(step)
-        else:
-            runs.append([step])
-    return runs
 
 
 def decompress_job(

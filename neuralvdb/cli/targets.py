@@ -102,6 +102,18 @@ def plan(inputs: Sequence[Input], output: str | None, suffix: str) -> list[Step]
     return steps
 
 
+def in_groups(steps: Sequence[Step]) -> list[list[Step]]:
+    """The same steps; frames of an archive that are decoded from those before them are with these."""
+    groups: list[list[Step]] = []
+    for step in steps:
+        last = groups[-1][-1].item if groups else step.item
+        if groups and last.path == step.item.path and last.behind < step.item.behind:
+            groups[-1].append(step)
+        else:
+            groups.append([step])
+    return groups
+
+
 def _make_folder(name: str) -> None:
     """Makes a folder, and those that it is in, where they are not there. Raises OutputError."""
     try:
