@@ -15,6 +15,7 @@ from neuralvdb.archive.formats import is_readable
 from neuralvdb.codec.decode import DecodedLeaves, GridDecoder
 from neuralvdb.codec.frame_before import GridsBefore
 from neuralvdb.codec.frame_table import FrameTable, GridHead
+from neuralvdb.codec.group_tables import BaseTables
 from neuralvdb.codec.index import FrameIndex
 from neuralvdb.codec.loss import MeasuredLoss, unpack_losses
 from neuralvdb.codec.models import ModelStore
@@ -43,7 +44,7 @@ class Frame:
 
     def __init__(self, frames: OpenFrames, position: int = 0) -> None:
         self.archive, self.position, self.devices = frames.archive, position, frames.devices
-        self.index = FrameIndex(self.archive, position)
+        self.index = FrameIndex(self.archive, position, frames.tables(position))
         self._models = ModelStore(self.archive, self.index.sections, frames.models)
         self._store = DecodedStore(self.index, self.devices)
         self._decoder = GridDecoder(self.archive, self.index, self._store, self._models, self.devices)
@@ -135,7 +136,17 @@ class OpenFrames:
     ) -> None:
         self.archive, self.models, self.devices = archive, models, devices or Devices()
         self.lock = threading.RLock()
+        self._tables = BaseTables(archive, 0)  # used last
         self._open: dict[int, Frame] = {}  # by position, in the order of their last use
+
+    def tables(self, position: int) -> BaseTables:
+        """Those of the first frame of the group of a frame."""
+        frames = self.archive.directory
+        first = position if frames is None else frames.group(position).start
+        with self.lock:
+            if self._tables.position != first:
+                self._tables = BaseTables(self.archive, first)
+            return self._tables
 
     def at(self, position: int) -> Frame:
         """The frame at a position. Raises what Frame raises."""
