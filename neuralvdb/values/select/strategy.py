@@ -2,8 +2,8 @@
 
 lossless            every bit; the limit to beat, estimated first
    |  no promise, or so many chunks that their entries in the index alone take more bytes: done
+   |  it takes next to nothing, and a sample of the grid far more than its share of that: done
 family              networks that encode samples in the fewest bytes, model sets beside each other
-   |  lossless takes next to nothing, and a sample far more than its share of that: done
 interpolation only  networks of zeros in their place, where samples of a smooth field get smaller
    |
 reference           what another grid says, where samples take fewer bytes with it in view
@@ -55,7 +55,7 @@ from neuralvdb.values.select.sampling import FEW, Sample
 from neuralvdb.volume import Tree, leaf_origins
 from neuralvdb.volume.grid import popcount
 
-_FAR = 3.0  # times the limit that a sample suggests, from which on the whole grid is not tried
+_FAR = 6.0  # times the limit that a sample suggests, from which on the whole grid is not tried
 
 
 def choose_values(tree: Tree, promise: Promise, context: EncodeContext, said: np.ndarray | None = None) -> CodedValues:
@@ -91,10 +91,10 @@ def encode_lossy(
     too little.
     """
     sample = Sample(tree)
-    candidate = select_networks(sample, promise, _model_sets(context))
-    if limit is not None and limit.is_low and not limit.exceeds(_likely_size(sample, candidate) / _FAR):
+    model_sets = _model_sets(context)
+    if limit is not None and limit.is_low and not limit.exceeds(_likely_size(sample, promise, model_sets[0]) / _FAR):
         return None
-    candidate = try_interpolation_only(sample, candidate)
+    candidate = try_interpolation_only(sample, select_networks(sample, promise, model_sets))
     if said is not None:
         candidate = try_reference(sample, candidate, said)
     if promise.bound.picture:
@@ -109,11 +109,11 @@ def encode_lossy(
     return _encoded(tree, candidate, context, limit)
 
 
-def _likely_size(sample: Sample, candidate: Candidate) -> float:
-    """Bytes of all active values, by those of a sample."""
+def _likely_size(sample: Sample, promise: Promise, models: ModelSet) -> float:
+    """Bytes of all active values, by those of a sample, the promise's own family predicting."""
     tree, chunk = sample.tree, sample.chunk(FEW)
     share = popcount(tree.leaf.active[chunk.leaves]) / popcount(tree.leaf.active)
-    size = encoder.sample_size(tree, chunk, candidate.promise, candidate.models)
+    size = encoder.sample_size(tree, chunk, promise, models)
     return size / share if share else 0.0
 
 
