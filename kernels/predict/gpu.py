@@ -123,8 +123,11 @@ def _tile(inputs, SOURCES: tl.constexpr, FIRST: tl.constexpr):
     return tl.reshape(columns[0], (columns[0].shape[0], 64))
 
 
-# targets are a piece of a list of all passes, which begins anywhere
-@triton.jit(do_not_specialize=["n", "axis", "quant_step", "log_step"], do_not_specialize_on_alignment=["p_targets"])
+# targets and neighbours are pieces of lists of all passes and levels, which begin anywhere
+@triton.jit(
+    do_not_specialize=["n", "axis", "quant_step", "log_step"],
+    do_not_specialize_on_alignment=["p_targets", "p_neighbours", "p_edges"],
+)
 def _predict(
     p_values, p_active, p_differences, p_known, p_share, p_neighbours, p_edges, p_targets,
     p_w1, p_b1, p_w2, p_b2, p_w3, p_b3, p_shifts, p_predictions, p_classes, n, axis, quant_step, log_step,

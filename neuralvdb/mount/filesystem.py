@@ -62,17 +62,16 @@ class FileSystem:
         """The attributes of a name, or of what is open."""
         with self._errors():
             node = self._tree.find(path)
-            state = os.lstat(node.frame.path if isinstance(node, FrameFile) else node.path)
             if isinstance(node, Original) and not self._tree.is_folder(node):
+                state = os.lstat(node.path)
                 return _attributes(state, state.st_mode & ~0o222, state.st_size)
+            state = os.stat(node.frame.path if isinstance(node, FrameFile) else node.path)
+            readable = state.st_mode & _READABLE
             if not isinstance(node, FrameFile):
-                mode = stat.S_IFDIR | (state.st_mode & _READABLE) | (state.st_mode & _READABLE) >> 2
-                return _attributes(state, mode, 0)
-            if file is not None:
-                size = os.fstat(file.fh).st_size
-            else:
-                size = self._frames.size(node.frame, exact=self._settings.sizes == "exact")
-            return _attributes(os.stat(node.frame.path), stat.S_IFREG | (state.st_mode & _READABLE), size)
+                return _attributes(state, stat.S_IFDIR | readable | readable >> 2, 0)
+            exact = self._settings.sizes == "exact"
+            size = self._frames.size(node.frame, exact=exact) if file is None else os.fstat(file.fh).st_size
+            return _attributes(state, stat.S_IFREG | readable, size)
 
     def readdir(self, path: str, _: int) -> Iterator[str]:
         """The names in a folder."""

@@ -110,7 +110,7 @@ def mask_arrays(topology: Topology) -> dict[str, torch.Tensor]:
         tensors |= {f"m.{k}.{number}.{name}": tensor for name, tensor in phase.network.tensors().items()}
     for copies in COPIES:
         segments, _ = segments_of([_encoded(topology, coords, copies)], [0], "cpu")
-        tensors |= {f"m{copies}.{name}": tensor for name, tensor in vars(segments).items()}
+        tensors |= {f"m{copies}.{name}": tensor for name, tensor in vars(segments).items() if tensor is not None}
     return tensors
 
 

@@ -97,9 +97,12 @@ def count(path: Path, leaves: int, kind: str) -> Iterator[str]:
     source, device = ValuesSource.of(coded, "benchmark"), torch.device("cpu")
     opened = ValuesDecoder(source, DecodeOptions(devices=("cpu",), implementation="triton"))
     decoder, readers = opened._decoder, list(opened._readers())
-    stages: dict[str, Counter[str]] = {name: Counter() for name in ("grid", "structure", "decode", "values")}
-    with counted(stages["grid"]):
-        models, inactive = decoder._models(device), decoder._inactive(device)
+    stages: dict[str, Counter[str]] = {
+        name: Counter() for name in ("first grid", "next grid", "structure", "decode", "values")
+    }
+    for stage in ("first grid", "next grid"):
+        with counted(stages[stage]):
+            models, inactive = decoder._models(device), decoder._inactive(device)
     with counted(stages["structure"]):
         batch = load(decoder.tree, [reader.chunk for reader in readers], device, "triton", inactive)
         lattice_on(batch, decoder.promise)

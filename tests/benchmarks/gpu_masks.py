@@ -40,7 +40,8 @@ class Masks:
         bits = arrays["m.expected"][:, :, None] >> torch.arange(8, dtype=torch.uint8, device=device) & 1
         self._expected = bits.reshape(-1, 512) != 0
         self._phases = {(k, p): self._phase(arrays, k, p) for k in range(4) for p in range(8)}
-        self._segments = {name: arrays[f"m{copies}.{name}"] for name in Segments.__dataclass_fields__}
+        names = [name for name in Segments.__dataclass_fields__ if name != "selected"]
+        self._segments = {name: arrays[f"m{copies}.{name}"] for name in names}
 
     def decoded(self, implementation: str = "auto") -> tuple[torch.Tensor, Segments]:
         """States (leaves + 2, 512) int8 and where the stream ends."""

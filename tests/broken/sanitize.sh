@@ -1,10 +1,11 @@
 #!/bin/sh
-# Builds the compiled modules with ASan and UBSan into a folder of their own and runs damaged files and wrong calls
-# through them: sanitize.sh [RUNS], of each kind of file, by default 2000. PYTHON (default: the .venv of this checkout) needs what `pip install .`
+# Builds the compiled modules with ASan and UBSan into a folder of their own and runs damaged archives and wrong calls
+# through them: sanitize.sh [RUNS], by default 2000. PYTHON (default: the .venv of this checkout) needs what `pip install .`
 # needs to build; CMAKE_CXX_COMPILER_LAUNCHER=ccache helps from the second time on. It fails where a sanitizer reports.
 #
 # Left out: leaks (Python itself keeps memory until the end) and reports in headers of OpenVDB, TBB and nanobind, which
-# are compiled into the modules and are not ours.
+# are compiled into the modules and are not ours. Damaged .vdb files, too: OpenVDB asks for as much memory as they say,
+# which is an exception without the sanitizer and the end of the process with it.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 python=${PYTHON:-$root/.venv/bin/python}
@@ -28,9 +29,7 @@ cd "$folder"
 status=0
 "$python" -P -m pytest -q -p no:cacheprovider "$root/tests/broken/test_native_calls.py" \
     "$root/tests/broken/test_native_components.py" "$root/tests/motion/test_move.py" || status=1
-for kind in archives vdb; do
-    "$python" -P "$root/tests/broken/in_process.py" "$kind" --unlimited --runs "${1:-2000}" || status=1
-done
+"$python" -P "$root/tests/broken/in_process.py" --unlimited --runs "${1:-2000}" || status=1
 
 echo "reports by place:"
 cat "$reports"/* 2>/dev/null | grep -E "runtime error|ERROR: AddressSanitizer" | grep -v -E "/(openvdb|tbb|nanobind)/" |

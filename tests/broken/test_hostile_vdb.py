@@ -68,6 +68,15 @@ def test_an_index_of_points_comes_back(within_limits, data, tmp_path):
     within_limits("diff", source, "b.vdb", codes={0})
 
 
+def test_an_index_of_the_file_s_bytes_is_not_decompressed(tmp_path):
+    """OpenVDB would not look at what its sizes say; it is dropped, as that of a whole file."""
+    data = vdb_file(GridBytes(name=b"first", metadata={b"file_delayed_load": b"\xff" * 40}), streamed=True)
+    kind, index = struct.pack("<I", 6) + b"string", struct.pack("<I", 13) + b"__delayedload"
+    (tmp_path / "a.vdb").write_bytes(data.replace(kind, index))
+    neuralvdb.compress(tmp_path / "a.vdb", tmp_path / "a.neuralvdb", quality="lossless")
+    assert [neuralvdb.info(tmp_path / name).grids[0].metadata for name in ("a.vdb", "a.neuralvdb")] == [{}, {}]
+
+
 def test_of_half_and_full_the_metadata_decide(tmp_path):
     """As in OpenVDB: the table of the file says something else."""
     source, archive, back = tmp_path / "a.vdb", tmp_path / "a.neuralvdb", tmp_path / "b.vdb"

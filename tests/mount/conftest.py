@@ -1,6 +1,5 @@
 """A shot of three small frames, and mounts of it."""
 
-import contextlib
 import json
 import os
 import shutil
@@ -123,7 +122,5 @@ def mount(need_fuse, nvdb, tmp_path) -> Iterator[Callable[..., Mounted]]:
         return mounted[-1]
 
     yield begin
-    for each in mounted:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(each.process, 9)
+    for each in mounted:  # whose process ends then
         subprocess.run(["fusermount3", "-u", "-z", each.folder], capture_output=True)

@@ -5,6 +5,7 @@ since building OpenVDB takes longer than all tests; what checks them is tested o
 """
 
 import os
+import re
 import runpy
 import shutil
 import subprocess
@@ -63,6 +64,7 @@ def test_the_checks_refuse_a_wheel_that_holds_no_openvdb(wheel):
     text = "\n".join(problems)
     assert "holds no licence of OpenVDB" in text and "has no manylinux tag" in text
     assert "libopenvdb.so, which not every system has" in text and "libstdc++.so" in text
+    assert re.search(r"_bridge\.\S+: shows \d+ symbols", text)
     assert "LICENSE" not in text and "libc.so" not in text
 
 

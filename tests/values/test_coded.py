@@ -49,3 +49,11 @@ def test_compress_describes_promises_without_the_archive(ripples, unread, monkey
     report = compress(source, archive, settings)
     monkeypatch.undo()
     assert report.promises["ripples"] == info(archive).grids[0].promise
+
+
+def test_the_whole_grid_is_not_tried_where_lossless_takes_next_to_nothing(monkeypatch):
+    values_of_leaves = np.random.default_rng(0).normal(size=(8, 8, 8)).astype(np.float32)
+    grid = from_dense(np.tile(values_of_leaves, (5, 4, 4)), name="tiles", active=np.ones((40, 32, 32), bool))
+    context = EncodeContext.of(CompressSettings(threads=1, bounds=BOUNDS))
+    monkeypatch.setattr(values.encoder, "encode", None)
+    assert values.choose_values(grid.tree, sample_promise("fog", max_error=0.01), context).codec == 0

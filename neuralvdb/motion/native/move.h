@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <cstring>
-#include <vector>
 
 namespace nvdb {
 
@@ -80,7 +78,6 @@ public:
             from[axis] = origin_[axis] + low_[axis];
             to[axis] = from[axis] + size_[axis];
         }
-        values_.resize(size_t(size_[0] * size_[1] * size_[2] * field.components));
         int64_t brick[3];
         for (brick[0] = from[0] & ~7; brick[0] < to[0]; brick[0] += kLeafEdge)
             for (brick[1] = from[1] & ~7; brick[1] < to[1]; brick[1] += kLeafEdge)
@@ -88,13 +85,18 @@ public:
     }
 
     // What is at a voxel, less the leaf's origin.
-    const int32_t* at(int component, int x, int y, int z) const {
-        return values_.data() + ((component * size_[0] + x - low_[0]) * size_[1] + y - low_[1]) * size_[2] + z - low_[2];
-    }
+    const int32_t* at(int component, int x, int y, int z) const { return values_ + indexOf(component, x, y, z); }
     int64_t row() const { return size_[2]; }
     int64_t plane() const { return int64_t(size_[1]) * size_[2]; }
 
 private:
+    // A leaf's edge, what moves two steps of four voxels either way, and what is around it.
+    static constexpr int kMostEdge = kLeafEdge + 2 * 8 + 8;
+
+    int indexOf(int component, int x, int y, int z) const {
+        return ((component * size_[0] + x - low_[0]) * size_[1] + y - low_[1]) * size_[2] + z - low_[2];
+    }
+
     void copy(const Field& field, const int64_t* brick, const int64_t* from, const int64_t* to) {
         int64_t first[3], last[3];
         int32_t origin[3];
@@ -110,7 +112,7 @@ private:
             for (int64_t y = first[1]; y < last[1]; ++y) {
                 const int64_t slot = ((leaf * kLeafEdge + (x & 7)) * kLeafEdge + (y & 7)) * kLeafEdge + (first[2] & 7);
                 for (int c = 0; c < field.components; ++c) {
-                    int32_t* row = values_.data() + (at(c, int(x - origin_[0]), int(y - origin_[1]), int(first[2] - origin_[2])) - values_.data());
+                    int32_t* row = values_ + indexOf(c, int(x - origin_[0]), int(y - origin_[1]), int(first[2] - origin_[2]));
                     const int64_t count = last[2] - first[2], cell = slot * field.components + c;
                     if (leaf < 0) std::fill_n(row, count, field.whole(field.background[c]));
                     else if (field.narrow) take(field, field.narrow + cell, count, row);
@@ -126,7 +128,7 @@ private:
 
     int64_t origin_[3];
     int low_[3], size_[3];
-    std::vector<int32_t> values_;
+    int32_t values_[kMaxComponents * kMostEdge * kMostEdge * kMostEdge];
 };
 
 inline int64_t weighted(const Linear&, const int32_t* corner, int64_t row, int64_t plane, const int32_t* part) {
@@ -162,7 +164,8 @@ inline void eachWeighted(const Taps& taps, const Window& window, int component, 
     for (size_t i = 0; i < kLeafVoxels; ++i) {
         const int32_t place[3] = {at[0][i] + offset[0], at[1][i] + offset[1], at[2][i] + offset[2]};
         const int32_t part[3] = {place[0] & (kOne - 1), place[1] & (kOne - 1), place[2] & (kOne - 1)};
-        const int32_t* corner = window.at(component, (place[0] >> 8) + Taps::kFirst, (place[1] >> 8) + Taps::kFirst, (place[2] >> 8) + Taps::kFirst);
+        const auto first = [&](int axis) { return (place[axis] >> 8) + Taps::kFirst; };
+        const int32_t* corner = window.at(component, first(0), first(1), first(2));
         job(i, weighted(taps, corner, row, plane, part));
     }
 }
@@ -194,7 +197,9 @@ inline void trace(const Movement& movement, Window& window, Positions& at) {
 
 // Components `first` to `last` of the source at positions that are `offset` from those given.
 template<typename Taps>
-inline void interpolate(const Movement& movement, const Taps& taps, const Positions& at, Offset offset, int first, int last, Window& window, int32_t* to) {
+inline void interpolate(const Movement& movement, const Taps& taps, const Positions& at, Offset offset, int first, int last,
+    Window& window, int32_t* to)
+{
     constexpr int kBits = 3 * Taps::kBits;
     for (size_t axis = 0; axis < 3; ++axis) offset[axis] -= movement.shift[axis];
     window.load(movement.source, at, offset, offset, Taps::kFirst, Taps::kTaps);

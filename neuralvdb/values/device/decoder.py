@@ -130,11 +130,14 @@ class DeviceDecoder:
         return DeviceModels(predictors=predictors, slots=slots_on(self.tables, device))
 
     def _decoded(self, readers: list[ChunkReader], batch: Batch, models: DeviceModels, lod: int) -> _Decoded:
-        lattice, components = lattice_on(batch, self.promise), []
-        for component in range(self.components):
-            streams = Streams([_decoders(reader, component, lod) for reader in readers], batch.device)
-            components.append(lattice.decode(component, models, streams, lod))
-            streams.finish()
+        lattice = lattice_on(batch, self.promise)
+        streams = [
+            Streams([_decoders(reader, component, lod) for reader in readers], batch.device)
+            for component in range(self.components)
+        ]
+        components = [lattice.decode(component, models, each, lod) for component, each in enumerate(streams)]
+        for each in streams:  # only now, because it waits for the device
+            each.finish()
         return _Decoded(readers=readers, batch=batch, lattice=lattice, components=components, lod=lod)
 
     def _leaf_values(self, decoded: _Decoded) -> _LeafValues:

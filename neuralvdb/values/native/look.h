@@ -103,7 +103,7 @@ inline void measure(const Coding& coding, const Seen& seen, Shorts centre, Dista
 }
 
 // The inputs that are no points. centre: with its reference.
-inline void putScales(const Coding& coding, const Block& block, const Ints* centre, const Scaled& scaled, Inputs& inputs) {
+inline void putScales(const Coding& coding, const int16_t* share, const Ints* centre, const Scaled& scaled, Inputs& inputs) {
     Ints scale[2], large[2], middle[2];
     for (int half = 0; half < 2; ++half) {
         const Ints x = centre[half], size = x < 0 ? -x : x;
@@ -115,7 +115,7 @@ inline void putScales(const Coding& coding, const Block& block, const Ints* cent
     to[0] = narrowed(scale);
     to[1] = narrowed(large);
     to[2] = narrowed(middle);
-    if (coding.rule == Rule::mean) to[3] = loaded<Shorts>(block.share) - kShares / 2;
+    if (coding.rule == Rule::mean) to[3] = loaded<Shorts>(share) - kShares / 2;
 }
 
 // Inputs of a block of points; false where numbers might leave 16 bits.
@@ -165,7 +165,7 @@ inline bool look(const Coding& coding, const Block& block, Inputs& inputs, Scale
         x = x > limits ? limits : x; // beyond it is the largest input anyway
         inputs.numbers[i] = clamped(highProduct(x * up, down), -kMaxInput, kMaxInput);
     }
-    putScales(coding, block, centre, scaled, inputs);
+    putScales(coding, block.share, centre, scaled, inputs);
     if (!scaled.all_active)
         for (int i = 0; i < coding.points; ++i)
             inputs.numbers[inputs.with_sign + i] = (loaded<Shorts>(block.seen.points[i]) & 1) * kOne;

@@ -1,7 +1,7 @@
 // Predictions and scale classes of points of a pass, for the kind of processor that NVDB_ISA names.
 #pragma once
 
-#include "wide.h"
+#include "middle.h"
 
 namespace nvdb {
 namespace NVDB_ISA {
@@ -11,7 +11,13 @@ class RangePredictor {
 public:
     RangePredictor(const Coding& coding, const Targets& targets, int32_t* predictions, uint8_t* scale_classes)
         : coding_(coding), targets_(targets), predictions_(predictions), scale_classes_(scale_classes),
-          nearest_(coding.group_count > 1), inputs_(coding), wide_inputs_(coding) {}
+          nearest_(coding.group_count > 1), inputs_(coding), wide_inputs_(coding)
+    {
+        for (int i = 0; i < coding.points; ++i) {
+            const int* offset = coding.offsets[i];
+            steps_[i] = Cube::indexOf(offset[0], offset[1], offset[2]) - Cube::indexOf(0);
+        }
+    }
 
     void run() {
         for (size_t i = targets_.first; i < targets_.last; ++i) {
@@ -21,15 +27,17 @@ public:
                 continue;
             }
             if (targets_.bricks[i] != brick_) load(targets_.bricks[i], offset);
-            fits_ ? add(i) : addWide(i);
+            fits_ ? add(i) : in_middle_ ? addMiddle(i) : addWide(i);
         }
         for (Block& block : blocks_)
             if (block.count) finish(block);
+        if (middle_.count) finishMiddle();
         if (wide_count_) finishWide();
     }
 
 private:
     static constexpr bool kMean = kRule == Rule::mean;
+    static constexpr int kFarthest = kMean ? 2 : 3; // points are so far away along an axis
 
     // Lines of a brick, around the reference that its first point gives.
     void load(int64_t brick, int offset) {
@@ -40,6 +48,14 @@ private:
         reference_ = value - std::clamp(value, -limit, limit);
         fits_ = std::abs(reference_) < 1 << 22 && LineMaker<kMean>(coding_, coding_.sources[0], brick, reference_).make(lines_[0]);
         if (kMean && fits_ && nearest_) fits_ = LineMaker<kMean>(coding_, coding_.sources[1], brick, 0).make(lines_[1]);
+        if (!fits_) loadMiddle(brick);
+    }
+
+    // The same in 32 bits.
+    void loadMiddle(int64_t brick) {
+        if (around_.brick != brick) around_.find(coding_, brick);
+        in_middle_ = std::abs(reference_) < 1 << 22 && cubes_[0].make(coding_.sources[0], around_, reference_, kFarthest);
+        if (kMean && in_middle_ && nearest_) in_middle_ = cubes_[kMean].make(coding_.sources[kMean], around_, 0, kFarthest);
     }
 
     // Points that see active points only have a block of their own, which needs fewer inputs.
@@ -71,14 +87,42 @@ private:
             for (int lane = 0; lane < count; ++lane) addWide(block.index[lane]);
             return;
         }
+        predict(scaled, block.index, count);
+    }
+
+    void addMiddle(size_t i) {
+        const int offset = targets_.places[i], at = Cube::indexOf(offset), lane = middle_.count++;
+        for (int g = 0; g < coding_.group_count; ++g) {
+            const Group& group = coding_.groups[g];
+            const int32_t* from = cubes_[kMean ? group.source : 0].points + at;
+            for (int k = group.begin; k < group.end; ++k) middle_.points[k][lane] = from[steps_[k]];
+        }
+        middle_.index[lane] = i;
+        middle_.reference[lane] = reference_;
+        if (kMean) middle_.share[lane] = coding_.share[int64_t(targets_.bricks[i]) * kSlots + offset];
+        if (middle_.count == kBlock) finishMiddle();
+    }
+
+    void finishMiddle() {
+        const int count = middle_.count;
+        middle_.fill(coding_.points);
+        middle_.count = 0;
+        Scaled scaled;
+        if (lookMiddle<kRule>(coding_, middle_, inputs_, scaled)) predict(scaled, middle_.index, count);
+        else
+            for (int lane = 0; lane < count; ++lane) addWide(middle_.index[lane]);
+    }
+
+    // What the network makes of inputs_.
+    void predict(const Scaled& scaled, const size_t* index, int count) {
         Ints out[kOutputs][2], values[2], classes[2];
         forward(coding_.net, inputs_, scaled.all_active, out);
         for (int half = 0; half < 2; ++half) {
-            const Ints offset = clamped(out[0][half], -kMaxOffset, kMaxOffset);
-            values[half] = scaled.base[half] + (offset << scaled.exponent[half] >> kOffsetBits);
+            const Ints offset = clamped(out[0][half], -kMaxOffset, kMaxOffset), more = scaled.exponent[half] - kOffsetBits;
+            values[half] = scaled.base[half] + (more < 0 ? offset >> (more < 0 ? -more : 0) : offset << (more < 0 ? 0 : more));
             classes[half] = clamped(((scaled.scale[half] + out[1][half]) >> 2) + kClassOfOneStep, 0, kScaleClasses - 1);
         }
-        put(values, classes, block.index, count);
+        put(values, classes, index, count);
     }
 
     void put(const Ints* values, const Ints* classes, const size_t* index, int count) {
@@ -126,9 +170,12 @@ private:
     const bool nearest_; // whether the nearest points of the pass itself are seen
     int64_t brick_ = -1;
     int32_t reference_ = 0;
-    bool fits_ = false;
+    bool fits_ = false, in_middle_ = false; // whether what is around the brick fits into 16 bits, and into 32
     Lines lines_[1 + kMean];
     Block blocks_[2]; // points that see active points only are in the second
+    Cube cubes_[1 + kMean];
+    int steps_[kMaxPoints]; // from a point to those that it sees
+    MiddleBlock middle_;
     Inputs inputs_, wide_inputs_;
     Around around_;
     int wide_count_ = 0;

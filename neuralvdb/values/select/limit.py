@@ -15,6 +15,7 @@ from neuralvdb.volume.grid import LeafLevel, popcount
 _HOPELESS = 2.0  # times the limit, which fine-tuning does not make up for
 _RUNS, _RUN = 8, 4  # runs of neighbouring leaves whose values are tried, and leaves of each
 _SURE = 0.5  # of these estimates: a sample is not the grid
+_LOW = 0.5  # bits for each active voxel: lossy values seldom take fewer
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class Limit:
     def is_hopeless(self, size: int) -> bool:
         """Whether so many bytes are far above the limit."""
         return not self.exceeds(size / _HOPELESS)
+
+    @cached_property
+    def is_low(self) -> bool:
+        """Whether the limit may be so low that lossy values hardly get below it; of small trees that is not asked."""
+        return 0 < 8 * self._least < _LOW * popcount(self.tree.leaf.active)
 
     @cached_property
     def coded(self) -> CodedValues:

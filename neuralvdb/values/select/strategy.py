@@ -2,8 +2,8 @@
 
 lossless            every bit; the limit to beat, estimated first
    |  no promise, or so many chunks that their entries in the index alone take more bytes: done
+   |  it takes next to nothing, and a sample of the grid far more than its share of that: done
 family              networks that encode samples in the fewest bytes, model sets beside each other
-   |
 interpolation only  networks of zeros in their place, where samples of a smooth field get smaller
    |
 reference           what another grid says, where samples take fewer bytes with it in view
@@ -51,8 +51,11 @@ from neuralvdb.values.select.picture_search import (
 )
 from neuralvdb.values.select.psnr_search import reach_psnr
 from neuralvdb.values.select.reference import try_reference
-from neuralvdb.values.select.sampling import Sample
+from neuralvdb.values.select.sampling import FEW, Sample
 from neuralvdb.volume import Tree, leaf_origins
+from neuralvdb.volume.grid import popcount
+
+_FAR = 6.0  # times the limit that a sample suggests, from which on the whole grid is not tried
 
 
 def choose_values(tree: Tree, promise: Promise, context: EncodeContext, said: np.ndarray | None = None) -> CodedValues:
@@ -81,13 +84,17 @@ def encode_lossy(
     limit: Limit | None = None,
     said: np.ndarray | None = None,
 ) -> CodedValues | None:
-    """The values of a tree under a promise, in the fewest bytes found; None where a PSNR is not reached.
+    """The values of a tree under a promise, in the fewest bytes found; None where a PSNR is not reached, or a sample is
+    far above the limit.
 
     limit: far above it, fine-tuning is not tried. said: as in choose_values(). Raises OutOfMemory where a device has
     too little.
     """
     sample = Sample(tree)
-    candidate = try_interpolation_only(sample, select_networks(sample, promise, _model_sets(context)))
+    model_sets = _model_sets(context)
+    if limit is not None and limit.is_low and not limit.exceeds(_likely_size(sample, promise, model_sets[0]) / _FAR):
+        return None
+    candidate = try_interpolation_only(sample, select_networks(sample, promise, model_sets))
     if said is not None:
         candidate = try_reference(sample, candidate, said)
     if promise.bound.picture:
@@ -100,6 +107,14 @@ def encode_lossy(
             return reached.coded
         candidate = reached.candidate
     return _encoded(tree, candidate, context, limit)
+
+
+def _likely_size(sample: Sample, promise: Promise, models: ModelSet) -> float:
+    """Bytes of all active values, by those of a sample, the promise's own family predicting."""
+    tree, chunk = sample.tree, sample.chunk(FEW)
+    share = popcount(tree.leaf.active[chunk.leaves]) / popcount(tree.leaf.active)
+    size = encoder.sample_size(tree, chunk, promise, models)
+    return size / share if share else 0.0
 
 
 def _with_picture(tree: Tree, candidate: Candidate, context: EncodeContext, limit: Limit | None) -> CodedValues:

@@ -4,6 +4,7 @@
 #include "reader.h"
 #include "writer.h"
 
+#include <openvdb/io/DelayedLoadMetadata.h>
 #include <tbb/global_control.h>
 
 #include <atomic>
@@ -259,6 +260,8 @@ void translate(const std::exception_ptr& error, void* payload) {
 NB_MODULE(_bridge, m) {
     using namespace nvdb;
     openvdb::initialize();
+    // It would be decompressed without a check of its bytes, to be dropped unread.
+    openvdb::io::DelayedLoadMetadata::unregisterType();
     keepReserve();
     openvdb::logging::setLevel(openvdb::logging::Level::Fatal);
     static Exceptions exceptions{nb::exception<Damaged>(m, "DamagedError").ptr(),

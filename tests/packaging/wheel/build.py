@@ -26,14 +26,16 @@ DEFINES = {  # our OpenVDB; code that nothing uses goes; of the compiler's libra
     "CMAKE_FIND_PACKAGE_PREFER_CONFIG": "ON",
     "OpenVDB_DIR": f"{PREFIX}/lib/cmake/OpenVDB",
     "CMAKE_CXX_FLAGS": "-ffunction-sections -fdata-sections",
-    "CMAKE_MODULE_LINKER_FLAGS": "-Wl,--gc-sections -Wl,--exclude-libs,ALL -static-libstdc++",
+    "CMAKE_MODULE_LINKER_FLAGS": f"-Wl,--gc-sections -Wl,--version-script={HERE}/exports.map -static-libstdc++",
 }
 
 
 def call(*command: object, **variables: str) -> None:
     """Runs a command in the project's folder; ends this program where it fails."""
     print("+", *command, flush=True)
-    subprocess.run([str(word) for word in command], cwd=ROOT, env=os.environ | variables, check=True)
+    words = [str(word) for word in command]
+    if code := subprocess.run(words, cwd=ROOT, env=os.environ | variables).returncode:
+        sys.exit(f"build.py: {Path(words[0]).name} ended with {code}; what it says is above")
 
 
 def tools_for(python: str) -> Path:

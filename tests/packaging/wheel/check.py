@@ -16,11 +16,14 @@ LICENCES = ("Blosc", "LICENSE", "LZ4", "OpenVDB", "nanobind", "oneTBB", "robin-m
 
 def library_problems(name: str, path: Path) -> list[str]:
     """What is wrong with one compiled module."""
-    text = subprocess.run(["readelf", "-dSW", path], capture_output=True, text=True, check=True).stdout
+    text = subprocess.run(["readelf", "-dSW", "--dyn-syms", path], capture_output=True, text=True, check=True).stdout
     needed = re.findall(r"Shared library: \[([\w+-]+)\.so", text)
     problems = [f"{name}: needs {lib}.so, which not every system has" for lib in needed if lib not in EVERYWHERE]
     if re.search(r"\s\.(symtab|debug_info)\s", text):
         problems.append(f"{name}: is not stripped")
+    visible = re.findall(r"(?:GLOBAL|WEAK|UNIQUE)\s+DEFAULT\s+\d+ (\w+)", text)
+    if other := [symbol for symbol in visible if not symbol.startswith("PyInit_")]:
+        problems.append(f"{name}: shows {len(other)} symbols to other libraries, such as {other[0]}")
     return problems
 
 
