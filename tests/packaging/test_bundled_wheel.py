@@ -107,7 +107,7 @@ def test_a_bundled_wheel_works_on_a_bare_system(masked, nvdb, sample, tmp_path, 
             ["verify", archive, sample],
         ):
             done = masked(tmp_path / "x/bin/nvdb", *words)
-            assert done.returncode == (10 if words[0] == "verify" and name == "near" else 0), done.stderr
+            assert done.returncode == 0, done.stderr
         ours = nvdb("compress", sample, "-o", f"our-{archive}", *options)
         assert ours.returncode == 0, ours.stderr
         assert nvdb("decompress", f"our-{archive}", "-o", f"our-{back}").returncode == 0
