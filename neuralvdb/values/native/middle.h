@@ -25,7 +25,7 @@ struct Cube {
                 const int64_t cells = around.cells[0][i] + around.cells[1][j], inside = around.inside[0][i] + around.inside[1][j];
                 int32_t* to = points + (i * kLine + j) * kLine;
                 const auto take = [&](int k, int64_t from) {
-                    const int32_t x = level.values[from] - reference;
+                    const auto x = int32_t(uint32_t(level.values[from]) - uint32_t(reference));
                     large |= x ^ (x >> 31);
                     to[k] = int32_t(uint32_t(x) << 1 | (level.active[from] & 1));
                 };
@@ -61,7 +61,7 @@ struct MiddleBlock {
 
 // What the base is made from: the centre itself, or what four points along the axis say of it.
 template<Rule kRule>
-inline Ints middleCentre(const Coding& coding, const Ints* line, const Ints* flags) {
+inline Ints middleCentre(const Ints* line, const Ints* flags) {
     if (kRule == Rule::mean) return line[1];
     Ints x[4] = {line[0], line[1], line[2], line[3]};
     if (kRule == Rule::activeOnly) extend(x, flags);
@@ -81,7 +81,7 @@ inline bool lookMiddle(const Coding& coding, const MiddleBlock& block, Inputs& i
             line[i] = seen[coding.line[i]][half] >> 1;
             flags[i] = -(seen[coding.line[i]][half] & 1);
         }
-        centre[half] = middleCentre<kRule>(coding, line, flags);
+        centre[half] = middleCentre<kRule>(line, flags);
         for (int g = 0; g < coding.group_count; ++g) {
             const Group& group = coding.groups[g];
             for (int i = group.begin; i < group.end; ++i) {

@@ -42,11 +42,11 @@ def tools_for(python: str) -> Path:
     """The Python of a virtual environment of this Python, with the tools in it."""
     name = subprocess.check_output([python, "-c", "import sys; print(sys.implementation.cache_tag)"], text=True).strip()
     environment = BUILD / "wheel" / name
-    inside = environment / "bin" / "python"
-    if not inside.exists():
+    own_python = environment / "bin" / "python"
+    if not own_python.exists():
         call(python, "-m", "venv", environment)
-    call(inside, "-m", "pip", "install", "--quiet", *TOOLS)
-    return inside
+    call(own_python, "-m", "pip", "install", "--quiet", *TOOLS)
+    return own_python
 
 
 def build_openvdb(python: Path) -> None:

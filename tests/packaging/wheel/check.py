@@ -14,7 +14,7 @@ EVERYWHERE = {"libc", "libdl", "libgcc_s", "libm", "libpthread", "librt", "libz"
 LICENCES = ("Blosc", "LICENSE", "LZ4", "OpenVDB", "nanobind", "oneTBB", "robin-map")
 
 
-def library_problems(name: str, path: Path) -> list[str]:
+def module_problems(name: str, path: Path) -> list[str]:
     """What is wrong with one compiled module."""
     text = subprocess.run(["readelf", "-dSW", "--dyn-syms", path], capture_output=True, text=True, check=True).stdout
     needed = re.findall(r"Shared library: \[([\w+-]+)\.so", text)
@@ -29,30 +29,30 @@ def library_problems(name: str, path: Path) -> list[str]:
 
 def problems(wheel: Path) -> list[str]:
     """What is wrong with a wheel, a line for each."""
-    found = []
+    texts = []
     if wheel.stat().st_size > BYTES:
-        found.append(f"has {wheel.stat().st_size} bytes, more than {BYTES}")
+        texts.append(f"has {wheel.stat().st_size} bytes, more than {BYTES}")
     if "manylinux" not in wheel.name:
-        found.append("has no manylinux tag; see auditwheel repair")
-    with ZipFile(wheel) as archive, tempfile.TemporaryDirectory() as place:
+        texts.append("has no manylinux tag; see auditwheel repair")
+    with ZipFile(wheel) as archive, tempfile.TemporaryDirectory() as scratch:
         names = archive.namelist()
         licences = [Path(name).name for name in names if "/licenses/" in name]
-        found += [f"holds no licence of {name}" for name in LICENCES if not any(name in text for text in licences)]
+        texts += [f"holds no licence of {name}" for name in LICENCES if not any(name in text for text in licences)]
         for name in names:
             if name.endswith(".so"):
-                found += library_problems(name, Path(archive.extract(name, place)))
-    return found
+                texts += module_problems(name, Path(archive.extract(name, scratch)))
+    return texts
 
 
 def main() -> None:
     """Checks every wheel, prints its size and exits with 1 where one is not as it should be."""
     failed = False
     for wheel in map(Path, sys.argv[1:]):
-        found = problems(wheel)
+        lines = problems(wheel)
         unpacked = sum(entry.file_size for entry in ZipFile(wheel).infolist())
         print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.2f} MB, unpacked {unpacked / 1e6:.2f} MB")
-        print("".join(f"    {problem}\n" for problem in found), end="")
-        failed |= bool(found)
+        print("".join(f"    {problem}\n" for problem in lines), end="")
+        failed |= bool(lines)
     sys.exit(failed)
 
 

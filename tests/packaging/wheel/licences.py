@@ -31,20 +31,20 @@ def add_licences(metadata: Path, folder: Path) -> None:
     for name, text in texts.items():
         (metadata / "licenses" / name).write_text(text)
     file = metadata / "METADATA"
-    own = "License-Expression: Apache-2.0\n"
-    head, _, rest = file.read_text().partition(own)
-    assert rest, f"{file}: no line {own}"
+    licence = "License-Expression: Apache-2.0\n"
+    head, _, tail = file.read_text().partition(licence)
+    assert tail, f"{file}: no line {licence}"
     listed = "".join(f"License-File: {name}\n" for name in sorted(texts))
-    file.write_text(f"{head}License-Expression: {LICENCES}\n{listed}{rest}")
+    file.write_text(f"{head}License-Expression: {LICENCES}\n{listed}{tail}")
 
 
 def main() -> None:
     """Unpacks the wheel, adds the licences of the folder and nanobind's, and packs it in OUT."""
     wheel, folder, out = map(Path, sys.argv[1:])
     out.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as place:
-        subprocess.run([sys.executable, "-m", "wheel", "unpack", "--dest", place, wheel], check=True)
-        (tree,) = Path(place).iterdir()
+    with tempfile.TemporaryDirectory() as scratch:
+        subprocess.run([sys.executable, "-m", "wheel", "unpack", "--dest", scratch, wheel], check=True)
+        (tree,) = Path(scratch).iterdir()
         (metadata,) = tree.glob("*.dist-info")
         add_licences(metadata, folder)
         subprocess.run([sys.executable, "-m", "wheel", "pack", "--dest-dir", out, tree], check=True)
