@@ -105,7 +105,7 @@ class Archive:
 
     def close(self) -> None:
         """Closes the file; grids that were read stay."""
-        self._reader.close()
+        self._frames.close()
 
     def __enter__(self) -> Archive:
         return self

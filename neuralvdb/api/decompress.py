@@ -165,9 +165,10 @@ class _Job:
 
     def open(self, stack: contextlib.ExitStack) -> OpenFrames:
         """The frames of the archive, which the stack closes."""
-        archive = stack.enter_context(ArchiveReader(self.source, is_readable))
-        gpus = devices.Devices(self.settings.device)
-        return OpenFrames(archive, models=models_for(self.settings), devices=gpus)
+        models, gpus = models_for(self.settings), devices.Devices(self.settings.device)
+        frames = OpenFrames(ArchiveReader(self.source, is_readable), models=models, devices=gpus)
+        stack.callback(frames.close)
+        return frames
 
     def run(self, frames: OpenFrames, progress: Progress, note: Note) -> DecompressReport:
         """Decodes, writes and reports."""

@@ -116,8 +116,9 @@ class _Job:
 
     def _verify(self, encoding: Encoding, progress: Progress) -> None:
         """Decodes what was written. Raises PromiseBroken."""
-        with ArchiveReader(self.output.temporary, is_readable) as archive:
-            frames = OpenFrames(archive, models=encoding.context.models, devices=encoding.context.devices)
+        context = encoding.context
+        archive = ArchiveReader(self.output.temporary, is_readable)
+        with contextlib.closing(OpenFrames(archive, models=context.models, devices=context.devices)) as frames:
             for position in range(len(self.sources)):
                 decode_all(frames.at(position), self.settings.threads, progress)
 

@@ -162,6 +162,11 @@ class OpenFrames:
         with self.lock:
             self._open = {frame.position: frame for frame in frames}
 
+    def close(self) -> None:
+        """Closes the archive, and lets go of all frames."""
+        self.keep()
+        self.archive.close()
+
 
 class FrameReader(Frame):
     """One frame of the archive at `path`, which it opens and close() closes.
@@ -178,16 +183,16 @@ class FrameReader(Frame):
         models: ModelSet | None = None,
         devices: Devices | None = None,
     ) -> None:
-        archive = ArchiveReader(path, is_readable)
+        self._frames = OpenFrames(ArchiveReader(path, is_readable), models=models, devices=devices)
         try:
-            super().__init__(OpenFrames(archive, models=models, devices=devices), position_of(archive, number))
+            super().__init__(self._frames, position_of(self._frames.archive, number))
         except BaseException:
-            archive.close()
+            self.close()
             raise
 
     def close(self) -> None:
         """Closes the archive."""
-        self.archive.close()
+        self._frames.close()
 
     def __enter__(self) -> FrameReader:
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,14 @@ class GridsBefore:
     """The grids of the frame before that those of a frame are decoded from. decoder: of the frame, which takes them."""
 
     def __init__(self, frame: Frame, frames: OpenFrames, decoder: GridDecoder) -> None:
-        self._frame, self._frames, self._decoder = frame, frames, decoder
+        self._weak, self._frames, self._decoder = weakref.ref(frame), frames, decoder
+
+    @property
+    def _frame(self) -> Frame:
+        """The frame, which has this and so is there."""
+        frame = self._weak()
+        assert frame is not None
+        return frame
 
     def name(self, grid: GridAt) -> str:
         """What people call a grid of the frame, or of the one before. Raises DamagedFile where there is none."""

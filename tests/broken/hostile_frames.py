@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import random
 import struct
+import tempfile
 from dataclasses import replace
 
 import xxhash
 import zstandard
 from mutations import damage, huge_or_tiny
 
+from neuralvdb.archive import ArchiveReader, FieldReader, FieldWriter, SequenceWriter
 from neuralvdb.archive.container import _HEADER
 from neuralvdb.archive.directory import FrameEntry, pack_directory, unpack_directory
-from neuralvdb.archive.section import ENTRY_SIZE
-from neuralvdb.archive.streams import zstd_decompress
-from neuralvdb.archive.zstd_dictionary import zstd_dictionary
+from neuralvdb.archive.formats import is_readable
+from neuralvdb.archive.frame_index import take_labels
 
-# Where the fields of a section lie in an index, and how many bytes they have: SPEC.md.
-_FIELDS = (
-    (0, 4),
-    (4, 1),
-    (6, 2),
-    (8, 2),
-    (10, 6),
-    (16, 4),
-    (20, 4),
-    (24, 8),
-    (32, 8),
-    (40, 8),
-)
+_FIELDS = ((0, 4), (4, 1), (5, 2), (7, 2), (9, 4), (13, 4))  # of a label, where they lie and how many bytes: FRAMES.md
 
 
 def attack_frames(rng: random.Random, data: bytes) -> tuple[str, bytes]:
     """Name and bytes of a hostile archive made of one of many frames."""
+    if rng.random() < 0.4:
+        return "payload", _payload(rng, data)
     count, _, at = struct.unpack_from("<IIQ", data, 20)
     directory = unpack_directory(data[at:], count, _HEADER.size + 8, at)
     entries, body = [directory.entry(position) for position in range(count)], data[:at]
@@ -43,6 +35,28 @@ def attack_frames(rng: random.Random, data: bytes) -> tuple[str, bytes]:
         return lie, _sealed(body, count if rng.random() < 0.9 else huge_or_tiny(rng, 4), _entries(rng, entries))
     body, block = _index(rng, body, entries)
     return lie, _sealed(body, count, block)
+
+
+def _payload(rng: random.Random, data: bytes) -> bytes:
+    """One section of a frame holds something else, or frames are in other groups."""
+    out = io.BytesIO()
+    writer = SequenceWriter(out)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        with ArchiveReader(file.name, is_readable) as archive:
+            frames = [archive.sections_of(position) for position in range(len(archive.directory))]
+            victim, odds = rng.choice([section for sections in frames for section in sections]), rng.random()
+            for position, sections in enumerate(frames):
+                for section in sections:
+                    payload = archive.read(section)
+                    if section is victim and odds < 0.9:
+                        payload = damage(rng, payload)[1] or b"?"
+                    writer.add(section.label, payload, raw_size=section.raw_size)
+                label = archive.directory.entry(position).label
+                writer.end_frame(label if odds < 0.9 else replace(label, behind=min(position, rng.randrange(3))))
+    writer.close()
+    return out.getvalue()
 
 
 def _entries(rng: random.Random, entries: list[FrameEntry]) -> bytes:
@@ -67,13 +81,22 @@ def _entries(rng: random.Random, entries: list[FrameEntry]) -> bytes:
 def _index(rng: random.Random, body: bytes, entries: list[FrameEntry]) -> tuple[bytes, bytes]:
     """A last frame whose sections are something else: kinds, sizes, and what they share with frames before."""
     last = entries[-1]
-    index = bytearray(zstd_decompress(body[last.extent.at :], last.extent.count * ENTRY_SIZE, zstd_dictionary()))
+    source = FieldReader(body[last.extent.at :], "")
+    labels = bytearray(take_labels(source, last.extent.count, None))
+    numbers = bytearray(source.take_raw(source.left))
     for _ in range(rng.choice((1, 1, 2, 4))):
+        if rng.random() < 0.3:
+            at = rng.randrange(len(numbers))
+            numbers[at : at + rng.randrange(2)] = rng.randbytes(rng.randrange(3))
+            continue
         at, size = rng.choice(_FIELDS)
-        at += ENTRY_SIZE * rng.randrange(last.extent.count)
+        at += len(labels) // last.extent.count * rng.randrange(last.extent.count)
         value = rng.choice((rng.randrange(len(body)), rng.randrange(8), huge_or_tiny(rng, size)))
-        index[at : at + size] = (value % (1 << 8 * size)).to_bytes(size, "little")
-    stored = zstandard.compress(bytes(index))
+        labels[at : at + size] = (value % (1 << 8 * size)).to_bytes(size, "little")
+    out = FieldWriter()
+    out.put("u8", 0 if rng.random() < 0.9 else rng.randrange(3))
+    out.put_bytes(zstandard.compress(bytes(labels)))
+    stored = out.getvalue() + numbers
     entries[-1] = replace(
         last, extent=replace(last.extent, size=len(stored)), checksum=xxhash.xxh3_64_intdigest(stored)
     )

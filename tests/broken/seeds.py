@@ -13,6 +13,10 @@ from hostile import Piece, Stream
 from rich_volume import write_rich_volume
 
 from neuralvdb import compress, decompress
+from neuralvdb.api.jobs import ignore
+from neuralvdb.api.shot import FrameSource, ShotSoFar, compressing_frames
+from neuralvdb.archive import ArchiveReader
+from neuralvdb.archive.formats import is_readable
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.errors import Unsupported
 from neuralvdb.sequence.pack import frames_in, in_order, join
@@ -88,7 +92,12 @@ def archive_seeds(folder: Path) -> list[Seed]:
     ]
     specks += [_archive_seed(_resembling(folder), folder, settings) for settings in (_CLOSE, CompressSettings())]
     specks += _rich(folder)
-    return [*lossless, *lossy, *more, *[*specks, _many_frames(folder)] * 8]  # the cheap ones eight times as often
+    return [
+        *lossless,
+        *lossy,
+        *more,
+        *[*specks, _many_frames(folder), _group(folder)] * 8,
+    ]  # the cheap ones eight times as often
 
 
 def _resembling(folder: Path) -> Path:
@@ -130,6 +139,26 @@ def _many_frames(folder: Path) -> Seed:
     decompress(archive, back, DecompressSettings(threads=1, frame=3))
     data = archive.read_bytes()
     return Seed("many", data, [(0, 64), (len(data) - 300, len(data))], decoded={(): back.read_bytes()}, frame=3)
+
+
+def _group(folder: Path) -> Seed:
+    """An archive of three frames, each coded from the one before."""
+    rng, sources = np.random.default_rng(3), []
+    cloud = rng.normal(size=(16, 16, 16)).cumsum(0).astype(np.float32)
+    wind = np.stack([np.ones_like(cloud), cloud / 9, 0 * cloud], -1)
+    for number in range(3):
+        grids = [from_dense(wind, name="velocity"), from_dense(np.roll(cloud, number, axis=0), name="density")]
+        sources.append(FrameSource(str(folder / f"group.{number}.vdb"), number))
+        write_vdb(sources[-1].path, grids)
+    archive, back = folder / "group.neuralvdb", folder / "group.back.vdb"
+    settings = CompressSettings(bounds=(Bound(value=0.01, relative=True),), threads=1, verify=False)
+    with compressing_frames(sources, str(archive), settings, ShotSoFar(3), progress=ignore, note=ignore) as task:
+        task.work()
+    decompress(archive, back, DecompressSettings(threads=1, frame=2))
+    data = archive.read_bytes()
+    with ArchiveReader(archive, is_readable) as opened:
+        assert opened.directory is not None and opened.directory.entry(2).label.behind == 2
+    return Seed("group", data, [(0, 64), (len(data) - 300, len(data))], decoded={(): back.read_bytes()}, frame=2)
 
 
 def vdb_seeds(folder: Path) -> list[Seed]:
