@@ -81,8 +81,10 @@ def _entries(rng: random.Random, entries: list[FrameEntry]) -> bytes:
 def _index(rng: random.Random, body: bytes, entries: list[FrameEntry]) -> tuple[bytes, bytes]:
     """A last frame whose sections are something else: kinds, sizes, and what they share with frames before."""
     last = entries[-1]
-    source = FieldReader(body[last.extent.at :], "")
-    labels = bytearray(take_labels(source, last.extent.count, None))
+    begin, first, source = entries[-1 - last.label.behind].extent, None, FieldReader(body[last.extent.at :], "")
+    if last.label.behind:
+        first = take_labels(FieldReader(body[begin.at : begin.at + begin.size], ""), begin.count, None)
+    labels = bytearray(take_labels(source, last.extent.count, first))
     numbers = bytearray(source.take_raw(source.left))
     for _ in range(rng.choice((1, 1, 2, 4))):
         if rng.random() < 0.3:

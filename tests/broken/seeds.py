@@ -92,12 +92,8 @@ def archive_seeds(folder: Path) -> list[Seed]:
     ]
     specks += [_archive_seed(_resembling(folder), folder, settings) for settings in (_CLOSE, CompressSettings())]
     specks += _rich(folder)
-    return [
-        *lossless,
-        *lossy,
-        *more,
-        *[*specks, _many_frames(folder), _group(folder)] * 8,
-    ]  # the cheap ones eight times as often
+    cheap = [*specks, _many_frames(folder), _group(folder)]
+    return [*lossless, *lossy, *more, *cheap * 8]  # the cheap ones eight times as often
 
 
 def _resembling(folder: Path) -> Path:
