@@ -135,7 +135,7 @@ def _decompress(
         for job in jobs:
             if isinstance(job, _Job):
                 try:
-                    frames = frames or job.open(stack)
+                    frames = frames or stack.enter_context(contextlib.closing(open_frames(job.source, settings)))
                     outcomes.append(job.run(frames, progress, note))
                 except NeuralVdbError as error:
                     os.truncate(job.output.temporary, 0)  # so that nothing gets its name
@@ -143,6 +143,25 @@ def _decompress(
             else:
                 outcomes.append(job)
     return outcomes
+
+
+def open_frames(source: str, settings: DecompressSettings) -> OpenFrames:
+    """The frames of an archive, for decompress_frame(). Raises InputError, DamagedFile, Unsupported, NoSuchDevice."""
+    models, gpus = models_for(settings), devices.Devices(settings.device)
+    return OpenFrames(ArchiveReader(source, is_readable), models=models, devices=gpus)
+
+
+def decompress_frame(
+    frames: OpenFrames, target: str | os.PathLike[str], settings: DecompressSettings
+) -> DecompressReport:
+    """What decompress() does, of an archive that stays open, so that what a frame needs of the one before may be there.
+
+    Raises what decompress() raises.
+    """
+    source = frames.archive.path
+    set_threads(settings.threads)
+    with new_file(Path(target), force=settings.force, sources=[source]) as output:
+        return _Job(source, output, settings).run(frames, ignore, ignore)
 
 
 @dataclass(frozen=True)
@@ -162,13 +181,6 @@ class _Job:
     source: str
     output: NewFile
     settings: DecompressSettings
-
-    def open(self, stack: contextlib.ExitStack) -> OpenFrames:
-        """The frames of the archive, which the stack closes."""
-        models, gpus = models_for(self.settings), devices.Devices(self.settings.device)
-        frames = OpenFrames(ArchiveReader(self.source, is_readable), models=models, devices=gpus)
-        stack.callback(frames.close)
-        return frames
 
     def run(self, frames: OpenFrames, progress: Progress, note: Note) -> DecompressReport:
         """Decodes, writes and reports."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from neuralvdb.api.source import select
-from neuralvdb.codec.frame import FrameReader
+from neuralvdb.codec.frame import Frame, FrameReader
 from neuralvdb.errors import unreadable
 from neuralvdb.frame_number import FrameNumber
 from neuralvdb.platform import file_state, written_bytes
@@ -25,8 +25,13 @@ def memory_needed(path: str, grids: Sequence[str] = (), number: FrameNumber | No
     Raises InputError, DamagedFile, Unsupported, NoSuchGrid, UsageError.
     """
     with FrameReader(path, number) as frame:
-        total = sum(frame.index.memory(index) for index in select(frame.grids, grids, path))
-        return total if frame.position == frame.index.group.start else _WITH_FRAMES_BEFORE * total
+        return memory_of(frame, grids)
+
+
+def memory_of(frame: Frame, grids: Sequence[str]) -> int:
+    """What memory_needed() says of a frame. Raises NoSuchGrid."""
+    total = sum(map(frame.index.memory, select(frame.grids, grids, frame.archive.path)))
+    return total if frame.position == frame.index.group.start else _WITH_FRAMES_BEFORE * total
 
 
 def most_memory(path: str) -> int:

@@ -51,7 +51,9 @@ def upload(arrays: Sequence[np.ndarray], device: torch.device) -> list[torch.Ten
     """Arrays of one type on a device, in one copy; each of them aligned as kernels expect it."""
     step = max(1, 16 // arrays[0].itemsize)
     rooms = [-(-array.size // step) * step for array in arrays]
-    host = torch.empty(sum(rooms), dtype=torch.from_numpy(arrays[0][:0]).dtype, pin_memory=device.type == "cuda")
+    host = torch.empty(
+        sum(rooms), dtype=torch.from_numpy(np.empty(0, arrays[0].dtype)).dtype, pin_memory=device.type == "cuda"
+    )
     joined, begin = host.numpy(), 0
     for array, room in zip(arrays, rooms, strict=True):
         joined[begin : begin + array.size] = array.reshape(-1)

@@ -7,16 +7,16 @@ import errno
 import os
 import pickle
 import socket
+from dataclasses import replace
 
 import xxhash
 
 import neuralvdb
 from neuralvdb import platform
-from neuralvdb.api.decompress import decompress
+from neuralvdb.api.decompress import decompress_frame, open_frames
 from neuralvdb.api.frames import frames_of
-from neuralvdb.api.source import select
-from neuralvdb.codec.frame import FrameReader
-from neuralvdb.dataclass import dataclass
+from neuralvdb.api.memory import memory_of
+from neuralvdb.codec.frame import FrameReader, OpenFrames
 from neuralvdb.errors import InputError, NeuralVdbError, OutOfMemory, OutputError
 from neuralvdb.frame_number import FrameNumber, number_of
 from neuralvdb.mount.cache import too_large
@@ -42,14 +42,39 @@ MEMORY_FACTOR = 4
 """Bytes that decoding may take for each of the decoded grids."""
 
 
-@dataclass(frozen=True)
+class _Opened:
+    """An archive that stays open, and what is decoded of its last frames, as long as it is the same file."""
+
+    def __init__(self, path: str, settings: DecompressSettings) -> None:
+        self._path, self._settings = path, settings
+        self._state: tuple[int, int] | None = None
+        self._frames: OpenFrames | None = None
+
+    def frames(self) -> OpenFrames:
+        """Its frames. Raises what open_frames() raises."""
+        state = platform.file_state(self._path)
+        if self._frames is None or state != self._state:
+            if self._frames is not None:
+                self._frames.close()
+            self._frames, self._state = None, state
+            self._frames = open_frames(self._path, self._settings)
+        return self._frames
+
+
 class Worker:
     """Work on the archive at `path`. channel: through which requests come and answers go. folder: for files."""
 
-    path: str
-    folder: str
-    channel: socket.socket
-    settings: MountSettings
+    def __init__(self, path: str, folder: str, channel: socket.socket, settings: MountSettings) -> None:
+        self.path, self.folder, self.channel, self.settings = path, folder, channel, settings
+        self._decoding = DecompressSettings(
+            threads=settings.threads,
+            priors=settings.priors,
+            grids=settings.grids,
+            lod=settings.lod,
+            device=settings.device,
+            force=True,
+        )
+        self._opened = _Opened(path, self._decoding)
 
     def run(self) -> None:
         """Answers requests until nobody asks any more."""
@@ -84,17 +109,9 @@ class Worker:
         # What a coarser tile takes depends on those beside it.
         needed = platform.physical_memory() if asked.lod else MEMORY_FACTOR * grids
         platform.limit_memory(memory + needed)
-        settings = DecompressSettings(
-            threads=asked.threads,
-            priors=asked.priors,
-            frame=_number(frame),
-            grids=asked.grids,
-            lod=asked.lod,
-            device=asked.device,
-            force=True,
-        )
         try:
-            decompress(self.path, os.path.join(self.folder, FRAME_FILE), settings)
+            target = os.path.join(self.folder, FRAME_FILE)
+            decompress_frame(self._opened.frames(), target, replace(self._decoding, frame=_number(frame)))
         except OutputError as error:
             if os.strerror(errno.EFBIG) in str(error):
                 raise too_large(asked.cache_size) from error
@@ -115,7 +132,7 @@ def identity_of(frame: FrameName, settings: MountSettings) -> Identity:
         needed = [reader.archive.sections_of(position) for position in reader.index.needs]
         sections = [[(s.kind, s.codec, s.version, s.grid, s.part, s.size, s.checksum) for s in of] for of in needed]
         size = reader.table.source_size
-        memory = sum(map(reader.index.memory, select(reader.grids, settings.grids, frame.path)))
+        memory = memory_of(reader, settings.grids)
     what = (neuralvdb.__version__, OPENVDB_VERSION, sections, sorted(settings.grids), settings.lod)
     return Identity(xxhash.xxh3_128_hexdigest(repr(what).encode()), size, memory)
 

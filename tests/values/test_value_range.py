@@ -255,7 +255,7 @@ def test_a_range_that_makes_no_sense_is_damage(wrong):
 
 def source_with(coded, ranges: tuple[ValueRange, ...]) -> ValuesSource:
     """What encode() made, with other ranges."""
-    out = FieldWriter()
+    out = FieldWriter(in_table=True)
     put_head(out, replace(coded.head, promise=replace(coded.head.promise, ranges=ranges)))
     put_tree_without_voxels(out, coded.tree)
     return replace(ValuesSource.of(coded, "test"), payload=pack_table(out.getvalue()), topology=Topology.of(coded.tree))
