@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 
 from neuralvdb.api.source import select
 from neuralvdb.codec.frame import Frame, FrameReader
-from neuralvdb.errors import unreadable
+from neuralvdb.errors import NeuralVdbError, unreadable
 from neuralvdb.frame_number import FrameNumber
 from neuralvdb.platform import file_state, written_bytes
 from neuralvdb.settings import ARCHIVE_SUFFIX
@@ -26,6 +27,18 @@ def memory_needed(path: str, grids: Sequence[str] = (), number: FrameNumber | No
     """
     with FrameReader(path, number) as frame:
         return memory_of(frame, grids)
+
+
+def memory_of_each(path: str, grids: Sequence[str], numbers: Sequence[FrameNumber | None]) -> list[int]:
+    """What memory_needed() says of each frame; 0 of those that cannot be read: who decodes them says why. Raises what
+    it raises where there is one frame."""
+    if len(numbers) == 1:
+        return [memory_needed(path, grids, numbers[0])]
+    needed = [0] * len(numbers)
+    for position, number in enumerate(numbers):
+        with contextlib.suppress(NeuralVdbError):
+            needed[position] = memory_needed(path, grids, number)
+    return needed
 
 
 def memory_of(frame: Frame, grids: Sequence[str]) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from neuralvdb import devices
@@ -10,12 +12,16 @@ from neuralvdb.api.decoding import decode_all
 from neuralvdb.api.jobs import Progress, ignore
 from neuralvdb.api.promises import PromiseDescription, promise_of
 from neuralvdb.api.tree_errors import errors_between
-from neuralvdb.codec.frame import FrameReader
+from neuralvdb.archive import ArchiveReader
+from neuralvdb.archive.formats import is_readable
+from neuralvdb.codec.frame import Frame, OpenFrames, position_of
 from neuralvdb.codec.frame_table import content_hash
 from neuralvdb.codec.guarantee import is_kept
 from neuralvdb.codec.loss import MeasuredLoss, measure
 from neuralvdb.codec.models import models_for
 from neuralvdb.dataclass import dataclass
+from neuralvdb.errors import NeuralVdbError
+from neuralvdb.frame_number import FrameNumber
 from neuralvdb.settings import VerifySettings
 from neuralvdb.vdb import VdbReader
 from neuralvdb.volume import VolumeGrid
@@ -73,27 +79,59 @@ def verify(
     progress: is told of bytes of the source as they are done. Raises InputError, DamagedFile, Unsupported,
     PromiseBroken, OutOfMemory, NoSuchDevice, MissingPriors.
     """
-    gpus = devices.Devices(settings.device)
-    with FrameReader(path, settings.frame, models=models_for(settings), devices=gpus) as frame:
-        frame.archive.check(frame.position)
-        decode_all(frame, settings.threads, progress)
-        comparison = _Comparison(frame)
-        if original is not None:
-            comparison.compare(VdbReader(original))
-        return VerifyReport(
-            path=os.fspath(path),
-            original=None if original is None else os.fspath(original),
-            grids=len(frame.grids),
-            differences=comparison.differences,
-            losses=comparison.losses,
-            device=devices.described(gpus.used),
-        )
+    name = None if original is None else os.fspath(original)
+    (outcome,) = verify_frames(os.fspath(path), [FrameToVerify(settings.frame, name)], settings, progress)
+    if isinstance(outcome, NeuralVdbError):
+        raise outcome
+    return outcome
+
+
+@dataclass(frozen=True)
+class FrameToVerify:
+    """A frame of an archive, None where that has one, and the .vdb file to compare it with, if any."""
+
+    number: FrameNumber | None
+    original: str | None
+
+
+def verify_frames(
+    path: str, frames: Sequence[FrameToVerify], settings: VerifySettings, progress: Progress
+) -> list[VerifyReport | NeuralVdbError]:
+    """What verify() says of each; what one frame needs of the one before is decoded once. Raises what ArchiveReader
+    raises."""
+    devices_of = devices.Devices(settings.device)
+    archive = ArchiveReader(path, is_readable)
+    outcomes: list[VerifyReport | NeuralVdbError] = []
+    with contextlib.closing(OpenFrames(archive, models=models_for(settings), devices=devices_of)) as opened:
+        for frame in frames:
+            try:
+                outcomes.append(_verify(opened, frame, settings, progress))
+            except NeuralVdbError as error:
+                outcomes.append(error)
+    return outcomes
+
+
+def _verify(opened: OpenFrames, wanted: FrameToVerify, settings: VerifySettings, progress: Progress) -> VerifyReport:
+    frame = opened.at(position_of(opened.archive, wanted.number))
+    frame.archive.check(frame.position)
+    decode_all(frame, settings.threads, progress)
+    comparison = _Comparison(frame)
+    if wanted.original is not None:
+        comparison.compare(VdbReader(wanted.original))
+    return VerifyReport(
+        path=opened.archive.path,
+        original=wanted.original,
+        grids=len(frame.grids),
+        differences=comparison.differences,
+        losses=comparison.losses,
+        device=devices.described(opened.devices.used),
+    )
 
 
 class _Comparison:
     """An archive against the .vdb file that it was made from."""
 
-    def __init__(self, frame: FrameReader) -> None:
+    def __init__(self, frame: Frame) -> None:
         self._frame = frame
         self.differences: list[str] = []
         self.losses: dict[str, Loss] = {}

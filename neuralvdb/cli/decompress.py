@@ -74,7 +74,7 @@ def run(args: argparse.Namespace, report: Report) -> None:
 
     settings = settings_of(args, DecompressSettings)
     steps = plan(expand_frames(args.inputs, wanted(args, ARCHIVE_SUFFIX), report), args.output, VDB_SUFFIX)
-    runs = in_groups(steps)
+    runs = in_groups(steps, lambda step: step.item)
     needs = [max(likely_memory(step.source, step.item.size) for step in run) for run in runs]
     at_once = jobs_at_once(args.jobs, needs, settings.threads, settings.device)
     settings = replace(settings, threads=max(settings.threads // at_once, 1))
@@ -89,14 +89,14 @@ def decompress_job(
     """The work on frames of one archive. quiet: nobody is told what is left out."""
     from neuralvdb.api.decompress import FrameTarget, decompressing
     from neuralvdb.api.jobs import ignore
-    from neuralvdb.api.memory import memory_needed
+    from neuralvdb.api.memory import memory_of_each
 
     source = steps[0].source
     frames = [FrameTarget(step.item.selects, step.target) for step in steps]
 
-    @functools.cache
-    def needed() -> list[int]:
-        return [memory_needed(source, settings.grids, frame.number) for frame in frames]
+    needed = functools.cache(
+        functools.partial(memory_of_each, source, settings.grids, [frame.number for frame in frames])
+    )
 
     def memory() -> int:
         # What a tile of a coarser grid takes depends on the tiles beside it, and may be many times what it took.

@@ -5,15 +5,18 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from neuralvdb.cli.frames import Input, Wanted, expand, has_frames, numbers_of, pattern_of
 from neuralvdb.cli.jobs import Failure, Report
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import InputError, NeuralVdbError, OutputError, UsageError
 from neuralvdb.frame_number import number_of, text_of
+
+T = TypeVar("T")
 
 DIRECTORY_MEMORY = 1 << 30  # bytes that as many frames take as there may be
 UNKNOWN_TOKEN = re.compile(r"\$\{?F\w*\}?|<\w+>|%\d*[a-z]")
@@ -102,15 +105,16 @@ def plan(inputs: Sequence[Input], output: str | None, suffix: str) -> list[Step]
     return steps
 
 
-def in_groups(steps: Sequence[Step]) -> list[list[Step]]:
-    """The same steps; frames of an archive that are decoded from those before them are with these."""
-    groups: list[list[Step]] = []
-    for step in steps:
-        last = groups[-1][-1].item if groups else step.item
-        if groups and last.path == step.item.path and last.behind < step.item.behind:
-            groups[-1].append(step)
+def in_groups(work: Sequence[T], input_of: Callable[[T], Input]) -> list[list[T]]:
+    """The same work; that on frames of an archive that are decoded from those before them is with that on these."""
+    groups: list[list[T]] = []
+    for piece in work:
+        item = input_of(piece)
+        last = input_of(groups[-1][-1]) if groups else item
+        if groups and last.path == item.path and last.behind < item.behind:
+            groups[-1].append(piece)
         else:
-            groups.append([step])
+            groups.append([piece])
     return groups
 
 

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, report: Report) -> None:
     """Splits every input."""
     steps = plan(expand_frames(args.inputs, wanted(args, ARCHIVE_SUFFIX), report), args.output, ARCHIVE_SUFFIX)
-    groups = in_groups(steps)
+    groups = in_groups(steps, lambda step: step.item)
     at_once = jobs_at_once(args.jobs, [PACK_MEMORY] * len(groups), args.threads or available_cores())
     run_batch([_job(group, args) for group in groups], at_once, report)
 

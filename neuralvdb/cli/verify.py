@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import argparse
 import functools
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from neuralvdb.cli.batch import FileJob, jobs_at_once, run_batch
 from neuralvdb.cli.isolate import IsolatedRunner
-from neuralvdb.cli.jobs import Report, Result
+from neuralvdb.cli.jobs import Failure, Report, Result
 from neuralvdb.cli.loss import error_text, measured_text
 from neuralvdb.cli.options import add_common, add_device, add_pairs, add_priors, settings_of, wanted
 from neuralvdb.cli.output import shown
 from neuralvdb.cli.pairs import Pair, pair_all
-from neuralvdb.cli.targets import expand_frames
+from neuralvdb.cli.targets import expand_frames, in_groups
+from neuralvdb.errors import NeuralVdbError
 from neuralvdb.settings import ARCHIVE_SUFFIX, VDB_SUFFIX, VerifySettings
 
 if TYPE_CHECKING:
@@ -45,44 +47,57 @@ def run(args: argparse.Namespace, report: Report) -> None:
         pairs = [Pair(item, None) for item in archives]
     else:
         pairs = pair_all(archives, expand_frames([args.original], wanted(args, VDB_SUFFIX), report), report)
-    needs = [likely_memory(pair.first.path, pair.first.size) for pair in pairs]
+    groups = in_groups(pairs, lambda pair: pair.first)
+    needs = [max(likely_memory(pair.first.path, pair.first.size) for pair in group) for group in groups]
     at_once = jobs_at_once(args.jobs, needs, settings.threads, settings.device)
     settings = replace(settings, threads=max(settings.threads // at_once, 1))
     if len(pairs) > 1:
         preload_decoder()
-    run_batch([_job(pair, settings, single=len(pairs) == 1 or args.verbose) for pair in pairs], at_once, report)
+    single = len(pairs) == 1 or args.verbose
+    run_batch([_job(group, settings, single=single) for group in groups], at_once, report)
 
 
-def _job(pair: Pair, settings: VerifySettings, *, single: bool) -> FileJob[VerifyReport]:
-    """single: all is said of the file, and no row of a table."""
+def _job(
+    pairs: Sequence[Pair], settings: VerifySettings, *, single: bool
+) -> FileJob[list[VerifyReport | NeuralVdbError]]:
+    """The work on frames of one archive. single: all is said of a file, and no row of a table."""
     from neuralvdb.api.jobs import Task
-    from neuralvdb.api.memory import memory_needed, most_memory
-    from neuralvdb.api.verify import verify
+    from neuralvdb.api.memory import memory_of_each, most_memory
+    from neuralvdb.api.verify import FrameToVerify, verify_frames
 
-    path, original = pair.first.path, None if pair.second is None else pair.second.path
-    inputs = [path for path in (path, original) if path]
-    settings = replace(settings, frame=pair.first.selects)
-    needed = functools.cache(functools.partial(memory_needed, path, number=settings.frame))
+    path = pairs[0].first.path
+    frames = [FrameToVerify(pair.first.selects, None if pair.second is None else pair.second.path) for pair in pairs]
+    originals = [frame.original for frame in frames if frame.original]
 
-    def finish(report: VerifyReport, _: float) -> Result:
-        named = shown(replace(report, path=pair.first.words))
-        return Result(
-            json={**report.as_dict(), **pair.first.json},
-            text=_text(named) if single else "\n".join(_differences(named)),
-            table_row=None if single else _table_row(named),
-            different=bool(report.differences),
-        )
+    needed = functools.cache(functools.partial(memory_of_each, path, (), [frame.number for frame in frames]))
+
+    def finish(reports: list[VerifyReport | NeuralVdbError], _: float) -> list[Result | Failure]:
+        return [_outcome(pair, report, single=single) for pair, report in zip(pairs, reports, strict=True)]
 
     return FileJob(
         path=path,
         runner=IsolatedRunner(
-            inputs=inputs, memory=lambda: 4 * needed() + sum(map(most_memory, inputs[1:])), device=settings.device
+            inputs=[path, *originals],
+            memory=lambda: 4 * max(needed()) + max(map(most_memory, originals), default=0),
+            device=settings.device,
         ),
-        begin=lambda progress: nullcontext(
-            Task(functools.partial(verify, path, original, settings, progress=progress))
-        ),
-        total=needed,
+        begin=lambda progress: nullcontext(Task(functools.partial(verify_frames, path, frames, settings, progress))),
+        total=lambda: sum(needed()),
         finish=finish,
+        files=len(pairs),
+    )
+
+
+def _outcome(pair: Pair, report: VerifyReport | NeuralVdbError, *, single: bool) -> Result | Failure:
+    """What became of a frame."""
+    if isinstance(report, NeuralVdbError):
+        return Failure(pair.first.path, report)
+    named = shown(replace(report, path=pair.first.words))
+    return Result(
+        json={**report.as_dict(), **pair.first.json},
+        text=_text(named) if single else "\n".join(_differences(named)),
+        table_row=None if single else _table_row(named),
+        different=bool(report.differences),
     )
 
 

@@ -95,7 +95,8 @@ class Frame:
 
     def mask(self, number: int) -> Topology:
         """What is active in a grid, as GridDecoder.mask() gives it."""
-        self.before.prepare([number], 1)
+        if self.grids[self.index.source(number)].pruned is not None:  # else no values are needed
+            self.before.prepare([self.index.source(number)], 1)
         return self._decoder.mask(number)
 
     def head(self, number: int) -> ValuesHead | None:

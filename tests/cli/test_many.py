@@ -8,7 +8,8 @@ import pytest
 
 import neuralvdb
 from neuralvdb.api.frames import sequence_info
-from neuralvdb.archive import FrameLabel, container
+from neuralvdb.archive import ArchiveReader, FrameLabel, container
+from neuralvdb.archive.formats import is_readable
 from neuralvdb.platform import read_at
 from neuralvdb.sequence.pack import PackedFrame, join
 
@@ -144,3 +145,20 @@ def test_a_thousand_frames_are_told_at_once(thousand):
     began = time.process_time()
     assert len(sequence_info(str(thousand)).frames) == 1000
     assert time.process_time() - began < 0.5
+
+
+def test_a_damaged_frame_of_a_chunk_leaves_those_that_do_not_need_it(run, run_json, frames, small):
+    """Frames of one chunk, the third of which is damaged: those before it are decoded and checked, the others fail."""
+    run("compress", ALL, "--rel-error", "1%", "-o", "shot.neuralvdb")
+    with ArchiveReader(frames / "shot.neuralvdb", is_readable) as archive:
+        behind = [archive.directory.entry(position).label.behind for position in range(4)]
+        extent = archive.directory.entry(2).extent
+    assert behind == [0, 1, 2, 3]  # they are all the same
+    data = bytearray((frames / "shot.neuralvdb").read_bytes())
+    data[extent.at + 2] ^= 1
+    (frames / "shot.neuralvdb").write_bytes(data)
+    report = run_json("decompress", "shot.neuralvdb", "-o", "out/", code=4)
+    assert [result["frame"] for result in report["results"]] == ["1", "2"]
+    assert [len(report["errors"]), report["total"]["failed"]] == [2, 2]
+    report = run_json("verify", "shot.neuralvdb", ALL, code=4)
+    assert [result["frame"] for result in report["results"]] == ["1", "2"]
