@@ -28,10 +28,9 @@ def _first_block(p_starts, stream, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def _block(p_starts, D, BLOCK: tl.constexpr):
-    """Of a program: its number, its stream, the stream's first block and the one behind its last, its points (BLOCK,),
-    and which are there."""
-    i_block = tl.program_id(0).to(tl.int64)
+def _block(i_block, p_starts, D, BLOCK: tl.constexpr):
+    """Of a block: its stream, the stream's first block and the one behind its last, its points (BLOCK,), and which are
+    there."""
     stream, high = i_block * 0, i_block * 0 + D
     while high - stream > 1:
         middle = (stream + high) >> 1
@@ -40,7 +39,7 @@ def _block(p_starts, D, BLOCK: tl.constexpr):
         high = tl.where(is_behind, middle, high)
     first = _first_block(p_starts, stream, BLOCK)
     o_n = tl.load(p_starts + stream) + (i_block - first) * BLOCK + tl.arange(0, BLOCK)
-    return i_block, stream, first, _first_block(p_starts, stream + 1, BLOCK), o_n, o_n < tl.load(p_starts + stream + 1)
+    return stream, first, _first_block(p_starts, stream + 1, BLOCK), o_n, o_n < tl.load(p_starts + stream + 1)
 
 
 @triton.jit
@@ -79,7 +78,8 @@ def _measure(
     p_symbols, p_classes, p_starts, p_at, p_selected, p_sums, p_before, D, BLOCK: tl.constexpr
 ):  # fmt: skip
     """Low bits of a block and, in the upper half, its escapes; and where its stream's bits begin, before that moves."""
-    i_block, stream, first, _last, o_n, m_n = _block(p_starts, D, BLOCK)
+    i_block = tl.program_id(0).to(tl.int64)
+    stream, first, _last, o_n, m_n = _block(i_block, p_starts, D, BLOCK)
     b_width, m_escape = _raw(p_symbols, p_classes, o_n, m_n)
     tl.store(p_sums + i_block, tl.sum(b_width.to(tl.int64) | (m_escape.to(tl.int64) << 32), 0))
     if i_block == first:
@@ -101,7 +101,8 @@ def _sizes(
     p_symbols, p_classes, p_starts, p_words, p_end, p_selected, p_sums, p_before, p_sizes, D, BLOCK: tl.constexpr
 ):  # fmt: skip
     """Bits of the escaped values of a block."""
-    i_block, stream, first, last, o_n, m_n = _block(p_starts, D, BLOCK)
+    i_block = tl.program_id(0).to(tl.int64)
+    stream, first, last, o_n, m_n = _block(i_block, p_starts, D, BLOCK)
     size = first * 0
     if (tl.load(p_sums + i_block) >> 32) > 0:
         _b_width, m_escape = _raw(p_symbols, p_classes, o_n, m_n)
@@ -123,7 +124,8 @@ def _reconstruct(
     p_symbols, p_classes, p_predictions, p_targets, p_starts, p_words, p_at, p_end, p_selected, p_sums, p_before,
     p_sizes, p_values, p_known, D, quant_step, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    i_block, stream, first, last, o_n, m_n = _block(p_starts, D, BLOCK)
+    i_block = tl.program_id(0).to(tl.int64)
+    stream, first, last, o_n, m_n = _block(i_block, p_starts, D, BLOCK)
     entry = stream
     if p_selected is not None:
         entry = tl.load(p_selected + stream)

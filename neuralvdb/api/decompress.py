@@ -138,7 +138,8 @@ def _decompress(
                     frames = frames or stack.enter_context(contextlib.closing(open_frames(job.source, settings)))
                     outcomes.append(job.run(frames, progress, note))
                 except NeuralVdbError as error:
-                    os.truncate(job.output.temporary, 0)  # so that nothing gets its name
+                    with contextlib.suppress(OSError):
+                        os.truncate(job.output.temporary, 0)  # so that nothing gets its name
                     outcomes.append(job.output.named(error))
             else:
                 outcomes.append(job)

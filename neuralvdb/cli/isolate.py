@@ -84,6 +84,8 @@ class IsolatedRunner:
             if isinstance(answer.error, DamagedFile) and self._states() != before:
                 raise self._changed() from answer.error
             raise answer.error from (CallsInChild(answer.calls) if answer.calls else None)
+        if isinstance(answer.value, list) and self._states() != before:  # what became of each of several frames
+            return [self._changed() if isinstance(outcome, DamagedFile) else outcome for outcome in answer.value]
         return answer.value
 
     @property

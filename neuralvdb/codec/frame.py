@@ -85,7 +85,7 @@ class Frame:
         self.before.prepare(numbers, threads)
         at_once = self._store.at_once(numbers, threads)
         each = threads_each(at_once, threads)
-        jobs = (partial(self._decoder.read, number, box, lod, each) for number in numbers)
+        jobs = (partial(self.read, number, box, lod, each) for number in numbers)
         return run_in_order(jobs, threads=at_once, most_waiting=at_once)
 
     def leaves(self, number: int, threads: int = 1) -> DecodedLeaves:

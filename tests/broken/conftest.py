@@ -1,6 +1,8 @@
 """Runs of `nvdb` that must stay small whatever they are given."""
 
+import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +18,13 @@ from neuralvdb.archive.formats import is_readable, version_written
 from neuralvdb.errors import NeuralVdbError, Unsupported
 
 _PROGRAM = "import sys; from neuralvdb.cli import main; sys.exit(main())"
+_MEASURE = """
+import json, os, subprocess, sys
+_, status, taken = os.wait4(subprocess.Popen(sys.argv[2:]).pid, 0)
+usage = os.waitstatus_to_exitcode(status), taken.ru_utime + taken.ru_stime, taken.ru_maxrss << 10
+open(sys.argv[1], "w").write(json.dumps(usage))
+"""
+"""Between the tests and `nvdb`, which would have the highest memory so far of the process that starts it."""
 _CPU_SECONDS, _MEMORY = 5.0, 1 << 30
 _PATIENCE = 120.0  # seconds
 
@@ -36,18 +45,20 @@ def measured(tmp_path: Path):
     """Runs `nvdb` in a fresh folder and gives Measured; asserts that it took no more than 5 s of CPU and 1 GiB."""
 
     def run(*args: object) -> Measured:
+        usage = tmp_path / "usage.json"
         command = [sys.executable, "-P", "-c", _PROGRAM, *map(str, args)]
+        measure = [sys.executable, "-P", "-S", "-c", _MEASURE, usage, *command]
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-            work = subprocess.Popen(command, cwd=tmp_path, stdout=out, stderr=err)
-            timer = threading.Timer(_PATIENCE, work.kill)
-            timer.start()
-            _, status, taken = os.wait4(work.pid, 0)
-            timer.cancel()
-            work.returncode = os.waitstatus_to_exitcode(status)
+            with subprocess.Popen(measure, cwd=tmp_path, stdout=out, stderr=err, start_new_session=True) as work:
+                timer = threading.Timer(_PATIENCE, os.killpg, [work.pid, signal.SIGKILL])
+                timer.start()
+                work.wait()
+                timer.cancel()
             out.seek(0)
             err.seek(0)
-            seconds, memory = taken.ru_utime + taken.ru_stime, taken.ru_maxrss << 10
-            done = Measured(work.returncode, out.read(), err.read(), seconds, memory)
+            code, seconds, memory = json.loads(usage.read_text())
+            usage.unlink()
+            done = Measured(code, out.read(), err.read(), seconds, memory)
         assert done.seconds < _CPU_SECONDS
         assert done.memory < _MEMORY
         return done
