@@ -133,6 +133,8 @@ class _Job:
                     return None
                 if directory.group(first).start != first or directory.group(positions[-1]).stop > positions[-1] + 1:
                     return None
+                if path == self.output.target and len(directory) > len(positions):
+                    return None
                 frames = OpenFrames(archive, models=encoding.context.models)
                 reports = []
                 for position, source in zip(positions, self.sources, strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import zstandard
@@ -117,8 +117,23 @@ def pack_index(sections: Sequence[Section]) -> bytes:
     return zstandard.ZstdCompressor(level=_INDEX_LEVEL, dict_data=zstd_dictionary()).compress(entries)
 
 
-def unpack_index(index: bytes, extent: Extent) -> list[Entry]:
-    """The entries of the index of an archive of one frame. Raises ValueError, which says what is damaged."""
+class StoredIndex:
+    """The entries of the index of an archive of one frame, each made when it is asked for, as a liar may have many."""
+
+    def __init__(self, entries: bytes) -> None:
+        self._entries = entries
+
+    def __iter__(self) -> Iterator[Entry]:
+        for kind, flags, _, codec, version, _, *numbers in _ENTRY.iter_unpack(self._entries):
+            yield Entry(kind, flags, codec, version, 0, *numbers)
+
+    def shared(self) -> set[tuple[int, int]]:
+        """Size and checksum of all payloads that sections share."""
+        return {(entry[8], entry[10]) for entry in _ENTRY.iter_unpack(self._entries) if entry[1] & _SHARED}
+
+
+def unpack_index(index: bytes, extent: Extent) -> StoredIndex:
+    """The index of an archive of one frame. Raises ValueError, which says what is damaged."""
     if extent.count > MAX_SECTIONS:
         raise ValueError(f"it declares {extent.count} sections")
     try:
@@ -126,16 +141,19 @@ def unpack_index(index: bytes, extent: Extent) -> list[Entry]:
     except ValueError as error:
         raise ValueError(f"its index does not decompress ({error})") from error
     check_sharing(entries[4::ENTRY_SIZE])
-    return [
-        Entry(kind, flags, codec, version, 0, *numbers)
-        for kind, flags, _, codec, version, _, *numbers in _ENTRY.iter_unpack(entries)
-    ]
+    return StoredIndex(entries)
 
 
-def sections_in(entries: Sequence[Entry], extent: Extent, header: int) -> Iterator[Section]:
+def shared_in(entries: Iterable[Entry]) -> set[tuple[int, int]]:
+    """Size and checksum of all payloads that sections share."""
+    return {(entry.size, entry.checksum) for entry in entries if entry.flags & _SHARED}
+
+
+def sections_in(
+    entries: Iterable[Entry], shared_payloads: set[tuple[int, int]], extent: Extent, header: int
+) -> Iterator[Section]:
     """The sections of a frame, one after the other. header: bytes of the file before the first section of any frame.
     Raises ValueError, which says what is damaged."""
-    shared_payloads = {(entry.size, entry.checksum) for entry in entries if entry.flags & _SHARED}
     firsts: dict[tuple[int, int], int] = {}  # of those, where the first section lies
     free = extent.begin
     for number, entry in enumerate(entries):
