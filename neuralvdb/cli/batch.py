@@ -62,6 +62,7 @@ def run_batch(jobs: Sequence[FileJob[Any]], at_once: int, report: Report) -> Non
     try:
         batch.run(at_once)
     finally:
+        isolate.end_all()
         batch.close()
 
 

@@ -29,6 +29,7 @@ T = TypeVar("T")
 FileStates = list[tuple[int, int] | None]
 
 withheld: set[int] = set()  # descriptors that a child does not get: those through which others answer
+_started: set[int] = set()  # children that have not ended, as an interrupt may come before anybody holds one
 BASE_MEMORY = 768 << 20  # bytes: libraries yet to be loaded, threads and working memory
 READERS = ("_open", "read", "outline")  # methods of VdbReader that call OpenVDB
 _READER_FILE = re.compile(r"neuralvdb[/\\]vdb[/\\]files\.py$")
@@ -51,13 +52,14 @@ class IsolatedRunner:
 
     def __call__(self, job: Callable[[], T], /, *, writes: Sequence[str] = ()) -> T:
         """What job() returns in a child. writes: files that it may write. Raises what Child.result() raises."""
-        child = self.start(job, writes=writes)
+        kept = frozenset(_started)
         try:
+            child = self.start(job, writes=writes)
             while not child.receive():
                 pass
             return child.result()
         except BaseException:
-            child.end()
+            end_all(kept)
             raise
 
     def start(self, job: Callable[[], T], /, *, writes: Sequence[str] = ()) -> Child[T]:
@@ -191,8 +193,16 @@ class Child(Generic[T]):
         platform.restore_interrupts(mask)
 
     def _close(self) -> None:
+        _started.discard(self._number)
         withheld.discard(self._pipe)
         os.close(self._pipe)
+
+
+def end_all(kept: frozenset[int] = frozenset()) -> None:
+    """Kills the children that are still there, but for `kept`."""
+    for child in _started - kept:
+        _started.discard(child)
+        platform.end_child(child)
 
 
 def _fork(work: Callable[[int], None]) -> tuple[int, int]:
@@ -215,12 +225,14 @@ def _fork(work: Callable[[int], None]) -> tuple[int, int]:
         for pipe in (*withheld, receive):  # what others answer is none of its business
             os.close(pipe)
         _work_and_exit(work, send)
+    _started.add(child)
     os.close(send)
     withheld.add(receive)
     try:
         platform.restore_interrupts(mask)
     except BaseException:
         platform.block_interrupts()  # another one must not keep the child from being killed
+        _started.discard(child)
         platform.end_child(child)
         platform.restore_interrupts(mask)
         raise
