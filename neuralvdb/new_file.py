@@ -38,6 +38,16 @@ class NewFile:
         except OSError as error:
             raise _failed(self.target, error) from error
 
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[BinaryIO]:
+        """The file, as open() gives it, to write to within the block. Raises OutputError, for any OSError of the block
+        too."""
+        try:
+            with self.open() as stream:
+                yield stream
+        except OSError as error:
+            raise _failed(self.target, error) from error
+
     def size(self) -> int:
         """Bytes written so far. Raises OutputError."""
         try:

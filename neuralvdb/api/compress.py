@@ -21,7 +21,7 @@ from neuralvdb.codec.frame import Frame, FrameReader
 from neuralvdb.codec.models import models_for
 from neuralvdb.codec.reusable import GridInFile as GridInFile
 from neuralvdb.dataclass import dataclass
-from neuralvdb.errors import NeuralVdbError, NoSuchGrid, OutputError, naming
+from neuralvdb.errors import NeuralVdbError, NoSuchGrid, naming
 from neuralvdb.new_file import NewFile, new_file
 from neuralvdb.platform import one_blas_thread, return_memory
 from neuralvdb.settings import CompressSettings
@@ -215,13 +215,10 @@ class _Job:
         reader = VdbReader(self.source) if isinstance(self.source, str) else self.source
         if self.settings.skip_existing and (report := self._made(encoding, reader)) is not None:
             return report
-        try:
-            with naming(reader.path), one_blas_thread(), self.output.open() as stream:
-                writer = ArchiveWriter(stream)
-                encoded = encoding.write(writer, reader, note, progress)
-                writer.close()
-        except OSError as error:
-            raise OutputError(f"{self.output.target}: cannot be written: {error.strerror}") from error
+        with naming(reader.path), one_blas_thread(), self.output.writing() as stream:
+            writer = ArchiveWriter(stream)
+            encoded = encoding.write(writer, reader, note, progress)
+            writer.close()
         return_memory()
         if self.settings.verify:
             with FrameReader(

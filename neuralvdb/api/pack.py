@@ -16,7 +16,7 @@ from neuralvdb.archive import ArchiveReader, FrameLabel
 from neuralvdb.archive.formats import is_readable
 from neuralvdb.codec.frame import position_of
 from neuralvdb.dataclass import dataclass
-from neuralvdb.errors import OutputError, UsageError, naming
+from neuralvdb.errors import UsageError, naming
 from neuralvdb.frame_number import FrameNumber, text_of
 from neuralvdb.new_file import NewFile, new_file
 from neuralvdb.sequence.pack import PackedFrame, frames_in, in_order, join, label_of, split
@@ -108,12 +108,9 @@ def packing(
 
 def _pack(sources: Sequence[Source], output: NewFile, progress: Progress) -> PackReport:
     frames, again = in_order(frame for source in sources for frame in frames_in(source.path, source.number))
-    try:
-        with output.open() as stream:
-            for frame in join(frames, stream):
-                progress(frame.label.source_size)
-    except OSError as error:
-        raise OutputError(f"{output.target}: cannot be written: {error.strerror}") from error
+    with output.writing() as stream:
+        for frame in join(frames, stream):
+            progress(frame.label.source_size)
     with ArchiveReader(output.temporary, is_readable) as archive:
         for position, frame in enumerate(frames):
             archive.check(position)
@@ -150,17 +147,14 @@ def _unpack(path: str, numbers: Sequence[FrameNumber], output: NewFile) -> Unpac
     with naming(path), ArchiveReader(path, is_readable) as archive:
         positions = [position_of(archive, number) for number in numbers] or [position_of(archive, None)]
         group = range(1) if archive.directory is None else archive.directory.group(positions[0])
-        try:
-            with output.open() as stream:
-                if len(group) == 1:
-                    split(archive, positions[0], stream)
-                else:
-                    labels = [archive.directory.entry(p).label for p in positions] if archive.directory else []
-                    frames = [PackedFrame(path, p, label) for p, label in zip(positions, labels, strict=True)]
-                    for _ in join(in_order(frames)[0], stream):
-                        pass
-        except OSError as error:
-            raise OutputError(f"{output.target}: cannot be written: {error.strerror}") from error
+        with output.writing() as stream:
+            if len(group) == 1:
+                split(archive, positions[0], stream)
+            else:
+                labels = [archive.directory.entry(p).label for p in positions] if archive.directory else []
+                frames = [PackedFrame(path, p, label) for p, label in zip(positions, labels, strict=True)]
+                for _ in join(in_order(frames)[0], stream):
+                    pass
     return UnpackReport(source=path, target=output.target, archive_size=output.size())
 
 

@@ -13,7 +13,7 @@ from neuralvdb.api.jobs import Runner, Task, run_here
 from neuralvdb.api.losses import common_grids, grid_loss
 from neuralvdb.api.source import GridSource, check_readable, select
 from neuralvdb.dataclass import dataclass
-from neuralvdb.errors import InputError, OutputError, naming
+from neuralvdb.errors import InputError, naming
 from neuralvdb.new_file import NewFile, new_file
 from neuralvdb.settings import ViewSettings
 from neuralvdb.view import GridView, Strip, difference_strips, draw_sheet, grid_strip, need_pillow
@@ -142,9 +142,6 @@ def write_sheet(strips: Sequence[Strip], output: NewFile, path: str) -> tuple[in
     if not strips:
         raise InputError(f"{path}: has nothing to show; pictures are made of active voxels of float and vec3 grids")
     png, width, height = draw_sheet(strips)
-    try:
-        with output.open() as stream:
-            stream.write(png)
-    except OSError as error:
-        raise OutputError(f"{output.target}: cannot be written: {error.strerror}") from error
+    with output.writing() as stream:
+        stream.write(png)
     return width, height

@@ -13,7 +13,7 @@ from neuralvdb.api.pictures import views_of
 from neuralvdb.api.promises import PromiseDescription
 from neuralvdb.api.source import GridSource
 from neuralvdb.dataclass import dataclass
-from neuralvdb.errors import OutputError, naming
+from neuralvdb.errors import naming
 from neuralvdb.new_file import new_file
 from neuralvdb.settings import ReportSettings
 from neuralvdb.units import size_text
@@ -105,12 +105,9 @@ def write_report(
     frames: Sequence[FrameFacts], target: str | os.PathLike[str], settings: ReportSettings = ReportSettings()
 ) -> None:
     """Writes the page of one frame or more. Raises OutputExists, OutputError; then `target` is as before."""
-    with new_file(Path(target), force=settings.force, sources=[frame.path for frame in frames]) as output:
-        try:
-            with output.open() as stream:
-                stream.write(html_of(frames).encode("utf-8", "backslashreplace"))
-        except OSError as error:
-            raise OutputError(f"{output.target}: cannot be written: {error.strerror}") from error
+    paths = [frame.path for frame in frames]
+    with new_file(Path(target), force=settings.force, sources=paths) as output, output.writing() as stream:
+        stream.write(html_of(frames).encode("utf-8", "backslashreplace"))
 
 
 def html_of(frames: Sequence[FrameFacts]) -> str:

@@ -18,7 +18,7 @@ from neuralvdb.codec.earlier import FrameBefore
 from neuralvdb.codec.encode import EarlierFrames
 from neuralvdb.codec.frame import OpenFrames
 from neuralvdb.dataclass import dataclass
-from neuralvdb.errors import NeuralVdbError, OutputError, naming
+from neuralvdb.errors import NeuralVdbError, naming
 from neuralvdb.frame_number import FrameNumber
 from neuralvdb.new_file import NewFile, new_file
 from neuralvdb.platform import one_blas_thread, return_memory
@@ -85,13 +85,10 @@ class _Job:
             for path in dict.fromkeys((self.output.target, self.shot.earlier)):
                 if path and (reports := self._made(path, encoding)) is not None:
                     return reports
-        try:
-            with one_blas_thread(), self.output.open() as stream:
-                writer = SequenceWriter(stream)
-                reports = self._encode(writer, encoding, progress, note)
-                writer.close()
-        except OSError as error:
-            raise OutputError(f"{self.output.target}: cannot be written: {error.strerror}") from error
+        with one_blas_thread(), self.output.writing() as stream:
+            writer = SequenceWriter(stream)
+            reports = self._encode(writer, encoding, progress, note)
+            writer.close()
         return_memory()
         if self.settings.verify:
             self._verify(encoding, progress)
@@ -148,7 +145,7 @@ class _Job:
             return None
         if path != self.output.target:
             packed = [PackedFrame(path, position, label) for position, label in zip(positions, labels, strict=True)]
-            with self.output.open() as stream:
+            with self.output.writing() as stream:
                 for _ in join(packed, stream):
                     pass
         return reports
