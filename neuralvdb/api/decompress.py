@@ -14,13 +14,10 @@ import xxhash
 
 from neuralvdb import devices
 from neuralvdb.api.jobs import Note, Progress, Runner, Task, ignore, run_here
-from neuralvdb.api.source import check_readable, select
-from neuralvdb.archive import ArchiveReader
-from neuralvdb.archive.formats import is_readable
+from neuralvdb.api.source import check_readable, open_frames, select
 from neuralvdb.codec.decode import empty_grid
 from neuralvdb.codec.frame import Frame, OpenFrames, position_of
 from neuralvdb.codec.frame_table import Counts
-from neuralvdb.codec.models import models_for
 from neuralvdb.codec.region import plan_region
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import NeuralVdbError, OutputExists, naming
@@ -144,12 +141,6 @@ def _decompress(
             else:
                 outcomes.append(job)
     return outcomes
-
-
-def open_frames(source: str, settings: DecompressSettings) -> OpenFrames:
-    """The frames of an archive, for decompress_frame(). Raises InputError, DamagedFile, Unsupported, NoSuchDevice."""
-    models, gpus = models_for(settings), devices.Devices(settings.device)
-    return OpenFrames(ArchiveReader(source, is_readable), models=models, devices=gpus)
 
 
 def decompress_frame(

@@ -8,12 +8,15 @@ import os
 from collections.abc import Sequence
 from typing import Protocol
 
+from neuralvdb.archive import ArchiveReader
 from neuralvdb.archive.container import MAGIC
-from neuralvdb.codec.frame import FrameReader
+from neuralvdb.archive.formats import is_readable
+from neuralvdb.codec.frame import FrameReader, OpenFrames
 from neuralvdb.codec.models import models_for
+from neuralvdb.devices import Devices
 from neuralvdb.errors import NoSuchGrid, naming, unreadable
 from neuralvdb.platform import open_ordinary
-from neuralvdb.settings import ReadSettings
+from neuralvdb.settings import DecompressSettings, ReadSettings, VerifySettings
 from neuralvdb.vdb import VdbReader
 from neuralvdb.volume import VolumeGrid
 from neuralvdb.volume.grid import display_name
@@ -48,6 +51,12 @@ def is_archive(path: str) -> bool:
             return file.read(len(MAGIC)) == MAGIC
     except OSError as error:
         raise unreadable(path, error) from error
+
+
+def open_frames(path: str, settings: DecompressSettings | VerifySettings) -> OpenFrames:
+    """The frames of an archive. Raises InputError, DamagedFile, Unsupported, NoSuchDevice."""
+    models, gpus = models_for(settings), Devices(settings.device)
+    return OpenFrames(ArchiveReader(path, is_readable), models=models, devices=gpus)
 
 
 class GridSource:

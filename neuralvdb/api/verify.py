@@ -11,14 +11,12 @@ from neuralvdb import devices
 from neuralvdb.api.decoding import decode_all
 from neuralvdb.api.jobs import Progress, ignore
 from neuralvdb.api.promises import PromiseDescription, promise_of
+from neuralvdb.api.source import open_frames
 from neuralvdb.api.tree_errors import errors_between
-from neuralvdb.archive import ArchiveReader
-from neuralvdb.archive.formats import is_readable
 from neuralvdb.codec.frame import Frame, OpenFrames, position_of
 from neuralvdb.codec.frame_table import content_hash
 from neuralvdb.codec.guarantee import is_kept
 from neuralvdb.codec.loss import MeasuredLoss, measure
-from neuralvdb.codec.models import models_for
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import NeuralVdbError
 from neuralvdb.frame_number import FrameNumber
@@ -97,12 +95,10 @@ class FrameToVerify:
 def verify_frames(
     path: str, frames: Sequence[FrameToVerify], settings: VerifySettings, progress: Progress
 ) -> list[VerifyReport | NeuralVdbError]:
-    """What verify() says of each; what one frame needs of the one before is decoded once. Raises what ArchiveReader
+    """What verify() says of each; what one frame needs of the one before is decoded once. Raises what open_frames()
     raises."""
-    devices_of = devices.Devices(settings.device)
-    archive = ArchiveReader(path, is_readable)
     outcomes: list[VerifyReport | NeuralVdbError] = []
-    with contextlib.closing(OpenFrames(archive, models=models_for(settings), devices=devices_of)) as opened:
+    with contextlib.closing(open_frames(path, settings)) as opened:
         for frame in frames:
             try:
                 outcomes.append(_verify(opened, frame, settings, progress))

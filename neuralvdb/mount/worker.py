@@ -4,6 +4,7 @@ for, so that what one of them needs of the one before need not be decoded again.
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import pickle
 import socket
@@ -13,9 +14,10 @@ import xxhash
 
 import neuralvdb
 from neuralvdb import platform
-from neuralvdb.api.decompress import decompress_frame, open_frames
+from neuralvdb.api.decompress import decompress_frame
 from neuralvdb.api.frames import frames_of
 from neuralvdb.api.memory import memory_of
+from neuralvdb.api.source import open_frames
 from neuralvdb.codec.frame import FrameReader, OpenFrames
 from neuralvdb.errors import InputError, NeuralVdbError, OutOfMemory, OutputError
 from neuralvdb.frame_number import FrameNumber, number_of
@@ -42,25 +44,6 @@ MEMORY_FACTOR = 4
 """Bytes that decoding may take for each of the decoded grids."""
 
 
-class _Opened:
-    """An archive that stays open, and what is decoded of its last frames, as long as it is the same file."""
-
-    def __init__(self, path: str, settings: DecompressSettings) -> None:
-        self._path, self._settings = path, settings
-        self._state: tuple[int, int] | None = None
-        self._frames: OpenFrames | None = None
-
-    def frames(self) -> OpenFrames:
-        """Its frames. Raises what open_frames() raises."""
-        state = platform.file_state(self._path)
-        if self._frames is None or state != self._state:
-            if self._frames is not None:
-                self._frames.close()
-            self._frames, self._state = None, state
-            self._frames = open_frames(self._path, self._settings)
-        return self._frames
-
-
 class Worker:
     """Work on the archive at `path`. channel: through which requests come and answers go. folder: for files."""
 
@@ -74,7 +57,6 @@ class Worker:
             device=settings.device,
             force=True,
         )
-        self._opened = _Opened(path, self._decoding)
 
     def run(self) -> None:
         """Answers requests until nobody asks any more."""
@@ -103,6 +85,12 @@ class Worker:
                 self._write(LIST_FILE, pack_list(listed))
         return done()
 
+    @functools.cached_property
+    def _frames(self) -> OpenFrames:
+        """Those of the archive, which stays open: where the file is another one, another worker takes the place of this
+        one. Raises what open_frames() raises."""
+        return open_frames(self.path, self._decoding)
+
     def _decode(self, frame: FrameName, memory: int, grids: int) -> None:
         """Writes the .vdb file of a frame. memory: bytes that the process may have beside what its `grids` take."""
         asked = self.settings
@@ -111,7 +99,7 @@ class Worker:
         platform.limit_memory(memory + needed)
         try:
             target = os.path.join(self.folder, FRAME_FILE)
-            decompress_frame(self._opened.frames(), target, replace(self._decoding, frame=_number(frame)))
+            decompress_frame(self._frames, target, replace(self._decoding, frame=_number(frame)))
         except OutputError as error:
             if os.strerror(errno.EFBIG) in str(error):
                 raise too_large(asked.cache_size) from error
