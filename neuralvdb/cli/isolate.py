@@ -28,8 +28,8 @@ from neuralvdb.errors import DamagedFile, InputError, NeuralVdbError, OutOfMemor
 T = TypeVar("T")
 FileStates = list[tuple[int, int] | None]
 
-withheld: set[int] = set()  # descriptors that a child does not get: those through which others answer
-_started: set[int] = set()  # children that have not ended, as an interrupt may come before anybody holds one
+withheld: set[int] = set()  # descriptors that a child does not get, beside those through which children answer
+_pipes: dict[int, int] = {}  # these, by the numbers of children that have not ended; nobody may hold one of them yet
 BASE_MEMORY = 768 << 20  # bytes: libraries yet to be loaded, threads and working memory
 READERS = ("_open", "read", "outline")  # methods of VdbReader that call OpenVDB
 _READER_FILE = re.compile(r"neuralvdb[/\\]vdb[/\\]files\.py$")
@@ -52,7 +52,7 @@ class IsolatedRunner:
 
     def __call__(self, job: Callable[[], T], /, *, writes: Sequence[str] = ()) -> T:
         """What job() returns in a child. writes: files that it may write. Raises what Child.result() raises."""
-        kept = frozenset(_started)
+        kept = frozenset(_pipes)
         try:
             child = self.start(job, writes=writes)
             while not child.receive():
@@ -175,7 +175,7 @@ class Child(Generic[T]):
         self._output += data
         if not data:
             self._ended = platform.wait_child(self._number)
-            self._close()
+            _close(self._number)
         return not data
 
     def result(self) -> T:
@@ -185,24 +185,25 @@ class Child(Generic[T]):
 
     def end(self) -> None:
         """Kills the child where it is still there; an interrupt waits until it is gone."""
-        if self._ended is not None:
-            return
-        mask = platform.block_interrupts()
-        platform.end_child(self._number)
-        self._close()
-        platform.restore_interrupts(mask)
-
-    def _close(self) -> None:
-        _started.discard(self._number)
-        withheld.discard(self._pipe)
-        os.close(self._pipe)
+        if _pipes.get(self._number) == self._pipe:
+            _end(self._number)
 
 
 def end_all(kept: frozenset[int] = frozenset()) -> None:
-    """Kills the children that are still there, but for `kept`."""
-    for child in _started - kept:
-        _started.discard(child)
-        platform.end_child(child)
+    """Kills the children that are still there, but for `kept`; an interrupt waits until each is gone."""
+    for child in _pipes.keys() - kept:
+        _end(child)
+
+
+def _end(child: int) -> None:
+    mask = platform.block_interrupts()
+    platform.end_child(child)
+    _close(child)
+    platform.restore_interrupts(mask)
+
+
+def _close(child: int) -> None:
+    os.close(_pipes.pop(child))
 
 
 def _fork(work: Callable[[int], None]) -> tuple[int, int]:
@@ -222,18 +223,16 @@ def _fork(work: Callable[[int], None]) -> tuple[int, int]:
         ) from None
     if child == 0:
         platform.restore_interrupts(mask)
-        for pipe in (*withheld, receive):  # what others answer is none of its business
+        for pipe in (*withheld, *_pipes.values(), receive):  # what others answer is none of its business
             os.close(pipe)
         _work_and_exit(work, send)
-    _started.add(child)
+    _pipes[child] = receive
     os.close(send)
-    withheld.add(receive)
     try:
         platform.restore_interrupts(mask)
     except BaseException:
         platform.block_interrupts()  # another one must not keep the child from being killed
-        _started.discard(child)
-        platform.end_child(child)
+        _end(child)
         platform.restore_interrupts(mask)
         raise
     return child, receive
