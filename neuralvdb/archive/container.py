@@ -31,7 +31,6 @@ from neuralvdb.archive.section import (
     check_label,
     pack_index,
     sections_in,
-    shared_in,
     unpack_index,
 )
 from neuralvdb.errors import DamagedFile, InputError, OutputError, Unsupported, naming, unreadable
@@ -210,8 +209,7 @@ class ArchiveReader:
                 first = take_labels(self._index(self.directory, begin), count, None)
                 self._first = begin, first
         labels = take_labels(source, extent.count, first)
-        entries = list(take_entries(source, labels))
-        return self._readable(entries, shared_in(entries), extent)
+        return self._readable(list(take_entries(source, labels)), extent)
 
     def read(self, section: Section) -> bytes:
         """The payload of a section, its checksum checked. Raises DamagedFile."""
@@ -261,8 +259,7 @@ class ArchiveReader:
             return
         extent = Extent(_HEADER_SIZE, at, size, count)
         try:
-            index = unpack_index(block, extent)
-            self.sections = self._readable(index, index.shared(), extent)
+            self.sections = self._readable(unpack_index(block, extent), extent)
         except ValueError as error:
             raise self._damaged(str(error)) from error
 
@@ -274,10 +271,10 @@ class ArchiveReader:
             raise self._damaged(f"checksum of the index of {directory.words(position)} does not match")
         return FieldReader(index, f"{self.path}: index of {directory.words(position)}")
 
-    def _readable(self, entries: Iterable[Entry], shared: set[tuple[int, int]], extent: Extent) -> list[Section]:
+    def _readable(self, entries: Iterable[Entry], extent: Extent) -> list[Section]:
         """The sections of a frame that this version knows."""
         try:
-            return [section for section in sections_in(entries, shared, extent, _HEADER_SIZE) if self._usable(section)]
+            return [section for section in sections_in(entries, extent, _HEADER_SIZE) if self._usable(section)]
         except ValueError as error:
             raise self._damaged(str(error)) from error
 

@@ -127,10 +127,6 @@ class StoredIndex:
         for kind, flags, _, codec, version, _, *numbers in _ENTRY.iter_unpack(self._entries):
             yield Entry(kind, flags, codec, version, 0, *numbers)
 
-    def shared(self) -> set[tuple[int, int]]:
-        """Size and checksum of all payloads that sections share."""
-        return {(entry[8], entry[10]) for entry in _ENTRY.iter_unpack(self._entries) if entry[1] & _SHARED}
-
 
 def unpack_index(index: bytes, extent: Extent) -> StoredIndex:
     """The index of an archive of one frame. Raises ValueError, which says what is damaged."""
@@ -144,16 +140,10 @@ def unpack_index(index: bytes, extent: Extent) -> StoredIndex:
     return StoredIndex(entries)
 
 
-def shared_in(entries: Iterable[Entry]) -> set[tuple[int, int]]:
-    """Size and checksum of all payloads that sections share."""
-    return {(entry.size, entry.checksum) for entry in entries if entry.flags & _SHARED}
-
-
-def sections_in(
-    entries: Iterable[Entry], shared_payloads: set[tuple[int, int]], extent: Extent, header: int
-) -> Iterator[Section]:
+def sections_in(entries: Iterable[Entry], extent: Extent, header: int) -> Iterator[Section]:
     """The sections of a frame, one after the other. header: bytes of the file before the first section of any frame.
     Raises ValueError, which says what is damaged."""
+    shared_payloads = {(entry.size, entry.checksum) for entry in entries if entry.flags & _SHARED}
     firsts: dict[tuple[int, int], int] = {}  # of those, where the first section lies
     free = extent.begin
     for number, entry in enumerate(entries):
