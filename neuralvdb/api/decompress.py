@@ -13,7 +13,7 @@ from typing import BinaryIO
 import xxhash
 
 from neuralvdb import devices
-from neuralvdb.api.jobs import Note, Progress, Runner, Task, ignore, run_here
+from neuralvdb.api.jobs import Note, Progress, Runner, Task, ignore, only, run_here
 from neuralvdb.api.source import check_readable, open_frames, select
 from neuralvdb.codec.decode import empty_grid
 from neuralvdb.codec.frame import Frame, OpenFrames, position_of
@@ -82,10 +82,7 @@ def decompress(
     """
     frames = [FrameTarget(settings.frame, Path(target))]
     with decompressing(source, frames, settings, progress=progress, note=note) as task:
-        (outcome,) = run(task.work, writes=task.writes)
-        if isinstance(outcome, NeuralVdbError):
-            raise outcome
-        return outcome
+        return only(run(task.work, writes=task.writes))
 
 
 @dataclass(frozen=True)

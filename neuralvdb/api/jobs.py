@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from neuralvdb.dataclass import dataclass
+from neuralvdb.errors import NeuralVdbError
 
 T = TypeVar("T")
 
@@ -37,6 +38,14 @@ class Task(Generic[T]):
 
     work: Callable[[], T]
     writes: Sequence[str] = ()
+
+
+def only(outcomes: Sequence[T | NeuralVdbError]) -> T:
+    """What became of the only file of several that there could be. Raises the error where it became one."""
+    (outcome,) = outcomes
+    if isinstance(outcome, NeuralVdbError):
+        raise outcome
+    return outcome
 
 
 def ignore(_: object, /) -> None:

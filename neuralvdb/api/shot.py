@@ -122,8 +122,9 @@ class _Job:
     def _made(self, path: str, encoding: Encoding) -> list[CompressReport] | None:
         """What is in an archive, where frames of it are as this job would write them; others of it are left out."""
         try:
-            with ArchiveReader(path, is_readable) as archive:
-                directory = archive.directory
+            models = encoding.context.models
+            with contextlib.closing(OpenFrames(ArchiveReader(path, is_readable), models=models)) as frames:
+                archive, directory = frames.archive, frames.archive.directory
                 positions = [] if directory is None else [self._find(archive, source) for source in self.sources]
                 first = positions[0] if positions else -1
                 if directory is None or positions != list(range(first, first + len(positions))) or first < 0:
@@ -132,7 +133,6 @@ class _Job:
                     return None
                 if path == self.output.target and len(directory) > len(positions):
                     return None
-                frames = OpenFrames(archive, models=encoding.context.models)
                 reports = []
                 for position, source in zip(positions, self.sources, strict=True):
                     report = encoding.made(frames.at(position), VdbReader(source.path), self.output.target)

@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from neuralvdb import devices
 from neuralvdb.api.decoding import decode_all
-from neuralvdb.api.jobs import Progress, ignore
+from neuralvdb.api.jobs import Progress, ignore, only
 from neuralvdb.api.promises import PromiseDescription, promise_of
 from neuralvdb.api.source import open_frames
 from neuralvdb.api.tree_errors import errors_between
@@ -78,10 +78,7 @@ def verify(
     PromiseBroken, OutOfMemory, NoSuchDevice, MissingPriors.
     """
     name = None if original is None else os.fspath(original)
-    (outcome,) = verify_frames(os.fspath(path), [FrameToVerify(settings.frame, name)], settings, progress)
-    if isinstance(outcome, NeuralVdbError):
-        raise outcome
-    return outcome
+    return only(verify_frames(os.fspath(path), [FrameToVerify(settings.frame, name)], settings, progress))
 
 
 @dataclass(frozen=True)

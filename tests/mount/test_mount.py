@@ -8,7 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -156,15 +157,22 @@ def test_a_worker_that_crashed_is_replaced(mount, shot, decompressed, wait_until
     assert (mounted.folder / FRAMES[1]).read_bytes() == decompressed[FRAMES[1]]
 
 
+@contextlib.contextmanager
+def waiting_for(worker: int, frame: Path) -> Iterator[Future[bytes]]:
+    """Somebody who reads a frame, for which the worker, which is stopped, does nothing."""
+    os.kill(worker, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(frame.read_bytes)
+        with pytest.raises(TimeoutError):
+            reading.result(0.3)
+        yield reading
+
+
 def test_a_crash_while_a_frame_is_decoded_is_an_error_of_that_frame(mount, shot, decompressed):
     """And one line in the log."""
     mounted = mount(shot)
     _, worker = mounted.children()
-    os.kill(worker, signal.SIGSTOP)
-    with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit((mounted.folder / FRAMES[0]).read_bytes)
-        with pytest.raises(TimeoutError):
-            reading.result(0.3)
+    with waiting_for(worker, mounted.folder / FRAMES[0]) as reading:
         os.kill(worker, signal.SIGSEGV)
         os.kill(worker, signal.SIGCONT)
         with pytest.raises(OSError) as refused:
@@ -179,11 +187,7 @@ def test_a_signal_ends_the_mount_while_a_frame_is_decoded(mount, shot, wait_unti
     """Who waits for the frame hears so."""
     mounted = mount(shot)
     _, worker = mounted.children()
-    os.kill(worker, signal.SIGSTOP)
-    with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit((mounted.folder / FRAMES[0]).read_bytes)
-        with pytest.raises(TimeoutError):
-            reading.result(0.1)
+    with waiting_for(worker, mounted.folder / FRAMES[0]) as reading:
         os.kill(mounted.process, signal.SIGTERM)
         wait_until(lambda: not mounted.is_served())
         with pytest.raises(OSError):
