@@ -14,6 +14,7 @@ import xxhash
 
 from neuralvdb import devices
 from neuralvdb.api.jobs import Note, Progress, Runner, Task, ignore, only, run_here
+from neuralvdb.api.outputs import FrameTarget, Output, new_files, temporary_names, write_each
 from neuralvdb.api.source import check_readable, open_frames, select
 from neuralvdb.codec.decode import empty_grid
 from neuralvdb.codec.frame import Frame, OpenFrames, position_of
@@ -21,7 +22,6 @@ from neuralvdb.codec.frame_table import Counts
 from neuralvdb.codec.region import plan_region
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import NeuralVdbError, OutputExists, naming
-from neuralvdb.frame_number import FrameNumber
 from neuralvdb.new_file import NewFile, new_file
 from neuralvdb.settings import DecompressSettings
 from neuralvdb.topology import Topology
@@ -85,14 +85,6 @@ def decompress(
         return only(run(task.work, writes=task.writes))
 
 
-@dataclass(frozen=True)
-class FrameTarget:
-    """A frame of an archive, None where that has one, and the .vdb file that it becomes."""
-
-    number: FrameNumber | None
-    target: Path
-
-
 @contextlib.contextmanager
 def decompressing(
     source: str | os.PathLike[str],
@@ -105,39 +97,38 @@ def decompressing(
     """The work of decompress() for frames of an archive, for any process to do within the block: the targets of those
     that could be decoded are there when that ends well."""
     check_readable(source)
-    with contextlib.ExitStack() as stack:
-        jobs: list[_Job | NeuralVdbError] = []
-        for frame in frames:
-            replaces = settings.force or (settings.skip_existing and os.path.exists(frame.target))
-            try:
-                output = stack.enter_context(new_file(frame.target, force=replaces, sources=[source]))
-                jobs.append(_Job(os.fspath(source), output, replace(settings, frame=frame.number)))
-            except NeuralVdbError as error:
-                jobs.append(error)
-        work = functools.partial(_decompress, jobs, settings, progress, note)
-        yield Task(work, writes=[job.output.temporary for job in jobs if isinstance(job, _Job)])
+    frames = [replace(frame, force=frame.force or settings.force) for frame in frames]
+    with new_files([_may_be_there(frame, settings) for frame in frames], source) as outputs:
+        work = functools.partial(_decompress, os.fspath(source), frames, outputs, settings, progress, note)
+        yield Task(work, writes=temporary_names(outputs))
+
+
+def _may_be_there(frame: FrameTarget, settings: DecompressSettings) -> FrameTarget:
+    """The frame, whose target need not be new where it may be left as it is."""
+    return replace(frame, force=frame.force or (settings.skip_existing and os.path.exists(frame.target)))
 
 
 def _decompress(
-    jobs: Sequence[_Job | NeuralVdbError], settings: DecompressSettings, progress: Progress, note: Note
+    source: str,
+    frames: Sequence[FrameTarget],
+    outputs: Sequence[Output],
+    settings: DecompressSettings,
+    progress: Progress,
+    note: Note,
 ) -> list[DecompressReport | NeuralVdbError]:
     """What becomes of each, in order; what one frame needs of the one before is decoded once."""
     set_threads(settings.threads)
-    outcomes: list[DecompressReport | NeuralVdbError] = []
     with contextlib.ExitStack() as stack:
-        frames: OpenFrames | None = None
-        for job in jobs:
-            if isinstance(job, _Job):
-                try:
-                    frames = frames or stack.enter_context(contextlib.closing(open_frames(job.source, settings)))
-                    outcomes.append(job.run(frames, progress, note))
-                except NeuralVdbError as error:
-                    with contextlib.suppress(OSError):
-                        os.truncate(job.output.temporary, 0)  # so that nothing gets its name
-                    outcomes.append(job.output.named(error))
-            else:
-                outcomes.append(job)
-    return outcomes
+
+        @functools.cache
+        def opened() -> OpenFrames:
+            return stack.enter_context(contextlib.closing(open_frames(source, settings)))
+
+        def write(frame: FrameTarget, output: NewFile) -> DecompressReport:
+            of_frame = replace(settings, frame=frame.number, force=frame.force)
+            return _Job(source, output, of_frame).run(opened(), progress, note)
+
+        return write_each(frames, outputs, write)
 
 
 def decompress_frame(

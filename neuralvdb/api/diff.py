@@ -8,11 +8,12 @@ from dataclasses import asdict
 
 import numpy as np
 
-from neuralvdb.api.jobs import Progress, ignore
-from neuralvdb.api.source import GridSource, select
+from neuralvdb.api.jobs import Progress, ignore, only, outcomes_of
+from neuralvdb.api.source import GridSource, OpenFiles, select
 from neuralvdb.api.tree_errors import errors_between
 from neuralvdb.dataclass import dataclass
-from neuralvdb.errors import naming
+from neuralvdb.errors import NeuralVdbError, naming
+from neuralvdb.frame_number import FrameNumber
 from neuralvdb.settings import DiffSettings
 from neuralvdb.vdb import describe_metadata, describe_transform
 from neuralvdb.volume import Tree, TreeLevel, VolumeGrid
@@ -69,8 +70,31 @@ def diff(
     progress: is told of 1 after each grid. Raises InputError, DamagedFile, Unsupported, NoSuchGrid, MissingPriors,
     OutOfMemory, PromiseBroken.
     """
-    with GridSource(first, settings) as a, GridSource(second, settings) as b, naming(a.path, b.path):
-        return _diff(a, b, settings.grids, progress)
+    pair = FilePair(os.fspath(first), os.fspath(second), settings.frame)
+    return only(diff_each([pair], settings, progress))
+
+
+@dataclass(frozen=True)
+class FilePair:
+    """Two files to compare, and the frame of those that are archives of many."""
+
+    first: str
+    second: str
+    frame: FrameNumber | None
+
+
+def diff_each(
+    pairs: Sequence[FilePair], settings: DiffSettings, progress: Progress = ignore
+) -> list[DiffReport | NeuralVdbError]:
+    """What diff() says of each; what one frame needs of the one before is decoded once."""
+    with OpenFiles(settings) as files:
+
+        def work(pair: FilePair) -> DiffReport:
+            a, b = (files.source(path, pair.frame) for path in (pair.first, pair.second))
+            with naming(a.path, b.path):
+                return _diff(a, b, settings.grids, progress)
+
+        return outcomes_of(work, pairs)
 
 
 def _diff(a: GridSource, b: GridSource, names: Sequence[str], progress: Progress) -> DiffReport:
@@ -82,11 +106,13 @@ def _diff(a: GridSource, b: GridSource, names: Sequence[str], progress: Progress
         changes.append("the grids stand in another order")
     changes += [f"grid '{display_name(name)}' is only in the first file" for name in names_a if name not in in_b]
     changes += [f"grid '{display_name(name)}' is only in the second file" for name in names_b if name not in in_a]
+    common = [(index, in_b[name]) for name, index in zip(names_a, selected_a, strict=True) if name in in_b]
+    a.prepare([index for index, _ in common])
+    b.prepare([index for _, index in common])
     grids = []
-    for name, index in zip(names_a, selected_a, strict=True):
-        if name in in_b:
-            grids.append(diff_grids(a.read(index), b.read(in_b[name])))
-            progress(1)
+    for index_a, index_b in common:
+        grids.append(diff_grids(a.read(index_a), b.read(index_b)))
+        progress(1)
     same = not changes and all(grid.same for grid in grids)
     return DiffReport(first=a.path, second=b.path, same=same, changes=changes, grids=grids)
 

@@ -8,6 +8,7 @@ from typing import Generic, Protocol, TypeVar
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import NeuralVdbError
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -38,6 +39,17 @@ class Task(Generic[T]):
 
     work: Callable[[], T]
     writes: Sequence[str] = ()
+
+
+def outcomes_of(work: Callable[[S], T], items: Sequence[S]) -> list[T | NeuralVdbError]:
+    """What work() gives for each item, or its error."""
+    outcomes: list[T | NeuralVdbError] = []
+    for item in items:
+        try:
+            outcomes.append(work(item))
+        except NeuralVdbError as error:
+            outcomes.append(error)
+    return outcomes
 
 
 def only(outcomes: Sequence[T | NeuralVdbError]) -> T:

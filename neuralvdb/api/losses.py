@@ -66,12 +66,15 @@ def common_grids(
     """The grids of `a` called one of `names`, all where there are none, that all `sources` have with trees of one
     type, each with those of the sources. Raises NoSuchGrid and what reading raises."""
     indices = [{b.grids[i].unique_name: i for i in reversed(range(len(b.grids)))} for b in sources]
-    for index in select(a.grids, names, a.path):
-        name = a.grids[index].unique_name
-        if not all(name in of_file for of_file in indices):
-            continue
+    selected = select(a.grids, names, a.path)
+    in_all = {a.grids[index].unique_name for index in selected}.intersection(*indices)
+    selected = [index for index in selected if a.grids[index].unique_name in in_all]
+    a.prepare(selected)
+    for b, of_file in zip(sources, indices, strict=True):
+        b.prepare([of_file[name] for name in in_all])
+    for index in selected:
         original = a.read(index)
-        decoded = [b.read(of_file[name]) for b, of_file in zip(sources, indices, strict=True)]
+        decoded = [b.read(of_file[original.unique_name]) for b, of_file in zip(sources, indices, strict=True)]
         kinds = {grid.grid_type for grid in (original, *decoded)}
         if len(kinds) == 1 and all(grid.tree is not None for grid in (original, *decoded)):
             yield original, decoded

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from neuralvdb.api.jobs import Runner, Task, run_here
+from neuralvdb.api.jobs import Runner, Task, only, run_here
 from neuralvdb.api.losses import common_grids, grid_loss
-from neuralvdb.api.source import GridSource, check_readable, select
+from neuralvdb.api.outputs import FrameTarget, Output, new_files, temporary_names, write_each
+from neuralvdb.api.source import GridSource, OpenFiles, check_readable, select
 from neuralvdb.dataclass import dataclass
-from neuralvdb.errors import InputError, naming
+from neuralvdb.errors import InputError, NeuralVdbError, naming
 from neuralvdb.new_file import NewFile, new_file
 from neuralvdb.settings import ViewSettings
 from neuralvdb.view import GridView, Strip, difference_strips, draw_sheet, grid_strip, need_pillow
@@ -69,19 +70,22 @@ def view(
     run: as in compress(). Raises InputError (also where there is nothing to show), DamagedFile, Unsupported (also
     without Pillow), NoSuchGrid, MissingPriors, OutputExists, OutputError, OutOfMemory; then `target` is as before.
     """
-    with viewing(source, target, settings) as task:
-        return run(task.work, writes=task.writes)
+    frame = FrameTarget(settings.frame, Path(target), settings.force)
+    with viewing(source, [frame], settings) as task:
+        return only(run(task.work, writes=task.writes))
 
 
 @contextlib.contextmanager
 def viewing(
-    source: str | os.PathLike[str], target: str | os.PathLike[str], settings: ViewSettings
-) -> Iterator[Task[ViewReport]]:
-    """The work of view(), for any process to do within the block: `target` is there when that ends well."""
+    source: str | os.PathLike[str], frames: Sequence[FrameTarget], settings: ViewSettings
+) -> Iterator[Task[list[ViewReport | NeuralVdbError]]]:
+    """The work of view() for frames of an archive, for any process to do within the block: the targets of those that
+    could be drawn are there when that ends well."""
     need_pillow()
     check_readable(source)
-    with new_file(Path(target), force=settings.force, sources=[source]) as output:
-        yield Task(functools.partial(_draw_view, os.fspath(source), output, settings), writes=[output.temporary])
+    with new_files(frames, source) as outputs:
+        work = functools.partial(_draw_views, os.fspath(source), frames, outputs, settings)
+        yield Task(work, writes=temporary_names(outputs))
 
 
 def picture_of_difference(
@@ -103,13 +107,15 @@ def picture_of_difference(
 
 
 def views_of(
-    path: str, settings: ViewSettings, most: int = MOST_GRIDS
+    source: GridSource, grids: Sequence[str], most: int = MOST_GRIDS
 ) -> tuple[list[GridView], list[Strip], list[str]]:
     """Words and strips of the selected grids, of so many at most, and the names of those without. Raises what view()
     does."""
     views, strips, left_out = list[GridView](), list[Strip](), list[str]()
-    with GridSource(path, settings) as source, naming(path):
-        for index in select(source.grids, settings.grids, path):
+    with naming(source.path):
+        selected = select(source.grids, grids, source.path)
+        source.prepare(selected)
+        for index in selected:
             of_grid = grid_strip(source.read(index)) if len(strips) < most else None
             if of_grid is None:
                 left_out.append(display_name(source.grids[index].unique_name))
@@ -119,15 +125,26 @@ def views_of(
     return views, strips, left_out
 
 
-def _draw_view(path: str, output: NewFile, settings: ViewSettings) -> ViewReport:
-    views, strips, left_out = views_of(path, settings)
-    width, height = write_sheet(strips, output, path)
-    return ViewReport(source=path, target=output.target, width=width, height=height, grids=views, left_out=left_out)
+def _draw_views(
+    path: str, frames: Sequence[FrameTarget], outputs: Sequence[Output], settings: ViewSettings
+) -> list[ViewReport | NeuralVdbError]:
+    """What becomes of each; what one frame needs of the one before is decoded once."""
+    with OpenFiles(settings) as files:
+
+        def draw(frame: FrameTarget, output: NewFile) -> ViewReport:
+            views, strips, names = views_of(files.source(path, frame.number), settings.grids)
+            width, height = write_sheet(strips, output, path)
+            return ViewReport(
+                source=path, target=output.target, width=width, height=height, grids=views, left_out=names
+            )
+
+        return write_each(frames, outputs, draw)
 
 
 def _draw_difference(first: str, second: str, output: NewFile, settings: ViewSettings) -> DifferencePicture:
     strips, names = list[Strip](), list[str]()
-    with GridSource(first, settings) as a, GridSource(second, settings) as b, naming(first, second):
+    with OpenFiles(settings) as files, naming(first, second):
+        a, b = (files.source(path, settings.frame) for path in (first, second))
         for original, (decoded,) in common_grids(a, [b], settings.grids):
             of_grid = difference_strips(original, decoded, grid_loss(original, decoded).words)
             if of_grid and len(names) < MOST_GRIDS:

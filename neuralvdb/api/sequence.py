@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from neuralvdb.api.info import info
+from neuralvdb.api.jobs import outcomes_of
 from neuralvdb.api.losses import GridLoss, common_grids, grid_loss
 from neuralvdb.api.pictures import views_of
 from neuralvdb.api.promises import PromiseDescription
-from neuralvdb.api.source import GridSource
+from neuralvdb.api.source import OpenFiles
 from neuralvdb.dataclass import dataclass
-from neuralvdb.errors import naming
+from neuralvdb.errors import NeuralVdbError, naming
+from neuralvdb.frame_number import FrameNumber
 from neuralvdb.new_file import new_file
 from neuralvdb.settings import ReportSettings
 from neuralvdb.units import size_text
@@ -72,23 +74,38 @@ def original_of(name: str, settings: ReportSettings) -> str | None:
     return os.path.join(settings.originals, f"{Path(name).stem}.vdb") if settings.originals else None
 
 
-def frame_facts(
-    path: str, settings: ReportSettings = ReportSettings(), *, original: str | None = None, picture: bool = True
-) -> FrameFacts:
-    """FrameFacts of an archive or a .vdb file. original: to compare it with. picture: whether to draw it.
+@dataclass(frozen=True)
+class FrameOfPage:
+    """A frame of an archive, None where that has one. original: to compare it with. picture: whether to draw it."""
 
-    Raises InputError, DamagedFile, Unsupported (also without Pillow), NoSuchGrid, MissingPriors, OutOfMemory.
+    number: FrameNumber | None = None
+    original: str | None = None
+    picture: bool = True
+
+
+def facts_of_each(
+    path: str, frames: Sequence[FrameOfPage], settings: ReportSettings = ReportSettings()
+) -> list[FrameFacts | NeuralVdbError]:
+    """FrameFacts of frames of an archive or of a .vdb file; what one frame needs of the one before is decoded once.
+
+    Errors are InputError, DamagedFile, Unsupported (also without Pillow), NoSuchGrid, MissingPriors, OutOfMemory.
     """
-    described = info(path, settings.frame)
+    with OpenFiles(settings) as files:
+        return outcomes_of(lambda frame: _facts(files, path, frame, settings.grids), frames)
+
+
+def _facts(files: OpenFiles, path: str, frame: FrameOfPage, names: Sequence[str]) -> FrameFacts:
+    described = info(path, frame.number)
     losses, strips = list[GridLoss](), list[Strip]()
-    if original is not None:
-        with GridSource(original, settings) as a, GridSource(path, settings) as b, naming(original, path):
-            for grid, (decoded,) in common_grids(a, [b], settings.grids):
+    if frame.original is not None:
+        a, b = files.source(frame.original), files.source(path, frame.number)
+        with naming(a.path, b.path):
+            for grid, (decoded,) in common_grids(a, [b], names):
                 losses.append(grid_loss(grid, decoded))
-                if picture and len(strips) < _MOST_STRIPS:
+                if frame.picture and len(strips) < _MOST_STRIPS:
                     strips += difference_strips(grid, decoded, losses[-1].words)[:1]
-    elif picture:
-        _, strips, _ = views_of(path, settings, _MOST_STRIPS)
+    elif frame.picture:
+        _, strips, _ = views_of(files.source(path, frame.number), names, _MOST_STRIPS)
     return FrameFacts(
         path=path,
         name=Path(path).name,

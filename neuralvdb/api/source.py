@@ -11,10 +11,11 @@ from typing import Protocol
 from neuralvdb.archive import ArchiveReader
 from neuralvdb.archive.container import MAGIC
 from neuralvdb.archive.formats import is_readable
-from neuralvdb.codec.frame import FrameReader, OpenFrames
+from neuralvdb.codec.frame import Frame, OpenFrames, position_of
 from neuralvdb.codec.models import models_for
 from neuralvdb.devices import Devices
 from neuralvdb.errors import NoSuchGrid, naming, unreadable
+from neuralvdb.frame_number import FrameNumber
 from neuralvdb.platform import open_ordinary
 from neuralvdb.settings import DecompressSettings, ReadSettings, VerifySettings
 from neuralvdb.vdb import VdbReader
@@ -59,43 +60,63 @@ def open_frames(path: str, settings: DecompressSettings | VerifySettings) -> Ope
     return OpenFrames(ArchiveReader(path, is_readable), models=models, devices=gpus)
 
 
-class GridSource:
-    """The grids of a .vdb file or of a frame of an archive, read on demand. A context manager: it closes it.
+class OpenFiles:
+    """Files to read, .vdb or archives. Archives stay open from frame to frame, so that what one needs of the frame
+    before is decoded once. A context manager: it closes them.
 
-    settings: threads that decode a grid, the file of networks that an archive may need, and the frame. Raises
-    InputError, DamagedFile, Unsupported, UsageError.
+    settings: threads that decode a grid, and the file of networks that archives may need.
     """
 
-    def __init__(self, path: str | os.PathLike[str], settings: ReadSettings) -> None:
-        self.path = os.fspath(path)
-        self._threads = settings.threads
-        self._reader: FrameReader | VdbReader = (
-            FrameReader(self.path, settings.frame, models=models_for(settings))
-            if is_archive(self.path)
-            else VdbReader(self.path)
-        )
+    def __init__(self, settings: ReadSettings) -> None:
+        self._settings = settings
+        self._archives: dict[str, OpenFrames] = {}  # by path
 
-    def __enter__(self) -> GridSource:
+    def __enter__(self) -> OpenFiles:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if isinstance(self._reader, FrameReader):
-            self._reader.close()
+        for frames in self._archives.values():
+            frames.close()
+
+    def source(self, path: str | os.PathLike[str], frame: FrameNumber | None = None) -> GridSource:
+        """The grids of a file; frame: of an archive of many, and of others it does not matter. Raises InputError,
+        DamagedFile, Unsupported, UsageError."""
+        path = os.fspath(path)
+        if path not in self._archives:
+            if not is_archive(path):
+                return GridSource(path, VdbReader(path), self._settings.threads)
+            archive = ArchiveReader(path, is_readable)
+            self._archives[path] = OpenFrames(archive, models=models_for(self._settings))
+        frames = self._archives[path]
+        return GridSource(path, frames.at(position_of(frames.archive, frame)), self._settings.threads)
+
+
+class GridSource:
+    """The grids of a .vdb file or of a frame of an archive, read on demand by so many threads."""
+
+    def __init__(self, path: str, reader: Frame | VdbReader, threads: int) -> None:
+        self.path, self._reader, self._threads = path, reader, threads
 
     @property
     def metadata(self) -> bytes:
         """File-level metadata, OpenVDB's bytes."""
-        return self._reader.table.metadata if isinstance(self._reader, FrameReader) else self._reader.metadata
+        return self._reader.table.metadata if isinstance(self._reader, Frame) else self._reader.metadata
 
     @property
     def grids(self) -> Sequence[NamedGrid]:
         """The grids' names."""
-        return self._reader.table.grids if isinstance(self._reader, FrameReader) else self._reader.entries
+        return self._reader.table.grids if isinstance(self._reader, Frame) else self._reader.entries
+
+    def prepare(self, indices: Sequence[int]) -> None:
+        """Decodes what these grids need of the frames before, once for all of them. Raises what read() does."""
+        if isinstance(self._reader, Frame):
+            with naming(self.path):
+                self._reader.before.prepare(indices, self._threads)
 
     def read(self, index: int) -> VolumeGrid:
         """The grid number `index`. Raises DamagedFile, Unsupported, MissingPriors, OutOfMemory, PromiseBroken."""
         with naming(self.path):
-            if isinstance(self._reader, FrameReader):
+            if isinstance(self._reader, Frame):
                 return self._reader.read(index, threads=self._threads)
             return self._reader.read(index)
 

@@ -14,7 +14,7 @@ from neuralvdb.api.compress import compress
 from neuralvdb.api.jobs import Note, Progress, Runner, ignore, run_here
 from neuralvdb.api.losses import GridLoss, common_grids, grid_loss
 from neuralvdb.api.pictures import MOST_GRIDS, write_sheet
-from neuralvdb.api.source import GridSource
+from neuralvdb.api.source import OpenFiles
 from neuralvdb.dataclass import dataclass
 from neuralvdb.new_file import NewFile, new_file
 from neuralvdb.presets import presets
@@ -127,9 +127,8 @@ class _Comparison:
         """The losses of each archive."""
         reading = ViewSettings(threads=self.settings.threads, priors=self.settings.priors)
         strips, losses = list[Strip](), [list[GridLoss]() for _ in self.archives]
-        with contextlib.ExitStack() as stack:
-            original = stack.enter_context(GridSource(self.source, reading))
-            decoded = [stack.enter_context(GridSource(archive, reading)) for archive in self.archives]
+        with OpenFiles(reading) as files:
+            original, decoded = files.source(self.source), list(map(files.source, self.archives))
             for grid, copies in common_grids(original, decoded, self.settings.grids):
                 of_grid = [grid_loss(grid, other) for other in copies]
                 for of_archive, loss in zip(losses, of_grid, strict=True):

@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from neuralvdb import devices
 from neuralvdb.api.decoding import decode_all
-from neuralvdb.api.jobs import Progress, ignore, only
+from neuralvdb.api.jobs import Progress, ignore, only, outcomes_of
 from neuralvdb.api.promises import PromiseDescription, promise_of
 from neuralvdb.api.source import open_frames
 from neuralvdb.api.tree_errors import errors_between
@@ -94,14 +94,8 @@ def verify_frames(
 ) -> list[VerifyReport | NeuralVdbError]:
     """What verify() says of each; what one frame needs of the one before is decoded once. Raises what open_frames()
     raises."""
-    outcomes: list[VerifyReport | NeuralVdbError] = []
     with contextlib.closing(open_frames(path, settings)) as opened:
-        for frame in frames:
-            try:
-                outcomes.append(_verify(opened, frame, settings, progress))
-            except NeuralVdbError as error:
-                outcomes.append(error)
-    return outcomes
+        return outcomes_of(lambda frame: _verify(opened, frame, settings, progress), frames)
 
 
 def _verify(opened: OpenFrames, wanted: FrameToVerify, settings: VerifySettings, progress: Progress) -> VerifyReport:

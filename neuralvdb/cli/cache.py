@@ -26,7 +26,7 @@ from neuralvdb.cli.options import (
     settings_of,
     wanted,
 )
-from neuralvdb.cli.targets import Step, expand_frames, plan
+from neuralvdb.cli.targets import Step, expand_frames, in_groups, plan
 from neuralvdb.errors import NeuralVdbError
 from neuralvdb.settings import ARCHIVE_SUFFIX, VDB_SUFFIX, DecompressSettings, MountSettings
 
@@ -62,7 +62,8 @@ def run(args: argparse.Namespace, report: Report) -> None:
 
     settings = settings_of(args, MountSettings)
     steps = _steps(args, report)
-    needs = [likely_memory(step.source, step.item.size) for step in steps]
+    groups = in_groups(steps, lambda step: step.item)
+    needs = [max(likely_memory(step.source, step.item.size) for step in group) for group in groups]
     at_once = jobs_at_once(args.jobs, needs, settings.threads, settings.device)
     each = DecompressSettings(
         threads=max(settings.threads // at_once, 1),
@@ -70,6 +71,7 @@ def run(args: argparse.Namespace, report: Report) -> None:
         grids=settings.grids,
         lod=settings.lod,
         device=settings.device,
+        force=args.force,
         skip_existing=True,
     )
     if not steps:  # the report knows why
@@ -79,7 +81,7 @@ def run(args: argparse.Namespace, report: Report) -> None:
     folder = FrameFolder(args.target, settings.cache_size, names)
     if len(steps) > 1:
         preload_decoder()
-    run_batch([_job(step, each, folder, args) for step in steps], at_once, report)
+    run_batch([_job(group, each, folder, args) for group in groups], at_once, report)
 
 
 def _steps(args: argparse.Namespace, report: Report) -> Sequence[Step]:
@@ -95,10 +97,11 @@ def _steps(args: argparse.Namespace, report: Report) -> Sequence[Step]:
 
 
 def _job(
-    step: Step, settings: DecompressSettings, folder: FrameFolder, args: argparse.Namespace
+    steps: Sequence[Step], settings: DecompressSettings, folder: FrameFolder, args: argparse.Namespace
 ) -> FileJob[list[DecompressReport | NeuralVdbError]]:
-    name = os.path.relpath(step.target, args.target)
-    job = decompress_job([step], replace(settings, force=args.force or folder.has_put(name)), quiet=args.quiet)
+    names = [os.path.relpath(step.target, args.target) for step in steps]
+    steps = [replace(step, force=folder.has_put(name)) for step, name in zip(steps, names, strict=True)]
+    job = decompress_job(steps, settings, quiet=args.quiet)
 
     @contextlib.contextmanager
     def begin(progress: Progress) -> Iterator[Task[list[DecompressReport | NeuralVdbError]]]:
@@ -107,9 +110,19 @@ def _job(
             yield task
 
     def finish(reports: list[DecompressReport | NeuralVdbError], seconds: float) -> Result | Sequence[Result | Failure]:
-        (report,) = reports
-        if not isinstance(report, NeuralVdbError) and (not report.skipped or folder.has_put(name)):
-            folder.take(name)
-        return job.finish(reports, seconds)
+        outcomes = [_counted(report, name, folder) for report, name in zip(reports, names, strict=True)]
+        return job.finish(outcomes, seconds)
 
     return replace(job, begin=begin, finish=finish)
+
+
+def _counted(
+    report: DecompressReport | NeuralVdbError, name: str, folder: FrameFolder
+) -> DecompressReport | NeuralVdbError:
+    """What became of a frame, for which there may be no room."""
+    try:
+        if not isinstance(report, NeuralVdbError) and (not report.skipped or folder.has_put(name)):
+            folder.take(name)
+    except NeuralVdbError as error:
+        return error
+    return report

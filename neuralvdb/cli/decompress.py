@@ -87,12 +87,13 @@ def decompress_job(
     steps: Sequence[Step], settings: DecompressSettings, *, quiet: bool
 ) -> FileJob[list[DecompressReport | NeuralVdbError]]:
     """The work on frames of one archive. quiet: nobody is told what is left out."""
-    from neuralvdb.api.decompress import FrameTarget, decompressing
+    from neuralvdb.api.decompress import decompressing
     from neuralvdb.api.jobs import ignore
     from neuralvdb.api.memory import memory_of_each
+    from neuralvdb.api.outputs import FrameTarget
 
     source = steps[0].source
-    frames = [FrameTarget(step.item.selects, step.target) for step in steps]
+    frames = [FrameTarget(step.item.selects, step.target, step.force) for step in steps]
 
     needed = functools.cache(
         functools.partial(memory_of_each, source, settings.grids, [frame.number for frame in frames])

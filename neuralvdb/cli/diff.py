@@ -5,19 +5,20 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from neuralvdb.cli.batch import FileJob, jobs_at_once, run_batch
+from neuralvdb.cli.frames import Input
 from neuralvdb.cli.isolate import IsolatedRunner
-from neuralvdb.cli.jobs import Report, Result
+from neuralvdb.cli.jobs import Failure, Report, Result
 from neuralvdb.cli.options import add_common, add_grids, add_pairs, add_priors, settings_of, wanted
 from neuralvdb.cli.output import shown, table_text
 from neuralvdb.cli.pairs import Pair, pair_all
-from neuralvdb.cli.targets import expand_frames
-from neuralvdb.cli.view import PICTURE_MEMORY, grid_memory
-from neuralvdb.errors import UsageError
+from neuralvdb.cli.targets import expand_frames, in_groups
+from neuralvdb.cli.view import PICTURE_MEMORY, most_grid_memory
+from neuralvdb.errors import NeuralVdbError, UsageError
 from neuralvdb.settings import ARCHIVE_SUFFIX, VDB_SUFFIX, DiffSettings, ViewSettings
 
 if TYPE_CHECKING:
@@ -51,48 +52,70 @@ def run(args: argparse.Namespace, report: Report) -> None:
     pairs = pair_all(expand_frames([args.first], kinds, report), expand_frames([args.second], kinds, report), report)
     if args.image and len(pairs) > 1:
         raise UsageError(f"--image draws one pair of files, but there are {len(pairs)}; give the two to look at")
-    at_once = jobs_at_once(
-        args.jobs, [likely_memory(pair.first.path, pair.first.size) for pair in pairs], settings.threads
-    )
+    groups = _groups(pairs)
+    needs = [max(likely_memory(pair.first.path, pair.first.size) for pair in group) for group in groups]
+    at_once = jobs_at_once(args.jobs, needs, settings.threads)
     settings = replace(settings, threads=max(settings.threads // at_once, 1))
     if len(pairs) > 1:
         preload_decoder()
-    run_batch([_job(pair, settings, args, single=len(pairs) == 1) for pair in pairs], at_once, report)
+    single = len(pairs) == 1
+    jobs = [_job([_both(pair) for pair in group], settings, args, single=single) for group in groups]
+    run_batch(jobs, at_once, report)
 
 
-def _job(pair: Pair, settings: DiffSettings, args: argparse.Namespace, *, single: bool) -> FileJob[DiffReport]:
-    """single: all is said of the files, and no row of a table."""
-    from neuralvdb.api.diff import diff
+def _both(pair: Pair) -> tuple[Input, Input]:
+    assert pair.second is not None
+    return pair.first, pair.second
+
+
+def _groups(pairs: Sequence[Pair]) -> list[list[Pair]]:
+    """The pairs; those of frames that are decoded from each other together, in the archive where most of them are."""
+    behind = [sum(_both(pair)[side].behind > 0 for pair in pairs) for side in (0, 1)]
+    return in_groups(pairs, lambda pair: _both(pair)[behind[1] > behind[0]])
+
+
+def _job(
+    pairs: Sequence[tuple[Input, Input]], settings: DiffSettings, args: argparse.Namespace, *, single: bool
+) -> FileJob[list[DiffReport | NeuralVdbError]]:
+    """The work on frames of an archive and their counterparts. single: all is said of them, and no row of a table."""
+    from neuralvdb.api.diff import FilePair, diff_each
     from neuralvdb.api.jobs import Task
     from neuralvdb.api.pictures import picture_of_difference
 
-    assert pair.second is not None
-    inputs = pair.first, pair.second
-    first, second = (item.path for item in inputs)
     # A frame has the same number in both files, or one of them has no many.
-    settings = replace(settings, frame=next((item.frame for item in inputs if item.within), None))
+    files = [FilePair(a.path, b.path, next((i.frame for i in (a, b) if i.within), None)) for a, b in pairs]
     runner = IsolatedRunner(
-        inputs=[first, second],
-        memory=lambda: PICTURE_MEMORY * bool(args.image) + sum(map(grid_memory, inputs)),
+        inputs=list(dict.fromkeys(item.path for both in pairs for item in both)),
+        memory=lambda: PICTURE_MEMORY * bool(args.image) + most_grid_memory(pairs),
     )
 
     @contextlib.contextmanager
-    def begin(_: Progress) -> Iterator[Task[DiffReport]]:
+    def begin(_: Progress) -> Iterator[Task[list[DiffReport | NeuralVdbError]]]:
         if args.image:
-            drawing = replace(settings_of(args, ViewSettings), frame=settings.frame)
-            picture_of_difference(first, second, args.image, drawing, run=runner)
-        yield Task(functools.partial(diff, first, second, settings))
+            (pair,) = files
+            drawing = replace(settings_of(args, ViewSettings), frame=pair.frame)
+            picture_of_difference(pair.first, pair.second, args.image, drawing, run=runner)
+        yield Task(functools.partial(diff_each, files, settings))
 
-    def finish(report: DiffReport, _: float) -> Result:
-        named = replace(report, first=inputs[0].words, second=inputs[1].words)
-        return Result(
-            json={**report.as_dict(), **next((item for item in inputs if item.within), inputs[0]).json},
-            text=_text(shown(named), args.image) if single or args.verbose else "",
-            table_row=None if single or args.verbose else _table_row(named),
-            different=not report.same,
-        )
+    def finish(reports: list[DiffReport | NeuralVdbError], _: float) -> list[Result | Failure]:
+        return [_outcome(both, report, args, single=single) for both, report in zip(pairs, reports, strict=True)]
 
-    return FileJob(path=first, runner=runner, begin=begin, total=lambda: 1, finish=finish)
+    return FileJob(path=files[0].first, runner=runner, begin=begin, total=lambda: 1, finish=finish, files=len(pairs))
+
+
+def _outcome(
+    pair: tuple[Input, Input], report: DiffReport | NeuralVdbError, args: argparse.Namespace, *, single: bool
+) -> Result | Failure:
+    """What became of a pair."""
+    if isinstance(report, NeuralVdbError):
+        return Failure(pair[0].path, report)
+    named = replace(report, first=pair[0].words, second=pair[1].words)
+    return Result(
+        json={**report.as_dict(), **next((item for item in pair if item.within), pair[0]).json},
+        text=_text(shown(named), args.image) if single or args.verbose else "",
+        table_row=None if single or args.verbose else _table_row(named),
+        different=not report.same,
+    )
 
 
 def _table_row(report: DiffReport) -> dict[str, str]:

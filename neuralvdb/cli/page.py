@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import functools
 import time
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +17,9 @@ from neuralvdb.cli.isolate import IsolatedRunner
 from neuralvdb.cli.jobs import Failure, Report, Result, failures_reported
 from neuralvdb.cli.options import add_common, add_grids, add_inputs, add_jobs, add_priors, settings_of, wanted
 from neuralvdb.cli.output import shown, size_text
-from neuralvdb.cli.targets import expand_frames
-from neuralvdb.cli.view import PICTURE_MEMORY, grid_memory, prepare_pictures
-from neuralvdb.errors import InputError, OutputExists
+from neuralvdb.cli.targets import expand_frames, in_groups
+from neuralvdb.cli.view import PICTURE_MEMORY, most_grid_memory, prepare_pictures
+from neuralvdb.errors import InputError, NeuralVdbError, OutputExists
 from neuralvdb.settings import ARCHIVE_SUFFIX, ReportSettings
 
 if TYPE_CHECKING:
@@ -58,11 +59,11 @@ def _write_page(inputs: list[Input], settings: ReportSettings, args: argparse.Na
     from neuralvdb.api.sequence import write_report
 
     began = time.perf_counter()
-    at_once = prepare_pictures(inputs, args)
+    groups = in_groups(inputs, lambda item: item)
+    at_once = prepare_pictures(groups, args)
     settings = replace(settings, threads=max(settings.threads // at_once, 1))
-    drawn, of_frames = {0, (len(inputs) - 1) // 2, len(inputs) - 1}, _OfFrames(report)
-    jobs = [_job(item, settings, number in drawn, of_frames) for number, item in enumerate(inputs)]
-    run_batch(jobs, at_once, of_frames)
+    of_frames = _OfFrames(report, drawn={inputs[0], inputs[(len(inputs) - 1) // 2], inputs[-1]})
+    run_batch([_job(group, settings, of_frames) for group in groups], at_once, of_frames)
     frames = [of_frames.facts[item] for item in inputs if item in of_frames.facts]
     if not frames:
         if len(inputs) == 1:  # all is said
@@ -77,16 +78,24 @@ def _write_page(inputs: list[Input], settings: ReportSettings, args: argparse.Na
 
 
 class _OfFrames:
-    """A Report of the frames of one page: keeps what they are, and passes on all but that they are done."""
+    """A Report of the frames of one page: keeps what they are, and passes on all but that they are done. drawn: those
+    with a picture."""
 
-    def __init__(self, report: Report) -> None:
-        self._report = report
+    def __init__(self, report: Report, drawn: Set[Input]) -> None:
+        self._report, self.drawn = report, drawn
         self.facts: dict[Input, FrameFacts] = {}
 
     @property
     def shows_progress(self) -> bool:
         """Whether progress is shown."""
         return self._report.shows_progress
+
+    def take(self, item: Input, outcome: FrameFacts | NeuralVdbError) -> Result | Failure:
+        """Keeps what a frame is."""
+        if isinstance(outcome, NeuralVdbError):
+            return Failure(item.path, outcome)
+        self.facts[item] = replace(outcome, name=Path(item.name).name)
+        return Result(json={}, text="")
 
     def begin(self, _: int, /) -> None:
         """The page is the file that is counted."""
@@ -103,25 +112,29 @@ class _OfFrames:
         self._report.failure(failure, number)
 
 
-def _job(item: Input, settings: ReportSettings, picture: bool, of_frames: _OfFrames) -> FileJob[FrameFacts]:
+def _job(
+    items: Sequence[Input], settings: ReportSettings, of_frames: _OfFrames
+) -> FileJob[list[FrameFacts | NeuralVdbError]]:
+    """The work on frames of one archive."""
     from neuralvdb.api.jobs import Task
-    from neuralvdb.api.sequence import frame_facts, original_of
+    from neuralvdb.api.sequence import FrameOfPage, facts_of_each, original_of
 
-    settings = replace(settings, frame=item.selects)
-    original = original_of(item.name, settings)
-    inputs = [item, *([] if original is None else [Input(original)])]
-    work = functools.partial(frame_facts, item.path, settings, original=original, picture=picture)
+    path = items[0].path
+    frames = [FrameOfPage(i.selects, original_of(i.name, settings), i in of_frames.drawn) for i in items]
+    originals = [frame.original for frame in frames if frame.original is not None]
+    groups = [
+        [item] if frame.original is None else [item, Input(frame.original)]
+        for item, frame in zip(items, frames, strict=True)
+    ]
 
-    def finish(facts: FrameFacts, _: float) -> Result:
-        of_frames.facts[item] = replace(facts, name=Path(item.name).name)
-        return Result(json={}, text="")
+    def finish(outcomes: list[FrameFacts | NeuralVdbError], _: float) -> list[Result | Failure]:
+        return [of_frames.take(item, outcome) for item, outcome in zip(items, outcomes, strict=True)]
 
     return FileJob(
-        path=item.path,
-        runner=IsolatedRunner(
-            inputs=[each.path for each in inputs], memory=lambda: PICTURE_MEMORY + sum(map(grid_memory, inputs))
-        ),
-        begin=lambda _: contextlib.nullcontext(Task(work)),
+        path=path,
+        runner=IsolatedRunner(inputs=[path, *originals], memory=lambda: PICTURE_MEMORY + most_grid_memory(groups)),
+        begin=lambda _: contextlib.nullcontext(Task(functools.partial(facts_of_each, path, frames, settings))),
         total=lambda: 1,
         finish=finish,
+        files=len(items),
     )

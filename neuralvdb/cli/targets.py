@@ -24,10 +24,11 @@ UNKNOWN_TOKEN = re.compile(r"\$\{?F\w*\}?|<\w+>|%\d*[a-z]")
 
 @dataclass(frozen=True)
 class Step:
-    """What to read and the file to write."""
+    """What to read and the file to write. force: whatever is there goes."""
 
     item: Input
     target: Path
+    force: bool = False
 
     @property
     def source(self) -> str:

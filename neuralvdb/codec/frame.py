@@ -152,10 +152,15 @@ class OpenFrames:
     def at(self, position: int) -> Frame:
         """The frame at a position. Raises what Frame raises."""
         with self.lock:
-            frame = self._open.pop(position, None) or Frame(self, position)
-            self._open[position] = frame
+            frame = self.open(position)
             while len(self._open) > _OPEN:
                 del self._open[next(iter(self._open))]
+        return frame
+
+    def open(self, position: int) -> Frame:
+        """As at(), but all that are open stay so, until at() or keep(); for who has the lock."""
+        frame = self._open.pop(position, None) or Frame(self, position)
+        self._open[position] = frame
         return frame
 
     def keep(self, *frames: Frame) -> None:

@@ -42,7 +42,7 @@ class GridsBefore:
         with self._frames.lock:
             waiting = [(self._frame, self._missing(numbers))]
             while needed := waiting[-1][1]:
-                before = self._frames.at(waiting[-1][0].position - 1)
+                before = self._frames.open(waiting[-1][0].position - 1)
                 waiting.append((before, before.before._missing(needed)))
             before, _ = waiting.pop()
             while waiting:

@@ -13,6 +13,8 @@ from neuralvdb.api.jobs import ignore
 from neuralvdb.api.shot import FrameSource, ShotSoFar, compressing_frames
 from neuralvdb.archive import NO_GRID, ArchiveReader, SequenceWriter
 from neuralvdb.archive.formats import is_readable
+from neuralvdb.cli.jobs import Result
+from neuralvdb.cli.main import COMMANDS, main
 from neuralvdb.codec.frame import FrameReader, OpenFrames
 from neuralvdb.codec.grid_reference import GridAt
 from neuralvdb.codec.group_tables import BaseTables
@@ -116,6 +118,28 @@ def test_frames_decode_what_they_need_and_no_more(shot, monkeypatch):
     with neuralvdb.open(shot) as archive:
         assert sum(frame[name] is not None for frame in archive for name in frame) == 3 * COUNT
     assert len(decoded) == 3 * COUNT
+
+
+@pytest.mark.parametrize("command", ["cache", "decompress", "diff", "report", "report --originals", "verify", "view"])
+def test_commands_decode_each_frame_once(sources, shot, tmp_path, monkeypatch, command):
+    """Though it is needed again for the one behind it: all of a chunk are read in one process."""
+    monkeypatch.chdir(tmp_path)
+    name, *options = command.split()
+    options += {"diff": [str(shot.with_name("s.####.vdb"))], "report": [str(shot.parent)] * len(options)}.get(name, [])
+    options += {"cache": ["out"], "decompress": ["-o", "out/"], "view": ["-o", "out/"]}.get(name, [])
+    decoded, decode, finished = [], ValuesDecoder.decode, []
+    monkeypatch.setattr(ValuesDecoder, "decode", lambda self: decoded.append(self) or decode(self))
+
+    def run_here(jobs, at_once, report):
+        for job in jobs:
+            with job.begin(ignore) as task:
+                outcomes = task.work()
+            finished.extend(job.finish(outcomes, 0.0))
+
+    monkeypatch.setattr(COMMANDS[name], "run_batch", run_here)
+    main([name, str(shot), *options, "-q"])
+    assert len(finished) == COUNT and all(isinstance(outcome, Result) for outcome in finished)
+    assert len(decoded) == 3 * COUNT - (command == "report")  # noise of the frame without a picture
 
 
 def test_a_chunk_stays_together(shot, tmp_path):

@@ -11,7 +11,8 @@ import pytest
 
 import neuralvdb
 from neuralvdb.api.compress import compressing
-from neuralvdb.api.decompress import FrameTarget, decompressing
+from neuralvdb.api.decompress import decompressing
+from neuralvdb.api.outputs import FrameTarget
 from neuralvdb.api.pack import unpacking
 from neuralvdb.api.pictures import view
 from neuralvdb.errors import OutputError, OutputExists

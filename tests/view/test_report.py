@@ -5,12 +5,13 @@ import io
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import neuralvdb
-from neuralvdb.api.sequence import frame_facts, html_of
+from neuralvdb.api.sequence import FrameFacts, FrameOfPage, facts_of_each, html_of
 from neuralvdb.settings import CompressSettings
 from neuralvdb.vdb import from_dense, write_vdb
 from neuralvdb.view.html import Chart, figure, page, table
@@ -81,15 +82,21 @@ def test_the_page_of_a_sequence_with_a_damaged_frame(sequence, nvdb):
     assert not (sequence / "only.html").exists()
 
 
+def facts_of(path: Path, **choices) -> FrameFacts:
+    """Of the only frame of an archive."""
+    (facts,) = facts_of_each(str(path), [FrameOfPage(**choices)])
+    return facts
+
+
 def test_facts_are_those_of_the_files(sequence):
     path = sequence / "a.0003.neuralvdb"
-    facts = frame_facts(str(path), original=str(sequence / "originals" / f"{path.stem}.vdb"), picture=False)
+    facts = facts_of(path, original=str(sequence / "originals" / f"{path.stem}.vdb"), picture=False)
     assert facts.size == path.stat().st_size and facts.picture == b""
     assert facts.source_size == (sequence / "originals/a.0003.vdb").stat().st_size
     assert set(facts.grids) == {EVIL} and 0 < sum(facts.grids[EVIL].values()) < facts.size
     (loss,) = facts.losses
     assert (loss.max_error, loss.max_share, loss.mean_share, loss.t_psnr) == (0, 0, 0, None)
-    without = frame_facts(str(path))
+    without = facts_of(path)
     assert without.losses == [] and without.picture[:4] == b"\x89PNG"
     title = "Largest error of a voxel"
     assert title in html_of([facts]) and title not in html_of([without])
@@ -97,7 +104,7 @@ def test_facts_are_those_of_the_files(sequence):
 
 def test_without_originals_charts_have_what_archives_say_of_fog(sample, tmp_path):
     report = neuralvdb.compress(sample, tmp_path / "a.neuralvdb", CompressSettings(quality="preview", verify=False))
-    facts = frame_facts(str(tmp_path / "a.neuralvdb"), picture=False)
+    facts = facts_of(tmp_path / "a.neuralvdb", picture=False)
     measured = {name: p.measured for name, p in report.promises.items() if p.measured is not None}
     assert measured and facts.losses == [] and facts.figures("psnr") == {}
     assert facts.figures("t_psnr") == {name: loss.picture for name, loss in measured.items()}
