@@ -80,8 +80,9 @@ class EarlierGrids:
     def put(self, number: int, source: Source | None) -> None:
         """What a grid has become, None where no other may refer to it; the first word on a grid holds."""
         with self._lock:
-            if not self._sources[number].done():
-                self._sources[number].set_result(source if self._keeps else None)
+            future = self._sources.get(number)  # None where what it became is forgotten already
+            if future is not None and not future.done():
+                future.set_result(source if self._keeps else None)
                 self._forget()
 
     def all_before(self, number: int) -> list[Source]:

@@ -156,3 +156,12 @@ def test_values_that_are_not_finite_come_back(tmp_path, strange_value):
     write_vdb(tmp_path / "a.vdb", [nowhere, *grids])
     neuralvdb.compress(tmp_path / "a.vdb", tmp_path / "a.neuralvdb", max_error=0.1)
     assert neuralvdb.verify(tmp_path / "a.neuralvdb", tmp_path / "a.vdb").differences == []
+
+
+def test_grids_too_large_to_be_kept_in_view_are_coded_alone(files, monkeypatch, tmp_path):
+    monkeypatch.setattr("neuralvdb.codec.earlier._KEPT", 1 << 10)
+    source, _ = files
+    neuralvdb.compress(source, tmp_path / "alone.neuralvdb", rel_error=0.01, threads=1)
+    with FrameReader(tmp_path / "alone.neuralvdb") as frame:
+        assert frame.index.find("REFS", NO_GRID) is None
+    assert neuralvdb.info(files[1]).grids[3].references == ["density"]
