@@ -7,10 +7,10 @@ import pytest
 
 from neuralvdb.codec.encode import encode_values
 from neuralvdb.codec.guarantee import promise_for
-from neuralvdb.picture import t_psnr
+from neuralvdb.picture import ray_sums, t_psnr
 from neuralvdb.presets import MeanQuality, presets
 from neuralvdb.settings import CompressSettings
-from neuralvdb.values.context import EncodeContext
+from neuralvdb.values.context import EncodeContext, shipped_models
 from neuralvdb.values.lattice import chunks
 from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.lattice import lattice_of
@@ -19,7 +19,9 @@ from neuralvdb.values.lattice.pass_order import KEYS
 from neuralvdb.values.lattice.predictor import Predictor
 from neuralvdb.values.promise import Promise, mean_promise
 from neuralvdb.values.select import picture_search, strategy
-from neuralvdb.values.select.stand_in import stand_in
+from neuralvdb.values.select.candidate import Candidate
+from neuralvdb.values.select.picture_search import guess_step
+from neuralvdb.values.select.stand_in import leaves_that_stand, stand_in
 from neuralvdb.values.value_range import ranges_of
 from neuralvdb.vdb import from_dense
 from neuralvdb.volume import VolumeGrid
@@ -80,14 +82,30 @@ def test_a_stand_in_is_what_networks_of_zeros_decode_to(monkeypatch):
     grid = wisp(origin=(124, -9, 3))
     promise = mean_promise(step=0.05, knee=0.02, nonnegative=True, half=True)
     assert len(list(chunks.chunks_of(grid.tree))) > 1
-    np.testing.assert_array_equal(stand_in(grid.tree, promise).leaf.values, definition(grid, promise))
+    np.testing.assert_array_equal(
+        stand_in(grid.tree, promise, leaves_that_stand(grid.tree)).leaf.values, definition(grid, promise)
+    )
 
 
 def test_outliers_of_a_stand_in_are_exact():
     grid = wisp()
     first = np.argmax(unpack(grid.tree.leaf.active)[0])
     grid.tree.leaf.values[0, first] = np.inf
-    assert stand_in(grid.tree, mean_promise(step=0.05)).leaf.values[0, first] == np.inf
+    decoded = stand_in(grid.tree, mean_promise(step=0.05), leaves_that_stand(grid.tree))
+    assert decoded.leaf.values[0, first] == np.inf
+
+
+def test_some_leaves_stand_for_a_large_grid(monkeypatch):
+    """The step that they suggest is nearly that of all of them, and the others stay as they are."""
+    grid = wisp(96)
+    promise = promise_for(grid, QUALITY)
+    candidate, sums = Candidate(models=shipped_models(), promise=promise), ray_sums(grid.tree)
+    leaves, values = leaves_that_stand(grid.tree), grid.tree.leaf.values
+    changed = (stand_in(grid.tree, promise, leaves).leaf.values != values).any(1)
+    assert set(np.flatnonzero(changed)) <= set(leaves) and 256 <= len(leaves) < len(values) / 3.5
+    guess = guess_step(grid.tree, sums, candidate, ()).promise.mode.step
+    monkeypatch.setattr("neuralvdb.values.select.stand_in._LARGE", 1 << 20)
+    assert guess == pytest.approx(guess_step(grid.tree, sums, candidate, ()).promise.mode.step, rel=0.1)
 
 
 def test_steps_are_bounded_where_any_picture_would_do():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 
 import numpy as np
@@ -75,11 +75,11 @@ class DeviceEncoder:
         self._components = by_component(tree.leaf).shape[2]
         self._coded: list[_Coded] = []
 
-    def encode(self) -> tuple[np.ndarray, np.ndarray]:
+    def encode(self, chunks: Iterable[Chunk] | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Values (N, 512, C) of all leaves as they decode, and how often each symbol of each scale class occurs, (64,
-        64) int64. Raises OutOfMemory."""
+        64) int64. chunks: those to encode, else all; values of others mean nothing. Raises OutOfMemory."""
         values = np.empty_like(by_component(self._tree.leaf))
-        items = [_Numbered(number, chunk) for number, chunk in enumerate(chunks_of(self._tree))]
+        items = [_Numbered(number, chunk) for number, chunk in enumerate(chunks or chunks_of(self._tree))]
         leaves = [len(item.chunk.leaves) * self._components for item in items]
 
         def work(items: list[_Numbered], device: str) -> _Coded:

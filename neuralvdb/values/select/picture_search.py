@@ -9,7 +9,7 @@ import numpy as np
 from neuralvdb.picture import Sums, measured_t_psnr, ray_sums, t_psnr_of
 from neuralvdb.values.promise import Promise
 from neuralvdb.values.select.candidate import Candidate
-from neuralvdb.values.select.stand_in import stand_in
+from neuralvdb.values.select.stand_in import leaves_that_stand, stand_in
 from neuralvdb.volume.grid import Tree
 
 TRIES = 8  # encodings, each with a finer step
@@ -38,10 +38,12 @@ def guess_step(tree: Tree, original: Sums, candidate: Candidate, devices: tuple[
     original: sums of the tree.
     The first stand-in has the step of the preset, a second one that which the first suggests, if that is far away.
     """
-    promise = candidate.promise
+    promise, leaves = candidate.promise, leaves_that_stand(tree)
+    of_each = len(tree.leaf) / len(leaves)  # how many leaves one stands for
 
     def surplus(log_factor: float) -> float | None:
-        t_psnr = t_psnr_of(original, ray_sums(stand_in(tree, scaled(promise, log_factor), devices)))
+        sums = ray_sums(stand_in(tree, scaled(promise, log_factor), leaves, devices))
+        t_psnr = t_psnr_of(original, _amplified(original, sums, of_each))
         return None if t_psnr is None else t_psnr - promise.bound.picture - _MARGIN
 
     first = surplus(0.0)
@@ -54,6 +56,15 @@ def guess_step(tree: Tree, original: Sums, candidate: Candidate, devices: tuple[
         slope = float(np.clip((first - second) / log_factor, _FLATTEST, _STEEPEST))
         log_factor = min(log_factor + second / slope, _COARSEST)
     return replace(candidate, promise=scaled(promise, log_factor))
+
+
+def _amplified(original: Sums, decoded: Sums, factor: float) -> Sums:
+    """The sums that were decoded, their squared errors times the factor."""
+    x, y, z = (
+        replace(before, sums=before.sums + (after.sums - before.sums) * factor**0.5)
+        for before, after in zip(original, decoded, strict=True)
+    )
+    return x, y, z
 
 
 def finer(candidate: Candidate, lacking: float) -> Candidate:
