@@ -100,6 +100,7 @@ class _Batch:
         firsts = itertools.accumulate((job.files for job in jobs), initial=0)
         self._jobs, self._report = dict(zip(firsts, jobs, strict=False)), report  # by the numbers of their first files
         self._shares: dict[int, float] = {}  # of each job that was begun, by its first file, how much of it is done
+        self._ended: set[int] = set()  # of these, those of which the report hears what became
         self._selector = selectors.PollSelector()  # unlike epoll's it is not shared with children
         self._receive, self._send = os.pipe()  # for shares
         os.set_blocking(self._send, False)  # what does not fit is not missed
@@ -146,14 +147,14 @@ class _Batch:
             self._selector.register(child, selectors.EVENT_READ)
             running[child.fileno()] = _Running(number, job, child, stack.pop_all(), began)
             return
-        self._shares[number] = 1.0
+        self._end(number)
 
     def _finish(self, pipe: int, running: dict[int, _Running]) -> None:
         """Gives the output its name and reports; an interrupt waits, so that what has its name is reported."""
         mask = platform.block_interrupts()
         try:
             done = running.pop(pipe)
-            self._shares[done.number] = 1.0
+            self._end(done.number)
             with failures_reported(done.job.path, self._report, done.number):
                 with done.stack:
                     value = done.child.result()
@@ -167,6 +168,10 @@ class _Batch:
                         self._report.failure(of_file, number)
         finally:
             platform.restore_interrupts(mask)
+
+    def _end(self, number: int) -> None:
+        self._shares[number] = 1.0
+        self._ended.add(number)
 
     def _progress(self, number: int, job: FileJob[Any]) -> Progress:
         """What the work on a file tells of its progress."""
@@ -182,8 +187,9 @@ class _Batch:
                 self._shares[number] = min(max(share, self._shares[number]), 1.0)
 
     def _tell(self) -> None:
-        done = sum(share * self._jobs[number].files for number, share in self._shares.items())
-        self._report.progress(done / sum(job.files for job in self._jobs.values()))
+        done = {number: share * self._jobs[number].files for number, share in self._shares.items()}
+        ahead = sum(int(files) for number, files in done.items() if number not in self._ended)
+        self._report.progress(sum(done.values()) / sum(job.files for job in self._jobs.values()), ahead)
 
 
 class _Shares:

@@ -60,8 +60,8 @@ class Report(Protocol):
     def begin(self, files: int, /) -> None:
         """Hears how many files there are."""
 
-    def progress(self, share: float, /) -> None:
-        """Hears how much of all work is done."""
+    def progress(self, share: float, ahead: int = 0, /) -> None:
+        """Hears how much of all work is done. ahead: files that wait, done, for others that they go with."""
 
     def result(self, result: Result, number: int = 0, /) -> None:
         """Hears of a file that is done."""

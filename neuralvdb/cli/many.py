@@ -158,9 +158,9 @@ class OfFrames:
         """Passes it on."""
         self._report.begin(files)
 
-    def progress(self, share: float, /) -> None:
+    def progress(self, share: float, ahead: int = 0, /) -> None:
         """Passes it on."""
-        self._report.progress(share)
+        self._report.progress(share, ahead)
 
     def result(self, result: Result, number: int = 0, /) -> None:
         """Passes it on."""
@@ -188,7 +188,7 @@ class AsTotal:
     def begin(self, _: int, /) -> None:
         """It is no input."""
 
-    def progress(self, _: float, /) -> None:
+    def progress(self, _share: float, _ahead: int = 0, /) -> None:
         """The inputs are done."""
 
     def result(self, result: Result, _: int = 0, /) -> None:

@@ -100,9 +100,9 @@ class _OfFrames:
     def begin(self, _: int, /) -> None:
         """The page is the file that is counted."""
 
-    def progress(self, share: float, /) -> None:
+    def progress(self, share: float, ahead: int = 0, /) -> None:
         """Passes it on."""
-        self._report.progress(share)
+        self._report.progress(share, ahead)
 
     def result(self, _: Result, __: int = 0, /) -> None:
         """The page says it."""

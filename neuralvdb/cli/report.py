@@ -53,11 +53,11 @@ class Reporter:
         self._files += files
         self.progress(0.0)
 
-    def progress(self, share: float, /) -> None:
-        """Shows how much of all work is done."""
+    def progress(self, share: float, ahead: int = 0, /) -> None:
+        """Shows how much of all work is done. ahead: files that wait, done, for others."""
         if not self.shows_progress:
             return
-        stage = Stage(self._done, self._files, share, time.monotonic() - self._began)
+        stage = Stage(self._done + ahead, self._files, share, time.monotonic() - self._began)
         self._print(lambda: self._view.show(stage), self._view.stream)
 
     def result(self, result: Result, number: int = 0, /) -> None:

@@ -98,6 +98,16 @@ def test_frames_start_while_others_work_and_results_come_as_they_are_done(run_wi
     assert "\r" not in done.stderr and "\x1b" not in done.stderr
 
 
+@pytest.mark.slow
+def test_frames_of_a_chunk_are_counted_one_by_one(run_with, frames):
+    (frames / "out").mkdir()
+    work = "time.sleep(1.1 * ('0003' in source.path))"
+    done, _ = run_with(work, "--rel-error", "1%", "-o", "out/shot.neuralvdb", "--progress", "json")
+    told = [json.loads(line)["progress"] for line in done.stderr.splitlines()]
+    counts = [stage["done"] for stage in told]
+    assert 0 < counts[-2] < counts[-1] == 4 and counts == sorted(counts)
+
+
 def test_openjd_hears_of_progress_on_stdout(run, frames):
     done = run("info", "smoke.####.vdb", "--progress", "openjd", "-q")
     lines = done.stdout.splitlines()
