@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import threading
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -40,6 +41,11 @@ class Source:
         """Of a value."""
         return self.tree.leaf.values.size // max(len(self.tree.leaf) * LEAF_SLOTS, 1)
 
+    @property
+    def size(self) -> int:
+        """Bytes of leaf values."""
+        return self.tree.leaf.values.nbytes
+
     @functools.cached_property
     def speed(self) -> float:
         """Of velocities: the size that a component seldom goes beyond; 0 where nothing is active."""
@@ -70,7 +76,10 @@ class EarlierGrids:
 
     def __init__(self, before: Sequence[Source], *, keeps: bool) -> None:
         self._before, self._keeps, self._lock = before, keeps, threading.Lock()
-        self._sources: dict[int, Future[Source | None]] = {}
+        self._sources: dict[int, Future[Source | None]] = {}  # in order
+        self._done = 0  # grids before this one are done
+        self._kept: deque[Source] = deque()  # what they have become
+        self._size = 0  # bytes of that
 
     def announce(self, number: int) -> None:
         """Says that a grid will be put; call it for every grid, in order."""
@@ -89,7 +98,7 @@ class EarlierGrids:
         """Grids that the grid of a number may refer to: those before it, the last ones first, as many as are kept, and
         those of the frame before."""
         with self._lock:
-            waiting = [self._sources[earlier] for earlier in range(number - 1, -1, -1) if earlier in self._sources]
+            waiting = [future for earlier, future in reversed(self._sources.items()) if earlier < number]
         sources = [source for future in waiting if (source := future.result()) is not None]
         return [*sources[: _fitting(sources)], *self._before]
 
@@ -99,14 +108,20 @@ class EarlierGrids:
 
     def _forget(self) -> None:
         """Drops what no grid that is still to be encoded may refer to."""
-        behind = next((n for n, future in self._sources.items() if not future.done()), len(self._sources))
-        done = [n for n in sorted(self._sources, reverse=True) if n < behind]
-        sources = [(n, source) for n in done if (source := self._sources[n].result()) is not None]
-        for n, _ in sources[_fitting([source for _, source in sources]) :]:
-            del self._sources[n]
+        while (future := self._sources.get(self._done)) is not None and future.done():
+            if (source := future.result()) is None:
+                del self._sources[self._done]
+            else:
+                self._kept.append(source)
+                self._size += source.size
+            self._done += 1
+        while self._size > _KEPT:
+            source = self._kept.popleft()
+            self._size -= source.size
+            del self._sources[source.number]
 
 
 def _fitting(sources: list[Source]) -> int:
     """How many of the first sources are kept."""
-    sizes = itertools.accumulate(source.tree.leaf.values.nbytes for source in sources)
+    sizes = itertools.accumulate(source.size for source in sources)
     return sum(size <= _KEPT for size in sizes)

@@ -1,5 +1,6 @@
 """Grids that are coded with an earlier one of their frame in view."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 import neuralvdb
 from neuralvdb.archive import NO_GRID
 from neuralvdb.cli.info import info_text
+from neuralvdb.codec import earlier
+from neuralvdb.codec.earlier import EarlierGrids, Source
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.grid_reference import GridAt, GridReference, pack_references, unpack_references
 from neuralvdb.errors import DamagedFile
@@ -165,3 +168,29 @@ def test_grids_too_large_to_be_kept_in_view_are_coded_alone(files, monkeypatch, 
     with FrameReader(tmp_path / "alone.neuralvdb") as frame:
         assert frame.index.find("REFS", NO_GRID) is None
     assert neuralvdb.info(files[1]).grids[3].references == ["density"]
+
+
+@pytest.mark.parametrize("order", [range(7), range(6, -1, -1), (1, 3, 0, 2, 6, 5, 4)], ids=list)
+def test_the_last_grids_are_kept_as_far_as_they_fit(monkeypatch, order):
+    """Whatever the order in which they are done, and though each is put twice, as encoders do."""
+    active = np.ones((8, 8, 8), bool)
+    tree = from_dense(active.astype(np.float32), name="g", active=active).tree
+    monkeypatch.setattr(earlier, "_KEPT", 3 * tree.leaf.values.nbytes)
+    grids = EarlierGrids([], keeps=True)
+    for number in range(7):
+        grids.announce(number)
+    for number in order:
+        grids.put(number, None if number == 5 else Source(number=number, tree=tree))
+        grids.put(number, None)
+    assert [source.number for source in grids.all_before(7)] == [6, 4, 3]
+    assert [source.number for source in grids.all_before(6)] == [4, 3]
+    assert [(source.number, source.before) for source in grids.done()] == [(3, True), (4, True), (6, True)]
+
+
+def test_grids_by_the_thousand_cost_what_one_costs():
+    """Instances, say, which no grid refers to."""
+    grids, began = EarlierGrids([], keeps=True), time.process_time()
+    for number in range(8000):
+        grids.announce(number)
+        grids.put(number, None)
+    assert time.process_time() - began < 1  # it was 30
