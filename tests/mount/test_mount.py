@@ -251,3 +251,47 @@ def test_a_line_of_fstab_mounts(need_fuse, shot, tmp_path, monkeypatch):
         assert sorted(os.listdir(tmp_path / "m")) == FRAMES
     finally:
         subprocess.run(["fusermount3", "-u", tmp_path / "m"], check=True)
+
+
+MOUNT_BY_FSTAB = """
+for folder in sbin local/bin; do
+    mount -t overlay -o lowerdir=$folder:/usr/$folder overlay /usr/$folder || exit 77
+done
+mount -T fstab "$PWD/m" && ls m && findmnt -n -o FSTYPE m && umount m
+"""
+
+
+@pytest.mark.slow
+def test_mount_takes_a_line_of_fstab(need_fuse, shot, tmp_path):
+    """mount(8) itself, with the helper and nvdb installed where it looks, which only it sees."""
+    for name, program in (
+        ("sbin/mount.nvdb", Path(neuralvdb.__file__).parent / "integrations/farm/mount.nvdb"),
+        ("local/bin/nvdb", Path(sys.executable).with_name("nvdb")),
+    ):
+        (tmp_path / name).parent.mkdir(parents=True)
+        shutil.copy(program, tmp_path / name)
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "m").mkdir()
+    options = f"_netdev,noauto,allow_other,cache={tmp_path / 'cache'},cache-size=1G"
+    (tmp_path / "fstab").write_text(f"{shot} {tmp_path / 'm'} nvdb {options} 0 0\n")
+    command = ["unshare", "--mount", "sh", "-c", MOUNT_BY_FSTAB]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    if os.geteuid() or done.returncode == 77:
+        pytest.skip("folders of the system cannot be overlaid here: that takes root")
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, [*FRAMES, "fuse.nvdb"], "")
+
+
+@pytest.mark.slow
+def test_systemd_takes_the_unit(tmp_path):
+    """Filled in for this machine."""
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd is not installed")
+    unit = (Path(neuralvdb.__file__).parent / "integrations/farm/nvdb-mount.service").read_text()
+    nvdb = str(Path(sys.executable).with_name("nvdb"))
+    for word, real in (("RENDER", "root"), ("/SHOW/CACHES", str(tmp_path)), ("/usr/local/bin/nvdb", nvdb)):
+        assert word in unit
+        unit = unit.replace(word, real)
+    (tmp_path / "nvdb-mount.service").write_text(unit)
+    done = subprocess.run([analyze, "verify", tmp_path / "nvdb-mount.service"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
