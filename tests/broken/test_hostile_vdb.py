@@ -41,6 +41,14 @@ def test_an_instance_of_a_grid_with_a_tree_is_read(within_limits, tmp_path):
     within_limits("compress", "a.vdb", codes={0})
 
 
+@pytest.mark.slow
+def test_thousands_of_instances_cost_what_their_number_costs(within_limits, tmp_path):
+    instances = [GridBytes(name=b"%d" % number, parent=b"first") for number in range(4000)]
+    (tmp_path / "a.vdb").write_bytes(vdb_file(GridBytes(name=b"first"), *instances))
+    within_limits("compress", "a.vdb", codes={0})
+    within_limits("diff", "a.vdb", "a.neuralvdb", codes={0})
+
+
 @pytest.mark.parametrize("kind", [b"Tree_float_3_3_2", b"Tree_ptidx32_5_4_3", b"Tree_dragon"])
 def test_a_type_that_cannot_be_skipped_is_named(within_limits, tmp_path, kind):
     """Streams have no positions by which a reader could go on behind the grid."""
