@@ -17,7 +17,7 @@ else:
 from neuralvdb.errors import UsageError, unreadable
 
 _KINDS = {"fog": ("step", "knee"), "flame": ("step", "knee"), "velocity": ("rel_error",), "levelset": ("voxels",)}
-_OPTIONAL = {"fog": {"picture"}}
+_OPTIONAL = {"fog": {"picture", "rel_error"}, "flame": {"rel_error"}}
 _BEST_PICTURE = 100.0  # dB; more is beyond what is measured
 _SIMULATION_STATE = "simulation_state"  # the key of a file of presets that is none
 _SHIPPED = Path(__file__).with_name("configs") / "presets.toml"
@@ -33,6 +33,8 @@ class MeanQuality:
     """The value from which on steps grow; 0 where they never do."""
     picture: float = 0.0
     """Least T-PSNR in dB of the picture, for which the step is changed; 0 where none is promised."""
+    rel_error: float = 0.0
+    """Largest error of a voxel, beyond which it is stored exactly; 0 where none is promised."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import InputError, UsageError, unreadable
 from neuralvdb.file_kinds import MANY_FRAMES
-from neuralvdb.frame_number import MAX_DIGITS, FrameNumber, number_of, padded, text_of
+from neuralvdb.frame_number import MAX_DIGITS, FrameNumber, number_in, number_of, padded, text_of
 from neuralvdb.platform import open_ordinary
 
 _TOKEN = re.compile(r"#+|@+|%\d*d|\$F\d*(?![A-Za-z\d])|\$\{F\d*\}|<f\d*>|<(?i:frame)>")
@@ -63,7 +64,7 @@ class Wanted:
     suffixes: tuple[str, ...]
     """Of a folder, the files whose names end so."""
     frames: str | None = None
-    """Of a pattern, a range like `1-10` or `1-100x5`; None for all on disk."""
+    """Of a pattern or folder, a range like `1-10` or `1-100x5`; None for all on disk."""
     skip_missing: bool = False
     """Frames of a range that are not on disk are left out; else they stand for the files that should be there."""
 
@@ -145,8 +146,8 @@ def expand(name: str, wanted: Wanted) -> list[Input]:
     """
     if not name:
         raise InputError("'': cannot be read: names no file")
-    if wanted.frames is None and os.path.isdir(name):
-        return _in_folder(name, wanted.suffixes)
+    if os.path.isdir(name):
+        return _in_folder(name, wanted)
     if wanted.frames is None and os.path.lexists(name):
         return [Input(name)]
     pattern = pattern_of(name)
@@ -161,15 +162,33 @@ def expand(name: str, wanted: Wanted) -> list[Input]:
     return _all_on_disk(pattern, name)
 
 
-def _in_folder(name: str, suffixes: tuple[str, ...]) -> list[Input]:
+def _in_folder(name: str, wanted: Wanted) -> list[Input]:
     """Files of a folder, not of those in it, whose names end so and are not hidden; numbers in names count as such."""
     try:
-        files = [file for file in os.listdir(name) if file.endswith(suffixes) and not file.startswith(".")]
+        files = [file for file in os.listdir(name) if file.endswith(wanted.suffixes) and not file.startswith(".")]
     except OSError as error:
         raise unreadable(name, error) from error
     if not files:
-        raise InputError(f"{name}: this folder holds no {' or '.join(suffixes)} file")
-    return [Input(os.path.join(name, file)) for file in sorted(files, key=natural_order)]
+        raise InputError(f"{name}: this folder holds no {' or '.join(wanted.suffixes)} file")
+    paths = [os.path.join(name, file) for file in sorted(files, key=natural_order)]
+    return [Input(path) for path in paths] if wanted.frames is None else _of_numbers(paths, name, wanted)
+
+
+def _of_numbers(paths: list[str], name: str, wanted: Wanted) -> list[Input]:
+    """The files of a folder whose names have the numbers that are wanted, and archives that may hold such frames.
+
+    Raises InputError where one is missing that may not be left out.
+    """
+    numbers = numbers_of(wanted.frames or "", f"--frames '{wanted.frames}'")
+    archives = [path for path in paths if has_frames(path)]
+    files: dict[FrameNumber | None, list[str]] = {}
+    for path in paths:
+        files.setdefault(None if path in archives else number_in(Path(path).stem), []).append(path)
+    missing = [number for number in numbers if number not in files]
+    if missing and not archives and not wanted.skip_missing:
+        what = f"this folder holds no file of frame {text_of(missing[0])}"
+        raise InputError(f"{name}: {what}; leave it out with --missing skip")
+    return [Input(path) for path in archives] + [Input(path, n) for n in numbers for path in files.get(n, [])]
 
 
 def natural_order(name: str) -> list[tuple[str, int]]:

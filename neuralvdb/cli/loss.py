@@ -64,7 +64,8 @@ def error_text(promise: PromiseDescription) -> str:
     if promise.psnr:
         return f"PSNR {promise.psnr:.4g} dB"
     if promise.measured is not None and promise.measured.promised_picture:
-        return f"picture {promise.measured.promised_picture:.4g} dB"
+        voxels = "" if promise.max_error is None else f", max error {bound_text(promise)}"
+        return f"picture {promise.measured.promised_picture:.4g} dB{voxels}"
     return "no max error" if promise.max_error is None else f"max error {bound_text(promise)}"
 
 
@@ -90,8 +91,9 @@ def _worst(losses: Iterable[MeasuredLoss]) -> str:
 
 
 def _is_bounded(promise: PromiseDescription) -> bool:
-    """Whether a maximum error or a PSNR is promised."""
-    return promise.max_error is not None or bool(promise.psnr)
+    """Whether a PSNR is promised, or a maximum error and no picture."""
+    picture = promise.measured is not None and promise.measured.promised_picture
+    return bool(promise.psnr) or (promise.max_error is not None and not picture)
 
 
 def _percent(share: float) -> str:

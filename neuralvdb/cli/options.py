@@ -119,7 +119,9 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
 def add_frames(parser: argparse.ArgumentParser) -> None:
     """Options that select frames of patterns."""
     parser.add_argument(
-        "--frames", metavar="RANGE", help="frames of a pattern or an archive, such as 57 or 1-100x5 (default: all)"
+        "--frames",
+        metavar="RANGE",
+        help="frames of a pattern, a folder or an archive, such as 57 or 1-100x5 (default: all)",
     )
     parser.add_argument(
         "--missing",

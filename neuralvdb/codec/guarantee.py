@@ -65,7 +65,8 @@ def preset_promise(grid: VolumeGrid, quality: MeanQuality) -> Promise | None:
         step=quality.step * span, knee=quality.knee * span, half=grid.half, nonnegative=nonnegative
     )
     picture = quality.picture if low >= -_NEGATIVE * span else 0.0
-    return replace(promise, bound=replace(promise.bound, picture=picture))
+    max_error = quality.rel_error * span or np.inf
+    return replace(promise, bound=replace(promise.bound, picture=picture, max_error=max_error))
 
 
 def _is_flame(name: str) -> bool:

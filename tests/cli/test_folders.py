@@ -27,6 +27,18 @@ def test_a_folder_there_and_back(run, run_json, frames):
     ]
 
 
+def test_frames_of_a_folder(run, run_json, frames):
+    """By the numbers in names; an archive of many in it may hold them."""
+    run("compress", ".", "--lossless", "-o", "a/", "--frames", "2-5", "--missing", "skip")
+    assert sorted(os.listdir(frames / "a")) == [f"smoke.{number:04}.neuralvdb" for number in (2, 3, 5)]
+    results = run_json("verify", "a", ".", "--frames", "5,3")["results"]
+    assert [result["path"] for result in results] == ["a/smoke.0005.neuralvdb", "a/smoke.0003.neuralvdb"]
+    assert "a: this folder holds no file of frame 4; leave it out" in run("info", "a", "--frames", "3-5", code=3).stderr
+    (frames / "shot").mkdir()
+    run("pack", "a", "-o", "shot/shot.neuralvdb")
+    assert [result["frame"] for result in run_json("diff", "shot", ".", "--frames", "2,3")["results"]] == ["2", "3"]
+
+
 @pytest.mark.parametrize("command", ["compress", "decompress", "info"])
 def test_a_folder_without_files_of_the_kind(run, tmp_path, command):
     (tmp_path / "in").mkdir()

@@ -5,11 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from neuralvdb.api.compress import compress
+from neuralvdb.api.decompress import decompress
+from neuralvdb.cli.loss import compress_text, promise_text
 from neuralvdb.codec.encode import encode_values
-from neuralvdb.codec.guarantee import promise_for
-from neuralvdb.picture import ray_sums, t_psnr
+from neuralvdb.codec.guarantee import OUTLIERS, active_range, promise_for
+from neuralvdb.picture import ray_sums, t_psnr, value_errors
 from neuralvdb.presets import MeanQuality, presets
-from neuralvdb.settings import CompressSettings
+from neuralvdb.settings import CompressSettings, DecompressSettings
 from neuralvdb.values.context import EncodeContext, shipped_models
 from neuralvdb.values.lattice import chunks
 from neuralvdb.values.lattice.kind import LatticeKind
@@ -23,7 +26,7 @@ from neuralvdb.values.select.candidate import Candidate
 from neuralvdb.values.select.picture_search import guess_step
 from neuralvdb.values.select.stand_in import leaves_that_stand, stand_in
 from neuralvdb.values.value_range import ranges_of
-from neuralvdb.vdb import from_dense
+from neuralvdb.vdb import GridsInMemory, VdbReader, from_dense
 from neuralvdb.volume import VolumeGrid
 from neuralvdb.volume.grid import unpack
 
@@ -152,3 +155,23 @@ def test_presets_of_ones_own_may_promise_a_picture(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("[hero]\nfog = { picture = 60, step = 0.001, knee = 0 }\n")
     assert presets(str(path))["hero"].fog == MeanQuality(picture=60, step=0.001)
+
+
+def test_presets_of_ones_own_may_cap_errors_of_voxels(tmp_path):
+    """Beside the picture: so that the archive, the check and what people read say both."""
+    path, archive = tmp_path / "mine.toml", tmp_path / "fog.neuralvdb"
+    path.write_text("[capped]\nfog = { picture = 35, step = 0.012, knee = 0.005, rel_error = 0.05 }\n")
+    grid = wisp()
+    low, high = active_range(grid, OUTLIERS)
+    errors = {}
+    for quality in ("preview", "capped"):
+        settings = CompressSettings(quality=quality, presets_file=str(path), force=True)
+        report = compress(GridsInMemory([grid]), archive, settings)
+        decompress(archive, tmp_path / "fog.vdb", DecompressSettings(force=True))
+        decoded = VdbReader(tmp_path / "fog.vdb").read(0)
+        errors[quality] = value_errors(grid.tree.leaf, decoded.tree.leaf).voxel / (high - low)
+        assert t_psnr(grid.tree, decoded.tree) >= 35
+    assert errors["preview"] > 0.06 and errors["capped"] <= 0.05
+    text = compress_text(report, settings)
+    assert "LOSSY capped" in text and "picture 3" in text and "voxels within" in text
+    assert "picture 35 dB, max error" in promise_text(report.promises, {})
