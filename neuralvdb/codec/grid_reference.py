@@ -12,7 +12,7 @@ from neuralvdb.codec.earlier import DEEPEST
 from neuralvdb.codec.frame_table import MAX_GRIDS, FrameTable
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import DamagedFile
-from neuralvdb.motion import Leaves, Motion, Velocities, move
+from neuralvdb.motion import Leaves, Motion, Velocities, move, put_blocks, take_blocks
 from neuralvdb.volume import Storage, Tree
 from neuralvdb.volume.grid import TREE_TYPES
 
@@ -20,7 +20,7 @@ _SHIFT, _NUMBER = struct.Struct("<3b"), struct.Struct("<d")
 UNIT_BYTES, BYTES = 4, 3  # upper bytes that are stored of units, of gains and factors
 _CUBIC, _STAGGERED, _SHIFTED, _VELOCITY = 1, 2, 4, 8  # flags; that of each velocity
 _MOST_GAIN = 1e30
-_MOST_VELOCITIES = 2
+_BLOCKS = 3  # in place of the number of velocities, where vectors of blocks are
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ def pack_references(references: Mapping[int, GridReference]) -> bytes:
         motion = reference.motion
         out.put_varint(number)
         flags = motion.cubic * _CUBIC | motion.staggered * _STAGGERED | any(motion.shift) * _SHIFTED
-        out.put("u8", flags + len(reference.velocities) * _VELOCITY)
+        moves = len(reference.velocities) if motion.blocks is None else _BLOCKS
+        out.put("u8", flags + moves * _VELOCITY)
         for source in reference.sources:
             out.put_varint(2 * source.number + source.before)
         if any(motion.shift):
@@ -83,6 +84,8 @@ def pack_references(references: Mapping[int, GridReference]) -> bytes:
         _put_number(out, reference.gain)
         if reference.velocities:
             _put_number(out, motion.factor)
+        if motion.blocks is not None:
+            put_blocks(out, motion.blocks)
     return out.getvalue()
 
 
@@ -149,20 +152,21 @@ def unpack_references(payload: bytes, where: str) -> dict[int, GridReference]:
 
 def _take_reference(source: FieldReader, number: int) -> GridReference:
     moves, flags = divmod(source.take("u8"), _VELOCITY)
-    if moves > _MOST_VELOCITIES:
-        raise source.damaged("a reference has too many velocities, or flags that do not exist")
-    grids = [_take_grid(source) for _ in range(1 + moves)]
+    if moves > _BLOCKS:
+        raise source.damaged("a reference has flags that do not exist")
+    grids = [_take_grid(source) for _ in range(1 + moves % _BLOCKS)]
     shift = _SHIFT.unpack(source.take_raw(_SHIFT.size)) if flags & _SHIFTED else (0, 0, 0)
     unit, gain = _take_number(source, UNIT_BYTES), _take_number(source)
-    factor = _take_number(source) if moves else 0.0
+    factor = _take_number(source) if moves % _BLOCKS else 0.0
     motion = Motion(
         unit=unit,
         shift=(shift[0], shift[1], shift[2]),
         factor=factor,
         cubic=bool(flags & _CUBIC),
         staggered=bool(flags & _STAGGERED),
+        blocks=take_blocks(source) if moves == _BLOCKS else None,
     )
-    sensible = motion.valid() and abs(gain) < _MOST_GAIN and (motion.factor == 0) == (not moves)
+    sensible = motion.valid() and abs(gain) < _MOST_GAIN and (motion.factor == 0) == (len(grids) == 1)
     if not sensible or any(not grid.before and grid.number >= number for grid in grids):
         raise source.damaged(f"the reference of grid {number} makes no sense")
     return GridReference(source=grids[0], velocities=tuple(grids[1:]), motion=motion, gain=gain)

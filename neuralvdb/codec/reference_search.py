@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from neuralvdb.codec.block_motion import find_blocks
 from neuralvdb.codec.earlier import Source
 from neuralvdb.codec.grid_reference import UNIT_BYTES, GridAt, GridReference, shortened
 from neuralvdb.dataclass import dataclass
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 
 _LEAVES, _RUN = 16, 4  # of a sample, in runs of neighbours
 _ALIKE = 0.5  # of the variance, which may be left where nothing is moved
-_CLOSE = 0.25  # of the variance, which may be left after all
+_CLOSE = 0.5  # of the variance, which may be left after all
 _BETTER = 0.97  # times what is left, from which on a motion is taken
+_WORTH_BLOCKS = 0.9  # the same of vectors of blocks
 _WAYS = (-2.0, -1.0, -0.5, -0.25, -0.125, 0.125, 0.25, 0.5, 1.0, 2.0)  # voxels by which these move, to begin with
 _FINER = (0.75, 0.87, 1.15, 1.33)  # times that
 _GAIN_PARTS = 1 << 10  # that gains between one half and one are rounded to
@@ -57,16 +59,18 @@ class Resemblance:
 
 
 class _Target:
-    """A sample of a grid."""
+    """A sample of a grid, whose values count as they will be coded: less where steps are wider."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, promise: Promise) -> None:
+        self.quantiser = promise.quantiser
         first = np.linspace(0, max(len(tree.leaf) - _RUN, 0), _LEAVES // _RUN).astype(np.int64)
         leaves = np.unique((first[:, None] + np.arange(_RUN)).clip(0, len(tree.leaf) - 1))
         self.tree, self.origins = tree, tree.leaf_origins[leaves]
         self._leaves: dict[object, Leaves] = {}
         self._active = unpack(tree.leaf.active[leaves])
-        self._values = self._of_active(tree.leaf.values[leaves].astype(np.float64))
-        self.variance = float(((self._values - self._values.mean(0)) ** 2).sum()) if len(self._values) else 0.0
+        values = self._of_active(tree.leaf.values[leaves].astype(np.float64))
+        self._values, self._exact = values, self.quantiser.exact(values)
+        self.variance = float(((self._exact - self._exact.mean(0)) ** 2).sum()) if len(values) else 0.0
 
     def compare(self, source: Source, velocities: tuple[Source, ...], motion: Motion) -> Resemblance:
         """How much of the sample a motion of the source leaves, the best gain taken."""
@@ -74,17 +78,23 @@ class _Target:
         moves = Velocities(fields[0], fields[-1]) if fields else None
         moved = move(self._near(source, motion), self.origins, motion, moves)
         said = self._of_active(moved.astype(np.float64) * motion.unit)
-        power = float((said * said).sum())
-        gain = _rounded(float((said * self._values).sum()) / power) if 0 < power < np.inf else 0.0
-        missed = float(((self._values - gain * said) ** 2).sum())
+        weighted = said * self._slope(said) ** 2
+        power = float((weighted * said).sum())
+        gain = _rounded(float((weighted * self._values).sum()) / power) if 0 < power < np.inf else 0.0
+        missed = float(((self._exact - self.quantiser.exact(gain * said)) ** 2).sum())
         left = missed / self.variance if missed < np.inf else np.inf
         return Resemblance(source=source, velocities=velocities, motion=motion, gain=gain, left=left)
 
+    def _slope(self, values: np.ndarray) -> np.ndarray:
+        """How much less than without companding values differ once they are companded, about."""
+        knee = self.quantiser.knee * self.quantiser.unit
+        return knee / (knee + np.abs(values)) if knee else np.ones_like(values)
+
     def _near(self, source: Source, motion: Motion) -> Leaves:
         """The leaves of a grid around the sample, where that comes from."""
-        key = source.number, source.before, motion.shift
+        key = source.number, source.before, motion.shift, motion.blocks is None
         if key not in self._leaves:
-            bricks = _NEAR + any(motion.shift)
+            bricks = _NEAR + any(motion.shift) + (motion.blocks is not None)
             origins = (self.origins - np.array(motion.shift if source.before else (0, 0, 0), np.int32)) & ~7
             self._leaves[key] = Leaves.of(source.tree).near(origins, bricks)
         return self._leaves[key]
@@ -98,7 +108,7 @@ class _Target:
 def find_reference(name: bytes, tree: Tree, promise: Promise, earlier: Sequence[Source]) -> GridReference | None:
     """The earlier grid that the tree of a grid may be coded with in view, moved or not; None where none is close."""
     with np.errstate(over="ignore", invalid="ignore"):  # of values that are not finite, or nearly so
-        target = _Target(tree)
+        target = _Target(tree, promise)
         if not 0 < target.variance < np.inf:
             return None
         still = Motion(unit=shortened(promise.quantiser.unit, UNIT_BYTES))
@@ -130,9 +140,22 @@ def _of_before(target: _Target, still: Motion, alike: Sequence[Source], earlier:
     velocities = [source for source in earlier if source.components == 3]
     now = [source for source in velocities if not source.before][-1:]
     then = [s for s in velocities if s.before and s.name in {v.name for v in now} | {best.source.name}]
+    shifted = best
     if moving := (*now, *then[-1:]) or tuple(v for v in velocities if v.before)[:1]:
-        best = _moved(target, best, moving)
-    return [best]
+        best = _moved(target, shifted, moving)
+    return [_moved_by_blocks(target, shifted, best) if shifted.source.components == 1 else best]
+
+
+def _moved_by_blocks(target: _Target, still: Resemblance, best: Resemblance) -> Resemblance:
+    """The best of a source that is moved by vectors of blocks, and of what is best without; `still` is not moved."""
+    if still.gain == 0:
+        return best
+    blocks = find_blocks(target.tree, Leaves.of(still.source.tree), still.motion, target.quantiser)
+    for cubic in (False, True):
+        moved = target.compare(still.source, (), replace(still.motion, blocks=blocks, cubic=cubic))
+        if blocks is not None and moved.left < best.left * (_BETTER if best.motion.blocks else _WORTH_BLOCKS):
+            best = moved
+    return best
 
 
 def _shifted(target: _Target, best: Resemblance) -> Resemblance:

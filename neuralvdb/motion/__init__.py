@@ -1,6 +1,7 @@
-"""Grids moved along velocities: what another grid says of this one, as integers that are the same everywhere."""
+"""Grids moved along velocities or by vectors of blocks: what another one says, in integers, the same everywhere."""
 
+from neuralvdb.motion.blocks import Blocks, put_blocks, take_blocks
 from neuralvdb.motion.move import move
 from neuralvdb.motion.types import Leaves, Motion, Velocities
 
-__all__ = ["Leaves", "Motion", "Velocities", "move"]
+__all__ = ["Blocks", "Leaves", "Motion", "Velocities", "move", "put_blocks", "take_blocks"]

@@ -1,4 +1,5 @@
-"""A grid moved along velocities: semi-Lagrangian, in two steps (Stam, "Stable Fluids", 1999), in fixed point.
+"""A grid moved along velocities: semi-Lagrangian, in two steps (Stam, "Stable Fluids", 1999), in fixed point. Or by
+vectors of blocks.
 
 The definition; motion/native/move.h is its twin. Positions are in 1/256 voxel, displacements in 1/4096 voxel.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from neuralvdb.dataclass import dataclass
+from neuralvdb.motion.blocks import displacement
 from neuralvdb.motion.field import Field
 from neuralvdb.motion.types import Leaves, Motion, Velocities
 from neuralvdb.volume.grid import LEAF_SLOTS
@@ -88,6 +90,8 @@ def _moved(field: Field, voxels: np.ndarray, motion: Motion, displacements: list
     """What comes to voxels (n, 3) int64: (n, C) int64."""
     taps = CUBIC if motion.cubic else LINEAR
     shift = np.array(motion.shift, np.int64) * _ONE
+    if motion.blocks is not None:
+        return interpolated(field, voxels * _ONE - displacement(motion.blocks, voxels) - shift, taps)
     if field.components == 1 or not motion.staggered:
         return interpolated(field, _origin(voxels * _ONE, motion, displacements) - shift, taps)
     columns = []

@@ -1,14 +1,22 @@
-"""A grid moved along velocities in one call: the compiled twin of move.py (motion/native/move.h)."""
+"""A grid moved in one call, and the search for how: the compiled twins of move.py (motion/native/move.h) and of
+search_blocks.py (motion/native/search.h)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from neuralvdb.motion import _motion
+from neuralvdb.motion.blocks import Blocks
 from neuralvdb.motion.types import Leaves, Motion
 from neuralvdb.volume.grid import LEAF_SLOTS
+
+if TYPE_CHECKING:
+    from neuralvdb.motion.search_blocks import Wanted
+
+_NONE = Blocks((0, 0, 0), (0, 0, 0), b"")
 
 
 def native_move(
@@ -22,8 +30,18 @@ def native_move(
     """What move() gives. scales: what values and velocities are multiplied by to be read as integers."""
     fields = [_field(leaves) for leaves in (source, *displacing)]
     moved = np.empty((len(origins), LEAF_SLOTS, fields[0][1].shape[2]), np.int32)
-    _motion.move(fields[0], origins, motion.shift, (motion.cubic, motion.staggered), scales, fields[1:], threads, moved)
+    blocks = _NONE if motion.blocks is None else motion.blocks
+    ways, vectors = (motion.cubic, motion.staggered), (blocks.low, blocks.array)
+    _motion.move(fields[0], origins, motion.shift, ways, scales, fields[1:], vectors, threads, moved)
     return moved
+
+
+def native_search(source: Leaves, wanted: Wanted, motion: Motion, blocks: Blocks) -> Blocks:
+    """What search_blocks() gives. blocks: the box."""
+    vectors = np.zeros((*blocks.size, 3), np.int8)
+    leaves = wanted.origins, wanted.values, wanted.counted.view(np.uint8)
+    _motion.search(_field(source), leaves, wanted.knee, motion.shift, 1 / motion.unit, blocks.low, vectors)
+    return Blocks(blocks.low, blocks.size, vectors.tobytes())
 
 
 def _field(leaves: Leaves) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

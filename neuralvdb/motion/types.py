@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from neuralvdb.dataclass import dataclass
+from neuralvdb.motion.blocks import Blocks
 from neuralvdb.volume import Tree
 from neuralvdb.volume.lookup import find
 
@@ -22,6 +23,7 @@ class Motion:
     factor: voxels by which a velocity of 1 moves what it is the velocity of; 0 for no motion along velocities.
     cubic: whether values between voxels are interpolated from 4x4x4 voxels, else from 2x2x2.
     staggered: whether components of vectors are on the lower faces of voxels, else in their centres.
+    blocks: what moves the grid in place of velocities.
     """
 
     unit: float
@@ -29,11 +31,15 @@ class Motion:
     factor: float = 0.0
     cubic: bool = False
     staggered: bool = False
+    blocks: Blocks | None = None
 
     def valid(self) -> bool:
         """Whether the numbers are possible, as those of a damaged archive may not be."""
         near = all(-FAR <= voxels <= FAR for voxels in self.shift)
-        return near and _LEAST < self.unit < _MOST and (self.factor == 0 or _LEAST < abs(self.factor) < _MOST)
+        possible = self.blocks is None or (self.factor == 0 and not self.staggered and self.blocks.valid())
+        return (
+            near and possible and _LEAST < self.unit < _MOST and (self.factor == 0 or _LEAST < abs(self.factor) < _MOST)
+        )
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,33 @@ def test_frames_are_coded_from_the_one_before(sources, shot):
     assert shot.stat().st_size < 0.92 * sum(report.archive_size for report in reports)
 
 
+@pytest.mark.slow
+def test_a_cloud_without_velocities_is_moved_by_blocks(tmp_path):
+    """Its ends drift towards each other."""
+    rng, files = np.random.default_rng(9), []
+    noise = rng.normal(size=(40, 24, 24))
+    waves = np.fft.irfftn(np.fft.rfftn(noise) * _low(noise.shape), noise.shape, axes=(0, 1, 2))
+    ball = (((np.indices(noise.shape).T - (19.5, 11.5, 11.5)) / (18, 11, 11)) ** 2).sum(-1).T < 1
+    for number in range(3):
+        at = np.interp(np.arange(40) - number * np.linspace(0.6, -0.5, 40), np.arange(40), np.arange(40))
+        low, weight = np.floor(at).astype(int), (at % 1)[:, None, None]
+        moved = waves[low] * (1 - weight) + waves[np.minimum(low + 1, 39)] * weight
+        cut = np.where(ball, moved + moved.std(), 0).astype("f4")
+        write_vdb(tmp_path / f"c.{number}.vdb", [from_dense(cut, name="density", active=ball)])
+        files.append(FrameSource(str(tmp_path / f"c.{number}.vdb"), number))
+    code(files, tmp_path / "c.neuralvdb")
+    with ArchiveReader(tmp_path / "c.neuralvdb", is_readable) as archive:
+        frames = OpenFrames(archive)
+        sizes = [sum(frames.at(i).index.sizes(0).values()) for i in range(3)]
+        blocks = [frames.at(i).index.references[0].motion.blocks for i in (1, 2)]
+    assert max(sizes[1:]) < 0.5 * sizes[0]
+    for of_frame in blocks:
+        along_x = of_frame.array[:, 0, 0, 0]
+        assert along_x[0] > 0 > along_x[-1]
+    for source in files:
+        assert neuralvdb.verify(tmp_path / "c.neuralvdb", source.path, frame=source.number).differences == []
+
+
 def test_each_frame_alone_is_what_it_is_in_order(sources, shot):
     with neuralvdb.open(shot) as archive:
         in_order = [{name: frame[name].tree for name in frame} for frame in archive]

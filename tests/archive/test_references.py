@@ -14,7 +14,7 @@ from neuralvdb.codec.earlier import EarlierGrids, Source
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.codec.grid_reference import GridAt, GridReference, pack_references, unpack_references
 from neuralvdb.errors import DamagedFile
-from neuralvdb.motion import Motion
+from neuralvdb.motion import Blocks, Motion
 from neuralvdb.settings import Box
 from neuralvdb.vdb import VdbReader, from_dense, write_vdb
 
@@ -26,10 +26,16 @@ REFERENCES = {
         gain=-1.5,
     ),
     4: GridReference(source=GridAt(4, before=True), motion=Motion(unit=0.25, cubic=True, staggered=True), gain=1.0),
+    6: GridReference(
+        source=GridAt(6, before=True),
+        motion=Motion(unit=0.5, blocks=Blocks((-1, 0, 2), (1, 1, 1), bytes([4, 253, 0]))),
+        gain=1.0,
+    ),
 }
 GOLDEN = (
-    "02 03 14 02 00 0b 01fe03 0000e03f 00f8bf 000040"  # shift, unit, gain, factor
+    "03 03 14 02 00 0b 01fe03 0000e03f 00f8bf 000040"  # shift, unit, gain, factor
     "04 03 09 0000d03f 00f03f"
+    "06 18 0d 0000e03f 00f03f 01 01 00 01 04 01 01 02 1007"  # blocks
 )
 
 
@@ -46,6 +52,8 @@ def test_bytes():
         {"gain": np.nan},
         {"motion": Motion(unit=0.0, factor=1.0)},
         {"motion": Motion(unit=1.0, factor=0.0)},
+        {"motion": Motion(unit=1.0, blocks=Blocks((0, 0, 0), (1, 1, 1), b"AAA")), "velocities": ()},
+        {"motion": Motion(unit=1.0, blocks=Blocks((1 << 40, 0, 0), (1, 1, 1), b"AAA")), "velocities": ()},
     ],
     ids=str,
 )

@@ -17,7 +17,7 @@ from neuralvdb.api.jobs import ignore
 from neuralvdb.api.shot import FrameSource, ShotSoFar, compressing_frames
 from neuralvdb.archive import ArchiveReader
 from neuralvdb.archive.formats import is_readable
-from neuralvdb.codec.frame import FrameReader
+from neuralvdb.codec.frame import FrameReader, OpenFrames
 from neuralvdb.errors import Unsupported
 from neuralvdb.sequence.pack import frames_in, in_order, join
 from neuralvdb.settings import Bound, Box, CompressSettings, DecompressSettings
@@ -92,7 +92,7 @@ def archive_seeds(folder: Path) -> list[Seed]:
     ]
     specks += [_archive_seed(_resembling(folder), folder, settings) for settings in (_CLOSE, CompressSettings())]
     specks += _rich(folder)
-    cheap = [*specks, _many_frames(folder), _group(folder)]
+    cheap = [*specks, _many_frames(folder), _group(folder, "group", wind=True), _group(folder, "blocks", wind=False)]
     return [*lossless, *lossy, *more, *cheap * 8]  # the cheap ones eight times as often
 
 
@@ -137,16 +137,17 @@ def _many_frames(folder: Path) -> Seed:
     return Seed("many", data, [(0, 64), (len(data) - 300, len(data))], decoded={(): back.read_bytes()}, frame=3)
 
 
-def _group(folder: Path) -> Seed:
-    """An archive of three frames, each coded from the one before."""
+def _group(folder: Path, name: str, *, wind: bool) -> Seed:
+    """An archive of three frames, each coded from the one before, along a wind or by vectors of blocks."""
     rng, sources = np.random.default_rng(3), []
     cloud = rng.normal(size=(16, 16, 16)).cumsum(0).astype(np.float32)
-    wind = np.stack([np.ones_like(cloud), cloud / 9, 0 * cloud], -1)
+    velocity = from_dense(np.stack([np.ones_like(cloud), cloud / 9, 0 * cloud], -1), name="velocity")
     for number in range(3):
-        grids = [from_dense(wind, name="velocity"), from_dense(np.roll(cloud, number, axis=0), name="density")]
-        sources.append(FrameSource(str(folder / f"group.{number}.vdb"), number))
-        write_vdb(sources[-1].path, grids)
-    archive, back = folder / "group.neuralvdb", folder / "group.back.vdb"
+        halves = number if wind else number // 2, number if wind else (number + 1) // 2
+        moved = sum(np.roll(cloud, half, axis=0) for half in halves) / 2
+        sources.append(FrameSource(str(folder / f"{name}.{number}.vdb"), number))
+        write_vdb(sources[-1].path, [*[velocity][: int(wind)], from_dense(moved, name="density")])
+    archive, back = folder / f"{name}.neuralvdb", folder / f"{name}.back.vdb"
     settings = CompressSettings(bounds=(Bound(value=0.01, relative=True),), threads=1, verify=False)
     with compressing_frames(sources, str(archive), settings, ShotSoFar(3), progress=ignore, note=ignore) as task:
         task.work()
@@ -154,7 +155,9 @@ def _group(folder: Path) -> Seed:
     data = archive.read_bytes()
     with ArchiveReader(archive, is_readable) as opened:
         assert opened.directory is not None and opened.directory.entry(2).label.behind == 2
-    return Seed("group", data, [(0, 64), (len(data) - 300, len(data))], decoded={(): back.read_bytes()}, frame=2)
+        blocks = [r.motion.blocks for r in OpenFrames(opened).at(1).index.references.values()]
+        assert all(of_grid is None for of_grid in blocks) == wind
+    return Seed(name, data, [(0, 64), (len(data) - 300, len(data))], decoded={(): back.read_bytes()}, frame=2)
 
 
 def vdb_seeds(folder: Path) -> list[Seed]:

@@ -1,6 +1,7 @@
 // The Python face of what moves grids: neuralvdb.motion._motion. Private: shapes are checked here, once per call.
 #include "../../nets/native/parallel.h"
 #include "move.h"
+#include "search.h"
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
@@ -8,7 +9,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
-#include <cstdlib>
+#include <array>
 #include <tuple>
 #include <vector>
 
@@ -24,6 +25,10 @@ using Values = nb::ndarray<nb::ro, nb::shape<-1, kLeafVoxels, -1>, nb::c_contig,
 using Background = In<double, nb::ndim<1>>;
 using Moved = nb::ndarray<int32_t, nb::shape<-1, kLeafVoxels, -1>, nb::c_contig, nb::device::cpu>;
 using Leaves = std::tuple<Coords, Values, Background>;
+using Triple = std::tuple<int, int, int>;
+using Vectors = In<int8_t, nb::shape<-1, -1, -1, 3>>;
+using WantedLeaves = std::tuple<Coords, In<int32_t, nb::shape<-1, kLeafVoxels>>, In<uint8_t, nb::shape<-1, kLeafVoxels>>>;
+using FoundVectors = nb::ndarray<int8_t, nb::shape<-1, -1, -1, 3>, nb::c_contig, nb::device::cpu>;
 
 // read as whole numbers: times `scale`, at most `limit`.
 Field fieldOf(const Leaves& from, const CoordTable& table, int least, double scale, double limit) {
@@ -39,23 +44,44 @@ Field fieldOf(const Leaves& from, const CoordTable& table, int least, double sca
     return field;
 }
 
-// shift: in voxels. scales: of the source and of displacements.
-void moveInto(const Leaves& source, Coords origins, std::tuple<int, int, int> shift, std::tuple<bool, bool> cubic_staggered,
-    std::tuple<double, double> scales, const std::vector<Leaves>& displacements, int64_t threads, Moved moved)
+CoordTable tableOf(const Leaves& leaves) {
+    return CoordTable(std::get<0>(leaves).data(), std::get<0>(leaves).shape(0));
+}
+
+// low: the lowest block. The vectors are checked where they are read from an archive.
+template<typename Array>
+Blocks blocksOf(Triple low, const Array& vectors) {
+    Blocks blocks{{std::get<0>(low), std::get<1>(low), std::get<2>(low)}, {}, vectors.size() ? vectors.data() : nullptr};
+    for (size_t axis = 0; axis < 3; ++axis) blocks.size[axis] = int64_t(vectors.shape(axis));
+    return blocks;
+}
+
+std::array<int32_t, 3> shiftOf(Triple shift) {
+    const std::array<int32_t, 3> voxels{std::get<0>(shift), std::get<1>(shift), std::get<2>(shift)};
+    for (const int32_t along : voxels)
+        if (along < -kFar || along > kFar) throw nb::value_error("shift");
+    return voxels;
+}
+
+// shift: in voxels. scales: of the source and of displacements. vectors: of blocks, and the lowest one.
+void moveInto(const Leaves& source, Coords origins, Triple shift, std::tuple<bool, bool> cubic_staggered,
+    std::tuple<double, double> scales, const std::vector<Leaves>& displacements, const std::tuple<Triple, Vectors>& vectors,
+    int64_t threads, Moved moved)
 {
-    const auto table_of = [](const Leaves& leaves) { return CoordTable(std::get<0>(leaves).data(), std::get<0>(leaves).shape(0)); };
-    const CoordTable table = table_of(source);
+    const CoordTable table = tableOf(source);
     std::vector<CoordTable> tables;
-    for (const Leaves& leaves : displacements) tables.push_back(table_of(leaves));
+    for (const Leaves& leaves : displacements) tables.push_back(tableOf(leaves));
     Movement movement{};
     movement.source = fieldOf(source, table, 1, std::get<0>(scales), kMost);
     if (displacements.size() > 2 || moved.shape(0) != origins.shape(0) || moved.shape(2) != size_t(movement.source.components))
         throw nb::value_error("leaves");
-    const int voxels[] = {std::get<0>(shift), std::get<1>(shift), std::get<2>(shift)};
-    for (size_t axis = 0; axis < 3; ++axis) {
-        if (std::abs(voxels[axis]) > kFar) throw nb::value_error("shift");
-        movement.shift[axis] = voxels[axis] * kOne;
-    }
+    const auto voxels = shiftOf(shift);
+    for (size_t axis = 0; axis < 3; ++axis) movement.shift[axis] = voxels[axis] * kVoxel;
+    movement.blocks = blocksOf(std::get<0>(vectors), std::get<1>(vectors));
+    const int8_t* const first = std::get<1>(vectors).data();
+    const auto far = [](int8_t part) { return part < -kMostVector || part > kMostVector; };
+    if (movement.blocks.vectors && (displacements.size() || std::any_of(first, first + std::get<1>(vectors).size(), far)))
+        throw nb::value_error("blocks");
     std::tie(movement.cubic, movement.staggered) = cubic_staggered;
     for (size_t i = 0; i < displacements.size(); ++i)
         movement.displacements[i] = fieldOf(displacements[i], tables[i], 3, std::get<1>(scales), kFastest);
@@ -68,9 +94,25 @@ void moveInto(const Leaves& source, Coords origins, std::tuple<int, int, int> sh
     });
 }
 
+// Fills vectors of blocks, which are 0; `low` is the lowest one. wanted: origins, values, companded by a knee, and which count.
+void searchInto(const Leaves& source, const WantedLeaves& wanted, int64_t knee, Triple shift, double scale, Triple low, FoundVectors found) {
+    const CoordTable table = tableOf(source);
+    const auto& [origins, values, counted] = wanted;
+    const Field field = fieldOf(source, table, 1, scale, kMost);
+    if (field.components != 1 || values.shape(0) != origins.shape(0) || counted.shape(0) != origins.shape(0) || knee < 0 || knee > int64_t(kMost) || !found.size())
+        throw nb::value_error("leaves");
+    std::fill_n(found.data(), found.size(), int8_t(0));
+    const auto voxels = shiftOf(shift);
+    nb::gil_scoped_release release;
+    BlockSearch search(field, std::get<0>(source).shape(0), knee, voxels.data(), blocksOf(low, found), found.data());
+    search.add(origins.data(), values.data(), counted.data(), origins.shape(0));
+    search.run();
+}
+
 } // namespace
 } // namespace nvdb
 
 NB_MODULE(_motion, m) {
-    m.def("move", &nvdb::moveInto, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert());
+    m.def("move", &nvdb::moveInto, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert());
+    m.def("search", &nvdb::searchInto, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert());
 }

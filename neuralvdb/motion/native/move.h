@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../../topology/native/find.h"
+#include "blocks.h"
 
 #include <algorithm>
 #include <array>
@@ -10,7 +11,7 @@
 namespace nvdb {
 
 constexpr int kLeafEdge = 8, kLeafVoxels = 512, kMaxComponents = 3;
-constexpr int32_t kOne = 256, kHalf = 128; // of a voxel, in positions
+constexpr int32_t kVoxel = 256, kHalfVoxel = 128; // of a voxel, in positions
 constexpr int kHalfStep = 5; // bits by which a displacement is shifted to become half of it as a position
 constexpr double kMost = 1 << 27, kFastest = 8 << 12; // values in units; displacements, in 1/4096 voxel
 constexpr int kFar = 127; // voxels, shifts are at most
@@ -37,6 +38,7 @@ struct Movement {
     bool cubic, staggered;
     int displacement_count; // 0, 1 or 2: now and before
     Field source, displacements[2];
+    Blocks blocks; // in place of displacements
 };
 
 // Weights by position in a voxel, which sum to 2 to the power of kBits along an axis.
@@ -46,15 +48,15 @@ struct Linear {
 
 struct Cubic {
     static constexpr int kTaps = 4, kFirst = -1, kBits = 9;
-    int64_t weights[kOne][kTaps];
+    int64_t weights[kVoxel][kTaps];
 
     Cubic() {
-        for (int64_t f = 0; f < kOne; ++f) {
+        for (int64_t f = 0; f < kVoxel; ++f) {
             const int64_t one = f << 16, two = f * f << 8, three = f * f * f;
             const int64_t all[] = {2 * two - three - one, 3 * three - 5 * two + (2 << 24), 4 * two - 3 * three + one, three - two};
             int64_t rest = 1 << kBits;
             for (int i = 0; i < kTaps; ++i) rest -= weights[f][i] = (all[i] + (1 << 15)) >> 16;
-            weights[f][1 + (f >= kHalf)] += rest;
+            weights[f][1 + (f >= kHalfVoxel)] += rest;
         }
     }
 };
@@ -132,13 +134,13 @@ private:
 };
 
 inline int64_t weighted(const Linear&, const int32_t* corner, int64_t row, int64_t plane, const int32_t* part) {
-    const auto along = [&](const int32_t* from) { return int64_t(from[0]) * kOne + int64_t(part[2]) * (int64_t(from[1]) - from[0]); };
+    const auto along = [&](const int32_t* from) { return int64_t(from[0]) * kVoxel + int64_t(part[2]) * (int64_t(from[1]) - from[0]); };
     const auto across = [&](const int32_t* from) {
         const int64_t first = along(from);
-        return first * kOne + part[1] * (along(from + row) - first);
+        return first * kVoxel + part[1] * (along(from + row) - first);
     };
     const int64_t first = across(corner);
-    return first * kOne + part[0] * (across(corner + plane) - first);
+    return first * kVoxel + part[0] * (across(corner + plane) - first);
 }
 
 inline int64_t weighted(const Cubic& taps, const int32_t* corner, int64_t row, int64_t plane, const int32_t* part) {
@@ -163,10 +165,21 @@ inline void eachWeighted(const Taps& taps, const Window& window, int component, 
     const int64_t row = window.row(), plane = window.plane();
     for (size_t i = 0; i < kLeafVoxels; ++i) {
         const int32_t place[3] = {at[0][i] + offset[0], at[1][i] + offset[1], at[2][i] + offset[2]};
-        const int32_t part[3] = {place[0] & (kOne - 1), place[1] & (kOne - 1), place[2] & (kOne - 1)};
+        const int32_t part[3] = {place[0] & (kVoxel - 1), place[1] & (kVoxel - 1), place[2] & (kVoxel - 1)};
         const auto first = [&](int axis) { return (place[axis] >> 8) + Taps::kFirst; };
         const int32_t* corner = window.at(component, first(0), first(1), first(2));
         job(i, weighted(taps, corner, row, plane, part));
+    }
+}
+
+// Moves positions of whole voxels back by vectors of blocks.
+inline void takeOff(const Blocks& blocks, const int32_t* origin, Positions& at) {
+    Beside beside[3][kLeafEdge];
+    for (size_t axis = 0; axis < 3; ++axis)
+        for (int step = 0; step < kLeafEdge; ++step) beside[axis][step] = blocks.beside(axis, int64_t(origin[axis]) + step);
+    for (size_t i = 0; i < kLeafVoxels; ++i) {
+        const auto sum = blocks.sum({beside[0][i >> 6], beside[1][i >> 3 & 7], beside[2][i & 7]});
+        for (size_t axis = 0; axis < 3; ++axis) at[axis][i] -= roundedSum(sum[axis]);
     }
 }
 
@@ -176,7 +189,7 @@ inline void trace(const Movement& movement, Window& window, Positions& at) {
         std::array<std::array<int64_t, kLeafVoxels>, 3> total{};
         for (int number = 0; number < movement.displacement_count; ++number) {
             const int64_t share = movement.displacement_count == 1 ? 4 : step == number ? 3 : 1;
-            const int32_t face = movement.staggered ? kHalf : 0;
+            const int32_t face = movement.staggered ? kHalfVoxel : 0;
             Offset offset{}, behind{};
             for (size_t a = 0; a < 3; ++a) {
                 offset[a] = -number * movement.shift[a];
@@ -217,14 +230,15 @@ inline void moveLeaf(const Movement& movement, const Cubic& cubic, const int32_t
     const bool moves = movement.displacement_count > 0, faces = moves && movement.staggered && components > 1;
     for (int first = 0; first < components; first += faces ? 1 : components) {
         Offset face{};
-        if (faces) face[size_t(first)] = kHalf;
+        if (faces) face[size_t(first)] = kHalfVoxel;
         for (int i = 0; i < kLeafVoxels; ++i) {
             const int32_t slot[3] = {i >> 6, i >> 3 & 7, i & 7};
-            for (size_t a = 0; a < 3; ++a) at[a][size_t(i)] = slot[a] * kOne - face[a];
+            for (size_t a = 0; a < 3; ++a) at[a][size_t(i)] = slot[a] * kVoxel - face[a];
         }
-        trace(movement, window, at);
+        if (movement.blocks.vectors) takeOff(movement.blocks, origin, at);
+        else trace(movement, window, at);
         const int last = faces ? first + 1 : components;
-        if (movement.cubic && moves) interpolate(movement, cubic, at, face, first, last, window, to);
+        if (movement.cubic && (moves || movement.blocks.vectors)) interpolate(movement, cubic, at, face, first, last, window, to);
         else interpolate(movement, Linear(), at, face, first, last, window, to); // the same where nothing is between voxels
     }
 }

@@ -1,0 +1,30 @@
+"""Vectors of blocks that move a grid of the frame before onto one that no velocities of its frame carry along."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from neuralvdb.motion import Blocks, Leaves, Motion
+from neuralvdb.motion.move import LIMIT
+from neuralvdb.motion.search_blocks import Wanted, search_blocks
+from neuralvdb.volume import Tree
+from neuralvdb.volume.grid import unpack
+
+if TYPE_CHECKING:
+    from neuralvdb.values.lattice.chunks import Quantiser
+
+_MANY = 1 << 14  # active voxels, of which all count; of more
+_EVERY = 7  # so many do not
+
+
+def find_blocks(tree: Tree, source: Leaves, motion: Motion, quantiser: Quantiser) -> Blocks | None:
+    """The vectors by which a source, once shifted, resembles a tree of one component as values are coded; None where
+    there would be too many."""
+    counted = unpack(tree.leaf.active)
+    active = np.flatnonzero(counted)
+    if len(active) > _MANY:
+        counted.ravel()[active[np.arange(len(active)) % _EVERY > 0]] = False
+    values = quantiser.nearest(tree.leaf.values.reshape(counted.shape)).clip(-LIMIT, LIMIT)
+    return search_blocks(source, Wanted(tree.leaf_origins, values, counted, quantiser.knee), motion)
