@@ -4,7 +4,7 @@ from neuralvdb.archive.container import ArchiveReader, ArchiveWriter, SectionWri
 from neuralvdb.archive.directory import FrameLabel
 from neuralvdb.archive.fields import FieldReader, FieldWriter
 from neuralvdb.archive.section import ENTRY_SIZE, NO_GRID, Section, SectionLabel
-from neuralvdb.archive.streams import open_table, pack_table, put_array, store_table, take_array
+from neuralvdb.archive.streams import likely_stream_size, open_table, pack_table, put_array, store_table, take_array
 
 __all__ = [
     "ENTRY_SIZE",
@@ -18,6 +18,7 @@ __all__ = [
     "SectionLabel",
     "SectionWriter",
     "SequenceWriter",
+    "likely_stream_size",
     "open_table",
     "pack_table",
     "put_array",

@@ -114,10 +114,11 @@ class Encoder:
     def put_batches(self, classes: np.ndarray, symbols: np.ndarray, ends: np.ndarray) -> None:
         """Appends batches that end at `ends` (B,) int64 of classes and symbols (n,) uint8. Raises what put() does."""
         self.put(classes, symbols)
-        batches = zip(np.split(self._classes.pop(), ends[:-1]), np.split(self._symbols.pop(), ends[:-1]), strict=True)
-        for batch_classes, batch_symbols in batches:
-            self._classes.append(batch_classes)
-            self._symbols.append(batch_symbols)
+        classes, symbols, begin = self._classes.pop(), self._symbols.pop(), 0
+        for end in ends.tolist():
+            self._classes.append(classes[begin:end])
+            self._symbols.append(symbols[begin:end])
+            begin = end
 
     def put_bits(self, values: np.ndarray, widths: np.ndarray) -> None:
         """Appends values (n,) uint32 in widths (n,) uint8 of 0 to 24 bits. Raises ValueError where one has more."""

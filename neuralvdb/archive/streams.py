@@ -47,6 +47,11 @@ def put_array(out: FieldWriter, array: np.ndarray) -> None:
     _put(out, array, codec, encoded[codec] if len(sample) == len(array) else _encode(codec, array))
 
 
+def likely_stream_size(array: np.ndarray) -> int:
+    """Bytes, nearly, that put_array() appends for an array of bytes."""
+    return min(len(zstandard.ZstdCompressor(level=_LEVEL).compress(array.data)), array.nbytes)
+
+
 def pack_table(table: bytes) -> bytes:
     """A payload that is one stream, of bytes such as the dictionary has."""
     out = FieldWriter()

@@ -1,10 +1,12 @@
 """The command `nvdb`: one module per command, each with add_arguments() and run()."""
 
+import atexit
 import gc
 import os
 import signal
 
 gc.set_threshold(100_000)  # what modules make as they load is no garbage
+atexit.register(gc.freeze)  # nor need any be looked for at the end
 
 _before = signal.getsignal(signal.SIGINT)
 if _before is signal.default_int_handler:  # while modules load, an interrupt ends the process without a traceback

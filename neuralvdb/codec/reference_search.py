@@ -64,7 +64,8 @@ class _Target:
     def __init__(self, tree: Tree, promise: Promise) -> None:
         self.quantiser = promise.quantiser
         first = np.linspace(0, max(len(tree.leaf) - _RUN, 0), _LEAVES // _RUN).astype(np.int64)
-        leaves = np.unique((first[:, None] + np.arange(_RUN)).clip(0, len(tree.leaf) - 1))
+        at = (first[:, None] + np.arange(_RUN)).clip(0, len(tree.leaf) - 1)
+        leaves = np.flatnonzero(np.bincount(at.ravel()))
         self.tree, self.origins = tree, tree.leaf_origins[leaves]
         self._leaves: dict[object, Leaves] = {}
         self._active = unpack(tree.leaf.active[leaves])

@@ -20,6 +20,7 @@ __all__ = [
 ]
 
 _LOSSLESS, _NEURAL, _REFERENCED, _BOX = range(4)
+_NEAR = 1.5  # times what networks take: where plain masks are likely to take more, they are not tried
 
 
 def encode(topology: Topology, reference: Reference | None = None, *, threads: int = 1) -> tuple[int, bytes]:
@@ -28,10 +29,13 @@ def encode(topology: Topology, reference: Reference | None = None, *, threads: i
     boxed = box.encode(topology)
     if boxed is not None:
         return _BOX, boxed
-    payloads = [lossless.encode(topology), neural.encode(topology, threads=threads)]
+    payloads = {_NEURAL: neural.encode(topology, threads=threads)}
     if reference is not None:
-        payloads.append(neural.encode(topology, reference, threads=threads))
-    return min(enumerate(payloads), key=lambda item: len(item[1]))
+        payloads[_REFERENCED] = neural.encode(topology, reference, threads=threads)
+    if lossless.likely_size(topology) < _NEAR * min(map(len, payloads.values())):
+        payloads[_LOSSLESS] = lossless.encode(topology)
+    codec = min(payloads, key=lambda codec: (len(payloads[codec]), codec))
+    return codec, payloads[codec]
 
 
 def reference_of(source: TopologyPayload) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
+from neuralvdb.archive import FieldReader, FieldWriter, likely_stream_size, put_array, take_array
 from neuralvdb.topology.masks import Topology
 from neuralvdb.topology.root import put_root, take_root
 from neuralvdb.volume.grid import popcount
@@ -19,6 +19,11 @@ def encode(topology: Topology) -> bytes:
     for mask in topology.masks:
         put_array(out, np.ascontiguousarray(mask).reshape(-1))
     return out.getvalue()
+
+
+def likely_size(topology: Topology) -> int:
+    """Bytes, nearly, of that payload, as a rule a little more; found in a tenth of the time."""
+    return sum(likely_stream_size(np.ascontiguousarray(mask).reshape(-1)) for mask in topology.masks)
 
 
 def decode(payload: bytes, declared: int, where: str) -> Topology:

@@ -1,6 +1,8 @@
-"""The topology of a tree as arrays."""
+"""The topology of a tree as arrays. They are not changed, but for masks of leaves where need() decodes them."""
 
 from __future__ import annotations
+
+from functools import cached_property
 
 import numpy as np
 
@@ -56,7 +58,11 @@ class Topology:
         return len(self.tile_origins), len(self.upper_child), len(self.lower_child), len(self.leaf_active)
 
     def leaf_origins(self) -> np.ndarray:
-        """Index-space origin (N, 3) int32 of every leaf (voxels)."""
+        """Index-space origin (N, 3) int32 of every leaf (voxels), computed once."""
+        return self._leaf_origins
+
+    @cached_property
+    def _leaf_origins(self) -> np.ndarray:
         lower = child_origins(self.child_origins, self.upper_child, UPPER_LOG2, 128)
         return child_origins(lower, self.lower_child, LOWER_LOG2, 8)
 

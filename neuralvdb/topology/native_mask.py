@@ -12,6 +12,8 @@ from neuralvdb.topology import _topology, priors
 from neuralvdb.topology.code_mask import MaskTask
 from neuralvdb.topology.inputs import FAMILIES, ORDER, octants, offsets
 
+_NUMBERS = {family.name: number for number, family in enumerate(FAMILIES)}
+
 
 class NativeEncoder:
     """Puts the bits of masks into `coder`."""
@@ -51,7 +53,7 @@ def _bricks(task: MaskTask) -> _topology.Bricks:
 
 
 def _families(task: MaskTask) -> list[int]:
-    return [FAMILIES.index(family) for family in task.families]
+    return [_NUMBERS[family.name] for family in task.families]
 
 
 @functools.cache

@@ -96,12 +96,20 @@ struct HalfMeans {
         : small(small), large(small + difference), small_segment(compand.segment(small)), large_segment(compand.segment(large)) {}
 };
 
-// Mean of the larger half. Where both companded means stay in one segment each, sums are linear in them.
+// Mean of the larger half. Where both companded means stay in one segment each, sums are linear in them; as a rule this is
+// the first one of both.
 inline int64_t largerHalf(const Cell& cell, const Splitting& splitting) {
     const auto [total, middle, difference, most, least] = cell;
     const Compand& compand = splitting.compand;
     const auto out = [&](int64_t c, int64_t segment) { return std::clamp(compand.out(c, segment), -kMaxDecoded, kMaxDecoded); };
-    HalfMeans low(middle - difference - 1, difference, compand), high(middle + 1, difference, compand);
+    const int64_t lowest = middle - difference - 1, highest = middle + difference + 1;
+    if (std::max(-lowest, highest) < (compand.knee ? std::min(2 * compand.knee, kMaxDecoded) : kMaxDecoded)) {
+        const int64_t at = std::clamp(floorDiv(total - most * difference, most + least), lowest, middle);
+        if (splitting.nonnegative && at < 0) return floorDiv(total, most);
+        const int64_t large = at + difference;
+        return std::clamp(large + floorDiv(total - most * large - least * at, most), -kMaxDecoded, kMaxDecoded);
+    }
+    HalfMeans low(lowest, difference, compand), high(middle + 1, difference, compand);
     while (high.small - low.small > 1) {
         const int64_t small = low.small_segment, large = low.large_segment;
         const bool linear = small == high.small_segment && large == high.large_segment;

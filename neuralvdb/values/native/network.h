@@ -5,6 +5,7 @@
 #include "coding.h"
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -17,8 +18,8 @@ constexpr int kMaxInputs = 2 * kMaxPoints + kMaxScales;
 enum class Products { pairs, avx2 };
 
 // Numbers that stand side by side in one of 32 bits, and what goes with them in one step of a product: one such number,
-// or two of bytes, whose sums of 16 bits go together.
-constexpr int kPairs = 2, kQuads = 4;
+// or two of bytes, whose sums of 16 bits go together; of so many rows at once at most.
+constexpr int kPairs = 2, kQuads = 4, kMostRows = 4;
 
 // Weights of a layer. For each group of rows a range of entries, begin[group] to begin[group + 1]; an entry has the
 // indices of its inputs, `step` of them, and the weights of each row in turn.
@@ -44,6 +45,7 @@ public:
     Packing(const Layer& layer, int rows_at_once, Products products)
         : layer_(layer), side_(rows_at_once), pack_(products == Products::pairs ? kPairs : kQuads)
     {
+        units_.reserve(size_t(2 * (layer.count / pack_ + 1)));
         for (int r = 0; r < layer.rows; ++r) {
             int32_t bias = layer.bias[size_t(r)];
             for (int i = 0; i < layer.count; ++i)
@@ -64,15 +66,20 @@ private:
     // Inputs of one number with their weights, for a group of rows.
     struct Unit {
         int number = 0;
-        std::vector<int32_t> weights; // of each row, `pack_` of them
-        std::vector<int32_t> low, high; // bounds of the sums of 16 bits: two for each row
+        std::array<int32_t, kMostRows * kQuads> weights{}; // of each row, `pack_` of them
+        std::array<int32_t, kMostRows * kQuads / 2> low{}, high{}; // bounds of the sums of 16 bits: two for each row
+        bool taken = false;
     };
 
     void addUnit(int row, int number) {
-        Unit unit{number, {}, {}, {}};
-        for (int r = row; r < row + side_; ++r)
-            for (int i = 0; i < pack_; ++i) unit.weights.push_back(layer_.weight(r, number * pack_ + i));
-        if (std::all_of(unit.weights.begin(), unit.weights.end(), [](int32_t w) { return w == 0; })) return;
+        Unit unit;
+        unit.number = number;
+        bool any = false;
+        for (int i = 0; i < side_ * pack_; ++i) {
+            unit.weights[size_t(i)] = layer_.weight(row + i / pack_, number * pack_ + i % pack_);
+            any |= unit.weights[size_t(i)] != 0;
+        }
+        if (!any) return;
         if (pack_ == kPairs) return units_.push_back(unit);
         bound(unit);
         if (fits(unit, Unit{})) return units_.push_back(unit);
@@ -88,8 +95,8 @@ private:
     }
 
     void bound(Unit& unit) const {
-        unit.low.assign(size_t(2 * side_), 0);
-        unit.high = unit.low;
+        unit.low.fill(0);
+        unit.high.fill(0);
         for (int i = 0; i < side_ * kQuads; ++i) {
             const int input = unit.number * kQuads + i % kQuads;
             if (input >= layer_.count) continue;
@@ -100,8 +107,7 @@ private:
 
     static bool fits(const Unit& a, const Unit& b) {
         for (size_t i = 0; i < a.low.size(); ++i) {
-            const int32_t low = a.low[i] + (b.low.empty() ? 0 : b.low[i]), high = a.high[i] + (b.high.empty() ? 0 : b.high[i]);
-            if (low < -32768 || high > 32767) return false;
+            if (a.low[i] + b.low[i] < -32768 || a.high[i] + b.high[i] > 32767) return false;
         }
         return true;
     }
@@ -115,19 +121,15 @@ private:
 
     // Two units in an entry where their sums fit; one alone has weights of 0 beside it.
     void putQuads() {
-        while (!units_.empty()) {
-            const Unit first = units_.front();
-            units_.erase(units_.begin());
-            Unit second = first;
-            second.weights.assign(first.weights.size(), 0);
-            for (size_t i = 0; i < units_.size(); ++i) {
-                if (!fits(first, units_[i])) continue;
-                second = units_[i];
-                units_.erase(units_.begin() + ptrdiff_t(i));
-                break;
-            }
-            packed_.inputs.insert(packed_.inputs.end(), {first.number, second.number});
-            for (int r = 0; r < side_; ++r) putWeights(first, r), putWeights(second, r);
+        for (auto first = units_.begin(); first != units_.end(); ++first) {
+            if (first->taken) continue;
+            const auto other = std::find_if(first + 1, units_.end(), [&](const Unit& unit) { return !unit.taken && fits(*first, unit); });
+            Unit none;
+            none.number = first->number;
+            Unit& second = other == units_.end() ? none : *other;
+            second.taken = true;
+            packed_.inputs.insert(packed_.inputs.end(), {first->number, second.number});
+            for (int r = 0; r < side_; ++r) putWeights(*first, r), putWeights(second, r);
         }
     }
 
