@@ -1,5 +1,6 @@
 """Grids of many chunks coded by kernels: the bytes and values of the CPU, whatever the batches, devices and parts."""
 
+import functools
 import threading
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ from neuralvdb.values.device import encoder as device_encoder
 from neuralvdb.values.encoder import EncodeOptions
 from neuralvdb.values.lattice import chunks
 from neuralvdb.values.promise import Promise, mean_promise, sample_promise
+from neuralvdb.values.select.stand_in import stand_in
 from neuralvdb.vdb import from_dense
 from neuralvdb.volume import VolumeGrid
 
@@ -193,3 +195,15 @@ def test_damage_is_met_as_on_the_cpu(coded, device, share):
         except DamagedFile:
             outcomes.append("damaged")
     assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.parametrize("coded", ["mean"], indirect=True)
+def test_some_leaves_stand_for_all_as_on_a_host(coded, device, monkeypatch):
+    """The encoder of chunks that are some leaves of a grid."""
+    of_device = functools.partial(device_encoder.DeviceEncoder, implementation=implementation(device))
+    monkeypatch.setattr(device_encoder, "DeviceEncoder", of_device)
+    tree, leaves = coded.grid.tree, np.arange(0, len(coded.grid.tree.leaf), 3)
+    expected = stand_in(tree, coded.promise, leaves).leaf.values
+    np.testing.assert_array_equal(stand_in(tree, coded.promise, leaves, [device]).leaf.values, expected)
+    others = np.delete(np.arange(len(tree.leaf)), leaves)
+    np.testing.assert_array_equal(expected[others], tree.leaf.values[others])
