@@ -14,7 +14,7 @@ from neuralvdb.errors import naming
 from neuralvdb.frame_number import FrameNumber
 from neuralvdb.vdb import VdbReader, describe_metadata, describe_transform
 from neuralvdb.vdb.files import Entry, Outline
-from neuralvdb.volume.grid import display_name
+from neuralvdb.volume.grid import Storage, display_name
 
 Corners = tuple[tuple[int, int, int], tuple[int, int, int]]
 Metadata = dict[str, tuple[str, str]]
@@ -159,7 +159,7 @@ def _archive_grid(frame: FrameReader, index: int) -> GridInfo:
     for kind, size in frame.index.sizes(index).items():
         content = form_of(kind).content
         sizes[content] = sizes.get(content, 0) + size
-    counted = bool(head.leaves or head.active_tiles)
+    counted = head.storage is Storage.TREE or bool(head.leaves or head.active_tiles)
     text = _describe(head.name, head.metadata, head.transform) if head.metadata else _UNKNOWN
     return GridInfo(
         name=head.name,

@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from neuralvdb.vdb import GridProperties, from_dense, write_vdb
+from neuralvdb.vdb import GridProperties, VdbReader, from_dense, write_vdb
 
 SAMPLES = {  # file -> {grid: active voxels}, as in data/README.md
     "smoke.vdb": {"density": 62219, "temperature": 61597, "velocity": 92622},
@@ -43,11 +43,14 @@ def test_active_voxels_of_real_files(run, run_json, data, name, voxels):
     assert list(active(vdb).values()) == list(active(archive).values()) == list(voxels.values())
 
 
-def test_a_grid_is_the_same_in_both(run, run_json, sample):
-    run("compress", sample, "-o", "a.neuralvdb", "--lossless")
-    for vdb, archive in zip(
-        *(result["grids"] for result in run_json("info", sample, "a.neuralvdb")["results"]), strict=True
-    ):
+def test_a_grid_is_the_same_in_both(run, run_json, sample, tmp_path):
+    """One without voxels, too."""
+    empty = np.zeros((8, 8, 8), np.float32)
+    write_vdb(tmp_path / "a.vdb", [VdbReader(sample).read(0), from_dense(empty, name="flame", active=empty > 0)])
+    run("compress", "a.vdb", "--lossless")
+    before, after = run_json("info", "a.vdb", "a.neuralvdb")["results"]
+    assert after["grids"][1]["active_voxels"] == 0
+    for vdb, archive in zip(before["grids"], after["grids"], strict=True):
         for key in vdb.keys() - {"bytes", "active_bbox"}:
             assert vdb[key] == archive[key], key
 
