@@ -162,7 +162,7 @@ class Encoding:
     def made(self, frame: Frame, reader: GridFile, target: str) -> CompressReport | None:
         """What a frame holds, where it is as write() would write it. Raises DamagedFile."""
         table, made_of = frame.table, reader.hash_bytes()
-        if not made_of or (table.source_hash, table.settings_hash) != (made_of, self.context.settings_hash):
+        if not table.is_made_of(made_of) or table.settings_hash != self.context.settings_hash:
             return None
         promises = {grid.name: promise_of(frame, number) for number, grid in enumerate(table.grids)}
         return CompressReport(

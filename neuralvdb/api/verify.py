@@ -150,7 +150,7 @@ class _Comparison:
         }
         differing = [what for what, is_same in same.items() if not is_same]
         if promise is None:
-            return differing + ["content"] * (head.content != content_hash(original))
+            return differing + ["content"] * (not head.is_of(content_hash(original)))
         loss = self._loss(number, original, promise)
         if loss is not None:
             self.losses[head.name] = loss

@@ -13,7 +13,7 @@ import xxhash
 from neuralvdb import topology, values
 from neuralvdb.archive import FieldWriter, SectionWriter, put_array
 from neuralvdb.codec.earlier import DEEPEST, EarlierGrids, FrameBefore, Source
-from neuralvdb.codec.frame_table import FrameTable, GridHead
+from neuralvdb.codec.frame_table import FrameTable, GridHead, content_hash
 from neuralvdb.codec.frame_writer import FrameWriter, Payload
 from neuralvdb.codec.grid_reference import GridAt, GridReference
 from neuralvdb.codec.group_tables import FirstTables
@@ -317,8 +317,9 @@ def _encode_reusable(job: _Job, reusable: ReusableValues, context: EncodeContext
     assert job.grid.tree is not None
     tree = job.grid.tree if reusable.decoded is None else reusable.decoded
     job.put(tree, reusable.depth)
+    content = content_hash(replace(job.grid, tree=tree))
     grid = _EncodedGrid(
-        head=reusable.head,
+        head=replace(reusable.head, content=content),
         sections=sections,
         values=reusable.values,
         reference=reusable.reference,

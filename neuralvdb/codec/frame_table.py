@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from neuralvdb.volume import Storage, VolumeGrid
 from neuralvdb.volume.grid import LEAF_SLOTS, LOWER_SLOTS, UPPER_SLOTS, display_name, popcount
 
 UUID_SIZE = 36  # characters
-HASH_SIZE = 16  # bytes
+HASH_SIZE, SHORT_HASH = 16, 8  # bytes; those of tables that are stored as differences
 VERSION = 3  # of tables that text() gives
 MAX_GRIDS, MAX_TABLE = 1 << 16, 1 << 24  # grids of a frame; bytes of its table
 
@@ -52,7 +53,7 @@ class GridHead:
     active_voxels: int
     """Of its tree; tiles count by the voxels they cover, as in OpenVDB."""
     content: bytes
-    """16 bytes: content_hash() of what decoding must give."""
+    """16 bytes: content_hash() of what decoding must give, or the first 8 of them."""
     pruned: int | None = None
     """Voxels that are active either in the source or here, not in both; None where the topology is exact."""
 
@@ -60,6 +61,10 @@ class GridHead:
     def name(self) -> str:
         """The name for people."""
         return display_name(self.unique_name)
+
+    def is_of(self, content: bytes) -> bool:
+        """Whether the content is what decoding must give."""
+        return len(self.content) >= SHORT_HASH and content.startswith(self.content)
 
     @classmethod
     def of(cls, grid: VolumeGrid, *, source_size: int, topology_of: int, pruned: int | None = None) -> GridHead:
@@ -104,9 +109,18 @@ class FrameTable:
     left_out: tuple[bytes, ...] = ()
     """Unique names of the grids that the user left out; of archives older than version 3 they are not known."""
     source_hash: bytes = b""
-    """XXH3-128 of the source's bytes; empty where it was no file, or changed while it was read."""
+    """XXH3-128 of the source's bytes, or 8 bytes of that; empty where it was no file, or changed while it was read."""
     settings_hash: bytes = b""
     """16 bytes that no other settings have; empty where it is not known."""
+
+    def shortened(self) -> FrameTable:
+        """The same with the first bytes of hashes that differ from frame to frame."""
+        grids = tuple(replace(grid, content=grid.content[:SHORT_HASH]) for grid in self.grids)
+        return replace(self, grids=grids, source_hash=self.source_hash[:SHORT_HASH])
+
+    def is_made_of(self, source_hash: bytes) -> bool:
+        """Whether that is the hash of the source's bytes."""
+        return bool(self.source_hash) and source_hash.startswith(self.source_hash)
 
     def pack(self) -> tuple[bytes, int]:
         """The payload of a FRAM section of codec 0 and its raw size in bytes. Raises what text() raises."""
@@ -300,7 +314,7 @@ def _take_hashes(source: FieldReader) -> dict[str, bytes]:
     """The fields of _HASHES. Raises DamagedFile."""
     hashes = _take(source, _HASHES)
     for digest in hashes.values():
-        if len(digest) not in (0, HASH_SIZE):
+        if len(digest) not in (0, SHORT_HASH, HASH_SIZE):
             raise source.damaged(f"a hash of {len(digest)} bytes")
     return hashes
 

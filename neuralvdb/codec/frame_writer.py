@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from neuralvdb.archive import SectionLabel, SectionWriter
+from neuralvdb.archive import SectionLabel, SectionWriter, pack_table
 from neuralvdb.archive.formats import version_written
 from neuralvdb.codec.frame_table import FrameTable
 from neuralvdb.codec.grid_reference import GridReference, pack_references
@@ -52,15 +52,18 @@ class FrameWriter:
     ) -> FirstTables:
         """Writes what belongs to the frame; gives the tables of the first frame of the group. Raises Unsupported, where
         no archive may hold the table, and OutputError."""
-        text = table.text()
-        payload = None if self._first is None else self._first.frame_table(text)
+        text, short = table.text(), table.shortened().text()
+        payload = None if self._first is None else self._first.frame_table(short)
         codec = 0 if payload is None else TABLE_FROM_FIRST
         label = SectionLabel("FRAM", codec, version_written("FRAM", codec))
-        self._writer.add(label, table.pack()[0] if payload is None else payload, raw_size=len(text))
+        if payload is None:
+            self._writer.add(label, pack_table(text), raw_size=len(text))
+        else:
+            self._writer.add(label, payload, raw_size=len(short))
         if references:
             label = SectionLabel("REFS", version=version_written("REFS", 0))
             self._writer.add(label, pack_references(references), raw_size=0)
         if losses:
             label = SectionLabel("LOSS", version=version_written("LOSS", 0), required=False)
             self._writer.add(label, pack_losses(losses), raw_size=0)
-        return FirstTables(text, self._sections) if self._first is None else self._first
+        return FirstTables(short, self._sections) if self._first is None else self._first

@@ -8,7 +8,7 @@ import xxhash
 
 from neuralvdb.archive import NO_GRID, ArchiveReader, FieldReader, FieldWriter, Section, open_table, store_table
 from neuralvdb.archive.delta import MAX_DELTA, put_delta, take_delta
-from neuralvdb.codec.frame_table import MAX_TABLE, UUID_SIZE
+from neuralvdb.codec.frame_table import UUID_SIZE, FrameTable
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import DamagedFile
 
@@ -32,7 +32,8 @@ class CodedSection:
 class FirstTables:
     """Tables of the first frame of a group, for an encoder of the frames behind it.
 
-    table: of FRAM, not compressed. sections: of grids, by their types and the grids' names, with the grids' numbers.
+    table: of FRAM, not compressed, with short hashes. sections: of grids, by their types and the grids' names, with the
+    grids' numbers.
     """
 
     def __init__(self, table: bytes, sections: Mapping[tuple[str, bytes], tuple[int, CodedSection]]) -> None:
@@ -88,13 +89,14 @@ class BaseTables:
             section = self._section("FRAM", NO_GRID, (0,), where)
             if section.raw_size > MAX_DELTA:
                 raise source.damaged("it is coded from too large a table")
-            first = open_table(self._archive.read(section), where, section.raw_size, MAX_TABLE)
-            self._table = bytes(first.take_raw(section.raw_size))
-        table, checksum = _with_uuid(take_delta(source, self._table), uuid), source.take("u32")
+            first = self._archive.read(section)
+            table = FrameTable.unpack(first, section.raw_size, where, version=section.version)
+            self._table = table.shortened().text()
+        behind, checksum = _with_uuid(take_delta(source, self._table), uuid), source.take("u32")
         source.finish()
-        if checksum != _checksum(table):
+        if checksum != _checksum(behind):
             raise source.damaged("it is coded from the table of another frame")
-        return table
+        return behind
 
     def section(self, section: Section, payload: bytes, where: str) -> CodedSection:
         """What a section is that is a difference. Raises DamagedFile."""
