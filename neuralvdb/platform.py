@@ -14,7 +14,6 @@ import os
 import re
 import resource
 import signal
-import socket
 import stat
 import sys
 from collections.abc import Iterator
@@ -154,6 +153,8 @@ def notify_service(state: str) -> None:
     """Tells systemd, where that has started this process as a service and wants to know; see sd_notify(3)."""
     name = os.environ.get("NOTIFY_SOCKET")
     if name:
+        import socket  # which takes time
+
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
             channel.sendto(state.encode(), "\0" + name[1:] if name[0] == "@" else name)
 

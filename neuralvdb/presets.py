@@ -8,12 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from neuralvdb.dataclass import dataclass
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 from neuralvdb.errors import UsageError, unreadable
 
 _KINDS = {"fog": ("step", "knee"), "flame": ("step", "knee"), "velocity": ("rel_error",), "levelset": ("voxels",)}
@@ -53,6 +47,11 @@ class Preset:
 
 def read_toml(path: str | Path) -> dict[str, Any]:
     """What a TOML file holds. Raises InputError where it cannot be read, UsageError where it holds anything else."""
+    if sys.version_info >= (3, 11):
+        import tomllib  # which takes time
+    else:
+        import tomli as tomllib
+
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import os
 from collections.abc import Sequence
@@ -174,5 +173,7 @@ def _base(unique_name: bytes) -> str:
 
 def _similar(name: str, names: Sequence[str]) -> list[str]:
     """The name most like another one, capitals aside; nothing where none is."""
+    import difflib  # which takes time
+
     by_small_letters = {candidate.lower(): candidate for candidate in names}
     return [by_small_letters[match] for match in difflib.get_close_matches(name.lower(), by_small_letters, n=1)]

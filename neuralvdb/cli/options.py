@@ -14,7 +14,6 @@ from neuralvdb.settings import MAX_LOD, SIMULATION_STATES, CompressSettings, Set
 S = TypeVar("S", bound=Settings | TrainSettings)
 
 _OF_INPUTS = ("frame",)  # fields of settings that each input has for itself
-_DEFAULTS = CompressSettings()
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +48,7 @@ def add_device(
     text: str = "where grids are decoded; cuda: all GPUs; auto: GPUs for large grids (default)",
 ) -> None:
     """The option that says where the work is done; text: its help."""
-    parser.add_argument("--device", default=_DEFAULTS.device, metavar="auto|cpu|cuda[:N]", help=text)
+    parser.add_argument("--device", default=CompressSettings.device, metavar="auto|cpu|cuda[:N]", help=text)
 
 
 def add_grids(parser: argparse.ArgumentParser) -> None:

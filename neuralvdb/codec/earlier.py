@@ -7,8 +7,8 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from neuralvdb.codec.group_tables import FirstTables
 from neuralvdb.dataclass import dataclass
 from neuralvdb.volume import Tree
 from neuralvdb.volume.grid import LEAF_SLOTS, unpack
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 DEEPEST = 4  # references between a grid and one that has none
 _FASTEST = 0.9  # quantile of velocities that motions are told by
@@ -83,6 +86,8 @@ class EarlierGrids:
 
     def announce(self, number: int) -> None:
         """Says that a grid will be put; call it for every grid, in order."""
+        from concurrent.futures import Future  # which takes time
+
         with self._lock:
             self._sources[number] = Future()
 

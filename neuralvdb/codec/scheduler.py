@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Result = TypeVar("Result")
 
@@ -24,6 +26,8 @@ def run_in_order(jobs: Iterable[Callable[[], Result]], *, threads: int, most_wai
     if threads == 1:
         yield from (job() for job in jobs)
         return
+    from concurrent.futures import ThreadPoolExecutor  # which takes time
+
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[Result]] = deque()
         for job in jobs:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
@@ -218,5 +217,7 @@ def _on_threads(work: Callable[[Item], Result], items: Iterable[Item], threads: 
     waiting = list(items)
     if min(threads, len(waiting)) <= 1:
         return map(work, waiting)
+    from concurrent.futures import ThreadPoolExecutor  # which takes time
+
     with ThreadPoolExecutor(min(threads, len(waiting))) as pool:
         return list(pool.map(work, waiting))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,7 @@ def _unpack(arrays: dict[str, np.ndarray]) -> Prior:
             weights = {}
             for name, shape in shapes(family, phase).items():
                 kind = "weights" if name in _WEIGHTS else "biases" if name in _BIASES else "shifts"
-                size = int(np.prod(shape))
+                size = math.prod(shape)
                 weights[name] = arrays[kind][begins[kind] : begins[kind] + size].reshape(shape)
                 begins[kind] += size
             networks[family.name, phase] = Network(**weights)
