@@ -15,6 +15,23 @@ def decibels(peak: float, mean_square: float) -> float:
     return float(20 * np.log10(peak) - 10 * np.log10(mean_square))
 
 
+def median(values: np.ndarray) -> float:
+    """np.median() of numbers (n > 0), for which NumPy loads its masked arrays."""
+    middle = len(values) // 2
+    low, high = np.partition(values, (max(middle - 1, 0), middle))[[max(middle - 1, 0), middle]]
+    return float(high if len(values) % 2 else (low + high) / 2)
+
+
+def quantile(values: np.ndarray, share: float) -> float:
+    """np.quantile() of floats (n > 0), in their type, for which NumPy loads its masked arrays; NaN where one is."""
+    at = (len(values) - 1) * share
+    low = int(at)
+    in_order = np.partition(values, sorted({low, min(low + 1, len(values) - 1), len(values) - 1}))
+    a, b, weight = in_order[low], in_order[min(low + 1, len(values) - 1)], at - low
+    between = b - (b - a) * (1 - weight) if weight >= 0.5 else a + (b - a) * weight
+    return float(in_order[-1] if np.isnan(in_order[-1]) else between)
+
+
 def psnr(original: Tree, decoded: Tree) -> float:
     """PSNR in dB over finite active leaf values, peak = their range; infinite where nothing differs."""
     on = unpack(original.leaf.active)

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from neuralvdb.dataclass import dataclass
-from neuralvdb.metrics import decibels
+from neuralvdb.metrics import decibels, median
 from neuralvdb.volume.grid import (
     LOWER_LOG2,
     UPPER_LOG2,
@@ -84,14 +84,7 @@ def extinction(sums: np.ndarray, depth: float = DEPTH) -> float | None:
     Rays with less than a twentieth of the largest sum are left out of the median.
     """
     largest = float(sums.max(initial=0))
-    return depth / _median(sums[sums > largest * _THIN]) if largest > _LEAST_SUM else None
-
-
-def _median(values: np.ndarray) -> float:
-    """np.median() of numbers (n > 0), for which NumPy loads its masked arrays."""
-    middle = len(values) // 2
-    low, high = np.partition(values, (max(middle - 1, 0), middle))[[max(middle - 1, 0), middle]]
-    return float(high if len(values) % 2 else (low + high) / 2)
+    return depth / median(sums[sums > largest * _THIN]) if largest > _LEAST_SUM else None
 
 
 def t_psnr(original: Tree, decoded: Tree, depth: float = DEPTH) -> float | None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from neuralvdb.codec.group_tables import FirstTables
 from neuralvdb.dataclass import dataclass
+from neuralvdb.metrics import quantile
 from neuralvdb.volume import Tree
 from neuralvdb.volume.grid import LEAF_SLOTS, unpack
 
@@ -54,7 +55,7 @@ class Source:
         """Of velocities: the size that a component seldom goes beyond; 0 where nothing is active."""
         leaf = self.tree.leaf
         sizes = np.abs(leaf.values[unpack(leaf.active)])
-        return float(np.quantile(sizes, _FASTEST)) if sizes.size else 0.0
+        return quantile(sizes.ravel(), _FASTEST) if sizes.size else 0.0
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Sums along rays and T-PSNR against dense boxes, without one where a grid is as wide as index space."""
 
 import importlib.util
+import itertools
 import math
 import sys
 from dataclasses import replace
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from neuralvdb import picture
+from neuralvdb.metrics import median, quantile
 from neuralvdb.vdb import VdbReader, from_dense
 from neuralvdb.volume import Tree, leaf_origins
 from neuralvdb.volume.lookup import bricks_at
@@ -183,3 +185,13 @@ def test_extinction_makes_the_median_ray_as_deep_as_asked():
     for count in (1, 2, 3, 4, 101, 256):
         sums = rng.random(count) + 0.5
         assert picture.extinction(sums, 3.0) == 3.0 / np.median(sums), count
+
+
+def test_medians_and_quantiles_are_those_of_numpy():
+    random = np.random.default_rng(1)
+    for count, dtype in itertools.product([1, 2, 3, 4, 10, 11, 1000], (np.float32, np.float64)):
+        values = random.random(count).astype(dtype)
+        assert median(values) == float(np.median(values))
+        for share in (0.0, 0.1, 0.5, 0.77, 0.9, 1.0):
+            assert quantile(values, share) == float(np.quantile(values, share)), (count, dtype, share)
+    assert np.isnan(quantile(np.array([1, np.nan, 2]), 0.5))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from neuralvdb import compress, decompress
 from neuralvdb.settings import CompressSettings
 from neuralvdb.vdb import GridProperties, VdbReader, from_dense, write_vdb
-from neuralvdb.volume import InnerLevel, LeafLevel, Root, Tree, TreeLevel, VolumeGrid, leaf_origins
+from neuralvdb.volume import InnerLevel, LeafLevel, Root, Tree, TreeLevel, VolumeGrid, leaf_origins, lookup
 from neuralvdb.volume.lookup import bricks_at
 
 TYPES = [("f4", ()), ("f8", ()), ("f4", (3,)), ("f8", (3,))]
@@ -212,3 +212,13 @@ def test_background_keeps_its_bits(half: bool, tmp_path: Path) -> None:
     grid.tree.root.background = np.asarray(1 / 3, np.float32)
     write_vdb(tmp_path / "a.vdb", [grid])
     assert_same(grid, VdbReader(tmp_path / "a.vdb").read(0))
+
+
+def test_few_origins_are_found_as_many_are(monkeypatch):
+    among = np.array([[0, 128, -128], [128, 0, 0], [-128, 0, 0]], np.int32)
+    wanted = np.concatenate([among[::-1], among + 1, among])
+    for count in range(4):
+        few = lookup.find(among[:count], wanted)
+        with monkeypatch.context() as patch:
+            patch.setattr(lookup, "_FEW", -1)
+            assert few.tolist() == lookup.find(among[:count], wanted).tolist()

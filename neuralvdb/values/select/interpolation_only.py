@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from neuralvdb.dataclass import dataclass
+from neuralvdb.metrics import median
 from neuralvdb.values.encoder import sample_size
 from neuralvdb.values.lattice.chunks import ChunkComponent
 from neuralvdb.values.lattice.constants import LAYERS, SCALE_CLASSES
@@ -62,7 +63,7 @@ def _is_smooth(sample: Sample) -> bool:
             slopes.append((line[4] - line[2])[active].reshape(-1) / 2)
     error, slope = (np.abs(np.concatenate(arrays)) for arrays in (errors, slopes))
     finite = np.isfinite(error) & np.isfinite(slope)
-    return bool(finite.any() and np.median(error[finite]) < _SMOOTH * np.median(slope[finite]))
+    return bool(finite.any() and median(error[finite]) < _SMOOTH * median(slope[finite]))
 
 
 class _Counts:
