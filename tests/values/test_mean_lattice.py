@@ -194,3 +194,22 @@ def test_whole_companding_undoes_itself(x, knee):
     assert abs(back) <= abs(x)
     assert knee == 0 or abs(x) < knee or abs(x - back) * knee <= abs(x)
     assert compand.compand_whole(np.array([back]), knee) == c
+
+
+@pytest.mark.parametrize("quantiser", LATTICES.values(), ids=LATTICES)
+def test_native_halves_are_those_of_the_definition(quantiser):
+    """Of means and differences of all sizes, such as damaged archives have."""
+    rng, (pyramid, _) = np.random.default_rng(1), blank(0.7, quantiser)
+    for j in (0, 1, 5):
+        fine, above = pyramid[j], pyramid[j + 1]
+        means, differences = (
+            rng.integers(-(1 << 28), 1 << 28, above.counts.shape, np.int32)
+            >> rng.integers(0, 28, above.counts.shape, np.int32)
+            for _ in range(2)
+        )
+        means = abs(means) if quantiser.nonnegative else means
+        native, defined = (
+            mean_pyramid.split(Cells(above, means), fine, split_axis(j), differences, quantiser, implementation)
+            for implementation in ("native", "reference")
+        )
+        np.testing.assert_array_equal(native, defined)

@@ -30,6 +30,10 @@ template<typename T, int N> using Vector = typename VectorOf<T, N>::Type;
 // A function that becomes part of the functions that call it, and so is compiled for the processors they are for.
 #define NVDB_LANES inline __attribute__((always_inline))
 
+// Keeps a vector of AVX2 in a register from one step of a loop to the next: compilers load so many others first that one of
+// the sums goes through memory, which is what the loop then waits for.
+#define NVDB_KEEP(vector) __asm__("" : "+x"(vector))
+
 // NVDB_AVX2: a function for processors with AVX2 (hasAvx2()); absent elsewhere.
 #if defined(__x86_64__)
 #define NVDB_AVX2 __attribute__((target("avx2,fma"), flatten))

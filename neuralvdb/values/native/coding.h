@@ -34,7 +34,7 @@ struct Group {
 
 // A layer as Packed (network.h) has it.
 struct PackedView {
-    const int32_t *weights, *bias, *begin, *inputs;
+    const int32_t *weights, *bias, *begin, *runs, *inputs;
     int32_t groups;
 };
 

@@ -5,6 +5,7 @@
 #include "passes.h"
 #include "quantiser.h"
 #include "reference.h"
+#include "split.h"
 #include "stream.h"
 #include "symbols.h"
 #include "true_values.h"
@@ -76,7 +77,7 @@ private:
         std::fill(both.data() + coded, both.data() + cells, uint8_t(0));
         Array<int32_t> companded(quantiser_.compand.knee ? cells : 0);
         inParallel(companded.size(), threads_, kLeastBricks * kSlots, [&](size_t first, size_t last) {
-            for (size_t i = first; i < last; ++i) companded[i] = int32_t(quantiser_.compand.in(above.means[i]));
+            compandAll(above.means.data() + first, last - first, quantiser_.compand, companded.data() + first);
         });
         const int32_t* means = companded.size() ? companded.data() : above.means.data();
         const Array<uint8_t> on = level.on(threads_);

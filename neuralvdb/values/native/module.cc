@@ -6,6 +6,7 @@
 #include "means.h"
 #include "predict.h"
 #include "residual.h"
+#include "split.h"
 
 namespace nvdb {
 
@@ -110,8 +111,7 @@ void splitInto(Pairs pairs, CountsT counts, Values means, Values differences, nb
 void compandInto(Values means, int64_t knee, NewValues to) {
     if (means.shape(0) != to.shape(0) || !isKnee(knee)) throw nb::value_error("means");
     nb::gil_scoped_release release;
-    const Compand compand(knee);
-    std::transform(means.data(), means.data() + means.size(), to.data(), [&](int32_t x) { return int32_t(compand.in(x)); });
+    compandAll(means.data(), means.size(), Compand(knee), to.data());
 }
 
 using Residuals = In<int32_t, nb::ndim<1>>;

@@ -17,15 +17,14 @@ constexpr int kMaxInputs = 2 * kMaxPoints + kMaxScales;
 // How products are computed, the slowest first: in pairs of 16 bits anywhere, in bytes with AVX2.
 enum class Products { pairs, avx2 };
 
-// Numbers that stand side by side in one of 32 bits, and what goes with them in one step of a product: one such number,
-// or two of bytes, whose sums of 16 bits go together; of so many rows at once at most.
+// Numbers that stand side by side in one of 32 bits, and rows whose weights stand together at most.
 constexpr int kPairs = 2, kQuads = 4, kMostRows = 4;
 
-// Weights of a layer. For each group of rows a range of entries, begin[group] to begin[group + 1]; an entry has the
-// indices of its inputs, `step` of them, and the weights of each row in turn.
+// Weights of a layer. For each group of rows a range of runs, begin[group] to begin[group + 1]; a run is a range of entries,
+// runs[run] to runs[run + 1], whose sums of bytes all fit into 16 bits; an entry has a number of inputs and the weights of
+// each row in turn.
 struct Packed {
-    std::vector<int32_t> weights, bias, begin;
-    std::vector<int32_t> inputs;
+    std::vector<int32_t> weights, bias, begin, runs, inputs;
 
     int32_t groups() const { return int32_t(begin.size()) - 1; }
 };
@@ -53,11 +52,12 @@ public:
             packed_.bias.push_back(bias);
         }
         packed_.begin.push_back(0);
+        packed_.runs.push_back(0);
         for (int r = 0; r < layer.rows; r += side_) {
             units_.clear();
             for (int number = 0; number * pack_ < layer.count; ++number) addUnit(r, number);
             pack_ == kPairs ? putPairs() : putQuads();
-            packed_.begin.push_back(int32_t(packed_.inputs.size()) / (pack_ == kPairs ? 1 : 2));
+            packed_.begin.push_back(int32_t(packed_.runs.size()) - 1);
         }
     }
     Packed take() { return std::move(packed_); }
@@ -82,7 +82,7 @@ private:
         if (!any) return;
         if (pack_ == kPairs) return units_.push_back(unit);
         bound(unit);
-        if (fits(unit, Unit{})) return units_.push_back(unit);
+        if (fits(Unit{}, unit)) return units_.push_back(unit);
         Unit rest = unit; // two halves of the weights, so that no sum of two products leaves 16 bits
         for (size_t i = 0; i < unit.weights.size(); ++i) {
             unit.weights[i] /= 2;
@@ -106,32 +106,36 @@ private:
     }
 
     static bool fits(const Unit& a, const Unit& b) {
-        for (size_t i = 0; i < a.low.size(); ++i) {
+        for (size_t i = 0; i < a.low.size(); ++i)
             if (a.low[i] + b.low[i] < -32768 || a.high[i] + b.high[i] > 32767) return false;
-        }
         return true;
     }
 
     void putPairs() {
-        for (const Unit& unit : units_) {
-            packed_.inputs.push_back(unit.number);
-            for (int r = 0; r < side_; ++r) putWeights(unit, r);
+        for (const Unit& unit : units_) put(unit);
+        endRun();
+    }
+
+    // Each run takes all units that still fit.
+    void putQuads() {
+        for (size_t waiting = units_.size(); waiting > 0; endRun()) {
+            Unit sums;
+            for (Unit& unit : units_) {
+                if (unit.taken || !fits(sums, unit)) continue;
+                unit.taken = true;
+                --waiting;
+                put(unit);
+                for (size_t i = 0; i < sums.low.size(); ++i) sums.low[i] += unit.low[i], sums.high[i] += unit.high[i];
+            }
         }
     }
 
-    // Two units in an entry where their sums fit; one alone has weights of 0 beside it.
-    void putQuads() {
-        for (auto first = units_.begin(); first != units_.end(); ++first) {
-            if (first->taken) continue;
-            const auto other = std::find_if(first + 1, units_.end(), [&](const Unit& unit) { return !unit.taken && fits(*first, unit); });
-            Unit none;
-            none.number = first->number;
-            Unit& second = other == units_.end() ? none : *other;
-            second.taken = true;
-            packed_.inputs.insert(packed_.inputs.end(), {first->number, second.number});
-            for (int r = 0; r < side_; ++r) putWeights(*first, r), putWeights(second, r);
-        }
+    void put(const Unit& unit) {
+        packed_.inputs.push_back(unit.number);
+        for (int r = 0; r < side_; ++r) putWeights(unit, r);
     }
+
+    void endRun() { packed_.runs.push_back(int32_t(packed_.inputs.size())); }
 
     void putWeights(const Unit& unit, int row) {
         const int bits = 32 / pack_;

@@ -92,7 +92,8 @@ inline Coding codingOf(const Pass& pass) {
     for (int a = coding.along; pass.rule != Rule::mean && a < 3; ++a) coding.mask |= 1 << (6 - 3 * a);
     coding.bits = coding.mask & 1 << (6 - 3 * std::min(coding.along, 2));
     const auto view = [](const Packed& layer) {
-        return PackedView{layer.weights.data(), layer.bias.data(), layer.begin.data(), layer.inputs.data(), layer.groups()};
+        return PackedView{layer.weights.data(), layer.bias.data(), layer.begin.data(), layer.runs.data(), layer.inputs.data(),
+            layer.groups()};
     };
     const Net& net = *pass.net;
     coding.net = {net.hidden, {view(net.first[0]), view(net.first[1])}, view(net.second), view(net.third),

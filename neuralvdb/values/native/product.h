@@ -31,23 +31,30 @@ constexpr int kNumbers = (2 * kMaxPoints + kMaxScales + 8) / kPack;
 template<int kRows>
 inline void product(const PackedView& layer, int group, const Ints (*x)[2], Ints (*sum)[2]) {
     for (int r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = Ints{} + layer.bias[group * kRows + r];
-    for (int entry = layer.begin[group]; entry < layer.begin[group + 1]; ++entry) {
+    for (int run = layer.begin[group]; run < layer.begin[group + 1]; ++run) {
+        const int last = layer.runs[run + 1];
 #ifdef __AVX2__
-        const __m256i ones = _mm256_set1_epi16(1);
-        const int32_t* weights = layer.weights + entry * kRows * 2;
-        const Ints *first = x[layer.inputs[2 * entry]], *second = x[layer.inputs[2 * entry + 1]];
-        for (int r = 0; r < kRows; ++r) {
-            const __m256i a = _mm256_set1_epi32(weights[2 * r]), b = _mm256_set1_epi32(weights[2 * r + 1]);
-            for (int half = 0; half < 2; ++half) {
-                const __m256i left = bits<__m256i>(first[half]), right = bits<__m256i>(second[half]);
-                const __m256i both = _mm256_add_epi16(_mm256_maddubs_epi16(left, a), _mm256_maddubs_epi16(right, b));
-                sum[r][half] += bits<Ints>(_mm256_madd_epi16(both, ones));
+        __m256i both[kRows][2] = {};
+        for (int entry = layer.runs[run]; entry < last; ++entry) {
+            const Ints* from = x[layer.inputs[entry]];
+            const __m256i inputs[2] = {bits<__m256i>(from[0]), bits<__m256i>(from[1])};
+            for (int r = 0; r < kRows; ++r) {
+                const __m256i weights = _mm256_set1_epi32(layer.weights[entry * kRows + r]);
+                for (int half = 0; half < 2; ++half) {
+                    both[r][half] = _mm256_add_epi16(both[r][half], _mm256_maddubs_epi16(inputs[half], weights));
+                    NVDB_KEEP(both[r][half]);
+                }
             }
         }
-#else
-        const Ints* from = x[layer.inputs[entry]];
         for (int r = 0; r < kRows; ++r)
-            for (int half = 0; half < 2; ++half) addPairs(sum[r][half], from[half], layer.weights[entry * kRows + r]);
+            for (int half = 0; half < 2; ++half)
+                sum[r][half] += bits<Ints>(_mm256_madd_epi16(both[r][half], _mm256_set1_epi16(1)));
+#else
+        for (int entry = layer.runs[run]; entry < last; ++entry) {
+            const Ints* from = x[layer.inputs[entry]];
+            for (int r = 0; r < kRows; ++r)
+                for (int half = 0; half < 2; ++half) addPairs(sum[r][half], from[half], layer.weights[entry * kRows + r]);
+        }
 #endif
     }
 }
