@@ -20,8 +20,9 @@ from neuralvdb.values.coded import CodedValues
 from neuralvdb.values.head import take_head, take_networks
 from neuralvdb.values.lattice import chunks, tables
 from neuralvdb.values.lattice.cells import cell_of, cells_of_leaves
-from neuralvdb.values.lattice.constants import LAYERS
+from neuralvdb.values.lattice.constants import LAYERS, ROWS_AT_A_TIME
 from neuralvdb.values.lattice.kind import LatticeKind
+from neuralvdb.values.lattice.levels import pieces
 from neuralvdb.values.lattice.priors import ModelSet
 from neuralvdb.values.lattice.reference import Correction, ReferenceValues
 from neuralvdb.values.lossless import by_component, raw_size, take_tree_without_leaves
@@ -214,7 +215,9 @@ class ValuesDecoder:
     def _restore_inactive(self) -> None:
         """Gives the tree's leaves their inactive values; active ones are 0."""
         self._inactive.restore(self.tree.leaf)
-        np.copyto(by_component(self.tree.leaf), 0, where=unpack(self.tree.leaf.active)[..., None])
+        values, masks = by_component(self.tree.leaf), self.tree.leaf.active
+        for leaves in pieces(len(masks), ROWS_AT_A_TIME):
+            np.copyto(values[leaves], 0, where=unpack(masks[leaves])[..., None])
 
     def _chunk_decoder(self, options: DecodeOptions, correction: Correction | None) -> ChunkDecoder:
         if correction is not None or not options.devices:

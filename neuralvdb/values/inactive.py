@@ -7,9 +7,14 @@ is not 0 and NaNs keep their payload.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import numpy as np
 
 from neuralvdb.dataclass import dataclass
+
+SlotsOf: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
 # The values of each kind; the second one stands where the node's selection mask is set.
 KINDS: tuple[tuple[str, ...], ...] = (("+",), ("-",), ("a",), ("+", "-"), ("+", "a"), ("-", "a"), ("a", "b"), ())
@@ -67,8 +72,11 @@ def classify(bits: np.ndarray, inactive: np.ndarray, plus: np.ndarray, minus: np
     return Inactive(*(np.concatenate([getattr(p, name) for p in classified]) for name in Inactive.__dataclass_fields__))
 
 
-def restore(level: Inactive, inactive: np.ndarray, plus: np.ndarray, minus: np.ndarray, out: np.ndarray) -> None:
-    """Writes the inactive slots of `out` (nodes, S, C), the opposite of classify(); other slots become anything."""
+def restore(level: Inactive, inactive: SlotsOf, plus: np.ndarray, minus: np.ndarray, out: np.ndarray) -> None:
+    """Writes the inactive slots of `out` (nodes, S, C), the opposite of classify(); other slots become anything.
+
+    inactive: (n, S) bool of nodes (n,) int64, which of their slots are inactive.
+    """
     first, second = pairs_of(level, plus, minus)
     out[...] = first[:, None, :]
     nodes = np.nonzero(two_valued()[level.kinds])[0]
@@ -76,8 +84,13 @@ def restore(level: Inactive, inactive: np.ndarray, plus: np.ndarray, minus: np.n
         node = nodes[i : i + _NODES]
         select = np.unpackbits(level.selection[i : i + _NODES], axis=1, bitorder="little").view(bool)
         out[node] = np.where(select[..., None], second[node, None], first[node, None])
-    all_stored = inactive & (level.kinds == ALL)[:, None]
-    out[all_stored] = level.stored
+    nodes, begin = np.nonzero(level.kinds == ALL)[0], 0
+    for i in range(0, len(nodes), _NODES):
+        node = nodes[i : i + _NODES]
+        slots, values = inactive(node), out[node]
+        end = begin + int(slots.sum())
+        values[slots] = level.stored[begin:end]
+        out[node], begin = values, end
 
 
 def pairs_of(level: Inactive, plus: np.ndarray, minus: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

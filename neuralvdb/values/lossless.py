@@ -144,7 +144,7 @@ class InactiveLeaves:
     def restore(self, leaf: LeafLevel) -> None:
         """Writes them to leaves; active values become anything."""
         plus, minus = _bits(self.background), _bits(-self.background)
-        restore(self.values, ~unpack(leaf.active), plus, minus, _bits(by_component(leaf)))
+        restore(self.values, _Slots(None, leaf.active).inactive, plus, minus, _bits(by_component(leaf)))
 
     def pairs(self) -> tuple[np.ndarray, np.ndarray]:
         """The two values of each leaf (N, C), as bits; the second one stands where selections are set."""
@@ -203,7 +203,7 @@ class _Slots:
     active: np.ndarray
     need: Callable[[np.ndarray], None] | None = None
 
-    def inactive(self, nodes: np.ndarray | slice) -> np.ndarray:
+    def inactive(self, nodes: np.ndarray) -> np.ndarray:
         """(n, S) bool: which slots of some nodes are neither active nor a child."""
         active = unpack(self.active[nodes])
         return ~(active if self.child is None else active | unpack(self.child[nodes]))
@@ -213,13 +213,13 @@ def _take_inner(source: FieldReader, level: _Slots, dtype: np.dtype, background:
     """Upper or lower nodes with all their values."""
     assert level.child is not None
     values = _take_inactive(source, level, dtype, len(background))
-    inactive = level.inactive(slice(None))
-    slot_values = np.empty((*inactive.shape, len(background)), dtype)
-    restore(values, inactive, _bits(background), _bits(-background), _bits(slot_values))
+    shape = len(level.active), 8 * level.active.shape[1]
+    slot_values = np.empty((*shape, len(background)), dtype)
+    restore(values, level.inactive, _bits(background), _bits(-background), _bits(slot_values))
     _scatter_active(slot_values, level.active, _take_values(source, popcount(level.active), dtype, len(background)))
     slot_values[unpack(level.child)] = 0
     tail = () if len(background) == 1 else (len(background),)
-    return InnerLevel(level.child, level.active, slot_values.reshape(*inactive.shape, *tail))
+    return InnerLevel(level.child, level.active, slot_values.reshape(*shape, *tail))
 
 
 def _take_inactive(
