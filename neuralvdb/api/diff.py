@@ -71,7 +71,7 @@ def diff(
     OutOfMemory, PromiseBroken.
     """
     pair = FilePair(os.fspath(first), os.fspath(second), settings.frame)
-    return only(diff_each([pair], settings, progress))
+    return only(diff_each([pair], settings, of_grids=progress))
 
 
 @dataclass(frozen=True)
@@ -84,17 +84,20 @@ class FilePair:
 
 
 def diff_each(
-    pairs: Sequence[FilePair], settings: DiffSettings, progress: Progress = ignore
+    pairs: Sequence[FilePair], settings: DiffSettings, *, of_grids: Progress = ignore, of_files: Progress = ignore
 ) -> list[DiffReport | NeuralVdbError]:
-    """What diff() says of each; what one frame needs of the one before is decoded once."""
+    """What diff() says of each; what one frame needs of the one before is decoded once.
+
+    of_grids, of_files: are told of 1 after each grid, and after each pair of files.
+    """
     with OpenFiles(settings) as files:
 
         def work(pair: FilePair) -> DiffReport:
             a, b = (files.source(path, pair.frame) for path in (pair.first, pair.second))
             with naming(a.path, b.path):
-                return _diff(a, b, settings.grids, progress)
+                return _diff(a, b, settings.grids, of_grids)
 
-        return outcomes_of(work, pairs)
+        return outcomes_of(work, pairs, of_files)
 
 
 def _diff(a: GridSource, b: GridSource, names: Sequence[str], progress: Progress) -> DiffReport:

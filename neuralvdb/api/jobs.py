@@ -41,17 +41,6 @@ class Task(Generic[T]):
     writes: Sequence[str] = ()
 
 
-def outcomes_of(work: Callable[[S], T], items: Sequence[S]) -> list[T | NeuralVdbError]:
-    """What work() gives for each item, or its error."""
-    outcomes: list[T | NeuralVdbError] = []
-    for item in items:
-        try:
-            outcomes.append(work(item))
-        except NeuralVdbError as error:
-            outcomes.append(error)
-    return outcomes
-
-
 def only(outcomes: Sequence[T | NeuralVdbError]) -> T:
     """What became of the only file of several that there could be. Raises the error where it became one."""
     (outcome,) = outcomes
@@ -67,3 +56,15 @@ def ignore(_: object, /) -> None:
 def run_here(job: Callable[[], T], /, *, writes: Sequence[str] = ()) -> T:
     """What the job returns, called in this process: a Runner."""
     return job()
+
+
+def outcomes_of(work: Callable[[S], T], items: Sequence[S], progress: Progress = ignore) -> list[T | NeuralVdbError]:
+    """What work() gives for each item, or its error. progress: is told of 1 after each."""
+    outcomes: list[T | NeuralVdbError] = []
+    for item in items:
+        try:
+            outcomes.append(work(item))
+        except NeuralVdbError as error:
+            outcomes.append(error)
+        progress(1)
+    return outcomes

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from neuralvdb.api.jobs import Progress, ignore
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import NeuralVdbError
 from neuralvdb.frame_number import FrameNumber
@@ -47,9 +48,15 @@ def temporary_names(outputs: Sequence[Output]) -> list[str]:
 
 
 def write_each(
-    frames: Sequence[FrameTarget], outputs: Sequence[Output], write: Callable[[FrameTarget, NewFile], T]
+    frames: Sequence[FrameTarget],
+    outputs: Sequence[Output],
+    write: Callable[[FrameTarget, NewFile], T],
+    progress: Progress = ignore,
 ) -> list[T | NeuralVdbError]:
-    """What write() gives for each frame and its output, or its error; then nothing gets that output's name."""
+    """What write() gives for each frame and its output, or its error; then nothing gets that output's name.
+
+    progress: is told of 1 after each.
+    """
     outcomes: list[T | NeuralVdbError] = []
     for frame, output in zip(frames, outputs, strict=True):
         if not isinstance(output, NewFile):
@@ -61,4 +68,5 @@ def write_each(
             with contextlib.suppress(OSError):
                 os.truncate(output.temporary, 0)
             outcomes.append(output.named(error))
+        progress(1)
     return outcomes

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from neuralvdb.api.jobs import Runner, Task, only, run_here
+from neuralvdb.api.jobs import Progress, Runner, Task, ignore, only, run_here
 from neuralvdb.api.losses import common_grids, grid_loss
 from neuralvdb.api.outputs import FrameTarget, Output, new_files, temporary_names, write_each
 from neuralvdb.api.source import GridSource, OpenFiles, check_readable, select
@@ -77,14 +77,18 @@ def view(
 
 @contextlib.contextmanager
 def viewing(
-    source: str | os.PathLike[str], frames: Sequence[FrameTarget], settings: ViewSettings
+    source: str | os.PathLike[str],
+    frames: Sequence[FrameTarget],
+    settings: ViewSettings,
+    *,
+    progress: Progress = ignore,
 ) -> Iterator[Task[list[ViewReport | NeuralVdbError]]]:
     """The work of view() for frames of an archive, for any process to do within the block: the targets of those that
-    could be drawn are there when that ends well."""
+    could be drawn are there when that ends well. progress: is told of 1 after each."""
     need_pillow()
     check_readable(source)
     with new_files(frames, source) as outputs:
-        work = functools.partial(_draw_views, os.fspath(source), frames, outputs, settings)
+        work = functools.partial(_draw_views, os.fspath(source), frames, outputs, settings, progress)
         yield Task(work, writes=temporary_names(outputs))
 
 
@@ -126,7 +130,7 @@ def views_of(
 
 
 def _draw_views(
-    path: str, frames: Sequence[FrameTarget], outputs: Sequence[Output], settings: ViewSettings
+    path: str, frames: Sequence[FrameTarget], outputs: Sequence[Output], settings: ViewSettings, progress: Progress
 ) -> list[ViewReport | NeuralVdbError]:
     """What becomes of each; what one frame needs of the one before is decoded once."""
     with OpenFiles(settings) as files:
@@ -138,7 +142,7 @@ def _draw_views(
                 source=path, target=output.target, width=width, height=height, grids=views, left_out=names
             )
 
-        return write_each(frames, outputs, draw)
+        return write_each(frames, outputs, draw, progress)
 
 
 def _draw_difference(first: str, second: str, output: NewFile, settings: ViewSettings) -> DifferencePicture:

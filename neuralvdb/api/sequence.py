@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from neuralvdb.api.info import info
-from neuralvdb.api.jobs import outcomes_of
+from neuralvdb.api.jobs import Progress, ignore, outcomes_of
 from neuralvdb.api.losses import GridLoss, common_grids, grid_loss
 from neuralvdb.api.pictures import views_of
 from neuralvdb.api.promises import PromiseDescription
@@ -84,14 +84,19 @@ class FrameOfPage:
 
 
 def facts_of_each(
-    path: str, frames: Sequence[FrameOfPage], settings: ReportSettings = ReportSettings()
+    path: str,
+    frames: Sequence[FrameOfPage],
+    settings: ReportSettings = ReportSettings(),
+    *,
+    progress: Progress = ignore,
 ) -> list[FrameFacts | NeuralVdbError]:
     """FrameFacts of frames of an archive or of a .vdb file; what one frame needs of the one before is decoded once.
 
-    Errors are InputError, DamagedFile, Unsupported (also without Pillow), NoSuchGrid, MissingPriors, OutOfMemory.
+    progress: is told of 1 after each. Errors are InputError, DamagedFile, Unsupported (also without Pillow),
+    NoSuchGrid, MissingPriors, OutOfMemory.
     """
     with OpenFiles(settings) as files:
-        return outcomes_of(lambda frame: _facts(files, path, frame, settings.grids), frames)
+        return outcomes_of(lambda frame: _facts(files, path, frame, settings.grids), frames, progress)
 
 
 def _facts(files: OpenFiles, path: str, frame: FrameOfPage, names: Sequence[str]) -> FrameFacts:

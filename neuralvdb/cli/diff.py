@@ -90,17 +90,19 @@ def _job(
     )
 
     @contextlib.contextmanager
-    def begin(_: Progress) -> Iterator[Task[list[DiffReport | NeuralVdbError]]]:
+    def begin(progress: Progress) -> Iterator[Task[list[DiffReport | NeuralVdbError]]]:
         if args.image:
             (pair,) = files
             drawing = replace(settings_of(args, ViewSettings), frame=pair.frame)
             picture_of_difference(pair.first, pair.second, args.image, drawing, run=runner)
-        yield Task(functools.partial(diff_each, files, settings))
+        yield Task(functools.partial(diff_each, files, settings, of_files=progress))
 
     def finish(reports: list[DiffReport | NeuralVdbError], _: float) -> list[Result | Failure]:
         return [_outcome(both, report, args, single=single) for both, report in zip(pairs, reports, strict=True)]
 
-    return FileJob(path=files[0].first, runner=runner, begin=begin, total=lambda: 1, finish=finish, files=len(pairs))
+    return FileJob(
+        path=files[0].first, runner=runner, begin=begin, total=lambda: len(pairs), finish=finish, files=len(pairs)
+    )
 
 
 def _outcome(

@@ -133,8 +133,10 @@ def _job(
     return FileJob(
         path=path,
         runner=IsolatedRunner(inputs=[path, *originals], memory=lambda: PICTURE_MEMORY + most_grid_memory(groups)),
-        begin=lambda _: contextlib.nullcontext(Task(functools.partial(facts_of_each, path, frames, settings))),
-        total=lambda: 1,
+        begin=lambda progress: contextlib.nullcontext(
+            Task(functools.partial(facts_of_each, path, frames, settings, progress=progress))
+        ),
+        total=lambda: len(items),
         finish=finish,
         files=len(items),
     )

@@ -76,8 +76,8 @@ def _job(
         runner=IsolatedRunner(
             inputs=[source], memory=lambda: PICTURE_MEMORY + most_grid_memory([[step.item] for step in steps])
         ),
-        begin=lambda _: viewing(source, frames, settings),
-        total=lambda: 1,
+        begin=lambda progress: viewing(source, frames, settings, progress=progress),
+        total=lambda: len(steps),
         finish=finish,
         files=len(steps),
     )

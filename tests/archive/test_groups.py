@@ -154,18 +154,19 @@ def test_commands_decode_each_frame_once(sources, shot, tmp_path, monkeypatch, c
     name, *options = command.split()
     options += {"diff": [str(shot.with_name("s.####.vdb"))], "report": [str(shot.parent)] * len(options)}.get(name, [])
     options += {"cache": ["out"], "decompress": ["-o", "out/"], "view": ["-o", "out/"]}.get(name, [])
-    decoded, decode, finished = [], ValuesDecoder.decode, []
+    decoded, decode, finished, told = [], ValuesDecoder.decode, [], []
     monkeypatch.setattr(ValuesDecoder, "decode", lambda self: decoded.append(self) or decode(self))
 
     def run_here(jobs, at_once, report):
         for job in jobs:
-            with job.begin(ignore) as task:
+            with job.begin(told.append) as task:
                 outcomes = task.work()
             finished.extend(job.finish(outcomes, 0.0))
 
     monkeypatch.setattr(COMMANDS[name], "run_batch", run_here)
     main([name, str(shot), *options, "-q"])
     assert len(finished) == COUNT and all(isinstance(outcome, Result) for outcome in finished)
+    assert name not in ("diff", "report", "view") or told == [1] * COUNT
     assert len(decoded) == 3 * COUNT - (command == "report")  # noise of the frame without a picture
 
 
