@@ -53,6 +53,8 @@ class Job:
     half: bool = False
     device: str = "cpu"
     save: tuple[int, ...] = ()
+    shot: int = 0  # frames that are saved behind those frames, in place of them,
+    pace: float = 1.0  # and the share of a frame's time that passes from one to the next
 
 
 def fogs(job: Job, size: float, **fields: torch.Tensor) -> list:
@@ -80,9 +82,12 @@ def liquid_grids(job: Job, solver: LiquidSolver) -> list:
 
 def make_sequence(job: Job, solver: SmokeSolver, frames: int, grids_of: Callable) -> None:
     """KIND_0001.vdb and on, one per frame."""
-    for frame in tqdm(range(1, (job.frames or frames) + 1), desc=job.kind, unit="frame"):
+    last = job.frames or frames
+    for frame in tqdm(range(1, last + job.shot + 1), desc=job.kind, unit="frame"):
+        if frame == last + 1:
+            solver.settings = replace(solver.settings, frame_time=job.pace * solver.settings.frame_time)
         solver.step()
-        if not job.save or frame in job.save:
+        if frame > last if job.shot else not job.save or frame in job.save:
             write(job.output / f"{job.kind}_{frame:04d}.vdb", grids_of(job, solver))
 
 
