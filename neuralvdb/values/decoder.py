@@ -24,6 +24,7 @@ from neuralvdb.values.lattice.constants import LAYERS, ROWS_AT_A_TIME
 from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.levels import pieces
 from neuralvdb.values.lattice.priors import ModelSet
+from neuralvdb.values.lattice.correction_network import CorrectionNetwork
 from neuralvdb.values.lattice.reference import Correction, ReferenceValues
 from neuralvdb.values.lossless import by_component, raw_size, take_tree_without_leaves
 from neuralvdb.values.model_file import find_models
@@ -219,7 +220,9 @@ class ValuesDecoder:
         for leaves in pieces(len(masks), ROWS_AT_A_TIME):
             np.copyto(values[leaves], 0, where=unpack(masks[leaves])[..., None])
 
-    def _chunk_decoder(self, options: DecodeOptions, correction: Correction | None) -> ChunkDecoder:
+    def _chunk_decoder(
+        self, options: DecodeOptions, correction: Correction | CorrectionNetwork | None
+    ) -> ChunkDecoder:
         if correction is not None or not options.devices:
             reference = None
             if correction is not None:

@@ -14,6 +14,8 @@ from neuralvdb.values.lattice.constants import SCALE_CLASSES
 from neuralvdb.values.lattice.kind import FAMILIES, kind_of
 from neuralvdb.values.lattice.pass_order import NetworkKey
 from neuralvdb.values.lattice.priors import ModelSet
+from neuralvdb.values.lattice import correction_network
+from neuralvdb.values.lattice.correction_network import CorrectionNetwork
 from neuralvdb.values.lattice.reference import GAINS, SHIFTS, Correction
 from neuralvdb.values.promise import CodingMode, ErrorBound, Promise
 from neuralvdb.values.value_range import ValueRange
@@ -40,7 +42,7 @@ class ValuesHead:
     models: bytes
     table_rows: np.ndarray
     fine_tuned: bool
-    correction: Correction | None = None
+    correction: Correction | CorrectionNetwork | None = None
 
 
 def put_head(out: FieldWriter, head: ValuesHead) -> None:
@@ -55,7 +57,7 @@ def put_head(out: FieldWriter, head: ValuesHead) -> None:
     out.put_bytes(head.models + numbers + b"".join(ranges))
     put_array(out, head.table_rows - tables.default_rows(mode.family))
     if head.correction is not None:
-        out.put_bytes(_CORRECTION.pack(*head.correction.gains, *head.correction.shifts))
+        out.put_bytes(_packed(head.correction))
 
 
 def take_head(source: FieldReader) -> ValuesHead:
@@ -88,12 +90,23 @@ def take_head(source: FieldReader) -> ValuesHead:
         models=fixed[:8],
         table_rows=rows,
         fine_tuned=bool(flags & _FINE_TUNED),
-        correction=_take_correction(source) if flags & _REFERRED else None,
+        correction=_take_correction(source, family) if flags & _REFERRED else None,
     )
 
 
-def _take_correction(source: FieldReader) -> Correction:
+def _packed(correction: Correction | CorrectionNetwork) -> bytes:
+    if isinstance(correction, CorrectionNetwork):
+        return correction.identity
+    return _CORRECTION.pack(*correction.gains, *correction.shifts)
+
+
+def _take_correction(source: FieldReader, family: str) -> Correction | CorrectionNetwork:
     fixed = bytes(source.take_bytes())
+    if len(fixed) == correction_network.IDENTITY_BYTES:
+        network = correction_network.shipped(family)
+        if network is None or network.identity != fixed:
+            raise source.damaged(f"a network {fixed.hex()} corrects its values, which this version does not have")
+        return network
     if len(fixed) != _CORRECTION.size:
         raise source.damaged("a correction of another size")
     numbers = _CORRECTION.unpack(fixed)

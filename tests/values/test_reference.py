@@ -17,6 +17,7 @@ from neuralvdb.values import (
     mean_promise,
     sample_promise,
 )
+from neuralvdb.values.lattice import correction_network
 from neuralvdb.values.lattice.reference import GAINS, Correction, ReferenceValues, size_of
 from neuralvdb.vdb import from_dense
 
@@ -27,6 +28,10 @@ PROMISES = {
     "mean": mean_promise(step=0.03, knee=0.1, nonnegative=True),
 }
 CORRECTION = Correction(gains=(*range(5, 5 + GAINS - 1), 0), shifts=(-3, -1, 0, 4, 9))
+CORRECTIONS = {
+    "gains": lambda promise: CORRECTION,
+    "network": lambda promise: correction_network.shipped(promise.mode.family),
+}
 
 
 def rough(seed: int) -> np.ndarray:
@@ -47,9 +52,10 @@ def decoded(coded, refer, **options):
     return ValuesDecoder(source, DecodeOptions(refer=refer, **options)).decode()
 
 
+@pytest.mark.parametrize("correction", CORRECTIONS.values(), ids=CORRECTIONS)
 @pytest.mark.parametrize("promise", PROMISES.values(), ids=PROMISES)
-def test_native_code_gives_the_bytes_of_the_definition_and_they_decode(promise):
-    reference = ReferenceValues.over(TREE, SAID, CORRECTION)
+def test_native_code_gives_the_bytes_of_the_definition_and_they_decode(promise, correction):
+    reference = ReferenceValues.over(TREE, SAID, correction(promise))
     ways = [("native", 1), ("native", 2), ("reference", 1)]
     all_coded = [
         encoder.encode(TREE, promise, encoder.EncodeOptions(reference=reference, threads=threads, implementation=way))

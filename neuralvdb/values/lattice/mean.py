@@ -136,7 +136,8 @@ class MeanLattice:
             if observer is not None:
                 leaves = len(true.component)
                 observer(Phase(coding=coding, points=points, view=view, true=exact, leaves=leaves))
-            predicted = corrector(self.predictor(view, points, coding), coding)
+            corrected = corrector(coding, points, view, self.predictor(view, points, coding))
+            predicted = corrected.predictions
             decoded = np.empty_like(predicted.values)
             for piece in pieces(len(points), POINTS_AT_A_TIME):
                 predictions, scale_classes = predicted.values[piece], predicted.scale_classes[piece]
@@ -146,6 +147,7 @@ class MeanLattice:
                 buffers[coding.layer].put(residuals, scale_classes)
                 decoded[piece] = _difference(predictions, residuals, coding)
             buffers[coding.layer].end()
+            corrected.decoded(decoded)
             return decoded
 
         return self._descend(pyramid, self._top(pyramid[_TOP], whole * _TOP_STEP), encode_pass)
@@ -177,10 +179,12 @@ class MeanLattice:
         whole = np.cumsum(steps, dtype=np.int64)
 
         def decode_pass(coding: Pass, points: Points, view: MeanView) -> np.ndarray:
-            predicted = corrector(self.predictor(view, points, coding), coding)
+            corrected = corrector(coding, points, view, self.predictor(view, points, coding))
+            predicted = corrected.predictions
             decoded = residual.take(source(coding.layer), predicted.scale_classes)
             for piece in pieces(len(points), POINTS_AT_A_TIME):
                 decoded[piece] = _difference(predicted.values[piece], decoded[piece].astype(np.int64), coding)
+            corrected.decoded(decoded)
             return decoded
 
         return self._descend(pyramid, self._top(pyramid[_TOP], whole * _TOP_STEP), decode_pass, lod)

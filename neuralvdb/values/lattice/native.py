@@ -22,7 +22,7 @@ from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.mean_inputs import in_phase
 from neuralvdb.values.lattice.pass_order import NetworkKey, Pass, all_passes
 from neuralvdb.values.lattice.predictor import RULES, Predictor, native_layout
-from neuralvdb.values.lattice.reference import Reference
+from neuralvdb.values.lattice.reference import Correction, Reference
 from neuralvdb.values.lattice.sample_inputs import in_pass
 
 _Coding = tuple[int, int, int, int, np.ndarray, _lattice.Layout]  # a pass as C++ takes it, but for its network
@@ -109,8 +109,11 @@ def native_chunk(component: ChunkComponent, constants: np.ndarray) -> tuple[np.n
 
 def native_reference(chunk: tuple[np.ndarray, ...], reference: Reference) -> tuple[object, ...]:
     """A reference as C++ takes it, of a chunk as C++ takes it."""
-    correction, values = reference.correction, reference.component.leaf_values
-    return (*chunk[:3], values, *chunk[4:]), correction.gains, correction.shifts
+    correction, of_reference = reference.correction, (*chunk[:3], reference.component.leaf_values, *chunk[4:])
+    if isinstance(correction, Correction):
+        return of_reference, correction.gains, correction.shifts
+    weights = correction.w1, correction.b1, correction.w2, correction.b2, correction.shifts.tolist()
+    return of_reference, weights
 
 
 class _Layers:

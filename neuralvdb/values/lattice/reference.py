@@ -1,13 +1,14 @@
 """Predictions corrected by a reference: another field, known everywhere, that resembles the one that is coded.
 
 The same networks predict the reference from its own surroundings. What they miss there, its innovation, they are likely
-to miss here too: a share of it is added to the prediction, and its size tells how wide residuals will be.
+to miss here too: a share of it is added to the prediction, and its size tells how wide residuals will be. Which share,
+and how wide, numbers of the grid say, or a network that sees how right the reference was nearby.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -15,8 +16,12 @@ import numpy as np
 from neuralvdb.dataclass import dataclass
 from neuralvdb.values.lattice.chunks import Chunk, ChunkComponent
 from neuralvdb.values.lattice.constants import MAX_PREDICTION, SCALE_CLASSES
+from neuralvdb.values.lattice.coding import View
+from neuralvdb.values.lattice.correction_network import CorrectionNetwork, inputs_of
+from neuralvdb.values.lattice.nearby import Nearby
 from neuralvdb.values.lattice.network import Predictions
 from neuralvdb.values.lattice.pass_order import Pass
+from neuralvdb.values.lattice.points import Points
 from neuralvdb.volume.grid import LeafLevel, Tree, unpack
 
 GAINS = 12  # levels with a gain of their own, as many as the mean lattice has
@@ -62,7 +67,7 @@ class Reference:
     """A component of the reference, in the same chunk, and how it corrects predictions."""
 
     component: ChunkComponent
-    correction: Correction
+    correction: Correction | CorrectionNetwork
 
 
 @dataclass(frozen=True)
@@ -70,10 +75,10 @@ class ReferenceValues:
     """What a reference says of a tree, values (N, 512[, C]) as its leaves have them, and how it corrects."""
 
     values: np.ndarray
-    correction: Correction
+    correction: Correction | CorrectionNetwork
 
     @classmethod
-    def over(cls, tree: Tree, said: np.ndarray, correction: Correction) -> ReferenceValues:
+    def over(cls, tree: Tree, said: np.ndarray, correction: Correction | CorrectionNetwork) -> ReferenceValues:
         """What is said, float64 of the shape of the leaves' values, of active voxels; others are as in the tree."""
         values = tree.leaf.values
         active = unpack(tree.leaf.active).reshape(values.shape[:2] + (1,) * (values.ndim - 2))
@@ -92,9 +97,28 @@ class Corrector:
     def __init__(self, innovations: Iterable[np.ndarray] | None, reference: Reference | None) -> None:
         self._innovations = None if innovations is None else deque(innovations)
         self._reference = reference
+        self._nearby = Nearby()
 
-    def __call__(self, predicted: Predictions, coding: Pass) -> Predictions:
+    def __call__(self, coding: Pass, points: Points, view: View, predicted: Predictions) -> CorrectedPass:
         """The predictions of the next pass, corrected if there is a reference."""
         if self._innovations is None or self._reference is None:
-            return predicted
-        return self._reference.correction.apply(predicted, self._innovations.popleft(), coding)
+            return CorrectedPass(predicted)
+        correction, innovations = self._reference.correction, self._innovations.popleft()
+        if isinstance(correction, Correction):
+            return CorrectedPass(correction.apply(predicted, innovations, coding))
+        self._nearby.enter(view.level, coding.level, coding.quant_step)
+        wide, blocks = innovations.astype(np.int64), self._nearby.blocks(points)
+        corrected = correction.correct(predicted, inputs_of(predicted.scale_classes, wide, coding, blocks))
+
+        def learn(decoded: np.ndarray) -> None:
+            self._nearby.add(points, decoded.astype(np.int64) - predicted.values, wide)
+
+        return CorrectedPass(corrected, learn)
+
+
+@dataclass(frozen=True)
+class CorrectedPass:
+    """Predictions of a pass. decoded: to be told the values (n,) of its points, in lattice units."""
+
+    predictions: Predictions
+    decoded: Callable[[np.ndarray], None] = lambda _: None

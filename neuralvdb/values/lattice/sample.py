@@ -137,7 +137,8 @@ class SampleLattice:
         exact = partial(true.values, coding.level)
         if observer is not None:
             observer(Phase(coding=coding, points=points, view=view, true=exact, leaves=len(true.component)))
-        predicted = corrector(self.predictor(view, points, coding), coding)
+        corrected = corrector(coding, points, view, self.predictor(view, points, coding))
+        predicted = corrected.predictions
         for piece in pieces(len(points), POINTS_AT_A_TIME):
             predictions, scale_classes = predicted.values[piece], predicted.scale_classes[piece]
             error = (_finite(exact(points[piece])) - predictions) / step
@@ -145,6 +146,7 @@ class SampleLattice:
             buffer.put(residuals, scale_classes)
             level.values[points[piece].index] = _clamped(predictions + residuals * step)
         buffer.end()
+        corrected.decoded(level.values[points.index])
 
     def decode(
         self, component: ChunkComponent, source: LayerSource, lod: int = 0, reference: Reference | None = None
@@ -164,11 +166,13 @@ class SampleLattice:
 
     def _decode_pass(self, coding: Pass, level: LatticeLevel, source: LayerSource, corrector: Corrector) -> None:
         points, view = targets(level, coding.axis, coding.phase), SampleView(level, self.quantiser.active_only)
-        predicted = corrector(self.predictor(view, points, coding), coding)
+        corrected = corrector(coding, points, view, self.predictor(view, points, coding))
+        predicted = corrected.predictions
         residuals = residual.take(source(coding.layer), predicted.scale_classes)
         for piece in pieces(len(points), POINTS_AT_A_TIME):
             values = predicted.values[piece] + residuals[piece].astype(np.int64) * coding.quant_step
             level.values[points[piece].index] = _clamped(values)
+        corrected.decoded(level.values[points.index])
 
 
 @dataclass(frozen=True)

@@ -158,17 +158,48 @@ DecodedCells decodeCells(const Chunk& chunk, const Passes& passes, const Quantis
     return cells;
 }
 
-// (the chunk with the reference's values, gains, shifts), or None
+using Weights8 = In<int8_t, nb::ndim<2>>;
+
+// (w1, b1, w2, b2, shifts): of values/lattice/correction_network.py
+std::shared_ptr<CorrectionNetwork> toCorrectionNetwork(const nb::tuple& from) {
+    requireItems(from, 5);
+    const auto first = exact<Weights8>(from[0]), second = exact<Weights8>(from[2]);
+    const auto bias = exact<Constants>(from[1]), second_bias = exact<Constants>(from[3]);
+    const auto shifts = nb::cast<std::vector<int>>(from[4]);
+    require(first.shape(0) == kCorrectionHidden && first.shape(1) == kCorrectionInputs && bias.size() == kCorrectionHidden &&
+        second.shape(0) == kCorrectionOutputs && second.shape(1) == kCorrectionHidden &&
+        second_bias.size() == kCorrectionOutputs && shifts.size() == 1 + kCorrectionOutputs, "network");
+    auto network = std::make_shared<CorrectionNetwork>();
+    for (size_t k = 0; k < kCorrectionHidden; ++k) {
+        require(std::abs(int64_t(bias.data()[k])) <= 1 << 23, "bias");
+        network->bias[k] = float(bias.data()[k]);
+        for (size_t i = 0; i < kCorrectionInputs; ++i) network->first[i][k] = first.data()[k * kCorrectionInputs + i];
+        for (size_t o = 0; o < kCorrectionOutputs; ++o) network->second[o][k] = second.data()[o * kCorrectionHidden + k];
+    }
+    for (size_t o = 0; o < kCorrectionOutputs; ++o) {
+        require(std::abs(int64_t(second_bias.data()[o])) <= 1 << 23, "bias");
+        network->second_bias[o] = second_bias.data()[o];
+    }
+    for (const int shift : shifts) require(shift >= 0 && shift <= 24, "shift");
+    std::copy(shifts.begin(), shifts.end(), network->shifts.begin());
+    return network;
+}
+
+// (the chunk with the reference's values, gains, shifts, or what a network is made of in place of both), or None
 std::optional<Reference> toReference(const nb::object& from, const Chunk& of) {
     if (from.is_none()) return std::nullopt;
     const auto items = nb::cast<nb::tuple>(from);
-    requireItems(items, 3);
-    const auto gains = nb::cast<std::vector<int>>(items[1]), shifts = nb::cast<std::vector<int>>(items[2]);
+    require(items.size() == 2 || items.size() == 3, "reference");
     Reference reference{toChunk(nb::cast<nb::tuple>(items[0]), of.threads), {}};
     const Chunk& chunk = reference.chunk;
-    const bool same = chunk.table.rows == of.table.rows && chunk.leaves == of.leaves && chunk.masks == of.masks &&
-        chunk.bricks == of.bricks && chunk.rows() == of.rows();
-    require(same && gains.size() == kGains && shifts.size() == kSizes.size() + 1, "reference");
+    require(chunk.table.rows == of.table.rows && chunk.leaves == of.leaves && chunk.masks == of.masks &&
+        chunk.bricks == of.bricks && chunk.rows() == of.rows(), "reference");
+    if (items.size() == 2) {
+        reference.correction.network = toCorrectionNetwork(nb::cast<nb::tuple>(items[1]));
+        return reference;
+    }
+    const auto gains = nb::cast<std::vector<int>>(items[1]), shifts = nb::cast<std::vector<int>>(items[2]);
+    require(gains.size() == kGains && shifts.size() == kSizes.size() + 1, "reference");
     for (const int gain : gains) require(gain >= 0 && gain <= kMostGain, "gain");
     for (const int shift : shifts) require(shift >= -kMostShift && shift <= kMostShift, "shift");
     std::copy(gains.begin(), gains.end(), reference.correction.gains.begin());
@@ -251,27 +282,27 @@ nb::tuple encode(nb::tuple chunk, const Passes& passes, nb::tuple quantiser,
     return nb::make_tuple(layers, toNumpy(std::move(values), box.rows(), kSlots));
 }
 
-// What predictions miss where a chunk is encoded without its reference: [(errors in steps, scale classes, innovations of the
-// reference), ...] of all passes.
+// What predictions miss where a chunk is encoded with a reference whose network corrects them, or without one that has
+// gains: [(errors in steps, scale classes, innovations of the reference if they were not used), ...] of all passes.
 nb::list compare(nb::tuple chunk, const Passes& passes, nb::tuple quantiser, size_t threads, nb::object reference) {
     const Chunk box = toChunk(chunk, threads);
     const Quantiser units = toQuantiser(quantiser);
     const std::optional<Reference> resembled = toReference(reference, box);
     require(resembled.has_value(), "reference");
     Coded coded{true, {}};
-    Innovations innovations;
+    Innovations innovations(passes.passes.size());
     {
         nb::gil_scoped_release release;
         Corrector correct = correctorOf(&*resembled, passes, units);
-        innovations = correct.take();
+        if (!resembled->correction.network) innovations = correct.take();
         encodeChunk(box, passes, units, DeadZones{}, correct, coded);
     }
     nb::list missed;
     for (size_t i = 0; i < innovations.size(); ++i) {
         CodedResiduals& pass = coded.passes[i + 1]; // behind the coarsest points
-        const size_t count = innovations[i].size();
+        const size_t count = pass.errors.size(), unused = innovations[i].size();
         missed.append(nb::make_tuple(toNumpy(std::move(pass.errors), count), toNumpy(std::move(pass.scale_classes), count),
-            toNumpy(std::move(innovations[i]), count)));
+            toNumpy(std::move(innovations[i]), unused)));
     }
     return missed;
 }

@@ -167,8 +167,10 @@ inline MeanCells decodeMean(const Chunk& chunk, const Passes& passes, const Quan
     const Array<int64_t> whole =
         inUnits(layers[0].takeSums(passes.top_class, points.size(), int64_t(threads)), passes.top_step);
     const auto code = [&](const CodedPass& coding, const View& view, const Points& cells, const MeanLevel&, const MeanLevel&) {
-        const Predicted predicted = correct(coding, predictPoints(passes, coding, view, cells, threads), threads);
-        return takeDecoded(layers[coding.layer], predicted, coding.step, int64_t(threads));
+        const Predicted predicted = correct(coding, view, cells, predictPoints(passes, coding, view, cells, threads), threads);
+        Array<int32_t> decoded = takeDecoded(layers[coding.layer], predicted, coding.step, int64_t(threads));
+        correct.decoded(cells, decoded);
+        return decoded;
     };
     return MeanDescent(passes, quantiser, lod, threads).descend(std::move(pyramid), points, whole, code);
 }
@@ -212,9 +214,10 @@ inline MeanCells encodeMean(const Chunk& chunk, const Passes& passes, const Quan
                 return true_means.companded(coding.level, first, counts[first]) -
                     true_means.companded(coding.level, second, counts[second]);
             };
-            decoded = codeResiduals(coding, correct(coding, predictPoints(passes, coding, view, cells, threads), threads),
-                difference, round, threads, to);
+            Predicted predicted = correct(coding, view, cells, predictPoints(passes, coding, view, cells, threads), threads);
+            decoded = codeResiduals(coding, std::move(predicted), difference, round, threads, to);
         });
+        correct.decoded(cells, decoded);
         return decoded;
     };
     return MeanDescent(passes, quantiser, 0, threads).descend(std::move(pyramid), points, whole, code);

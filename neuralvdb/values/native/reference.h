@@ -1,13 +1,16 @@
 // Twin of values/lattice/reference.py and values/lattice/reference_means.py: predictions corrected by a reference.
 #pragma once
 
+#include "correction_network.h"
 #include "mean_pyramid.h"
+#include "nearby.h"
 #include "passes.h"
 #include "quantiser.h"
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace nvdb {
@@ -15,9 +18,11 @@ namespace nvdb {
 constexpr int kGains = 12, kMostGain = 16, kGainBits = 4, kMostShift = 32;
 constexpr std::array<int64_t, 4> kSizes = {4, 11, 32, 96}; // innovations in 1/16 step where another shift begins
 
+// A network corrects in place of gains and shifts where there is one.
 struct Correction {
     std::array<int, kGains> gains;
     std::array<int, kSizes.size() + 1> shifts;
+    std::shared_ptr<const CorrectionNetwork> network;
 };
 
 // The same component of the reference, and how it corrects predictions.
@@ -56,13 +61,28 @@ public:
         return std::move(innovations_);
     }
 
-    Predicted operator()(const CodedPass& coding, Predicted predicted, size_t threads) {
+    // To be told afterwards what points decode to.
+    Predicted operator()(const CodedPass& coding, const View& view, const Points& points, Predicted predicted, size_t threads) {
         if (!correction_) return predicted;
-        const Array<int32_t> innovations = std::move(innovations_[pass_++]);
+        of_pass_ = std::move(innovations_[pass_]);
+        if (correction_->network) correctByNetwork(coding, view, points, predicted, threads);
+        else correctByGains(coding, predicted, threads);
+        ++pass_;
+        return predicted;
+    }
+
+    void decoded(const Points& points, const Array<int32_t>& values) {
+        if (!correction_ || !correction_->network) return;
+        for (size_t i = 0; i < points.size(); ++i)
+            nearby_.add(points, i, int64_t(values[i]) - before_[i], of_pass_[i]);
+    }
+
+private:
+    void correctByGains(const CodedPass& coding, Predicted& predicted, size_t threads) const {
         const int64_t gain = correction_->gains[size_t(coding.level)];
-        inParallel(innovations.size(), threads, kLeastPoints, [&](size_t first, size_t last) {
+        inParallel(of_pass_.size(), threads, kLeastPoints, [&](size_t first, size_t last) {
             for (size_t i = first; i < last; ++i) {
-                const int64_t innovation = innovations[i], sixteenths = 16 * (innovation < 0 ? -innovation : innovation);
+                const int64_t innovation = of_pass_[i], sixteenths = 16 * (innovation < 0 ? -innovation : innovation);
                 size_t size = 0;
                 for (const int64_t begin : kSizes) size += sixteenths >= begin * coding.step;
                 const int64_t value = predicted.values[i] + ((gain * innovation + (1 << kGainBits) / 2) >> kGainBits);
@@ -71,12 +91,42 @@ public:
                 predicted.scale_classes[i] = uint8_t(std::clamp(scale_class, 0, kScaleClasses - 1));
             }
         });
-        return predicted;
     }
 
-private:
+    void correctByNetwork(const CodedPass& coding, const View& view, const Points& points, Predicted& predicted, size_t threads) {
+        const LevelView& level = view.sources[0];
+        nearby_.enter(level, points, coding.level, coding.step);
+        before_ = Array<int32_t>(points.size());
+        std::copy_n(predicted.values.data(), points.size(), before_.data());
+        const PassCorrection correct(*correction_->network, coding, int(pass_ % 2));
+        inParallel(points.size(), threads, kLeastPoints, [&](size_t first, size_t last) {
+            int32_t brick = -1;
+            std::array<BlockInputs, kLargeBlocks> inputs;
+            std::array<int64_t, kLargeBlocks> means;
+            for (size_t i = first; i < last; ++i) {
+                if (points.bricks[i] != brick) {
+                    brick = points.bricks[i];
+                    const std::array<BlockSums, kLargeBlocks> large = nearby_.large(brick);
+                    for (size_t k = 0; k < large.size(); ++k) {
+                        inputs[k] = BlockInputs(large[k], nearby_.step(), kLargeFactor);
+                        means[k] = meanOf(large[k]);
+                    }
+                }
+                const size_t block = size_t(largeBlockOf(blockOf(points.offsets[i])));
+                const BlockSums& small = nearby_.small(points, i);
+                const BlockSums above = nearby_.above(level.cells + 3 * size_t(brick), points.offsets[i]);
+                const BlockInputs blocks[3] = {inputs[block], {small, nearby_.step(), kSmallFactor},
+                    {above, nearby_.stepAbove(), kSmallFactor}};
+                const int64_t of_blocks[2] = {means[block], meanOf(small)};
+                correct(blocks, of_pass_[i], of_blocks, predicted.values[i], predicted.scale_classes[i]);
+            }
+        });
+    }
+
     const Correction* correction_ = nullptr;
     Innovations innovations_;
+    Array<int32_t> of_pass_, before_; // innovations, and predictions that are not corrected
+    Nearby nearby_;
     size_t pass_ = 0;
 };
 

@@ -72,8 +72,11 @@ inline SampleLevel decodeSamples(const Chunk& chunk, const Passes& passes, const
         top.values[points.index(i)] = int32_t(toDecoded(whole[i] * passes.top_step));
     descendSamples(pyramid, passes, lod, threads,
         [&](const CodedPass& coding, const View& view, const Points& of_pass, const Array<int32_t>&) {
-            const Predicted predicted = correct(coding, predictPoints(passes, coding, view, of_pass, threads), threads);
-            return takeDecoded(layers[coding.layer], predicted, coding.step, int64_t(threads));
+            const Predicted predicted =
+                correct(coding, view, of_pass, predictPoints(passes, coding, view, of_pass, threads), threads);
+            Array<int32_t> decoded = takeDecoded(layers[coding.layer], predicted, coding.step, int64_t(threads));
+            correct.decoded(of_pass, decoded);
+            return decoded;
         });
     return std::move(pyramid[size_t(lod)]);
 }
@@ -99,8 +102,11 @@ inline SampleLevel encodeSamples(const Chunk& chunk, const Passes& passes, const
     const auto round = [](double error, uint8_t) { return int64_t(nearestWhole(error)); };
     descendSamples(pyramid, passes, 0, threads,
         [&](const CodedPass& coding, const View& view, const Points& of_pass, const Array<int32_t>& cells) {
-            return codeResiduals(coding, correct(coding, predictPoints(passes, coding, view, of_pass, threads), threads),
+            Predicted predicted = correct(coding, view, of_pass, predictPoints(passes, coding, view, of_pass, threads), threads);
+            Array<int32_t> decoded = codeResiduals(coding, std::move(predicted),
                 [&](size_t i) { return exact(coding.level, cells, of_pass, i); }, round, threads, to);
+            correct.decoded(of_pass, decoded);
+            return decoded;
         });
     return std::move(pyramid[0]);
 }

@@ -9,6 +9,8 @@ import numpy as np
 from neuralvdb.dataclass import dataclass
 from neuralvdb.values.lattice.chunks import Chunk, ChunkComponent
 from neuralvdb.values.lattice.constants import SCALE_CLASSES
+from neuralvdb.values.lattice import correction_network
+from neuralvdb.values.lattice.correction_network import CorrectionNetwork
 from neuralvdb.values.lattice.native import native_lattice
 from neuralvdb.values.lattice.pass_order import all_passes
 from neuralvdb.values.lattice.predictor import Predictor
@@ -61,11 +63,25 @@ def try_reference(sample: Sample, candidate: Candidate, said: np.ndarray) -> Can
     missed = None if candidate.changes else _missed(tree, reference, sample.chunk(FEW), candidate)
     if missed is None:
         return candidate
-    prices = _Prices(missed, costs(tables_of(default_rows(family), candidate.models.freq)))
-    alone, (correction, size) = prices.alone(), prices.best()
-    return (
-        replace(candidate, reference=replace(reference, correction=correction)) if size < _WORTH * alone else candidate
-    )
+    bits = costs(tables_of(default_rows(family), candidate.models.freq))
+    prices = _Prices(missed, bits)
+    best: _Priced = prices.best()
+    if (network := correction_network.shipped(family)) is not None:
+        by_network = replace(reference, correction=network)
+        left = _missed(tree, by_network, sample.chunk(FEW), candidate)
+        assert left is not None
+        best = min(best, _Priced(network, _Prices(left, bits).alone()), key=lambda priced: priced.bits)
+    if best.bits >= _WORTH * prices.alone():
+        return candidate
+    return replace(candidate, reference=replace(reference, correction=best.correction))
+
+
+@dataclass(frozen=True)
+class _Priced:
+    """A correction, and what a sample costs with it."""
+
+    correction: Correction | CorrectionNetwork
+    bits: float
 
 
 class _Prices:
@@ -78,13 +94,13 @@ class _Prices:
         """Without a correction, by the best shift for all, as rows of tables do as well."""
         return self._shift(self._missed.errors, np.ones(len(self._missed.level), bool))[1]
 
-    def best(self) -> tuple[Correction, float]:
-        """The correction by which it costs least, and that."""
+    def best(self) -> _Priced:
+        """The gains and shifts by which it costs least, and that."""
         missed = self._missed
         gains = tuple(self._gain(missed.level == level) for level in range(GAINS))
         left = missed.errors - np.array(gains)[missed.level] / MOST_GAIN * missed.innovations
         shifted = [self._shift(left, missed.sizes == size) for size in range(SHIFTS)]
-        return Correction(gains, tuple(shift for shift, _ in shifted)), sum(price for _, price in shifted)
+        return _Priced(Correction(gains, tuple(shift for shift, _ in shifted)), sum(price for _, price in shifted))
 
     def _gain(self, of_level: np.ndarray) -> int:
         """The share of innovations that errors of a level, or of all where it has few, are nearest to; none, or half of
@@ -122,7 +138,8 @@ class _Prices:
 
 
 def _missed(tree: Tree, reference: ReferenceValues, chunk: Chunk, candidate: Candidate) -> _Missed | None:
-    """What happens where a sample is encoded without the reference; None where C++ cannot."""
+    """What happens where a sample is encoded without the reference's gains, or with its network; None where C++
+    cannot."""
     promise, models = candidate.promise, candidate.models
     predictor = Predictor(models.families[promise.mode.family].networks)
     lattice = native_lattice(promise.mode.lattice, promise.quantiser, predictor, "native")
@@ -132,7 +149,8 @@ def _missed(tree: Tree, reference: ReferenceValues, chunk: Chunk, candidate: Can
     for component in range(by_component(tree.leaf).shape[2]):
         of_component = reference.of(tree, chunk, component)
         passes = lattice.compare(ChunkComponent.of(tree, chunk, component), of_component)
-        for coding, (errors, scale_classes, missed) in zip(all_passes(promise.mode.lattice), passes, strict=True):
+        for coding, (errors, scale_classes, unused) in zip(all_passes(promise.mode.lattice), passes, strict=True):
+            missed = unused if len(unused) else np.zeros(len(errors), np.int32)
             level, sizes = np.full(len(errors), coding.level), size_of(missed, coding.quant_step)
             columns.append((level, errors, scale_classes, missed / coding.quant_step, sizes))
     return _Missed(*(np.concatenate(column) for column in zip(*columns, strict=True)))
