@@ -2,8 +2,8 @@
 
 python data/generate.py KIND -o DIR [--resolution R] [--frames F] [--seed S] [--threshold T] [--padding P] [--sharp]
                                     [--thin] [--half] [--device cpu|cuda]
-KIND: smoke, fire, blast, dust, cloud, storm, levelset, shapes, filled, liquid; all of these; or corpus, which is
-configs/corpus.toml
+KIND: smoke, fire, blast, dust, cloud, storm, levelset, shapes, filled, liquid; all of these; or corpus or shots, which
+are configs/corpus.toml and configs/shots.toml
 """
 
 import argparse
@@ -33,7 +33,7 @@ try:
 except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
 
-RECIPE = Path(__file__).resolve().parent.parent / "configs/corpus.toml"
+RECIPES = Path(__file__).resolve().parent.parent / "configs"
 
 
 @dataclass(frozen=True)
@@ -189,15 +189,15 @@ def jobs_of(job: Job) -> list[Job]:
     """The jobs that a job of kind `all` or `corpus` stands for."""
     if job.kind == "all":
         return [replace(job, kind=kind) for kind in MAKERS]
-    if job.kind == "corpus":
-        recipe = tomllib.loads(RECIPE.read_text())["files"]
+    if job.kind in ("corpus", "shots"):
+        recipe = tomllib.loads((RECIPES / f"{job.kind}.toml").read_text())["files"]
         return [Job(**{**entry, "output": job.output / entry["output"]}, device=job.device) for entry in recipe]
     return [job]
 
 
 def parse_arguments() -> Job:
     parser = argparse.ArgumentParser(description="Make volumes to train and test with.")
-    parser.add_argument("kind", choices=[*MAKERS, "all", "corpus"])
+    parser.add_argument("kind", choices=[*MAKERS, "all", "corpus", "shots"])
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the .vdb files")
     parser.add_argument("--resolution", type=int, default=0, help="voxels across (default: 96 to 256, by kind)")
     parser.add_argument("--frames", type=int, default=0, help="frames, 24 per second (default: 36 to 72, by kind)")

@@ -220,9 +220,7 @@ class ValuesDecoder:
         for leaves in pieces(len(masks), ROWS_AT_A_TIME):
             np.copyto(values[leaves], 0, where=unpack(masks[leaves])[..., None])
 
-    def _chunk_decoder(
-        self, options: DecodeOptions, correction: Correction | CorrectionNetwork | None
-    ) -> ChunkDecoder:
+    def _chunk_decoder(self, options: DecodeOptions, correction: Correction | CorrectionNetwork | None) -> ChunkDecoder:
         if correction is not None or not options.devices:
             reference = None
             if correction is not None:

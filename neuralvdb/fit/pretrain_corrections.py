@@ -1,0 +1,162 @@
+"""Pretrains the networks that correct predictions by a reference, on what they would have seen of grids that have one.
+
+Letters in shapes: n examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from neuralvdb.dataclass import dataclass
+from neuralvdb.values import Promise, by_component
+from neuralvdb.values.lattice import mean_inputs, sample_inputs
+from neuralvdb.values.lattice.chunks import Chunk, ChunkComponent, chunks_of
+from neuralvdb.values.lattice.constants import CLASS_OF_ONE_STEP
+from neuralvdb.values.lattice.correction_network import GAIN_BITS, HIDDEN, INPUTS, OUTPUTS, CorrectionNetwork, inputs_of
+from neuralvdb.values.lattice.levels import LatticeLevel
+from neuralvdb.values.lattice.mean import MeanLattice
+from neuralvdb.values.lattice.mean_pyramid import MeanLevel, shares
+from neuralvdb.values.lattice.native import NativeLattice
+from neuralvdb.values.lattice.nearby import Nearby
+from neuralvdb.values.lattice.pass_order import Pass, all_passes
+from neuralvdb.values.lattice.points import Points
+from neuralvdb.values.lattice.predictor import Predictor
+from neuralvdb.values.lattice.priors import ModelSet
+from neuralvdb.values.lattice.reference import Correction, ReferenceValues
+from neuralvdb.values.lattice.sample import SampleLattice
+from neuralvdb.volume import Tree
+
+_ONE = 128  # that inputs and hidden units count as one
+_CLASSES = 4  # scale classes that double a width
+_BATCH, _RATE = 2048, 6e-3
+_FAR = 1e4  # steps beyond which nothing is learned
+_TAIL, _WIDER, _NARROWER = 0.12, 3.0, 0.5  # the mixture of logistic distributions: see loss.py
+_RARE = 1e-9
+_EVEN_OUT = 200  # examples that are added to those of a grid before it is weighted by their root
+_MOST_WEIGHT, _MOST_SHIFT = 127, 20
+
+
+@dataclass(frozen=True)
+class CorrectionExamples:
+    """n points of grids with a reference.
+
+    inputs: (n, 23) int8. sources: (n, 3) float32, what outputs are factors of, in steps. errors: (n,) float32 of
+    predictions that are not corrected, in steps. scale_classes: (n,) uint8.
+    """
+
+    inputs: np.ndarray
+    sources: np.ndarray
+    errors: np.ndarray
+    scale_classes: np.ndarray
+
+    @classmethod
+    def joined(cls, examples: Sequence[CorrectionExamples]) -> CorrectionExamples:
+        """All of several."""
+        names = cls.__dataclass_fields__
+        return cls(**{name: np.concatenate([getattr(each, name) for each in examples]) for name in names})
+
+
+def examples_of(tree: Tree, promise: Promise, said: np.ndarray, models: ModelSet) -> CorrectionExamples:
+    """Every point of a tree under a promise. said: what its reference says, float64 of the leaves' values' shape."""
+    reference = ReferenceValues.over(tree, said, Correction())
+    found = []
+    for chunk in chunks_of(tree):
+        for component in range(by_component(tree.leaf).shape[2]):
+            found += _of_component(tree, promise, reference, chunk, component, models)
+    return CorrectionExamples.joined(found)
+
+
+def _of_component(
+    tree: Tree, promise: Promise, reference: ReferenceValues, chunk: Chunk, component: int, models: ModelSet
+) -> Iterator[CorrectionExamples]:
+    kind, coded = promise.mode.lattice, ChunkComponent.of(tree, chunk, component)
+    predictor = Predictor(models.families[promise.mode.family].networks)
+    native = NativeLattice(kind, promise.quantiser, predictor)
+    missed = native.compare(coded, reference.of(tree, chunk, component))
+    lattice = (MeanLattice if kind.value == "mean" else SampleLattice)(quantiser=promise.quantiser, predictor=predictor)
+    pyramid, nearby = lattice.blank_pyramid(coded), Nearby()
+    for coding, (errors, scale_classes, innovations) in zip(all_passes(kind), missed, strict=True):
+        level, points = _points_of(pyramid, coding)
+        wide, steps = innovations.astype(np.int64), errors.astype(np.float64)
+        nearby.enter(level, coding.level, coding.quant_step)
+        seen = inputs_of(scale_classes, wide, coding, nearby.blocks(points))
+        nearby.add(points, np.rint(steps).astype(np.int64) * coding.quant_step, wide)
+        sources = (seen.sources / coding.quant_step).astype(np.float32)
+        yield CorrectionExamples(seen.inputs.astype(np.int8), sources, errors, scale_classes)
+
+
+def _points_of(pyramid: list[LatticeLevel] | list[MeanLevel], coding: Pass) -> tuple[LatticeLevel, Points]:
+    """The points of a pass, and the level whose bricks they are in."""
+    if isinstance(pyramid[0], LatticeLevel):
+        level = cast(LatticeLevel, pyramid[coding.level])
+        return level, sample_inputs.targets(level, coding.axis, coding.phase)
+    above, fine = cast(list[MeanLevel], pyramid)[coding.level + 1], cast(list[MeanLevel], pyramid)[coding.level]
+    _, both = shares(above, fine, coding.axis, "native")
+    level = LatticeLevel(above.low, above.table, np.zeros((above.bricks, 0)), np.zeros((above.bricks, 0)), above.coded)
+    return level, mean_inputs.targets(both[: above.bricks], coding.phase)
+
+
+def pretrain_correction(grids: Sequence[CorrectionExamples], iterations: int, seed: int) -> CorrectionNetwork:
+    """The network of a family. grids: examples of each grid, small ones counting for more than they are."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    weights = np.concatenate([np.full(len(g.errors), (len(g.errors) + _EVEN_OUT) ** -0.5) for g in grids])
+    chances, examples = np.cumsum(weights / weights.sum()), CorrectionExamples.joined(grids)
+    first, second = nn.Linear(INPUTS, HIDDEN), nn.Linear(HIDDEN, OUTPUTS)
+    nn.init.zeros_(second.weight)
+    second.bias.data = torch.tensor([0.5, 0.0, 0.0, 0.0])
+    learnt = [*first.parameters(), *second.parameters()]
+    optimiser = torch.optim.Adam(learnt, _RATE)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=iterations)
+    for _ in range(iterations):
+        drawn = np.searchsorted(chances, rng.random(_BATCH)).clip(0, len(chances) - 1)
+        inputs = torch.from_numpy(examples.inputs[drawn].astype(np.float32) / _ONE)
+        out = second(torch.relu(first(inputs)).clamp_max(2))
+        loss = _bits(out, examples, drawn).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(learnt, 1)
+        optimiser.step()
+        schedule.step()
+    return _to_integers(first, second)
+
+
+def _bits(out: torch.Tensor, examples: CorrectionExamples, drawn: np.ndarray) -> torch.Tensor:
+    """(n,) bits of errors that outputs (n, 4) leave: gains, and by how many octaves widths are changed."""
+    sources = torch.from_numpy(examples.sources[drawn].clip(-_FAR, _FAR))
+    errors = torch.from_numpy(examples.errors[drawn].clip(-_FAR, _FAR))
+    classes = torch.from_numpy(examples.scale_classes[drawn].astype(np.float32))
+    size = (errors - (out[:, :3] * sources).sum(1)).abs()
+    width = _NARROWER * torch.exp2((classes - CLASS_OF_ONE_STEP) / _CLASSES + out[:, 3])
+    probability = torch.zeros_like(size)
+    for share, wide in ((1 - _TAIL, width), (_TAIL, width * _WIDER)):
+        probability += share * (torch.sigmoid((0.5 - size) / wide) - torch.sigmoid((-0.5 - size) / wide))
+    return -torch.log2(probability.clamp_min(_RARE))
+
+
+def _to_integers(first: nn.Linear, second: nn.Linear) -> CorrectionNetwork:
+    """The integer network nearest to a trained one."""
+    units = [1 << GAIN_BITS] * 3 + [_CLASSES]
+    w1, b1, shift = _rounded(first, slice(None), _ONE)
+    last = [_rounded(second, slice(i, i + 1), unit) for i, unit in enumerate(units)]
+    return CorrectionNetwork(
+        w1=w1,
+        b1=b1,
+        w2=np.concatenate([w for w, _, _ in last]),
+        b2=np.concatenate([b for _, b, _ in last]),
+        shifts=np.array([shift, *(s for _, _, s in last)], np.int8),
+    )
+
+
+def _rounded(layer: nn.Linear, rows: slice, unit: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Weights int8, biases int32 and the shift of rows of a layer that sees numbers in 1/128 and gives such in 1/unit."""
+    weights = layer.weight.detach().numpy()[rows].astype(np.float64) * unit / _ONE
+    biases = layer.bias.detach().numpy()[rows].astype(np.float64) * unit
+    shift = int(np.clip(np.floor(np.log2(_MOST_WEIGHT / (np.abs(weights).max() + _RARE))), 0, _MOST_SHIFT))
+    whole = np.rint(weights * 2**shift).clip(-_MOST_WEIGHT, _MOST_WEIGHT).astype(np.int8)
+    return whole, np.rint(biases * 2**shift).astype(np.int32) + (1 << shift >> 1), shift
