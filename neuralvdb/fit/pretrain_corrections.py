@@ -6,7 +6,6 @@ Letters in shapes: n examples.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import cast
 
 import numpy as np
 import torch
@@ -64,11 +63,11 @@ class CorrectionExamples:
 def examples_of(tree: Tree, promise: Promise, said: np.ndarray, models: ModelSet) -> CorrectionExamples:
     """Every point of a tree under a promise. said: what its reference says, float64 of the leaves' values' shape."""
     reference = ReferenceValues.over(tree, said, Correction())
-    found = []
+    all_examples: list[CorrectionExamples] = []
     for chunk in chunks_of(tree):
         for component in range(by_component(tree.leaf).shape[2]):
-            found += _of_component(tree, promise, reference, chunk, component, models)
-    return CorrectionExamples.joined(found)
+            all_examples += _of_component(tree, promise, reference, chunk, component, models)
+    return CorrectionExamples.joined(all_examples)
 
 
 def _of_component(
@@ -93,9 +92,10 @@ def _of_component(
 def _points_of(pyramid: list[LatticeLevel] | list[MeanLevel], coding: Pass) -> tuple[LatticeLevel, Points]:
     """The points of a pass, and the level whose bricks they are in."""
     if isinstance(pyramid[0], LatticeLevel):
-        level = cast(LatticeLevel, pyramid[coding.level])
+        level = pyramid[coding.level]
         return level, sample_inputs.targets(level, coding.axis, coding.phase)
-    above, fine = cast(list[MeanLevel], pyramid)[coding.level + 1], cast(list[MeanLevel], pyramid)[coding.level]
+    above, fine = pyramid[coding.level + 1], pyramid[coding.level]
+    assert isinstance(above, MeanLevel) and isinstance(fine, MeanLevel)
     _, both = shares(above, fine, coding.axis, "native")
     level = LatticeLevel(above.low, above.table, np.zeros((above.bricks, 0)), np.zeros((above.bricks, 0)), above.coded)
     return level, mean_inputs.targets(both[: above.bricks], coding.phase)
@@ -154,7 +154,7 @@ def _to_integers(first: nn.Linear, second: nn.Linear) -> CorrectionNetwork:
 
 
 def _rounded(layer: nn.Linear, rows: slice, unit: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Weights int8, biases int32 and the shift of rows of a layer that sees numbers in 1/128 and gives such in 1/unit."""
+    """Weights int8, biases int32 and the shift of rows of a layer that sees 1/128 and gives 1/unit."""
     weights = layer.weight.detach().numpy()[rows].astype(np.float64) * unit / _ONE
     biases = layer.bias.detach().numpy()[rows].astype(np.float64) * unit
     shift = int(np.clip(np.floor(np.log2(_MOST_WEIGHT / (np.abs(weights).max() + _RARE))), 0, _MOST_SHIFT))

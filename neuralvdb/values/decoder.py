@@ -21,10 +21,10 @@ from neuralvdb.values.head import take_head, take_networks
 from neuralvdb.values.lattice import chunks, tables
 from neuralvdb.values.lattice.cells import cell_of, cells_of_leaves
 from neuralvdb.values.lattice.constants import LAYERS, ROWS_AT_A_TIME
+from neuralvdb.values.lattice.correction_network import CorrectionNetwork
 from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.levels import pieces
 from neuralvdb.values.lattice.priors import ModelSet
-from neuralvdb.values.lattice.correction_network import CorrectionNetwork
 from neuralvdb.values.lattice.reference import Correction, ReferenceValues
 from neuralvdb.values.lossless import by_component, raw_size, take_tree_without_leaves
 from neuralvdb.values.model_file import find_models

@@ -9,13 +9,12 @@ import numpy as np
 from neuralvdb.archive import FieldReader, FieldWriter, open_table, put_array, take_array
 from neuralvdb.dataclass import dataclass
 from neuralvdb.nets.network import Network
-from neuralvdb.values.lattice import network_changes, tables
+from neuralvdb.values.lattice import correction_network, network_changes, tables
 from neuralvdb.values.lattice.constants import SCALE_CLASSES
+from neuralvdb.values.lattice.correction_network import CorrectionNetwork
 from neuralvdb.values.lattice.kind import FAMILIES, kind_of
 from neuralvdb.values.lattice.pass_order import NetworkKey
 from neuralvdb.values.lattice.priors import ModelSet
-from neuralvdb.values.lattice import correction_network
-from neuralvdb.values.lattice.correction_network import CorrectionNetwork
 from neuralvdb.values.lattice.reference import GAINS, SHIFTS, Correction
 from neuralvdb.values.promise import CodingMode, ErrorBound, Promise
 from neuralvdb.values.value_range import ValueRange

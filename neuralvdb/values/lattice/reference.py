@@ -15,8 +15,8 @@ import numpy as np
 
 from neuralvdb.dataclass import dataclass
 from neuralvdb.values.lattice.chunks import Chunk, ChunkComponent
-from neuralvdb.values.lattice.constants import MAX_PREDICTION, SCALE_CLASSES
 from neuralvdb.values.lattice.coding import View
+from neuralvdb.values.lattice.constants import MAX_PREDICTION, SCALE_CLASSES
 from neuralvdb.values.lattice.correction_network import CorrectionNetwork, inputs_of
 from neuralvdb.values.lattice.nearby import Nearby
 from neuralvdb.values.lattice.network import Predictions

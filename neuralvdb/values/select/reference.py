@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from neuralvdb.dataclass import dataclass
+from neuralvdb.values.lattice import correction_network
 from neuralvdb.values.lattice.chunks import Chunk, ChunkComponent
 from neuralvdb.values.lattice.constants import SCALE_CLASSES
-from neuralvdb.values.lattice import correction_network
 from neuralvdb.values.lattice.correction_network import CorrectionNetwork
 from neuralvdb.values.lattice.native import native_lattice
 from neuralvdb.values.lattice.pass_order import all_passes
