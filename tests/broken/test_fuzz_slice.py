@@ -92,5 +92,8 @@ class _Honest:
 
 
 class _Equal:
-    def __ne__(self, other: object) -> bool:
-        return False
+    """Stands for a hash that begins as any other."""
+
+    @staticmethod
+    def startswith(_: object) -> bool:
+        return True
