@@ -23,9 +23,8 @@ from neuralvdb.archive import ArchiveReader
 from neuralvdb.archive.formats import is_readable
 from neuralvdb.codec.frame import OpenFrames
 from neuralvdb.codec.grid_reference import GridAt
-from neuralvdb.fit.pretrain_corrections import CorrectionExamples, examples_of, pretrain_correction
+from neuralvdb.fit.pretrain_corrections import ReferredGrid, pretrain_corrections
 from neuralvdb.settings import Bound, CompressSettings
-from neuralvdb.values.lattice import priors
 from neuralvdb.vdb import VdbReader
 from neuralvdb.volume import Tree
 
@@ -34,8 +33,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def settings_of(entry: dict) -> CompressSettings:
     """The settings of an entry of the recipe."""
-    bounds = (Bound(value=entry["rel_error"], relative=True),) if "rel_error" in entry else ()
-    return CompressSettings(quality=entry.get("quality"), bounds=bounds, verify=False, threads=1)
+    if "quality" in entry:
+        return CompressSettings(quality=entry["quality"], verify=False, threads=1)
+    return CompressSettings(bounds=(Bound(value=entry["rel_error"], relative=True),), verify=False, threads=1)
 
 
 def compress_shot(paths: list[Path], archive: Path, settings: CompressSettings) -> None:
@@ -46,8 +46,8 @@ def compress_shot(paths: list[Path], archive: Path, settings: CompressSettings) 
             task.work()
 
 
-def examples_of_shot(frames: OpenFrames, paths: list[Path]) -> Iterator[tuple[str, CorrectionExamples]]:
-    """Of every grid with a reference: the family of its networks, and its examples."""
+def referred_grids(frames: OpenFrames, paths: list[Path]) -> Iterator[ReferredGrid]:
+    """Every grid of a shot that has a reference."""
     for position, path in enumerate(paths):
         frame, reader = frames.at(position), VdbReader(path)
 
@@ -59,7 +59,7 @@ def examples_of_shot(frames: OpenFrames, paths: list[Path]) -> Iterator[tuple[st
         for number, reference in frame.index.references.items():
             promise, tree = frame.promise(number), reader.read(number).tree
             assert promise is not None and tree is not None
-            yield promise.mode.family, examples_of(tree, promise, reference.predict(tree, tree_of), priors.shipped())
+            yield ReferredGrid(tree, promise, reference.predict(tree, tree_of))
 
 
 def main() -> None:
@@ -78,11 +78,11 @@ def main() -> None:
         for name, settings in recipe["settings"].items():
             archive = args.work / f"{folder.name}.{name}.neuralvdb"
             compress_shot(paths, archive, settings_of(settings))
-            for family, examples in examples_of_shot(OpenFrames(ArchiveReader(archive, is_readable)), paths):
-                of_family[family].append(examples)
+            for grid in referred_grids(OpenFrames(ArchiveReader(archive, is_readable)), paths):
+                of_family[grid.promise.mode.family].append(grid)
     arrays = {}
     for family in tqdm(recipe["families"], unit="network"):
-        network = pretrain_correction(of_family[family], recipe["iterations"], recipe["seed"])
+        network = pretrain_corrections(of_family[family], recipe["iterations"], recipe["seed"])
         arrays |= {f"{family}.{name}": getattr(network, name) for name in network.__dataclass_fields__}
     np.savez_compressed(args.output, **arrays)
 

@@ -13,20 +13,29 @@ from torch import nn
 
 from neuralvdb.dataclass import dataclass
 from neuralvdb.values import Promise, by_component
-from neuralvdb.values.lattice import mean_inputs, sample_inputs
-from neuralvdb.values.lattice.chunks import Chunk, ChunkComponent, chunks_of
-from neuralvdb.values.lattice.constants import CLASS_OF_ONE_STEP
-from neuralvdb.values.lattice.correction_network import GAIN_BITS, HIDDEN, INPUTS, OUTPUTS, CorrectionNetwork, inputs_of
+from neuralvdb.values.lattice import mean_inputs, priors, sample_inputs, tables
+from neuralvdb.values.lattice.chunks import ChunkComponent, chunks_of
+from neuralvdb.values.lattice.constants import CLASS_OF_ONE_STEP, SCALE_CLASSES
+from neuralvdb.values.lattice.correction_network import (
+    GAIN_BITS,
+    HIDDEN,
+    INPUTS,
+    OUTPUTS,
+    CorrectionInputs,
+    CorrectionNetwork,
+    inputs_of,
+)
+from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.levels import LatticeLevel
 from neuralvdb.values.lattice.mean import MeanLattice
 from neuralvdb.values.lattice.mean_pyramid import MeanLevel, shares
 from neuralvdb.values.lattice.native import NativeLattice
 from neuralvdb.values.lattice.nearby import Nearby
+from neuralvdb.values.lattice.network import Predictions
 from neuralvdb.values.lattice.pass_order import Pass, all_passes
 from neuralvdb.values.lattice.points import Points
 from neuralvdb.values.lattice.predictor import Predictor
-from neuralvdb.values.lattice.priors import ModelSet
-from neuralvdb.values.lattice.reference import Correction, ReferenceValues
+from neuralvdb.values.lattice.reference import Correction, Reference, ReferenceValues
 from neuralvdb.values.lattice.sample import SampleLattice
 from neuralvdb.volume import Tree
 
@@ -60,33 +69,63 @@ class CorrectionExamples:
         return cls(**{name: np.concatenate([getattr(each, name) for each in examples]) for name in names})
 
 
-def examples_of(tree: Tree, promise: Promise, said: np.ndarray, models: ModelSet) -> CorrectionExamples:
-    """Every point of a tree under a promise. said: what its reference says, float64 of the leaves' values' shape."""
-    reference = ReferenceValues.over(tree, said, Correction())
+@dataclass(frozen=True)
+class ReferredGrid:
+    """A grid to learn from. said: what its reference says, float64 of the shape of the leaves' values."""
+
+    tree: Tree
+    promise: Promise
+    said: np.ndarray
+
+
+def examples_of(grid: ReferredGrid, network: CorrectionNetwork | None) -> CorrectionExamples:
+    """Every point of a grid, under the shipped predictors. network: that corrects them meanwhile."""
+    tree, mode = grid.tree, grid.promise.mode
+    prior, zones = priors.load(mode.family), np.zeros(SCALE_CLASSES)
+    if mode.lattice is LatticeKind.MEAN:
+        zones = tables.dead_zones(mode.family, priors.shipped().freq)
+    lattice_type = MeanLattice if mode.lattice is LatticeKind.MEAN else SampleLattice
+    lattice = lattice_type(quantiser=grid.promise.quantiser, predictor=Predictor(prior.networks), dead_zones=zones)
+    reference = ReferenceValues.over(tree, grid.said, Correction())
     all_examples: list[CorrectionExamples] = []
     for chunk in chunks_of(tree):
         for component in range(by_component(tree.leaf).shape[2]):
-            all_examples += _of_component(tree, promise, reference, chunk, component, models)
+            coded = ChunkComponent.of(tree, chunk, component)
+            all_examples += _of_component(coded, reference.of(tree, chunk, component), lattice, network)
     return CorrectionExamples.joined(all_examples)
 
 
 def _of_component(
-    tree: Tree, promise: Promise, reference: ReferenceValues, chunk: Chunk, component: int, models: ModelSet
+    coded: ChunkComponent, reference: Reference, lattice: SampleLattice | MeanLattice, network: CorrectionNetwork | None
 ) -> Iterator[CorrectionExamples]:
-    kind, coded = promise.mode.lattice, ChunkComponent.of(tree, chunk, component)
-    predictor = Predictor(models.families[promise.mode.family].networks)
-    native = NativeLattice(kind, promise.quantiser, predictor)
-    missed = native.compare(coded, reference.of(tree, chunk, component))
-    lattice = (MeanLattice if kind.value == "mean" else SampleLattice)(quantiser=promise.quantiser, predictor=predictor)
+    kind = LatticeKind.MEAN if isinstance(lattice, MeanLattice) else LatticeKind.SAMPLE
+    missed = NativeLattice(kind, lattice.quantiser, lattice.predictor).compare(coded, reference)
     pyramid, nearby = lattice.blank_pyramid(coded), Nearby()
     for coding, (errors, scale_classes, innovations) in zip(all_passes(kind), missed, strict=True):
         level, points = _points_of(pyramid, coding)
-        wide, steps = innovations.astype(np.int64), errors.astype(np.float64)
         nearby.enter(level, coding.level, coding.quant_step)
-        seen = inputs_of(scale_classes, wide, coding, nearby.blocks(points))
-        nearby.add(points, np.rint(steps).astype(np.int64) * coding.quant_step, wide)
+        seen = inputs_of(scale_classes, innovations.astype(np.int64), coding, nearby.blocks(points))
+        decoded = _decoded(errors, scale_classes, seen, coding, lattice.dead_zones, network)
+        nearby.add(points, decoded, innovations.astype(np.int64))
         sources = (seen.sources / coding.quant_step).astype(np.float32)
         yield CorrectionExamples(seen.inputs.astype(np.int8), sources, errors, scale_classes)
+
+
+def _decoded(
+    errors: np.ndarray,
+    scale_classes: np.ndarray,
+    seen: CorrectionInputs,
+    coding: Pass,
+    dead_zones: np.ndarray,
+    network: CorrectionNetwork | None,
+) -> np.ndarray:
+    """(n,) int64: by how much decoded values are not as they were predicted, before anything corrects that."""
+    corrected = Predictions(np.zeros(len(errors), np.int32), scale_classes)
+    if network is not None:
+        corrected = network.correct(corrected, seen)
+    left = np.nan_to_num(errors.astype(np.float64)) - corrected.values / coding.quant_step
+    size = np.floor(np.abs(left) + 0.5 - dead_zones[corrected.scale_classes])
+    return (np.sign(left) * size).astype(np.int64) * coding.quant_step + corrected.values
 
 
 def _points_of(pyramid: list[LatticeLevel] | list[MeanLevel], coding: Pass) -> tuple[LatticeLevel, Points]:
@@ -101,8 +140,14 @@ def _points_of(pyramid: list[LatticeLevel] | list[MeanLevel], coding: Pass) -> t
     return level, mean_inputs.targets(both[: above.bricks], coding.phase)
 
 
-def pretrain_correction(grids: Sequence[CorrectionExamples], iterations: int, seed: int) -> CorrectionNetwork:
-    """The network of a family. grids: examples of each grid, small ones counting for more than they are."""
+def pretrain_corrections(grids: Sequence[ReferredGrid], iterations: int, seed: int) -> CorrectionNetwork:
+    """The network of a family, trained on what it sees uncorrected, then on what it sees as the first one corrects."""
+    first = _pretrained([examples_of(grid, None) for grid in grids], iterations // 2, seed)
+    return _pretrained([examples_of(grid, first) for grid in grids], iterations, seed)
+
+
+def _pretrained(grids: Sequence[CorrectionExamples], iterations: int, seed: int) -> CorrectionNetwork:
+    """A network. grids: examples of each grid, small ones counting for more than they are."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     weights = np.concatenate([np.full(len(g.errors), (len(g.errors) + _EVEN_OUT) ** -0.5) for g in grids])
