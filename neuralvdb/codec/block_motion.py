@@ -15,8 +15,7 @@ from neuralvdb.volume.grid import unpack
 if TYPE_CHECKING:
     from neuralvdb.values.lattice.chunks import Quantiser
 
-_MANY = 1 << 14  # active voxels, of which all count; of more
-_EVERY = 7  # so many do not
+_MOST = 1 << 14  # active voxels that count, evenly chosen
 
 
 def find_blocks(tree: Tree, source: Leaves, motion: Motion, quantiser: Quantiser) -> Blocks | None:
@@ -24,7 +23,7 @@ def find_blocks(tree: Tree, source: Leaves, motion: Motion, quantiser: Quantiser
     there would be too many."""
     counted = unpack(tree.leaf.active)
     active = np.flatnonzero(counted)
-    if len(active) > _MANY:
-        counted.ravel()[active[np.arange(len(active)) % _EVERY > 0]] = False
+    every = max(-(-len(active) // _MOST), 1)
+    counted.ravel()[active[np.arange(len(active)) % every > 0]] = False
     values = quantiser.nearest(tree.leaf.values.reshape(counted.shape)).clip(-LIMIT, LIMIT)
     return search_blocks(source, Wanted(tree.leaf_origins, values, counted, quantiser.knee), motion)

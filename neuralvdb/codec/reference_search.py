@@ -149,7 +149,7 @@ def _of_before(target: _Target, still: Motion, alike: Sequence[Source], earlier:
 
 def _moved_by_blocks(target: _Target, still: Resemblance, best: Resemblance) -> Resemblance:
     """The best of a source that is moved by vectors of blocks, and of what is best without; `still` is not moved."""
-    if still.gain == 0:
+    if still.gain == 0 or still.left > _ALIKE:
         return best
     blocks = find_blocks(target.tree, Leaves.of(still.source.tree), still.motion, target.quantiser)
     for cubic in (False, True):

@@ -104,17 +104,17 @@ def _of_component(
     for coding, (errors, scale_classes, innovations) in zip(all_passes(kind), missed, strict=True):
         level, points = _points_of(pyramid, coding)
         nearby.enter(level, coding.level, coding.quant_step)
-        seen = inputs_of(scale_classes, innovations.astype(np.int64), coding, nearby.blocks(points))
-        decoded = _decoded(errors, scale_classes, seen, coding, lattice.dead_zones, network)
+        visible = inputs_of(scale_classes, innovations.astype(np.int64), coding, nearby.blocks(points))
+        decoded = _decoded(errors, scale_classes, visible, coding, lattice.dead_zones, network)
         nearby.add(points, decoded, innovations.astype(np.int64))
-        sources = (seen.sources / coding.quant_step).astype(np.float32)
-        yield CorrectionExamples(seen.inputs.astype(np.int8), sources, errors, scale_classes)
+        sources = (visible.sources / coding.quant_step).astype(np.float32)
+        yield CorrectionExamples(visible.inputs.astype(np.int8), sources, errors, scale_classes)
 
 
 def _decoded(
     errors: np.ndarray,
     scale_classes: np.ndarray,
-    seen: CorrectionInputs,
+    visible: CorrectionInputs,
     coding: Pass,
     dead_zones: np.ndarray,
     network: CorrectionNetwork | None,
@@ -122,7 +122,7 @@ def _decoded(
     """(n,) int64: by how much decoded values are not as they were predicted, before anything corrects that."""
     corrected = Predictions(np.zeros(len(errors), np.int32), scale_classes)
     if network is not None:
-        corrected = network.correct(corrected, seen)
+        corrected = network.correct(corrected, visible)
     left = np.nan_to_num(errors.astype(np.float64)) - corrected.values / coding.quant_step
     size = np.floor(np.abs(left) + 0.5 - dead_zones[corrected.scale_classes])
     return (np.sign(left) * size).astype(np.int64) * coding.quant_step + corrected.values
@@ -151,7 +151,7 @@ def _pretrained(grids: Sequence[CorrectionExamples], iterations: int, seed: int)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     weights = np.concatenate([np.full(len(g.errors), (len(g.errors) + _EVEN_OUT) ** -0.5) for g in grids])
-    chances, examples = np.cumsum(weights / weights.sum()), CorrectionExamples.joined(grids)
+    cumulative, examples = np.cumsum(weights / weights.sum()), CorrectionExamples.joined(grids)
     first, second = nn.Linear(INPUTS, HIDDEN), nn.Linear(HIDDEN, OUTPUTS)
     nn.init.zeros_(second.weight)
     second.bias.data = torch.tensor([0.5, 0.0, 0.0, 0.0])
@@ -159,7 +159,7 @@ def _pretrained(grids: Sequence[CorrectionExamples], iterations: int, seed: int)
     optimiser = torch.optim.Adam(learnt, _RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=iterations)
     for _ in range(iterations):
-        drawn = np.searchsorted(chances, rng.random(_BATCH)).clip(0, len(chances) - 1)
+        drawn = np.searchsorted(cumulative, rng.random(_BATCH)).clip(0, len(cumulative) - 1)
         inputs = torch.from_numpy(examples.inputs[drawn].astype(np.float32) / _ONE)
         out = second(torch.relu(first(inputs)).clamp_max(2))
         loss = _bits(out, examples, drawn).mean()
@@ -172,7 +172,7 @@ def _pretrained(grids: Sequence[CorrectionExamples], iterations: int, seed: int)
 
 
 def _bits(out: torch.Tensor, examples: CorrectionExamples, drawn: np.ndarray) -> torch.Tensor:
-    """(n,) bits of errors that outputs (n, 4) leave: gains, and by how many octaves widths are changed."""
+    """(n,) bits of errors that outputs (n, 4) leave: gains, and log2 of what widths are multiplied by."""
     sources = torch.from_numpy(examples.sources[drawn].clip(-_FAR, _FAR))
     errors = torch.from_numpy(examples.errors[drawn].clip(-_FAR, _FAR))
     classes = torch.from_numpy(examples.scale_classes[drawn].astype(np.float32))

@@ -60,11 +60,11 @@ class CorrectionNetwork:
         arrays = (self.w1, self.b1, self.w2, self.b2, self.shifts)
         return xxhash.xxh3_64_digest(b"".join(array.tobytes() for array in arrays))[:IDENTITY_BYTES]
 
-    def correct(self, predicted: Predictions, seen: CorrectionInputs) -> Predictions:
+    def correct(self, predicted: Predictions, visible: CorrectionInputs) -> Predictions:
         """Predictions of a pass, corrected."""
-        out = self._forward(seen.inputs.astype(np.int64))
+        out = self._forward(visible.inputs.astype(np.int64))
         factors, shifts = out[:, :3].clip(-MOST_GAIN, MOST_GAIN), out[:, 3].clip(-MOST_SHIFT, MOST_SHIFT)
-        more = ((factors * seen.sources).sum(1) + (1 << GAIN_BITS) // 2) >> GAIN_BITS
+        more = ((factors * visible.sources).sum(1) + (1 << GAIN_BITS) // 2) >> GAIN_BITS
         values = np.clip(predicted.values + more, -MAX_PREDICTION, MAX_PREDICTION).astype(np.int32)
         scale_classes = np.clip(predicted.scale_classes + shifts, 0, SCALE_CLASSES - 1).astype(np.uint8)
         return Predictions(values, scale_classes)

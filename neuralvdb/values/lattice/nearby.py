@@ -73,12 +73,11 @@ class _Level:
 
     def over(self, fine: _Level, points: Points) -> np.ndarray:
         """(n, 5): of the blocks that points of the level below lie in."""
-        halved = np.array(fine._table.shape) // np.array(self._table.shape)  # 2 along axes on which levels differ
-        place = np.stack(np.unravel_index(points.offset, (EDGE,) * 3), 1)
-        point = (fine._cells[points.brick] * EDGE + place) // halved
+        apart = np.array(fine._table.shape) // np.array(self._table.shape)  # 2 along axes on which levels differ
+        in_brick = np.stack(np.unravel_index(points.offset, (EDGE,) * 3), 1)
+        point = (fine._cells[points.brick] * EDGE + in_brick) // apart
         brick = self._table[tuple((point // EDGE).T)]
-        inside = point % EDGE
-        offset = np.ravel_multi_index(tuple(inside.T), (EDGE,) * 3)
+        offset = np.ravel_multi_index(tuple((point % EDGE).T), (EDGE,) * 3)
         coded = brick < len(self.sums)
         sums = np.zeros((len(points), _SUMS), np.int64)
         sums[coded] = self.sums[brick[coded], _block_of(Points(brick[coded], offset[coded]))]
