@@ -15,15 +15,15 @@ from neuralvdb.volume.grid import unpack
 if TYPE_CHECKING:
     from neuralvdb.values.lattice.chunks import Quantiser
 
-_MOST = 1 << 14  # active voxels that count, evenly chosen
+FEW, MANY = 1 << 12, 1 << 14  # active voxels that count
 
 
-def find_blocks(tree: Tree, source: Leaves, motion: Motion, quantiser: Quantiser) -> Blocks | None:
+def find_blocks(tree: Tree, source: Leaves, motion: Motion, quantiser: Quantiser, most: int) -> Blocks | None:
     """The vectors by which a source, once shifted, resembles a tree of one component as values are coded; None where
-    there would be too many."""
+    there would be too many. most: active voxels that count, evenly spread."""
     counted = unpack(tree.leaf.active)
     active = np.flatnonzero(counted)
-    every = max(-(-len(active) // _MOST), 1)
+    every = max(-(-len(active) // most), 1)
     counted.ravel()[active[np.arange(len(active)) % every > 0]] = False
     values = quantiser.nearest(tree.leaf.values.reshape(counted.shape)).clip(-LIMIT, LIMIT)
     return search_blocks(source, Wanted(tree.leaf_origins, values, counted, quantiser.knee), motion)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neuralvdb.codec.block_motion import find_blocks
+from neuralvdb.codec.block_motion import FEW, MANY, find_blocks
 from neuralvdb.codec.earlier import Source
 from neuralvdb.codec.grid_reference import UNIT_BYTES, GridAt, GridReference, shortened
 from neuralvdb.dataclass import dataclass
@@ -149,14 +149,16 @@ def _of_before(target: _Target, still: Motion, alike: Sequence[Source], earlier:
 
 def _moved_by_blocks(target: _Target, still: Resemblance, best: Resemblance) -> Resemblance:
     """The best of a source that is moved by vectors of blocks, and of what is best without; `still` is not moved."""
-    if still.gain == 0 or still.left > _ALIKE:
+    if still.gain == 0:
         return best
-    blocks = find_blocks(target.tree, Leaves.of(still.source.tree), still.motion, target.quantiser)
-    for cubic in (False, True):
-        moved = target.compare(still.source, (), replace(still.motion, blocks=blocks, cubic=cubic))
-        if blocks is not None and moved.left < best.left * (_BETTER if best.motion.blocks else _WORTH_BLOCKS):
-            best = moved
-    return best
+    source, moved = Leaves.of(still.source.tree), still
+    for most in (FEW, MANY):
+        blocks = find_blocks(target.tree, source, still.motion, target.quantiser, most)
+        moved = target.compare(still.source, (), replace(still.motion, blocks=blocks))
+        if blocks is None or moved.left >= best.left * _WORTH_BLOCKS:
+            return best
+    cubic = target.compare(still.source, (), replace(moved.motion, cubic=True))
+    return cubic if cubic.left < moved.left * _BETTER else moved
 
 
 def _shifted(target: _Target, best: Resemblance) -> Resemblance:

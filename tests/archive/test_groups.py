@@ -114,7 +114,7 @@ def test_a_cloud_without_velocities_is_moved_by_blocks(tmp_path):
         blocks = [frames.at(i).index.references[0].motion.blocks for i in (1, 2)]
     assert max(sizes[1:]) < 0.5 * sizes[0]
     for of_frame in blocks:
-        along_x = of_frame.array[:, 0, 0, 0]
+        along_x = of_frame.array[..., 0].mean((1, 2))
         assert along_x[0] > 0 > along_x[-1]
     for source in files:
         assert neuralvdb.verify(tmp_path / "c.neuralvdb", source.path, frame=source.number).differences == []
