@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _LEAVES, _RUN = 16, 4  # of a sample, in runs of neighbours
 _ALIKE = 0.5  # of the variance, which may be left where nothing is moved
-_CLOSE = 0.5  # of the variance, which may be left after all
+_CLOSE = 0.6  # of the variance, which may be left after all
 _BETTER = 0.97  # times what is left, from which on a motion is taken
 _WORTH_BLOCKS = 0.9  # the same of vectors of blocks
 _WAYS = (-2.0, -1.0, -0.5, -0.25, -0.125, 0.125, 0.25, 0.5, 1.0, 2.0)  # voxels by which these move, to begin with

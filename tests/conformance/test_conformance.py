@@ -12,7 +12,7 @@ from interpreter import hasten
 from neuralvdb.values import encoder
 from neuralvdb.values.decoder import DecodeOptions, ValuesDecoder, ValuesSource
 from neuralvdb.values.encoder import EncodeOptions
-from neuralvdb.values.lattice import priors
+from neuralvdb.values.lattice import correction_network, priors
 from neuralvdb.values.lattice.constants import LAYERS
 from neuralvdb.values.lattice.reference import Correction, ReferenceValues
 from neuralvdb.values.promise import Promise, mean_promise, sample_promise
@@ -40,6 +40,9 @@ TABLE = {
     "means, a part": ("bdf9601183f5cb58", "d7de7cd8b3c3352d"),
     "fog, referred": ("5ac255eb5e135efe", "a40899d6dce02639"),
     "means, referred": ("5bd1e4d9b4404cd7", "77975eef462c4873"),
+    "fog, referred, by a network": ("e69b7ea69d0bda64", "2806cab0a2ec927c"),
+    "velocity, referred, by a network": ("38caf95fae77772f", "d18810026dcbba55"),
+    "means, referred, by a network": ("2e0d7e9c0970549a", "722bfd66b6c350a9"),
 }
 CORRECTION = Correction(gains=(12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 16), shifts=(-4, -1, 1, 3, 8))
 
@@ -76,6 +79,9 @@ def cases() -> dict[str, Promise]:
         "means, a part": mean_promise(step=0.01, knee=0.02),
         "fog, referred": sample_promise("fog", max_error=0.002),
         "means, referred": mean_promise(step=0.01, knee=0.02),
+        "fog, referred, by a network": sample_promise("fog", max_error=0.002),
+        "velocity, referred, by a network": sample_promise("velocity", max_error=0.002),
+        "means, referred, by a network": mean_promise(step=0.01, knee=0.02),
     }
 
 
@@ -112,9 +118,11 @@ def test_the_table_holds(name, options, monkeypatch):
     grid = from_dense(values, name="g", active=active, origin=origin)
     models = priors.fast() if ", fast" in name else priors.shipped()
     reference = refer = None
-    if name.endswith("referred"):
+    if "referred" in name:
         said = np.roll(grid.tree.leaf.values, 64, axis=1).astype(np.float64)
-        reference, refer = ReferenceValues.over(grid.tree, said, CORRECTION), lambda _: said
+        by_network = name.endswith("network")
+        correction = correction_network.shipped(cases()[name].mode.family) if by_network else CORRECTION
+        reference, refer = ReferenceValues.over(grid.tree, said, correction), lambda _: said
     coded = encoder.encode(grid.tree, cases()[name], EncodeOptions(models=models, reference=reference, **options))
     tree = ValuesDecoder(ValuesSource.of(coded, "test"), DecodeOptions(refer=refer, **options)).decode()
     sections = b"".join(coded.chunks[number] for number in sorted(coded.chunks))
