@@ -13,15 +13,15 @@ from neuralvdb.volume import Tree
 from neuralvdb.volume.grid import unpack
 
 if TYPE_CHECKING:
-    from neuralvdb.values.lattice.chunks import Quantiser
+    from neuralvdb.values import Promise
 
 FEW, MANY = 1 << 12, 1 << 14  # active voxels that count
 
 
-def find_blocks(tree: Tree, source: Leaves, motion: Motion, quantiser: Quantiser, most: int) -> Blocks | None:
+def find_blocks(tree: Tree, source: Leaves, motion: Motion, promise: Promise, most: int) -> Blocks | None:
     """The vectors by which a source, once shifted, resembles a tree of one component as values are coded; None where
     there would be too many. most: active voxels that count, evenly spread."""
-    counted = unpack(tree.leaf.active)
+    counted, quantiser = unpack(tree.leaf.active), promise.quantiser
     active = np.flatnonzero(counted)
     every = max(-(-len(active) // most), 1)
     counted.ravel()[active[np.arange(len(active)) % every > 0]] = False

@@ -62,7 +62,7 @@ class _Target:
     """A sample of a grid, whose values count as they will be coded: less where steps are wider."""
 
     def __init__(self, tree: Tree, promise: Promise) -> None:
-        self.quantiser = promise.quantiser
+        self.promise, self.quantiser = promise, promise.quantiser
         first = np.linspace(0, max(len(tree.leaf) - _RUN, 0), _LEAVES // _RUN).astype(np.int64)
         at = (first[:, None] + np.arange(_RUN)).clip(0, len(tree.leaf) - 1)
         leaves = np.flatnonzero(np.bincount(at.ravel()))
@@ -153,7 +153,7 @@ def _moved_by_blocks(target: _Target, still: Resemblance, best: Resemblance) -> 
         return best
     source, moved = Leaves.of(still.source.tree), still
     for most in (FEW, MANY):
-        blocks = find_blocks(target.tree, source, still.motion, target.quantiser, most)
+        blocks = find_blocks(target.tree, source, still.motion, target.promise, most)
         moved = target.compare(still.source, (), replace(still.motion, blocks=blocks))
         if blocks is None or moved.left >= best.left * _WORTH_BLOCKS:
             return best
