@@ -54,7 +54,9 @@ def test_verify(run, run_json, archived):
     data = bytearray((archived / "out/smoke.0001.neuralvdb").read_bytes())
     data[len(data) // 2] ^= 1
     (archived / "out/smoke.0001.neuralvdb").write_bytes(data)
-    report = run_json("verify", "out", "in", "--frames", "1", code=2)
+    report = run_json("verify", "out", "in", "--frames", "1", code=4)
+    assert [error["path"] for error in report["errors"]] == ["out/smoke.0001.neuralvdb"]
+    report = run_json("verify", "out/smoke.0002.neuralvdb", "in/smoke.0002.vdb", "--frames", "1", code=2)
     assert "is no pattern" in report["errors"][0]["message"]
     done = run("verify", "out/smoke.####.neuralvdb", "in/smoke.####.vdb", "--frames", "1-3", code=4)
     states = {line[0]: " ".join(line[4:] or line[3:]) for line in cells(done.stdout)[1:-1]}
