@@ -1,6 +1,7 @@
 // Twin of values/lattice/correction_network.py: the network that corrects predictions by a reference.
 #pragma once
 
+#include "means.h"
 #include "nearby.h"
 
 #include <algorithm>
@@ -43,11 +44,7 @@ struct BlockInputs {
     }
 };
 
-inline int64_t meanOf(const BlockSums& sums) {
-    if (!sums.count) return 0;
-    const int64_t twice = 2 * sums.sum + sums.count, whole = 2 * sums.count, rest = twice % whole;
-    return (twice - rest) / whole - (rest < 0);
-}
+inline int64_t meanOf(const BlockSums& sums) { return sums.count ? meanOf(sums.sum, sums.count) : 0; }
 
 // Corrects the points of a pass.
 class PassCorrection {

@@ -9,6 +9,12 @@
 
 namespace nvdb {
 
+// The mean of so many numbers, halves rounded up: floor((2 sum + count) / (2 count)).
+inline int64_t meanOf(int64_t sum, int64_t count) {
+    const int64_t twice = 2 * sum + count, rest = twice % (2 * count);
+    return (twice - rest) / (2 * count) - (rest < 0);
+}
+
 // Where the halves of the cells of a brick lie in the two bricks below: cell n's first half is in brick side(n) at
 // first(n), its second half `stride` further.
 struct Halves {

@@ -151,8 +151,7 @@ public:
 
     // Of a cell that covers so many coded voxels.
     int64_t mean(int level, int64_t cell, int64_t count) const {
-        const int64_t twice = 2 * sums_[size_t(level)][size_t(cell)] + count, rest = twice % (2 * count);
-        return compand_.in((twice - rest) / (2 * count) - (rest < 0));
+        return compand_.in(meanOf(sums_[size_t(level)][size_t(cell)], count));
     }
 
 private:

@@ -65,7 +65,7 @@ def try_reference(sample: Sample, candidate: Candidate, said: np.ndarray) -> Can
         return candidate
     bits = costs(tables_of(default_rows(family), candidate.models.freq))
     prices = _Prices(missed, bits)
-    best: _Priced = prices.best()
+    best = prices.best()
     if (network := correction_network.shipped(family)) is not None:
         by_network = replace(reference, correction=network)
         left = _missed(tree, by_network, sample.chunk(FEW), candidate)
