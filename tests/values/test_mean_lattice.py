@@ -99,6 +99,7 @@ def test_native_reference_and_threads_give_the_same_bytes(hidden, share, lattice
     options = (
         {"threads": 1},
         {"threads": 2},
+        {"implementation": "avx2"},
         {"implementation": "pairs"},
         {"implementation": "reference"},
     )

@@ -48,4 +48,15 @@ inline bool hasAvx2() {
 #endif
 }
 
+// Whether there are products of bytes that add four at a time (VNNI), with all else that avx512.cc is compiled for.
+inline bool hasVnni() {
+#ifdef NVDB_AVX2
+    static const bool has = hasAvx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+    return has;
+#else
+    return false;
+#endif
+}
+
 }  // namespace nvdb

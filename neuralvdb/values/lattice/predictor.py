@@ -20,7 +20,7 @@ from neuralvdb.values.lattice.points import Points
 from neuralvdb.values.lattice.sample_inputs import SampleView
 
 RULES = ("sample", "active_only", "mean")  # how C++ makes the base and what it masks (native/predict.h)
-_PRODUCTS = ("pairs", "native")  # what C++ may compute networks in (native/network.h); native: the best it has
+_PRODUCTS = ("pairs", "avx2", "native")  # what C++ may compute networks in (native/network.h); native: the best it has
 
 
 _prepared: dict[tuple[int, int], tuple[weakref.ref[Network], _lattice.Network]] = {}  # by identity and products
@@ -42,7 +42,7 @@ class Predictor:
 
     networks: by key
     threads: that share the points of a pass
-    implementation: "native", "pairs", which is that with the products that any processor has, or "reference"
+    implementation: "native", "pairs" or "avx2", which are that with the products of simpler processors, or "reference"
     """
 
     def __init__(

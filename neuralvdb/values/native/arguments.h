@@ -49,7 +49,7 @@ inline Net toNet(const nb::tuple& from) {
         nb::cast<std::vector<int>>(from[7])};
     if (!weights.fit() || !allBelow(weights.shifts.data(), weights.shifts.size(), 32)) throw nb::value_error("network");
     const auto allowed = nb::cast<int>(from[8]);
-    if (allowed < 0 || allowed > int(Products::avx2)) throw nb::value_error("products");
+    if (allowed < 0 || allowed > int(Products::vnni)) throw nb::value_error("products");
     return prepared(weights, std::min(bestProducts(), Products(allowed)));
 }
 

@@ -70,6 +70,7 @@ using PredictRange = void (*)(const Coding&, const Targets&, int32_t* prediction
 
 namespace portable { void predictRange(const Coding&, const Targets&, int32_t*, uint8_t*); }
 namespace avx2 { void predictRange(const Coding&, const Targets&, int32_t*, uint8_t*); }
+namespace avx512 { void predictRange(const Coding&, const Targets&, int32_t*, uint8_t*); }
 
 // Coordinates of a brick along one axis from `first` before it on, clamped to the level's box, those of points of a pass
 // mirrored first (values/lattice/inputs.py).

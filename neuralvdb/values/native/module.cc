@@ -168,7 +168,7 @@ NB_MODULE(_lattice, m) {
     const auto as_is = [] { return nb::arg().noconvert(); };  // of results: a copy would be filled and lost
     nvdb::addComponents(m);
     m.def("predict", &nvdb::predict);
-    m.def("products", [] { return nvdb::bestProducts() == nvdb::Products::avx2 ? "avx2" : "pairs"; });
+    m.def("products", [] { return std::array{"pairs", "avx2", "vnni"}[size_t(nvdb::bestProducts())]; });
     m.def("count", &nvdb::countPoints);
     m.def("points", &nvdb::listPoints, nb::arg(), nb::arg(), as_is(), as_is());
     m.def("shares", &nvdb::sharesOf<nvdb::Halves8>, nb::arg(), as_is(), nb::arg(), as_is(), as_is());

@@ -14,14 +14,15 @@ namespace nvdb {
 
 constexpr int kMaxInputs = 2 * kMaxPoints + kMaxScales;
 
-// How products are computed, the slowest first: in pairs of 16 bits anywhere, in bytes with AVX2.
-enum class Products { pairs, avx2 };
+// How products are computed, the slowest first: in pairs of 16 bits anywhere, in bytes with AVX2, in bytes
+// whose sums have 32 bits with VNNI.
+enum class Products { pairs, avx2, vnni };
 
 // Numbers that stand side by side in one of 32 bits, and rows whose weights stand together at most.
 constexpr int kPairs = 2, kQuads = 4, kMostRows = 4;
 
 // Weights of a layer. For each group of rows a range of runs, begin[group] to begin[group + 1]; a run is a range of entries,
-// runs[run] to runs[run + 1], whose sums of bytes all fit into 16 bits; an entry has a number of inputs and the weights of
+// runs[run] to runs[run + 1], whose sums of bytes all fit into 16 bits (AVX2); an entry has a number of inputs and the weights of
 // each row in turn.
 struct Packed {
     std::vector<int32_t> weights, bias, begin, runs, inputs;
@@ -42,7 +43,8 @@ struct Layer {
 class Packing {
 public:
     Packing(const Layer& layer, int rows_at_once, Products products)
-        : layer_(layer), side_(rows_at_once), pack_(products == Products::pairs ? kPairs : kQuads)
+        : layer_(layer), side_(rows_at_once), pack_(products == Products::pairs ? kPairs : kQuads),
+          products_(products)
     {
         units_.reserve(size_t(2 * (layer.count / pack_ + 1)));
         for (int r = 0; r < layer.rows; ++r) {
@@ -56,7 +58,7 @@ public:
         for (int r = 0; r < layer.rows; r += side_) {
             units_.clear();
             for (int number = 0; number * pack_ < layer.count; ++number) addUnit(r, number);
-            pack_ == kPairs ? putPairs() : putQuads();
+            products == Products::avx2 ? putQuads() : putAll();
             packed_.begin.push_back(int32_t(packed_.runs.size()) - 1);
         }
     }
@@ -80,7 +82,7 @@ private:
             any |= unit.weights[size_t(i)] != 0;
         }
         if (!any) return;
-        if (pack_ == kPairs) return units_.push_back(unit);
+        if (products_ != Products::avx2) return units_.push_back(unit);
         bound(unit);
         if (fits(Unit{}, unit)) return units_.push_back(unit);
         Unit rest = unit; // two halves of the weights, so that no sum of two products leaves 16 bits
@@ -111,7 +113,7 @@ private:
         return true;
     }
 
-    void putPairs() {
+    void putAll() {
         for (const Unit& unit : units_) put(unit);
         endRun();
     }
@@ -147,6 +149,7 @@ private:
 
     const Layer& layer_;
     int side_, pack_;
+    Products products_;
     Packed packed_;
     std::vector<Unit> units_;
 };

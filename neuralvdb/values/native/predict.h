@@ -14,7 +14,7 @@
 
 namespace nvdb {
 
-inline Products bestProducts() { return hasAvx2() ? Products::avx2 : Products::pairs; }
+inline Products bestProducts() { return hasVnni() ? Products::vnni : hasAvx2() ? Products::avx2 : Products::pairs; }
 
 // Numbers of a network as nets/packing.py gives them; shifts: six.
 struct Weights {
@@ -105,6 +105,7 @@ inline Coding codingOf(const Pass& pass) {
 // The code that a network was prepared for.
 inline PredictRange predictorFor(Products products) {
 #ifdef NVDB_AVX2
+    if (products == Products::vnni) return avx512::predictRange;
     if (products == Products::avx2) return avx2::predictRange;
 #endif
     return portable::predictRange;

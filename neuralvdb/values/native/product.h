@@ -27,6 +27,25 @@ inline void addPairs(Ints& sum, const Ints& pairs, int32_t weights) {
 
 constexpr int kNumbers = (2 * kMaxPoints + kMaxScales + 8) / kPack;
 
+#ifdef __AVX512VNNI__
+
+// Sums of kRows rows for both halves of a block, in product form; x: numbers of inputs, two halves each. All entries of a
+// group are one run.
+template<int kRows>
+inline void product(const PackedView& layer, int group, const Ints (*x)[2], Ints (*sum)[2]) {
+    __m512i both[kRows];
+    for (int r = 0; r < kRows; ++r) both[r] = _mm512_set1_epi32(layer.bias[group * kRows + r]);
+    const int last = layer.runs[group + 1];
+    for (int entry = layer.runs[group]; entry < last; ++entry) {
+        const __m512i inputs = bits<__m512i>(x[layer.inputs[entry]]);
+        for (int r = 0; r < kRows; ++r)
+            both[r] = _mm512_dpbusd_epi32(both[r], inputs, _mm512_set1_epi32(layer.weights[entry * kRows + r]));
+    }
+    for (int r = 0; r < kRows; ++r) std::memcpy(sum[r], &both[r], sizeof(both[r]));
+}
+
+#else
+
 // Sums of kRows rows for both halves of a block, in product form; x: numbers of inputs, two halves each.
 template<int kRows>
 inline void product(const PackedView& layer, int group, const Ints (*x)[2], Ints (*sum)[2]) {
@@ -58,6 +77,8 @@ inline void product(const PackedView& layer, int group, const Ints (*x)[2], Ints
 #endif
     }
 }
+
+#endif
 
 #ifdef __AVX2__
 
