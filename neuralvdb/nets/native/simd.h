@@ -48,11 +48,12 @@ inline bool hasAvx2() {
 #endif
 }
 
-// Whether there are products of bytes that add four at a time (VNNI), with all else that avx512.cc is compiled for.
+// Whether there is all that avx512.cc is compiled for: AVX-512 as processors have it since 2019, with products of bytes (VNNI).
 inline bool hasVnni() {
 #ifdef NVDB_AVX2
-    static const bool has = hasAvx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+    static const bool has = hasAvx2() && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi2") &&
+        __builtin_cpu_supports("avx512vnni");
     return has;
 #else
     return false;

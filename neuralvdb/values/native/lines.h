@@ -12,9 +12,11 @@ constexpr int kLargest = (1 << 14) - 1; // value, less the brick's reference
 
 // Points as twice the value plus the active flag. A line lies at first * kSide + second, the coordinates on the other two
 // axes plus 1, in units of what is known there: 1 or 2. On the sample lattice a line is the 8 known points, at -4, -2 to 10,
-// then the 8 others; on the mean lattice all 16 cells.
+// and lines of the 8 others follow all of those; on the mean lattice it is all 16 cells.
+template<bool kMean> constexpr int kWords = kMean ? kLine : kLine / 2; // of a line
+constexpr int kOthers = kSide * kSide * kWords<false>;
 struct Lines {
-    alignas(32) int16_t points[kSide * kSide * kLine + kLine];
+    alignas(64) int16_t points[2 * kOthers + 4 * kLine];
 };
 
 // Makes the lines of bricks of one source.
@@ -41,22 +43,24 @@ public:
                 for (int j = 0; j < kSide; ++j) {
                     Eight line[2];
                     fetch(i + kHalo - 1, j + kHalo - 1, line);
-                    int16_t* to = lines.points + (i * kSide + j) * kLine;
+                    int16_t* to = lines.points + (i * kSide + j) * kWords<kMean>;
                     const Eight first = kMean ? line[0] : evens(line[0], line[1]);
                     const Eight second = kMean ? line[1] : odds(line[0], line[1]);
                     std::memcpy(to, &first, sizeof(first));
-                    std::memcpy(to + 8, &second, sizeof(second));
+                    std::memcpy(to + kSecond, &second, sizeof(second));
                 }
         }
         else {
             const bool two = !kMean && coding_.along == 0; // units of the first of the other axes
             for (int i = 0; i < (two ? kEdge / 2 + 2 : kSide); ++i)
-                makePlane(two ? 2 * i + kHalo - 2 : i + kHalo - 1, lines.points + i * kSide * kLine);
+                makePlane(two ? 2 * i + kHalo - 2 : i + kHalo - 1, lines.points + i * kSide * kWords<kMean>);
         }
         return !any(over_ > kLargest);
     }
 
 private:
+    static constexpr int kSecond = kMean ? 8 : kOthers; // from the first 8 numbers of a line to the others
+
     // Lines along x or y that have the same coordinate y or x: those along z, turned.
     void makePlane(int same, int16_t* to) {
         Eight line[kLine][2];
@@ -80,7 +84,7 @@ private:
             Eight x[8];
             for (int i = 0; i < 8; ++i) x[i] = evens(line[2 * i + odd][0], line[2 * i + odd][1]);
             transpose(x);
-            for (int z = 1; z < 7; ++z) std::memcpy(to + (z - 1) * kLine + odd * 8, &x[z], sizeof(x[z]));
+            for (int z = 1; z < 7; ++z) std::memcpy(to + (z - 1) * kWords<kMean> + odd * kSecond, &x[z], sizeof(x[z]));
         }
     }
 
@@ -140,12 +144,12 @@ inline int lineOf(int along, int offset) {
     int first = along == 0 ? y : x, second = along == 2 ? y : z;
     if (!kMean && along == 0) first >>= 1;
     if (!kMean && along != 2) second >>= 1;
-    return ((first + 1) * kSide + second + 1) * kLine + (kMean ? at + 2 : (at + 1) >> 1);
+    return ((first + 1) * kSide + second + 1) * kWords<kMean> + (kMean ? at + 2 : (at + 1) >> 1);
 }
 
 // What points see, point by point: kAlong of each of the nine stretches, then the six nearest of the pass itself.
 struct Seen {
-    alignas(32) int16_t points[kMaxPoints][kBlock];
+    alignas(64) int16_t points[kMaxPoints][2 * kBlock]; // the second half of a row is for vectors that begin in the first
 };
 
 // What one point sees, as it lies in lines.
@@ -155,12 +159,12 @@ struct Stretches {
     Eight of[9];
     int16_t nearest[6];
 
-    // known, nearest: where the point's stretches begin in the lines of both sources; the second or null.
+    // known, pass: where the point's stretches begin in the lines of what is known and of the pass itself; or null.
     Stretches(const int16_t* known, const int16_t* pass) {
-        for (int i = 0; i < 9; ++i) of[i] = loaded<Eight>(known + ((i / 3 - 1) * kSide + i % 3 - 1) * kLine);
-        constexpr int kMiddle = kMean ? 2 : 9;
-        constexpr int kFrom[6] = {kMiddle - 1, kMiddle + 1, kMiddle - kSide * kLine, kMiddle + kSide * kLine, kMiddle - kLine,
-            kMiddle + kLine};
+        for (int i = 0; i < 9; ++i) of[i] = loaded<Eight>(known + ((i / 3 - 1) * kSide + i % 3 - 1) * kWords<kMean>);
+        constexpr int kMiddle = kMean ? 2 : 1, kBeside = kWords<kMean>, kAbove = kSide * kBeside;
+        constexpr int kFrom[6] = {kMiddle - 1, kMiddle + 1, kMiddle - kAbove, kMiddle + kAbove, kMiddle - kBeside,
+            kMiddle + kBeside};
         for (int i = 0; pass && i < 6; ++i) nearest[i] = pass[kFrom[i]];
     }
     bool allActive(bool with_nearest) const {

@@ -96,6 +96,15 @@ inline void pack(const Inputs& from, bool all_active, Ints (*to)[2]) {
 }
 
 // Four rows of sums as hidden units: clip(sum >> shift, 0, 255).
+#ifdef __AVX512VNNI__
+inline void activate(Ints (*sum)[2], int shift, Ints (*to)[2]) {
+    const __m512i order = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    const auto unit = [&](int r) { return _mm512_sra_epi32(loaded<__m512i>(sum[r]), _mm_cvtsi32_si128(shift)); };
+    const __m512i first = _mm512_packs_epi32(unit(0), unit(1)), second = _mm512_packs_epi32(unit(2), unit(3));
+    const __m512i bytes = _mm512_shuffle_epi8(_mm512_packus_epi16(first, second), order);
+    std::memcpy(to[0], &bytes, sizeof(bytes));
+}
+#else
 inline void activate(Ints (*sum)[2], int shift, Ints (*to)[2]) {
     const __m256i order = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
     for (int half = 0; half < 2; ++half) {
@@ -104,6 +113,7 @@ inline void activate(Ints (*sum)[2], int shift, Ints (*to)[2]) {
         to[0][half] = bits<Ints>(_mm256_shuffle_epi8(_mm256_packus_epi16(first, second), order));
     }
 }
+#endif
 
 #else
 

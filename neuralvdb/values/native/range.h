@@ -1,6 +1,7 @@
 // Predictions and scale classes of points of a pass, for the kind of processor that NVDB_ISA names.
 #pragma once
 
+#include "groups.h"
 #include "middle.h"
 
 namespace nvdb {
@@ -11,7 +12,7 @@ class RangePredictor {
 public:
     RangePredictor(const Coding& coding, const Targets& targets, int32_t* predictions, uint8_t* scale_classes)
         : coding_(coding), targets_(targets), predictions_(predictions), scale_classes_(scale_classes),
-          nearest_(coding.group_count > 1), inputs_(coding), wide_inputs_(coding)
+          nearest_(coding.group_count > 1), groups_(coding), inputs_(coding), wide_inputs_(coding)
     {
         for (int i = 0; i < coding.points; ++i) {
             const int* offset = coding.offsets[i];
@@ -20,14 +21,9 @@ public:
     }
 
     void run() {
-        for (size_t i = targets_.first; i < targets_.last; ++i) {
-            const int offset = targets_.places[i];
-            if (coding_.along == kNoAxis || (offset & coding_.mask) != coding_.bits) {
-                addWide(i);
-                continue;
-            }
-            if (targets_.bricks[i] != brick_) load(targets_.bricks[i], offset);
-            fits_ ? add(i) : in_middle_ ? addMiddle(i) : addWide(i);
+        for (size_t i = targets_.first, end; i < targets_.last; i = end) {
+            for (end = i + 1; end < targets_.last && targets_.bricks[end] == targets_.bricks[i];) ++end;
+            addBrick(i, end);
         }
         for (Block& block : blocks_)
             if (block.count) finish(block);
@@ -38,6 +34,54 @@ public:
 private:
     static constexpr bool kMean = kRule == Rule::mean;
     static constexpr int kFarthest = kMean ? 2 : 3; // points are so far away along an axis
+
+    bool inLines(size_t i) const { return coding_.along != kNoAxis && (targets_.places[i] & coding_.mask) == coding_.bits; }
+    const int16_t* passLines() const { return nearest_ ? lines_[kMean].points + (kMean ? 0 : kOthers) : nullptr; }
+
+    void addBrick(size_t first, size_t last) {
+        size_t i = first;
+        while (i < last && !inLines(i)) addWide(i++);
+        if (i == last) return;
+        load(targets_.bricks[i], targets_.places[i]);
+        if constexpr (kGrouped)
+            if (fits_) return addGroups(i, last);
+        for (; i < last; ++i) !inLines(i) ? addWide(i) : fits_ ? add(i) : in_middle_ ? addMiddle(i) : addWide(i);
+    }
+
+    // Adds points of groups; others, which no pass has, are as rare as wide ones.
+    void addGroups(size_t first, size_t last) {
+        groups_.take(targets_.places + first, last - first);
+        for (int group = 0; group < groups_.count(); ++group)
+            if (const uint32_t lanes = groups_.lanes(group)) {
+                const uint32_t active = groups_.see(group, lines_[0].points, passLines(), group_.seen);
+                if (lanes == (1u << kBlock) - 1) {
+                    for (int lane = 0; lane < kBlock; ++lane) addLane(group, lane, first, lane, group_);
+                    predict(group_, kBlock);
+                    continue;
+                }
+                addLanes(group, lanes & ~active, first, blocks_[0]);
+                addLanes(group, lanes & active, first, blocks_[1]);
+            }
+        for (size_t i = first; i < last; ++i)
+            if (!groups_.holds(targets_.places[i], i - first)) addWide(i);
+    }
+
+    void addLane(int group, int lane, size_t first, int to, Block& block) {
+        block.index[to] = first + size_t(groups_.numbers(group)[lane]);
+        block.reference[to] = reference_;
+        if (kMean) block.share[to] = coding_.share[brick_ * kSlots + groups_.offsets(group)[lane]];
+    }
+
+    // Adds some lanes of a group to a block.
+    void addLanes(int group, uint32_t lanes, size_t first, Block& block) {
+        while (lanes) {
+            const uint32_t some = _pdep_u32((1u << (kBlock - block.count)) - 1, lanes);
+            groups_.append(group_.seen, some, coding_.points, block.count, block.seen);
+            for (uint32_t left = some; left; left &= left - 1) addLane(group, __builtin_ctz(left), first, block.count++, block);
+            if (block.count == kBlock) finish(block);
+            lanes &= ~some;
+        }
+    }
 
     // Lines of a brick, around the reference that its first point gives.
     void load(int64_t brick, int offset) {
@@ -61,7 +105,7 @@ private:
     // Points that see active points only have a block of their own, which needs fewer inputs.
     void add(size_t i) {
         const int offset = targets_.places[i], line = lineOf<kMean>(coding_.along, offset);
-        const Stretches<kMean> seen(lines_[0].points + line, nearest_ ? lines_[kMean].points + line : nullptr);
+        const Stretches<kMean> seen(lines_[0].points + line, nearest_ ? passLines() + line : nullptr);
         Block& block = blocks_[seen.allActive(nearest_)];
         const int lane = block.count++;
         for (int k = 0; k < 9; ++k) block.stretches[lane][k] = seen.of[k];
@@ -76,18 +120,20 @@ private:
         const int count = block.count;
         block.count = 0;
         for (int lane = count; lane < kBlock; ++lane) {
-            for (int k = 0; k < 9; ++k) block.stretches[lane][k] = block.stretches[0][k];
-            for (int k = 9 * Stretches<kMean>::kAlong; k < coding_.points; ++k) block.seen.points[k][lane] = block.seen.points[k][0];
+            for (int k = 0; !kGrouped && k < 9; ++k) block.stretches[lane][k] = block.stretches[0][k];
+            for (int k = kGrouped ? 0 : 9 * Stretches<kMean>::kAlong; k < coding_.points; ++k)
+                block.seen.points[k][lane] = block.seen.points[k][0];
             block.reference[lane] = block.reference[0];
             block.share[lane] = block.share[0];
         }
-        turn<kMean>(block.stretches, block.seen);
+        if (!kGrouped) turn<kMean>(block.stretches, block.seen);
+        predict(block, count);
+    }
+
+    void predict(const Block& block, int count) {
         Scaled scaled;
-        if (!look<kRule>(coding_, block, inputs_, scaled)) {
-            for (int lane = 0; lane < count; ++lane) addWide(block.index[lane]);
-            return;
-        }
-        predict(scaled, block.index, count);
+        if (look<kRule>(coding_, block, inputs_, scaled)) return predict(scaled, block.index, count);
+        for (int lane = 0; lane < count; ++lane) addWide(block.index[lane]);
     }
 
     void addMiddle(size_t i) {
@@ -172,7 +218,8 @@ private:
     int32_t reference_ = 0;
     bool fits_ = false, in_middle_ = false; // whether what is around the brick fits into 16 bits, and into 32
     Lines lines_[1 + kMean];
-    Block blocks_[2]; // points that see active points only are in the second
+    Groups<kMean> groups_;
+    Block group_, blocks_[2]; // of `blocks_` the second is of points that see active points only
     Cube cubes_[1 + kMean];
     int steps_[kMaxPoints]; // from a point to those that it sees
     MiddleBlock middle_;
