@@ -77,19 +77,28 @@ inline Shorts narrowed(const Ints* x) {
 }
 
 // Twice numbers; those beyond 16 bits wrap around.
-inline Eight doubled(Eight x) {
-    const auto wrapping = bits<Vector<uint16_t, 8>>(x);
-    return bits<Eight>(wrapping + wrapping);
-}
+inline Shorts doubled(Shorts x) { return bits<Shorts>(bits<Wrapping>(x) + bits<Wrapping>(x)); }
 
-// Eight numbers of 32 bits as 16, those that do not fit as the nearest that do.
-inline Eight saturated(Four a, Four b) {
-#ifdef __SSE2__
-    return bits<Eight>(_mm_packs_epi32(bits<__m128i>(a), bits<__m128i>(b)));
+// Sixteen numbers of 32 bits as 16, those that do not fit as the nearest that do.
+inline Shorts saturated(Four a, Four b, Four c, Four d) {
+#if defined(__AVX2__)
+    const auto both = [](Four low, Four high) { return _mm256_set_m128i(bits<__m128i>(high), bits<__m128i>(low)); };
+    return bits<Shorts>(_mm256_packs_epi32(both(a, c), both(b, d)));
+#elif defined(__SSE2__)
+    const auto packed = [](Four x, Four y) { return _mm_packs_epi32(bits<__m128i>(x), bits<__m128i>(y)); };
+    const __m128i x[2] = {packed(a, b), packed(c, d)};
+    return loaded<Shorts>(x);
 #else
-    return evens(bits<Eight>(clamped(a, -32768, 32767)), bits<Eight>(clamped(b, -32768, 32767)));
+    const auto packed = [](Four x, Four y) {
+        return evens(bits<Eight>(clamped(x, -32768, 32767)), bits<Eight>(clamped(y, -32768, 32767)));
+    };
+    const Eight x[2] = {packed(a, b), packed(c, d)};
+    return loaded<Shorts>(x);
 #endif
 }
+
+// Bytes without sign as 16 bits.
+inline Shorts widened(Bytes x) { return NVDB_CONVERT(x, Shorts); }
 
 // The higher 16 bits of products: floor(a * b / 2^16).
 inline Shorts highProduct(Shorts a, Shorts b) {
@@ -127,10 +136,11 @@ inline bool any(const T& mask) {
     return all != 0;
 }
 
-// Eight lines of eight numbers become columns.
-inline void transpose(Eight* x) {
+// Eight lines of eight numbers become columns, of Shorts both halves.
+template<typename T>
+inline void transpose(T* x) {
     for (int round = 0; round < 3; ++round) {
-        Eight to[8];
+        T to[8];
         for (int i = 0; i < 4; ++i) {
             to[2 * i] = unpackLow(x[i], x[i + 4]);
             to[2 * i + 1] = unpackHigh(x[i], x[i + 4]);

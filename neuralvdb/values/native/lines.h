@@ -33,7 +33,7 @@ public:
         cell_ = cell[2];
         inside_ = cell[2] > 0 && cell[2] + 1 < level.shape[2];
         for (int i = 0; i < kLine; ++i)
-            needed_[i / 8][i % 8] = i > 1 && i < kLine - 2 + !kMean && ((both_ && (kMean || coding.along == 2)) || i % 2 == 0) ? -1 : 0;
+            needed_[i] = i > 1 && i < kLine - 2 + !kMean && ((both_ && (kMean || coding.along == 2)) || i % 2 == 0) ? -1 : 0;
     }
 
     // Whether all points that are needed fit into 16 bits.
@@ -41,13 +41,10 @@ public:
         if (coding_.along == 2) {
             for (int i = 0; i < kSide; ++i)
                 for (int j = 0; j < kSide; ++j) {
-                    Eight line[2];
-                    fetch(i + kHalo - 1, j + kHalo - 1, line);
+                    const Shorts line = fetch(i + kHalo - 1, j + kHalo - 1);
                     int16_t* to = lines.points + (i * kSide + j) * kWords<kMean>;
-                    const Eight first = kMean ? line[0] : evens(line[0], line[1]);
-                    const Eight second = kMean ? line[1] : odds(line[0], line[1]);
-                    std::memcpy(to, &first, sizeof(first));
-                    std::memcpy(to + kSecond, &second, sizeof(second));
+                    if (kMean) std::memcpy(to, &line, sizeof(line));
+                    else put(NVDB_SHUFFLE(Shorts, line, line, 0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15), to, to + kOthers);
                 }
         }
         else {
@@ -59,71 +56,69 @@ public:
     }
 
 private:
-    static constexpr int kSecond = kMean ? 8 : kOthers; // from the first 8 numbers of a line to the others
+    static void put(const Shorts& x, int16_t* first, int16_t* second) {
+        std::memcpy(first, &x, sizeof(x) / 2);
+        std::memcpy(second, reinterpret_cast<const char*>(&x) + sizeof(x) / 2, sizeof(x) / 2);
+    }
 
     // Lines along x or y that have the same coordinate y or x: those along z, turned.
     void makePlane(int same, int16_t* to) {
-        Eight line[kLine][2];
-        for (int i = kMean ? 2 : 1; i < (kMean ? kLine - 2 : kLine); ++i) {
-            if (!both_ && i % 2) continue;
-            coding_.along == 0 ? fetch(i, same, line[i]) : fetch(same, i, line[i]);
-        }
-        if (kMean) {
-            for (int block = 0; block < 4; ++block) {
-                Eight x[8];
-                for (int i = 0; i < 8; ++i) x[i] = line[(block & 1) * 8 + i][block >> 1];
-                transpose(x);
-                for (int i = 0; i < 8; ++i) {
-                    const int z = (block >> 1) * 8 + i - (kHalo - 1);
-                    if (z >= 0 && z < kSide) std::memcpy(to + z * kLine + (block & 1) * 8, &x[i], sizeof(x[i]));
-                }
-            }
-            return;
-        }
-        for (int odd = 0; odd < 1 + both_; ++odd) {
-            Eight x[8];
-            for (int i = 0; i < 8; ++i) x[i] = evens(line[2 * i + odd][0], line[2 * i + odd][1]);
+        Shorts line[kLine] = {}, x[kEdge];
+        for (int i = kMean ? 2 : 1; i < (kMean ? kLine - 2 : kLine); ++i)
+            if (both_ || i % 2 == 0) line[i] = coding_.along == 0 ? fetch(i, same) : fetch(same, i);
+        for (int half = 0; kMean && half < 2; ++half) {
+            for (int i = 0; i < kEdge; ++i) x[i] = line[half * kEdge + i];
             transpose(x);
-            for (int z = 1; z < 7; ++z) std::memcpy(to + (z - 1) * kWords<kMean> + odd * kSecond, &x[z], sizeof(x[z]));
+            for (int z = kHalo - 1; z < kEdge; ++z) { // and z + kEdge, up to kHalo + kEdge
+                int16_t* first = to + (z - kHalo + 1) * kLine + half * kEdge;
+                put(x[z], first, first + kEdge * kLine);
+            }
+            for (int z = 0; z < kHalo - 1; ++z) {
+                int16_t* second = to + (z + kEdge - kHalo + 1) * kLine + half * kEdge;
+                std::memcpy(second, reinterpret_cast<const char*>(&x[z]) + sizeof(x[z]) / 2, sizeof(x[z]) / 2);
+            }
         }
+        if (kMean) return;
+        for (int i = 0; i < kEdge; ++i)
+            x[i] = NVDB_SHUFFLE(Shorts, line[2 * i], line[2 * i + 1], 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+        transpose(x);
+        for (int z = 1; z < 7; ++z) put(x[z], to + (z - 1) * kWords<false>, to + (z - 1) * kWords<false> + kOthers);
     }
 
     // The line along z at coordinates i and j.
-    void fetch(int i, int j, Eight* to) {
+    Shorts fetch(int i, int j) {
         const int64_t x = at_[0][i], y = at_[1][j], inside = (x & 7) * 64 + (y & 7) * 8;
         const int32_t* line = level_.table + ((x >> 3) * level_.shape[1] + (y >> 3)) * level_.shape[2];
         const int64_t middle = int64_t(line[cell_]) * kSlots + inside;
-        Four values[4] = {{}, loaded<Four>(level_.values + middle), loaded<Four>(level_.values + middle + 4), {}};
-        uint64_t flags = loaded<uint64_t>(level_.active + middle);
-        uint32_t before = 0, behind = 0;
+        Four first, last;
+        const uint64_t flags = loaded<uint64_t>(level_.active + middle);
+        uint32_t before, behind;
         if (inside_) {
-            const int64_t last = int64_t(line[cell_ - 1]) * kSlots + inside + 4;
-            const int64_t first = int64_t(line[cell_ + 1]) * kSlots + inside;
-            values[0] = loaded<Four>(level_.values + last);
-            values[3] = loaded<Four>(level_.values + first);
-            before = loaded<uint32_t>(level_.active + last);
-            behind = loaded<uint32_t>(level_.active + first);
+            const int64_t from = int64_t(line[cell_ - 1]) * kSlots + inside + 4, next = int64_t(line[cell_ + 1]) * kSlots + inside;
+            first = loaded<Four>(level_.values + from);
+            last = loaded<Four>(level_.values + next);
+            before = loaded<uint32_t>(level_.active + from);
+            behind = loaded<uint32_t>(level_.active + next);
         }
         else {
+            int32_t values[8];
             uint8_t ends[8];
             for (int k = 0; k < 8; ++k) {
                 const int64_t z = at_[2][k < 4 ? k : k + 8], from = int64_t(line[z >> 3]) * kSlots + inside + (z & 7);
-                values[k < 4 ? 0 : 3][k & 3] = level_.values[from];
+                values[k] = level_.values[from];
                 ends[k] = level_.active[from];
             }
+            first = loaded<Four>(values);
+            last = loaded<Four>(values + 4);
             before = loaded<uint32_t>(ends);
             behind = loaded<uint32_t>(ends + 4);
         }
-        const Longs sixteen = {before | flags << 32, flags >> 32 | uint64_t(behind) << 32};
-        const Bytes on = bits<Bytes>(sixteen);
-        const Eight active[2] = {bits<Eight>(NVDB_SHUFFLE(Bytes, on, Bytes{}, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)),
-            bits<Eight>(NVDB_SHUFFLE(Bytes, on, Bytes{}, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31))};
-        for (int half = 0; half < 2; ++half) {
-            const Eight x = saturated(values[2 * half] - reference_, values[2 * half + 1] - reference_);
-            const Eight size = (x ^ (x >> 15)) & needed_[half] & (kMean ? -active[half] : Eight{} - 1);
-            over_ = size > over_ ? size : over_;
-            to[half] = doubled(x) + active[half];
-        }
+        const Shorts active = widened(bits<Bytes>(Longs{before | flags << 32, flags >> 32 | uint64_t(behind) << 32}));
+        const Four* to = reinterpret_cast<const Four*>(level_.values + middle);
+        const Shorts value = saturated(first - reference_, loaded<Four>(to) - reference_, loaded<Four>(to + 1) - reference_, last - reference_);
+        const Shorts size = (value ^ (value >> 15)) & needed_ & (kMean ? -active : Shorts{} - 1);
+        over_ = size > over_ ? size : over_;
+        return doubled(value) + active;
     }
 
     const Coding& coding_;
@@ -133,7 +128,7 @@ private:
     int64_t cell_; // along z
     bool inside_; // what is before and behind along z lies in bricks of their own
     int64_t at_[3][kLine];
-    Eight needed_[2], over_{};
+    Shorts needed_, over_{};
 };
 
 // Where a point's nine stretches begin: the middle one.

@@ -8,6 +8,8 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
+#include <type_traits>
 
 namespace nvdb {
 
@@ -23,15 +25,25 @@ inline int exponentOf(double x) {
     return int(bits >> 52) - 1023;
 }
 
+// 2 to the power of -n, for 0 <= n <= 126.
+template<typename T>
+inline T inversePower(int n) {
+    using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
+    constexpr int digits = std::numeric_limits<T>::digits - 1;
+    const Bits bits = Bits(std::numeric_limits<T>::max_exponent - 1 - n) << digits;
+    T power;
+    std::memcpy(&power, &bits, sizeof(power));
+    return power;
+}
+
 // Companded floats. Products of knees are exact in doubles, so that it does not matter whether the sum is fused.
 template<typename T>
 inline T companded(T x, int64_t knee) {
-    const T size = std::abs(x), ratio = size / T(knee);
-    if (!knee || !(ratio >= 1) || !std::isfinite(x)) return x;
-    const int segment = exponentOf(ratio);
-    const T below = T(double(T(knee)) * segment);
-    const T c = below + (segment < 63 ? size / T(uint64_t(1) << segment) : std::ldexp(size, -segment));
-    return x < 0 ? -c : c;
+    if (!knee || !std::isfinite(x)) return x;
+    const T size = std::abs(x);
+    const int segment = std::max(exponentOf(size / T(knee)), 0);
+    const T share = segment <= 126 ? size * inversePower<T>(segment) : std::ldexp(size, -segment);
+    return std::copysign(T(double(T(knee)) * segment) + share, x);
 }
 
 // The whole number next to one below 2^51, the even one of two.
