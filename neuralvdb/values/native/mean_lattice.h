@@ -178,6 +178,14 @@ inline MeanCells decodeMean(const Chunk& chunk, const Passes& passes, const Quan
 // How an encoder rounds: by how much towards 0, in each scale class.
 using DeadZones = std::array<double, kScaleClasses>;
 
+struct DeadZoneRounding {
+    const DeadZones& dead_zones;
+
+    NVDB_LANES double steps(double error, uint8_t scale_class) const {
+        return std::copysign(double(int32_t(std::min(std::max(std::abs(error) + 0.5 - dead_zones[scale_class], 0.0), double(kMaxResidual)))), error);
+    }
+};
+
 // Puts the residuals of a component and gives its voxels as they decode.
 inline MeanCells encodeMean(const Chunk& chunk, const Passes& passes, const Quantiser& quantiser, const DeadZones& dead_zones,
     Corrector& correct, Coded& to)
@@ -199,20 +207,23 @@ inline MeanCells encodeMean(const Chunk& chunk, const Passes& passes, const Quan
     });
     codeDifferences(whole, passes.top_class, to);
     whole = inUnits(std::move(whole), passes.top_step);
-    const auto round = [&](double error, uint8_t scale_class) {
-        const auto size = int64_t(std::max(std::abs(error) + 0.5 - dead_zones[scale_class], 0.0));
-        return error < 0 ? -size : size;
-    };
+    const DeadZoneRounding round{dead_zones};
     const auto code = [&](const CodedPass& coding, const View& view, const Points& cells, const MeanLevel& level,
                           const MeanLevel& fine) {
         const Halves halves(coding.axis);
         true_means.forget(coding.level);
         Array<int32_t> decoded;
         fine.counts.with([&](const auto* counts) {
-            const auto difference = [&](size_t i) {
-                const int64_t first = firstHalf(level, halves, cells, i), second = first + halves.stride;
-                return true_means.companded(coding.level, first, counts[first]) -
-                    true_means.companded(coding.level, second, counts[second]);
+            const auto difference = [&](size_t begin, size_t count, double* to) {
+                TrueCells both[2];
+                for (size_t i = 0; i < count; ++i) {
+                    const int64_t first = firstHalf(level, halves, cells, begin + i), second = first + halves.stride;
+                    true_means.take(coding.level, first, counts[first], both[0], i);
+                    true_means.take(coding.level, second, counts[second], both[1], i);
+                }
+                float means[2][kBatch];
+                for (int half = 0; half < 2; ++half) true_means.compand(coding.level, both[half], count, means[half]);
+                for (size_t i = 0; i < count; ++i) to[i] = double(means[0][i] - means[1][i]);
             };
             Predicted predicted = correct(coding, view, cells, predictPoints(passes, coding, view, cells, threads), threads);
             decoded = codeResiduals(coding, std::move(predicted), difference, round, threads, to);

@@ -81,6 +81,10 @@ inline SampleLevel decodeSamples(const Chunk& chunk, const Passes& passes, const
     return std::move(pyramid[size_t(lod)]);
 }
 
+struct NearestRounding {
+    NVDB_LANES double steps(double error, uint8_t) const { return nearestWhole(error); }
+};
+
 // Puts the residuals of a component and gives its voxels as they decode.
 inline SampleLevel encodeSamples(const Chunk& chunk, const Passes& passes, const Quantiser& quantiser,
     Corrector& correct, Coded& to)
@@ -99,12 +103,14 @@ inline SampleLevel encodeSamples(const Chunk& chunk, const Passes& passes, const
         top.values[points.index(i)] = int32_t(whole[i] * passes.top_step);
     }
     codeDifferences(whole, passes.top_class, to);
-    const auto round = [](double error, uint8_t) { return int64_t(nearestWhole(error)); };
     descendSamples(pyramid, passes, 0, threads,
         [&](const CodedPass& coding, const View& view, const Points& of_pass, const Array<int32_t>& cells) {
             Predicted predicted = correct(coding, view, of_pass, predictPoints(passes, coding, view, of_pass, threads), threads);
             Array<int32_t> decoded = codeResiduals(coding, std::move(predicted),
-                [&](size_t i) { return exact(coding.level, cells, of_pass, i); }, round, threads, to);
+                [&](size_t begin, size_t count, double* values) {
+                    for (size_t i = 0; i < count; ++i) values[i] = exact(coding.level, cells, of_pass, begin + i);
+                },
+                NearestRounding{}, threads, to);
             correct.decoded(of_pass, decoded);
             return decoded;
         });

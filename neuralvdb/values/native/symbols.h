@@ -1,11 +1,14 @@
 // What an encoder puts in its buffers: residuals of each pass with their classes.
 #pragma once
 
+#include "../../nets/native/simd.h"
 #include "passes.h"
 #include "pool.h"
 #include "quantiser.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -25,8 +28,44 @@ struct Coded {
     std::vector<CodedResiduals> passes;
 };
 
-// Residuals of exact values (`count` of them, given by exact(i)) after prediction, and the values as they decode.
-// round(error, scale_class) is the number of steps next to an error.
+constexpr size_t kBatch = 64; // points whose residuals are computed together, in loops that become vectors
+
+// What batches are made of: exact values, predictions and their classes, as many as there are in the batch.
+struct Batch {
+    double exact[kBatch];
+    const int32_t* predictions;
+    const uint8_t* scale_classes;
+    size_t count;
+};
+
+// Residuals and what they decode as; errors may be null. round.steps(error, scale_class) is the number of steps next to an
+// error.
+template<typename Round>
+NVDB_LANES void codeBatch(const Batch& batch, double step, const Round& round, int32_t* residuals, int32_t* decoded, float* errors)
+{
+    constexpr double largest = kMaxResidual, most = kMaxDecoded;
+    double error[kBatch];
+    for (size_t i = 0; i < batch.count; ++i) error[i] = (batch.exact[i] - batch.predictions[i]) / step;
+    for (size_t i = 0; errors && i < batch.count; ++i) errors[i] = float(error[i]);
+    for (size_t i = 0; i < batch.count; ++i) {
+        const double steps = round.steps(error[i], batch.scale_classes[i]);
+        const double kept = std::max(std::min(steps, largest), -largest), value = batch.predictions[i] + kept * step;
+        residuals[i] = int32_t(kept);
+        decoded[i] = int32_t(std::max(std::min(value, most), -most));
+    }
+}
+
+#ifdef NVDB_AVX2
+template<typename Round>
+NVDB_AVX2 inline void codeBatchFast(const Batch& batch, double step, const Round& round, int32_t* residuals, int32_t* decoded,
+    float* errors)
+{
+    codeBatch(batch, step, round, residuals, decoded, errors);
+}
+#endif
+
+// Residuals of exact values after prediction, and the values as they decode; exact(first, count, to) gives those of some
+// points.
 template<typename Exact, typename Round>
 inline Array<int32_t> codeResiduals(const CodedPass& coding, Predicted predicted, const Exact& exact, const Round& round,
     size_t threads, Coded& to)
@@ -35,12 +74,20 @@ inline Array<int32_t> codeResiduals(const CodedPass& coding, Predicted predicted
     Array<int32_t> residuals(count), decoded(count);
     Array<float> errors(to.with_errors ? count : 0);
     inParallel(count, threads, kLeastPoints, [&](size_t first, size_t last) {
-        for (size_t i = first; i < last; ++i) {
-            const int32_t prediction = predicted.values[i];
-            const double error = (double(exact(i)) - prediction) / double(coding.step);
-            if (to.with_errors) errors[i] = float(error);
-            residuals[i] = int32_t(std::clamp(round(error, predicted.scale_classes[i]), -kMaxResidual, kMaxResidual));
-            decoded[i] = int32_t(toDecoded(prediction + residuals[i] * coding.step));
+        Batch batch;
+        for (size_t i = first; i < last; i += batch.count) {
+            batch.predictions = &predicted.values[i];
+            batch.scale_classes = &predicted.scale_classes[i];
+            batch.count = std::min(kBatch, last - i);
+            exact(i, batch.count, batch.exact);
+            float* of_batch = to.with_errors ? &errors[i] : nullptr;
+#ifdef NVDB_AVX2
+            if (hasAvx2()) {
+                codeBatchFast(batch, double(coding.step), round, &residuals[i], &decoded[i], of_batch);
+                continue;
+            }
+#endif
+            codeBatch(batch, double(coding.step), round, &residuals[i], &decoded[i], of_batch);
         }
     });
     to.passes.push_back({coding.layer, std::move(residuals), std::move(predicted.scale_classes), std::move(errors)});

@@ -4,6 +4,7 @@
 #include "mean_pyramid.h"
 #include "passes.h"
 #include "quantiser.h"
+#include "symbols.h"
 #include "sample_pyramid.h"
 
 #include <algorithm>
@@ -12,6 +13,25 @@
 #include <vector>
 
 namespace nvdb {
+
+// Cells whose true means are wanted: sums and numbers of their voxels, or the one value that a voxel has.
+struct TrueCells {
+    double values[kBatch];
+    float sums[kBatch], counts[kBatch];
+};
+
+NVDB_LANES void compandMeans(const TrueCells& cells, bool voxels, const Quantiser& quantiser, size_t count, float* to) {
+    const float knee = float(quantiser.compand.knee);
+    for (size_t i = 0; voxels && i < count; ++i) to[i] = float(toFinite(cells.values[i] / quantiser.unit));
+    for (size_t i = 0; !voxels && i < count; ++i) to[i] = cells.sums[i] / cells.counts[i];
+    for (size_t i = 0; knee && i < count; ++i) to[i] = compandedWithin(to[i], knee);
+}
+
+#ifdef NVDB_AVX2
+NVDB_AVX2 inline void compandMeansFast(const TrueCells& cells, bool voxels, const Quantiser& quantiser, size_t count, float* to) {
+    compandMeans(cells, voxels, quantiser, count, to);
+}
+#endif
 
 // The true means of the coded voxels of a component on every level, in lattice units. Those of voxels are taken from the
 // leaves when asked for, those of larger cells are sums over their counts; forget() drops levels that are done.
@@ -32,8 +52,25 @@ public:
 
     // Companded mean of a cell that covers so many coded voxels.
     float companded(int level, int64_t cell, int64_t count) const {
-        const float mean = level ? sums_[size_t(level)][size_t(cell)] / float(count) : exact(cell / kSlots, int(cell % kSlots));
-        return nvdb::companded(mean, quantiser_.compand.knee);
+        TrueCells one;
+        take(level, cell, count, one, 0);
+        float mean;
+        compand(level, one, 1, &mean);
+        return mean;
+    }
+
+    // Takes a cell that covers so many coded voxels as number `at` of a batch.
+    void take(int level, int64_t cell, int64_t count, TrueCells& to, size_t at) const {
+        if (!level) to.values[at] = chunk_.values.at(chunk_.leaves[cell / kSlots], int(cell % kSlots));
+        else to.sums[at] = sums_[size_t(level)][size_t(cell)], to.counts[at] = float(count);
+    }
+
+    // The companded means of a batch.
+    void compand(int level, const TrueCells& cells, size_t count, float* to) const {
+#ifdef NVDB_AVX2
+        if (hasAvx2()) return compandMeansFast(cells, !level, quantiser_, count, to);
+#endif
+        compandMeans(cells, !level, quantiser_, count, to);
     }
 
 private:
