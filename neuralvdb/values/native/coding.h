@@ -10,6 +10,7 @@ namespace nvdb {
 
 constexpr int kMaxPoints = 96, kSampleScales = 3, kMeanScales = 4, kMaxScales = 4, kMaxSources = 4, kMaxGroups = 8, kNoAxis = 3;
 constexpr int kBlock = 16; // points that are predicted together
+constexpr int kManyRows = 8, kFewRows = 4; // of hidden layers, whose sums are made together: with VNNI, without
 
 // How the base is made, and whether points that are not active count as the centre.
 enum class Rule { sample, activeOnly, mean };

@@ -19,7 +19,7 @@ constexpr int kMaxInputs = 2 * kMaxPoints + kMaxScales;
 enum class Products { pairs, avx2, vnni };
 
 // Numbers that stand side by side in one of 32 bits, and rows whose weights stand together at most.
-constexpr int kPairs = 2, kQuads = 4, kMostRows = 4;
+constexpr int kPairs = 2, kQuads = 4, kMostRows = kManyRows;
 
 // Weights of a layer. For each group of rows a range of runs, begin[group] to begin[group + 1]; a run is a range of entries,
 // runs[run] to runs[run + 1], whose sums of bytes all fit into 16 bits (AVX2); an entry has a number of inputs and the weights of

@@ -38,11 +38,12 @@ inline Net prepared(const Weights& from, Products products) {
     net.products = products;
     net.points = points;
     net.scales = scales;
+    const int rows = products == Products::vnni ? kManyRows : kFewRows;
     for (const bool all_active : {false, true}) {
-        net.first[all_active] = Packing(onInputs(from.w1, from.b1, points, scales, all_active), 4, products).take();
+        net.first[all_active] = Packing(onInputs(from.w1, from.b1, points, scales, all_active), rows, products).take();
         net.linear[all_active] = Packing(onInputs(from.linear, none, points, scales, all_active), kOutputs, products).take();
     }
-    net.second = Packing(onHidden(from.w2, from.b2), 4, products).take();
+    net.second = Packing(onHidden(from.w2, from.b2), rows, products).take();
     net.third = Packing(onHidden(from.w3, from.b3), kOutputs, products).take();
     std::copy_n(from.shifts.begin(), 6, net.shifts);
     return net;

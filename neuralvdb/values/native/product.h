@@ -25,6 +25,11 @@ inline void addPairs(Ints& sum, const Ints& pairs, int32_t weights) {
 }
 #endif
 
+#ifdef __AVX512VNNI__
+constexpr int kRowsTogether = kManyRows;
+#else
+constexpr int kRowsTogether = kFewRows;
+#endif
 constexpr int kNumbers = (2 * kMaxPoints + kMaxScales + 8) / kPack;
 
 #ifdef __AVX512VNNI__
@@ -135,9 +140,9 @@ inline void activate(Ints (*sum)[2], int shift, Ints (*to)[2]) {
 
 inline void hidden(const PackedView& layer, int shift, const Ints (*x)[2], Ints (*to)[2]) {
     for (int group = 0; group < layer.groups; ++group) {
-        Ints sum[4][2];
-        product<4>(layer, group, x, sum);
-        activate(sum, shift, to + group * 4 / kPack);
+        Ints sum[kRowsTogether][2];
+        product<kRowsTogether>(layer, group, x, sum);
+        for (int r = 0; r < kRowsTogether; r += 4) activate(sum + r, shift, to + (group * kRowsTogether + r) / kPack);
     }
 }
 
