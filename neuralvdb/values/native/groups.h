@@ -19,7 +19,8 @@ template<bool kMean>
 class Groups {
 public:
     explicit Groups(const Coding& coding)
-        : count_(kMean ? 16 : 2 << coding.along), second_half_((kMean ? 2 : coding.along == 2 ? 4 : kSide) * kWords<kMean>)
+        : count_(coding.along == kNoAxis ? 0 : kMean ? 16 : 2 << coding.along),
+          second_half_((kMean ? 2 : coding.along == 2 ? 4 : kSide) * kWords<kMean>)
     {
         const bool phase = coding.group_count > 1;
         std::memset(order_, -1, sizeof(order_));
