@@ -8,13 +8,14 @@ float32. Letters in shapes: N leaves, T tiles of an image.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
 
 from neuralvdb.dataclass import dataclass
 from neuralvdb.metrics import decibels, median
+from neuralvdb.volume import _leaves
 from neuralvdb.volume.grid import (
     LOWER_LOG2,
     UPPER_LOG2,
@@ -27,13 +28,14 @@ from neuralvdb.volume.grid import (
     unpack,
 )
 from neuralvdb.volume.lookup import ranked
+from neuralvdb.volume.value_ends import Implementation
 
 DEPTH = 8.0  # optical depth of the median ray, at which pictures are judged
 BLOCK = 4  # voxels along an axis of the blocks whose means are compared
 _LEAST_ERROR = 1e-12  # mean squared error of transmittance at which T-PSNR ends: 120 dB
 _THIN = 0.05  # rays with less than this share of the thickest ray do not count for the median
 _EDGE = 8  # voxels of a leaf, and rays of an image's tile
-_BATCH = 512  # leaves or nodes at a time
+_BATCH = 64  # nodes at a time
 _TILE_KEY = 32  # bits
 _LARGEST = float(np.finfo(np.float32).max)  # what a renderer can hold
 _LEAST_SUM = 1e-200  # of a ray; k is finite above it
@@ -71,10 +73,24 @@ class RaySums:
 Sums: TypeAlias = tuple[RaySums, RaySums, RaySums]
 
 
-def ray_sums(tree: Tree) -> Sums:
-    """The sums of a scalar tree along axes 0, 1 and 2. Active tiles of the tree add to the rays that meet leaves."""
-    origins, along_axes = leaf_origins(tree) // _EDGE, _leaf_sums(tree.leaf)
-    x, y, z = (_image(tree, axis, origins, sums) for axis, sums in enumerate(along_axes))
+@dataclass(frozen=True)
+class Replacement:
+    """Values that some leaves have in place of their own. leaves: (n,) int64; values: (n, 512)."""
+
+    leaves: np.ndarray
+    values: np.ndarray
+
+
+def ray_sums(tree: Tree, replacement: Replacement | None = None, implementation: Implementation = "native") -> Sums:
+    """The sums of a scalar tree along axes 0, 1 and 2: those of each leaf, and these leaf by leaf in the tree's order.
+    Active tiles of the tree add to the rays that meet leaves."""
+    origins = leaf_origins(tree) // _EDGE
+    images = [_Image.over(origins, axis) for axis in range(3)]
+    _add_leaves(tree.leaf, replacement, images, implementation)
+    for cubes in _active_tiles(tree):
+        for axis, image in enumerate(images):
+            _add_cubes(image.sums, axis, cubes)
+    x, y, z = (image.sums for image in images)
     return x, y, z
 
 
@@ -135,34 +151,61 @@ class ValueErrors:
     mean: float
 
 
-def value_errors(original: LeafLevel, decoded: LeafLevel) -> ValueErrors:
-    """The errors of leaves with the same active voxels and one component. What was not finite counts as no error."""
-    largest_voxel = largest_mean = 0.0
-    for begin in range(0, len(original), _BATCH):
-        piece = slice(begin, begin + _BATCH)
-        with np.errstate(invalid="ignore", over="ignore"):
-            error = decoded.values[piece].astype(np.float64) - original.values[piece]
-        error[~unpack(original.active[piece]) | ~np.isfinite(original.values[piece])] = 0
-        largest_voxel = max(largest_voxel, float(np.abs(error).max()))
-        error /= BLOCK**3
+def value_errors(original: LeafLevel, decoded: LeafLevel, implementation: Implementation = "native") -> ValueErrors:
+    """The errors of leaves with the same active voxels and one component. What was not finite counts as no error, and
+    neither does what is no number."""
+    if implementation == "native":
+        voxel, mean = _leaves.value_errors(original.values, decoded.values, original.active)
+        return ValueErrors(voxel=voxel, mean=mean)
+    with np.errstate(invalid="ignore", over="ignore"):
+        error = decoded.values.astype(np.float64) - original.values
+        error[~unpack(original.active) | ~np.isfinite(original.values)] = 0
         half = _EDGE // BLOCK
-        means = error.reshape(-1, half, BLOCK, half, BLOCK, half, BLOCK).sum(2).sum(3).sum(4)
-        largest_mean = max(largest_mean, float(np.abs(means).max()))
-    return ValueErrors(voxel=largest_voxel, mean=largest_mean)
+        blocks = (error / BLOCK**3).reshape(-1, half, BLOCK, half, BLOCK, half, BLOCK)
+        means = blocks.sum(2).sum(3).sum(4)
+    largest = (float(np.fmax.reduce(np.abs(errors), axis=None, initial=0)) for errors in (error, means))
+    return ValueErrors(voxel=next(largest), mean=next(largest))
 
 
-def _leaf_sums(leaf: LeafLevel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(N, 8, 8) float64 for each axis: the sums of the active values of leaves along it."""
-    x, y, z = (np.empty((len(leaf), _EDGE, _EDGE)) for _ in range(3))
-    for begin in range(0, len(leaf), _BATCH):
-        piece = slice(begin, begin + _BATCH)
-        values = _visible(leaf.values[piece])
-        values *= unpack(leaf.active[piece])
-        bricks = values.reshape(-1, _EDGE, _EDGE, _EDGE)
-        bricks.sum(1, out=x[piece])
-        np.einsum("nxyz->nxz", bricks, out=y[piece])  # several times as fast as sum()
-        z[piece] = bricks @ np.ones(_EDGE)
-    return x, y, z
+@dataclass(frozen=True)
+class _Image:
+    """The sums of an image, and the number (N,) int64 of the tile that each leaf projects to."""
+
+    sums: RaySums
+    tile_of: np.ndarray
+
+    @classmethod
+    def over(cls, origins: np.ndarray, axis: int) -> _Image:
+        """The image along an axis, empty, of leaves at origins (N, 3), in units of leaves."""
+        keys = _keys(origins, axis)
+        first, tile_of = ranked(keys)
+        return cls(RaySums(keys[first], np.zeros((len(first), _EDGE, _EDGE))), tile_of)
+
+
+def _add_leaves(
+    leaf: LeafLevel, replacement: Replacement | None, images: Sequence[_Image], implementation: Implementation
+) -> None:
+    """Adds the sums of leaves to their tiles."""
+    if implementation == "native":
+        instead = None
+        if replacement is not None:
+            row_of = np.full(len(leaf), -1)
+            row_of[replacement.leaves] = np.arange(len(replacement.leaves))
+            instead = row_of, replacement.values
+        x, y, z = ((image.tile_of, image.sums.sums) for image in images)
+        _leaves.add_rays(leaf.values, leaf.active, instead, (x, y, z))
+        return
+    values = leaf.values.copy()
+    if replacement is not None:
+        values[replacement.leaves] = replacement.values
+    for image, sums in zip(images, leaf_sums(LeafLevel(leaf.active, values)), strict=True):
+        np.add.at(image.sums.sums, image.tile_of, sums)
+
+
+def leaf_sums(leaf: LeafLevel) -> list[np.ndarray]:
+    """(N, 8, 8) float64 for each axis: the sums of the active values of leaves along it, first voxels first."""
+    bricks = (_visible(leaf.values) * unpack(leaf.active)).reshape(-1, _EDGE, _EDGE, _EDGE)
+    return [np.add.accumulate(bricks, axis).take(-1, axis) for axis in (1, 2, 3)]
 
 
 def _visible(values: np.ndarray) -> np.ndarray:
@@ -171,18 +214,6 @@ def _visible(values: np.ndarray) -> np.ndarray:
         visible = values.astype(np.float64)
         visible[~((visible >= 0) & (visible <= _LARGEST))] = 0
     return visible
-
-
-def _image(tree: Tree, axis: int, origins: np.ndarray, leaf_sums: np.ndarray) -> RaySums:
-    """The sums along an axis; origins: (N, 3) of leaves in units of leaves, leaf_sums: (N, 8, 8) along the axis."""
-    keys = _keys(origins, axis)
-    order = np.argsort(keys, kind="stable")
-    first, _ = ranked(keys[order])
-    tiles = keys[order][first]
-    sums = np.add.reduceat(leaf_sums[order], first) if len(tiles) else leaf_sums
-    for cubes in _active_tiles(tree):
-        _add_cubes(RaySums(tiles, sums), axis, cubes)
-    return RaySums(tiles, sums)
 
 
 @dataclass(frozen=True)
@@ -204,8 +235,8 @@ def _active_tiles(tree: Tree) -> Iterator[_Cubes]:
         (tree.lower, lower_origins(tree), LOWER_LOG2, 0),
     ):
         nodes = np.flatnonzero(level.active.any(1))
-        for begin in range(0, len(nodes), _BATCH // 8):
-            yield _tiles_of(level, nodes[begin : begin + _BATCH // 8], origins, (log2dim, log2))
+        for begin in range(0, len(nodes), _BATCH):
+            yield _tiles_of(level, nodes[begin : begin + _BATCH], origins, (log2dim, log2))
 
 
 def _tiles_of(level: InnerLevel, nodes: np.ndarray, origins: np.ndarray, log2: tuple[int, int]) -> _Cubes:

@@ -17,6 +17,7 @@ from neuralvdb.vdb import describe_transform
 from neuralvdb.volume import Tree, VolumeGrid
 from neuralvdb.volume.field_kind import FieldKind, field_kind
 from neuralvdb.volume.grid import unpack
+from neuralvdb.volume.value_ends import ends_of
 
 if TYPE_CHECKING:
     from neuralvdb.values import Promise
@@ -56,12 +57,11 @@ def promise_for(grid: VolumeGrid, settings: CompressSettings) -> Promise | None:
 
 def preset_promise(grid: VolumeGrid, quality: MeanQuality) -> Promise | None:
     """The mean lattice for a scalar grid; None where that is nothing."""
-    finite = _finite_values(grid)
-    low, high = _ends(finite, OUTLIERS)
+    low, high = active_range(grid, OUTLIERS)
     span = high - low
     if not 0 < quality.step * span < np.inf:
         return None
-    nonnegative = _ends(finite)[0] >= 0
+    nonnegative = active_range(grid)[0] >= 0
     promise = values.mean_promise(
         step=quality.step * span, knee=quality.knee * span, half=grid.half, nonnegative=nonnegative
     )
@@ -97,26 +97,9 @@ def active_range(grid: VolumeGrid, outliers: float = 0.0) -> tuple[float, float]
 
     outliers: share of the values that may lie beyond on either side.
     """
-    return _ends(_finite_values(grid), outliers)
-
-
-def _finite_values(grid: VolumeGrid) -> np.ndarray:
-    """(n,): all finite active values of leaves."""
     assert grid.tree is not None
-    active: np.ndarray = grid.tree.leaf.values[unpack(grid.tree.leaf.active)]
-    finite = np.isfinite(active)
-    return active.reshape(-1) if finite.all() else active[finite]
-
-
-def _ends(finite: np.ndarray, outliers: float = 0.0) -> tuple[float, float]:
-    """The active_range() of numbers (n,), which are left in another order."""
-    skipped = int(outliers * finite.size)
-    if not finite.size:
-        return 0.0, 0.0
-    if not skipped:
-        return float(finite.min()), float(finite.max())
-    finite.partition((skipped, finite.size - 1 - skipped))
-    return float(finite[skipped]), float(finite[finite.size - 1 - skipped])
+    ends = ends_of(values.by_component(grid.tree.leaf), grid.tree.leaf.active, outliers)
+    return ends.low, ends.high
 
 
 def is_kept(promise: Promise, original: VolumeGrid, decoded: VolumeGrid, *, pruned: bool) -> bool:

@@ -30,7 +30,7 @@ from neuralvdb.values.lossless import by_component, raw_size, take_tree_without_
 from neuralvdb.values.model_file import find_models
 from neuralvdb.values.outliers import Index, Outliers, apply_outliers, placed
 from neuralvdb.volume.grid import Tree, unpack
-from neuralvdb.volume.regions import sampled, touched
+from neuralvdb.volume.regions import sampled_masks, touched
 
 if TYPE_CHECKING:
     import torch
@@ -148,12 +148,17 @@ class ValuesDecoder:
             fields, source.topology, source.dtype, source.components, source.declared, keep
         )
         fields.finish()
-        if head.correction is not None or not options.devices:
+        on_host = head.correction is not None or not options.devices
+        are_seen = head.correction is not None or self.promise.mode.lattice is LatticeKind.SAMPLE
+        if on_host and are_seen:
             self._restore_inactive()
+        self._lacks_inactive = on_host and not are_seen
         self._decoder = self._chunk_decoder(options, head.correction)
 
     def decode(self) -> Tree:
         """The tree with all values."""
+        if self._lacks_inactive:
+            self._inactive.restore(self.tree.leaf)
         values = by_component(self.tree.leaf)
         for reader in self._decoder.fill(values, self._readers()):
             apply_outliers(values, reader.chunk.leaves, self._outliers(reader))
@@ -189,8 +194,7 @@ class ValuesDecoder:
         Of the mean lattice: means of a cell's active voxels. Of the sample lattice: its first voxel. Where a cell is
         not active, its first voxel stands.
         """
-        self._restore_inactive()
-        cells = LeafCells(*(array.copy() for array in sampled(self.tree, lod)))
+        cells = LeafCells(self._inactive.sampled(self.tree.leaf, lod), sampled_masks(self.tree.leaf.active, lod))
         for decoded in self._decoder.cells(self._readers(), lod):
             chunk, component = decoded.reader.chunk, decoded.component
             lattice_values, active = cells_of_leaves(decoded.cells, chunk.cells, lod)

@@ -72,25 +72,34 @@ def classify(bits: np.ndarray, inactive: np.ndarray, plus: np.ndarray, minus: np
     return Inactive(*(np.concatenate([getattr(p, name) for p in classified]) for name in Inactive.__dataclass_fields__))
 
 
-def restore(level: Inactive, inactive: SlotsOf, plus: np.ndarray, minus: np.ndarray, out: np.ndarray) -> None:
+def restore(
+    level: Inactive,
+    inactive: SlotsOf,
+    plus: np.ndarray,
+    minus: np.ndarray,
+    out: np.ndarray,
+    slots: np.ndarray | slice = slice(None),
+) -> None:
     """Writes the inactive slots of `out` (nodes, S, C), the opposite of classify(); other slots become anything.
 
-    inactive: (n, S) bool of nodes (n,) int64, which of their slots are inactive.
+    inactive: (n, S) bool of nodes (n,) int64, which of their slots are inactive. slots: (M,) those of nodes that `out`
+    (nodes, M, C) holds.
     """
     first, second = pairs_of(level, plus, minus)
     out[...] = first[:, None, :]
     nodes = np.nonzero(two_valued()[level.kinds])[0]
     for i in range(0, len(nodes), _NODES):
         node = nodes[i : i + _NODES]
-        select = np.unpackbits(level.selection[i : i + _NODES], axis=1, bitorder="little").view(bool)
+        select = np.unpackbits(level.selection[i : i + _NODES], axis=1, bitorder="little").view(bool)[:, slots]
         out[node] = np.where(select[..., None], second[node, None], first[node, None])
     nodes, begin = np.nonzero(level.kinds == ALL)[0], 0
     for i in range(0, len(nodes), _NODES):
         node = nodes[i : i + _NODES]
-        slots, values = inactive(node), out[node]
-        end = begin + int(slots.sum())
-        values[slots] = level.stored[begin:end]
-        out[node], begin = values, end
+        is_stored = inactive(node)
+        values = np.zeros((*is_stored.shape, out.shape[2]), out.dtype)
+        end = begin + int(is_stored.sum())
+        values[is_stored] = level.stored[begin:end]
+        out[node], begin = values[:, slots], end
 
 
 def pairs_of(level: Inactive, plus: np.ndarray, minus: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -23,7 +23,7 @@ from neuralvdb.volume.grid import (
     popcount,
     unpack,
 )
-from neuralvdb.volume.regions import without_leaves
+from neuralvdb.volume.regions import first_voxels, without_leaves
 
 # Codes of stored value types, narrowest first: a stream uses the first that holds all its values exactly.
 _TYPES = (np.dtype("<f2"), np.dtype("<f4"), np.dtype("<f8"))
@@ -143,8 +143,18 @@ class InactiveLeaves:
 
     def restore(self, leaf: LeafLevel) -> None:
         """Writes them to leaves; active values become anything."""
-        plus, minus = _bits(self.background), _bits(-self.background)
-        restore(self.values, _Slots(None, leaf.active).inactive, plus, minus, _bits(by_component(leaf)))
+        self._restore(leaf, _bits(by_component(leaf)), slice(None))
+
+    def sampled(self, leaf: LeafLevel, lod: int) -> np.ndarray:
+        """(N, M, C): every 2**lod-th voxel of leaves; active ones are anything."""
+        voxels = first_voxels(np.arange(LEAF_SLOTS)[None], lod).reshape(-1)
+        cells = np.empty((len(leaf), len(voxels), len(self.background)), leaf.values.dtype)
+        self._restore(leaf, _bits(cells), voxels)
+        return cells
+
+    def _restore(self, leaf: LeafLevel, out: np.ndarray, voxels: np.ndarray | slice) -> None:
+        slots = _Slots(None, leaf.active)
+        restore(self.values, slots.inactive, _bits(self.background), _bits(-self.background), out, voxels)
 
     def pairs(self) -> tuple[np.ndarray, np.ndarray]:
         """The two values of each leaf (N, C), as bits; the second one stands where selections are set."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from neuralvdb.dataclass import dataclass
-from neuralvdb.values.lattice.constants import ROWS_AT_A_TIME
-from neuralvdb.values.lattice.levels import pieces
 from neuralvdb.values.lossless import by_component
-from neuralvdb.volume.grid import Tree, unpack
+from neuralvdb.volume.grid import Tree
+from neuralvdb.volume.value_ends import ends_of
 
 _LARGEST_HALF = float(np.finfo(np.float16).max)
 
@@ -39,19 +38,8 @@ class ValueRange:
 def ranges_of(tree: Tree, *, half: bool) -> tuple[ValueRange, ...]:
     """The range of each component of the active values of leaves; half: of those values as halves."""
     values, half_of = by_component(tree.leaf), _half if half else float
-    ranges = [_range_of(values[..., component], tree.leaf.active) for component in range(values.shape[2])]
+    ranges = [ends_of(values[..., i : i + 1], tree.leaf.active) for i in range(values.shape[2])]
     return tuple(ValueRange(half_of(ends.low), half_of(ends.high)) for ends in ranges)
-
-
-def _range_of(values: np.ndarray, masks: np.ndarray) -> ValueRange:
-    """values: (N, 512); masks: (N, 64) uint8, which are active."""
-    ends = []
-    for rows in pieces(len(values), ROWS_AT_A_TIME):
-        active = values[rows][unpack(masks[rows])]
-        finite = active[np.isfinite(active)]
-        if len(finite):
-            ends += [float(finite.min()), float(finite.max())]
-    return ValueRange(min(ends) + 0.0, max(ends) + 0.0) if ends else ValueRange()  # 0.0 is added to make -0.0 into 0.0
 
 
 def _half(value: float) -> float:

@@ -72,7 +72,15 @@ def keep_leaves(tree: Tree, keep: np.ndarray, active: np.ndarray | None = None) 
 
 def sampled(tree: Tree, lod: int) -> tuple[np.ndarray, np.ndarray]:
     """Cells (N, M, C) and active (N, M) bool: every 2**lod-th voxel of each leaf."""
-    return _first_voxels(tree.leaf.values, lod), _first_voxels(unpack(tree.leaf.active), lod)[..., 0]
+    return first_voxels(tree.leaf.values, lod), sampled_masks(tree.leaf.active, lod)
+
+
+def sampled_masks(masks: np.ndarray, lod: int) -> np.ndarray:
+    """(N, M) bool: every 2**lod-th voxel of masks (N, 64) uint8."""
+    cells = np.empty((len(masks), (8 >> lod) ** 3), bool)
+    for i in range(0, len(masks), _CHUNK):
+        cells[i : i + _CHUNK] = first_voxels(unpack(masks[i : i + _CHUNK]), lod)[..., 0]
+    return cells
 
 
 def averaged(tree: Tree, lod: int) -> tuple[np.ndarray, np.ndarray]:
@@ -88,8 +96,8 @@ def averaged(tree: Tree, lod: int) -> tuple[np.ndarray, np.ndarray]:
     return values, active
 
 
-def _first_voxels(voxels: np.ndarray, lod: int) -> np.ndarray:
-    """(N, M, C) from voxels (N, 512[, C])."""
+def first_voxels(voxels: np.ndarray, lod: int) -> np.ndarray:
+    """(N, M, C): every 2**lod-th of voxels (N, 512[, C])."""
     components, every = voxels.shape[2] if voxels.ndim == 3 else 1, slice(None, None, 1 << lod)
     cubes = voxels.reshape(len(voxels), 8, 8, 8, components)[:, every, every, every]
     return cubes.reshape(len(voxels), (8 >> lod) ** 3, components)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nanobind.stubgen import StubGen
 
-MODULES = ("archive._rans", "motion._motion", "topology._topology", "values._lattice", "vdb._bridge")
+MODULES = ("archive._rans", "motion._motion", "topology._topology", "values._lattice", "vdb._bridge", "volume._leaves")
 _VALUE = re.compile(r"^(\w+: \w+) = .*$", re.MULTILINE)  # of a constant, which may depend on the OpenVDB library
 
 

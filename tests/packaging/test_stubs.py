@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 STUBS = Path(__file__).with_name("make_stubs.py")
-MODULES = ("archive._rans", "motion._motion", "topology._topology", "values._lattice", "vdb._bridge")
+MODULES = ("archive._rans", "motion._motion", "topology._topology", "values._lattice", "vdb._bridge", "volume._leaves")
 
 
 @pytest.mark.skipif(find_spec("nanobind") is None, reason="nanobind is not installed; see tests/setup.sh")

@@ -13,7 +13,7 @@ import pytest
 from neuralvdb import picture
 from neuralvdb.metrics import median, quantile
 from neuralvdb.vdb import VdbReader, from_dense
-from neuralvdb.volume import Tree, leaf_origins
+from neuralvdb.volume import Tree, _leaves, leaf_origins
 from neuralvdb.volume.lookup import bricks_at
 
 
@@ -195,3 +195,37 @@ def test_medians_and_quantiles_are_those_of_numpy():
         for share in (0.0, 0.1, 0.5, 0.77, 0.9, 1.0):
             assert quantile(values, share) == float(np.quantile(values, share)), (count, dtype, share)
     assert np.isnan(quantile(np.array([1, np.nan, 2]), 0.5))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sums_and_errors_of_the_definition(dtype):
+    """Bit by bit, with values that nobody sees, tiles, and leaves that have other values."""
+    tree = cloud()
+    values = tree.leaf.values.astype(dtype)
+    values[0, :6] = np.nan, np.inf, -np.inf, -1, -0.0, 1e-40
+    values[1, :2] = np.array([1e39, 1e38]).astype(np.float64) if dtype is np.float64 else [3e38, 1e38]
+    tree = replace(tree, leaf=replace(tree.leaf, values=values))
+    tree.lower.active[0, 3], tree.lower.values[0, 24:32] = 255, 0.1
+    leaves = np.array([0, 5, 6])
+    replacement = picture.Replacement(leaves, np.random.default_rng(5).random((3, 512)).astype(dtype))
+    for instead in (None, replacement):
+        images = [picture.ray_sums(tree, instead, how) for how in ("reference", "native")]
+        for slow, fast in zip(*images, strict=True):
+            np.testing.assert_array_equal(slow.tiles, fast.tiles)
+            np.testing.assert_array_equal(slow.sums, fast.sums)
+    decoded = with_noise(tree, 0.3).leaf
+    decoded.values[2, :2] = np.nan, np.inf
+    slow, fast = (picture.value_errors(tree.leaf, decoded, how) for how in ("reference", "native"))
+    assert slow == fast and (slow.voxel == np.inf) == bool(tree.leaf.active[2, 0] & 2)
+
+
+def test_of_sums_no_tile_is_written_that_is_not_there():
+    tree, sums = cloud(), np.zeros((2, 8, 8))
+    good, bad = np.zeros(len(tree.leaf), np.int64), np.full(len(tree.leaf), 2)
+    for wrong in (bad, bad - 3, good[1:]):
+        with pytest.raises(ValueError):
+            _leaves.add_rays(tree.leaf.values, tree.leaf.active, None, ((good, sums), (wrong, sums), (good, sums)))
+    with pytest.raises(ValueError):
+        beyond = bad, tree.leaf.values[:2]
+        _leaves.add_rays(tree.leaf.values, tree.leaf.active, beyond, ((good, sums),) * 3)
+    assert not sums.any()

@@ -42,7 +42,7 @@ def guess_step(tree: Tree, original: Sums, candidate: Candidate, devices: tuple[
     of_each = len(tree.leaf) / len(leaves)  # how many leaves one stands for
 
     def surplus(log_factor: float) -> float | None:
-        sums = ray_sums(stand_in(tree, scaled(promise, log_factor), leaves, devices))
+        sums = ray_sums(tree, stand_in(tree, scaled(promise, log_factor), leaves, devices))
         t_psnr = t_psnr_of(original, _amplified(original, sums, of_each))
         return None if t_psnr is None else t_psnr - promise.bound.picture - _MARGIN
 

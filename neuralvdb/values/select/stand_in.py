@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from neuralvdb.picture import Replacement
 from neuralvdb.topology.chunks import group_leaves
 from neuralvdb.values.lattice.chunks import Chunk, ChunkComponent, chunks_of
 from neuralvdb.values.lattice.coding import SymbolSink
@@ -27,7 +28,7 @@ from neuralvdb.values.leaf_values import LeafValues
 from neuralvdb.values.lossless import by_component
 from neuralvdb.values.promise import Promise
 from neuralvdb.values.value_range import ranges_of
-from neuralvdb.volume.grid import Tree, leaf_origins
+from neuralvdb.volume.grid import LeafLevel, Tree, leaf_origins
 
 _LARGE = 1024  # leaves, from which on some will do
 _APART = 4  # of which one in so many on any line along an axis
@@ -41,19 +42,17 @@ def leaves_that_stand(tree: Tree) -> np.ndarray:
     return np.flatnonzero(plane == np.bincount(plane).argmax())
 
 
-def stand_in(tree: Tree, promise: Promise, leaves: np.ndarray, devices: Sequence[str] = ()) -> Tree:
-    """Nearly what a scalar tree decodes to under a promise of the mean lattice: the same values on every device.
+def stand_in(tree: Tree, promise: Promise, leaves: np.ndarray, devices: Sequence[str] = ()) -> Replacement:
+    """Nearly what some leaves of a scalar tree decode to under a promise of the mean lattice: the same values on every
+    device.
 
-    leaves: (n,) those that are coded, without the others, which stay as they are. Raises OutOfMemory where a device has
-    too little.
+    leaves: (n,) int64, coded without the others, which stay as they are. Raises OutOfMemory where a device has too
+    little.
     """
     promise = replace(promise, ranges=ranges_of(tree, half=promise.mode.half))
     chunks = _chunks(tree, leaves)
-    values = _on_devices(tree, chunks, promise, devices) if devices else _on_host(tree, chunks, promise)
-    if len(leaves) < len(values):
-        coded, values = values[leaves], by_component(tree.leaf).copy()
-        values[leaves] = coded
-    return replace(tree, leaf=replace(tree.leaf, values=values.reshape(tree.leaf.values.shape)))
+    values = _on_devices(tree, chunks, promise, devices)[leaves] if devices else _on_host(tree, chunks, promise, leaves)
+    return Replacement(leaves, values.reshape(len(leaves), -1))
 
 
 def _chunks(tree: Tree, leaves: np.ndarray) -> Iterator[Chunk]:
@@ -62,20 +61,24 @@ def _chunks(tree: Tree, leaves: np.ndarray) -> Iterator[Chunk]:
     return chunks_of(tree, [replace(group, leaves=leaves[group.leaves]) for group in groups])
 
 
-def _on_host(tree: Tree, chunks: Iterator[Chunk], promise: Promise) -> np.ndarray:
-    """Values (N, 512, 1) of all leaves; those of other chunks mean nothing."""
+def _on_host(tree: Tree, chunks: Iterator[Chunk], promise: Promise, leaves: np.ndarray) -> np.ndarray:
+    """Values (n, 512, 1) of leaves (n,), which are those of the chunks."""
+    few = replace(tree, leaf=LeafLevel(tree.leaf.active[leaves], tree.leaf.values[leaves]))
+    number_of = np.zeros(len(tree.leaf), np.int64)
+    number_of[leaves] = np.arange(len(leaves))
     lattice = NativeLattice(LatticeKind.MEAN, promise.quantiser, Predictor({}))
-    decoded = LeafValues(tree, promise, np.empty_like(by_component(tree.leaf)))
+    decoded = LeafValues(few, promise, np.empty_like(by_component(few.leaf)))
     nowhere: Sequence[SymbolSink] = [_Nowhere()] * LAYERS
-    for chunk in chunks:
-        component = ChunkComponent.of(tree, chunk, 0)
+    for chunk_of_tree in chunks:
+        chunk = replace(chunk_of_tree, leaves=number_of[chunk_of_tree.leaves])
+        component = ChunkComponent.of(few, chunk, 0)
         decoded.fill(chunk, 0, lattice.encode(component, nowhere, np.zeros(SCALE_CLASSES)))
         for piece in pieces(len(component), ROWS_AT_A_TIME):
-            leaves, true = chunk.leaves[piece], component.rows(piece)
+            rows, true = chunk.leaves[piece], component.rows(piece)
             if promise.keeps_any(true):
                 continue
-            values = decoded.values[leaves, :, 0]
-            decoded.values[leaves, :, 0] = np.where(promise.kept(true, values), values, true)  # outliers are exact
+            values = decoded.values[rows, :, 0]
+            decoded.values[rows, :, 0] = np.where(promise.kept(true, values), values, true)  # outliers are exact
     return decoded.values
 
 

@@ -128,6 +128,7 @@ def _with_picture(tree: Tree, candidate: Candidate, context: EncodeContext, limi
         lacking = shortfall(coded.picture, guess.promise)
         if lacking <= 0 or _is_hopeless(coded, limit):
             return coded
+        del coded  # it is as large as the tree, and so is the next one
         guess = finer(guess, lacking)
     return _encoded(tree, without_picture(candidate), context, limit)
 
