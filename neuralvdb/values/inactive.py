@@ -63,12 +63,12 @@ class Inactive:
         )
 
 
-def classify(bits: np.ndarray, inactive: np.ndarray, plus: np.ndarray, minus: np.ndarray) -> Inactive:
-    """The inactive values of a level. bits: (nodes, S, C) unsigned; inactive: (nodes, S) bool; plus, minus:
-    (C,) bits of the background and of its negative."""
+def classify(bits: np.ndarray, inactive: SlotsOf, plus: np.ndarray, minus: np.ndarray) -> Inactive:
+    """The inactive values of a level. bits: (nodes, S, C) unsigned; inactive: (n, S) bool of nodes (n,) int64, which of
+    their slots are inactive; plus, minus: (C,) bits of the background and of its negative."""
     step = max(1, _CHUNK // (bits.shape[1] * bits.shape[2]))
-    starts = range(0, max(1, len(bits)), step)
-    classified = [_classify(bits[i : i + step], inactive[i : i + step], plus, minus) for i in starts]
+    every, starts = np.arange(len(bits)), range(0, max(1, len(bits)), step)
+    classified = [_classify(bits[i : i + step], inactive(every[i : i + step]), plus, minus) for i in starts]
     return Inactive(*(np.concatenate([getattr(p, name) for p in classified]) for name in Inactive.__dataclass_fields__))
 
 

@@ -195,10 +195,8 @@ def _pieces(active: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
 
 
 def _put_inactive(out: FieldWriter, level: TreeLevel, plus: np.ndarray, minus: np.ndarray) -> None:
-    active = unpack(level.active)
-    values = by_component(level)
-    inactive = ~(active | unpack(level.child)) if isinstance(level, InnerLevel) else ~active
-    inactive_values = classify(_bits(values), inactive, plus, minus)
+    values, slots = by_component(level), _Slots(level.child if isinstance(level, InnerLevel) else None, level.active)
+    inactive_values = classify(_bits(values), slots.inactive, plus, minus)
     put_array(out, inactive_values.kinds)
     put_array(out, inactive_values.selection.reshape(-1))
     for stored in (inactive_values.a, inactive_values.b, inactive_values.stored):

@@ -32,7 +32,9 @@ def test_restored(device, implementation, dtype, components):
     leaf = by_component(tree.leaf)
     on = np.unpackbits(tree.leaf.active, axis=1, bitorder="little").view(bool)
     bits, plus = leaf.view(f"u{dtype().itemsize}"), background.view(f"u{dtype().itemsize}")
-    kept = HostLeaves(definition.classify(bits, ~on, plus, (-background).view(plus.dtype)), background)
+    kept = HostLeaves(
+        definition.classify(bits, lambda nodes: ~on[nodes], plus, (-background).view(plus.dtype)), background
+    )
     assert len(np.unique(kept.values.kinds)) == len(definition.KINDS)
     leaves = np.array([7, 3, 0, 6, 1, 2, 4, 5, 7])
     arrays = (torch.from_numpy(array).to(device) for array in (leaves, tree.leaf.active[leaves]))

@@ -15,6 +15,8 @@ from neuralvdb.volume.grid import LeafLevel, popcount
 _HOPELESS = 2.0  # times the limit, which fine-tuning does not make up for
 _RUNS, _RUN = 8, 4  # runs of neighbouring leaves whose values are tried, and leaves of each
 _SURE = 0.5  # of these estimates: a sample is not the grid
+_FIRST = 4  # one leaf in so many, the first ones, tells what repeats as a rule
+_FRAME = 1 << 12  # bytes by which the first values may take more when no others follow
 _LOW = 0.5  # bits for each active voxel: lossy values seldom take fewer
 
 
@@ -26,7 +28,7 @@ class Limit:
 
     def exceeds(self, size: float) -> bool:
         """Whether the limit is above so many bytes."""
-        return size < self._least or size < self.coded.size
+        return self._surely_exceeds(size) or size < self.coded.size
 
     def is_hopeless(self, size: int) -> bool:
         """Whether so many bytes are far above the limit."""
@@ -35,16 +37,24 @@ class Limit:
     @cached_property
     def is_low(self) -> bool:
         """Whether the limit may be so low that lossy values hardly get below it; of small trees that is not asked."""
-        return 0 < 8 * self._least < _LOW * popcount(self.tree.leaf.active)
+        low = _LOW * popcount(self.tree.leaf.active) / 8
+        return self._by_sample > 0 and not self._surely_exceeds(float(np.nextafter(low, 0)))
 
     @cached_property
     def coded(self) -> CodedValues:
         """The values, every bit kept."""
         return exact(self.tree)
 
+    def _surely_exceeds(self, size: float) -> bool:
+        """Whether estimates put the limit above so many bytes: by a sample and by what repeats. Never of small trees,
+        which are counted at once."""
+        if size >= _SURE * self._by_sample:
+            return False
+        return size < _SURE * self._by_first_repeats or size < _SURE * self._by_repeats
+
     @cached_property
-    def _least(self) -> float:
-        """Bytes below the limit, by a sample and by what repeats; 0 of small trees, which are counted at once."""
+    def _by_sample(self) -> float:
+        """Bytes of active values as those of a sample suggest them, 0 of small trees."""
         leaf = self.tree.leaf
         if len(leaf) < 2 * _RUNS * _RUN:
             return 0.0
@@ -52,4 +62,15 @@ class Limit:
         leaves = (first[:, None] + np.arange(_RUN)).reshape(-1)
         sample = LeafLevel(leaf.active[leaves], leaf.values[leaves])
         share = popcount(sample.active) / max(popcount(leaf.active), 1)
-        return _SURE * min(active_size(sample) / share, repeats_size(leaf)) if share else 0.0
+        return active_size(sample) / share if share else 0.0
+
+    @cached_property
+    def _by_first_repeats(self) -> int:
+        """What `_by_repeats` is at least, by some of the leaves."""
+        leaf, count = self.tree.leaf, len(self.tree.leaf) // _FIRST
+        return repeats_size(LeafLevel(leaf.active[:count], leaf.values[:count])) - _FRAME
+
+    @cached_property
+    def _by_repeats(self) -> int:
+        """Bytes of the active values where only what they repeat is left out."""
+        return repeats_size(self.tree.leaf)
