@@ -52,12 +52,17 @@ def test_a_buffer_knows_what_it_will_take():
     counts[:, ESCAPE] = 1
     tables = Tables(normalise(counts))
     for largest in (0, 20, 5000, MAX_RESIDUAL):
-        buffer = SymbolBuffer()
+        buffer, packed = SymbolBuffer(), SymbolBuffer(packs=True)
         for count in (300, 0, 1000):
             residuals = random.integers(-largest, largest, count, endpoint=True)
-            buffer.put(residuals, random.integers(0, SCALE_CLASSES, count).astype(np.uint8))
-            buffer.end()
-        assert buffer.size(tables) == buffer.written(tables).size > 0
+            classes = random.integers(0, SCALE_CLASSES, count).astype(np.uint8)
+            for each in (buffer, packed):
+                each.put(residuals, classes)
+                each.end()
+        assert buffer.size(tables) == packed.size(tables)
+        written = buffer.written(tables)
+        assert written.size == packed.size(tables) > 0
+        assert written.finish(1) == packed.written(tables).finish(1)
 
 
 def test_any_stream_is_joined_alike():

@@ -9,8 +9,10 @@ unsigned value plus one has, then those follow.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
+import zstandard
 
 from neuralvdb.archive.rans import MAX_WIDTH, Decoder, Encoder, Tables, code_length
 from neuralvdb.dataclass import dataclass
@@ -65,12 +67,36 @@ def price(residuals: np.ndarray, scale_classes: np.ndarray, lengths: np.ndarray,
     return np.where(escapes, escaped, lengths[scale_classes, small]) + width
 
 
-class SymbolBuffer:
-    """The residuals of a stream, kept until their tables are chosen. counts: (64, 64) int64, of symbols by class."""
+@dataclass(frozen=True)
+class _Kept:
+    """Residuals and their classes (count,). arrays: gives both."""
 
-    def __init__(self) -> None:
+    count: int
+    arrays: Callable[[], tuple[np.ndarray, np.ndarray]]
+
+    @classmethod
+    def packed(cls, residuals: np.ndarray, scale_classes: np.ndarray) -> _Kept:
+        """The same in a quarter of the memory."""
+        small = [zstandard.ZstdCompressor(level=1).compress(array.data) for array in (residuals, scale_classes)]
+
+        def arrays() -> tuple[np.ndarray, np.ndarray]:
+            first, second = (zstandard.ZstdDecompressor().decompress(array) for array in small)
+            return np.frombuffer(first, residuals_type), np.frombuffer(second, np.uint8)
+
+        residuals_type, count = residuals.dtype, len(residuals)
+        return cls(count, arrays)
+
+
+class SymbolBuffer:
+    """The residuals of a stream, kept until their tables are chosen. counts: (64, 64) int64, of symbols by class.
+
+    packs: whether they are kept packed, for streams of large grids.
+    """
+
+    def __init__(self, packs: bool = False) -> None:
         self.counts = np.zeros((SCALE_CLASSES, ESCAPE + 1), np.int64)
-        self._batches: list[list[tuple[np.ndarray, np.ndarray]]] = [[]]
+        self._packs = packs
+        self._batches: list[list[_Kept]] = [[]]
 
     def put(self, residuals: np.ndarray, scale_classes: np.ndarray) -> None:
         """Adds residuals (n,) int32 or int64, within MAX_RESIDUAL, with their classes (n,) uint8, to the last batch."""
@@ -79,7 +105,12 @@ class SymbolBuffer:
         residuals = residuals.astype(np.int32, copy=False)
         count_symbols(residuals, scale_classes, self.counts)
         dtype = np.min_scalar_type(min(-1 - int(residuals.max()), int(residuals.min())))
-        self._batches[-1].append((residuals.astype(dtype), scale_classes.copy()))
+        narrow = residuals.astype(dtype)
+        if self._packs:
+            self._batches[-1].append(_Kept.packed(narrow, scale_classes))
+            return
+        pair = narrow, scale_classes.copy()
+        self._batches[-1].append(_Kept(len(narrow), lambda: pair))
 
     def end(self) -> None:
         """Ends a batch."""
@@ -94,7 +125,7 @@ class SymbolBuffer:
         bits = int((self.counts.sum(1) * raw_width(np.arange(SCALE_CLASSES))).sum())
         bits += int((escaped[:, :ESCAPE] * escape_bits(symbols[:ESCAPE])).sum())
         if escaped[:, ESCAPE].any():
-            bits += sum(_bits_of_large(*arrays) for batch in self._batches for arrays in batch)
+            bits += sum(_bits_of_large(*kept.arrays()) for batch in self._batches for kept in batch)
         return code_length(coded, tables.freq) + bits >> 3
 
     def written(self, tables: Tables) -> Encoder:
@@ -102,8 +133,8 @@ class SymbolBuffer:
         out, batches = Encoder(tables), [batch for batch in self._batches[:-1] if batch]
         self._batches = [[]]
         if batches:
-            ends = np.cumsum([sum(len(residuals) for residuals, _ in batch) for batch in batches])
-            every = [arrays for batch in batches for arrays in batch]
+            ends = np.cumsum([sum(kept.count for kept in batch) for batch in batches])
+            every = [kept.arrays() for batch in batches for kept in batch]
             residuals = np.concatenate([residuals for residuals, _ in every], dtype=np.int32)
             scale_classes = np.concatenate([classes for _, classes in every])
             split = split_residuals(residuals, scale_classes, ends, tables.freq > 0)

@@ -56,8 +56,8 @@ inline T toValue(int32_t lattice_value, const Dequantiser& rules) {
     return value < T(rules.low) ? T(rules.low) : value > T(rules.high) ? T(rules.high) : value;
 }
 
-// Eight floats, rounded to halves.
-NVDB_LANES EightFloats rounded(const EightFloats& x) {
+// Rounds eight floats to halves.
+NVDB_LANES void roundToHalves(EightFloats& x) {
     constexpr int32_t sign = INT32_MIN, dropped = 0x1fff;
     EightInts bits;
     std::memcpy(&bits, &x, sizeof(bits));
@@ -69,19 +69,18 @@ NVDB_LANES EightFloats rounded(const EightFloats& x) {
     half = size >= 65520.0f ? EightFloats{} + std::numeric_limits<float>::infinity() : half;
     std::memcpy(&bits, &half, sizeof(bits));
     bits |= signs;
-    std::memcpy(&half, &bits, sizeof(half));
-    return half;
+    std::memcpy(&x, &bits, sizeof(x));
 }
 
-// Eight lattice values of a line that are not companded, as toValue() gives them.
-NVDB_LANES EightFloats toFloats(const int32_t* lattice_values, const Dequantiser& rules) {
+// Gives `to` eight lattice values that are not companded, as toValue() does.
+NVDB_LANES void toFloats(const int32_t* lattice_values, const Dequantiser& rules, EightFloats& to) {
     EightInts whole;
     std::memcpy(&whole, lattice_values, sizeof(whole));
     const EightDoubles exact = NVDB_CONVERT(whole, EightDoubles) * rules.unit;
     EightFloats value = NVDB_CONVERT(exact, EightFloats);
-    if (rules.half) value = rounded(value);
+    if (rules.half) roundToHalves(value);
     const EightFloats low = EightFloats{} + float(rules.low), high = EightFloats{} + float(rules.high);
-    return value < low ? low : value > high ? high : value;
+    to = value < low ? low : value > high ? high : value;
 }
 
 // Gives leaves whose floats lie side by side their values: those of lattice values, which are not companded, where active.
@@ -94,9 +93,10 @@ NVDB_LANES void fillFloats(const Chunk& chunk, const int32_t* lattice_values, co
         const float* kept = chunk.values.narrow + leaf * chunk.values.leaf_stride;
         for (int at = 0; at < kSlots; at += kEdge) {
             const EightInts active = ((EightInts{} + mask[at / kEdge]) & EightInts{1, 2, 4, 8, 16, 32, 64, 128}) != 0;
-            EightFloats own;
+            EightFloats own, value;
             std::memcpy(&own, kept + at, sizeof(own));
-            const EightFloats value = active ? toFloats(lattice_values + brick * kSlots + size_t(at), rules) : own;
+            toFloats(lattice_values + brick * kSlots + size_t(at), rules, value);
+            value = active ? value : own;
             std::memcpy(to + leaf * leaf_stride + at, &value, sizeof(value));
         }
     }

@@ -32,17 +32,19 @@ def shortfall(t_psnr: float | None, promise: Promise) -> float:
     return np.inf if t_psnr is None else promise.bound.picture - t_psnr
 
 
-def guess_step(tree: Tree, original: Sums, candidate: Candidate, devices: tuple[str, ...]) -> Candidate | None:
+def guess_step(
+    tree: Tree, original: Sums, candidate: Candidate, devices: tuple[str, ...], *, threads: int = 1
+) -> Candidate | None:
     """The candidate with the step that a picture as promised seems to need; None where there is nothing to see.
 
-    original: sums of the tree.
+    original: sums of the tree. devices, threads: that stand-ins are encoded on.
     The first stand-in has the step of the preset, a second one that which the first suggests, if that is far away.
     """
     promise, leaves = candidate.promise, leaves_that_stand(tree)
     of_each = len(tree.leaf) / len(leaves)  # how many leaves one stands for
 
     def surplus(log_factor: float) -> float | None:
-        sums = ray_sums(tree, stand_in(tree, scaled(promise, log_factor), leaves, devices))
+        sums = ray_sums(tree, stand_in(tree, scaled(promise, log_factor), leaves, devices, threads=threads))
         t_psnr = t_psnr_of(original, _amplified(original, sums, of_each))
         return None if t_psnr is None else t_psnr - promise.bound.picture - _MARGIN
 

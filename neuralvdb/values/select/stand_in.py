@@ -42,7 +42,9 @@ def leaves_that_stand(tree: Tree) -> np.ndarray:
     return np.flatnonzero(plane == np.bincount(plane).argmax())
 
 
-def stand_in(tree: Tree, promise: Promise, leaves: np.ndarray, devices: Sequence[str] = ()) -> Replacement:
+def stand_in(
+    tree: Tree, promise: Promise, leaves: np.ndarray, devices: Sequence[str] = (), *, threads: int = 1
+) -> Replacement:
     """Nearly what some leaves of a scalar tree decode to under a promise of the mean lattice: the same values on every
     device.
 
@@ -51,7 +53,10 @@ def stand_in(tree: Tree, promise: Promise, leaves: np.ndarray, devices: Sequence
     """
     promise = replace(promise, ranges=ranges_of(tree, half=promise.mode.half))
     chunks = _chunks(tree, leaves)
-    values = _on_devices(tree, chunks, promise, devices)[leaves] if devices else _on_host(tree, chunks, promise, leaves)
+    if devices:
+        values = _on_devices(tree, chunks, promise, devices)[leaves]
+    else:
+        values = _on_host(tree, chunks, promise, leaves, threads)
     return Replacement(leaves, values.reshape(len(leaves), -1))
 
 
@@ -61,13 +66,13 @@ def _chunks(tree: Tree, leaves: np.ndarray) -> Iterator[Chunk]:
     return chunks_of(tree, [replace(group, leaves=leaves[group.leaves]) for group in groups])
 
 
-def _on_host(tree: Tree, chunks: Iterator[Chunk], promise: Promise, leaves: np.ndarray) -> np.ndarray:
+def _on_host(tree: Tree, chunks: Iterator[Chunk], promise: Promise, leaves: np.ndarray, threads: int) -> np.ndarray:
     """Values (n, 512, 1) of leaves (n,), which are those of the chunks."""
     few = replace(tree, leaf=LeafLevel(tree.leaf.active[leaves], tree.leaf.values[leaves]))
     number_of = np.zeros(len(tree.leaf), np.int64)
     number_of[leaves] = np.arange(len(leaves))
-    lattice = NativeLattice(LatticeKind.MEAN, promise.quantiser, Predictor({}))
-    decoded = LeafValues(few, promise, np.empty_like(by_component(few.leaf)))
+    lattice = NativeLattice(LatticeKind.MEAN, promise.quantiser, Predictor({}, threads=threads))
+    decoded = LeafValues(few, promise, np.empty_like(by_component(few.leaf)), threads)
     nowhere: Sequence[SymbolSink] = [_Nowhere()] * LAYERS
     for chunk_of_tree in chunks:
         chunk = replace(chunk_of_tree, leaves=number_of[chunk_of_tree.leaves])

@@ -120,7 +120,8 @@ def _likely_size(sample: Sample, promise: Promise, models: ModelSet) -> float:
 def _with_picture(tree: Tree, candidate: Candidate, context: EncodeContext, limit: Limit | None) -> CodedValues:
     """The values with a picture as good as promised; by the step asked for where there is none to see or to reach."""
     original = ray_sums(tree)
-    guess = guess_step(tree, original, candidate, context.devices.of(tree.leaf.values.nbytes))
+    devices = context.devices.of(tree.leaf.values.nbytes)
+    guess = guess_step(tree, original, candidate, devices, threads=context.threads)
     for _ in range(TRIES if guess else 0):
         assert guess is not None
         coded = _encoded(tree, guess, context, limit)
