@@ -158,10 +158,12 @@ def child_origins(origins: np.ndarray, child: np.ndarray, log2dim: int, child_di
 
     log2dim: the node's children per axis as a power of two; child_dim: a child's edge in voxels.
     """
-    node, slot = np.nonzero(unpack(child))
-    low = (1 << log2dim) - 1
-    steps = np.stack([slot >> 2 * log2dim, slot >> log2dim & low, slot & low], axis=1)
-    origins_of_children: np.ndarray = (origins[node] + steps * child_dim).astype(np.int32)
+    number = np.flatnonzero(unpack(child))
+    node, low = number >> 3 * log2dim, (1 << log2dim) - 1
+    origins_of_children = np.empty((len(number), 3), np.int32)
+    for axis in range(3):
+        steps = (number >> (2 - axis) * log2dim & low) * child_dim
+        np.add(origins[node, axis], steps, out=origins_of_children[:, axis], casting="unsafe")
     return origins_of_children
 
 
