@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
 
 import numpy as np
 
 from neuralvdb.archive import FieldReader, FieldWriter
 from neuralvdb.archive.rans import Decoder, Encoder
 from neuralvdb.dataclass import dataclass
+from neuralvdb.threads import on_threads
 from neuralvdb.topology import priors
 from neuralvdb.topology.bricks import INDEXES
 from neuralvdb.topology.chunks import group_leaves
@@ -22,9 +22,6 @@ from neuralvdb.topology.masks import Topology
 from neuralvdb.topology.native_mask import NativeDecoder, NativeEncoder
 from neuralvdb.topology.payload import Reference, TopologyPayload
 from neuralvdb.topology.root import put_root, take_root
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 def encode(
@@ -52,7 +49,7 @@ def encode(
             tree.code_leaves(_encoding(coder, each, implementation), groups[number].leaves, topology)
         return coder.finish(each)
 
-    for chunk in _on_threads(payload, range(max(1, len(groups))), threads):
+    for chunk in on_threads(payload, range(max(1, len(groups))), threads):
         out.put_bytes(chunk)
     return out.getvalue()
 
@@ -199,7 +196,7 @@ class _ChunkedTopology(Topology):
             needed = [leaves is None or bool(leaves[chunk.leaves].any()) for chunk in self._missing]
             chunks = [chunk for chunk, is_needed in zip(self._missing, needed, strict=True) if is_needed]
             try:
-                for chunk, masks in zip(chunks, _on_threads(self._decode, chunks, self._threads), strict=True):
+                for chunk, masks in zip(chunks, on_threads(self._decode, chunks, self._threads), strict=True):
                     self.leaf_active[chunk.leaves] = masks
             except Exception as error:
                 self._error = error
@@ -210,14 +207,3 @@ class _ChunkedTopology(Topology):
         masks = self._tree.code_leaves(chunk.decoder.code, chunk.leaves, None)
         chunk.decoder.finish()
         return masks
-
-
-def _on_threads(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterable[Result]:
-    """What the work makes of each item, in order; no more threads than items."""
-    waiting = list(items)
-    if min(threads, len(waiting)) <= 1:
-        return map(work, waiting)
-    from concurrent.futures import ThreadPoolExecutor  # which takes time
-
-    with ThreadPoolExecutor(min(threads, len(waiting))) as pool:
-        return list(pool.map(work, waiting))

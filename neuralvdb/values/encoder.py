@@ -12,6 +12,7 @@ from neuralvdb.archive import FieldWriter, pack_table
 from neuralvdb.archive.rans import Tables
 from neuralvdb.dataclass import dataclass
 from neuralvdb.platform import return_memory
+from neuralvdb.threads import on_threads
 from neuralvdb.values import chunk_sections, outliers
 from neuralvdb.values.coded import CodedValues
 from neuralvdb.values.head import ValuesHead, put_head
@@ -180,13 +181,19 @@ class _HostEncoder:
 
     def sections(self, tables: Tables) -> dict[int, bytes]:
         """As _TreeEncoder has it."""
-        payloads: dict[int, bytes] = {}
-        for number in range(len(self._coded)):
-            coded = self._coded.pop(0)
+        chunk_count = len(self._coded)
+        each = 1 if chunk_count > 1 else self._options.threads
+
+        def payloads_of(number: int) -> list[tuple[int, bytes]]:
+            coded = self._coded[number]
             coders = [[buffer.written(tables) for buffer in component] for component in coded.buffers]
-            for layer, payload in chunk_sections.pack(coders, coded.outliers, self._options.threads):
-                payloads[LAYERS * number + layer] = payload
-        return payloads
+            payloads = chunk_sections.pack(coders, coded.outliers, each)
+            return [(LAYERS * number + layer, payload) for layer, payload in payloads]
+
+        of_chunks = on_threads(payloads_of, range(chunk_count), self._options.threads)
+        sections = {number: payload for payloads in of_chunks for number, payload in payloads}
+        self._coded.clear()
+        return sections
 
 
 def _counts(buffers: Sequence[SymbolBuffer]) -> np.ndarray:

@@ -4,6 +4,7 @@
 #include "voxels.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <vector>
 
@@ -56,43 +57,49 @@ inline T numberOf(uint64_t in_order) {
     return number;
 }
 
-// Numbers of a place in the order of all, found 16 bits at a time: the bits that are known, and the place among those that
-// have them.
-struct Ranked {
+// A number that is sought by its place in the order of all, 16 bits at a time: the bits that are known, and the place among
+// the numbers that have them.
+struct Sought {
     uint64_t known = 0;
     int64_t place;
+    std::vector<int64_t> counts; // of the numbers that have the known bits, by the next ones
 };
 
-// Counts by their next 16 bits the numbers that have the known bits of one that is sought.
+// Counts numbers for all that are sought; for the first one alone where nothing is known yet.
 template<typename T>
-inline void countNext(const Leaves<T>& leaves, int digit, const Ranked& sought, std::vector<int64_t>& counts) {
+inline void countNext(const Leaves<T>& leaves, int digit, Sought* sought, size_t count) {
     for (size_t leaf = 0; leaf < leaves.count; ++leaf) {
         for (int at = 0; at < kLines; ++at) {
             const uint8_t mask = leaves.masks[leaf * kLines + size_t(at)];
             if (!mask) continue;
             const Line<T> line = leaves.line(leaf, at);
             for (int i = 0; i < kEdge; ++i) {
-                if (!(mask >> i & 1) || !std::isfinite(line[i])) continue;
                 const uint64_t bits = ordered(line[i]) >> 16 * digit;
-                if (bits >> 16 == sought.known) ++counts[bits & 0xffff];
+                if (!(mask >> i & 1) || !std::isfinite(line[i])) continue;
+                for (size_t s = 0; s < count; ++s)
+                    if (bits >> 16 == sought[s].known) ++sought[s].counts[bits & 0xffff];
             }
         }
     }
 }
 
-// The finite active number at a place in the order of all components.
+// The finite active numbers at two places in the order of all components.
 template<typename T>
-inline double numberAt(const std::vector<Leaves<T>>& components, int64_t place) {
-    Ranked sought{0, place};
-    std::vector<int64_t> counts(1 << 16);
-    for (int digit = int(sizeof(T)) / 2 - 1; digit >= 0; --digit) {
-        std::fill(counts.begin(), counts.end(), 0);
-        for (const Leaves<T>& leaves : components) countNext(leaves, digit, sought, counts);
-        uint64_t next = 0;
-        for (; sought.place >= counts[next]; ++next) sought.place -= counts[next];
-        sought.known = sought.known << 16 | next;
+inline std::array<double, 2> numbersAt(const std::vector<Leaves<T>>& components, std::array<int64_t, 2> places) {
+    constexpr int first = int(sizeof(T)) / 2 - 1;
+    Sought sought[2];
+    for (int s = 0; s < 2; ++s) sought[s].place = places[s];
+    for (int digit = first; digit >= 0; --digit) {
+        for (Sought& each : sought) each.counts.assign(1 << 16, 0);
+        for (const Leaves<T>& leaves : components) countNext(leaves, digit, sought, digit == first ? 1 : 2);
+        if (digit == first) sought[1].counts = sought[0].counts;
+        for (Sought& each : sought) {
+            uint64_t next = 0;
+            for (; each.place >= each.counts[next]; ++next) each.place -= each.counts[next];
+            each.known = each.known << 16 | next;
+        }
     }
-    return double(numberOf<T>(sought.known));
+    return {double(numberOf<T>(sought[0].known)), double(numberOf<T>(sought[1].known))};
 }
 
 } // namespace nvdb

@@ -65,8 +65,9 @@ std::tuple<double, double, int64_t> endsOf(Components<T> values, Masks masks, do
     if (share < 0 || 2 * skipped > ends.count) throw nb::value_error("share");
     if (skipped) {
         nb::gil_scoped_release release;
-        ends.low = numberAt(components, skipped);
-        ends.high = numberAt(components, ends.count - 1 - skipped);
+        const auto found = numbersAt(components, {skipped, ends.count - 1 - skipped});
+        ends.low = found[0];
+        ends.high = found[1];
     }
     if (!ends.count) return {0.0, 0.0, 0};
     return {ends.low + 0.0, ends.high + 0.0, ends.count}; // no -0
