@@ -40,7 +40,7 @@ Field fieldOf(const Leaves& from, const CoordTable& table, int least, double sca
     if (!fits) throw nb::value_error("field");
     Field field{&table, narrow ? static_cast<const float*>(values.data()) : nullptr,
         narrow ? nullptr : static_cast<const double*>(values.data()), int(components), {}, scale, limit};
-    std::copy_n(background.data(), components, field.background);
+    for (size_t c = 0; c < components; ++c) field.background[c] = field.whole(background.data()[c]);
     return field;
 }
 

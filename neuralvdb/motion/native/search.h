@@ -17,8 +17,8 @@ public:
     BlockSearch(const Field& source, size_t leaves, int64_t knee, const int32_t* shift, const Blocks& blocks, int8_t* vectors)
         : source_(source), compand_(knee), shift_{shift[0], shift[1], shift[2]}, blocks_(blocks), vectors_(vectors) {
         values_.resize(leaves * kLeafVoxels);
-        for (size_t i = 0; i < values_.size(); ++i) values_[i] = source.whole(source.narrow ? double(source.narrow[i]) : source.wide[i]);
-        background_ = source.whole(source.background[0]);
+        if (source.narrow) source.wholes(source.narrow, int64_t(values_.size()), values_.data());
+        else source.wholes(source.wide, int64_t(values_.size()), values_.data());
     }
 
     // Takes what is wanted of leaves within the box.
@@ -103,15 +103,16 @@ private:
 
     int32_t valueAt(const int64_t* near, int x, int y, int z) const {
         const int64_t leaf = near[(((x >> 3) + kBefore) * kNear + (y >> 3) + kBefore) * kNear + (z >> 3) + kBefore];
-        return leaf < 0 ? background_ : values_[size_t(leaf) * kLeafVoxels + size_t((x & 7) << 6 | (y & 7) << 3 | (z & 7))];
+        return leaf < 0 ? source_.background[0] : values_[size_t(leaf) * kLeafVoxels + size_t((x & 7) << 6 | (y & 7) << 3 | (z & 7))];
     }
 
     int64_t errorOf(const Sample& sample, const Sum& sum) const {
-        int32_t voxel[3], part[3], corners[8];
+        int32_t voxel[3], corners[8];
+        Part part;
         for (size_t axis = 0; axis < 3; ++axis) {
             const int32_t at = sample.at[axis] - roundedSum(sum[axis]);
             voxel[axis] = at >> 8;
-            part[axis] = at & (kVoxel - 1);
+            part[axis] = (at & (kVoxel - 1)) * (1.0 / kVoxel);
         }
         const int64_t* near = near_.data() + sample.near * (kNear * kNear * kNear);
         for (int i = 0; i < 8; ++i) corners[i] = valueAt(near, voxel[0] + (i >> 2), voxel[1] + (i >> 1 & 1), voxel[2] + (i & 1));
@@ -237,7 +238,6 @@ private:
     const int32_t shift_[3];
     const Blocks blocks_;
     int8_t* vectors_;
-    int32_t background_;
     std::vector<int32_t> values_; // of the source
     std::vector<int64_t> near_; // leaves of the source around those that leaves come from
     std::vector<Sample> samples_;
