@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
@@ -31,6 +32,8 @@ from neuralvdb.volume import Tree
 _WORTH = 0.98  # of the bits that a sample takes alone: a sample is not the grid
 _FEWEST = 64  # points of a level that have a say on its gain
 _WIDEST = 16  # scale classes that predictions are shifted by
+_SHIFTS = np.array(sorted(range(-_WIDEST, _WIDEST + 1), key=abs))
+_CLASSES = np.arange(SCALE_CLASSES)[:, None]
 
 
 @dataclass(frozen=True)
@@ -42,15 +45,6 @@ class _Missed:
     scale_classes: np.ndarray
     innovations: np.ndarray
     sizes: np.ndarray
-
-
-@dataclass(frozen=True)
-class _Residuals:
-    """How many times residuals, plus MOST, occur in scale classes. All (n,)."""
-
-    times: np.ndarray
-    scale_classes: np.ndarray
-    values: np.ndarray
 
 
 def try_reference(sample: Sample, candidate: Candidate, said: np.ndarray) -> Candidate:
@@ -85,56 +79,61 @@ class _Priced:
 
 
 class _Prices:
-    """What a sample costs, in bits; bits: (64, 2 MOST + 1) of each residual in each class."""
+    """What a sample costs, in bits; bits: (64, 2 MOST + 1) of each residual in each class, multiples of 2^-20, so that
+    sums of them are exact."""
 
     def __init__(self, missed: _Missed, bits: np.ndarray) -> None:
         self._missed, self._bits = missed, bits
+        self._cells_of_zero = missed.scale_classes.astype(np.int64) * bits.shape[1] + MOST
 
     def alone(self) -> float:
         """Without a correction, by the best shift for all, as rows of tables do as well."""
-        return self._shift(self._missed.errors, np.ones(len(self._missed.level), bool))[1]
+        return self._shift(self._missed.errors, slice(None))[1]
 
     def best(self) -> _Priced:
         """The gains and shifts by which it costs least, and that."""
         missed = self._missed
-        gains = tuple(self._gain(missed.level == level) for level in range(GAINS))
+        gains = tuple(self._gain_of(level) for level in range(GAINS))
         left = missed.errors - np.array(gains)[missed.level] / MOST_GAIN * missed.innovations
         shifted = [self._shift(left, missed.sizes == size) for size in range(SHIFTS)]
         return _Priced(Correction(gains, tuple(shift for shift, _ in shifted)), sum(price for _, price in shifted))
 
-    def _gain(self, of_level: np.ndarray) -> int:
-        """The share of innovations that errors of a level, or of all where it has few, are nearest to; none, or half of
-        it, where that costs less."""
-        here = of_level if of_level.sum() >= _FEWEST else np.ones_like(of_level)
+    def _gain_of(self, level: int) -> int:
+        """The gain of a level, or that of all where it has few points."""
+        of_level = self._missed.level == level
+        return self._gain(of_level) if np.count_nonzero(of_level) >= _FEWEST else self._gain_of_all
+
+    @cached_property
+    def _gain_of_all(self) -> int:
+        return self._gain(slice(None))
+
+    def _gain(self, here: np.ndarray | slice) -> int:
+        """The share of innovations that errors of some points are nearest to; none, or half of it, where that costs
+        less."""
         errors, innovations = self._missed.errors[here], self._missed.innovations[here]
         power = float(innovations @ innovations)
         share = float(errors @ innovations) / power if power else 0.0
         gain = int(np.clip(np.rint(share * MOST_GAIN), 0, MOST_GAIN))
-        return min(
-            (gain, gain // 2, 0),
-            key=lambda gain: self._price(self._residuals(errors - gain / MOST_GAIN * innovations, here)),
-        )
 
-    def _shift(self, left: np.ndarray, here: np.ndarray) -> tuple[int, float]:
+        def price(gain: int) -> float:
+            cells = self._cells(errors - gain / MOST_GAIN * innovations, here)
+            return float(self._bits.take(cells).sum())
+
+        return min(gain, gain // 2, 0, key=price)
+
+    def _shift(self, left: np.ndarray, here: np.ndarray | slice) -> tuple[int, float]:
         """The shift of scale classes by which some residuals cost least, and what they cost."""
-        residuals = self._residuals(left[here], here)
-        shifts = sorted(range(-_WIDEST, _WIDEST + 1), key=abs)
-        prices = [self._price(residuals, shift) for shift in shifts]
+        times = np.bincount(self._cells(left[here], here), minlength=self._bits.size).reshape(self._bits.shape)
+        in_classes = times.astype(np.float64) @ self._bits.T  # of residuals of each class what they cost in each other
+        prices = in_classes[_CLASSES, np.clip(_CLASSES + _SHIFTS, 0, SCALE_CLASSES - 1)].sum(0)
         best = int(np.argmin(prices))
-        return shifts[best], prices[best]
+        return int(_SHIFTS[best]), float(prices[best])
 
-    def _price(self, residuals: _Residuals, shift: int = 0) -> float:
-        """What residuals cost in classes shifted by so many."""
-        classes = np.clip(residuals.scale_classes + shift, 0, SCALE_CLASSES - 1)
-        return float((residuals.times * self._bits[classes, residuals.values]).sum())
-
-    def _residuals(self, errors: np.ndarray, here: np.ndarray) -> _Residuals:
-        """The residuals of errors in steps."""
-        values = np.clip(np.rint(errors), -MOST, MOST).astype(np.int64) + MOST
-        cells = self._missed.scale_classes[here].astype(np.int64) * self._bits.shape[1] + values
-        times = np.bincount(cells)
-        present = np.flatnonzero(times)
-        return _Residuals(times[present], *np.divmod(present, self._bits.shape[1]))
+    def _cells(self, errors: np.ndarray, here: np.ndarray | slice) -> np.ndarray:
+        """Where the residuals of errors, in steps, are in tables of bits."""
+        residuals = np.minimum(np.maximum(np.rint(errors), -MOST), MOST)
+        cells: np.ndarray = residuals.astype(np.int64) + self._cells_of_zero[here]
+        return cells
 
 
 def _missed(tree: Tree, reference: ReferenceValues, chunk: Chunk, candidate: Candidate) -> _Missed | None:
