@@ -101,7 +101,8 @@ def _of_component(
     kind = LatticeKind.MEAN if isinstance(lattice, MeanLattice) else LatticeKind.SAMPLE
     missed = NativeLattice(kind, lattice.quantiser, lattice.predictor).compare(coded, reference)
     pyramid, nearby = lattice.blank_pyramid(coded), Nearby()
-    for coding, (errors, scale_classes, innovations) in zip(all_passes(kind), missed, strict=True):
+    for coding, of_pass in zip(all_passes(kind), missed, strict=True):
+        errors, scale_classes, innovations = of_pass.errors, of_pass.scale_classes, of_pass.innovations
         level, points = _points_of(pyramid, coding)
         nearby.enter(level, coding.level, coding.quant_step)
         visible = inputs_of(scale_classes, innovations.astype(np.int64), coding, nearby.blocks(points))

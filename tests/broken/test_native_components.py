@@ -14,6 +14,7 @@ from neuralvdb.values import _lattice
 from neuralvdb.values.lattice.chunks import Quantiser
 from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.native import native_lattice, native_passes
+from neuralvdb.values.lattice.pass_order import all_passes
 from neuralvdb.values.lattice.predictor import Predictor
 from neuralvdb.values.lattice.priors import shipped
 
@@ -153,7 +154,7 @@ def test_places_for_values_of_leaves():
 
 
 def test_passes_in_another_order():
-    coded = native_passes(LatticeKind.MEAN, PREDICTOR)
+    coded = native_passes(LatticeKind.MEAN, [PREDICTOR.native[each.network] for each in all_passes(LatticeKind.MEAN)])
     _lattice.Passes(2, (11, 44), coded)
     for rule, top, passes in (
         (3, (11, 44), coded),

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from neuralvdb.archive.rans import Decoder
+from neuralvdb.dataclass import dataclass
 from neuralvdb.values import _lattice
 from neuralvdb.values.lattice.chunks import ChunkComponent, Quantiser
 from neuralvdb.values.lattice.coding import LatticeCells, LayerSource, SymbolSink
@@ -29,15 +30,29 @@ _Coding = tuple[int, int, int, int, np.ndarray, _lattice.Layout]  # a pass as C+
 _MAX_KNEE = 1 << 30  # of lattices that C++ codes
 
 
+@dataclass(frozen=True)
+class MissedPass:
+    """What predictions of a pass miss.
+
+    errors: (n,) float32, in steps. scale_classes: (n,) uint8. innovations: (n,) int32, of the reference.
+    corrected_errors, corrected_classes: the same where the reference's network corrects predictions; (0,) without one.
+    """
+
+    errors: np.ndarray
+    scale_classes: np.ndarray
+    innovations: np.ndarray
+    corrected_errors: np.ndarray
+    corrected_classes: np.ndarray
+
+
 class NativeLattice:
     """A lattice of one grid. passes: all of them, with their networks; where a predictor for the mean lattice has none,
     interpolation alone predicts."""
 
     def __init__(self, kind: LatticeKind, quantiser: Quantiser, predictor: Predictor) -> None:
         mean = kind is LatticeKind.MEAN
-        rule = "mean" if mean else "active_only" if quantiser.active_only else "sample"
-        top = (MEAN_TOP_STEP, MEAN_ROOT_CLASS) if mean else (SAMPLE_STEPS[-1], SAMPLE_ROOT_CLASS)
-        self.passes = _lattice.Passes(RULES.index(rule), top, native_passes(kind, predictor))
+        networks = tuple(predictor.native.get(network) for _, network in _codings(kind))
+        self.passes = _passes(kind, quantiser.active_only and not mean, networks)
         self._rules = (quantiser.unit, quantiser.knee, quantiser.nonnegative)
         self._constants = Quantiser(quantiser.unit) if mean else quantiser
         self._threads = predictor.threads
@@ -71,13 +86,12 @@ class NativeLattice:
         assert cells is not None
         return LatticeCells(*cells)
 
-    def compare(self, component: ChunkComponent, reference: Reference) -> list[tuple[np.ndarray, ...]]:
-        """What predictions miss of a component that is coded without its reference: of each pass errors (n,) float32,
-        in steps, their scale classes (n,) uint8, and innovations of the reference (n,) int32."""
+    def compare(self, component: ChunkComponent, reference: Reference) -> list[MissedPass]:
+        """What predictions miss of a component that is coded alone, and with the network of a reference."""
         chunk = native_chunk(component, self._constants.nearest(component.constants))
         other = native_reference(chunk, reference)
-        missed: list[tuple[np.ndarray, ...]] = _lattice.compare(chunk, self.passes, self._rules, self._threads, other)
-        return missed
+        passes = _lattice.compare(chunk, self.passes, self._rules, self._threads, other)
+        return [MissedPass(*arrays) for arrays in passes]
 
 
 def native_lattice(
@@ -89,9 +103,18 @@ def native_lattice(
     return NativeLattice(kind, quantiser, predictor)
 
 
-def native_passes(kind: LatticeKind, predictor: Predictor) -> list[tuple[object, ...]]:
+def native_passes(kind: LatticeKind, networks: Iterable[_lattice.Network | None]) -> list[tuple[object, ...]]:
     """The passes of a lattice with their networks, as C++ takes them."""
-    return [(*coding, predictor.native.get(network)) for coding, network in _codings(kind)]
+    return [(*coding, network) for (coding, _), network in zip(_codings(kind), networks, strict=True)]
+
+
+@functools.lru_cache(maxsize=32)
+def _passes(kind: LatticeKind, active_only: bool, networks: tuple[_lattice.Network | None, ...]) -> _lattice.Passes:
+    """The same, checked."""
+    mean = kind is LatticeKind.MEAN
+    rule = "mean" if mean else "active_only" if active_only else "sample"
+    top = (MEAN_TOP_STEP, MEAN_ROOT_CLASS) if mean else (SAMPLE_STEPS[-1], SAMPLE_ROOT_CLASS)
+    return _lattice.Passes(RULES.index(rule), top, native_passes(kind, networks))
 
 
 def native_chunk(component: ChunkComponent, constants: np.ndarray) -> tuple[np.ndarray, ...]:

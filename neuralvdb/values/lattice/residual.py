@@ -9,7 +9,7 @@ unsigned value plus one has, then those follow.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 import zstandard
@@ -67,80 +67,103 @@ def price(residuals: np.ndarray, scale_classes: np.ndarray, lengths: np.ndarray,
     return np.where(escapes, escaped, lengths[scale_classes, small]) + width
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """Residuals and their classes (count,). arrays: gives both."""
+_Arrays = tuple[np.ndarray, np.ndarray]  # residuals (n,) and their classes
 
-    count: int
-    arrays: Callable[[], tuple[np.ndarray, np.ndarray]]
+
+@dataclass(frozen=True)
+class _Packed:
+    """Residuals and their classes (n,), in a quarter of the memory. types: of both arrays."""
+
+    types: tuple[np.dtype, np.dtype]
+    packed: tuple[bytes, bytes]
 
     @classmethod
-    def packed(cls, residuals: np.ndarray, scale_classes: np.ndarray) -> _Kept:
-        """The same in a quarter of the memory."""
-        small = [zstandard.ZstdCompressor(level=1).compress(array.data) for array in (residuals, scale_classes)]
+    def of(cls, residuals: np.ndarray, scale_classes: np.ndarray) -> _Packed:
+        first, second = (zstandard.ZstdCompressor(level=1).compress(array.data) for array in (residuals, scale_classes))
+        return cls((residuals.dtype, scale_classes.dtype), (first, second))
 
-        def arrays() -> tuple[np.ndarray, np.ndarray]:
-            first, second = (zstandard.ZstdDecompressor().decompress(array) for array in small)
-            return np.frombuffer(first, residuals_type), np.frombuffer(second, np.uint8)
-
-        residuals_type, count = residuals.dtype, len(residuals)
-        return cls(count, arrays)
+    def arrays(self) -> _Arrays:
+        first, second = (
+            np.frombuffer(zstandard.ZstdDecompressor().decompress(packed), dtype)
+            for packed, dtype in zip(self.packed, self.types, strict=True)
+        )
+        return first, second
 
 
 class SymbolBuffer:
-    """The residuals of a stream, kept until their tables are chosen. counts: (64, 64) int64, of symbols by class.
+    """The residuals of a stream, kept until their tables are chosen.
 
     packs: whether they are kept packed, for streams of large grids.
     """
 
     def __init__(self, packs: bool = False) -> None:
-        self.counts = np.zeros((SCALE_CLASSES, ESCAPE + 1), np.int64)
+        self._counts = np.zeros((SCALE_CLASSES, ESCAPE + 1), np.int64)
         self._packs = packs
-        self._batches: list[list[_Kept]] = [[]]
+        self._new: list[_Arrays] = []  # not counted yet
+        self._counted: list[_Arrays | _Packed] = []  # the same, in as few bytes as they need
+        self._length, self._ends = 0, [0]
 
     def put(self, residuals: np.ndarray, scale_classes: np.ndarray) -> None:
-        """Adds residuals (n,) int32 or int64, within MAX_RESIDUAL, with their classes (n,) uint8, to the last batch."""
-        if not len(residuals):
-            return
-        residuals = residuals.astype(np.int32, copy=False)
-        count_symbols(residuals, scale_classes, self.counts)
-        dtype = np.min_scalar_type(min(-1 - int(residuals.max()), int(residuals.min())))
-        narrow = residuals.astype(dtype)
+        """Adds residuals (n,) int32 or int64, within MAX_RESIDUAL, with their classes (n,) uint8, to the last batch.
+        Nobody may change the arrays."""
+        if len(residuals):
+            self._new.append((residuals, scale_classes))
+            self._length += len(residuals)
         if self._packs:
-            self._batches[-1].append(_Kept.packed(narrow, scale_classes))
-            return
-        pair = narrow, scale_classes.copy()
-        self._batches[-1].append(_Kept(len(narrow), lambda: pair))
+            self._count()
 
     def end(self) -> None:
         """Ends a batch."""
-        self._batches.append([])
+        if self._length > self._ends[-1]:
+            self._ends.append(self._length)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """(64, 64) int64, of symbols by class."""
+        self._count()
+        return self._counts
+
+    def _count(self) -> None:
+        if not self._new:
+            return
+        residuals, scale_classes = _joined(self._new)
+        count_symbols(residuals, scale_classes, self._counts)
+        dtype = np.min_scalar_type(min(-1 - int(residuals.max()), int(residuals.min())))
+        narrow = residuals.astype(dtype)
+        self._counted.append(_Packed.of(narrow, scale_classes) if self._packs else (narrow, scale_classes))
+        self._new = []
+
+    def _kept(self) -> list[_Arrays]:
+        return [kept.arrays() if isinstance(kept, _Packed) else kept for kept in self._counted]
 
     def size(self, tables: Tables) -> int:
         """Bytes that the size of written() says."""
-        symbols = np.arange(ESCAPE + 1)
+        counts, symbols = self.counts, np.arange(ESCAPE + 1)
         is_escaped = (tables.freq == 0) | (symbols == ESCAPE)
-        coded, escaped = np.where(is_escaped, 0, self.counts), np.where(is_escaped, self.counts, 0)
+        coded, escaped = np.where(is_escaped, 0, counts), np.where(is_escaped, counts, 0)
         coded[:, ESCAPE] = escaped.sum(1)
-        bits = int((self.counts.sum(1) * raw_width(np.arange(SCALE_CLASSES))).sum())
+        bits = int((counts.sum(1) * raw_width(np.arange(SCALE_CLASSES))).sum())
         bits += int((escaped[:, :ESCAPE] * escape_bits(symbols[:ESCAPE])).sum())
         if escaped[:, ESCAPE].any():
-            bits += sum(_bits_of_large(*kept.arrays()) for batch in self._batches for kept in batch)
+            bits += sum(_bits_of_large(*arrays) for arrays in self._kept())
         return code_length(coded, tables.freq) + bits >> 3
 
     def written(self, tables: Tables) -> Encoder:
         """An encoder with all batches that have ended, which are forgotten."""
-        out, batches = Encoder(tables), [batch for batch in self._batches[:-1] if batch]
-        self._batches = [[]]
-        if batches:
-            ends = np.cumsum([sum(kept.count for kept in batch) for batch in batches])
-            every = [kept.arrays() for batch in batches for kept in batch]
-            residuals = np.concatenate([residuals for residuals, _ in every], dtype=np.int32)
-            scale_classes = np.concatenate([classes for _, classes in every])
+        out, ends = Encoder(tables), np.array(self._ends[1:])
+        if len(ends):
+            residuals, scale_classes = (array[: ends[-1]] for array in _joined([*self._kept(), *self._new]))
             split = split_residuals(residuals, scale_classes, ends, tables.freq > 0)
             out.put_batches(scale_classes, split.symbols, ends)
             out.put_bits(split.values, split.widths)
+        self._new, self._counted, self._length, self._ends = [], [], 0, [0]
         return out
+
+
+def _joined(arrays: Sequence[_Arrays]) -> _Arrays:
+    """Residuals int32."""
+    residuals, scale_classes = zip(*arrays, strict=True)
+    return np.concatenate(residuals, dtype=np.int32, casting="unsafe"), np.concatenate(scale_classes)
 
 
 def _bits_of_large(residuals: np.ndarray, scale_classes: np.ndarray) -> int:

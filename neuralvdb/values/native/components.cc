@@ -282,27 +282,42 @@ nb::tuple encode(nb::tuple chunk, const Passes& passes, nb::tuple quantiser,
     return nb::make_tuple(layers, toNumpy(std::move(values), box.rows(), kSlots));
 }
 
-// What predictions miss where a chunk is encoded with a reference whose network corrects them, or without one that has
-// gains: [(errors in steps, scale classes, innovations of the reference if they were not used), ...] of all passes.
+Innovations copyOf(const Innovations& innovations) {
+    Innovations copies;
+    for (const Array<int32_t>& of_pass : innovations) {
+        copies.emplace_back(of_pass.size());
+        std::copy_n(of_pass.data(), of_pass.size(), copies.back().data());
+    }
+    return copies;
+}
+
+// What predictions miss where a chunk is encoded alone, and where a reference's network corrects them, if it has one: [(errors
+// in steps, scale classes, innovations of the reference, errors and scale classes with the network), ...] of all passes.
 nb::list compare(nb::tuple chunk, const Passes& passes, nb::tuple quantiser, size_t threads, nb::object reference) {
     const Chunk box = toChunk(chunk, threads);
     const Quantiser units = toQuantiser(quantiser);
     const std::optional<Reference> resembled = toReference(reference, box);
     require(resembled.has_value(), "reference");
-    Coded coded{true, {}};
-    Innovations innovations(passes.passes.size());
+    Coded alone{true, {}}, corrected{true, {}};
+    Innovations innovations;
     {
         nb::gil_scoped_release release;
-        Corrector correct = correctorOf(&*resembled, passes, units);
-        if (!resembled->correction.network) innovations = correct.take();
-        encodeChunk(box, passes, units, DeadZones{}, correct, coded);
+        innovations = correctorOf(&*resembled, passes, units).take();
+        Corrector none;
+        encodeChunk(box, passes, units, DeadZones{}, none, alone);
+        if (resembled->correction.network) {
+            Corrector by_network(resembled->correction, copyOf(innovations));
+            encodeChunk(box, passes, units, DeadZones{}, by_network, corrected);
+        }
     }
+    corrected.passes.resize(alone.passes.size());
     nb::list missed;
     for (size_t i = 0; i < innovations.size(); ++i) {
-        CodedResiduals& pass = coded.passes[i + 1]; // behind the coarsest points
-        const size_t count = pass.errors.size(), unused = innovations[i].size();
+        CodedResiduals &pass = alone.passes[i + 1], &other = corrected.passes[i + 1]; // behind the coarsest points
+        const size_t count = pass.errors.size(), also = other.errors.size();
         missed.append(nb::make_tuple(toNumpy(std::move(pass.errors), count), toNumpy(std::move(pass.scale_classes), count),
-            toNumpy(std::move(innovations[i]), unused)));
+            toNumpy(std::move(innovations[i]), count), toNumpy(std::move(other.errors), also),
+            toNumpy(std::move(other.scale_classes), also)));
     }
     return missed;
 }

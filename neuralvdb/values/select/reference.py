@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cached_property
 
 import numpy as np
 
@@ -38,13 +37,28 @@ _CLASSES = np.arange(SCALE_CLASSES)[:, None]
 
 @dataclass(frozen=True)
 class _Missed:
-    """What predictions miss, in steps, and their scale classes; innovations in steps, and their sizes. All (n,)."""
+    """What predictions miss, in steps, and their scale classes. All (n,)."""
 
-    level: np.ndarray
     errors: np.ndarray
     scale_classes: np.ndarray
-    innovations: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Innovations:
+    """Levels of points; innovations in steps, and their sizes. All (n,)."""
+
+    level: np.ndarray
+    values: np.ndarray
     sizes: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Sampled:
+    """What a sample says: what is missed alone, and with the reference's network; innovations of the reference."""
+
+    alone: _Missed
+    corrected: _Missed
+    innovations: _Innovations
 
 
 def try_reference(sample: Sample, candidate: Candidate, said: np.ndarray) -> Candidate:
@@ -53,19 +67,18 @@ def try_reference(sample: Sample, candidate: Candidate, said: np.ndarray) -> Can
     said: float64 of the shape of the leaves' values.
     """
     tree, family = sample.tree, candidate.promise.mode.family
-    reference = ReferenceValues.over(tree, said, Correction())
-    missed = None if candidate.changes else _missed(tree, reference, sample.chunk(FEW), candidate)
-    if missed is None:
+    network = correction_network.shipped(family)
+    reference = ReferenceValues.over(tree, said, network or Correction())
+    sampled = None if candidate.changes else _missed(tree, reference, sample.chunk(FEW), candidate)
+    if sampled is None:
         return candidate
     bits = costs(tables_of(default_rows(family), candidate.models.freq))
-    prices = _Prices(missed, bits)
-    best = prices.best()
-    if (network := correction_network.shipped(family)) is not None:
-        by_network = replace(reference, correction=network)
-        left = _missed(tree, by_network, sample.chunk(FEW), candidate)
-        assert left is not None
-        best = min(best, _Priced(network, _Prices(left, bits).alone()), key=lambda priced: priced.bits)
-    if best.bits >= _WORTH * prices.alone():
+    alone = _Prices(sampled.alone, bits)
+    best = alone.with_gains(sampled.innovations)
+    if network is not None:
+        by_network = _Priced(network, _Prices(sampled.corrected, bits).shifted())
+        best = min(best, by_network, key=lambda priced: priced.bits)
+    if best.bits >= _WORTH * alone.shifted():
         return candidate
     return replace(candidate, reference=replace(reference, correction=best.correction))
 
@@ -86,31 +99,24 @@ class _Prices:
         self._missed, self._bits = missed, bits
         self._cells_of_zero = missed.scale_classes.astype(np.int64) * bits.shape[1] + MOST
 
-    def alone(self) -> float:
-        """Without a correction, by the best shift for all, as rows of tables do as well."""
+    def shifted(self) -> float:
+        """By the best shift for all, which rows of tables do as well."""
         return self._shift(self._missed.errors, slice(None))[1]
 
-    def best(self) -> _Priced:
+    def with_gains(self, innovations: _Innovations) -> _Priced:
         """The gains and shifts by which it costs least, and that."""
-        missed = self._missed
-        gains = tuple(self._gain_of(level) for level in range(GAINS))
-        left = missed.errors - np.array(gains)[missed.level] / MOST_GAIN * missed.innovations
-        shifted = [self._shift(left, missed.sizes == size) for size in range(SHIFTS)]
+        errors, of_all = self._missed.errors, self._gain(innovations, slice(None))
+        of_level = [innovations.level == level for level in range(GAINS)]
+        enough = [np.count_nonzero(here) >= _FEWEST for here in of_level]
+        gains = tuple(self._gain(innovations, of_level[i]) if enough[i] else of_all for i in range(GAINS))
+        left = errors - np.array(gains)[innovations.level] / MOST_GAIN * innovations.values
+        shifted = [self._shift(left, innovations.sizes == size) for size in range(SHIFTS)]
         return _Priced(Correction(gains, tuple(shift for shift, _ in shifted)), sum(price for _, price in shifted))
 
-    def _gain_of(self, level: int) -> int:
-        """The gain of a level, or that of all where it has few points."""
-        of_level = self._missed.level == level
-        return self._gain(of_level) if np.count_nonzero(of_level) >= _FEWEST else self._gain_of_all
-
-    @cached_property
-    def _gain_of_all(self) -> int:
-        return self._gain(slice(None))
-
-    def _gain(self, here: np.ndarray | slice) -> int:
+    def _gain(self, of: _Innovations, here: np.ndarray | slice) -> int:
         """The share of innovations that errors of some points are nearest to; none, or half of it, where that costs
         less."""
-        errors, innovations = self._missed.errors[here], self._missed.innovations[here]
+        errors, innovations = self._missed.errors[here], of.values[here]
         power = float(innovations @ innovations)
         share = float(errors @ innovations) / power if power else 0.0
         gain = int(np.clip(np.rint(share * MOST_GAIN), 0, MOST_GAIN))
@@ -136,9 +142,8 @@ class _Prices:
         return cells
 
 
-def _missed(tree: Tree, reference: ReferenceValues, chunk: Chunk, candidate: Candidate) -> _Missed | None:
-    """What happens where a sample is encoded without the reference's gains, or with its network; None where C++
-    cannot."""
+def _missed(tree: Tree, reference: ReferenceValues, chunk: Chunk, candidate: Candidate) -> _Sampled | None:
+    """What happens where a sample is encoded without the reference, and with its network; None where C++ cannot."""
     promise, models = candidate.promise, candidate.models
     predictor = Predictor(models.families[promise.mode.family].networks)
     lattice = native_lattice(promise.mode.lattice, promise.quantiser, predictor, "native")
@@ -148,8 +153,12 @@ def _missed(tree: Tree, reference: ReferenceValues, chunk: Chunk, candidate: Can
     for component in range(by_component(tree.leaf).shape[2]):
         of_component = reference.of(tree, chunk, component)
         passes = lattice.compare(ChunkComponent.of(tree, chunk, component), of_component)
-        for coding, (errors, scale_classes, unused) in zip(all_passes(promise.mode.lattice), passes, strict=True):
-            missed = unused if len(unused) else np.zeros(len(errors), np.int32)
-            level, sizes = np.full(len(errors), coding.level), size_of(missed, coding.quant_step)
-            columns.append((level, errors, scale_classes, missed / coding.quant_step, sizes))
-    return _Missed(*(np.concatenate(column) for column in zip(*columns, strict=True)))
+        for coding, missed in zip(all_passes(promise.mode.lattice), passes, strict=True):
+            level, step = np.full(len(missed.errors), coding.level), coding.quant_step
+            innovations = missed.innovations / step, size_of(missed.innovations, step)
+            corrected = missed.corrected_errors, missed.corrected_classes
+            columns.append((missed.errors, missed.scale_classes, *corrected, level, *innovations))
+    errors, classes, *corrected_arrays, level, innovation, sizes = (
+        np.concatenate(c) for c in zip(*columns, strict=True)
+    )
+    return _Sampled(_Missed(errors, classes), _Missed(*corrected_arrays), _Innovations(level, innovation, sizes))
