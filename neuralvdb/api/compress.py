@@ -219,7 +219,7 @@ class _Job:
             writer = ArchiveWriter(stream)
             encoded = encoding.write(writer, reader, note, progress)
             writer.close()
-        return_memory()
+        return_memory(reader.size)
         if self.settings.verify:
             with FrameReader(
                 self.output.temporary, models=encoding.context.models, devices=encoding.context.devices

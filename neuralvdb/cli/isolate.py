@@ -101,6 +101,7 @@ class IsolatedRunner:
         try:
             _mute_libraries()
             faulthandler.enable(pipe, all_threads=False)
+            platform.keep_freed_memory()
             asked = platform.data_in_use() + BASE_MEMORY
             limit = platform.limit_memory(asked)
             uses_gpu = self.device != "cpu" and devices.seems_there()

@@ -1,6 +1,7 @@
-"""NumPy without its own types, which it loads to annotate results of linear algebra, for a third of the time it takes.
+"""NumPy without its own types, which it loads to annotate results of linear algebra, and without the documentation of
+what it has in C: for a third and a tenth of the time it takes.
 
-Whoever wants more of them than numpy.linalg does gets them all.
+Whoever wants more types than numpy.linalg does gets them all.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from importlib import import_module
 from types import ModuleType
 
 _NAME = "numpy._typing"
+_DOCUMENTATION = ("numpy._core._add_newdocs", "numpy._core._add_newdocs_scalars")  # modules that do nothing else
 
 
 class _Later(ModuleType):
@@ -26,5 +28,7 @@ class _Later(ModuleType):
 
 
 def postpone() -> None:
-    """Lets NumPy load its types when they are needed; called before NumPy is loaded."""
+    """Lets NumPy load its types when they are needed, and no documentation; called before NumPy is loaded."""
     sys.modules.setdefault(_NAME, _Later(_NAME))
+    for name in _DOCUMENTATION:
+        sys.modules.setdefault(name, ModuleType(name))

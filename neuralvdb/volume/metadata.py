@@ -6,11 +6,13 @@ value of type "string" is its text.
 
 from __future__ import annotations
 
+import functools
 import struct
 
 from neuralvdb.errors import DamagedFile
 
 
+@functools.lru_cache(maxsize=64)  # it is asked for again and again
 def string_value(metadata: bytes, name: str) -> str | None:
     """The string of a name, None where there is none of type string. Raises DamagedFile where an entry is cut off."""
     source = _Reader(metadata)

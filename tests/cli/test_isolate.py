@@ -1,5 +1,6 @@
 """A crash of the work on a file is one line: only a crash inside of the OpenVDB reader is the file's fault."""
 
+import ctypes
 import inspect
 import os
 import subprocess
@@ -101,3 +102,30 @@ def test_a_process_that_cannot_be_started_is_exit_code_9():
     assert done.returncode == 9, done.stderr
     assert done.stderr.startswith("nvdb: cannot start a process: ")
     assert done.stderr.count("\n") == 1
+
+
+FAULTS = """
+import resource, sys
+import numpy as np
+from neuralvdb.platform import keep_freed_memory
+from neuralvdb.vdb import VdbReader
+
+def pages(work):
+    for _ in range(2):
+        work()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        work()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+keep_freed_memory()
+reader = VdbReader(sys.argv[1])
+print(pages(lambda: [np.ones(3 << 20, np.uint8) for _ in range(4)]), pages(lambda: reader.read(0)))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"), reason="not glibc")
+def test_small_grids_do_not_take_their_memory_anew(small):
+    command = [sys.executable, "-P", "-c", FAULTS, str(small)]
+    arrays, grids = map(int, subprocess.run(command, capture_output=True, check=True, timeout=120).stdout.split())
+    assert arrays < 300 and grids < 60  # pages that were taken; else some 30,000, and hundreds

@@ -36,12 +36,29 @@ nb::dict toDict(const Entry& entry) {
     return out;
 }
 
-// A tree that was freed leaves its many small blocks with the allocator, which would count against the next arrays.
-void returnMemory() {
+// A tree that was freed leaves its many small blocks with the allocator, which would count against the next arrays. Those of
+// a small one are kept, since taking memory anew takes time.
+void returnMemory([[maybe_unused]] size_t freed) {
 #ifdef __GLIBC__
-    malloc_trim(0);
+    constexpr size_t kMuch = 32 << 20;
+    if (freed >= kMuch) malloc_trim(0);
 #endif
 }
+
+// Bytes of the values of so many nodes, which are nearly all of a tree.
+template<typename ValueT>
+size_t bytesOf(size_t uppers, size_t lowers, size_t leaves) {
+    return sizeof(ValueT) * (uppers * 32768 + lowers * 4096 + leaves * 512);
+}
+
+struct Bytes {
+    size_t operator()(std::monostate) const { return 0; }
+
+    template<typename ValueT>
+    size_t operator()(const TreeArrays<ValueT>& tree) const {
+        return bytesOf<ValueT>(tree.upper.nodes, tree.lower.nodes, tree.leaf.nodes);
+    }
+};
 
 // Memory kept aside for the moment when there is no more: OpenVDB needs some to free a tree, and ends the process where
 // it gets none.
@@ -62,7 +79,7 @@ nb::dict readGrid(Reader& reader, size_t index) {
     {
         nb::gil_scoped_release release;
         content = reader.read(index);
-        returnMemory();
+        returnMemory(content.blob.size() + std::visit(Bytes(), content.tree));
     }
     nb::dict out;
     out["storage"] = content.storage;
@@ -127,10 +144,11 @@ void writeTree(Writer& writer, nb::dict entry, nb::bytes metadata, nb::bytes tra
     const bool known = withTreeType(to.type, [&](auto* null) {
         using GridT = std::remove_pointer_t<decltype(null)>;
         const auto view = toView<typename GridT::ValueType>(Borrow(arrays));
+        const size_t size = bytesOf<typename GridT::ValueType>(view.upper.nodes, view.lower.nodes, view.leaf.nodes);
         nb::gil_scoped_release release;
-        returnMemory();
+        returnMemory(size);
         writer.writeTree<GridT>(to, meta, xform, view);
-        returnMemory();
+        returnMemory(size);
     });
     if (!known) throw nb::value_error(("no arrays for grid type " + to.type).c_str());
 }
