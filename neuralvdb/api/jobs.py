@@ -26,6 +26,13 @@ class Note(Protocol):
         """Hears one line."""
 
 
+class Tell(Protocol):
+    """Is called with what is known before all of the work is done."""
+
+    def __call__(self, value: object, /) -> None:
+        """Hears it."""
+
+
 class Runner(Protocol):
     """Calls a job: here, or in a process of its own."""
 
@@ -50,7 +57,16 @@ def only(outcomes: Sequence[T | NeuralVdbError]) -> T:
 
 
 def ignore(_: object, /) -> None:
-    """Does nothing: a Progress and a Note."""
+    """Does nothing: a Progress, a Note and a Tell."""
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """Who hears what while work is done."""
+
+    progress: Progress = ignore
+    note: Note = ignore
+    tell: Tell = ignore
 
 
 def run_here(job: Callable[[], T], /, *, writes: Sequence[str] = ()) -> T:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from neuralvdb.api.compress import CompressReport, Encoding, GridInFile
 from neuralvdb.api.decoding import decode_all
-from neuralvdb.api.jobs import Note, Progress, Task
+from neuralvdb.api.jobs import Listeners, Progress, Task
 from neuralvdb.api.source import check_readable
 from neuralvdb.archive import ArchiveReader, SequenceWriter
 from neuralvdb.archive.formats import is_readable
@@ -55,18 +55,44 @@ def compressing_frames(
     target: str,
     settings: CompressSettings,
     shot: ShotSoFar,
-    *,
-    progress: Progress,
-    note: Note,
+    listeners: Listeners = Listeners(),
 ) -> Iterator[Task[list[CompressReport]]]:
     """The work of coding frames, each from the one before it where that pays, as one archive; for any process to do
-    within the block. Raises what compressing() raises, and UsageError where a name says no frame."""
+    within the block. listeners: are told the CompressReport of each when it is coded and checked.
+
+    Raises what compressing() raises, and UsageError where a name says no frame.
+    """
     for source in sources:
         check_readable(source.path)
     paths = [source.path for source in sources]
     with new_file(Path(target), force=settings.force or settings.skip_existing, sources=paths) as output:
         job = _Job(sources, output, settings, shot)
-        yield Task(functools.partial(job.run, progress, note), writes=[output.temporary])
+        yield Task(functools.partial(job.run, listeners), writes=[output.temporary])
+
+
+class _Check:
+    """Frames of an archive that grows, decoded as they are written."""
+
+    def __init__(self, path: str, encoding: Encoding, progress: Progress) -> None:
+        self._path, self._encoding, self._progress = path, encoding, progress
+        self._frames: OpenFrames | None = None
+
+    def decode(self, position: int) -> None:
+        """Decodes all of the last frame that is there. Raises DamagedFile, PromiseBroken."""
+        if self._frames is None:
+            context = self._encoding.context
+            archive = ArchiveReader(self._path, is_readable)
+            self._frames = OpenFrames(archive, models=context.models, devices=context.devices)
+        else:
+            self._frames.archive.read_head()
+        decode_all(self._frames.at(position), self._encoding.settings.threads, self._progress)
+
+    def __enter__(self) -> _Check:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._frames is not None:
+            self._frames.close()
 
 
 @dataclass(frozen=True)
@@ -78,7 +104,7 @@ class _Job:
     settings: CompressSettings
     shot: ShotSoFar
 
-    def run(self, progress: Progress, note: Note) -> list[CompressReport]:
+    def run(self, listeners: Listeners) -> list[CompressReport]:
         """Encodes, verifies and reports."""
         encoding = Encoding.begin(self.settings, self.shot.chunk)
         if self.settings.skip_existing:
@@ -87,37 +113,30 @@ class _Job:
                     return reports
         with one_blas_thread(), self.output.writing() as stream:
             writer = SequenceWriter(stream)
-            reports = self._encode(writer, encoding, progress, note)
+            reports = self._encode(writer, encoding, listeners)
             writer.close()
         return_memory()
-        if self.settings.verify:
-            self._verify(encoding, progress)
         return reports
 
-    def _encode(
-        self, writer: SequenceWriter, encoding: Encoding, progress: Progress, note: Note
-    ) -> list[CompressReport]:
-        """Writes all frames."""
-        before, behind, reports = FrameBefore(), 0, []
-        for source in self.sources:
-            reader = VdbReader(source.path)
-            label = label_of(source.path, reader.size, source.number)
-            with naming(reader.path):
-                earlier = EarlierFrames(before, self.shot.reusable)
-                encoded = encoding.write(writer, reader, note, progress, earlier)
-            behind = 0 if encoded.alone else behind + 1
-            size = writer.end_frame(replace(label, behind=behind))
-            reports.append(encoding.report(reader, encoded, self.output.target, size))
-            before = encoded.before if encoding.context.chunk > 1 else FrameBefore()
+    def _encode(self, writer: SequenceWriter, encoding: Encoding, listeners: Listeners) -> list[CompressReport]:
+        """Writes all frames, and decodes each. Raises PromiseBroken."""
+        before, behind, reports = FrameBefore(), 0, list[CompressReport]()
+        with _Check(self.output.temporary, encoding, listeners.progress) as check:
+            for source in self.sources:
+                reader = VdbReader(source.path)
+                label = label_of(source.path, reader.size, source.number)
+                with naming(reader.path):
+                    earlier = EarlierFrames(before, self.shot.reusable)
+                    encoded = encoding.write(writer, reader, listeners.note, listeners.progress, earlier)
+                behind = 0 if encoded.alone else behind + 1
+                size = writer.end_frame(replace(label, behind=behind))
+                if self.settings.verify:
+                    writer.flush()
+                    check.decode(len(reports))
+                reports.append(encoding.report(reader, encoded, self.output.target, size))
+                listeners.tell(reports[-1])
+                before = encoded.before if encoding.context.chunk > 1 else FrameBefore()
         return reports
-
-    def _verify(self, encoding: Encoding, progress: Progress) -> None:
-        """Decodes what was written. Raises PromiseBroken."""
-        context = encoding.context
-        archive = ArchiveReader(self.output.temporary, is_readable)
-        with contextlib.closing(OpenFrames(archive, models=context.models, devices=context.devices)) as frames:
-            for position in range(len(self.sources)):
-                decode_all(frames.at(position), self.settings.threads, progress)
 
     def _made(self, path: str, encoding: Encoding) -> list[CompressReport] | None:
         """What is in an archive, where frames of it are as this job would write them; others of it are left out."""

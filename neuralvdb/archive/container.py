@@ -124,7 +124,7 @@ class ArchiveWriter(SectionWriter):
 
 class SequenceWriter(SectionWriter):
     """Writes an archive of many frames in order of their numbers: add() the sections of a frame, then end_frame();
-    close() adds header and directory."""
+    close() adds header and directory. flush() does so too, and leaves room for other frames."""
 
     def __init__(self, stream: BinaryIO) -> None:
         super().__init__(stream)
@@ -160,13 +160,23 @@ class SequenceWriter(SectionWriter):
         if len(self._entries) == MAX_FRAMES or not 0 <= label.source_size < 1 << 64:
             raise ValueError(f"there are at most {MAX_FRAMES} frames, and sizes of 64 bits")
 
+    def flush(self) -> None:
+        """Makes the file an archive of the frames that have ended, which can be read; the next one takes the place of
+        its directory. Raises what close() raises."""
+        self.close()
+        self._closed = False
+        self._stream.flush()
+        self._stream.seek(self._end)
+
     def close(self) -> int:
         """Writes directory and header; gives the size of the archive in bytes. Raises OutputError, ValueError where
         there is no frame, the last one was not ended, or the second time."""
         self._check_open()
         if self.sections or not self._entries:
             raise ValueError("an archive of many frames has whole frames, and at least one")
-        return self._finish(MANY, len(self._entries), pack_directory(self._entries))
+        size = self._finish(MANY, len(self._entries), pack_directory(self._entries))
+        self._stream.truncate(size)  # a directory that flush() wrote may have ended behind this one
+        return size
 
     def _checksum(self, payload: bytes) -> int:
         return checksum_of(payload)
@@ -187,11 +197,10 @@ class ArchiveReader:
         """The frames; None where there is one that has no number."""
         try:
             self._file = open_ordinary(self.path)
-            self.size = os.fstat(self._file.fileno()).st_size
         except OSError as error:
             raise unreadable(self.path, error) from error
         try:
-            self._read_head()
+            self.read_head()
         except BaseException:
             self.close()
             raise
@@ -234,8 +243,12 @@ class ArchiveReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _read_head(self) -> None:
-        """Reads the header, and the index or the directory."""
+    def read_head(self) -> None:
+        """Reads the header, and the index or the directory; once more where a SequenceWriter has added frames.
+
+        Raises what the class raises.
+        """
+        self.size = os.fstat(self._file.fileno()).st_size
         kind = other_kind(self._read_at(0, min(self.size, HEAD)), ARCHIVE)
         if kind is not None:
             raise DamagedFile(f"{self.path}: damaged or not an archive: {kind}")

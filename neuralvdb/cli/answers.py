@@ -1,4 +1,4 @@
-"""What a child process answers, as bytes. The child may have read a hostile file, so that its bytes are not trusted."""
+"""What a child process tells and answers, as bytes. It may have read a hostile file, so that they are not trusted."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import enum
 import importlib
 import io
 import pickle
+import struct
 import traceback
 from typing import Generic, TypeVar
 
@@ -15,6 +16,15 @@ from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import NeuralVdbError
 
 T = TypeVar("T")
+_HEAD = struct.Struct("<cQ")  # of what is told before the answer, which begins otherwise: _TOLD, and how many bytes
+_TOLD = b"T"
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a job had to tell before it ended."""
+
+    value: object
 
 
 @dataclass(frozen=True)
@@ -52,13 +62,38 @@ def pack(answer: Returned[T] | Raised) -> bytes:
 
 def unpack(data: bytes) -> Returned[T] | Raised:
     """The answer that pack() made `data` of. Raises NeuralVdbError where it is none."""
-    try:
-        answer = _Unpickler(io.BytesIO(data)).load()
-    except Exception as error:
-        raise NeuralVdbError(f"the child process gave no answer that makes sense ({error})") from error
+    answer = _load(data)
     if not isinstance(answer, Returned | Raised):
         raise NeuralVdbError("the child process gave no answer that makes sense")
     return answer
+
+
+def pack_told(value: object) -> bytes:
+    """What is told before the answer, in bytes."""
+    data = pickle.dumps(Told(value))
+    return _HEAD.pack(_TOLD, len(data)) + data
+
+
+def take_told(data: bytearray) -> list[object]:
+    """What of `data`, which gets shorter, is told before the answer. Raises NeuralVdbError where it makes no sense."""
+    values = []
+    while data.startswith(_TOLD) and len(data) >= _HEAD.size:
+        end = _HEAD.size + _HEAD.unpack_from(data)[1]
+        if len(data) < end:
+            break
+        told = _load(bytes(data[_HEAD.size : end]))
+        del data[:end]
+        if not isinstance(told, Told):
+            raise NeuralVdbError("the child process told nothing that makes sense")
+        values.append(told.value)
+    return values
+
+
+def _load(data: bytes) -> object:
+    try:
+        return _Unpickler(io.BytesIO(data)).load()
+    except Exception as error:
+        raise NeuralVdbError(f"the child process gave no answer that makes sense ({error})") from error
 
 
 class _Unpickler(pickle.Unpickler):

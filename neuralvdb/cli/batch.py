@@ -42,11 +42,14 @@ class FileJob(Generic[T]):
     runner: IsolatedRunner
     """Who does the work."""
     begin: Callable[[Progress], AbstractContextManager[Task[T]]]
-    """Gives the work, which is done within the block and tells the Progress."""
+    """Gives the work, which is done within the block and tells the Progress; it may isolate.tell() of each file."""
     total: Callable[[], int]
     """The amount of which progress is told; asked in the child, when the work has begun."""
     finish: Callable[[T, float], Result | Sequence[Result | Failure]]
     """What became of the file, or of each, made of what the work returned and the seconds that it took."""
+    hear: Callable[[Any, float], Result] | None = None
+    """What became of a file, made of what was told of it and the seconds that it took: where files are done one after
+    the other, and have names when all are."""
     files: int = 1
     """How many there are."""
 
@@ -84,13 +87,14 @@ def jobs_at_once(wanted: int | None, needs: Sequence[int], threads: int, device:
 
 @dataclass(frozen=True)
 class _Running:
-    """A job that a child is doing. number: of its first file. stack: what ends it, be it done or not."""
+    """A job that a child is doing. number: of its first file. stack: what ends it, be it done or not. times: when it
+    began, and when it told of each file."""
 
     number: int
     job: FileJob[Any]
     child: Child[Any]
     stack: contextlib.ExitStack
-    began: float
+    times: list[float]
 
 
 class _Batch:
@@ -101,6 +105,7 @@ class _Batch:
         self._jobs, self._report = dict(zip(firsts, jobs, strict=False)), report  # by the numbers of their first files
         self._shares: dict[int, float] = {}  # of each job that was begun, by its first file, how much of it is done
         self._ended: set[int] = set()  # of these, those of which the report hears what became
+        self._told: dict[int, int] = {}  # of each job, by its first file, of how many of its files it has told
         self._selector = selectors.PollSelector()  # unlike epoll's it is not shared with children
         self._receive, self._send = os.pipe()  # for shares
         os.set_blocking(self._send, False)  # what does not fit is not missed
@@ -120,7 +125,12 @@ class _Batch:
                 for key, _ in self._selector.select(_TICK):
                     if key.fd == self._receive:
                         self._hear_shares()
-                    elif running[key.fd].child.receive():
+                        continue
+                    work = running[key.fd]
+                    has_ended = work.child.receive()
+                    with failures_reported(work.job.path, self._report, work.number):
+                        self._hear(work)
+                    if has_ended:
                         self._selector.unregister(key.fd)
                         self._finish(key.fd, running)
                 self._tell()
@@ -145,9 +155,19 @@ class _Batch:
             child = job.runner.start(task.work, writes=task.writes)
             stack.callback(child.end)
             self._selector.register(child, selectors.EVENT_READ)
-            running[child.fileno()] = _Running(number, job, child, stack.pop_all(), began)
+            running[child.fileno()] = _Running(number, job, child, stack.pop_all(), [began])
             return
         self._end(number)
+
+    def _hear(self, work: _Running) -> None:
+        """Reports files that are done, and have no names yet."""
+        for value in work.child.told():
+            assert work.job.hear is not None
+            work.times.append(time.perf_counter())
+            result = work.job.hear(value, round(work.times[-1] - work.times[-2], 3))
+            file = self._told.get(work.number, 0)
+            self._told[work.number] = file + 1
+            self._report.ahead(result, work.number + file)
 
     def _finish(self, pipe: int, running: dict[int, _Running]) -> None:
         """Gives the output its name and reports; an interrupt waits, so that what has its name is reported."""
@@ -158,7 +178,7 @@ class _Batch:
             with failures_reported(done.job.path, self._report, done.number):
                 with done.stack:
                     value = done.child.result()
-                seconds = round(time.perf_counter() - done.began, 3)
+                seconds = round(time.perf_counter() - done.times[0], 3)
                 outcome = done.job.finish(value, seconds)
                 outcomes = [outcome] if isinstance(outcome, Result) else outcome
                 for number, of_file in enumerate(outcomes, done.number):
@@ -188,8 +208,12 @@ class _Batch:
 
     def _tell(self) -> None:
         done = {number: share * self._jobs[number].files for number, share in self._shares.items()}
-        ahead = sum(int(files) for number, files in done.items() if number not in self._ended)
+        ahead = sum(self._ahead(number, files) for number, files in done.items() if number not in self._ended)
         self._report.progress(sum(done.values()) / sum(job.files for job in self._jobs.values()), ahead)
+
+    def _ahead(self, number: int, files: float) -> int:
+        """Of a job that goes on, how many files are done: as it has told, else as the share of its work says."""
+        return int(files) if self._jobs[number].hear is None else self._told.get(number, 0)
 
 
 class _Shares:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuralvdb.cli.batch import FileJob, jobs_at_once, run_batch
-from neuralvdb.cli.isolate import IsolatedRunner
+from neuralvdb.cli.isolate import IsolatedRunner, tell
 from neuralvdb.cli.jobs import Report, Result, Sizes
 from neuralvdb.cli.loss import compress_text, promise_text
 from neuralvdb.cli.many import Chunk, Many, OfFrames
@@ -50,6 +50,7 @@ from neuralvdb.settings import (
 if TYPE_CHECKING:
     from neuralvdb.api.compress import CompressReport
     from neuralvdb.api.jobs import Note
+    from neuralvdb.api.shot import FrameSource
 
 HELP = "turn .vdb files into small archives"
 
@@ -73,7 +74,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_networks(parser)
     add_device(parser, "where lossy values are coded; cuda: all GPUs; auto: GPUs for large grids (default)")
     parser.add_argument(
-        "--no-verify", dest="verify", action="store_false", help="do not decode and compare what was written"
+        "--no-verify",
+        dest="verify",
+        action="store_false",
+        help="do not decode and compare what was written; of fog it is"
+        " measured all the same how it looks, which the presets promise",
     )
     add_grids(parser)
     add_leave_out(parser)
@@ -216,17 +221,28 @@ def _job(step: Step, choice: Choice, args: argparse.Namespace, at_once: int) -> 
 def _chunk_job(
     chunk: Chunk, many: Many, choice: Choice, args: argparse.Namespace, at_once: int
 ) -> FileJob[list[CompressReport]]:
+    from neuralvdb.api.jobs import Listeners
     from neuralvdb.api.memory import most_memory
     from neuralvdb.api.shot import compressing_frames
 
     settings = replace(_settings(many.target, choice, args, at_once), force=True)
     sizes = [(file_state(path) or (0, 0))[0] for path in chunk.paths]
 
+    told: list[Result] = []
+
+    def result(frame: FrameSource, report: CompressReport, seconds: float) -> Result:
+        return _result(replace(report, target=many.target), choice, args, seconds, text_of(frame.number))
+
+    def hear(report: CompressReport, seconds: float) -> Result:
+        told.append(result(chunk.frames[len(told)], report, seconds))
+        return told[-1]
+
     def finish(reports: list[CompressReport], seconds: float) -> list[Result]:
         many.keep(chunk, reports)
+        if len(told) == len(reports):
+            return told
         return [
-            _result(replace(report, target=many.target), choice, args, seconds / len(reports), text_of(frame.number))
-            for frame, report in zip(chunk.frames, reports, strict=True)
+            result(frame, report, seconds / len(reports)) for frame, report in zip(chunk.frames, reports, strict=True)
         ]
 
     return FileJob(
@@ -235,10 +251,11 @@ def _chunk_job(
             inputs=chunk.paths, memory=lambda: 3 * max(map(most_memory, chunk.paths)), device=settings.device
         ),
         begin=lambda progress: compressing_frames(
-            chunk.frames, str(chunk.target), settings, many.so_far(chunk), progress=progress, note=_note(args)
+            chunk.frames, str(chunk.target), settings, many.so_far(chunk), Listeners(progress, _note(args), tell)
         ),
         total=lambda: sum(sizes) * (1 + settings.verify),
         finish=finish,
+        hear=hear,
         files=len(chunk.frames),
     )
 

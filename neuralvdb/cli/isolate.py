@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, NoReturn, TypeVar, cast
 
 from neuralvdb import devices, platform
-from neuralvdb.cli.answers import CallsInChild, Raised, Returned, pack, unpack
+from neuralvdb.cli.answers import CallsInChild, Raised, Returned, pack, pack_told, take_told, unpack
 from neuralvdb.confinement import confine
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import DamagedFile, InputError, NeuralVdbError, OutOfMemory, Stopped
@@ -30,6 +30,7 @@ FileStates = list[tuple[int, int] | None]
 
 withheld: set[int] = set()  # descriptors that a child does not get, beside those through which children answer
 _pipes: dict[int, int] = {}  # these, by the numbers of children that have not ended; nobody may hold one of them yet
+_parent = -1  # in a child: the pipe to who has started it
 BASE_MEMORY = 768 << 20  # bytes: libraries yet to be loaded, threads and working memory
 READERS = ("_open", "read", "outline")  # methods of VdbReader that call OpenVDB
 _READER_FILE = re.compile(r"neuralvdb[/\\]vdb[/\\]files\.py$")
@@ -96,8 +97,9 @@ class IsolatedRunner:
 
     def _work(self, job: Callable[[], T], writes: Sequence[str], pipe: int) -> None:
         """Writes to `pipe` what became of the job."""
+        global _parent
         answer: Returned[T] | Raised
-        limit = asked = 0
+        limit, asked, _parent = 0, 0, pipe
         try:
             _mute_libraries()
             faulthandler.enable(pipe, all_threads=False)
@@ -179,6 +181,10 @@ class Child(Generic[T]):
             _close(self._number)
         return not data
 
+    def told(self) -> list[object]:
+        """What the job has told meanwhile, of what is received. Raises NeuralVdbError where it makes no sense."""
+        return take_told(self._output)
+
     def result(self) -> T:
         """What the job returned, when all is received. Raises what it raised, and what IsolatedRunner.answer() does."""
         assert self._ended is not None
@@ -188,6 +194,13 @@ class Child(Generic[T]):
         """Kills the child where it is still there; an interrupt waits until it is gone."""
         if _pipes.get(self._number) == self._pipe:
             _end(self._number)
+
+
+def tell(value: object) -> None:
+    """In a child: lets who has started it hear of something before the job ends."""
+    data = pack_told(value)
+    while data:
+        data = data[os.write(_parent, data) :]
 
 
 def end_all(kept: frozenset[int] = frozenset()) -> None:

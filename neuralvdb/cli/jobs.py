@@ -63,6 +63,9 @@ class Report(Protocol):
     def progress(self, share: float, ahead: int = 0, /) -> None:
         """Hears how much of all work is done. ahead: files that wait, done, for others that they go with."""
 
+    def ahead(self, result: Result, number: int, /) -> None:
+        """Hears of a file that is done, and has no name before others are done; result() follows, or failure()."""
+
     def result(self, result: Result, number: int = 0, /) -> None:
         """Hears of a file that is done."""
 

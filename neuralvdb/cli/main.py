@@ -17,6 +17,7 @@ from neuralvdb.cli.interrupts import interruptible
 from neuralvdb.cli.jobs import Command, Failure, internal_error
 from neuralvdb.cli.progress import view_of
 from neuralvdb.cli.report import Reporter, Style
+from neuralvdb.new_folder import without_empty_folders
 
 
 class _Commands(Mapping[str, Command]):
@@ -59,7 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 words = sys.argv[1:] if argv is None else list(argv)
                 args = _parser(words).parse_args(_joined(words))
                 report = reporter_of(args)
-                _run(COMMANDS[args.command], args, report)
+                with without_empty_folders():
+                    _run(COMMANDS[args.command], args, report)
             except KeyboardInterrupt:
                 report.stop()
                 report.finish()

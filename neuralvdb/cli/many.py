@@ -20,6 +20,7 @@ from neuralvdb.cli.pack import pack_job
 from neuralvdb.cli.targets import UNKNOWN_TOKEN
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import OutputError, OutputExists
+from neuralvdb.new_folder import make_folder
 from neuralvdb.settings import ARCHIVE_SUFFIX
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class Many:
         if not (args.force or args.skip_existing) and os.path.lexists(self.target):
             raise OutputExists(f"{self.target}: exists already; use --force to overwrite it")
         try:
-            self.folder.mkdir(exist_ok=True)
+            make_folder(self.folder)
         except OSError as error:
             raise OutputError(f"{self.folder}: the folder cannot be made: {error.strerror}") from error
 
@@ -128,8 +129,9 @@ class Many:
 
         count = len(self.frames)
         if frames.done < count:
-            what = f"not written, for {count - frames.done} of {count} frames failed"
-            advice = f"the others are in {self.folder}; mend these and go on with --skip-existing"
+            failed = f"{count - frames.done} of {count} frames failed, or are in a chunk with one that did"
+            what = f"not written, for {failed}" + f"; the others are in {self.folder}" * bool(frames.done)
+            advice = "mend these and go on with --skip-existing"
             report.failure(Failure(self.target, OutputError(f"{self.target}: {what}; {advice}")), count)
             return
         sources = [Source(str(chunk.target)) for chunk in chunks]
@@ -137,8 +139,9 @@ class Many:
         run_batch([pack_job(sources, self.target, force=True, counted=frames.bytes_out)], 1, total)
         if total.done:
             with contextlib.suppress(OSError):  # somebody put something else there
-                for chunk in chunks:
-                    chunk.target.unlink()
+                of_killed_runs = self.folder.glob(".*.part")
+                for path in (*(chunk.target for chunk in chunks), *of_killed_runs):
+                    path.unlink()
                 self.folder.rmdir()
 
 
@@ -161,6 +164,10 @@ class OfFrames:
     def progress(self, share: float, ahead: int = 0, /) -> None:
         """Passes it on."""
         self._report.progress(share, ahead)
+
+    def ahead(self, result: Result, number: int, /) -> None:
+        """Passes it on."""
+        self._report.ahead(result, number)
 
     def result(self, result: Result, number: int = 0, /) -> None:
         """Passes it on."""
@@ -190,6 +197,9 @@ class AsTotal:
 
     def progress(self, _share: float, _ahead: int = 0, /) -> None:
         """The inputs are done."""
+
+    def ahead(self, _result: Result, _number: int, /) -> None:
+        """It is no input."""
 
     def result(self, result: Result, _: int = 0, /) -> None:
         """Passes it on, not to be counted."""

@@ -28,6 +28,7 @@ from neuralvdb.cli.options import (
 )
 from neuralvdb.cli.output import shown
 from neuralvdb.errors import NeuralVdbError, OutputError, UsageError
+from neuralvdb.new_folder import keep_folders
 from neuralvdb.settings import SIZES, MountSettings
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def run(args: argparse.Namespace, report: Report) -> None:
     if args.foreground:
 
         def ready() -> None:
+            keep_folders()
             report.result(_result(mount, os.getpid()))
             sys.stdout.flush()
             platform.notify_service("READY=1")

@@ -104,6 +104,9 @@ class _OfFrames:
         """Passes it on."""
         self._report.progress(share, ahead)
 
+    def ahead(self, _: Result, __: int, /) -> None:
+        """The page says it."""
+
     def result(self, _: Result, __: int = 0, /) -> None:
         """The page says it."""
 

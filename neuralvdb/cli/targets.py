@@ -15,6 +15,7 @@ from neuralvdb.cli.jobs import Failure, Report
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import InputError, NeuralVdbError, OutputError, UsageError
 from neuralvdb.frame_number import number_of, text_of
+from neuralvdb.new_folder import make_folder
 
 T = TypeVar("T")
 
@@ -122,7 +123,7 @@ def in_groups(work: Sequence[T], input_of: Callable[[T], Input]) -> list[list[T]
 def _make_folder(name: str) -> None:
     """Makes a folder, and those that it is in, where they are not there. Raises OutputError."""
     try:
-        os.makedirs(name, exist_ok=True)
+        make_folder(name)
     except OSError as error:
         raise OutputError(f"{name}: the folder cannot be made: {error.strerror}") from error
 

@@ -24,8 +24,10 @@ class FrameFolder:
     def __init__(self, path: str, limit: int, asked: Set[str]) -> None:
         self._path, self._limit, self._asked = path, limit, asked
         self._full = False
-        with self._locked() as names:
-            self._names = frozenset(names)
+        self._names = frozenset[str]()
+        if os.path.lexists(os.path.join(path, _LIST)):  # else nothing is left behind where all frames fail
+            with self._locked() as names:
+                self._names = frozenset(names)
 
     def has_put(self, name: str) -> bool:
         """Whether a run before this one put it there."""

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 
 from neuralvdb.errors import InputError, OutputError, OutputExists, Unsupported
+from neuralvdb.new_folder import make_folder
 from neuralvdb.platform import Mounted, mounts
 
 TYPE = "nvdb"
@@ -26,7 +27,7 @@ def check_target(target: str) -> None:
     if mounted is not None:
         raise OutputExists(f"{target}: {mounted.source} is mounted there already; nvdb unmount {target} ends that")
     try:
-        os.makedirs(target, exist_ok=True)
+        make_folder(target)
         if os.listdir(target):
             raise OutputExists(f"{target}: holds files, which a mount would hide; give an empty folder")
     except OSError as error:

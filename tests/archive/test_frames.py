@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from neuralvdb import CompressSettings, compress, values
-from neuralvdb.api.jobs import ignore
 from neuralvdb.api.shot import FrameSource, ShotSoFar, compressing_frames
 from neuralvdb.archive import ArchiveReader
 from neuralvdb.archive.formats import is_readable
@@ -106,7 +105,7 @@ def test_what_an_earlier_frame_has_is_not_coded_again(tmp_path):
     def code(number: int, name: str) -> tuple[str, ...]:
         source = FrameSource(str(tmp_path / f"s.{number}.vdb"), number)
         shot = ShotSoFar(1, reusable=reusable)
-        with compressing_frames([source], str(tmp_path / name), settings, shot, progress=ignore, note=ignore) as task:
+        with compressing_frames([source], str(tmp_path / name), settings, shot) as task:
             (report,) = task.work()
         return report.keys
 

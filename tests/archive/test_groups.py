@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import neuralvdb
-from neuralvdb.api.jobs import ignore
 from neuralvdb.api.shot import FrameSource, ShotSoFar, compressing_frames
 from neuralvdb.archive import NO_GRID, ArchiveReader, SequenceWriter
 from neuralvdb.archive.formats import is_readable
@@ -31,7 +30,7 @@ SETTINGS = CompressSettings(bounds=(Bound(value=0.01, relative=True),), threads=
 def code(sources: list[FrameSource], target: Path, chunk: int = COUNT, settings: CompressSettings = SETTINGS) -> list:
     """What became of each frame."""
     shot = ShotSoFar(chunk)
-    with compressing_frames(sources, str(target), settings, shot, progress=ignore, note=ignore) as task:
+    with compressing_frames(sources, str(target), settings, shot) as task:
         return task.work()
 
 

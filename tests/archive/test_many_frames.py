@@ -285,6 +285,27 @@ def test_ten_thousand_frames_have_a_directory():
     assert directory.entry(directory.find(5678)) == entries[5678]
 
 
+def test_an_archive_that_is_written_can_be_read_after_each_frame(tmp_path):
+    """And has the same bytes in the end."""
+    expected = made(*((number, [b"hello %d" % number, b"world"]) for number in range(1, 31)))
+    path = tmp_path / "s.neuralvdb"
+    with open(path, "w+b") as stream:
+        writer = SequenceWriter(stream)
+        for number in range(1, 31):
+            for grid, payload in enumerate((b"hello %d" % number, b"world")):
+                writer.add(SectionLabel("FRAM", grid=grid), payload, raw_size=len(payload))
+            writer.end_frame(FrameLabel(number, b"s.%d.vdb" % number, 1000, (number - 1) % 2))
+            writer.flush()
+            if number == 1:
+                reader = ArchiveReader(path, lambda *_: True)
+            reader.read_head()
+            assert reader.directory.numbers == list(range(1, number + 1))
+            assert [reader.read(s) for s in reader.sections_of(number - 1)] == [b"hello %d" % number, b"world"]
+        reader.close()
+        writer.close()
+    assert path.read_bytes() == expected
+
+
 def test_frames_that_no_directory_holds_are_refused_at_once():
     writer = SequenceWriter(io.BytesIO())
     with pytest.raises(ValueError, match="at least one"):

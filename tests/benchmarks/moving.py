@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from neuralvdb.api.jobs import ignore
 from neuralvdb.api.shot import FrameSource, ShotSoFar, compressing_frames
 from neuralvdb.archive import ArchiveReader
 from neuralvdb.archive.formats import is_readable
@@ -73,7 +72,7 @@ def frame(number: int, speed: float, target: Path) -> None:
 def sizes(sources: list[FrameSource], target: Path, settings: CompressSettings, chunk: int) -> Counter[str]:
     """Bytes of each grid in all frames but the first."""
     shot = ShotSoFar(chunk)
-    with compressing_frames(sources, str(target), settings, shot, progress=ignore, note=ignore) as task:
+    with compressing_frames(sources, str(target), settings, shot) as task:
         task.work()
     count: Counter[str] = Counter()
     with contextlib.closing(OpenFrames(ArchiveReader(target, is_readable))) as frames:

@@ -13,7 +13,6 @@ from hostile import Piece, Stream
 from rich_volume import write_rich_volume
 
 from neuralvdb import compress, decompress
-from neuralvdb.api.jobs import ignore
 from neuralvdb.api.shot import FrameSource, ShotSoFar, compressing_frames
 from neuralvdb.archive import ArchiveReader
 from neuralvdb.archive.formats import is_readable
@@ -149,7 +148,7 @@ def _group(folder: Path, name: str, *, wind: bool) -> Seed:
         write_vdb(sources[-1].path, [*[velocity][: int(wind)], from_dense(moved, name="density")])
     archive, back = folder / f"{name}.neuralvdb", folder / f"{name}.back.vdb"
     settings = CompressSettings(bounds=(Bound(value=0.01, relative=True),), threads=1, verify=False)
-    with compressing_frames(sources, str(archive), settings, ShotSoFar(3), progress=ignore, note=ignore) as task:
+    with compressing_frames(sources, str(archive), settings, ShotSoFar(3)) as task:
         task.work()
     decompress(archive, back, DecompressSettings(threads=1, frame=2))
     data = archive.read_bytes()

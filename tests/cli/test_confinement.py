@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from neuralvdb.cli.answers import Returned, pack, unpack
+from neuralvdb.cli.answers import Returned, pack, pack_told, take_told, unpack
 from neuralvdb.errors import NeuralVdbError
 
 PROGRAM = """
@@ -73,6 +73,20 @@ def test_an_answer_is_data_and_no_code(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(NeuralVdbError, match="no answer that makes sense"):
         unpack(pack(Returned(_Deed())))
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_is_told_is_data_and_comes_before_the_answer(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = bytearray(pack_told(1) + pack_told("two")[:-1])
+    assert take_told(data) == [1] and len(data) == len(pack_told("two")) - 1
+    data += pack_told("two")[-1:] + pack_told(3) + pack(Returned(4))
+    assert take_told(data) == ["two", 3] and unpack(bytes(data)) == Returned(4) and take_told(data) == []
+    crash = bytearray(b"Fatal Python error: Segmentation fault")
+    assert take_told(crash) == [] and crash.startswith(b"Fatal")
+    for value in (_Deed(), os.system):
+        with pytest.raises(NeuralVdbError, match="no answer that makes sense"):
+            take_told(bytearray(pack_told(value)))
     assert os.listdir(tmp_path) == []
 
 

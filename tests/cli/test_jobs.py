@@ -1,5 +1,6 @@
 """Several files at once: each in a child of its own, which shares nothing with the others; what is said meanwhile."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -98,14 +100,54 @@ def test_frames_start_while_others_work_and_results_come_as_they_are_done(run_wi
     assert "\r" not in done.stderr and "\x1b" not in done.stderr
 
 
-@pytest.mark.slow
-def test_frames_of_a_chunk_are_counted_one_by_one(run_with, frames):
-    (frames / "out").mkdir()
-    work = "time.sleep(1.1 * ('0003' in source.path))"
-    done, _ = run_with(work, "--rel-error", "1%", "-o", "out/shot.neuralvdb", "--progress", "json")
-    told = [json.loads(line)["progress"] for line in done.stderr.splitlines()]
-    counts = [stage["done"] for stage in told]
-    assert 0 < counts[-2] < counts[-1] == 4 and counts == sorted(counts)
+@pytest.fixture
+def shot_that_waits(frames):
+    """A process that makes one archive of two chunks, two at once, each of which waits in its second frame."""
+    work = "while source.path[-5] in '25' and not os.path.exists('go'): time.sleep(0.01)"
+    command = [sys.executable, "-P", "-u", "-c", PROGRAM.format(work=work), "compress", "smoke.####.vdb"]
+    command += ["-o", "shot.neuralvdb", "--chunk", "2", "--jobs", "2", "--rel-error", "1%"]
+
+    @contextlib.contextmanager
+    def start(*options: str) -> Iterator[subprocess.Popen]:
+        default = lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL)  # noqa: E731 - not as a shell's & leaves it
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "preexec_fn": default}
+        with subprocess.Popen([*command, *options], cwd=frames, **pipes) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    return start
+
+
+def test_each_frame_of_a_chunk_is_told_of_as_it_is_done(shot_that_waits, frames):
+    """While the others of its chunk are not; and in one order with all that comes later."""
+    with shot_that_waits("--progress", "openjd") as process:
+        lines: list[str] = []
+        while "openjd_status: 2 of 4 files done\n" not in lines:
+            lines.append(process.stdout.readline())
+        first = sorted(line.split()[0] for line in lines if " -> " in line)
+        assert first == ["smoke.0001.vdb", "smoke.0003.vdb"] and not (frames / "shot.neuralvdb").exists()
+        (frames / "go").touch()
+        remaining, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert sorted(line.split()[0] for line in remaining.splitlines() if " -> shot.neuralvdb " in line) == [
+        "smoke.0002.vdb",
+        "smoke.0005.vdb",
+    ]
+    assert "shot.neuralvdb  4 frames: 1-3, 5" in remaining and "\n4 files  " in remaining
+
+
+def test_a_stop_says_which_frames_are_coded_and_not_kept(shot_that_waits, frames):
+    with shot_that_waits() as process:
+        assert {process.stdout.readline().split()[0][-8:] for _ in range(2)} == {"0001.vdb", "0003.vdb"}
+        process.terminate()
+        _, message = process.communicate(timeout=60)
+    assert (
+        message
+        == "nvdb: stopped: 0 of 4 done, 2 more coded in chunks that were not finished; nothing half-written was left\n"
+    )
+    assert process.returncode == 130 and not list(frames.glob("shot.neuralvdb.frames/*"))
 
 
 def test_openjd_hears_of_progress_on_stdout(run, frames):

@@ -52,6 +52,40 @@ def test_a_device_pipe_or_socket_is_never_replaced(run, small, tmp_path, put, fo
     assert os.listdir(tmp_path) == ["x"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["compress", "bad.0001.vdb", "-o", "new/"],
+        ["compress", "bad.####.vdb", "-o", "shot.neuralvdb"],
+        ["decompress", "ball.neuralvdb", "--grids", "none", "-o", "new/within/"],
+        ["unpack", "bad.neuralvdb", "-o", "new/"],
+        ["view", "bad.0001.vdb", "-o", "new/"],
+        ["cache", "bad.neuralvdb", "new"],
+        ["mount", "cut.neuralvdb", "new"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_folder_in_which_nothing_was_written_is_not_left(run, small, archive, tmp_path, words):
+    """And one that was there stays."""
+    if words[0] == "view":
+        pytest.importorskip("PIL")
+    if words[0] == "mount":
+        pytest.importorskip("mfusepy")
+    shutil.copy(archive, tmp_path / "ball.neuralvdb")
+    (tmp_path / "bad.0001.vdb").write_bytes(small.read_bytes()[:500])
+    data = bytearray(archive.read_bytes())
+    data[60] ^= 1  # its frame table, so that it opens
+    (tmp_path / "bad.neuralvdb").write_bytes(data)
+    (tmp_path / "cut.neuralvdb").write_bytes(data[:500])
+    before = sorted(os.listdir(tmp_path))
+    code = 11 if "none" in words else 4
+    run(*words, code=code)
+    assert sorted(os.listdir(tmp_path)) == before
+    (tmp_path / "new").mkdir()
+    run(*words, code=code)
+    assert sorted(os.listdir(tmp_path)) == sorted([*before, "new"]) and not os.listdir(tmp_path / "new")
+
+
 @pytest.mark.parametrize("name", ["", "link"])
 def test_what_is_read_is_never_replaced(small, archive, tmp_path, name):
     before = small.read_bytes(), archive.read_bytes()
