@@ -37,6 +37,7 @@ SHOWN = (256, 192)  # pixels of each part of the pictures
 RULES = f"""\
 - Each volume is compressed with each preset and decompressed; its pictures by data/render.py, 480x360, 16 samples.
 - bit/voxel: of values, by active voxel, of the grids rendered. T-PSNR: of density, at an optical depth of 1, 8, 50.
+- Fog has the step that its promised picture needs; what all fog reaches: [the table](presets-fog.md).
 - picture PSNR: of 8-bit sRGB, equal seeds. largest local difference: of the means over {BLUR}x{BLUR} pixels, in levels
   of 256. "noise" compares the original with itself under another seed.
 """

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from neuralvdb import compress, decompress, info
-from neuralvdb.settings import Bound, CompressSettings
+from neuralvdb.settings import Bound, CompressSettings, DecompressSettings
 from neuralvdb.vdb import VdbReader
 from neuralvdb.volume import Tree
 from neuralvdb.volume.grid import unpack
@@ -33,18 +33,34 @@ def test_promises_hold_in_the_files_that_come_out(real_grids: Path, tmp_path: Pa
             if original.tree is not None and decoded.name.partition("[")[0] in bounds:
                 assert_in_range(original.tree, decoded.tree)
     for name, error in zip(SETTINGS, errors.run(real_grids, *results), strict=True):
-        judged = [excess for _, excess in error if excess is not None]
+        judged = [excess for _, excess, _ in error if excess is not None]
         record_property(name, len(judged))
         assert all(excess <= 1e-12 for excess in judged), (name, error)
 
 
-def allowed(archive: Path) -> dict[str, tuple[float, float]]:
-    """The largest error and ratio of each name; grids of one name are told apart by nobody else: the loosest counts."""
-    bounds: dict[str, tuple[float, float]] = {}
+@pytest.mark.slow
+@pytest.mark.parametrize("quality", ["preview", "production", "master"])
+def test_presets_hold_in_the_files_that_come_out(quality, real_grids: Path, tmp_path: Path, errors, record_property):
+    """The pictures of all fog that has one, and the errors of all else."""
+    archive, result = tmp_path / "a.neuralvdb", tmp_path / "a.vdb"
+    compress(real_grids, archive, CompressSettings(quality=quality, verify=False))
+    decompress(archive, result)
+    (judged,) = errors.run(real_grids, result, json.dumps(allowed(archive)))
+    pictures = {name: lacking for name, _, lacking in judged if lacking is not None}
+    record_property("pictures", len(pictures))
+    assert all(lacking <= 0.01 for lacking in pictures.values()), pictures
+    assert all(excess <= 1e-12 for _, excess, _ in judged if excess is not None), judged
+
+
+def allowed(archive: Path) -> dict[str, tuple[float, float, float]]:
+    """The largest error and ratio of each name, and its least picture; grids of one name are told apart by nobody else:
+    the loosest counts."""
+    bounds: dict[str, tuple[float, float, float]] = {}
     for grid in info(archive).grids:
         if grid.promise:
-            bound = grid.promise.max_error
-            here = (math.inf if bound is None else bound, grid.promise.ratio)
+            bound, measured = grid.promise.max_error, grid.promise.measured
+            picture = 0.0 if measured is None else measured.promised_picture
+            here = (math.inf if bound is None else bound, grid.promise.ratio, picture)
             name = grid.name.partition("[")[0]
             bounds[name] = max(here, bounds.get(name, here))
     return bounds
@@ -68,6 +84,11 @@ def test_the_judge_is_awake(sample: Path, tmp_path: Path, errors):
     decompress(archive, result)
     bound = next(grid.promise.max_error for grid in info(archive).grids if grid.name == "density")
     allowances = [json.dumps({"density": [size, 0]}) for size in (bound, bound / 2)]
-    kept, broken = map(dict, errors.run(sample, result, allowances[0], result, allowances[1]))
+    judged = errors.run(sample, result, allowances[0], result, allowances[1])
+    kept, broken = ({name: excess for name, excess, _ in of_file} for of_file in judged)
     assert -bound / 2 < kept["density"] <= 0 < broken["density"]
     assert kept["temperature"] > 0  # nothing is allowed of it here, though it is lossy
+    compress(sample, archive, CompressSettings(quality="production", force=True))
+    decompress(archive, result, DecompressSettings(force=True))
+    (judged,) = errors.run(sample, result, json.dumps({"density": [math.inf, 0, 44]}))
+    assert -1 < next(lacking for name, _, lacking in judged if name == "density") <= 0
