@@ -132,8 +132,10 @@ def _repeated(table: bytes, at: int) -> _Change:
 
 def _moved(table: bytes, at: int, base: bytes, base_at: int) -> int:
     """How far from their place in the base the bytes from a place on are; 0 where they are not, or have few others."""
-    ahead = zip(table[at : at + _AHEAD], base[base_at : base_at + _AHEAD], strict=False)
-    if len(table) - at < _MOVED or 2 * sum(a == b for a, b in ahead) >= min(_AHEAD, len(table) - at):
+    if len(table) - at < _MOVED:
         return 0
     found = base.find(table[at : at + _MOVED], max(0, base_at - _AHEAD), base_at + _AHEAD)
-    return found - base_at if found >= 0 else 0
+    if found < 0:
+        return 0
+    ahead = zip(table[at : at + _AHEAD], base[base_at : base_at + _AHEAD], strict=False)
+    return found - base_at if 2 * sum(a == b for a, b in ahead) < min(_AHEAD, len(table) - at) else 0

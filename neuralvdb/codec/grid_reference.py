@@ -12,7 +12,7 @@ from neuralvdb.codec.earlier import DEEPEST
 from neuralvdb.codec.frame_table import MAX_GRIDS, FrameTable
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import DamagedFile
-from neuralvdb.motion import Leaves, Motion, Velocities, move, put_blocks, take_blocks
+from neuralvdb.motion import Leaves, Motion, Velocities, Voxels, move, put_blocks, take_blocks
 from neuralvdb.volume import Storage, Tree
 from neuralvdb.volume.grid import TREE_TYPES
 
@@ -53,14 +53,14 @@ class GridReference:
         return (self.source, *self.velocities)
 
     def predict(self, tree: Tree, tree_of: Callable[[GridAt], Tree], threads: int = 1) -> np.ndarray:
-        """What the reference says of a tree's leaves: float64 of their values' shape.
+        """What the reference says of active voxels of a tree's leaves: float64 of their values' shape.
 
         tree_of: decodes a grid.
         """
         fields = [Leaves.of(tree_of(velocity)) for velocity in self.velocities]
         velocities = Velocities(fields[0], fields[-1]) if fields else None
         source = Leaves.of(tree_of(self.source))
-        moved = move(source, tree.leaf_origins, self.motion, velocities, threads=threads)
+        moved = move(source, Voxels.of(tree), self.motion, velocities, threads=threads)
         with np.errstate(over="ignore"):
             said: np.ndarray = moved.reshape(tree.leaf.values.shape) * (self.motion.unit * self.gain)
         return said

@@ -14,7 +14,7 @@ from neuralvdb.codec.block_motion import FEW, MANY, find_blocks
 from neuralvdb.codec.earlier import Source
 from neuralvdb.codec.grid_reference import UNIT_BYTES, GridAt, GridReference, shortened
 from neuralvdb.dataclass import dataclass
-from neuralvdb.motion import Leaves, Motion, Velocities, move
+from neuralvdb.motion import Leaves, Motion, Velocities, Voxels, move
 from neuralvdb.values import by_component
 from neuralvdb.volume import Tree
 from neuralvdb.volume.grid import unpack
@@ -66,9 +66,9 @@ class _Target:
         first = np.linspace(0, max(len(tree.leaf) - _RUN, 0), _LEAVES // _RUN).astype(np.int64)
         at = (first[:, None] + np.arange(_RUN)).clip(0, len(tree.leaf) - 1)
         leaves = np.flatnonzero(np.bincount(at.ravel()))
-        self.tree, self.origins = tree, tree.leaf_origins[leaves]
+        self.tree, self._voxels = tree, Voxels(tree.leaf_origins[leaves], tree.leaf.active[leaves])
         self._leaves: dict[object, Leaves] = {}
-        self._active = unpack(tree.leaf.active[leaves])
+        self._active = unpack(self._voxels.active)
         values = self._of_active(tree.leaf.values[leaves].astype(np.float64))
         self._values, self._exact = values, self.quantiser.exact(values)
         self.variance = float(((self._exact - self._exact.mean(0)) ** 2).sum()) if len(values) else 0.0
@@ -77,7 +77,7 @@ class _Target:
         """How much of the sample a motion of the source leaves, the best gain taken."""
         fields = [self._near(velocity, motion) for velocity in velocities]
         moves = Velocities(fields[0], fields[-1]) if fields else None
-        moved = move(self._near(source, motion), self.origins, motion, moves)
+        moved = move(self._near(source, motion), self._voxels, motion, moves)
         said = self._of_active(moved.astype(np.float64) * motion.unit)
         weighted = said * self._slope(said) ** 2
         power = float((weighted * said).sum())
@@ -93,10 +93,11 @@ class _Target:
 
     def _near(self, source: Source, motion: Motion) -> Leaves:
         """The leaves of a grid around the sample, where that comes from."""
-        key = source.number, source.before, motion.shift, motion.blocks is None
+        bricks = _NEAR + any(motion.shift) + (motion.blocks is not None)
+        back = tuple(-voxels & ~7 for voxels in motion.shift)
+        key = source.number, source.before, bricks, back
         if key not in self._leaves:
-            bricks = _NEAR + any(motion.shift) + (motion.blocks is not None)
-            origins = (self.origins - np.array(motion.shift if source.before else (0, 0, 0), np.int32)) & ~7
+            origins = self._voxels.origins + np.array(back, np.int32)
             self._leaves[key] = Leaves.of(source.tree).near(origins, bricks)
         return self._leaves[key]
 

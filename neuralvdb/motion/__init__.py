@@ -2,6 +2,6 @@
 
 from neuralvdb.motion.blocks import Blocks, put_blocks, take_blocks
 from neuralvdb.motion.move import move
-from neuralvdb.motion.types import Leaves, Motion, Velocities
+from neuralvdb.motion.types import Leaves, Motion, Velocities, Voxels
 
-__all__ = ["Blocks", "Leaves", "Motion", "Velocities", "move", "put_blocks", "take_blocks"]
+__all__ = ["Blocks", "Leaves", "Motion", "Velocities", "Voxels", "move", "put_blocks", "take_blocks"]

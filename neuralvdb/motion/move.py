@@ -11,8 +11,8 @@ import numpy as np
 from neuralvdb.dataclass import dataclass
 from neuralvdb.motion.blocks import displacement
 from neuralvdb.motion.field import Field
-from neuralvdb.motion.types import Leaves, Motion, Velocities
-from neuralvdb.volume.grid import LEAF_SLOTS
+from neuralvdb.motion.types import Leaves, Motion, Velocities, Voxels
+from neuralvdb.volume.grid import LEAF_SLOTS, unpack
 
 LIMIT = 1 << 27  # of values in units
 PARTS, FASTEST = 1 << 12, 8 << 12  # of a voxel; those by which anything moves along an axis, at most
@@ -55,14 +55,14 @@ CUBIC = Taps(_cubic_weights(), -1, 9)
 
 def move(
     source: Leaves,
-    origins: np.ndarray,
+    wanted: Voxels,
     motion: Motion,
     velocities: Velocities | None = None,
     *,
     threads: int = 1,
     implementation: str = "native",
 ) -> np.ndarray:
-    """What the source says of leaves at `origins` (N, 3) int32 once it is moved: (N, 512, C) int32, in units.
+    """What the source says of voxels of leaves once it is moved: (N, 512, C) int32, in units; 0 of all others.
 
     velocities: needed where motion.factor is not 0. implementation: "native" or "reference", which give the
     same numbers. Voxels of the source beyond its leaves are its background.
@@ -75,14 +75,15 @@ def move(
     if implementation == "native":
         from neuralvdb.motion.native_move import native_move
 
-        return native_move(source, origins, motion, times, scales, threads)
+        return native_move(source, wanted, motion, times, scales, threads)
     field = Field.of(source, scales[0], LIMIT)
     displacements = [Field.of(leaves, scales[1], FASTEST) for leaves in times]
-    moved = np.empty((len(origins), LEAF_SLOTS, field.components), np.int32)
-    for first in range(0, len(origins), _LEAVES_AT_A_TIME):
+    moved = np.zeros((len(wanted.origins), LEAF_SLOTS, field.components), np.int32)
+    for first in range(0, len(moved), _LEAVES_AT_A_TIME):
         leaves = slice(first, first + _LEAVES_AT_A_TIME)
-        voxels = (origins[leaves, None].astype(np.int64) + _SLOTS).reshape(-1, 3)
-        moved[leaves] = _moved(field, voxels, motion, displacements).reshape(-1, LEAF_SLOTS, field.components)
+        active = unpack(wanted.active[leaves])
+        voxels = (wanted.origins[leaves, None].astype(np.int64) + _SLOTS)[active]
+        moved[leaves][active] = _moved(field, voxels, motion, displacements)
     return moved
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from neuralvdb.motion import _motion
 from neuralvdb.motion.blocks import Blocks
-from neuralvdb.motion.types import Leaves, Motion
+from neuralvdb.motion.types import Leaves, Motion, Voxels
 from neuralvdb.volume.grid import LEAF_SLOTS
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _NONE = Blocks((0, 0, 0), (0, 0, 0), b"")
 
 def native_move(
     source: Leaves,
-    origins: np.ndarray,
+    wanted: Voxels,
     motion: Motion,
     displacing: Sequence[Leaves],
     scales: tuple[float, float],
@@ -29,10 +29,11 @@ def native_move(
 ) -> np.ndarray:
     """What move() gives. scales: what values and velocities are multiplied by to be read as integers."""
     fields = [_field(leaves) for leaves in (source, *displacing)]
-    moved = np.empty((len(origins), LEAF_SLOTS, fields[0][1].shape[2]), np.int32)
+    moved = np.zeros((len(wanted.origins), LEAF_SLOTS, fields[0][1].shape[2]), np.int32)
     blocks = _NONE if motion.blocks is None else motion.blocks
     ways, vectors = (motion.cubic, motion.staggered), (blocks.low, blocks.array)
-    _motion.move(fields[0], origins, motion.shift, ways, scales, fields[1:], vectors, threads, moved)
+    voxels = wanted.origins, np.ascontiguousarray(wanted.active)
+    _motion.move(fields[0], voxels, motion.shift, ways, scales, fields[1:], vectors, threads, moved)
     return moved
 
 

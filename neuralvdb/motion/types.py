@@ -66,6 +66,19 @@ class Leaves:
 
 
 @dataclass(frozen=True)
+class Voxels:
+    """Voxels of leaves at origins (N, 3) int32, whose bits are set in (N, 64) uint8, as a LeafLevel has them."""
+
+    origins: np.ndarray
+    active: np.ndarray
+
+    @classmethod
+    def of(cls, tree: Tree) -> Voxels:
+        """All active voxels of a tree's leaves."""
+        return cls(tree.leaf_origins, tree.leaf.active)
+
+
+@dataclass(frozen=True)
 class Velocities:
     """Velocities, of three components: at the time of what the result resembles, and at that of the source.
 

@@ -8,7 +8,7 @@ import xxhash
 
 from neuralvdb.archive import FieldReader, FieldWriter
 from neuralvdb.errors import DamagedFile
-from neuralvdb.motion import Blocks, Leaves, Motion, move, put_blocks, take_blocks
+from neuralvdb.motion import Blocks, Leaves, Motion, Voxels, move, put_blocks, take_blocks
 from neuralvdb.motion.blocks import displacement
 from neuralvdb.motion.search_blocks import Wanted, search_blocks
 from neuralvdb.vdb import from_dense
@@ -27,6 +27,10 @@ def packed(blocks: Blocks) -> bytes:
 def leaves_of(values: np.ndarray, low: tuple = (0, 0, 0)) -> Leaves:
     """Leaves of a grid whose voxels are all active."""
     return Leaves.of(from_dense(values, name="grid", active=np.ones(values.shape[:3], bool), origin=low).tree)
+
+
+def all_voxels(leaves: Leaves) -> Voxels:
+    return Voxels(leaves.origins, np.full((len(leaves.origins), 64), 255, np.uint8))
 
 
 def random_blocks(rng: np.random.Generator, low: tuple, size: tuple) -> Blocks:
@@ -73,7 +77,7 @@ def test_native_code_gives_the_numbers_of_the_definition(seed):
     blocks = random_blocks(rng, (low[0] >> 4, low[1] >> 4, low[2] >> 4), (2, 1, 2))
     for cubic in (False, True):
         motion = Motion(unit=1e-3, cubic=cubic, shift=(1, -9, 12), blocks=blocks)
-        assert np.array_equal(*(move(source, source.origins, motion, implementation=way) for way in WAYS))
+        assert np.array_equal(*(move(source, all_voxels(source), motion, implementation=way) for way in WAYS))
     if components == 1:
         counted = rng.random((len(source.origins), 512)) < 0.02
         wanted = Wanted(source.origins, rng.integers(-3000, 3000, counted.shape, np.int32), counted, 100 * seed)
@@ -87,7 +91,7 @@ def test_all_machines_move_alike():
     x, y, z = np.indices((16, 16, 32))
     source = leaves_of(((x * 73 + y * 179 + z * 283) ** 2 % 251).astype("f4"), (-16, 0, 32))
     for cubic, checksum in ((False, "5499acf4b1c57a83"), (True, "370b9cc11e7d4c9d")):
-        moved = move(source, source.origins, Motion(unit=1.0, cubic=cubic, blocks=BLOCKS))
+        moved = move(source, all_voxels(source), Motion(unit=1.0, cubic=cubic, blocks=BLOCKS))
         assert xxhash.xxh3_64_hexdigest(moved.astype("<i4").tobytes()) == checksum
 
 
@@ -108,7 +112,7 @@ def test_the_search_finds_how_parts_moved():
     ends = blocks.array[[0, -1], 0, 0].astype(int)
     assert np.abs(ends - [[12, -12, 0], [-8, 8, 0]]).max() <= 2
     missed = [
-        np.abs(move(source, target.origins, motion)[..., 0] * unit - target.values)[inner].mean()
+        np.abs(move(source, all_voxels(target), motion)[..., 0] * unit - target.values)[inner].mean()
         for motion in (Motion(unit=unit), Motion(unit=unit, blocks=blocks, cubic=True))
     ]
     assert missed[1] < 0.5 * missed[0]

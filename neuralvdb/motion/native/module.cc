@@ -25,6 +25,8 @@ using Values = nb::ndarray<nb::ro, nb::shape<-1, kLeafVoxels, -1>, nb::c_contig,
 using Background = In<double, nb::ndim<1>>;
 using Moved = nb::ndarray<int32_t, nb::shape<-1, kLeafVoxels, -1>, nb::c_contig, nb::device::cpu>;
 using Leaves = std::tuple<Coords, Values, Background>;
+using Bits = In<uint8_t, nb::shape<-1, kLeafVoxels / 8>>;
+using Wanted = std::tuple<Coords, Bits>;
 using Triple = std::tuple<int, int, int>;
 using Vectors = In<int8_t, nb::shape<-1, -1, -1, 3>>;
 using WantedLeaves = std::tuple<Coords, In<int32_t, nb::shape<-1, kLeafVoxels>>, In<uint8_t, nb::shape<-1, kLeafVoxels>>>;
@@ -39,13 +41,24 @@ Field fieldOf(const Leaves& from, const CoordTable& table, int least, double sca
         components >= size_t(least) && components <= size_t(kMaxComponents) && (narrow || values.dtype() == nb::dtype<double>());
     if (!fits) throw nb::value_error("field");
     Field field{&table, narrow ? static_cast<const float*>(values.data()) : nullptr,
-        narrow ? nullptr : static_cast<const double*>(values.data()), int(components), {}, scale, limit};
+        narrow ? nullptr : static_cast<const double*>(values.data()), nullptr, int(components), {}, scale, limit};
     for (size_t c = 0; c < components; ++c) field.background[c] = field.whole(background.data()[c]);
     return field;
 }
 
 CoordTable tableOf(const Leaves& leaves) {
     return CoordTable(std::get<0>(leaves).data(), std::get<0>(leaves).shape(0));
+}
+
+// Reads all values of a field into `numbers`, where that takes little memory: most are asked for again and again.
+void readAhead(Field& field, size_t leaves, std::vector<int32_t>& numbers) {
+    constexpr size_t kMostNumbers = 1 << 22;
+    const size_t count = leaves * size_t(kLeafVoxels * field.components);
+    if (count > kMostNumbers) return;
+    numbers.resize(count);
+    if (field.narrow) field.wholes(field.narrow, int64_t(count), numbers.data());
+    else field.wholes(field.wide, int64_t(count), numbers.data());
+    field.read = numbers.data();
 }
 
 // low: the lowest block. The vectors are checked where they are read from an archive.
@@ -63,17 +76,20 @@ std::array<int32_t, 3> shiftOf(Triple shift) {
     return voxels;
 }
 
-// shift: in voxels. scales: of the source and of displacements. vectors: of blocks, and the lowest one.
-void moveInto(const Leaves& source, Coords origins, Triple shift, std::tuple<bool, bool> cubic_staggered,
+// wanted: origins, and the bits of voxels; of others nothing is written. shift: in voxels. scales: of the source and of
+// displacements. vectors: of blocks, and the lowest one.
+void moveInto(const Leaves& source, const Wanted& wanted, Triple shift, std::tuple<bool, bool> cubic_staggered,
     std::tuple<double, double> scales, const std::vector<Leaves>& displacements, const std::tuple<Triple, Vectors>& vectors,
     int64_t threads, Moved moved)
 {
     const CoordTable table = tableOf(source);
+    const Coords& origins = std::get<0>(wanted);
+    const Bits& bits = std::get<1>(wanted);
     std::vector<CoordTable> tables;
     for (const Leaves& leaves : displacements) tables.push_back(tableOf(leaves));
     Movement movement{};
     movement.source = fieldOf(source, table, 1, std::get<0>(scales), kMost);
-    if (displacements.size() > 2 || moved.shape(0) != origins.shape(0) || moved.shape(2) != size_t(movement.source.components))
+    if (displacements.size() > 2 || moved.shape(0) != origins.shape(0) || bits.shape(0) != origins.shape(0) || moved.shape(2) != size_t(movement.source.components))
         throw nb::value_error("leaves");
     const auto voxels = shiftOf(shift);
     for (size_t axis = 0; axis < 3; ++axis) movement.shift[axis] = voxels[axis] * kVoxel;
@@ -87,10 +103,14 @@ void moveInto(const Leaves& source, Coords origins, Triple shift, std::tuple<boo
         movement.displacements[i] = fieldOf(displacements[i], tables[i], 3, std::get<1>(scales), kFastest);
     movement.displacement_count = int(displacements.size());
     nb::gil_scoped_release release;
+    std::vector<int32_t> numbers[3];
+    readAhead(movement.source, std::get<0>(source).shape(0), numbers[2]);
+    for (size_t i = 0; i < displacements.size(); ++i)
+        readAhead(movement.displacements[i], std::get<0>(displacements[i]).shape(0), numbers[i]);
     const Cubic weights;
     const size_t leaf = size_t(kLeafVoxels * movement.source.components);
     parallelFor(int64_t(origins.shape(0)), threads, [&](int64_t i) {
-        moveLeaf(movement, weights, origins.data() + 3 * i, moved.data() + size_t(i) * leaf);
+        moveLeaf(movement, weights, origins.data() + 3 * i, bits.data() + i * (kLeafVoxels / 8), moved.data() + size_t(i) * leaf);
     });
 }
 

@@ -25,6 +25,7 @@ struct Field {
     const CoordTable* table;
     const float* narrow; // of leaf after leaf, components of a voxel together; null where they are doubles
     const double* wide;
+    const int32_t* read; // the same as whole numbers; null where they are read when they are needed
     int components;
     int32_t background[kMaxComponents];
     double scale, limit;
@@ -81,21 +82,46 @@ struct Cubic {
     }
 };
 
-// Positions of a leaf's voxels, axis by axis, less the leaf's origin.
-using Positions = std::array<std::array<int32_t, kLeafVoxels>, 3>;
 using Offset = std::array<int32_t, 3>;
+
+// Some voxels of a leaf.
+struct Voxels {
+    size_t count = 0;
+    std::array<uint16_t, kLeafVoxels> slots;
+
+    // Those whose bits are set.
+    explicit Voxels(const uint8_t* bits) {
+        for (int slot = 0; slot < kLeafVoxels; ++slot)
+            if (bits[slot >> 3] >> (slot & 7) & 1) slots[count++] = uint16_t(slot);
+    }
+};
+
+// Positions of voxels of a leaf, axis by axis, less the leaf's origin.
+struct Positions {
+    size_t count;
+    std::array<std::array<int32_t, kLeafVoxels>, 3> at;
+
+    // Where voxels are; face: from there to what is moved.
+    void take(const Voxels& voxels, const Offset& face) {
+        count = voxels.count;
+        for (size_t i = 0; i < count; ++i) {
+            const int slot = voxels.slots[i], voxel[3] = {slot >> 6, slot >> 3 & 7, slot & 7};
+            for (size_t axis = 0; axis < 3; ++axis) at[axis][i] = voxel[axis] * kVoxel - face[axis];
+        }
+    }
+};
 
 // From where to where positions are along each axis.
 struct Ends {
     int32_t low[3] = {INT32_MAX, INT32_MAX, INT32_MAX}, high[3] = {INT32_MIN, INT32_MIN, INT32_MIN};
 
-    // Takes those that are `before` to `behind` those given.
-    void add(const Positions& at, const Offset& before, const Offset& behind) {
+    // Takes those that are `before` to `behind` those given, of which there is one at least.
+    void add(const Positions& positions, const Offset& before, const Offset& behind) {
         for (size_t axis = 0; axis < 3; ++axis) {
             int32_t least = INT32_MAX, most = INT32_MIN;
-            for (const int32_t position : at[axis]) {
-                least = std::min(least, position);
-                most = std::max(most, position);
+            for (size_t i = 0; i < positions.count; ++i) {
+                least = std::min(least, positions.at[axis][i]);
+                most = std::max(most, positions.at[axis][i]);
             }
             low[axis] = std::min(low[axis], least + before[axis]);
             high[axis] = std::max(high[axis], most + behind[axis]);
@@ -152,6 +178,7 @@ private:
                 const int64_t slot = ((leaf * kLeafEdge + (x & 7)) * kLeafEdge + (y & 7)) * kLeafEdge + (first[2] & 7);
                 const int to = indexOf(0, int(x - origin_[0]), int(y - origin_[1]), int(first[2] - origin_[2]));
                 if (leaf < 0) fill(field, count, to);
+                else if (field.read) divide(field, field.read + slot * field.components, count, to);
                 else if (field.narrow) take(field, field.narrow + slot * field.components, count, to);
                 else take(field, field.wide + slot * field.components, count, to);
             }
@@ -166,6 +193,10 @@ private:
         if (field.components == 1) return field.wholes(from, count, values_ + to);
         int32_t numbers[kLeafEdge * kMaxComponents];
         field.wholes(from, count * field.components, numbers);
+        divide(field, numbers, count, to);
+    }
+
+    void divide(const Field& field, const int32_t* numbers, int64_t count, int to) {
         for (int c = 0; c < field.components; ++c) {
             int32_t* const row = values_ + to + c * cells();
             for (int64_t i = 0; i < count; ++i) row[i] = numbers[i * field.components + c];
@@ -213,34 +244,38 @@ NVDB_LANES int64_t weighted(const Cubic& taps, const int32_t* corner, int64_t ro
     return sum;
 }
 
-// Calls job(voxel, sum) with the weighted sum of what is around each position, which are `offset` from those given.
+// Calls job(number, sum) with the weighted sum of what is around each position, which are `offset` from those given.
 template<typename Taps, typename Job>
-NVDB_LANES void eachWeighted(const Taps& taps, const Window& window, int component, const Positions& at, const Offset& offset, const Job& job) {
+NVDB_LANES void eachWeighted(const Taps& taps, const Window& window, int component, const Positions& positions, const Offset& offset,
+    const Job& job)
+{
+    const auto& at = positions.at;
     const int64_t row = window.row(), plane = window.plane();
     int32_t corners[kLeafVoxels];
     double parts[3][kLeafVoxels];
-    for (size_t i = 0; i < kLeafVoxels; ++i) {
+    for (size_t i = 0; i < positions.count; ++i) {
         const int32_t place[3] = {at[0][i] + offset[0], at[1][i] + offset[1], at[2][i] + offset[2]};
         const auto first = [&](int axis) { return (place[axis] >> 8) + Taps::kFirst; };
         corners[i] = window.indexOf(component, first(0), first(1), first(2));
         for (int axis = 0; axis < 3; ++axis) parts[axis][i] = (place[axis] & (kVoxel - 1)) * (1.0 / kVoxel);
     }
-    for (size_t i = 0; i < kLeafVoxels; ++i)
+    for (size_t i = 0; i < positions.count; ++i)
         job(i, weighted(taps, window.values() + corners[i], row, plane, {parts[0][i], parts[1][i], parts[2][i]}));
 }
 
 // Moves positions of whole voxels back by vectors of blocks.
-inline void takeOff(const Blocks& blocks, const int32_t* origin, Positions& at) {
+inline void takeOff(const Blocks& blocks, const int32_t* origin, const Voxels& voxels, Positions& positions) {
     Beside beside[3][kLeafEdge];
     for (size_t axis = 0; axis < 3; ++axis)
         for (int step = 0; step < kLeafEdge; ++step) beside[axis][step] = blocks.beside(axis, int64_t(origin[axis]) + step);
-    for (size_t i = 0; i < kLeafVoxels; ++i) {
-        const auto sum = blocks.sum({beside[0][i >> 6], beside[1][i >> 3 & 7], beside[2][i & 7]});
-        for (size_t axis = 0; axis < 3; ++axis) at[axis][i] -= roundedSum(sum[axis]);
+    for (size_t i = 0; i < positions.count; ++i) {
+        const int slot = voxels.slots[i];
+        const auto sum = blocks.sum({beside[0][slot >> 6], beside[1][slot >> 3 & 7], beside[2][slot & 7]});
+        for (size_t axis = 0; axis < 3; ++axis) positions.at[axis][i] -= roundedSum(sum[axis]);
     }
 }
 
-// Where the voxels of a leaf come from, more and more exactly: those of each component that has faces of its own, or of all.
+// Where voxels of a leaf come from, more and more exactly: those of each component that has faces of its own, or of all.
 struct Origins {
     size_t count;
     Positions at[kMaxComponents];
@@ -273,14 +308,16 @@ inline void trace(const Movement& movement, Window& window, Origins& origins) {
         constexpr int kBits = 3 * Linear::kBits + 2 + kHalfStep;
         for (size_t of = 0; of < origins.count; ++of)
             for (size_t axis = 0; axis < 3; ++axis)
-                for (size_t i = 0; i < kLeafVoxels; ++i)
-                    origins.at[of][axis][i] -= int32_t((total[of][axis][i] + (int64_t(1) << (kBits - 1))) >> kBits);
+                for (size_t i = 0; i < origins.at[of].count; ++i)
+                    origins.at[of].at[axis][i] -= int32_t((total[of][axis][i] + (int64_t(1) << (kBits - 1))) >> kBits);
     }
 }
 
 // What the source has there.
 template<typename Taps>
-inline void interpolate(const Movement& movement, const Taps& taps, const Origins& origins, Window& window, int32_t* to) {
+inline void interpolate(const Movement& movement, const Taps& taps, const Voxels& voxels, const Origins& origins, Window& window,
+    int32_t* to)
+{
     constexpr int kBits = 3 * Taps::kBits;
     const int components = movement.source.components;
     Offset offset[kMaxComponents];
@@ -293,40 +330,41 @@ inline void interpolate(const Movement& movement, const Taps& taps, const Origin
     for (int component = 0; component < components; ++component) {
         const size_t of = origins.count > 1 ? size_t(component) : 0;
         eachWeighted(taps, window, component, origins.at[of], offset[of], [&](size_t i, int64_t sum) {
-            to[int(i) * components + component] = int32_t((sum + (int64_t(1) << (kBits - 1))) >> kBits);
+            to[voxels.slots[i] * components + component] = int32_t((sum + (int64_t(1) << (kBits - 1))) >> kBits);
         });
     }
 }
 
-inline void moveAnywhere(const Movement& movement, const Cubic& cubic, const int32_t* origin, int32_t* to) {
+inline void moveAnywhere(const Movement& movement, const Cubic& cubic, const int32_t* origin, const Voxels& voxels, int32_t* to) {
     Window window(origin);
     const bool moves = movement.displacement_count > 0, faces = moves && movement.staggered;
-    Origins origins{faces ? size_t(movement.source.components) : 1, {}, {}};
+    Origins origins;
+    origins.count = faces ? size_t(movement.source.components) : 1;
     for (size_t of = 0; of < origins.count; ++of) {
+        origins.face[of] = {};
         if (origins.count > 1) origins.face[of][of] = kHalfVoxel;
-        for (int i = 0; i < kLeafVoxels; ++i) {
-            const int32_t slot[3] = {i >> 6, i >> 3 & 7, i & 7};
-            for (size_t a = 0; a < 3; ++a) origins.at[of][a][size_t(i)] = slot[a] * kVoxel - origins.face[of][a];
-        }
+        origins.at[of].take(voxels, origins.face[of]);
     }
-    if (movement.blocks.vectors) takeOff(movement.blocks, origin, origins.at[0]);
+    if (movement.blocks.vectors) takeOff(movement.blocks, origin, voxels, origins.at[0]);
     else trace(movement, window, origins);
-    if (movement.cubic && (moves || movement.blocks.vectors)) interpolate(movement, cubic, origins, window, to);
-    else interpolate(movement, Linear(), origins, window, to); // the same where nothing is between voxels
+    if (movement.cubic && (moves || movement.blocks.vectors)) interpolate(movement, cubic, voxels, origins, window, to);
+    else interpolate(movement, Linear(), voxels, origins, window, to); // the same where nothing is between voxels
 }
 
 #ifdef NVDB_AVX2
-NVDB_AVX2 inline void moveFast(const Movement& movement, const Cubic& cubic, const int32_t* origin, int32_t* to) {
-    moveAnywhere(movement, cubic, origin, to);
+NVDB_AVX2 inline void moveFast(const Movement& movement, const Cubic& cubic, const int32_t* origin, const Voxels& voxels, int32_t* to) {
+    moveAnywhere(movement, cubic, origin, voxels, to);
 }
 #endif
 
-// What comes to the leaf at `origin`: 512 voxels of the source's components.
-inline void moveLeaf(const Movement& movement, const Cubic& cubic, const int32_t* origin, int32_t* to) {
+// What comes to the voxels of the leaf at `origin` whose bits are set: in 512 voxels of the source's components.
+inline void moveLeaf(const Movement& movement, const Cubic& cubic, const int32_t* origin, const uint8_t* bits, int32_t* to) {
+    const Voxels voxels(bits);
+    if (!voxels.count) return;
 #ifdef NVDB_AVX2
-    if (hasAvx2()) return moveFast(movement, cubic, origin, to);
+    if (hasAvx2()) return moveFast(movement, cubic, origin, voxels, to);
 #endif
-    moveAnywhere(movement, cubic, origin, to);
+    moveAnywhere(movement, cubic, origin, voxels, to);
 }
 
 } // namespace nvdb

@@ -101,23 +101,41 @@ private:
         }
     }
 
+    static int64_t leafAt(const int64_t* near, int x, int y, int z) {
+        return near[(((x >> 3) + kBefore) * kNear + (y >> 3) + kBefore) * kNear + (z >> 3) + kBefore];
+    }
+
+    static size_t slotOf(int64_t leaf, int x, int y, int z) {
+        return size_t(leaf) * kLeafVoxels + size_t((x & 7) << 6 | (y & 7) << 3 | (z & 7));
+    }
+
     int32_t valueAt(const int64_t* near, int x, int y, int z) const {
-        const int64_t leaf = near[(((x >> 3) + kBefore) * kNear + (y >> 3) + kBefore) * kNear + (z >> 3) + kBefore];
-        return leaf < 0 ? source_.background[0] : values_[size_t(leaf) * kLeafVoxels + size_t((x & 7) << 6 | (y & 7) << 3 | (z & 7))];
+        const int64_t leaf = leafAt(near, x, y, z);
+        return leaf < 0 ? source_.background[0] : values_[slotOf(leaf, x, y, z)];
     }
 
     int64_t errorOf(const Sample& sample, const Sum& sum) const {
-        int32_t voxel[3], corners[8];
+        int32_t voxel[3];
         Part part;
+        bool crosses = false;
         for (size_t axis = 0; axis < 3; ++axis) {
             const int32_t at = sample.at[axis] - roundedSum(sum[axis]);
             voxel[axis] = at >> 8;
             part[axis] = (at & (kVoxel - 1)) * (1.0 / kVoxel);
+            crosses = crosses || (voxel[axis] & 7) == 7;
         }
         const int64_t* near = near_.data() + sample.near * (kNear * kNear * kNear);
-        for (int i = 0; i < 8; ++i) corners[i] = valueAt(near, voxel[0] + (i >> 2), voxel[1] + (i >> 1 & 1), voxel[2] + (i & 1));
-        const int64_t said = (weighted(Linear(), corners, 2, 4, part) + (int64_t(1) << 23)) >> 24;
-        const int64_t error = std::clamp(sample.wanted - compand_.in(said), -kMostError, kMostError);
+        int64_t total;
+        if (crosses) { // into another leaf
+            int32_t corners[8];
+            for (int i = 0; i < 8; ++i) corners[i] = valueAt(near, voxel[0] + (i >> 2), voxel[1] + (i >> 1 & 1), voxel[2] + (i & 1));
+            total = weighted(Linear(), corners, 2, 4, part);
+        } else {
+            const int64_t leaf = leafAt(near, voxel[0], voxel[1], voxel[2]);
+            total = leaf < 0 ? int64_t(source_.background[0]) << 24
+                             : weighted(Linear(), &values_[slotOf(leaf, voxel[0], voxel[1], voxel[2])], kLeafEdge, kLeafEdge * kLeafEdge, part);
+        }
+        const int64_t error = std::clamp(sample.wanted - compand_.in((total + (int64_t(1) << 23)) >> 24), -kMostError, kMostError);
         return error * error;
     }
 
@@ -167,9 +185,11 @@ private:
         for (size_t axis = 0; axis < 3; ++axis)
             for (const int way : {step, -step}) {
                 if (isTooFar(group, axis, way)) continue;
+                const int64_t most = before - price * unevenness(group, axis, way);
                 int64_t after = 0;
-                for (Touched& touched : touched_) after += touched.error = errorOf(samples_[touched.sample], moveSum(touched, axis, way));
-                if (before - after <= price * unevenness(group, axis, way)) continue;
+                for (size_t i = 0; i < touched_.size() && after < most; ++i) // errors only add to it
+                    after += touched_[i].error = errorOf(samples_[touched_[i].sample], moveSum(touched_[i], axis, way));
+                if (after >= most) continue;
                 for (const Touched& touched : touched_) {
                     samples_[touched.sample].sum = moveSum(touched, axis, way);
                     samples_[touched.sample].error = touched.error;

@@ -56,10 +56,11 @@ class Correction:
         return Predictions(values, scale_classes)
 
 
-def size_of(innovations: np.ndarray, step: int) -> np.ndarray:
-    """(n,) int64, 0 to 4: how large innovations are beside a step."""
+def size_of(innovations: np.ndarray, step: int | np.ndarray) -> np.ndarray:
+    """(n,) int64, 0 to 4: how large innovations are beside a step, or beside steps (n,)."""
     sixteenths = 16 * np.abs(innovations.astype(np.int64))
-    return np.searchsorted(np.array(SIZES) * step, sixteenths, side="right")
+    sizes: np.ndarray = np.sum([sixteenths >= size * step for size in SIZES], axis=0)
+    return sizes
 
 
 @dataclass(frozen=True)
