@@ -75,11 +75,13 @@ def main() -> None:
     of_family = defaultdict(list)
     for folder in tqdm(sorted(path for path in args.shots.iterdir() if path.is_dir()), unit="shot"):
         paths = sorted(folder.glob("*.vdb"))
+        level_sets_only = folder.name.startswith(tuple(recipe["level_sets_only"]))
         for name, settings in recipe["settings"].items():
             archive = args.work / f"{folder.name}.{name}.neuralvdb"
             compress_shot(paths, archive, settings_of(settings))
             for grid in referred_grids(OpenFrames(ArchiveReader(archive, is_readable)), paths):
-                of_family[grid.promise.mode.family].append(grid)
+                if not level_sets_only or grid.promise.mode.family == "levelset":
+                    of_family[grid.promise.mode.family].append(grid)
     arrays = {}
     for family in tqdm(recipe["families"], unit="network"):
         network = pretrain_corrections(of_family[family], recipe["iterations"], recipe["seed"])

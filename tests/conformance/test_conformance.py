@@ -41,6 +41,7 @@ TABLE = {
     "fog, referred": ("5ac255eb5e135efe", "a40899d6dce02639"),
     "means, referred": ("5bd1e4d9b4404cd7", "77975eef462c4873"),
     "fog, referred, by a network": ("e69b7ea69d0bda64", "2806cab0a2ec927c"),
+    "level set, referred, by a network": ("6e55fc06ee3afd10", "7104487614b04290"),
     "velocity, referred, by a network": ("38caf95fae77772f", "d18810026dcbba55"),
     "means, referred, by a network": ("2e0d7e9c0970549a", "722bfd66b6c350a9"),
 }
@@ -80,6 +81,7 @@ def cases() -> dict[str, Promise]:
         "fog, referred": sample_promise("fog", max_error=0.002),
         "means, referred": mean_promise(step=0.01, knee=0.02),
         "fog, referred, by a network": sample_promise("fog", max_error=0.002),
+        "level set, referred, by a network": sample_promise("levelset", max_error=0.002),
         "velocity, referred, by a network": sample_promise("velocity", max_error=0.002),
         "means, referred, by a network": mean_promise(step=0.01, knee=0.02),
     }
