@@ -209,13 +209,13 @@ def test_sums_and_errors_of_the_definition(dtype):
     leaves = np.array([0, 5, 6])
     replacement = picture.Replacement(leaves, np.random.default_rng(5).random((3, 512)).astype(dtype))
     for instead in (None, replacement):
-        images = [picture.ray_sums(tree, instead, how) for how in ("reference", "native")]
+        images = [picture.ray_sums(tree, instead, name) for name in ("reference", "native")]
         for slow, fast in zip(*images, strict=True):
             np.testing.assert_array_equal(slow.tiles, fast.tiles)
             np.testing.assert_array_equal(slow.sums, fast.sums)
     decoded = with_noise(tree, 0.3).leaf
     decoded.values[2, :2] = np.nan, np.inf
-    slow, fast = (picture.value_errors(tree.leaf, decoded, how) for how in ("reference", "native"))
+    slow, fast = (picture.value_errors(tree.leaf, decoded, name) for name in ("reference", "native"))
     assert slow == fast and (slow.voxel == np.inf) == bool(tree.leaf.active[2, 0] & 2)
 
 

@@ -28,6 +28,7 @@ import numpy as np
 from neuralvdb.archive import ENTRY_SIZE
 from neuralvdb.metrics import psnr
 from neuralvdb.picture import measured_t_psnr_of, ray_sums
+from neuralvdb.platform import return_memory
 from neuralvdb.topology.chunks import group_leaves
 from neuralvdb.values import encoder
 from neuralvdb.values.coded import CodedValues
@@ -122,6 +123,7 @@ def _with_picture(tree: Tree, candidate: Candidate, context: EncodeContext, limi
     original = ray_sums(tree)
     devices = context.devices.of(tree.leaf.values.nbytes)
     guess = guess_step(tree, original, candidate, devices, threads=context.threads)
+    return_memory(tree.leaf.values.nbytes)
     for _ in range(TRIES if guess else 0):
         assert guess is not None
         coded = _encoded(tree, guess, context, limit)
@@ -130,6 +132,7 @@ def _with_picture(tree: Tree, candidate: Candidate, context: EncodeContext, limi
         if lacking <= 0 or _is_hopeless(coded, limit):
             return coded
         del coded  # it is as large as the tree, and so is the next one
+        return_memory(tree.leaf.values.nbytes)
         guess = finer(guess, lacking)
     return _encoded(tree, without_picture(candidate), context, limit)
 
