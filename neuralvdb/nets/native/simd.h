@@ -6,6 +6,8 @@
 #include <cstring>
 #ifdef __SSE2__
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace nvdb {

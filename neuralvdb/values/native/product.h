@@ -12,6 +12,30 @@ constexpr int kPack = 4; // to a number of 32 bits
 #else
 constexpr int kPack = 2;
 
+#ifdef __aarch64__
+// Adds entries first to last of a layer to sums of rows, which stay in registers meanwhile.
+template<int kRows>
+inline void addEntries(const PackedView& layer, int first, int last, const Ints (*x)[2], Ints (*sum)[2]) {
+    int32x4_t sums[kRows][2][2]; // four points each
+    std::memcpy(sums, sum, sizeof(sums));
+    for (int entry = first; entry < last; ++entry) {
+        for (int half = 0; half < 2; ++half) {
+            const Ints& pairs = x[layer.inputs[entry]][half];
+            const Eight low = loaded<Eight>(&pairs), high = loaded<Eight>(reinterpret_cast<const char*>(&pairs) + sizeof(low));
+            const int16x8_t inputs[2] = {evens(low, high), odds(low, high)};
+            for (int r = 0; r < kRows; ++r) {
+                const int16x4_t weights = vreinterpret_s16_s32(vdup_n_s32(layer.weights[entry * kRows + r]));
+                int32x4_t* to = sums[r][half];
+                to[0] = vmlal_lane_s16(to[0], vget_low_s16(inputs[0]), weights, 0);
+                to[1] = vmlal_high_lane_s16(to[1], inputs[0], weights, 0);
+                to[0] = vmlal_lane_s16(to[0], vget_low_s16(inputs[1]), weights, 1);
+                to[1] = vmlal_high_lane_s16(to[1], inputs[1], weights, 1);
+            }
+        }
+    }
+    std::memcpy(sum, sums, sizeof(sums));
+}
+#else
 // sum += two signed numbers of 16 bits times two others, in each lane; the products' sum stays within 32 bits.
 inline void addPairs(Ints& sum, const Ints& pairs, int32_t weights) {
 #ifdef __SSE2__
@@ -23,6 +47,7 @@ inline void addPairs(Ints& sum, const Ints& pairs, int32_t weights) {
     sum += (pairs << 16 >> 16) * int32_t(int16_t(weights)) + (pairs >> 16) * (weights >> 16);
 #endif
 }
+#endif
 #endif
 
 #ifdef __AVX512VNNI__
@@ -73,6 +98,8 @@ inline void product(const PackedView& layer, int group, const Ints (*x)[2], Ints
         for (int r = 0; r < kRows; ++r)
             for (int half = 0; half < 2; ++half)
                 sum[r][half] += bits<Ints>(_mm256_madd_epi16(both[r][half], _mm256_set1_epi16(1)));
+#elif defined(__aarch64__)
+        addEntries<kRows>(layer, layer.runs[run], last, x, sum);
 #else
         for (int entry = layer.runs[run]; entry < last; ++entry) {
             const Ints* from = x[layer.inputs[entry]];
