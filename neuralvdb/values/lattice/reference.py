@@ -56,8 +56,8 @@ class Correction:
         return Predictions(values, scale_classes)
 
 
-def size_of(innovations: np.ndarray, step: int | np.ndarray) -> np.ndarray:
-    """(n,) int64, 0 to 4: how large innovations are beside a step, or beside steps (n,)."""
+def size_of(innovations: np.ndarray, step: int) -> np.ndarray:
+    """(n,) int64, 0 to 4: how large innovations are beside a step."""
     sixteenths = 16 * np.abs(innovations.astype(np.int64))
     sizes: np.ndarray = np.sum([sixteenths >= size * step for size in SIZES], axis=0)
     return sizes
