@@ -75,7 +75,7 @@ def build_wheel(python: Path, source: Path, out: Path) -> Path:
         for old in folder.glob("*.whl"):
             old.unlink()
     path = f"{python.parent}:{os.environ['PATH']}"
-    settings = [f"-Ccmake.define.{name}={text}" for name, text in DEFINES.items()]
+    settings = [f"--config-settings=cmake.define.{name}={text}" for name, text in DEFINES.items()]
     options = ("--no-deps", "--no-build-isolation", "--wheel-dir", raw, *settings)
     call(python, "-m", "pip", "wheel", *options, source, PATH=path)
     (wheel,) = raw.glob("*.whl")
