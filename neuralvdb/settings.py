@@ -54,12 +54,12 @@ class Bound:
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """How hard networks are fine-tuned to one grid."""
+    """How hard networks are fine-tuned to one grid, or to a grid of all frames of a group."""
 
     levels: int = 0
     """How many of the finest levels have their networks fine-tuned."""
     examples: int = 0
-    """Residuals that a network is fine-tuned to, at most."""
+    """Residuals that a network is fine-tuned to, at most; to those of a group up to four times as many."""
     output_rounds: int = 0
     """Optimisation rounds of the output layers."""
     hidden_rounds: int = 0

@@ -7,10 +7,11 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 from neuralvdb.api.compress import CompressReport, Encoding, GridInFile
 from neuralvdb.api.decoding import decode_all
-from neuralvdb.api.jobs import Listeners, Progress, Task
+from neuralvdb.api.jobs import Listeners, Task, ignore
 from neuralvdb.api.source import check_readable
 from neuralvdb.archive import ArchiveReader, SequenceWriter
 from neuralvdb.archive.formats import is_readable
@@ -25,6 +26,9 @@ from neuralvdb.platform import one_blas_thread, return_memory
 from neuralvdb.sequence.pack import PackedFrame, join, label_of
 from neuralvdb.settings import CompressSettings
 from neuralvdb.vdb import VdbReader
+
+if TYPE_CHECKING:
+    from neuralvdb.fit.fine_tune_group import GroupTuning
 
 
 @dataclass(frozen=True)
@@ -71,21 +75,26 @@ def compressing_frames(
 
 
 class _Check:
-    """Frames of an archive that grows, decoded as they are written."""
+    """Frames of an archive that grows: decoded as they are written, then told of."""
 
-    def __init__(self, path: str, encoding: Encoding, progress: Progress) -> None:
-        self._path, self._encoding, self._progress = path, encoding, progress
+    def __init__(self, path: str, encoding: Encoding, listeners: Listeners) -> None:
+        self._path, self._encoding, self._listeners = path, encoding, listeners
         self._frames: OpenFrames | None = None
 
-    def decode(self, position: int) -> None:
-        """Decodes all of the last frame that is there. Raises DamagedFile, PromiseBroken."""
+    def end(self, position: int, report: CompressReport) -> None:
+        """Decodes all of a frame, unless nothing is to be verified, and tells of it. Raises DamagedFile, PromiseBroken."""
+        if self._encoding.settings.verify:
+            self._decode(position)
+        self._listeners.tell(report)
+
+    def _decode(self, position: int) -> None:
         if self._frames is None:
             context = self._encoding.context
             archive = ArchiveReader(self._path, is_readable)
             self._frames = OpenFrames(archive, models=context.models, devices=context.devices)
         else:
             self._frames.archive.read_head()
-        decode_all(self._frames.at(position), self._encoding.settings.threads, self._progress)
+        decode_all(self._frames.at(position), self._encoding.settings.threads, self._listeners.progress)
 
     def __enter__(self) -> _Check:
         return self
@@ -93,6 +102,14 @@ class _Check:
     def __exit__(self, *_: object) -> None:
         if self._frames is not None:
             self._frames.close()
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What was written: reports of the frames, bytes."""
+
+    reports: list[CompressReport]
+    size: int
 
 
 @dataclass(frozen=True)
@@ -107,36 +124,74 @@ class _Job:
     def run(self, listeners: Listeners) -> list[CompressReport]:
         """Encodes, verifies and reports."""
         encoding = Encoding.begin(self.settings, self.shot.chunk)
+        fine_tunes = encoding.context.chunk > 1 and len(self.sources) > 1 and self.settings.effort > 0
+        if fine_tunes:
+            encoding = replace(encoding, context=replace(encoding.context, tuned_to=self._made_of()))
         if self.settings.skip_existing:
             for path in dict.fromkeys((self.output.target, self.shot.earlier)):
                 if path and (reports := self._made(path, encoding)) is not None:
                     return reports
         with one_blas_thread(), self.output.writing() as stream:
-            writer = SequenceWriter(stream)
-            reports = self._encode(writer, encoding, listeners)
-            writer.close()
+            if fine_tunes:
+                reports = self._fine_tune(stream, encoding, listeners)
+            else:
+                with _Check(self.output.temporary, encoding, listeners) as check:
+                    reports = self._encode(stream, encoding, listeners, check=check).reports
         return_memory()
         return reports
 
-    def _encode(self, writer: SequenceWriter, encoding: Encoding, listeners: Listeners) -> list[CompressReport]:
-        """Writes all frames, and decodes each. Raises PromiseBroken."""
+    def _made_of(self) -> bytes:
+        """What no other frames have."""
+        return b"".join(VdbReader(source.path).hash_bytes() for source in self.sources)
+
+    def _fine_tune(self, stream: BinaryIO, encoding: Encoding, listeners: Listeners) -> list[CompressReport]:
+        """Writes all frames, again with networks fine-tuned to all of them where that takes fewer bytes, then decodes
+        each."""
+        from neuralvdb.fit.fine_tune_group import GroupObserver  # only encoders that fine-tune need it
+
+        observer = GroupObserver(len(self.sources), self.settings.fine_tuning)
+        baseline = written = self._encode(stream, encoding, replace(listeners, progress=ignore), observer)
+        networks = observer.networks()
+        if networks is not None:
+            written = self._encode(stream, encoding, Listeners(), networks)
+            if written.size >= baseline.size:
+                written = self._encode(stream, encoding, Listeners(), observer)  # as it was
+        stream.flush()
+        with _Check(self.output.temporary, encoding, listeners) as check:
+            for frame, report in enumerate(written.reports):
+                listeners.progress(report.source_size)
+                check.end(frame, report)
+        return written.reports
+
+    def _encode(
+        self,
+        stream: BinaryIO,
+        encoding: Encoding,
+        listeners: Listeners,
+        tuning: GroupTuning | None = None,
+        *,
+        check: _Check | None = None,
+    ) -> _Written:
+        """Writes all frames, over what is in the stream, and ends the check of each. Raises PromiseBroken."""
+        stream.seek(0)
+        stream.truncate()
+        writer = SequenceWriter(stream)
         before, behind, reports = FrameBefore(), 0, list[CompressReport]()
-        with _Check(self.output.temporary, encoding, listeners.progress) as check:
-            for source in self.sources:
-                reader = VdbReader(source.path)
-                label = label_of(source.path, reader.size, source.number)
-                with naming(reader.path):
-                    earlier = EarlierFrames(before, self.shot.reusable)
-                    encoded = encoding.write(writer, reader, listeners.note, listeners.progress, earlier)
-                behind = 0 if encoded.alone else behind + 1
-                size = writer.end_frame(replace(label, behind=behind))
-                if self.settings.verify:
-                    writer.flush()
-                    check.decode(len(reports))
-                reports.append(encoding.report(reader, encoded, self.output.target, size))
-                listeners.tell(reports[-1])
-                before = encoded.before if encoding.context.chunk > 1 else FrameBefore()
-        return reports
+        for frame, source in enumerate(self.sources):
+            reader = VdbReader(source.path)
+            label = label_of(source.path, reader.size, source.number)
+            with naming(reader.path):
+                of_frame = None if tuning is None else functools.partial(tuning.of_grid, frame)
+                earlier = EarlierFrames(before, self.shot.reusable, of_frame)
+                encoded = encoding.write(writer, reader, listeners.note, listeners.progress, earlier)
+            behind = 0 if encoded.alone else behind + 1
+            size = writer.end_frame(replace(label, behind=behind))
+            reports.append(encoding.report(reader, encoded, self.output.target, size))
+            if check is not None:
+                writer.flush()
+                check.end(frame, reports[-1])
+            before = encoded.before if encoding.context.chunk > 1 else FrameBefore()
+        return _Written(reports, writer.close())
 
     def _made(self, path: str, encoding: Encoding) -> list[CompressReport] | None:
         """What is in an archive, where frames of it are as this job would write them; others of it are left out."""

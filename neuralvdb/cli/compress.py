@@ -141,7 +141,8 @@ def _add_networks(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_EFFORT,
         choices=range(len(EFFORTS)),
         metavar="0..9",
-        help="how long networks are fine-tuned to each grid; changes are kept where they save bytes"
+        help="how long networks are fine-tuned to each grid, of a shot to all frames of a chunk; changes are kept "
+        "where they save bytes"
         f" (default: {DEFAULT_EFFORT})",
     )
     parser.add_argument(

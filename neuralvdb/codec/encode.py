@@ -16,7 +16,7 @@ from neuralvdb.codec.earlier import DEEPEST, EarlierGrids, FrameBefore, Source
 from neuralvdb.codec.frame_table import FrameTable, GridHead, content_hash
 from neuralvdb.codec.frame_writer import FrameWriter, Payload
 from neuralvdb.codec.grid_reference import GridAt, GridReference
-from neuralvdb.codec.group_tables import FirstTables
+from neuralvdb.codec.group_tables import FirstTables, stored_size
 from neuralvdb.codec.guarantee import promise_for
 from neuralvdb.codec.loss import MeasuredLoss, measure
 from neuralvdb.codec.pruning import derive_mask, prunable
@@ -35,9 +35,10 @@ from neuralvdb.volume import Storage, Tree, VolumeGrid
 from neuralvdb.volume.field_kind import FieldKind, field_kind
 
 if TYPE_CHECKING:
-    from neuralvdb.values import CodedValues, EncodeContext, ModelSet, Promise, ValuesHead
+    from neuralvdb.values import CodedValues, EncodeContext, ModelSet, Promise, Tuning, ValuesHead
 
 Progress = Callable[[int], None]
+Stored = Callable[["CodedValues"], int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,7 @@ class _Job:
     first: of the grids that are equal to it.
     earlier: grids that it may be coded from.
     before: what no other grids and frames before it share; the same grids come out the same behind the same.
+    tuning: of the group of frames; None where networks are fine-tuned to single grids.
     """
 
     number: int
@@ -63,6 +65,7 @@ class _Job:
     first: First[_EncodedGrid]
     earlier: EarlierGrids
     before: str
+    tuning: Tuning | None
 
     def put(self, tree: Tree, depth: int) -> None:
         """Says what the grid decodes to, and how many references are between it and a grid that has none."""
@@ -108,10 +111,12 @@ class EarlierFrames:
     """What is there before a frame is coded.
 
     before: what it may be coded from. reusable: grids of other frames by their keys, which are not coded again.
+    tuning: of a grid by its number and name, if all frames of the group have it.
     """
 
     before: FrameBefore = FrameBefore()
     reusable: Mapping[str, GridInFile] = field(default_factory=dict)
+    tuning: Callable[[int, bytes, Stored], Tuning] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +128,7 @@ class EncodedFrame:
     losses: of fog that is not lossless, by the numbers of grids.
     keys: of each grid, as key_of() has it.
     before: what the next frame may be coded from.
-    alone: whether it is coded without the frame before.
+    alone: whether it is coded without the frames before.
     """
 
     table: FrameTable
@@ -148,12 +153,12 @@ def encode_frame(
     as they are done. Raises DamagedFile, InputError, OutputError and OutOfMemory.
     """
     _check_models(context)
-    jobs = _Jobs(source, selected, context.settings, earlier.before)
+    jobs = _Jobs(source, selected, context.settings, earlier)
     encoded: Iterable[_EncodedGrid] = _encode_all(jobs, context, earlier.reusable)
     alone = True
-    if earlier.before.sources:  # else nothing is kept
+    if earlier.before.sources or earlier.tuning:  # else nothing is kept
         encoded = list(encoded)
-        alone = not any(s.before for g in encoded if g.reference is not None for s in g.reference.sources)
+        alone = not any(_is_behind(grid, earlier) for grid in encoded)
     frame, grids = FrameWriter(writer, None if alone else earlier.before.tables), list[_EncodedGrid]()
     for number, grid in enumerate(encoded):
         frame.grid(number, grid.head.unique_name, grid.sections)
@@ -173,6 +178,13 @@ def encode_frame(
         before=jobs.frame_before(frame.end(table, references, losses)),
         alone=alone,
     )
+
+
+def _is_behind(grid: _EncodedGrid, earlier: EarlierFrames) -> bool:
+    """Whether a grid is coded from the frame before, or by networks that the first frame of the group has too."""
+    moved = grid.reference is not None and any(source.before for source in grid.reference.sources)
+    changed = earlier.tuning is not None and grid.values is not None and grid.values.fine_tuned
+    return moved or (changed and earlier.before.tables is not None)
 
 
 def _table(source: GridFile, selected: list[int], heads: list[GridHead], context: EncodeContext) -> FrameTable:
@@ -213,11 +225,12 @@ class _Jobs:
     """The selected grids of a file, each read when it is asked for."""
 
     def __init__(
-        self, source: GridFile, selected: Sequence[int], settings: CompressSettings, before: FrameBefore
+        self, source: GridFile, selected: Sequence[int], settings: CompressSettings, earlier: EarlierFrames
     ) -> None:
         self._source, self._selected, self._settings = source, selected, settings
-        self._earlier = EarlierGrids(before.sources, keeps=settings.lossy)
-        self._history = xxhash.xxh3_128(before.history.encode())
+        self._earlier = EarlierGrids(earlier.before.sources, keeps=settings.lossy)
+        self._history = xxhash.xxh3_128(earlier.before.history.encode())
+        self._tables, self._tuning = earlier.before.tables, earlier.tuning
 
     def __len__(self) -> int:
         return len(self._selected)
@@ -242,8 +255,12 @@ class _Jobs:
                 first=first,
                 earlier=self._earlier,
                 before=self._history.hexdigest(),
+                tuning=self._tuning_of(number, entry.unique_name),
             )
             self._history.update(repr((number, first.number, first.key)).encode())
+
+    def _tuning_of(self, number: int, name: bytes) -> Tuning | None:
+        return None if self._tuning is None else self._tuning(number, name, partial(stored_size, self._tables, name))
 
     def frame_before(self, tables: FirstTables) -> FrameBefore:
         """What the next frame may be coded from, when all grids are encoded. tables: of the group's first frame."""
@@ -284,9 +301,11 @@ def _encode_tree(job: _Job, tree: Tree, context: EncodeContext) -> _EncodedGrid:
         coded, reference = _choose_values(job, tree, context)
         decoded = coded.tree
     else:
-        coded = _encode_needed(job.needed, job.promise, context)
+        coded = _encode_needed(job, job.needed, context)
         decoded = derive_mask(coded.tree)
         pruned = count_differing(Topology.of(tree), Topology.of(decoded))
+    if job.tuning is not None:
+        job.tuning.settle(coded)
     sections = [_encode_topology(job, context)] if job.role.owner == job.number else []
     raw_size = values.raw_size(coded.tree)
     sections.append(Payload(kind="VALS", codec=coded.codec, payload=coded.payload, raw_size=raw_size))
@@ -343,7 +362,7 @@ def _choose_values(job: _Job, tree: Tree, context: EncodeContext) -> tuple[Coded
         reference, said = find_reference(job.grid.unique_name, tree, job.promise, list(earlier.values())), None
         if reference is not None:
             said = reference.predict(tree, tree_of=lambda grid: earlier[grid].tree, threads=context.threads)
-        coded = values.choose_values(tree, job.promise, context, said)
+        coded = values.choose_values(tree, job.promise, context, said, job.tuning)
         if coded.head is None or coded.head.correction is None:
             reference = None
         if reference is not None:
@@ -352,10 +371,11 @@ def _choose_values(job: _Job, tree: Tree, context: EncodeContext) -> tuple[Coded
     return coded, reference
 
 
-def _encode_needed(needed: Tree, promise: Promise | None, context: EncodeContext) -> CodedValues:
+def _encode_needed(job: _Job, needed: Tree, context: EncodeContext) -> CodedValues:
     """The values of a tree whose topology is pruned, which are never lossless."""
-    coded = None if promise is None else values.encode_lossy(needed, promise, context)
-    assert coded is not None  # there is a promise, and no PSNR that might not be kept
+    assert job.promise is not None
+    coded = values.encode_lossy(needed, job.promise, context, tuning=job.tuning)
+    assert coded is not None  # there is no PSNR that might not be kept
     return coded
 
 

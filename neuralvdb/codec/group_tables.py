@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import xxhash
 
@@ -11,6 +12,9 @@ from neuralvdb.archive.delta import MAX_DELTA, put_delta, take_delta
 from neuralvdb.codec.frame_table import UUID_SIZE, FrameTable
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import DamagedFile
+
+if TYPE_CHECKING:
+    from neuralvdb.values import CodedValues
 
 TABLE_FROM_FIRST = 1  # codec of FRAM
 DIFFERENCES = {"VALS": 2, "TOPO": 4}  # codecs of sections of grids that are differences
@@ -68,6 +72,14 @@ class FirstTables:
         put_delta(out, table, base)
         payload = out.getvalue()
         return CodedSection(DIFFERENCES[kind], payload) if len(payload) < len(section.payload) else section
+
+
+def stored_size(tables: FirstTables | None, name: bytes, coded: CodedValues) -> int:
+    """Bytes that values take behind the first frame of a group; None: where there is none."""
+    section = CodedSection(coded.codec, coded.payload)
+    if tables is not None and coded.codec in WHOLE["VALS"]:
+        section = tables.section("VALS", name, section)
+    return len(section.payload) + sum(len(chunk) for chunk in coded.chunks.values())
 
 
 class BaseTables:

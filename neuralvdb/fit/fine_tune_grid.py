@@ -8,6 +8,7 @@ there. A hidden layer is taken unit by unit.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +20,6 @@ from neuralvdb.fit.examples import Sample
 from neuralvdb.fit.loss import Loss, Outputs
 from neuralvdb.fit.quadratic import Expansion, Features, Quadratic, quadratic_of
 from neuralvdb.fit.replay import Replay
-from neuralvdb.fit.sampler import Sampler
 from neuralvdb.nets.network import Network
 from neuralvdb.settings import Effort
 from neuralvdb.values.lattice import tables
@@ -85,14 +85,20 @@ class Candidate:
 
 
 def fine_tune_grid(
-    sampler: Sampler, *, family: str, models: ModelSet, rows: np.ndarray, dead_zone: np.ndarray, effort: Effort
+    samples: Mapping[NetworkKey, Sample],
+    *,
+    family: str,
+    models: ModelSet,
+    rows: np.ndarray,
+    dead_zone: np.ndarray,
+    effort: Effort,
 ) -> NetworkChanges:
     """The changes of a family's networks that pay, by an estimate from what an encoding met; {} if all save too little.
 
     rows: (64,) uint8 of the tables that the encoding chose; dead_zone: (64,) float64, as mean.encode() has it.
     """
     costs = Costs(Loss(tables.tables_of(rows, models.freq), dead_zone), tables.costs(models.families[family].tables))
-    networks, samples = models.families[family].networks, sampler.samples()
+    networks = models.families[family].networks
     rough = {key: Candidate(family, networks[key], sample.thinned(_FEW), costs) for key, sample in samples.items()}
     costs.residuals.fit_shifts([Outputs(each.replay.outputs, each.sample) for each in rough.values()])
     changes: NetworkChanges = {}

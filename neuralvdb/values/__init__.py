@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from neuralvdb.values.model_file import find_models, models_in, put_models, read_models, write_models
     from neuralvdb.values.processor import products
     from neuralvdb.values.promise import CodingMode, ErrorBound, Promise, mean_promise, sample_promise
+    from neuralvdb.values.select.candidate import Tuning
     from neuralvdb.values.select.strategy import choose_values, encode_lossy
 
 _MODULES = {
@@ -37,6 +38,7 @@ _MODULES = {
     **dict.fromkeys(("find_models", "models_in", "put_models", "read_models", "write_models"), "model_file"),
     **dict.fromkeys(("products",), "processor"),
     **dict.fromkeys(("CodingMode", "ErrorBound", "Promise", "mean_promise", "sample_promise"), "promise"),
+    **dict.fromkeys(("Tuning",), "select.candidate"),
     **dict.fromkeys(("choose_values", "encode_lossy"), "select.strategy"),
 }
 
@@ -51,6 +53,7 @@ __all__ = [
     "LeafCells",
     "ModelSet",
     "Promise",
+    "Tuning",
     "ValuesDecoder",
     "ValuesHead",
     "ValuesSource",

@@ -30,6 +30,8 @@ class EncodeContext:
     """How many threads one grid may use."""
     chunk: int = 1
     """How many frames of a shot, one after the other, may be coded from each other."""
+    tuned_to: bytes = b""
+    """What other groups of frames have otherwise to whose grids networks are fine-tuned; empty: to single grids."""
 
     @classmethod
     def of(
@@ -55,7 +57,8 @@ class EncodeContext:
         names = {field.name for field in fields(self.settings)} - _UNTOLD - _TOLD_BY_CONTENT
         choices = [(name, getattr(self.settings, name)) for name in sorted(names)]
         chunk = (self.chunk,) if self.chunk > 1 else ()
-        told = (choices, self.settings.preset, self.settings.unwanted, self.models.identity, *chunk)
+        tuned_to = (self.tuned_to,) if self.tuned_to else ()
+        told = (choices, self.settings.preset, self.settings.unwanted, self.models.identity, *chunk, *tuned_to)
         return xxhash.xxh3_128_digest(repr(told).encode())
 
 

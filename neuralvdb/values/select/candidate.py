@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import field
+from typing import Protocol
 
 from neuralvdb.dataclass import dataclass
+from neuralvdb.values.coded import CodedValues
 from neuralvdb.values.context import EncodeContext
 from neuralvdb.values.encoder import EncodeOptions
 from neuralvdb.values.lattice.network_changes import NetworkChanges
@@ -14,15 +16,30 @@ from neuralvdb.values.promise import Promise
 from neuralvdb.volume import Tree
 
 
+class Tuning(Protocol):
+    """Encodes a grid whose networks are fine-tuned to grids of other frames as well."""
+
+    @property
+    def expected(self) -> bool:
+        """Whether lossy values of such grids are known to pay."""
+
+    def encode(self, tree: Tree, candidate: Candidate, context: EncodeContext) -> CodedValues:
+        """The values of the grid by a candidate whose networks are not changed yet."""
+
+    def settle(self, coded: CodedValues) -> None:
+        """Is told what the grid becomes."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A promise with the mode that is to keep it, the models to encode with, changes to their networks, and what
-    corrects predictions."""
+    corrects predictions. tuning: of the group of frames; None where networks are fine-tuned to the grid alone."""
 
     promise: Promise
     models: ModelSet
     changes: NetworkChanges = field(default_factory=dict)
     reference: ReferenceValues | None = None
+    tuning: Tuning | None = None
 
     def options(self, tree: Tree, context: EncodeContext) -> EncodeOptions:
         """To encode a tree with it where the context says."""

@@ -14,7 +14,8 @@ picture             the step that a picture seems to need, where one is promised
    |                step, where it was not reached
 baseline            the whole grid with these networks
    |  networks of zeros, an effort of 0, or far more bytes than lossless: done
-fine-tuned          the whole grid again with changed networks, kept if it is smaller and keeps the promise
+fine-tuned          the whole grid again with changed networks, kept if it is smaller and keeps the promise; in a
+   |                group of frames with what was fine-tuned to all of them
    |
 the smaller one of this and lossless
 """
@@ -38,7 +39,7 @@ from neuralvdb.values.lattice.priors import ModelSet
 from neuralvdb.values.lattice.tables import dead_zones
 from neuralvdb.values.lossless import by_component
 from neuralvdb.values.promise import Promise
-from neuralvdb.values.select.candidate import Candidate
+from neuralvdb.values.select.candidate import Candidate, Tuning
 from neuralvdb.values.select.families import select_networks
 from neuralvdb.values.select.interpolation_only import try_interpolation_only
 from neuralvdb.values.select.limit import Limit
@@ -59,16 +60,22 @@ from neuralvdb.volume.grid import popcount
 _FAR = 6.0  # times the limit that a sample suggests, from which on the whole grid is not tried
 
 
-def choose_values(tree: Tree, promise: Promise, context: EncodeContext, said: np.ndarray | None = None) -> CodedValues:
+def choose_values(
+    tree: Tree,
+    promise: Promise,
+    context: EncodeContext,
+    said: np.ndarray | None = None,
+    tuning: Tuning | None = None,
+) -> CodedValues:
     """The values of a tree: under the promise if that takes fewer bytes than every bit, else exact.
 
-    said: float64 of the shape of the leaves' values, what another grid says of them. Raises OutOfMemory where a device
-    has too little.
+    said: float64 of the shape of the leaves' values, what another grid says of them. tuning: of the group of frames.
+    Raises OutOfMemory where a device has too little.
     """
     limit = Limit(tree)
     if not limit.exceeds(_least_size(tree)):
         return limit.coded
-    coded = encode_lossy(tree, promise, context, limit, said)
+    coded = encode_lossy(tree, promise, context, limit, said, tuning)
     return coded if coded is not None and limit.exceeds(coded.size) else limit.coded
 
 
@@ -84,20 +91,23 @@ def encode_lossy(
     context: EncodeContext,
     limit: Limit | None = None,
     said: np.ndarray | None = None,
+    tuning: Tuning | None = None,
 ) -> CodedValues | None:
     """The values of a tree under a promise, in the fewest bytes found; None where a PSNR is not reached, or a sample is
     far above the limit.
 
-    limit: far above it, fine-tuning is not tried. said: as in choose_values(). Raises OutOfMemory where a device has
-    too little.
+    limit: far above it, fine-tuning is not tried. said, tuning: as in choose_values(). Raises OutOfMemory where a
+    device has too little.
     """
     sample = Sample(tree)
     model_sets = _model_sets(context)
-    if limit is not None and limit.is_low and not limit.exceeds(_likely_size(sample, promise, model_sets[0]) / _FAR):
+    in_doubt = None if tuning is not None and tuning.expected else limit
+    if in_doubt and in_doubt.is_low and not in_doubt.exceeds(_likely_size(sample, promise, model_sets[0]) / _FAR):
         return None
     candidate = try_interpolation_only(sample, select_networks(sample, promise, model_sets))
     if said is not None:
         candidate = try_reference(sample, candidate, said)
+    candidate = replace(candidate, tuning=tuning)
     if promise.bound.picture:
         return _with_picture(tree, candidate, context, limit)
     if promise.bound.psnr:
@@ -149,6 +159,8 @@ def _is_tuned(candidate: Candidate, context: EncodeContext) -> bool:
 def _encoded(tree: Tree, candidate: Candidate, context: EncodeContext, limit: Limit | None) -> CodedValues:
     """The values by the candidate, fine-tuned or not."""
     if _is_tuned(candidate, context):
+        if candidate.tuning is not None:
+            return candidate.tuning.encode(tree, candidate, context)
         return _fine_tuned(tree, candidate, context, limit)
     return encoder.encode(tree, candidate.promise, candidate.options(tree, context))
 
@@ -175,7 +187,9 @@ def _fine_tuned(tree: Tree, candidate: Candidate, context: EncodeContext, limit:
     dead_zone = dead_zones(family, models.freq) * (promise.mode.lattice is LatticeKind.MEAN)
     rows = baseline.table_rows
     assert rows is not None  # it is not lossless
-    changes = fine_tune_grid(sampler, family=family, models=models, rows=rows, dead_zone=dead_zone, effort=effort)
+    changes = fine_tune_grid(
+        sampler.samples(), family=family, models=models, rows=rows, dead_zone=dead_zone, effort=effort
+    )
     if not changes:
         return baseline
     tuned = encoder.encode(tree, promise, replace(candidate, changes=changes).options(tree, context))
