@@ -82,7 +82,7 @@ class _Check:
         self._frames: OpenFrames | None = None
 
     def end(self, position: int, report: CompressReport) -> None:
-        """Decodes all of a frame, unless nothing is to be verified, and tells of it. Raises DamagedFile, PromiseBroken."""
+        """Decodes all of a frame where that is asked for, and tells of it. Raises DamagedFile, PromiseBroken."""
         if self._encoding.settings.verify:
             self._decode(position)
         self._listeners.tell(report)

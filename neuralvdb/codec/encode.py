@@ -255,7 +255,7 @@ class _Jobs:
                 first=first,
                 earlier=self._earlier,
                 before=self._history.hexdigest(),
-                tuning=self._tuning_of(number, entry.unique_name),
+                tuning=self._tuning_of(number, grid.unique_name),
             )
             self._history.update(repr((number, first.number, first.key)).encode())
 

@@ -2,7 +2,11 @@
 
 from neuralvdb.values import _lattice
 
-_NAMES = {"pairs": "products of 16 bits", "avx2": "products of 8 bits (AVX2)", "vnni": "products of 8 bits (AVX-512, VNNI)"}
+_NAMES = {
+    "pairs": "products of 16 bits",
+    "avx2": "products of 8 bits (AVX2)",
+    "vnni": "products of 8 bits (AVX-512, VNNI)",
+}
 
 
 def products() -> str:
