@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuralvdb.api.jobs import ignore
 from neuralvdb.api.shot import FrameSource, ShotSoFar, compressing_frames
 from neuralvdb.archive import ArchiveReader
 from neuralvdb.archive.formats import is_readable
@@ -26,7 +25,7 @@ TUNED = replace(BASELINE, effort=4)
 
 def code(sources: list[FrameSource], target: Path, settings: CompressSettings = TUNED) -> list:
     """What became of each frame."""
-    with compressing_frames(sources, str(target), settings, ShotSoFar(COUNT), progress=ignore, note=ignore) as task:
+    with compressing_frames(sources, str(target), settings, ShotSoFar(COUNT)) as task:
         return task.work()
 
 
@@ -125,7 +124,5 @@ def test_frames_are_taken_over_only_with_all_that_they_were_tuned_with(sources, 
         str(tmp_path / "two.neuralvdb"),
         again,
         ShotSoFar(COUNT, earlier=str(shot)),
-        progress=ignore,
-        note=ignore,
     ) as task:
         assert not any(report.skipped for report in task.work())

@@ -1,5 +1,5 @@
-// Points of a pass in groups of sixteen that fill neighbouring lines (lines.h): what they see is picked out of whole lines at
-// once. For processors that pick any of 64 numbers of 16 bits (AVX-512, VBMI2).
+// Twin of values/lattice/inputs.py (gather): points of a pass in groups of sixteen that fill neighbouring lines (lines.h), what
+// they see picked out of whole lines at once. For processors that pick any of 64 numbers of 16 bits (AVX-512, VBMI2).
 #pragma once
 
 #include "look.h"
@@ -86,6 +86,9 @@ public:
         }
         return uint32_t(_mm512_movepi16_mask(bits<__m512i>(-(active & upper(active))))) & 0xffff;
     }
+
+    // The first of some lanes, at most so many.
+    static uint32_t firstOf(uint32_t lanes, int most) { return _pdep_u32((1u << most) - 1, lanes); }
 
     // Puts what some lanes see behind the first `count` of another block.
     static void append(const Seen& seen, uint32_t lanes, int points, int count, Seen& to) {

@@ -75,7 +75,7 @@ private:
     // Adds some lanes of a group to a block.
     void addLanes(int group, uint32_t lanes, size_t first, Block& block) {
         while (lanes) {
-            const uint32_t some = _pdep_u32((1u << (kBlock - block.count)) - 1, lanes);
+            const uint32_t some = groups_.firstOf(lanes, kBlock - block.count);
             groups_.append(group_.seen, some, coding_.points, block.count, block.seen);
             for (uint32_t left = some; left; left &= left - 1) addLane(group, __builtin_ctz(left), first, block.count++, block);
             if (block.count == kBlock) finish(block);
