@@ -100,28 +100,45 @@ private:
         std::copy_n(predicted.values.data(), points.size(), before_.data());
         const PassCorrection correct(*correction_->network, coding, int(pass_ % 2));
         inParallel(points.size(), threads, kLeastPoints, [&](size_t first, size_t last) {
-            int32_t brick = -1;
-            std::array<BlockInputs, kLargeBlocks> inputs;
-            std::array<int64_t, kLargeBlocks> means;
-            for (size_t i = first; i < last; ++i) {
-                if (points.bricks[i] != brick) {
-                    brick = points.bricks[i];
-                    const std::array<BlockSums, kLargeBlocks> large = nearby_.large(brick);
-                    for (size_t k = 0; k < large.size(); ++k) {
-                        inputs[k] = BlockInputs(large[k], nearby_.step(), kLargeFactor);
-                        means[k] = meanOf(large[k]);
-                    }
-                }
-                const size_t block = size_t(largeBlockOf(blockOf(points.offsets[i])));
-                const BlockSums& small = nearby_.small(points, i);
-                const BlockSums above = nearby_.above(level.cells + 3 * size_t(brick), points.offsets[i]);
-                const BlockInputs blocks[3] = {inputs[block], {small, nearby_.step(), kSmallFactor},
-                    {above, nearby_.stepAbove(), kSmallFactor}};
-                const int64_t of_blocks[2] = {means[block], meanOf(small)};
-                correct(blocks, of_pass_[i], of_blocks, predicted.values[i], predicted.scale_classes[i]);
-            }
+#ifdef NVDB_AVX2
+            if (hasAvx2()) return correctFast(correct, level, points, first, last, predicted);
+#endif
+            correctPoints(correct, level, points, first, last, predicted);
         });
     }
+
+    NVDB_LANES void correctPoints(const PassCorrection& correct, const LevelView& level, const Points& points, size_t first,
+        size_t last, Predicted& predicted) const
+    {
+        int32_t brick = -1;
+        std::array<BlockInputs, kLargeBlocks> inputs;
+        std::array<int64_t, kLargeBlocks> means;
+        for (size_t i = first; i < last; ++i) {
+            if (points.bricks[i] != brick) {
+                brick = points.bricks[i];
+                const std::array<BlockSums, kLargeBlocks> large = nearby_.large(brick);
+                for (size_t k = 0; k < large.size(); ++k) {
+                    inputs[k] = BlockInputs(large[k], nearby_.step(), kLargeFactor);
+                    means[k] = meanOf(large[k]);
+                }
+            }
+            const size_t block = size_t(largeBlockOf(blockOf(points.offsets[i])));
+            const BlockSums& small = nearby_.small(points, i);
+            const BlockSums above = nearby_.above(level.cells + 3 * size_t(brick), points.offsets[i]);
+            const BlockInputs blocks[3] = {inputs[block], {small, nearby_.step(), kSmallFactor},
+                {above, nearby_.stepAbove(), kSmallFactor}};
+            const int64_t of_blocks[2] = {means[block], meanOf(small)};
+            correct(blocks, of_pass_[i], of_blocks, predicted.values[i], predicted.scale_classes[i]);
+        }
+    }
+
+#ifdef NVDB_AVX2
+    NVDB_AVX2 void correctFast(const PassCorrection& correct, const LevelView& level, const Points& points, size_t first,
+        size_t last, Predicted& predicted) const
+    {
+        correctPoints(correct, level, points, first, last, predicted);
+    }
+#endif
 
     const Correction* correction_ = nullptr;
     Innovations innovations_;
