@@ -114,8 +114,8 @@ private:
             behind = loaded<uint32_t>(ends + 4);
         }
         const Shorts active = widened(bits<Bytes>(Longs{before | flags << 32, flags >> 32 | uint64_t(behind) << 32}));
-        const Four* to = reinterpret_cast<const Four*>(level_.values + middle);
-        const Shorts value = saturated(first - reference_, loaded<Four>(to) - reference_, loaded<Four>(to + 1) - reference_, last - reference_);
+        const auto own = [&](int k) { return loaded<Four>(level_.values + middle + k) - reference_; };
+        const Shorts value = saturated(first - reference_, own(0), own(4), last - reference_);
         const Shorts size = (value ^ (value >> 15)) & needed_ & (kMean ? -active : Shorts{} - 1);
         over_ = size > over_ ? size : over_;
         return doubled(value) + active;
