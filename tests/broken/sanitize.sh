@@ -17,8 +17,9 @@ mkdir "$reports"
 
 flags="-O1 -fsanitize=address,undefined -fno-sanitize=vptr -fno-omit-frame-pointer"
 "$python" -m pip install -q --no-deps --no-build-isolation --target "$folder/package" \
-    -C "build-dir=$folder/build" -C cmake.build-type=Debug -C cmake.define.CMAKE_CXX_FLAGS_DEBUG=-g1 \
-    -C "cmake.define.CMAKE_CXX_FLAGS=$flags" -C install.strip=false "$root"
+    --config-settings "build-dir=$folder/build" --config-settings cmake.build-type=Debug \
+    --config-settings cmake.define.CMAKE_CXX_FLAGS_DEBUG=-g1 \
+    --config-settings "cmake.define.CMAKE_CXX_FLAGS=$flags" --config-settings install.strip=false "$root"
 
 compiler=${CXX:-c++}
 export PYTHONPATH="$folder/package" PYTHONMALLOC=malloc OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1

@@ -57,8 +57,8 @@ build() {
     cp "$root"/usr/lib/python3.11/_sysconfigdata__aarch64-linux-gnu.py "$arm/sysconfig"
     ARM_ROOT=$root PYTHONPATH=$arm/sysconfig _PYTHON_SYSCONFIGDATA_NAME=_sysconfigdata__aarch64-linux-gnu \
         _PYTHON_HOST_PLATFORM=linux-aarch64 CMAKE_TOOLCHAIN_FILE=$project/tests/packaging/arm/toolchain.cmake \
-        .venv/bin/pip wheel -q --no-build-isolation --no-deps -w "$arm" . -C build-dir="$arm/build" \
-        -C cmake.define.Python_INCLUDE_DIR="$root/usr/include/python3.11"
+        .venv/bin/pip wheel -q --no-build-isolation --no-deps -w "$arm" . --config-settings build-dir="$arm/build" \
+        --config-settings cmake.define.Python_INCLUDE_DIR="$root/usr/include/python3.11"
     pip_for_arm "$arm"/neuralvdb-*.whl
     printf '#!/venv/bin/python -P\nimport sys\n\nfrom neuralvdb.cli import main\n\nsys.exit(main())\n' >"$root/venv/bin/nvdb"
     chmod +x "$root/venv/bin/nvdb"
