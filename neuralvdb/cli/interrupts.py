@@ -1,8 +1,8 @@
 """Signals that stop a command: the first one raises KeyboardInterrupt where nothing can lose it.
 
 Python calls handlers between any two steps of a program, also where it drops what they raise: in callbacks of weak
-references, of which each import makes some, and in __del__. So an interrupt waits while modules are loaded, which may
-do with errors what they like, and is raised again where sys.unraisablehook hears that it was dropped.
+references, of which each import makes some, in __del__, and where code in C asks for something. So an interrupt waits
+while modules are loaded, which may do with errors what they like, and is raised again until something handles it.
 """
 
 from __future__ import annotations
@@ -30,37 +30,43 @@ def interruptible(caller: CodeType) -> Iterator[None]:
     caller: whose block it is; what loaded that may still be at it.
     """
     heard = [number for number in INTERRUPTS if signal.getsignal(number) is not signal.SIG_IGN]  # ignored by nohup, &
-    hook, retry = sys.unraisablehook, signal.getsignal(RETRY)
+    hook, retry, has_ended = sys.unraisablehook, signal.getsignal(RETRY), False
 
     def interrupt(_: int, frame: FrameType | None) -> None:
-        if _loads_modules(frame, caller):
-            later()
+        if has_ended:
+            return
+        signal.signal(RETRY, interrupt)
+        signal.setitimer(signal.ITIMER_REAL, _SOON)  # what is raised now may be dropped
+        if _is_handled() or _loads_modules(frame, caller):
             return
         for number in heard:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    def later() -> None:
-        signal.signal(RETRY, interrupt)
-        signal.setitimer(signal.ITIMER_REAL, _SOON)
-
-    def raise_again(lost: UnraisableHookArgs) -> None:
-        if lost.exc_type is KeyboardInterrupt:
-            later()
-        else:
-            hook(lost)
+    def say_nothing_of_it(dropped: UnraisableHookArgs) -> None:
+        if dropped.exc_type is not KeyboardInterrupt:
+            hook(dropped)
 
     before = [signal.signal(number, interrupt) for number in heard]
-    sys.unraisablehook = raise_again
+    sys.unraisablehook = say_nothing_of_it
     try:
         yield
     finally:
+        has_ended = True
         if signal.getsignal(RETRY) is interrupt:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(RETRY, retry)
         sys.unraisablehook = hook
         for number, handler in zip(heard, before, strict=True):
             signal.signal(number, handler)
+
+
+def _is_handled() -> bool:
+    """Whether code that handles a KeyboardInterrupt is being run."""
+    error = sys.exc_info()[1]
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 def _loads_modules(frame: FrameType | None, caller: CodeType) -> bool:

@@ -23,7 +23,7 @@ _GIVE_UP = 30.0  # seconds
 @dataclass
 class Usage:
     """A call: its exit code (or what it raised), stderr, seconds of CPU time of this process and of the child that
-    `nvdb` works in, and bytes of memory of the one that had more."""
+    `nvdb` works in, and bytes of memory of the one that had more, less what this process had before."""
 
     code: int | str = 0
     message: str = ""
@@ -87,13 +87,13 @@ def _measured(usage: Usage) -> Iterator[None]:
 
     def measuring(child: int, options: int) -> tuple[int, int, resource.struct_rusage]:
         number, status, taken = wait4(child, options)
-        usage.memory = max(usage.memory, taken.ru_maxrss << 10)
+        usage.memory = max(usage.memory, (taken.ru_maxrss << 10) - before)
         usage.seconds += taken.ru_utime + taken.ru_stime
         return number, status, taken
 
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # forgets the highest memory so far
-    began = time.process_time()
+    began, before = time.process_time(), _highest()
     signal.setitimer(signal.ITIMER_REAL, _GIVE_UP)
     try:
         with mock.patch("os.wait4", measuring):
@@ -101,7 +101,7 @@ def _measured(usage: Usage) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         usage.seconds += time.process_time() - began
-        usage.memory = max(usage.memory, _highest())
+        usage.memory = max(usage.memory, _highest() - before)
 
 
 def _children() -> set[str]:

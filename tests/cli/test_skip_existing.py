@@ -91,19 +91,19 @@ def test_a_run_killed_again_and_again_ends_as_any_other(nvdb_command, tmp_path):
     noise = np.random.default_rng(0)
     (tmp_path / "in").mkdir()
     for number in range(40):
-        values = noise.normal(size=(12, 12, 12)).astype(np.float32)
+        values = noise.normal(size=(32, 32, 32)).astype(np.float32)
         write_vdb(tmp_path / "in" / f"s.{number:04d}.vdb", [from_dense(values, name="density")])
-    command = [*nvdb_command, "compress", "in/s.####.vdb", "--lossless", "--no-verify", "--jobs", "3"]
+    command = [*nvdb_command, "compress", "in/s.####.vdb", "--lossless", "--no-verify", "--jobs", "2"]
     command += ["--skip-existing"]
     subprocess.run([*command, "-o", "whole/", "-q"], cwd=tmp_path, check=True)
     moments, made, kills = random.Random(0), dict[str, tuple[int, int]](), 0
     while len(made) < 40:
         process = subprocess.Popen([*command, "-o", "out/", "-q"], cwd=tmp_path, stderr=subprocess.DEVNULL)
         before, limit = len(made), time.monotonic() + 60
-        while process.poll() is None and len(made) < before + 2 and time.monotonic() < limit:
+        while process.poll() is None and len(made) < before + 1 and time.monotonic() < limit:
             made = made | done(tmp_path / "out", made)
             time.sleep(0.01)
-        time.sleep(moments.random() * 0.05)
+        time.sleep(moments.random() * 0.03)
         process.send_signal(moments.choice([signal.SIGKILL, signal.SIGTERM]))
         process.wait()
         kills += 1
