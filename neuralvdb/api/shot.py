@@ -188,7 +188,8 @@ class _Job:
             size = writer.end_frame(replace(label, behind=behind))
             reports.append(encoding.report(reader, encoded, self.output.target, size))
             if check is not None:
-                writer.flush()
+                if self.settings.verify:
+                    writer.flush()
                 check.end(frame, reports[-1])
             before = encoded.before if encoding.context.chunk > 1 else FrameBefore()
         return _Written(reports, writer.close())
