@@ -6,7 +6,7 @@ HEAD = 64
 """Bytes that are enough to know."""
 ARCHIVE, VDB = b"\x89neuralvdb", b" BDV\0\0\0\0"
 """How ours begin."""
-MANY_FRAMES = ARCHIVE + b"\r\n\x1a\n\x03\0"
+MANY_FRAMES = ARCHIVE + b"\r\n\x1a\n\x04\0"
 """How an archive of many frames does."""
 _KINDS = (  # how a file begins, what it is then and what to do
     (ARCHIVE, "it is an archive already; nvdb decompress gives the .vdb file"),

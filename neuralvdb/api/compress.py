@@ -16,7 +16,8 @@ from neuralvdb.api.jobs import Note, Progress, Runner, Task, ignore, run_here
 from neuralvdb.api.promises import PromiseDescription, describe, promise_of
 from neuralvdb.api.source import check_names, check_readable, select, without
 from neuralvdb.archive import ArchiveWriter, SectionWriter
-from neuralvdb.codec.encode import EarlierFrames, EncodedFrame, encode_frame
+from neuralvdb.codec.earlier import EarlierFrames
+from neuralvdb.codec.encode import EncodedFrame, encode_frame
 from neuralvdb.codec.frame import Frame, FrameReader
 from neuralvdb.codec.models import models_for
 from neuralvdb.codec.reusable import GridInFile as GridInFile

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from neuralvdb.api.info import FileInfo, info
 from neuralvdb.archive import ArchiveReader
+from neuralvdb.archive.directory import Directory
 from neuralvdb.archive.formats import is_readable
 from neuralvdb.dataclass import dataclass
 from neuralvdb.frame_number import number_of, text_of
@@ -24,25 +25,32 @@ class FrameInArchive:
     """Bytes that are only this frame's."""
     source_size: int
     """Bytes of its .vdb file."""
-    behind: int
-    """Frames before it that it may be decoded from."""
+    needs: list[str]
+    """Numbers of the frames that are decoded before it, in this order."""
+    group: str
+    """Number of the first frame in the file of those that may be decoded from each other."""
 
 
 def frames_of(path: str | os.PathLike[str]) -> list[FrameInArchive]:
-    """The frames of an archive of many, none of other archives. Raises InputError, DamagedFile, Unsupported."""
+    """The frames of an archive of many in order, none of others. Raises InputError, DamagedFile, Unsupported."""
     with ArchiveReader(path, is_readable) as archive:
         directory = archive.directory
-        entries = [] if directory is None else map(directory.entry, range(len(directory)))
-        return [
-            FrameInArchive(
-                text_of(entry.label.number),
-                os.fsdecode(entry.label.name),
-                entry.extent.total,
-                entry.label.source_size,
-                entry.label.behind,
-            )
-            for entry in entries
-        ]
+        if directory is None:
+            return []
+        positions = [directory.find(number) for number in directory.numbers]
+        return [_frame_at(directory, position) for position in positions if position is not None]
+
+
+def _frame_at(directory: Directory, position: int) -> FrameInArchive:
+    entry = directory.entry(position)
+    return FrameInArchive(
+        text_of(entry.label.number),
+        os.fsdecode(entry.label.name),
+        entry.extent.total,
+        entry.label.source_size,
+        [text_of(directory.number(needed)) for needed in directory.needs(position)[:-1]],
+        text_of(directory.number(directory.group(position).start)),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

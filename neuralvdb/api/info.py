@@ -48,8 +48,8 @@ class GridInfo:
     """What is promised where values are not lossless."""
     pruned: int | None = None
     """Voxels whose active state changed; None where the topology is exact."""
-    references: list[str] = field(default_factory=list)
-    """Grids of the file that its values are coded by: the one that they resemble, and the velocities that move it."""
+    references: list[list[str]] = field(default_factory=list)
+    """Grids that its values are coded by: those that they resemble, each with the velocities that move it."""
 
     @property
     def total(self) -> int:
@@ -156,6 +156,7 @@ def _archive_info(path: str, number: FrameNumber | None) -> FileInfo:
 
 def _archive_grid(frame: FrameReader, index: int) -> GridInfo:
     head, sizes, reference = frame.grids[index], dict[str, int](), frame.index.references.get(index)
+    moved = () if reference is None else reference.moved
     for kind, size in frame.index.sizes(index).items():
         content = form_of(kind).content
         sizes[content] = sizes.get(content, 0) + size
@@ -176,7 +177,7 @@ def _archive_grid(frame: FrameReader, index: int) -> GridInfo:
         transform=text.transform,
         promise=promise_of(frame, index),
         pruned=head.pruned,
-        references=[frame.before.name(grid) for grid in reference.sources] if reference is not None else [],
+        references=[[frame.before.name(grid) for grid in (m.source, *m.velocities)] for m in moved],
     )
 
 

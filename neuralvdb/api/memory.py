@@ -15,7 +15,7 @@ from neuralvdb.settings import ARCHIVE_SUFFIX
 
 # What a .vdb file can need: an upper node of vec3d takes 8.2 kB on disk when compressed and 0.8 MB in memory.
 _MEMORY_PER_BYTE = 128
-_WITH_FRAMES_BEFORE = 4  # times what a frame takes: it, and two frames that may be somewhat larger
+_OF_GROUP = 2  # times what a frame takes, for each of those that are there at a time, which may be somewhat larger
 _PER_ARCHIVE_BYTE = 512  # what an archive needs as a rule; its index says it exactly
 
 
@@ -44,7 +44,10 @@ def memory_of_each(path: str, grids: Sequence[str], numbers: Sequence[FrameNumbe
 def memory_of(frame: Frame, grids: Sequence[str]) -> int:
     """What memory_needed() says of a frame. Raises NoSuchGrid."""
     total = sum(map(frame.index.memory, select(frame.grids, grids, frame.archive.path)))
-    return total if frame.position == frame.index.group.start else _WITH_FRAMES_BEFORE * total
+    directory = frame.archive.directory
+    if directory is None or len(frame.index.needs) == 1:
+        return total
+    return _OF_GROUP * directory.waiting(frame.position) * total
 
 
 def most_memory(path: str) -> int:

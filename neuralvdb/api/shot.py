@@ -13,16 +13,18 @@ from neuralvdb.api.compress import CompressReport, Encoding, GridInFile
 from neuralvdb.api.decoding import decode_all
 from neuralvdb.api.jobs import Listeners, Task, ignore
 from neuralvdb.api.source import check_readable
-from neuralvdb.archive import ArchiveReader, SequenceWriter
+from neuralvdb.archive import ArchiveReader, FrameLabel, SequenceWriter
 from neuralvdb.archive.formats import is_readable
-from neuralvdb.codec.earlier import FrameBefore
-from neuralvdb.codec.encode import EarlierFrames
+from neuralvdb.codec.earlier import EarlierFrames, EncodedBefore
+from neuralvdb.codec.encode import EncodedFrame
 from neuralvdb.codec.frame import OpenFrames
+from neuralvdb.codec.group_tables import FirstTables
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import NeuralVdbError, naming
 from neuralvdb.frame_number import FrameNumber
 from neuralvdb.new_file import NewFile, new_file
 from neuralvdb.platform import one_blas_thread, return_memory
+from neuralvdb.sequence.order import OrderedFrame, chain, still_needed
 from neuralvdb.sequence.pack import PackedFrame, join, label_of
 from neuralvdb.settings import CompressSettings
 from neuralvdb.vdb import VdbReader
@@ -104,6 +106,36 @@ class _Check:
             self._frames.close()
 
 
+class _Group:
+    """The frames of a group, those that later ones need as they are coded from."""
+
+    def __init__(self) -> None:
+        self._before: dict[int, EncodedBefore] = {}  # by its number in the group
+        self._positions: dict[int, int] = {}  # in the file, likewise
+        self._tables: FirstTables | None = None
+        self._behind = 0  # frames of the group that are written
+
+    def earlier(self, frame: OrderedFrame) -> EarlierFrames:
+        """What a frame may be coded from."""
+        before = tuple(self._before[at] for at in frame.sources)
+        return EarlierFrames(before, self._tables if before else None)
+
+    def add(self, frame: OrderedFrame, encoded: EncodedFrame, label: FrameLabel) -> FrameLabel:
+        """Takes a frame, whose label it completes."""
+        position = len(self._positions)
+        self._behind = 0 if encoded.alone else self._behind + 1
+        self._before[frame.at], self._positions[frame.at] = encoded.before, position
+        self._tables = encoded.tables
+        back = [0, 0]
+        for number in encoded.uses:
+            back[number - 1] = position - self._positions[frame.sources[number - 1]]
+        return replace(label, behind=self._behind, back=(back[0], back[1]))
+
+    def let_go(self, needed: set[int]) -> None:
+        """Keeps what these frames are coded from, and nothing else."""
+        self._before = {at: before for at, before in self._before.items() if at in needed}
+
+
 @dataclass(frozen=True)
 class _Written:
     """What was written: reports of the frames, bytes."""
@@ -175,24 +207,28 @@ class _Job:
         """Writes all frames, over what is in the stream, and ends the check of each. Raises PromiseBroken."""
         stream.seek(0)
         stream.truncate()
-        writer = SequenceWriter(stream)
-        before, behind, reports = FrameBefore(), 0, list[CompressReport]()
-        for frame, source in enumerate(self.sources):
+        writer, group, reports = SequenceWriter(stream), _Group(), dict[int, CompressReport]()
+        for position, frame in enumerate(order := self._order(encoding)):
+            source = self.sources[frame.at]
             reader = VdbReader(source.path)
             label = label_of(source.path, reader.size, source.number)
             with naming(reader.path):
-                of_frame = None if tuning is None else functools.partial(tuning.of_grid, frame)
-                earlier = EarlierFrames(before, self.shot.reusable, of_frame)
+                of_frame = None if tuning is None else functools.partial(tuning.of_grid, position)
+                earlier = replace(group.earlier(frame), reusable=self.shot.reusable, tuning=of_frame)
                 encoded = encoding.write(writer, reader, listeners.note, listeners.progress, earlier)
-            behind = 0 if encoded.alone else behind + 1
-            size = writer.end_frame(replace(label, behind=behind))
-            reports.append(encoding.report(reader, encoded, self.output.target, size))
+            size = writer.end_frame(group.add(frame, encoded, label))
+            group.let_go(still_needed(order[position + 1 :]))
+            reports[frame.at] = report = encoding.report(reader, encoded, self.output.target, size)
             if check is not None:
                 if self.settings.verify:
                     writer.flush()
-                check.end(frame, reports[-1])
-            before = encoded.before if encoding.context.chunk > 1 else FrameBefore()
-        return _Written(reports, writer.close())
+                check.end(position, report)
+        return _Written([reports[at] for at in sorted(reports)], writer.close())
+
+    def _order(self, encoding: Encoding) -> list[OrderedFrame]:
+        """The order in which frames are coded."""
+        count = len(self.sources)
+        return chain(count) if encoding.context.chunk > 1 else [OrderedFrame(at) for at in range(count)]
 
     def _made(self, path: str, encoding: Encoding) -> list[CompressReport] | None:
         """What is in an archive, where frames of it are as this job would write them; others of it are left out."""
@@ -201,10 +237,10 @@ class _Job:
             with contextlib.closing(OpenFrames(ArchiveReader(path, is_readable), models=models)) as frames:
                 archive, directory = frames.archive, frames.archive.directory
                 positions = [] if directory is None else [self._find(archive, source) for source in self.sources]
-                first = positions[0] if positions else -1
-                if directory is None or positions != list(range(first, first + len(positions))) or first < 0:
+                first, end = min(positions, default=-1), max(positions, default=-1) + 1
+                if directory is None or sorted(positions) != list(range(first, end)) or first < 0:
                     return None
-                if directory.group(first).start != first or directory.group(positions[-1]).stop > positions[-1] + 1:
+                if directory.group(first).start != first or directory.group(end - 1).stop > end:
                     return None
                 if path == self.output.target and len(directory) > len(positions):
                     return None
@@ -221,7 +257,7 @@ class _Job:
         if path != self.output.target:
             packed = [PackedFrame(path, position, label) for position, label in zip(positions, labels, strict=True)]
             with self.output.writing() as stream:
-                for _ in join(packed, stream):
+                for _ in join(sorted(packed, key=lambda frame: frame.position), stream):
                     pass
         return reports
 

@@ -35,11 +35,11 @@ from neuralvdb.archive.section import (
 )
 from neuralvdb.errors import DamagedFile, InputError, OutputError, Unsupported, naming, unreadable
 from neuralvdb.file_kinds import ARCHIVE, HEAD, other_kind
-from neuralvdb.frame_number import text_of
+from neuralvdb.frame_number import FrameNumber, text_of
 from neuralvdb.platform import open_ordinary, read_at
 
 MAGIC = ARCHIVE + b"\r\n\x1a\n"
-MANY = 3  # major version of archives of many frames
+MANY = 4  # major version of archives of many frames
 _VERSIONS = {1: 1, MANY: 0}  # minor version that is written of each major one
 _HEADER = struct.Struct("<14sHHHIIQQ")  # then the checksum of these bytes and the stored index or directory
 _HEADER_SIZE = _HEADER.size + 8
@@ -123,14 +123,16 @@ class ArchiveWriter(SectionWriter):
 
 
 class SequenceWriter(SectionWriter):
-    """Writes an archive of many frames in order of their numbers: add() the sections of a frame, then end_frame();
-    close() adds header and directory. flush() does so too, and leaves room for other frames."""
+    """Writes an archive of many frames, groups in order of their numbers: add() the sections of a frame, then
+    end_frame(); close() adds header and directory. flush() does so too, and leaves room for other frames."""
 
     def __init__(self, stream: BinaryIO) -> None:
         super().__init__(stream)
         self._begin = self._end  # of the frame
         self._entries: list[FrameEntry] = []
         self._names: set[bytes] = set()
+        self._numbers: set[FrameNumber] = set()  # of the group
+        self._highest: FrameNumber | None = None  # of the groups before
         self._labels = b""  # of the first frame of the group
 
     def end_frame(self, label: FrameLabel) -> int:
@@ -151,11 +153,15 @@ class SequenceWriter(SectionWriter):
         self._begin, self._shared = self._end, 0
         self.sections, self._firsts = [], {}
         self._names.add(label.name)
+        self._numbers.add(label.number)
         return extent.total
 
     def _check_label(self, label: FrameLabel) -> None:
         check_names([label.name])
-        if label.name in self._names or (self._entries and label.number <= self._entries[-1].label.number):
+        if not label.behind and self._numbers:
+            self._highest, self._numbers = max(self._numbers), set()
+        grows = self._highest is None or label.number > self._highest
+        if label.name in self._names or label.number in self._numbers or not grows:
             raise ValueError(f"frame {text_of(label.number)}: numbers of frames grow, and each has a name of its own")
         if len(self._entries) == MAX_FRAMES or not 0 <= label.source_size < 1 << 64:
             raise ValueError(f"there are at most {MAX_FRAMES} frames, and sizes of 64 bits")

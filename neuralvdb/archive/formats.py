@@ -29,7 +29,7 @@ FORMATS = (
     SectionFormat(kind="FRAM", codec=0, versions=(1, 2, 3), content="table", of_frame=True),
     SectionFormat(kind="FRAM", codec=1, versions=(2,), content="table", of_frame=True),  # from another frame's
     SectionFormat(kind="LOSS", codec=0, versions=(1,), content="table", of_frame=True),
-    SectionFormat(kind="REFS", codec=0, versions=(2, 3), content="table", of_frame=True),
+    SectionFormat(kind="REFS", codec=1, versions=(1,), content="table", of_frame=True),
     SectionFormat(kind="TOPO", codec=0, versions=(1,), content="topology"),  # masks
     SectionFormat(kind="TOPO", codec=1, versions=(2,), content="topology"),  # by networks
     SectionFormat(kind="TOPO", codec=2, versions=(2,), content="topology"),  # by networks, from another topology

@@ -70,8 +70,8 @@ def _both(pair: Pair) -> tuple[Input, Input]:
 
 def _groups(pairs: Sequence[Pair]) -> list[list[Pair]]:
     """The pairs; those of frames that are decoded from each other together, in the archive where most of them are."""
-    behind = [sum(_both(pair)[side].behind > 0 for pair in pairs) for side in (0, 1)]
-    return in_groups(pairs, lambda pair: _both(pair)[behind[1] > behind[0]])
+    first, second = in_groups(pairs, lambda pair: _both(pair)[0]), in_groups(pairs, lambda pair: _both(pair)[1])
+    return second if len(second) < len(first) else first
 
 
 def _job(

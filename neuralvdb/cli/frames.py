@@ -27,14 +27,14 @@ class Input:
     """A file to work on, and its frame number if a pattern named it; or a frame of an archive of many.
 
     within: of such a frame, the name of its .vdb file; empty for files.
-    size: of such a frame, its bytes. behind: of such a frame, how many before it it is decoded from.
+    size: of such a frame, its bytes. group: of such a frame, what those have that may be decoded from each other.
     """
 
     path: str
     frame: FrameNumber | None = None
     within: str = ""
     size: int | None = None
-    behind: int = 0
+    group: str = ""
 
     @property
     def selects(self) -> FrameNumber | None:

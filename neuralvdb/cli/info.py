@@ -129,7 +129,7 @@ def _text(report: FileInfo, verbose: bool) -> str:
         pruned = {grid.name: grid.pruned for grid in report.grids if grid.pruned is not None}
         lines.append(f"LOSSY: {loss_text(promises, pruned)}" if promises else "lossless")
         lines += [promise_text(promises, pruned)] * (verbose and bool(promises))
-        coded = [f"{grid.name} by {' along '.join(grid.references)}" for grid in report.grids if grid.references]
+        coded = [f"{grid.name} by {_references(grid)}" for grid in report.grids if grid.references]
         lines += [f"coded by others: {', '.join(coded)}"] * bool(coded)
     if report.left_out:
         lines.append(f"left out: {', '.join(report.left_out)}")
@@ -141,6 +141,11 @@ def _text(report: FileInfo, verbose: bool) -> str:
             lines += _details(grid.name, grid.metadata)
             lines.append(f"{grid.name}: {grid.transform}")
     return "\n".join(lines)
+
+
+def _references(grid: GridInfo) -> str:
+    """What its values are coded by."""
+    return " and ".join(" along ".join(moved) for moved in grid.references)
 
 
 def _cells(grid: GridInfo, size: int) -> list[str]:

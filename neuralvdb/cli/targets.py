@@ -78,7 +78,7 @@ def _in_archive(path: str, wanted: Wanted, report: Report) -> list[Input]:
         for number in () if wanted.skip_missing else [number for number in numbers if number not in frames]:
             report.failure(Failure(path, InputError(f"{path}: has no frame {text_of(number)}; `nvdb info` lists them")))
     return [
-        Input(path, number, within=frames[number].name, size=frames[number].size, behind=frames[number].behind)
+        Input(path, number, within=frames[number].name, size=frames[number].size, group=frames[number].group)
         for number in numbers
         if number in frames
     ]
@@ -108,12 +108,12 @@ def plan(inputs: Sequence[Input], output: str | None, suffix: str) -> list[Step]
 
 
 def in_groups(work: Sequence[T], input_of: Callable[[T], Input]) -> list[list[T]]:
-    """The same work; that on frames of an archive that are decoded from those before them is with that on these."""
+    """The same work; that on frames of an archive that may be decoded from each other is together."""
     groups: list[list[T]] = []
     for piece in work:
         item = input_of(piece)
         last = input_of(groups[-1][-1]) if groups else item
-        if groups and last.path == item.path and last.behind < item.behind:
+        if groups and item.group and (last.path, last.group) == (item.path, item.group):
             groups[-1].append(piece)
         else:
             groups.append([piece])

@@ -58,8 +58,8 @@ class GridDecoder:
     ) -> None:
         self._archive, self._index, self._store = archive, index, store
         self._models, self._devices = models, devices
-        self.before: dict[int, Tree] = {}
-        """Trees of the frame before, by their numbers, which grids are decoded from."""
+        self.before: dict[GridAt, Tree] = {}
+        """Trees of other frames, which grids are decoded from."""
         self._means: dict[int, bool] = {}  # of has_means()
 
     def read(self, number: int, box: Box | None = None, lod: int = 0, threads: int = 1) -> VolumeGrid:
@@ -190,7 +190,7 @@ class GridDecoder:
         """The lossy values of a grid."""
 
         def tree_of(source: GridAt) -> Tree:
-            tree = self.before[source.number] if source.before else self._read_whole(source.number, threads).tree
+            tree = self.before[source] if source.frame else self._read_whole(source.number, threads).tree
             assert tree is not None  # references are to trees only
             return tree
 

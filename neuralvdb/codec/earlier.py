@@ -1,4 +1,4 @@
-"""Grids that are encoded already, of a frame and of the one before, which later ones may be coded with in view."""
+"""Grids that are encoded already, of a frame and of others, which later ones may be coded with in view."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import functools
 import itertools
 import threading
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neuralvdb.codec.group_tables import FirstTables
 from neuralvdb.dataclass import dataclass
 from neuralvdb.metrics import quantile
 from neuralvdb.volume import Tree
@@ -20,6 +19,10 @@ from neuralvdb.volume.grid import LEAF_SLOTS, unpack
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
+
+    from neuralvdb.codec.group_tables import FirstTables
+    from neuralvdb.codec.reusable import GridInFile
+    from neuralvdb.values import CodedValues, Tuning
 
 DEEPEST = 4  # references between a grid and one that has none
 _FASTEST = 0.9  # quantile of velocities that motions are told by
@@ -30,14 +33,14 @@ _KEPT = 1 << 29  # bytes of leaf values that are kept
 class Source:
     """An encoded grid, as it decodes.
 
-    name: no other grid of its frame has it. before: whether it is of the frame before. depth: references of its frame
-    between it and a grid that has none.
+    name: no other grid of its frame has it. frame: which one, as GridAt has it. depth: references of its frame between
+    it and a grid that has none.
     """
 
     number: int
     tree: Tree
     name: bytes = b""
-    before: bool = False
+    frame: int = 0
     depth: int = 0
 
     @property
@@ -59,22 +62,37 @@ class Source:
 
 
 @dataclass(frozen=True)
-class FrameBefore:
-    """The frame before in its group, once it is encoded.
+class EncodedBefore:
+    """A frame that others of its group may be coded from, once it is encoded.
 
-    sources: its grids, as many as are kept. history: what no other frame has that comes out differently. tables: of the
-    first frame of the group.
+    sources: its grids, as many as are kept. history: what no other frame has that comes out differently.
     """
 
-    sources: tuple[Source, ...] = ()
-    history: str = ""
+    sources: tuple[Source, ...]
+    history: str
+
+
+@dataclass(frozen=True)
+class EarlierFrames:
+    """What is there before a frame is coded.
+
+    before: the frames that it may be coded from, at most two. tables: of the first frame of the group; None where it is
+    that one itself. joins: whether it is of the group though it may be coded without any other frame. reusable: grids
+    of other frames by their keys, which are not coded again. tuning: of a grid by its number and name, if all frames of
+    the group have it.
+    """
+
+    before: tuple[EncodedBefore, ...] = ()
     tables: FirstTables | None = None
+    joins: bool = False
+    reusable: Mapping[str, GridInFile] = field(default_factory=dict)
+    tuning: Callable[[int, bytes, Callable[[CodedValues], int]], Tuning] | None = None
 
 
 class EarlierGrids:
     """Grids by number. Threads may ask while others still encode earlier grids; then they wait.
 
-    before: grids of the frame before. keeps: whether anything will be coded with earlier grids in view; else none is
+    before: grids of other frames. keeps: whether anything will be coded with earlier grids in view; else none is
     kept.
     """
 
@@ -102,15 +120,15 @@ class EarlierGrids:
 
     def all_before(self, number: int) -> list[Source]:
         """Grids that the grid of a number may refer to: those before it, the last ones first, as many as are kept, and
-        those of the frame before."""
+        those of other frames."""
         with self._lock:
             waiting = [future for earlier, future in reversed(self._sources.items()) if earlier < number]
         sources = [source for future in waiting if (source := future.result()) is not None]
         return [*sources[: _fitting(sources)], *self._before]
 
     def done(self) -> tuple[Source, ...]:
-        """All grids that are kept, when all are put, as those of a frame before."""
-        return tuple(replace(s, before=True) for f in self._sources.values() if (s := f.result()) is not None)
+        """All grids that are kept, when all are put."""
+        return tuple(source for future in self._sources.values() if (source := future.result()) is not None)
 
     def _forget(self) -> None:
         """Drops what no grid that is still to be encoded may refer to."""

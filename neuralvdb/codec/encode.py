@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ import xxhash
 
 from neuralvdb import topology, values
 from neuralvdb.archive import FieldWriter, SectionWriter, put_array
-from neuralvdb.codec.earlier import DEEPEST, EarlierGrids, FrameBefore, Source
+from neuralvdb.codec.earlier import DEEPEST, EarlierFrames, EarlierGrids, EncodedBefore, Source
 from neuralvdb.codec.frame_table import FrameTable, GridHead, content_hash
 from neuralvdb.codec.frame_writer import FrameWriter, Payload
 from neuralvdb.codec.grid_reference import GridAt, GridReference
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from neuralvdb.values import CodedValues, EncodeContext, ModelSet, Promise, Tuning, ValuesHead
 
 Progress = Callable[[int], None]
-Stored = Callable[["CodedValues"], int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,19 +105,6 @@ class _EncodedGrid:
         return replace(self, head=head, sections=[section for section in self.sections if section.kind != "TOPO"])
 
 
-@dataclass(frozen=True)
-class EarlierFrames:
-    """What is there before a frame is coded.
-
-    before: what it may be coded from. reusable: grids of other frames by their keys, which are not coded again.
-    tuning: of a grid by its number and name, if all frames of the group have it.
-    """
-
-    before: FrameBefore = FrameBefore()
-    reusable: Mapping[str, GridInFile] = field(default_factory=dict)
-    tuning: Callable[[int, bytes, Stored], Tuning] | None = None
-
-
 @dataclass(frozen=True, kw_only=True)
 class EncodedFrame:
     """A frame that has been written.
@@ -127,16 +113,20 @@ class EncodedFrame:
     values: how the values of each grid are coded, None where every bit is kept.
     losses: of fog that is not lossless, by the numbers of grids.
     keys: of each grid, as key_of() has it.
-    before: what the next frame may be coded from.
-    alone: whether it is coded without the frames before.
+    before: what others may be coded from.
+    tables: of the first frame of its group.
+    alone: whether it is that one itself.
+    uses: the frames that it is coded from, as GridAt has them.
     """
 
     table: FrameTable
     values: tuple[ValuesHead | None, ...]
     losses: dict[int, MeasuredLoss]
     keys: tuple[str, ...]
-    before: FrameBefore
+    before: EncodedBefore
+    tables: FirstTables
     alone: bool
+    uses: frozenset[int]
 
 
 def encode_frame(
@@ -155,11 +145,11 @@ def encode_frame(
     _check_models(context)
     jobs = _Jobs(source, selected, context.settings, earlier)
     encoded: Iterable[_EncodedGrid] = _encode_all(jobs, context, earlier.reusable)
-    alone = True
-    if earlier.before.sources or earlier.tuning:  # else nothing is kept
+    alone = earlier.tables is None
+    if earlier.tables is not None and not earlier.joins:  # else nothing is kept
         encoded = list(encoded)
         alone = not any(_is_behind(grid, earlier) for grid in encoded)
-    frame, grids = FrameWriter(writer, None if alone else earlier.before.tables), list[_EncodedGrid]()
+    frame, grids = FrameWriter(writer, None if alone else earlier.tables), list[_EncodedGrid]()
     for number, grid in enumerate(encoded):
         frame.grid(number, grid.head.unique_name, grid.sections)
         grids.append(replace(grid, sections=[]))
@@ -175,16 +165,17 @@ def encode_frame(
         values=tuple(grid.values for grid in grids),
         losses=losses,
         keys=tuple(grid.key for grid in grids),
-        before=jobs.frame_before(frame.end(table, references, losses)),
+        before=jobs.encoded(),
+        tables=frame.end(table, references, losses),
         alone=alone,
+        uses=frozenset(s.frame for reference in references.values() for s in reference.sources if s.frame),
     )
 
 
 def _is_behind(grid: _EncodedGrid, earlier: EarlierFrames) -> bool:
-    """Whether a grid is coded from the frame before, or by networks that the first frame of the group has too."""
-    moved = grid.reference is not None and any(source.before for source in grid.reference.sources)
-    changed = earlier.tuning is not None and grid.values is not None and grid.values.fine_tuned
-    return moved or (changed and earlier.before.tables is not None)
+    """Whether a grid is coded from another frame, or by networks that the first frame of the group has too."""
+    moved = grid.reference is not None and any(source.frame for source in grid.reference.sources)
+    return moved or (earlier.tuning is not None and grid.values is not None and grid.values.fine_tuned)
 
 
 def _table(source: GridFile, selected: list[int], heads: list[GridHead], context: EncodeContext) -> FrameTable:
@@ -228,9 +219,11 @@ class _Jobs:
         self, source: GridFile, selected: Sequence[int], settings: CompressSettings, earlier: EarlierFrames
     ) -> None:
         self._source, self._selected, self._settings = source, selected, settings
-        self._earlier = EarlierGrids(earlier.before.sources, keeps=settings.lossy)
-        self._history = xxhash.xxh3_128(earlier.before.history.encode())
-        self._tables, self._tuning = earlier.before.tables, earlier.tuning
+        frames = enumerate(earlier.before, 1)
+        before = [replace(source, frame=number) for number, frame in frames for source in frame.sources]
+        self._earlier = EarlierGrids(before, keeps=settings.lossy)
+        self._history = xxhash.xxh3_128("".join(frame.history for frame in earlier.before).encode())
+        self._tables, self._tuning = earlier.tables, earlier.tuning
 
     def __len__(self) -> int:
         return len(self._selected)
@@ -262,9 +255,9 @@ class _Jobs:
     def _tuning_of(self, number: int, name: bytes) -> Tuning | None:
         return None if self._tuning is None else self._tuning(number, name, partial(stored_size, self._tables, name))
 
-    def frame_before(self, tables: FirstTables) -> FrameBefore:
-        """What the next frame may be coded from, when all grids are encoded. tables: of the group's first frame."""
-        return FrameBefore(self._earlier.done(), self._history.hexdigest(), tables)
+    def encoded(self) -> EncodedBefore:
+        """What other frames may be coded from, when all grids are encoded."""
+        return EncodedBefore(self._earlier.done(), self._history.hexdigest())
 
 
 def _encode(job: _Job, context: EncodeContext, reusable: Mapping[str, GridInFile]) -> _EncodedGrid | _Job:
@@ -355,9 +348,9 @@ def _choose_values(job: _Job, tree: Tree, context: EncodeContext) -> tuple[Coded
         coded = values.exact(tree)
     else:
         earlier = {
-            GridAt(source.number, source.before): source
+            GridAt(source.number, source.frame): source
             for source in job.earlier.all_before(job.number)
-            if source.depth < DEEPEST or source.before
+            if source.depth < DEEPEST or source.frame
         }
         reference, said = find_reference(job.grid.unique_name, tree, job.promise, list(earlier.values())), None
         if reference is not None:
@@ -366,7 +359,7 @@ def _choose_values(job: _Job, tree: Tree, context: EncodeContext) -> tuple[Coded
         if coded.head is None or coded.head.correction is None:
             reference = None
         if reference is not None:
-            depth = max((1 + earlier[grid].depth for grid in reference.sources if not grid.before), default=0)
+            depth = max((1 + earlier[grid].depth for grid in reference.sources if not grid.frame), default=0)
     job.put(coded.tree, depth)
     return coded, reference
 

@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from neuralvdb.values import ModelSet, Promise, ValuesHead
 
 
-_OPEN = 2  # frames that stay open: one, and the one before it
-
-
 class Frame:
     """One frame of an open archive. Threads may use it at the same time.
 
@@ -49,7 +46,7 @@ class Frame:
         self._store = DecodedStore(self.index, self.devices)
         self._decoder = GridDecoder(self.archive, self.index, self._store, self._models, self.devices)
         self.before = GridsBefore(self, frames, self._decoder)
-        """What it needs of the frame before."""
+        """What it needs of other frames."""
 
     @property
     def path(self) -> str:
@@ -153,24 +150,34 @@ class OpenFrames:
         """The frame at a position. Raises what Frame raises."""
         with self.lock:
             frame = self.open(position)
-            while len(self._open) > _OPEN:
-                del self._open[next(iter(self._open))]
+            self.let_go({position})
         return frame
 
     def open(self, position: int) -> Frame:
-        """As at(), but all that are open stay so, until at() or keep(); for who has the lock."""
-        frame = self._open.pop(position, None) or Frame(self, position)
-        self._open[position] = frame
+        """As at(), but all that are open stay so, until let_go(); for who has the lock."""
+        frame = self._open.get(position) or Frame(self, position)
+        self.use(frame)
         return frame
 
-    def keep(self, *frames: Frame) -> None:
-        """Lets these stay open, and no others."""
-        with self.lock:
-            self._open = {frame.position: frame for frame in frames}
+    def use(self, frame: Frame) -> None:
+        """Lets a frame be the last one used; for who has the lock."""
+        self._open.pop(frame.position, None)
+        self._open[frame.position] = frame
+
+    def let_go(self, needed: set[int]) -> None:
+        """Lets frames go that were used longest ago, but for those at the positions that are needed: until as many are
+        open as wait for others of their group at a time where it is decoded in the order of the file; for who has the
+        lock."""
+        frames, last = self.archive.directory, next(reversed(self._open))
+        most = 1 if frames is None else frames.waiting(last)
+        for position in [position for position in self._open if position not in needed]:
+            if len(self._open) > most:
+                del self._open[position]
 
     def close(self) -> None:
         """Closes the archive, and lets go of all frames."""
-        self.keep()
+        with self.lock:
+            self._open = {}
         self.archive.close()
 
 

@@ -29,23 +29,23 @@ class FrameReferences(Mapping[int, GridReference]):
     def in_frame(self, number: int) -> list[GridAt]:
         """The grids of the frame that a grid is decoded from."""
         reference = self._references.get(number)
-        return [] if reference is None else [source for source in reference.sources if not source.before]
+        return [] if reference is None else [source for source in reference.sources if not source.frame]
 
-    def needed_before(self, grids: Iterable[int]) -> set[int]:
-        """The numbers of the grids of the frame before that these grids are decoded from."""
-        needed, wanted = set[int](), set(grids)
+    def needed_before(self, grids: Iterable[int]) -> set[GridAt]:
+        """The grids of other frames that these grids are decoded from."""
+        needed, wanted = set[GridAt](), set(grids)
         while wanted:
             sources = [s for grid in wanted if grid in self._references for s in self._references[grid].sources]
-            needed |= {source.number for source in sources if source.before}
-            wanted = {source.number for source in sources if not source.before}
+            needed |= {source for source in sources if source.frame}
+            wanted = {source.number for source in sources if not source.frame}
         return needed
 
-    def check_before(self, table: FrameTable, before: FrameTable, path: str) -> None:
-        """Raises DamagedFile, naming `path`, where a grid of the frame, which has `table`, cannot be coded from that of
-        the frame before."""
+    def check_before(self, tables: Mapping[int, FrameTable], path: str) -> None:
+        """Raises DamagedFile, naming `path`, where a grid of the frame cannot be coded from that of another one.
+        tables: as fits() has them."""
         for grid, reference in self._references.items():
-            if not fits(table, before, grid, reference):
+            if not fits(tables, grid, reference):
                 raise DamagedFile(
-                    f"{path}: grid {grid} is coded from a grid of the frame before that it cannot be coded from; "
+                    f"{path}: grid {grid} is coded from a grid of another frame that it cannot be coded from; "
                     "the archive is damaged, get another copy"
                 )

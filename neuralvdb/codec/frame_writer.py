@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from neuralvdb.archive import SectionLabel, SectionWriter, pack_table
 from neuralvdb.archive.formats import version_written
 from neuralvdb.codec.frame_table import FrameTable
-from neuralvdb.codec.grid_reference import GridReference, pack_references
+from neuralvdb.codec.grid_reference import REFERENCES, GridReference, pack_references
 from neuralvdb.codec.group_tables import TABLE_FROM_FIRST, WHOLE, CodedSection, FirstTables
 from neuralvdb.codec.loss import MeasuredLoss, pack_losses
 from neuralvdb.dataclass import dataclass
@@ -61,7 +61,7 @@ class FrameWriter:
         else:
             self._writer.add(label, payload, raw_size=len(short))
         if references:
-            label = SectionLabel("REFS", version=version_written("REFS", 0))
+            label = SectionLabel("REFS", REFERENCES, version_written("REFS", REFERENCES))
             self._writer.add(label, pack_references(references), raw_size=0)
         if losses:
             label = SectionLabel("LOSS", version=version_written("LOSS", 0), required=False)

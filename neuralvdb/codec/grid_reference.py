@@ -1,4 +1,4 @@
-"""Grids that are coded with another grid in view, which may be of an earlier frame and may be moved (section REFS)."""
+"""Grids that are coded with others in view, which may be of other frames and may be moved (section REFS)."""
 
 from __future__ import annotations
 
@@ -16,28 +16,31 @@ from neuralvdb.motion import Leaves, Motion, Velocities, Voxels, move, put_block
 from neuralvdb.volume import Storage, Tree
 from neuralvdb.volume.grid import TREE_TYPES
 
+REFERENCES = 1  # codec of REFS
 _SHIFT, _NUMBER = struct.Struct("<3b"), struct.Struct("<d")
 UNIT_BYTES, BYTES = 4, 3  # upper bytes that are stored of units, of gains and factors
-_CUBIC, _STAGGERED, _SHIFTED, _VELOCITY = 1, 2, 4, 8  # flags; that of each velocity
+_CUBIC, _STAGGERED, _SHIFTED, _VELOCITY, _MORE = 1, 2, 4, 8, 32  # flags; that of each velocity
+_FRAMES = 3  # a frame and the two that it may be coded from
 _MOST_GAIN = 1e30
 _BLOCKS = 3  # in place of the number of velocities, where vectors of blocks are
 
 
 @dataclass(frozen=True)
 class GridAt:
-    """A grid: its number, and whether it is one of the frame before the one that names it."""
+    """A grid: its number, and which frame it is one of: 0, the one that names it; 1 or 2, the first or the second one
+    that this is coded from."""
 
     number: int
-    before: bool = False
+    frame: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class GridReference:
-    """What a grid's values resemble.
+class MovedGrid:
+    """A grid that is moved.
 
-    source: the grid that it resembles, an earlier one of the frame or one of the frame before.
-    velocities: grids of velocities that move the source: at the time of the grid, then at that of the source; one for
-    both, or none where nothing moves.
+    source: an earlier grid of the frame, or one of the frames that it is coded from.
+    velocities: grids of velocities that move the source: at the time of what it becomes, then at its own; one for both,
+    or none where nothing moves.
     motion: how the source is moved.
     gain: what the moved source is multiplied by.
     """
@@ -47,23 +50,34 @@ class GridReference:
     motion: Motion
     gain: float
 
+    def predict(self, tree: Tree, tree_of: Callable[[GridAt], Tree], threads: int) -> np.ndarray:
+        """What it says of a tree, as GridReference.predict() has it."""
+        fields = [Leaves.of(tree_of(velocity)) for velocity in self.velocities]
+        velocities = Velocities(fields[0], fields[-1]) if fields else None
+        source = Leaves.of(tree_of(self.source))
+        moved = move(source, Voxels.of(tree), self.motion, velocities, threads=threads)
+        said: np.ndarray = moved.reshape(tree.leaf.values.shape) * (self.motion.unit * self.gain)
+        return said
+
+
+@dataclass(frozen=True)
+class GridReference:
+    """What a grid's values resemble: one moved grid, or the mean of two."""
+
+    moved: tuple[MovedGrid, ...]
+
     @property
     def sources(self) -> tuple[GridAt, ...]:
         """The grids that decoding needs."""
-        return (self.source, *self.velocities)
+        return tuple(grid for moved in self.moved for grid in (moved.source, *moved.velocities))
 
     def predict(self, tree: Tree, tree_of: Callable[[GridAt], Tree], threads: int = 1) -> np.ndarray:
         """What the reference says of active voxels of a tree's leaves: float64 of their values' shape.
 
         tree_of: decodes a grid.
         """
-        fields = [Leaves.of(tree_of(velocity)) for velocity in self.velocities]
-        velocities = Velocities(fields[0], fields[-1]) if fields else None
-        source = Leaves.of(tree_of(self.source))
-        moved = move(source, Voxels.of(tree), self.motion, velocities, threads=threads)
-        with np.errstate(over="ignore"):
-            said: np.ndarray = moved.reshape(tree.leaf.values.shape) * (self.motion.unit * self.gain)
-        return said
+        said = [moved.predict(tree, tree_of, threads) for moved in self.moved]
+        return said[0] if len(said) == 1 else (said[0] + said[1]) * 0.5
 
 
 def pack_references(references: Mapping[int, GridReference]) -> bytes:
@@ -71,31 +85,36 @@ def pack_references(references: Mapping[int, GridReference]) -> bytes:
     out = FieldWriter()
     out.put_varint(len(references))
     for number, reference in sorted(references.items()):
-        motion = reference.motion
         out.put_varint(number)
-        flags = motion.cubic * _CUBIC | motion.staggered * _STAGGERED | any(motion.shift) * _SHIFTED
-        moves = len(reference.velocities) if motion.blocks is None else _BLOCKS
-        out.put("u8", flags + moves * _VELOCITY)
-        for source in reference.sources:
-            out.put_varint(2 * source.number + source.before)
-        if any(motion.shift):
-            out.put_raw(_SHIFT.pack(*motion.shift))
-        _put_number(out, motion.unit, UNIT_BYTES)
-        _put_number(out, reference.gain)
-        if reference.velocities:
-            _put_number(out, motion.factor)
-        if motion.blocks is not None:
-            put_blocks(out, motion.blocks)
+        for left, moved in zip(reversed(range(len(reference.moved))), reference.moved, strict=True):
+            _put_moved(out, moved, more=left > 0)
     return out.getvalue()
 
 
-def read_references(payload: bytes, path: str, table: FrameTable, *, alone: bool) -> dict[int, GridReference]:
-    """The references of a frame. alone: it has none before it in its group. Raises DamagedFile, naming `path`, where
-    one is of or to a grid that it cannot be."""
+def _put_moved(out: FieldWriter, moved: MovedGrid, *, more: bool) -> None:
+    motion = moved.motion
+    flags = motion.cubic * _CUBIC | motion.staggered * _STAGGERED | any(motion.shift) * _SHIFTED | more * _MORE
+    moves = len(moved.velocities) if motion.blocks is None else _BLOCKS
+    out.put("u8", flags + moves * _VELOCITY)
+    for grid in (moved.source, *moved.velocities):
+        out.put_varint(_FRAMES * grid.number + grid.frame)
+    if any(motion.shift):
+        out.put_raw(_SHIFT.pack(*motion.shift))
+    _put_number(out, motion.unit, UNIT_BYTES)
+    _put_number(out, moved.gain)
+    if moved.velocities:
+        _put_number(out, motion.factor)
+    if motion.blocks is not None:
+        put_blocks(out, motion.blocks)
+
+
+def read_references(payload: bytes, path: str, table: FrameTable, back: tuple[int, int]) -> dict[int, GridReference]:
+    """The references of a frame. back: as FrameLabel has it. Raises DamagedFile, naming `path`, where one is of or to a
+    grid that it cannot be."""
     references = unpack_references(payload, f"{path}: its references")
     for number, reference in references.items():
-        far = alone and any(source.before for source in reference.sources)
-        if far or not fits(table, None, number, reference) or depth_of(references, number) > DEEPEST:
+        far = any(source.frame and not back[source.frame - 1] for source in reference.sources)
+        if far or not fits({0: table}, number, reference) or depth_of(references, number) > DEEPEST:
             text = f"grid {number} is coded from a grid that it cannot be coded from"
             raise DamagedFile(f"{path}: {text}; the archive is damaged, get another copy")
     return references
@@ -111,20 +130,19 @@ def depth_of(references: Mapping[int, GridReference], number: int) -> int:
 
 def _in_frame(reference: GridReference | None) -> list[int]:
     """Numbers of the grids of its own frame that a reference needs."""
-    return [] if reference is None else [source.number for source in reference.sources if not source.before]
+    return [] if reference is None else [source.number for source in reference.sources if not source.frame]
 
 
-def fits(table: FrameTable, before: FrameTable | None, number: int, reference: GridReference) -> bool:
-    """Whether a reference is of a grid of such a type, and to such. before: of the frame before; None: it is not looked
-    at."""
+def fits(tables: Mapping[int, FrameTable], number: int, reference: GridReference) -> bool:
+    """Whether a reference is of a grid of such a type, and to such. tables: of frames as GridAt has them, that itself
+    among them; others are not looked at."""
 
-    def components(grid: GridAt) -> int | None:
-        of = before if grid.before else table
-        return None if of is None else _components(of, grid.number)
+    def is_of(grid: GridAt, count: int) -> bool:
+        return grid.frame not in tables or _components(tables[grid.frame], grid.number) == count
 
-    count = _components(table, number)
-    sources, moves = components(reference.source), map(components, reference.velocities)
-    return count > 0 and sources in (None, count) and all(velocity in (None, 3) for velocity in moves)
+    count = _components(tables[0], number)
+    sources = all(is_of(moved.source, count) for moved in reference.moved)
+    return count > 0 and sources and all(is_of(v, 3) for moved in reference.moved for v in moved.velocities)
 
 
 def _components(table: FrameTable, number: int) -> int:
@@ -151,7 +169,15 @@ def unpack_references(payload: bytes, where: str) -> dict[int, GridReference]:
 
 
 def _take_reference(source: FieldReader, number: int) -> GridReference:
-    moves, flags = divmod(source.take("u8"), _VELOCITY)
+    flags = source.take("u8")
+    moved = [_take_moved(source, number, flags & ~_MORE)]
+    if flags & _MORE:
+        moved.append(_take_moved(source, number, source.take("u8")))
+    return GridReference(tuple(moved))
+
+
+def _take_moved(source: FieldReader, number: int, flags: int) -> MovedGrid:
+    moves, flags = divmod(flags, _VELOCITY)
     if moves > _BLOCKS:
         raise source.damaged("a reference has flags that do not exist")
     grids = [_take_grid(source) for _ in range(1 + moves % _BLOCKS)]
@@ -167,14 +193,13 @@ def _take_reference(source: FieldReader, number: int) -> GridReference:
         blocks=take_blocks(source) if moves == _BLOCKS else None,
     )
     sensible = motion.valid() and abs(gain) < _MOST_GAIN and (motion.factor == 0) == (len(grids) == 1)
-    if not sensible or any(not grid.before and grid.number >= number for grid in grids):
+    if not sensible or any(not grid.frame and grid.number >= number for grid in grids):
         raise source.damaged(f"the reference of grid {number} makes no sense")
-    return GridReference(source=grids[0], velocities=tuple(grids[1:]), motion=motion, gain=gain)
+    return MovedGrid(source=grids[0], velocities=tuple(grids[1:]), motion=motion, gain=gain)
 
 
 def _take_grid(source: FieldReader) -> GridAt:
-    number, before = divmod(source.take_varint(), 2)
-    return GridAt(number, bool(before))
+    return GridAt(*divmod(source.take_varint(), _FRAMES))
 
 
 def shortened(value: float, count: int = BYTES) -> float:

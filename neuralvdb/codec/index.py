@@ -44,10 +44,14 @@ class FrameIndex:
         self._archive, self.position, frames = archive, position, archive.directory
         self.path = archive.path if frames is None else f"{archive.path}: {frames.words(position)}"
         """How errors name the frame."""
+        self.words = "" if frames is None else frames.words(position)
+        """The same without the archive."""
         self.group = range(position, position + 1) if frames is None else frames.group(position)
         """The positions of the frames that may be coded from each other, among which this one is."""
-        self.needs = range(self.group.start, position + 1)
-        """The positions of the frames that it may need, itself the last."""
+        self.back = (0, 0) if frames is None else frames.back(position)
+        """How far back in the file the frames are that it is coded from, as FrameLabel has it."""
+        self.needs = [position] if frames is None else frames.needs(position)
+        """The positions of the frames that decoding it needs, as Directory has them."""
         self._sections: dict[int, dict[str, Section]] = defaultdict(dict)  # by grid and type
         self._chunks: dict[int, dict[int, Section]] = defaultdict(dict)  # by grid and number
         self.sections = archive.sections_of(position)
@@ -57,7 +61,7 @@ class FrameIndex:
         self.table = self._read_table(f"{self.path}: its table")
         self._sources = self._find_sources()
         self.references = _references(archive, self)
-        self._is_followed = position + 1 < self.group.stop
+        self._is_needed = frames is not None and frames.is_needed(position)
         self._firsts = self._find_firsts()
         self._repeated = frozenset(self._firsts.values())
 
@@ -111,8 +115,8 @@ class FrameIndex:
         return self._firsts.get(grid, grid)
 
     def is_needed_again(self, grid: int) -> bool:
-        """Whether grids behind a grid decode to the same tree, or from it, as those of the next frame may."""
-        return self._is_followed or grid in self._repeated or grid in self.references.sources
+        """Whether grids behind a grid decode to the same tree, or from it, as those of other frames may."""
+        return self._is_needed or grid in self._repeated or grid in self.references.sources
 
     def where(self, grid: int, what: str) -> str:
         """How errors name something of a grid."""
@@ -176,10 +180,10 @@ class FrameIndex:
 
 def _references(archive: ArchiveReader, index: FrameIndex) -> FrameReferences:
     """What grids are coded from. Raises DamagedFile."""
-    section, alone = index.find("REFS", NO_GRID), index.position == index.group.start
+    section = index.find("REFS", NO_GRID)
     if section is None:
         return FrameReferences({})
-    return FrameReferences(read_references(archive.read(section), index.path, index.table, alone=alone))
+    return FrameReferences(read_references(archive.read(section), index.path, index.table, index.back))
 
 
 def _check_behind(index: FrameIndex, what: str) -> None:

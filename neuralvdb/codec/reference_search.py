@@ -1,4 +1,4 @@
-"""Which earlier grid, of its frame or the one before, a grid resembles, and how that one has to be moved."""
+"""Which earlier grids, of its frame or others, a grid resembles, and how those have to be moved."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from neuralvdb.codec.block_motion import FEW, MANY, find_blocks
 from neuralvdb.codec.earlier import Source
-from neuralvdb.codec.grid_reference import UNIT_BYTES, GridAt, GridReference, shortened
+from neuralvdb.codec.grid_reference import UNIT_BYTES, GridAt, GridReference, MovedGrid, shortened
 from neuralvdb.dataclass import dataclass
 from neuralvdb.motion import Leaves, Motion, Velocities, Voxels, move
 from neuralvdb.values import by_component
@@ -52,10 +52,10 @@ class Resemblance:
     left: float
 
     @property
-    def reference(self) -> GridReference:
+    def moved(self) -> MovedGrid:
         """The same, by numbers."""
-        source, *velocities = (GridAt(grid.number, grid.before) for grid in (self.source, *self.velocities))
-        return GridReference(source=source, velocities=tuple(velocities), motion=self.motion, gain=self.gain)
+        source, *velocities = (GridAt(grid.number, grid.frame) for grid in (self.source, *self.velocities))
+        return MovedGrid(source=source, velocities=tuple(velocities), motion=self.motion, gain=self.gain)
 
 
 class _Target:
@@ -75,16 +75,29 @@ class _Target:
 
     def compare(self, source: Source, velocities: tuple[Source, ...], motion: Motion) -> Resemblance:
         """How much of the sample a motion of the source leaves, the best gain taken."""
-        fields = [self._near(velocity, motion) for velocity in velocities]
-        moves = Velocities(fields[0], fields[-1]) if fields else None
-        moved = move(self._near(source, motion), self._voxels, motion, moves)
-        said = self._of_active(moved.astype(np.float64) * motion.unit)
+        said = self._said(source, velocities, motion)
         weighted = said * self._slope(said) ** 2
         power = float((weighted * said).sum())
         gain = _rounded(float((weighted * self._values).sum()) / power) if 0 < power < np.inf else 0.0
-        missed = float(((self._exact - self.quantiser.exact(gain * said)) ** 2).sum())
-        left = missed / self.variance if missed < np.inf else np.inf
+        left = self._left(gain * said)
         return Resemblance(source=source, velocities=velocities, motion=motion, gain=gain, left=left)
+
+    def left_by_mean(self, moved: Sequence[Resemblance]) -> float:
+        """The share of the sample's variance that the mean of these leaves."""
+        said = [each.gain * self._said(each.source, each.velocities, each.motion) for each in moved]
+        return self._left(np.mean(said, axis=0))
+
+    def _said(self, source: Source, velocities: tuple[Source, ...], motion: Motion) -> np.ndarray:
+        """What a source says of the sample that is moved so."""
+        fields = [self._near(velocity, motion) for velocity in velocities]
+        moves = Velocities(fields[0], fields[-1]) if fields else None
+        moved = move(self._near(source, motion), self._voxels, motion, moves)
+        return self._of_active(moved.astype(np.float64) * motion.unit)
+
+    def _left(self, said: np.ndarray) -> float:
+        """The share of the sample's variance that is left of it where this is said."""
+        missed = float(((self._exact - self.quantiser.exact(said)) ** 2).sum())
+        return missed / self.variance if missed < np.inf else np.inf
 
     def _slope(self, values: np.ndarray) -> np.ndarray:
         """How much less than without companding values differ once they are companded, about."""
@@ -95,7 +108,7 @@ class _Target:
         """The leaves of a grid around the sample, where that comes from."""
         bricks = _NEAR + any(motion.shift) + (motion.blocks is not None)
         back = tuple(-voxels & ~7 for voxels in motion.shift)
-        key = source.number, source.before, bricks, back
+        key = source.number, source.frame, bricks, back
         if key not in self._leaves:
             origins = self._voxels.origins + np.array(back, np.int32)
             self._leaves[key] = Leaves.of(source.tree).near(origins, bricks)
@@ -116,11 +129,27 @@ def find_reference(name: bytes, tree: Tree, promise: Promise, earlier: Sequence[
         still = Motion(unit=shortened(promise.quantiser.unit, UNIT_BYTES))
         components = by_component(tree.leaf).shape[2]
         alike = [source for source in earlier if source.components == components]
-        close = _in_frame(target, still, [s for s in alike if not s.before], earlier)
-        same = [s for s in alike if s.before and (components == 3 or s.name == name)]
-        close += _of_before(target, still, same, earlier)
-        best = min(close, key=lambda resemblance: resemblance.left, default=None)
-        return None if best is None or best.left > _CLOSE else best.reference
+        close = [_Resembled((best,), best.left) for best in _in_frame(target, still, _of(alike, 0), earlier)]
+        same = [s for s in alike if components == 3 or s.name == name]
+        before = [best for frame in (1, 2) for best in _of_before(target, still, _of(same, frame), earlier)]
+        close += [_Resembled((best,), best.left) for best in before]
+        if len(before) > 1:
+            close.append(_Resembled(tuple(before), target.left_by_mean(before)))
+        best = min(close, key=lambda each: each.left, default=None)
+        return None if best is None or best.left > _CLOSE else GridReference(tuple(each.moved for each in best.moved))
+
+
+@dataclass(frozen=True)
+class _Resembled:
+    """What a grid resembles, the mean of all of these, and what that leaves."""
+
+    moved: tuple[Resemblance, ...]
+    left: float
+
+
+def _of(sources: Sequence[Source], frame: int) -> list[Source]:
+    """Those of a frame, as GridAt has it."""
+    return [source for source in sources if source.frame == frame]
 
 
 def _in_frame(target: _Target, still: Motion, alike: Sequence[Source], earlier: Sequence[Source]) -> list[Resemblance]:
@@ -128,22 +157,22 @@ def _in_frame(target: _Target, still: Motion, alike: Sequence[Source], earlier: 
     best = min((target.compare(s, (), still) for s in alike), key=lambda resemblance: resemblance.left, default=None)
     if best is None or best.left > _ALIKE:
         return []
-    velocities = [source for source in earlier if source.components == 3 and not source.before][-1:]
+    velocities = [source for source in _of(earlier, 0) if source.components == 3][-1:]
     return [_moved(target, best, tuple(velocities)) if velocities else best]
 
 
 def _of_before(target: _Target, still: Motion, alike: Sequence[Source], earlier: Sequence[Source]) -> list[Resemblance]:
-    """The best of the grids of the frame before."""
+    """The best of the grids of another frame."""
     best = min((target.compare(s, (), still) for s in alike), key=lambda resemblance: resemblance.left, default=None)
     if best is None:
         return []
     if best.left > _UNALIKE:
         best = _shifted(target, best)
     velocities = [source for source in earlier if source.components == 3]
-    now = [source for source in velocities if not source.before][-1:]
-    then = [s for s in velocities if s.before and s.name in {v.name for v in now} | {best.source.name}]
+    now, before = _of(velocities, 0)[-1:], _of(velocities, best.source.frame)
+    then = [s for s in before if s.name in {v.name for v in now} | {best.source.name}]
     shifted = best
-    if moving := (*now, *then[-1:]) or tuple(v for v in velocities if v.before)[:1]:
+    if moving := (*now, *then[-1:]) or tuple(before[:1]):
         best = _moved(target, shifted, moving)
     return [_moved_by_blocks(target, shifted, best) if shifted.source.components == 1 else best]
 

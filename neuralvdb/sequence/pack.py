@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -27,10 +28,6 @@ class PackedFrame:
     path: str
     position: int
     label: FrameLabel
-
-    def is_before(self, frame: PackedFrame) -> bool:
-        """Whether it is the one before a frame in the same archive."""
-        return (self.path, self.position + 1) == (frame.path, frame.position)
 
     def digest(self) -> str:
         """What no frame has that differs in its label or in a section. Raises DamagedFile."""
@@ -72,9 +69,9 @@ def label_of(path: str, source_size: int, number: FrameNumber | None = None) -> 
 
 
 def in_order(frames: Iterable[PackedFrame]) -> tuple[list[PackedFrame], list[PackedFrame]]:
-    """The frames by their numbers, each once, and those that are there again with the very same sections.
+    """The frames as they lie in one archive, each once, and those that are there again with the very same sections.
 
-    Raises UsageError where two frames have one number or name, and differ.
+    Raises UsageError where two frames have one number or name, and differ, or a group is not there as it was.
     """
     first: dict[FrameNumber, PackedFrame] = {}
     again = []
@@ -85,17 +82,39 @@ def in_order(frames: Iterable[PackedFrame]) -> tuple[list[PackedFrame], list[Pac
                 number = text_of(frame.label.number)
                 raise UsageError(f"frame {number} is in {other.path} and in {frame.path}, and not the same; leave one")
             again.append(frame)
-    ordered = [first[number] for number in sorted(first)]
-    names = dict[bytes, PackedFrame]()
-    for before, frame in zip([None, *ordered], ordered, strict=False):
+    ordered, names = _group_by_group(first.values()), dict[bytes, PackedFrame]()
+    for frame in ordered:
         other = names.setdefault(frame.label.name, frame)
         if other is not frame:
             name = os.fsdecode(frame.label.name)
             raise UsageError(f"frames of {other.path} and {frame.path} are both called {name}; rename one")
-        if frame.label.behind and (before is None or not before.is_before(frame)):
-            number = text_of(frame.label.number)
-            raise UsageError(f"{frame.path}: frame {number} needs the frame before it there; give all of its chunk")
     return ordered, again
+
+
+def _group_by_group(frames: Iterable[PackedFrame]) -> list[PackedFrame]:
+    """Frames in the order of their groups' numbers, and in groups as they lie in their archives. Raises UsageError
+    where a group lacks any but its last frames, or others have numbers among its."""
+    groups = dict[tuple[str, int], list[PackedFrame]]()
+    for frame in frames:
+        groups.setdefault((frame.path, frame.position - frame.label.behind), []).append(frame)
+    for (_, begin), group in groups.items():
+        group.sort(key=lambda frame: frame.position)
+        for position, frame in enumerate(group, begin):
+            if frame.position != position:
+                raise _apart(frame)
+    ordered = sorted(groups.values(), key=lambda group: min(frame.label.number for frame in group))
+    for group, behind in itertools.pairwise(ordered):
+        for frame in group:
+            if frame.label.number > min(other.label.number for other in behind):
+                raise _apart(frame)
+    return [frame for group in ordered for frame in group]
+
+
+def _apart(frame: PackedFrame) -> UsageError:
+    number = text_of(frame.label.number)
+    return UsageError(
+        f"{frame.path}: frame {number} needs frames of its chunk beside it; give all of that, and no others"
+    )
 
 
 def join(frames: Iterable[PackedFrame], stream: BinaryIO) -> Iterator[PackedFrame]:

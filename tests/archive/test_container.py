@@ -114,7 +114,7 @@ def test_a_newer_minor_version_is_read(damage):
 
 
 def test_another_major_version_is_refused_by_number(damage):
-    refused_cheaply(damage(14, "<H", 2), Unsupported, "archive version 2 is not 1 or 3; upgrade")
+    refused_cheaply(damage(14, "<H", 2), Unsupported, "archive version 2 is not 1 or 4; upgrade")
 
 
 def test_an_unknown_optional_section_is_skipped(write):

@@ -80,14 +80,16 @@ def test_frames_are_coded_from_the_one_before(sources, shot):
     reports = code(sources, shot.with_name("alone.neuralvdb"), chunk=1)
     with ArchiveReader(shot, is_readable) as archive:
         frames = OpenFrames(archive)
-        assert [archive.directory.entry(i).label.behind for i in range(COUNT)] == [0, 1, 2, 3]
+        labels = [archive.directory.entry(i).label for i in range(COUNT)]
+        assert [(label.behind, label.back) for label in labels] == [(0, (0, 0)), (1, (1, 0)), (2, (1, 0)), (3, (1, 0))]
         references = [frames.at(i).index.references for i in range(COUNT)]
         sizes = [sum(frames.at(i).index.sizes(1).values()) for i in range(COUNT)]
     assert not references[0] and all(2 not in of_frame for of_frame in references)
     for of_frame in references[1:]:
-        assert of_frame[1].source == GridAt(1, before=True)
-    assert references[1][1].motion.shift[0] == 0 and references[2][1].motion.shift[0] == 3
-    assert 0.07 < references[1][1].motion.factor < 0.13  # voxels by which a velocity of 1 moves: 0.1
+        assert of_frame[1].moved[0].source == GridAt(1, frame=1)
+    motions = [of_frame[1].moved[0].motion for of_frame in references[1:]]
+    assert motions[0].shift[0] == 0 and motions[1].shift[0] == 3
+    assert 0.07 < motions[0].factor < 0.13  # voxels by which a velocity of 1 moves: 0.1
     assert sizes[1] < 0.6 * sizes[0] and sizes[2] < 0.8 * sizes[0]
     assert shot.stat().st_size < 0.92 * sum(report.archive_size for report in reports)
 
@@ -128,7 +130,7 @@ def test_a_cloud_without_velocities_is_moved_by_blocks(tmp_path):
     with ArchiveReader(tmp_path / "c.neuralvdb", is_readable) as archive:
         frames = OpenFrames(archive)
         sizes = [sum(frames.at(i).index.sizes(0).values()) for i in range(3)]
-        blocks = [frames.at(i).index.references[0].motion.blocks for i in (1, 2)]
+        blocks = [frames.at(i).index.references[0].moved[0].motion.blocks for i in (1, 2)]
     assert max(sizes[1:]) < 0.5 * sizes[0]
     for of_frame in blocks:
         along_x = of_frame.array[..., 0].mean((1, 2))
@@ -189,9 +191,9 @@ def test_commands_decode_each_frame_once(sources, shot, tmp_path, monkeypatch, c
 
 def test_a_chunk_stays_together(shot, tmp_path):
     frames = frames_in(str(shot))
-    with pytest.raises(UsageError, match=r"frame 3 needs the frame before it there; give all of its chunk"):
+    with pytest.raises(UsageError, match=r"frame 3 needs frames of its chunk beside it; give all of that"):
         in_order([frame for frame in frames if frame.label.number != 2])
-    with pytest.raises(UsageError, match=r"frame 2 needs the frame before it there"):
+    with pytest.raises(UsageError, match=r"frame 2 needs frames of its chunk beside it"):
         with (tmp_path / "between.neuralvdb").open("wb") as stream:
             list(
                 join([replace(frames[0], label=replace(frames[0].label, number=Decimal("1.5"), name=b"x.vdb"))], stream)
@@ -239,7 +241,7 @@ def test_tables_are_those_of_the_group(shot, tmp_path):
     assert all(2 * size < alone for size, alone in zip(sizes[1:], whole[1:], strict=True))
     second = frames_in(str(shot))[1]
     with (tmp_path / "lost.neuralvdb").open("wb") as stream:
-        list(join([replace(second, label=replace(second.label, behind=0))], stream))
+        list(join([replace(second, label=replace(second.label, behind=0, back=(0, 0)))], stream))
     with pytest.raises(DamagedFile, match="its table is coded from a frame that is not there"):
         FrameReader(tmp_path / "lost.neuralvdb")
 

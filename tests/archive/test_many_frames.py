@@ -29,13 +29,13 @@ from neuralvdb.frame_number import number_in, number_of, padded, ranges_text, te
 from neuralvdb.platform import read_at
 
 GOLDEN = """
-896e657572616c7664620d0a1a0a03000000000003000000a0000000b30000000000000053010000000000005de8886f1674c46468656c6c
+896e657572616c7664620d0a1a0a04000000000003000000a3000000b30000000000000056010000000000002cc4f2dcf90ebd5968656c6c
 6f776f726c64001c28b52ffd20229d0000404652414d010000010200fe700cd0fd0e72010505fddc625c0505be693d082101330404071d44
 4652414d030000010002000000000000000505be693d083901011a0a815501011a0a8155001628b52ffd20116d0000304652414d07000100
 4f609c220505fddc625c3402181328b52ffd201855000020342c1f000100342002000c0c2a0000002b0000001f000000000c0c0200000003
 0000000100000000181874ea96a0d3104f295803cdc78c8074062c8a68b1c33986aa01181428b52ffd20185d000018e8030002002b082e30
-040003030001003201323028b52ffd20323d0100d281060cd0e7e0d20221a2ddea409b0cb5cb67c6d62c1152bb9c602c4103003687e42440
-b3d204
+040006060000210000003201323028b52ffd20323d0100d281060cd0e7e0d20221a2ddea409b0cb5cb67c6d62c1152bb9c602c4103003687
+e42440b3d204
 """
 same_zstd = pytest.mark.skipif(
     zstandard.ZSTD_VERSION != (1, 5, 7), reason="other versions of zstd may compress to other bytes, as good as these"
@@ -49,7 +49,8 @@ def made(*frames: tuple[object, list[bytes]]) -> bytes:
     for behind, (number, payloads) in enumerate(frames):
         for grid, payload in enumerate(payloads):
             writer.add(SectionLabel("FRAM", grid=grid), payload, raw_size=len(payload))
-        writer.end_frame(FrameLabel(number, f"s.{text_of(number)}.vdb".encode(), 1000, behind % 2))
+        back = (behind % 2, 0)
+        writer.end_frame(FrameLabel(number, f"s.{text_of(number)}.vdb".encode(), 1000, behind % 2, back))
     assert writer.close() == len(stream.getvalue())
     return stream.getvalue()
 
@@ -164,7 +165,7 @@ def forged(data: bytes, entries: list[FrameEntry], texts: bytes = b"", count: in
     block = pack_directory(entries)
     if texts:
         columns, out = FieldReader(block, ""), FieldWriter()
-        for kind in ("<u8", "<u4", "<u4", "<u8", "<u8", "u1"):
+        for kind in ("<u8", "<u4", "<u4", "<u8", "<u8", "<u2"):
             put_array(out, take_array(columns, np.dtype(kind), len(entries)))
         out.put_varint(len(texts))
         put_array(out, np.frombuffer(texts.replace(b"|", b"\0"), np.uint8))
@@ -185,7 +186,7 @@ def frames(opened) -> tuple[bytes, list[FrameEntry]]:
 @pytest.mark.parametrize(
     ("texts", "what"),
     [
-        (b"1|a.vdb|1|b.vdb|2|c.vdb|", "the numbers of frames do not grow"),
+        (b"1|a.vdb|1|b.vdb|2|c.vdb|", "the numbers of frames do not grow from group to group"),
         (b"1|a.vdb|02|b.vdb|3|c.vdb|", "b'02' is no number of a frame"),
         (b"1|a.vdb|nan|b.vdb|3|c.vdb|", "'nan' is no number of a frame"),
         (b"1|a.vdb|2|a.vdb|3|c.vdb|", "two frames have the same name"),
@@ -263,12 +264,51 @@ def test_every_flipped_bit_is_refused(opened):
                 archive.check(position)
 
 
-@pytest.mark.parametrize("groups", [(1, 0, 0), (0, 2, 0), (0, 1, 1), (0, 1, 255)])
+@pytest.mark.parametrize("groups", [(1, 0, 0), (0, 2, 0), (0, 1, 1), (0, 1, 31)])
 def test_lying_groups_are_refused(opened, frames, groups):
     data, entries = frames
     lies = [replace(e, label=replace(e.label, behind=n)) for e, n in zip(entries, groups, strict=True)]
     with pytest.raises(DamagedFile, match="its frames are in no groups"):
         opened(forged(data, lies))
+
+
+@pytest.mark.parametrize("back", [(2, 0), (0, 2), (31, 1), (1, 1), (63, 63)], ids=str)
+def test_frames_that_no_group_has_before_are_refused(opened, frames, back):
+    """Those of another group, later ones and one that is named twice: there are no loops."""
+    data, entries = frames
+    lies = [replace(e, label=replace(e.label, back=back if e is entries[1] else (0, 0))) for e in entries]
+    with pytest.raises(DamagedFile, match="coded from others than two earlier ones of their group"):
+        opened(forged(data, lies))
+
+
+def test_frames_of_a_group_may_lie_in_any_order(opened, spec_reader):
+    """They are given back by number; the frames that one needs are those that it is coded from, and so on."""
+    order, backs = (0, 8, 4, 2, 1, 3, 6), ((0, 0), (1, 0), (2, 1), (3, 1), (4, 1), (2, 3), (4, 5))
+    stream = io.BytesIO()
+    writer = SequenceWriter(stream)
+    for behind, (number, back) in enumerate(zip(order, backs, strict=True)):
+        writer.add(SectionLabel("FRAM"), b"%d" % number, raw_size=1)
+        writer.end_frame(FrameLabel(number, b"s.%d.vdb" % number, 1000, behind, back))
+    for number in (8, 5):  # again, and among those of the group before
+        with pytest.raises(ValueError, match=f"frame {number}: numbers of frames grow"):
+            writer.end_frame(FrameLabel(number, b"other.vdb", 1000))
+    writer.close()
+    archive = opened(stream.getvalue())
+    directory = archive.directory
+    assert directory.numbers == sorted(order)
+    for number in order:
+        (section,) = archive.sections_of(directory.find(number))
+        assert archive.read(section) == b"%d" % number
+    needs = {number: [directory.number(at) for at in directory.needs(directory.find(number))] for number in order}
+    assert needs == {
+        0: [0], 8: [0, 8], 4: [0, 8, 4], 2: [0, 8, 4, 2], 1: [0, 8, 4, 2, 1], 3: [0, 8, 4, 2, 3], 6: [0, 8, 4, 6]
+    }  # fmt: skip
+    assert [directory.is_needed(at) for at in range(7)] == [True, True, True, True, False, False, False]
+    assert directory.waiting(3) == 5
+    frames = spec_reader.read_frames(stream.getvalue())
+    assert [(frame.number, frame.back) for frame in frames] == [
+        (str(number), back) for number, back in zip(order, backs, strict=True)
+    ]
 
 
 def test_ten_thousand_frames_have_a_directory():
@@ -294,7 +334,8 @@ def test_an_archive_that_is_written_can_be_read_after_each_frame(tmp_path):
         for number in range(1, 31):
             for grid, payload in enumerate((b"hello %d" % number, b"world")):
                 writer.add(SectionLabel("FRAM", grid=grid), payload, raw_size=len(payload))
-            writer.end_frame(FrameLabel(number, b"s.%d.vdb" % number, 1000, (number - 1) % 2))
+            behind = (number - 1) % 2
+            writer.end_frame(FrameLabel(number, b"s.%d.vdb" % number, 1000, behind, (behind, 0)))
             writer.flush()
             if number == 1:
                 reader = ArchiveReader(path, lambda *_: True)

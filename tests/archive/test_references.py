@@ -12,30 +12,34 @@ from neuralvdb.cli.info import info_text
 from neuralvdb.codec import earlier
 from neuralvdb.codec.earlier import EarlierGrids, Source
 from neuralvdb.codec.frame import FrameReader
-from neuralvdb.codec.grid_reference import GridAt, GridReference, pack_references, unpack_references
+from neuralvdb.codec.grid_reference import GridAt, GridReference, MovedGrid, pack_references, unpack_references
 from neuralvdb.errors import DamagedFile
 from neuralvdb.motion import Blocks, Motion
 from neuralvdb.settings import Box
 from neuralvdb.vdb import VdbReader, from_dense, write_vdb
 
+MOVED = MovedGrid(
+    source=GridAt(1),
+    velocities=(GridAt(0), GridAt(5, frame=1)),
+    motion=Motion(unit=0.5, factor=2.0, shift=(1, -2, 3)),
+    gain=-1.5,
+)
+BEFORE = MovedGrid(source=GridAt(4, frame=1), motion=Motion(unit=0.25, cubic=True, staggered=True), gain=1.0)
+BY_BLOCKS = MovedGrid(
+    source=GridAt(6, frame=1),
+    motion=Motion(unit=0.5, blocks=Blocks((-1, 0, 2), (1, 1, 1), bytes([4, 253, 0]))),
+    gain=1.0,
+)
 REFERENCES = {
-    3: GridReference(
-        source=GridAt(1),
-        velocities=(GridAt(0), GridAt(5, before=True)),
-        motion=Motion(unit=0.5, factor=2.0, shift=(1, -2, 3)),
-        gain=-1.5,
-    ),
-    4: GridReference(source=GridAt(4, before=True), motion=Motion(unit=0.25, cubic=True, staggered=True), gain=1.0),
-    6: GridReference(
-        source=GridAt(6, before=True),
-        motion=Motion(unit=0.5, blocks=Blocks((-1, 0, 2), (1, 1, 1), bytes([4, 253, 0]))),
-        gain=1.0,
-    ),
+    3: GridReference((MOVED,)),
+    4: GridReference((BEFORE,)),
+    6: GridReference((BY_BLOCKS, replace(BEFORE, source=GridAt(50, frame=2)))),
 }
 GOLDEN = (
-    "03 03 14 02 00 0b 01fe03 0000e03f 00f8bf 000040"  # shift, unit, gain, factor
-    "04 03 09 0000d03f 00f03f"
-    "06 18 0d 0000e03f 00f03f 01 01 00 01 04 01 01 02 1007"  # blocks
+    "03 03 14 03 00 10 01fe03 0000e03f 00f8bf 000040"  # shift, unit, gain, factor
+    "04 03 0d 0000d03f 00f03f"
+    "06 38 13 0000e03f 00f03f 01 01 00 01 04 01 01 02 1007"  # blocks, and another source
+    "03 9801 0000d03f 00f03f"
 )
 
 
@@ -59,13 +63,13 @@ def test_bytes():
 )
 def test_references_that_make_no_sense_are_damage(changed):
     with pytest.raises(DamagedFile, match="here: the reference of grid 3 makes no sense"):
-        unpack_references(pack_references({3: replace(REFERENCES[3], **changed)}), "here")
+        unpack_references(pack_references({3: GridReference((BEFORE, replace(MOVED, **changed)))}), "here")
 
 
 @pytest.mark.parametrize("changed", [{"gain": 0.1}, {"motion": Motion(unit=0.1, factor=1.0)}], ids=str)
 def test_references_have_few_bits(changed):
     with pytest.raises(ValueError, match=r"0\.1 has more bits than a reference stores"):
-        pack_references({3: replace(REFERENCES[3], **changed)})
+        pack_references({3: GridReference((replace(MOVED, **changed),))})
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b + b"\0", lambda b: b"\xff\xff\x7f" + b[1:]])
@@ -100,13 +104,14 @@ def test_grids_that_resemble_earlier_ones_are_coded_with_them_in_view(files):
         references = {number: frame.index.references.get(number) for number in range(4)}
         sizes = [sum(frame.index.sizes(number).values()) for number in range(4)]
     assert references[0] is references[1] is None
-    assert references[2].velocities == (GridAt(0),)
-    assert 0.15 < references[2].motion.factor < 0.3  # voxels by which a velocity of 1 moves: 0.25
-    assert references[3].gain == pytest.approx(3, rel=0.1)
+    (moved,), (brighter,) = references[2].moved, references[3].moved
+    assert moved.velocities == (GridAt(0),)
+    assert 0.15 < moved.motion.factor < 0.3  # voxels by which a velocity of 1 moves: 0.25
+    assert brighter.gain == pytest.approx(3, rel=0.1)
     assert max(sizes[2:]) < 0.6 * sizes[1]
     assert neuralvdb.verify(archive, source).differences == []
     report = neuralvdb.info(archive)
-    assert [grid.references for grid in report.grids] == [[], [], ["density", "velocity"], ["density"]]
+    assert [grid.references for grid in report.grids] == [[], [], [["density", "velocity"]], [["density"]]]
     assert "coded by others: density_inflow by density along velocity, temperature by density" in info_text(
         report, False
     )
@@ -131,10 +136,10 @@ def test_any_of_them_decodes_alone_and_in_part(files, tmp_path):
 @pytest.mark.parametrize(
     "references",
     [
-        {9: replace(REFERENCES[4], source=GridAt(1))},
-        {1: replace(REFERENCES[4], source=GridAt(0))},
-        {3: replace(REFERENCES[3], velocities=(GridAt(1),))},
-        {3: REFERENCES[4]},
+        {9: GridReference((replace(BEFORE, source=GridAt(1)),))},
+        {1: GridReference((replace(BEFORE, source=GridAt(0)),))},
+        {3: GridReference((replace(MOVED, velocities=(GridAt(1),)),))},
+        {3: GridReference((BEFORE,))},
         {},
     ],
     ids=["of no grid", "to a vector", "velocities that are none", "to a frame before the first one", "none"],
@@ -175,7 +180,7 @@ def test_grids_too_large_to_be_kept_in_view_are_coded_alone(files, monkeypatch, 
     neuralvdb.compress(source, tmp_path / "alone.neuralvdb", rel_error=0.01, threads=1)
     with FrameReader(tmp_path / "alone.neuralvdb") as frame:
         assert frame.index.find("REFS", NO_GRID) is None
-    assert neuralvdb.info(files[1]).grids[3].references == ["density"]
+    assert neuralvdb.info(files[1]).grids[3].references == [["density"]]
 
 
 @pytest.mark.parametrize("order", [range(7), range(6, -1, -1), (1, 3, 0, 2, 6, 5, 4)], ids=list)
@@ -192,7 +197,7 @@ def test_the_last_grids_are_kept_as_far_as_they_fit(monkeypatch, order):
         grids.put(number, None)
     assert [source.number for source in grids.all_before(7)] == [6, 4, 3]
     assert [source.number for source in grids.all_before(6)] == [4, 3]
-    assert [(source.number, source.before) for source in grids.done()] == [(3, True), (4, True), (6, True)]
+    assert [source.number for source in grids.done()] == [3, 4, 6]
 
 
 def test_grids_by_the_thousand_cost_what_one_costs():

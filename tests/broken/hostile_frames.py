@@ -12,7 +12,7 @@ import xxhash
 import zstandard
 from mutations import damage, huge_or_tiny
 
-from neuralvdb.archive import ArchiveReader, FieldReader, FieldWriter, SequenceWriter
+from neuralvdb.archive import ArchiveReader, FieldReader, FieldWriter, FrameLabel, SequenceWriter
 from neuralvdb.archive.container import _HEADER
 from neuralvdb.archive.directory import FrameEntry, pack_directory, unpack_directory
 from neuralvdb.archive.formats import is_readable
@@ -54,9 +54,16 @@ def _payload(rng: random.Random, data: bytes) -> bytes:
                         payload = damage(rng, payload)[1] or b"?"
                     writer.add(section.label, payload, raw_size=section.raw_size)
                 label = archive.directory.entry(position).label
-                writer.end_frame(label if odds < 0.9 else replace(label, behind=min(position, rng.randrange(3))))
+                writer.end_frame(label if odds < 0.9 else _in_another_group(rng, label, position))
     writer.close()
     return out.getvalue()
+
+
+def _in_another_group(rng: random.Random, label: FrameLabel, position: int) -> FrameLabel:
+    """The frame in another group, or coded from other frames."""
+    behind = min(position, rng.randrange(3)) if rng.random() < 0.5 else label.behind
+    back = (rng.randrange(4), rng.randrange(4)) if rng.random() < 0.5 else label.back
+    return replace(label, behind=behind, back=back)
 
 
 def _entries(rng: random.Random, entries: list[FrameEntry]) -> bytes:
@@ -73,6 +80,7 @@ def _entries(rng: random.Random, entries: list[FrameEntry]) -> bytes:
             replace(entry, label=replace(entry.label, number=number)),
             replace(entry, label=replace(entry.label, name=rng.randbytes(rng.randrange(300)))),
             replace(entry, label=replace(entry.label, source_size=number)),
+            replace(entry, label=replace(entry.label, back=(rng.randrange(32), rng.randrange(64)))),
         )
     )
     return pack_directory(entries)

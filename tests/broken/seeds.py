@@ -154,7 +154,7 @@ def _group(folder: Path, name: str, *, wind: bool) -> Seed:
     data = archive.read_bytes()
     with ArchiveReader(archive, is_readable) as opened:
         assert opened.directory is not None and opened.directory.entry(2).label.behind == 2
-        blocks = [r.motion.blocks for r in OpenFrames(opened).at(1).index.references.values()]
+        blocks = [r.moved[0].motion.blocks for r in OpenFrames(opened).at(1).index.references.values()]
         assert all(of_grid is None for of_grid in blocks) == wind
     return Seed(name, data, [(0, 64), (len(data) - 300, len(data))], decoded={(): back.read_bytes()}, frame=2)
 

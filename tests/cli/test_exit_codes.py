@@ -135,8 +135,8 @@ def test_4_damaged_input(run, tmp_path, command):
 @pytest.mark.parametrize("command", ["decompress", "info", "verify"])
 def test_5_a_newer_archive(run, archive, tmp_path, command):
     data = archive.read_bytes()
-    (tmp_path / "new.neuralvdb").write_bytes(data[:14] + b"\x04" + data[15:])
-    assert "archive version 4 is not 1 or 3; upgrade neuralvdb" in run(command, "new.neuralvdb", code=5).stderr
+    (tmp_path / "new.neuralvdb").write_bytes(data[:14] + b"\x05" + data[15:])
+    assert "archive version 5 is not 1 or 4; upgrade neuralvdb" in run(command, "new.neuralvdb", code=5).stderr
 
 
 @pytest.mark.parametrize("command", ["compress", "decompress"])

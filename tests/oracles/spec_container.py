@@ -27,25 +27,26 @@ class Section:
 
 @dataclass
 class StoredFrame:
-    """A frame in a file; number, name, source size and frames of its group before it are those of the directory, empty
-    and 0 without one."""
+    """A frame in a file; number, name, source size, frames of its group before it and how far back those are that it is
+    coded from are those of the directory, empty and 0 without one."""
 
     number: str
     name: bytes
     source_size: int
     behind: int
+    back: tuple[int, int]
     sections: list[Section]
 
 
 def read_frames(data: bytes) -> list[StoredFrame]:
     """All frames of an archive in order, every checksum checked."""
     magic, major, _minor, _flags, count, size, at, total, checksum = struct.unpack_from("<14sHHHIIQQQ", data)
-    require(magic == MAGIC and major in (1, 3), "not an archive of version 1 or 3")
+    require(magic == MAGIC and major in (1, 4), "not an archive of version 1 or 4")
     require(total == len(data) and at + size == total, "sizes of the header")
     block = data[at:]
     require(checksum == xxhash.xxh3_64_intdigest(data[:44] + block), "checksum of the header")
     if major == 1:
-        return [StoredFrame("", b"", 0, 0, read_payloads(data, read_index(block, count), 52, at))]
+        return [StoredFrame("", b"", 0, 0, (0, 0), read_payloads(data, read_index(block, count), 52, at))]
     return read_directory(data, Cursor(block), count, at)
 
 
@@ -57,22 +58,24 @@ def read_sections(data: bytes) -> list[Section]:
 def read_directory(data: bytes, directory: Cursor, count: int, at: int) -> list[StoredFrame]:
     """The frames that a directory lists."""
     require(1 <= count <= 1 << 20, "number of frames")
-    columns = [directory.stream(kind, count).tolist() for kind in ("<u8", "<u4", "<u4", "<u8", "<u8", "u1")]
+    columns = [directory.stream(kind, count).tolist() for kind in ("<u8", "<u4", "<u4", "<u8", "<u8", "<u2")]
     size = directory.varint()
     require(size <= 1 << 26, "size of texts")
     texts = directory.stream("u1", size).tobytes().split(b"\0")
     directory.end()
     require(len(texts) == 2 * count + 1 and texts.pop() == b"", "number of texts")
     begin, frames, first = 52, [], b""
-    for i, (size, index_size, sections, checksum, source_size, behind) in enumerate(zip(*columns, strict=True)):
-        require(behind in (0, frames[-1].behind + 1 if frames else 0) and behind < 32, "groups")
+    for i, (size, index_size, sections, checksum, source_size, group) in enumerate(zip(*columns, strict=True)):
+        behind, back = group % 32, (group // 32 % 32, group // 1024)
+        require(behind in (0, frames[-1].behind + 1 if frames else 0), "groups")
+        require(max(back) <= behind and (back[0] != back[1] or not any(back)), "frames that one is coded from")
         end = begin + size
         index = data[end - index_size : end]
         require(checksum == xxhash.xxh3_64_intdigest(index), f"checksum of index {i}")
         labels, entries = read_frame_index(Cursor(index), sections, first if behind else None)
         first = first if behind else labels
         payloads = read_payloads(data, entries, begin, end - index_size)
-        frames.append(StoredFrame(texts[2 * i].decode(), texts[2 * i + 1], source_size, behind, payloads))
+        frames.append(StoredFrame(texts[2 * i].decode(), texts[2 * i + 1], source_size, behind, back, payloads))
         begin = end
     require(begin == at, "the frames do not end where the directory begins")
     require(len({frame.name for frame in frames}) == count, "two names are the same")
