@@ -27,6 +27,7 @@ from neuralvdb.new_file import NewFile, new_file
 from neuralvdb.platform import one_blas_thread, return_memory
 from neuralvdb.settings import CompressSettings
 from neuralvdb.vdb import GridFile, GridsInMemory, VdbReader, set_threads
+from neuralvdb.volume import VolumeGrid
 from neuralvdb.volume.grid import display_name
 
 if TYPE_CHECKING:
@@ -142,6 +143,11 @@ class Encoding:
         if left_out := [reader.entries[i].name for i in sorted(set(range(len(reader.entries))) - set(selected))]:
             note(f"{reader.path}: left out as asked: {', '.join(left_out)}")
         return encode_frame(writer, reader, selected, self.context, progress, earlier)
+
+    def grids(self, reader: GridFile) -> Iterator[VolumeGrid]:
+        """The grids that are wanted. Raises what reading raises, and NoSuchGrid."""
+        with naming(reader.path):
+            yield from map(reader.read, self._selected(reader))
 
     def report(self, reader: GridFile, encoded: EncodedFrame, target: str, size: int) -> CompressReport:
         """What became of a file. size: bytes that were written."""

@@ -19,12 +19,13 @@ from neuralvdb.codec.earlier import EarlierFrames, EncodedBefore
 from neuralvdb.codec.encode import EncodedFrame
 from neuralvdb.codec.frame import OpenFrames
 from neuralvdb.codec.group_tables import FirstTables
+from neuralvdb.codec.slow_motion import is_slow
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import NeuralVdbError, naming
 from neuralvdb.frame_number import FrameNumber
 from neuralvdb.new_file import NewFile, new_file
 from neuralvdb.platform import one_blas_thread, return_memory
-from neuralvdb.sequence.order import OrderedFrame, chain, still_needed
+from neuralvdb.sequence.order import SPAN, OrderedFrame, both_sides, chain, still_needed
 from neuralvdb.sequence.pack import PackedFrame, join, label_of
 from neuralvdb.settings import CompressSettings
 from neuralvdb.vdb import VdbReader
@@ -109,7 +110,8 @@ class _Check:
 class _Group:
     """The frames of a group, those that later ones need as they are coded from."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, joins: bool) -> None:
+        self._joins = joins
         self._before: dict[int, EncodedBefore] = {}  # by its number in the group
         self._positions: dict[int, int] = {}  # in the file, likewise
         self._tables: FirstTables | None = None
@@ -118,7 +120,7 @@ class _Group:
     def earlier(self, frame: OrderedFrame) -> EarlierFrames:
         """What a frame may be coded from."""
         before = tuple(self._before[at] for at in frame.sources)
-        return EarlierFrames(before, self._tables if before else None)
+        return EarlierFrames(before, self._tables if before else None, joins=self._joins)
 
     def add(self, frame: OrderedFrame, encoded: EncodedFrame, label: FrameLabel) -> FrameLabel:
         """Takes a frame, whose label it completes."""
@@ -207,8 +209,10 @@ class _Job:
         """Writes all frames, over what is in the stream, and ends the check of each. Raises PromiseBroken."""
         stream.seek(0)
         stream.truncate()
-        writer, group, reports = SequenceWriter(stream), _Group(), dict[int, CompressReport]()
-        for position, frame in enumerate(order := self._order(encoding)):
+        order = self._order(encoding)
+        joins = any(len(frame.sources) > 1 for frame in order)
+        writer, group, reports = SequenceWriter(stream), _Group(joins=joins), dict[int, CompressReport]()
+        for position, frame in enumerate(order):
             source = self.sources[frame.at]
             reader = VdbReader(source.path)
             label = label_of(source.path, reader.size, source.number)
@@ -228,7 +232,12 @@ class _Job:
     def _order(self, encoding: Encoding) -> list[OrderedFrame]:
         """The order in which frames are coded."""
         count = len(self.sources)
-        return chain(count) if encoding.context.chunk > 1 else [OrderedFrame(at) for at in range(count)]
+        if encoding.context.chunk == 1:
+            return [OrderedFrame(at) for at in range(count)]
+        if count <= SPAN:
+            return chain(count)
+        first, last = (encoding.grids(VdbReader(self.sources[at].path)) for at in (0, SPAN))
+        return both_sides(count) if is_slow(first, last, self.settings) else chain(count)
 
     def _made(self, path: str, encoding: Encoding) -> list[CompressReport] | None:
         """What is in an archive, where frames of it are as this job would write them; others of it are left out."""

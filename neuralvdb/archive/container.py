@@ -131,8 +131,8 @@ class SequenceWriter(SectionWriter):
         self._begin = self._end  # of the frame
         self._entries: list[FrameEntry] = []
         self._names: set[bytes] = set()
-        self._numbers: set[FrameNumber] = set()  # of the group
-        self._highest: FrameNumber | None = None  # of the groups before
+        self._numbers: list[FrameNumber] = []  # of the group
+        self._before: list[FrameNumber] = []  # the highest one of the groups before, if any
         self._labels = b""  # of the first frame of the group
 
     def end_frame(self, label: FrameLabel) -> int:
@@ -153,14 +153,15 @@ class SequenceWriter(SectionWriter):
         self._begin, self._shared = self._end, 0
         self.sections, self._firsts = [], {}
         self._names.add(label.name)
-        self._numbers.add(label.number)
+        if not label.behind and self._numbers:
+            self._before, self._numbers = [max(self._numbers)], []
+        self._numbers.append(label.number)
         return extent.total
 
     def _check_label(self, label: FrameLabel) -> None:
         check_names([label.name])
-        if not label.behind and self._numbers:
-            self._highest, self._numbers = max(self._numbers), set()
-        grows = self._highest is None or label.number > self._highest
+        before = self._before if label.behind else [*self._before, *self._numbers]
+        grows = label.number > max(before, default=label.number - 1)
         if label.name in self._names or label.number in self._numbers or not grows:
             raise ValueError(f"frame {text_of(label.number)}: numbers of frames grow, and each has a name of its own")
         if len(self._entries) == MAX_FRAMES or not 0 <= label.source_size < 1 << 64:

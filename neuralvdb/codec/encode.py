@@ -20,7 +20,7 @@ from neuralvdb.codec.group_tables import FirstTables, stored_size
 from neuralvdb.codec.guarantee import promise_for
 from neuralvdb.codec.loss import MeasuredLoss, measure
 from neuralvdb.codec.pruning import derive_mask, prunable
-from neuralvdb.codec.reference_search import find_reference
+from neuralvdb.codec.reference_search import find_references
 from neuralvdb.codec.repeats import First, Repeats
 from neuralvdb.codec.reusable import GridInFile, ReusableValues, key_of, read_reusable
 from neuralvdb.codec.scheduler import run_in_order, threads_each
@@ -352,9 +352,12 @@ def _choose_values(job: _Job, tree: Tree, context: EncodeContext) -> tuple[Coded
             for source in job.earlier.all_before(job.number)
             if source.depth < DEEPEST or source.frame
         }
-        reference, said = find_reference(job.grid.unique_name, tree, job.promise, list(earlier.values())), None
-        if reference is not None:
-            said = reference.predict(tree, tree_of=lambda grid: earlier[grid].tree, threads=context.threads)
+        references = find_references(job.grid.unique_name, tree, job.promise, list(earlier.values()))
+        predicted = partial(_predicted, tree=tree, earlier=earlier, threads=context.threads)
+        if len(references) > 1:
+            references = [references[values.best_of(tree, job.promise, context, map(predicted, references))]]
+        reference = next(iter(references), None)
+        said = None if reference is None else predicted(reference)
         coded = values.choose_values(tree, job.promise, context, said, job.tuning)
         if coded.head is None or coded.head.correction is None:
             reference = None
@@ -362,6 +365,11 @@ def _choose_values(job: _Job, tree: Tree, context: EncodeContext) -> tuple[Coded
             depth = max((1 + earlier[grid].depth for grid in reference.sources if not grid.frame), default=0)
     job.put(coded.tree, depth)
     return coded, reference
+
+
+def _predicted(reference: GridReference, *, tree: Tree, earlier: Mapping[GridAt, Source], threads: int) -> np.ndarray:
+    """What a reference says of a tree."""
+    return reference.predict(tree, tree_of=lambda grid: earlier[grid].tree, threads=threads)
 
 
 def _encode_needed(job: _Job, needed: Tree, context: EncodeContext) -> CodedValues:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -150,7 +150,7 @@ class OpenFrames:
         """The frame at a position. Raises what Frame raises."""
         with self.lock:
             frame = self.open(position)
-            self.let_go({position})
+            self.let_go({position}, frame.index.needs)
         return frame
 
     def open(self, position: int) -> Frame:
@@ -164,13 +164,13 @@ class OpenFrames:
         self._open.pop(frame.position, None)
         self._open[frame.position] = frame
 
-    def let_go(self, needed: set[int]) -> None:
-        """Lets frames go that were used longest ago, but for those at the positions that are needed: until as many are
-        open as wait for others of their group at a time where it is decoded in the order of the file; for who has the
-        lock."""
+    def let_go(self, needed: set[int], useful: Collection[int] = ()) -> None:
+        """Lets frames go until as many are open as have to be there at a time where their group is decoded in the order
+        of the file; for who has the lock. Those used longest ago go first, useful ones last, and needed ones not."""
         frames, last = self.archive.directory, next(reversed(self._open))
         most = 1 if frames is None else frames.waiting(last)
-        for position in [position for position in self._open if position not in needed]:
+        in_order = [position for position in self._open if position not in needed]
+        for position in sorted(in_order, key=lambda position: position in useful):
             if len(self._open) > most:
                 del self._open[position]
 

@@ -75,29 +75,21 @@ class _Target:
 
     def compare(self, source: Source, velocities: tuple[Source, ...], motion: Motion) -> Resemblance:
         """How much of the sample a motion of the source leaves, the best gain taken."""
-        said = self._said(source, velocities, motion)
-        weighted = said * self._slope(said) ** 2
-        power = float((weighted * said).sum())
-        gain = _rounded(float((weighted * self._values).sum()) / power) if 0 < power < np.inf else 0.0
-        left = self._left(gain * said)
-        return Resemblance(source=source, velocities=velocities, motion=motion, gain=gain, left=left)
-
-    def left_by_mean(self, moved: Sequence[Resemblance]) -> float:
-        """The share of the sample's variance that the mean of these leaves."""
-        said = [each.gain * self._said(each.source, each.velocities, each.motion) for each in moved]
-        return self._left(np.mean(said, axis=0))
-
-    def _said(self, source: Source, velocities: tuple[Source, ...], motion: Motion) -> np.ndarray:
-        """What a source says of the sample that is moved so."""
         fields = [self._near(velocity, motion) for velocity in velocities]
         moves = Velocities(fields[0], fields[-1]) if fields else None
         moved = move(self._near(source, motion), self._voxels, motion, moves)
-        return self._of_active(moved.astype(np.float64) * motion.unit)
+        said = self._of_active(moved.astype(np.float64) * motion.unit)
+        weighted = said * self._slope(said) ** 2
+        power = float((weighted * said).sum())
+        gain = _rounded(float((weighted * self._values).sum()) / power) if 0 < power < np.inf else 0.0
+        missed = float(((self._exact - self.quantiser.exact(gain * said)) ** 2).sum())
+        left = missed / self.variance if missed < np.inf else np.inf
+        return Resemblance(source=source, velocities=velocities, motion=motion, gain=gain, left=left)
 
-    def _left(self, said: np.ndarray) -> float:
-        """The share of the sample's variance that is left of it where this is said."""
-        missed = float(((self._exact - self.quantiser.exact(said)) ** 2).sum())
-        return missed / self.variance if missed < np.inf else np.inf
+    @property
+    def noise(self) -> float:
+        """What decoding may be off by, as a share of the variance."""
+        return self._exact.size * self.promise.noise / self.variance
 
     def _slope(self, values: np.ndarray) -> np.ndarray:
         """How much less than without companding values differ once they are companded, about."""
@@ -120,36 +112,59 @@ class _Target:
         return active
 
 
-def find_reference(name: bytes, tree: Tree, promise: Promise, earlier: Sequence[Source]) -> GridReference | None:
-    """The earlier grid that the tree of a grid may be coded with in view, moved or not; None where none is close."""
+def find_references(name: bytes, tree: Tree, promise: Promise, earlier: Sequence[Source]) -> list[GridReference]:
+    """The earlier grids, moved or not, that the tree of a grid may be coded with in view: one or none; where others are
+    from two frames all that are close, and the mean of those of both."""
     with np.errstate(over="ignore", invalid="ignore"):  # of values that are not finite, or nearly so
+        target = _Target(tree, promise)
+        if not 0 < target.variance < np.inf:
+            return []
+        still = Motion(unit=shortened(promise.quantiser.unit, UNIT_BYTES))
+        components = by_component(tree.leaf).shape[2]
+        alike = [source for source in earlier if source.components == components]
+        close = _in_frame(target, still, _of(alike, 0), earlier)
+        before = [best for frame in (1, 2) for best in _of_before(target, still, _same(alike, name, frame), earlier)]
+        close = [resemblance for resemblance in [*close, *before] if resemblance.left <= _CLOSE]
+        if len(before) < 2:
+            best = sorted(close, key=lambda resemblance: resemblance.left)[:1]
+            return [GridReference((resemblance.moved,)) for resemblance in best]
+        references = [GridReference((resemblance.moved,)) for resemblance in close]
+        if all(resemblance.left <= _CLOSE for resemblance in before):
+            references.append(GridReference(tuple(resemblance.moved for resemblance in before)))
+        return references
+
+
+@dataclass(frozen=True)
+class Left:
+    """What the best grid of another frame leaves of a grid's variance once it is moved, as a share, and what decoding
+    may be off by, likewise."""
+
+    share: float
+    noise: float
+
+
+def measure_before(name: bytes, tree: Tree, promise: Promise, earlier: Sequence[Source]) -> Left | None:
+    """What is left of the tree of a grid by a grid of the first of the other frames; None where that has none, or where
+    there is nothing to speak of."""
+    with np.errstate(over="ignore", invalid="ignore"):
         target = _Target(tree, promise)
         if not 0 < target.variance < np.inf:
             return None
         still = Motion(unit=shortened(promise.quantiser.unit, UNIT_BYTES))
         components = by_component(tree.leaf).shape[2]
         alike = [source for source in earlier if source.components == components]
-        close = [_Resembled((best,), best.left) for best in _in_frame(target, still, _of(alike, 0), earlier)]
-        same = [s for s in alike if components == 3 or s.name == name]
-        before = [best for frame in (1, 2) for best in _of_before(target, still, _of(same, frame), earlier)]
-        close += [_Resembled((best,), best.left) for best in before]
-        if len(before) > 1:
-            close.append(_Resembled(tuple(before), target.left_by_mean(before)))
-        best = min(close, key=lambda each: each.left, default=None)
-        return None if best is None or best.left > _CLOSE else GridReference(tuple(each.moved for each in best.moved))
-
-
-@dataclass(frozen=True)
-class _Resembled:
-    """What a grid resembles, the mean of all of these, and what that leaves."""
-
-    moved: tuple[Resemblance, ...]
-    left: float
+        (best,) = _of_before(target, still, _same(alike, name, 1), earlier) or (None,)
+        return None if best is None else Left(best.left, target.noise)
 
 
 def _of(sources: Sequence[Source], frame: int) -> list[Source]:
     """Those of a frame, as GridAt has it."""
     return [source for source in sources if source.frame == frame]
+
+
+def _same(alike: Sequence[Source], name: bytes, frame: int) -> list[Source]:
+    """Those of a frame that may be what a grid was."""
+    return [source for source in _of(alike, frame) if source.components == 3 or source.name == name]
 
 
 def _in_frame(target: _Target, still: Motion, alike: Sequence[Source], earlier: Sequence[Source]) -> list[Resemblance]:

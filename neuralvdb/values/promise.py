@@ -122,6 +122,12 @@ class Promise:
         return self.ranges[component].clamp(self.values(lattice_values, dtype))
 
     @property
+    def noise(self) -> float:
+        """The variance of what decoded values are off by, in lattice units, if that is spread evenly."""
+        step = MEAN_STEPS[0] if self.mode.lattice is LatticeKind.MEAN else 2 * UNITS_PER_ERROR
+        return step**2 / 12
+
+    @property
     def native_bound(self) -> tuple[float, float, float]:
         """What kept() goes by, as C++ takes it: maximum error, ratio, and the largest value that may differ."""
         mean = self.mode.lattice is LatticeKind.MEAN

@@ -54,7 +54,10 @@ def _payload(rng: random.Random, data: bytes) -> bytes:
                         payload = damage(rng, payload)[1] or b"?"
                     writer.add(section.label, payload, raw_size=section.raw_size)
                 label = archive.directory.entry(position).label
-                writer.end_frame(label if odds < 0.9 else _in_another_group(rng, label, position))
+                try:
+                    writer.end_frame(label if odds < 0.9 else _in_another_group(rng, label, position))
+                except ValueError:  # groups are in order of their numbers
+                    writer.end_frame(label)
     writer.close()
     return out.getvalue()
 

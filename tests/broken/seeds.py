@@ -91,7 +91,8 @@ def archive_seeds(folder: Path) -> list[Seed]:
     ]
     specks += [_archive_seed(_resembling(folder), folder, settings) for settings in (_CLOSE, CompressSettings())]
     specks += _rich(folder)
-    cheap = [*specks, _many_frames(folder), _group(folder, "group", wind=True), _group(folder, "blocks", wind=False)]
+    groups = [_group(folder, "group", wind=True), _group(folder, "blocks", wind=False), _both_sides(folder)]
+    cheap = [*specks, _many_frames(folder), *groups]
     return [*lossless, *lossy, *more, *cheap * 8]  # the cheap ones eight times as often
 
 
@@ -157,6 +158,26 @@ def _group(folder: Path, name: str, *, wind: bool) -> Seed:
         blocks = [r.moved[0].motion.blocks for r in OpenFrames(opened).at(1).index.references.values()]
         assert all(of_grid is None for of_grid in blocks) == wind
     return Seed(name, data, [(0, 64), (len(data) - 300, len(data))], decoded={(): back.read_bytes()}, frame=2)
+
+
+def _both_sides(folder: Path) -> Seed:
+    """An archive of nine frames that hardly change, coded from both sides."""
+    rng, sources = np.random.default_rng(4), []
+    clouds = [rng.normal(size=(16, 16, 16)).cumsum(0).astype(np.float32) for _ in range(2)]
+    for number in range(9):
+        sources.append(FrameSource(str(folder / f"slow.{number}.vdb"), number))
+        write_vdb(sources[-1].path, [from_dense(clouds[0] + 0.005 * number * clouds[1], name="density")])
+    archive, back = folder / "slow.neuralvdb", folder / "slow.back.vdb"
+    settings = CompressSettings(bounds=(Bound(value=0.01, relative=True),), threads=1, verify=False)
+    with compressing_frames(sources, str(archive), settings, ShotSoFar(9)) as task:
+        task.work()
+    decompress(archive, back, DecompressSettings(threads=1, frame=1))
+    data = archive.read_bytes()
+    with ArchiveReader(archive, is_readable) as opened:
+        assert opened.directory is not None and opened.directory.needs(4) == [0, 1, 2, 3, 4]
+        (reference,) = OpenFrames(opened).at(4).index.references.values()
+        assert len(reference.moved) == 2
+    return Seed("slow", data, [(0, 64), (len(data) - 300, len(data))], decoded={(): back.read_bytes()}, frame=1)
 
 
 def vdb_seeds(folder: Path) -> list[Seed]:

@@ -66,21 +66,45 @@ def try_reference(sample: Sample, candidate: Candidate, said: np.ndarray) -> Can
 
     said: float64 of the shape of the leaves' values.
     """
+    best = None if candidate.changes else _best(sample, candidate, said)
+    if best is None or best.bits >= _WORTH * best.alone:
+        return candidate
+    return replace(candidate, reference=best.reference)
+
+
+def price_of_reference(sample: Sample, candidate: Candidate, said: np.ndarray) -> float:
+    """The bits that a sample takes with what another grid says, corrected best; infinite where C++ cannot tell.
+
+    said: as try_reference() has it.
+    """
+    best = _best(sample, candidate, said)
+    return np.inf if best is None else best.bits
+
+
+@dataclass(frozen=True)
+class _Best:
+    """A reference that corrects best, and what a sample costs with it and alone."""
+
+    reference: ReferenceValues
+    bits: float
+    alone: float
+
+
+def _best(sample: Sample, candidate: Candidate, said: np.ndarray) -> _Best | None:
+    """What another grid says; None where C++ cannot tell."""
     tree, family = sample.tree, candidate.promise.mode.family
     network = correction_network.shipped(family)
     reference = ReferenceValues.over(tree, said, network or Correction())
-    sampled = None if candidate.changes else _missed(tree, reference, sample.chunk(FEW), candidate)
+    sampled = _missed(tree, reference, sample.chunk(FEW), candidate)
     if sampled is None:
-        return candidate
+        return None
     bits = costs(tables_of(default_rows(family), candidate.models.freq))
     alone = _Prices(sampled.alone, bits)
     best = alone.with_gains(sampled.innovations)
     if network is not None:
         by_network = _Priced(network, _Prices(sampled.corrected, bits).shifted())
         best = min(best, by_network, key=lambda priced: priced.bits)
-    if best.bits >= _WORTH * alone.shifted():
-        return candidate
-    return replace(candidate, reference=replace(reference, correction=best.correction))
+    return _Best(replace(reference, correction=best.correction), best.bits, alone.shifted())
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ the smaller one of this and lossless
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -52,7 +53,7 @@ from neuralvdb.values.select.picture_search import (
     without_picture,
 )
 from neuralvdb.values.select.psnr_search import reach_psnr
-from neuralvdb.values.select.reference import try_reference
+from neuralvdb.values.select.reference import price_of_reference, try_reference
 from neuralvdb.values.select.sampling import FEW, Sample
 from neuralvdb.volume import Tree, leaf_origins
 from neuralvdb.volume.grid import popcount
@@ -77,6 +78,14 @@ def choose_values(
         return limit.coded
     coded = encode_lossy(tree, promise, context, limit, said, tuning)
     return coded if coded is not None and limit.exceeds(coded.size) else limit.coded
+
+
+def best_of(tree: Tree, promise: Promise, context: EncodeContext, said: Iterable[np.ndarray]) -> int:
+    """Which of the things that others say of a tree, each as choose_values() has it, is worth most, by a sample."""
+    sample = Sample(tree)
+    candidate = try_interpolation_only(sample, select_networks(sample, promise, _model_sets(context)))
+    prices = [price_of_reference(sample, candidate, values) for values in said]
+    return prices.index(min(prices))
 
 
 def _least_size(tree: Tree) -> int:
