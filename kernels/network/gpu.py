@@ -15,6 +15,17 @@ BLOCK = 128
 
 
 @triton.jit
+def joined(columns, LOG: tl.constexpr):
+    """(M, 2^LOG): so many columns (M,), in order."""
+    for K in tl.static_range(LOG):
+        halves = ()
+        for COLUMN in tl.static_range(1 << (LOG - 1 - K)):
+            halves += (tl.join(columns[COLUMN], columns[COLUMN + (1 << (LOG - 1 - K))]),)
+        columns = halves
+    return tl.reshape(columns[0], (columns[0].shape[0], 1 << LOG))
+
+
+@triton.jit
 def _product(tiles, p_rows, o_r):
     """(M, R) int32: the inputs times R rows of C weights."""
     o_k = tl.arange(0, 64)

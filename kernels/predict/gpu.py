@@ -19,7 +19,7 @@ import triton
 import triton.language as tl
 
 from neuralvdb.kernels.bricks import Bricks, Predictions
-from neuralvdb.kernels.network.gpu import layers, weights
+from neuralvdb.kernels.network.gpu import joined, layers, weights
 
 if TYPE_CHECKING:
     from neuralvdb.kernels.predict import StencilNetwork
@@ -34,7 +34,7 @@ def _floor_log2(x):
 
 
 @triton.jit
-def _log2(x):
+def log2(x):
     """In 1/16, of positive int32."""
     e = _floor_log2(x)
     return (e << 4) + ((x >> tl.maximum(e - 4, 0)) << tl.maximum(4 - e, 0)) - 16
@@ -115,12 +115,7 @@ def _tile(inputs, SOURCES: tl.constexpr, FIRST: tl.constexpr):
     columns = ()
     for K in tl.static_range(64):
         columns += (inputs[SOURCES[FIRST + K]],)
-    for LOG in tl.static_range(6):
-        joined = ()
-        for K in tl.static_range(32 >> LOG):
-            joined += (tl.join(columns[K], columns[K + (32 >> LOG)]),)
-        columns = joined
-    return tl.reshape(columns[0], (columns[0].shape[0], 64))
+    return joined(columns, 6)
 
 
 # targets and neighbours are pieces of lists of all passes and levels, which begin anywhere
@@ -191,8 +186,8 @@ def _predict(
             flags += ((b_on * 16).to(tl.int8),)
     b_sigma = tl.maximum(_mean(b_spread, b_count) + (quant_step >> 2), 1)
     b_e = _floor_log2(b_sigma)
-    b_scale = _log2(b_sigma) - log_step
-    b_size = (_log2(tl.abs(b_about) + quant_step) - log_step) >> 1
+    b_scale = log2(b_sigma) - log_step
+    b_size = (log2(tl.abs(b_about) + quant_step) - log_step) >> 1
     inputs = ()  # in the network's order: points, flags, scales, and a 0 for columns without input
     for K in tl.static_range(KNOWN + 6 * PHASE):
         inputs += (_scaled(deltas[K], b_e, 127).to(tl.int8),)

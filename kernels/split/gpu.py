@@ -38,7 +38,7 @@ def companded(x, knee, COMPANDED: tl.constexpr):
 
 
 @triton.jit
-def _floor_div(a, b):
+def divide_down(a, b):
     """a div b, rounded down, of int64; b is above 0."""
     quotient = a // b
     return tl.where(quotient * b > a, quotient - 1, quotient)
@@ -77,11 +77,11 @@ def _split(
     b_large = _expanded(b_low + b_difference, knee, COMPANDED)
     b_left = b_total - b_more * b_large - b_less * _expanded(b_low, knee, COMPANDED)
     b_one = tl.maximum(b_more, 1)
-    b_large += _floor_div(b_left, b_one)
+    b_large += divide_down(b_left, b_one)
     if NONNEGATIVE:
-        b_large = tl.where(b_low < 0, _floor_div(b_total, b_one), b_large)
+        b_large = tl.where(b_low < 0, divide_down(b_total, b_one), b_large)
     b_large = tl.minimum(tl.maximum(b_large, -(1 << 28)), 1 << 28)
-    b_small = _floor_div(b_total - b_more * b_large, tl.maximum(b_less, 1))
+    b_small = divide_down(b_total - b_more * b_large, tl.maximum(b_less, 1))
     b_small = tl.minimum(tl.maximum(b_small, -(1 << 28)), 1 << 28)
     b_large, b_small = tl.where(b_less == 0, b_mean, b_large), tl.where(b_more == 0, b_mean, b_small)
     b_half = tl.where(m_swapped, b_small, b_large)

@@ -20,7 +20,6 @@ NAMES_KEPT = {  # (file, name): reason
     ("neuralvdb/cli/output.py", "row"): "of a printed table",
     ("neuralvdb/vdb/files.py", "known"): "a key of what the bridge gives",
     ("kernels/predict/gpu.py", "_floor_log2"): "rounding down",
-    ("kernels/split/gpu.py", "_floor_div"): "rounding down",
 }
 # where points are decoded in an order
 KNOWN_POINTS = ("kernels/bricks.py", "kernels/predict/", "neuralvdb/topology/", "neuralvdb/values/")

@@ -113,6 +113,7 @@ TYPES = {
     "p_joined": "*i32",
     "p_coarse": "*i32",
     "p_both": "*u8",
+    "p_innovations": "*i32",
 }
 DIFFERENCES = ("p_differences", "p_known", "p_share")
 
@@ -132,11 +133,19 @@ def predicted(stencil: Stencil) -> dict[str, object]:
 
 MASKS = {"p_states": "*i8", "BLOCK": 128, "num_warps": 8}
 NOTES = {"p_selected": "*i64", "p_sizes": "*i64", "BLOCK": 1024}
+CORRECTED = {"p_before": "*i32", "p_above": "*i64", "p_w2": "*i32", "BLOCK": 128}
 STATES = {"p_states": "*i8", "BLOCK": 512}
 # (module, kernel): variants, each what is known when it is compiled
 KERNELS = {
     ("compact", "_count"): [{"COUNT": 6}],
     ("compact", "_list"): [{"COUNT": 6, "p_points": "*i32"}],
+    ("correct", "_innovations"): [
+        {"p_exact": "*i32", "BLOCK": 512},
+        {"p_exact": "*i32", "p_known": None, "BLOCK": 512},
+    ],
+    ("correct", "_by_gain"): [{"BLOCK": 512}],
+    ("correct", "_by_network"): [CORRECTED, CORRECTED | {"p_above": None, "p_parents": None}],
+    ("correct", "_add"): [{"p_before": "*i32", "BLOCK": 512}],
     ("inactive", "_restore"): [
         {"p_second": "*i32"},
         {"p_values": "*i64", "p_first": "*i64", "p_second": "*i64", "p_stored": "*i64"},
