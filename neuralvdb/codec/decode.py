@@ -84,7 +84,7 @@ class GridDecoder:
 
         head, device = self._head(number), self._devices.first
         gpus = self._devices.of(self._index.section("VALS", number).raw_size)
-        if not gpus or self._store.head(number) is None or number in self._index.references:
+        if not gpus or self._store.head(number) is None:
             tree = self.read(number, threads=threads).tree
             assert tree is not None
             masks, voxels = (

@@ -94,7 +94,7 @@ class DecodeOptions:
     threads: on the CPU.
     models_of: finds the networks that a payload needs.
     implementation: of predictors or kernels.
-    devices: to decode on, such as "cuda:0"; none for the CPU. What has a reference is decoded on the CPU.
+    devices: to decode on, such as "cuda:0"; none for the CPU.
     refer: what a reference says of leaves, for values that are coded with one.
     """
 
@@ -148,7 +148,7 @@ class ValuesDecoder:
             fields, source.topology, source.dtype, source.components, source.declared, keep
         )
         fields.finish()
-        on_host = head.correction is not None or not options.devices
+        on_host = not options.devices
         are_seen = head.correction is not None or self.promise.mode.lattice is LatticeKind.SAMPLE
         if on_host and are_seen:
             self._restore_inactive()
@@ -225,11 +225,11 @@ class ValuesDecoder:
             np.copyto(values[leaves], 0, where=unpack(masks[leaves])[..., None])
 
     def _chunk_decoder(self, options: DecodeOptions, correction: Correction | CorrectionNetwork | None) -> ChunkDecoder:
-        if correction is not None or not options.devices:
-            reference = None
-            if correction is not None:
-                assert options.refer is not None
-                reference = ReferenceValues.over(self.tree, options.refer(self.tree), correction)
+        reference = None
+        if correction is not None:
+            assert options.refer is not None
+            reference = ReferenceValues.over(self.tree, options.refer(self.tree), correction)
+        if not options.devices:
             return HostDecoder(
                 self.tree,
                 self.promise,
@@ -247,6 +247,7 @@ class ValuesDecoder:
             networks=self._networks,
             tables=self._sections.tables,
             components=self._sections.components,
+            reference=reference,
             devices=options.devices,
             implementation="triton" if options.implementation == "native" else options.implementation,
         )

@@ -46,7 +46,7 @@ class EncodeOptions:
     threads: on the CPU.
     implementation: of predictors or kernels.
     devices: to encode on, such as "cuda:0"; none for the CPU. The bytes are the same.
-    reference: what predictions are corrected by; such values are encoded on the CPU.
+    reference: what predictions are corrected by.
     """
 
     models: ModelSet | None = None
@@ -113,15 +113,21 @@ class _TreeEncoder(Protocol):
 
 def _tree_encoder(tree: Tree, promise: Promise, models: ModelSet, options: EncodeOptions) -> _TreeEncoder:
     networks = network_changes.networks(promise.mode.family, models, options.changes)
-    if not options.devices or options.reference is not None:
+    if not options.devices:
         predictor = Predictor(networks, threads=options.threads, implementation=options.implementation)
         lattice = _lattice(promise, predictor, models.freq, options.implementation)
         return _HostEncoder(tree, promise, lattice, options)
     from neuralvdb.values.device.encoder import DeviceEncoder
 
-    dead_zone = tables.dead_zones(promise.mode.family, models.freq)
-    implementation = "triton" if options.implementation == "native" else options.implementation
-    return DeviceEncoder(tree, promise, networks, dead_zone, devices=options.devices, implementation=implementation)
+    return DeviceEncoder(
+        tree=tree,
+        promise=promise,
+        networks=networks,
+        dead_zone=tables.dead_zones(promise.mode.family, models.freq),
+        devices=options.devices,
+        reference=options.reference,
+        implementation="triton" if options.implementation == "native" else options.implementation,
+    )
 
 
 def _lattice(promise: Promise, predictor: Predictor, freq: np.ndarray, implementation: str = "native") -> Lattice:

@@ -26,6 +26,7 @@ class Batch:
     masks: (B, 64) uint8, the active voxels of leaves, on the host;
     active, coded: (R, 512) uint8, whether a voxel is active, and active in a leaf;
     leaves: (B, 512, C), values; 0 where they are to be decoded;
+    reference: (B, 512, C), what a reference says of active voxels; None where there is none;
     constants: (K, C), and constants_active: (K,) bool, on the host;
     implementation: of kernels.
     """
@@ -36,6 +37,7 @@ class Batch:
     active: torch.Tensor
     coded: torch.Tensor
     leaves: torch.Tensor
+    reference: torch.Tensor | None
     constants: np.ndarray
     constants_active: np.ndarray
     implementation: str
@@ -60,6 +62,14 @@ class Batch:
         values[self.boxes.bricks :] = self._on_device(constants * self.constants_active[:, None])
         return values
 
+    def whole_reference(self, component: int, quantiser: Quantiser) -> torch.Tensor:
+        """Lattice values (R, 512) int32 of a component of the reference where they are coded, else 0."""
+        assert self.reference is not None
+        values = torch.zeros(self.active.shape, dtype=torch.int32, device=self.device)
+        coded = self.coded[: self.boxes.bricks] != 0
+        values[: self.boxes.bricks] = nearest(self.reference[..., component], quantiser).masked_fill_(~coded, 0)
+        return values
+
     def _on_device(self, array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(array).to(self.device)
 
@@ -70,8 +80,12 @@ def load(
     device: torch.device,
     implementation: str,
     inactive: InactiveLeaves | None = None,
+    reference: np.ndarray | None = None,
 ) -> Batch:
-    """A batch of chunks of a tree, with the tree's values or, where they are to be decoded, with the inactive ones."""
+    """A batch of chunks of a tree, with the tree's values or, where they are to be decoded, with the inactive ones.
+
+    reference: (N, 512, C) values, what a reference says of active voxels of the tree.
+    """
 
     def on_device(array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(array).to(device)
@@ -92,6 +106,7 @@ def load(
         active=active,
         coded=coded,
         leaves=values,
+        reference=None if reference is None else on_device(reference[leaves]),
         constants=np.concatenate([chunk.constants for chunk in chunks]),
         constants_active=constants_active,
         implementation=implementation,

@@ -51,12 +51,14 @@ class Boxes:
             yield self.table[begin:end].reshape(size)
 
     def parents(self, coarse: Boxes) -> np.ndarray:
-        """(B,) int32: eight times the coarser brick, of cells twice as long, that each brick to be coded lies in, plus
-        its octant there."""
-        box, x, y, z = self.cells.astype(np.int64).T
-        ny, nz = coarse.sizes[box, 1], coarse.sizes[box, 2]
-        at = coarse.first[box] + (x // 2 * ny + y // 2) * nz + z // 2
-        return (coarse.table[at] * 8 + (x % 2 * 4 + y % 2 * 2 + z % 2)).astype(np.int32)
+        """(B,) int32: eight times the coarser brick, of cells twice as long along an axis or along all, that each brick
+        to be coded lies in, plus its octant there, whose bits are 0 along other axes."""
+        box, cell = self.cells[:, 0], self.cells[:, 1:].astype(np.int64)
+        (x, y, z), octant = (
+            np.moveaxis(array, 1, 0) for array in np.divmod(cell, self.sizes[box] // coarse.sizes[box])
+        )
+        at = coarse.first[box] + (x * coarse.sizes[box, 1] + y) * coarse.sizes[box, 2] + z
+        return (coarse.table[at] * 8 + (octant[0] * 4 + octant[1] * 2 + octant[2])).astype(np.int32)
 
 
 def downsample(fine: Boxes, coded: np.ndarray, axis: int | None) -> Boxes:

@@ -36,7 +36,7 @@ class PassCoder(Protocol):
     """Codes all passes of a component of a batch, coarse to fine."""
 
     def root(self, targets: Targets, quant_step: int, scale_class: int) -> torch.Tensor:
-        """(n,) int64: the coarsest values, whole numbers of quantisation steps."""
+        """(n,) int64: the coarsest values, in lattice units, not clamped."""
 
     def room(self, n: int) -> Predictions | None:
         """Room for predictions of a pass of n points; None where they are kept."""
@@ -63,7 +63,7 @@ class PassEncoder:
         exact = self._exact.top().view(-1)[targets.points.long()]
         whole = (exact / scalar_as(quant_step, exact)).round_().to(torch.int32)
         self._buffer.put_root(whole, targets.starts, scale_class)
-        return whole.long()
+        return whole.long() * quant_step
 
     def room(self, n: int) -> None:
         """As in PassCoder: the buffer keeps scale classes."""
@@ -99,7 +99,7 @@ class PassDecoder:
         self._take(0, 1, Predictions(values=zeros, scale_classes=classes), Destination(targets=numbered, values=values))
         sums = torch.cat([zeros[:1], values.cumsum(0)]) if n else zeros
         stream = torch.searchsorted(targets.starts, numbers.long(), right=True) - 1
-        return sums[1:] - sums[targets.starts[stream]]
+        return (sums[1:] - sums[targets.starts[stream]]) * quant_step
 
     def room(self, n: int) -> Predictions:
         """As in PassCoder: the same for every pass."""

@@ -16,12 +16,13 @@ from neuralvdb.values.device import inactive as device_inactive
 from neuralvdb.values.device.batch import Batch, load
 from neuralvdb.values.device.boxes import Boxes
 from neuralvdb.values.device.lattice import Lattice, lattice_on, predictors_on, rounded
-from neuralvdb.values.device.models import DeviceModels, slots_on
+from neuralvdb.values.device.models import DeviceModels, correction_on, slots_on
 from neuralvdb.values.device.scheduler import Result, on_host, schedule
 from neuralvdb.values.device.streams import Streams
 from neuralvdb.values.lattice.coding import LatticeCells
 from neuralvdb.values.lattice.constants import LAYERS
 from neuralvdb.values.lattice.pass_order import NetworkKey
+from neuralvdb.values.lattice.reference import ReferenceValues
 from neuralvdb.values.lossless import InactiveLeaves, by_component
 from neuralvdb.values.promise import Promise
 from neuralvdb.volume.grid import Tree
@@ -63,6 +64,7 @@ class DeviceDecoder:
     tree: its leaf values are not looked at;
     inactive: those of its leaves;
     components: of a value;
+    reference: what corrects predictions; only its values of active voxels are looked at;
     devices: to schedule chunks on, such as "cuda:0"; "cpu" is for kernels that are interpreted;
     implementation: of kernels.
     """
@@ -73,6 +75,7 @@ class DeviceDecoder:
     networks: Mapping[NetworkKey, Network]
     tables: Tables
     components: int
+    reference: ReferenceValues | None
     devices: Sequence[str]
     implementation: str = "triton"
 
@@ -117,6 +120,7 @@ class DeviceDecoder:
                 torch.device(device),
                 self.implementation,
                 inactive[device],
+                None if self.reference is None else self.reference.by_component,
             )
             return result_of(self._decoded(items, batch, models[device], lod))
 
@@ -127,7 +131,8 @@ class DeviceDecoder:
 
     def _models(self, device: torch.device) -> DeviceModels:
         predictors = predictors_on(self.promise, self.networks, device)
-        return DeviceModels(predictors=predictors, slots=slots_on(self.tables, device))
+        correction = None if self.reference is None else correction_on(self.reference.correction, device)
+        return DeviceModels(predictors=predictors, slots=slots_on(self.tables, device), correction=correction)
 
     def _decoded(self, readers: list[ChunkReader], batch: Batch, models: DeviceModels, lod: int) -> _Decoded:
         lattice = lattice_on(batch, self.promise)

@@ -16,13 +16,14 @@ from neuralvdb.nets.network import Network
 from neuralvdb.values import chunk_sections, outliers
 from neuralvdb.values.device.batch import Batch, load
 from neuralvdb.values.device.lattice import Lattice, kept, lattice_on, predictors_on, rounded
-from neuralvdb.values.device.models import DeviceModels, slots_on
+from neuralvdb.values.device.models import DeviceModels, correction_on, slots_on
 from neuralvdb.values.device.scheduler import schedule
 from neuralvdb.values.device.symbol_buffer import SymbolBuffer
 from neuralvdb.values.device.writer import write
 from neuralvdb.values.lattice.chunks import Chunk, chunks_of
 from neuralvdb.values.lattice.constants import LAYERS, SCALE_CLASSES, SLOTS
 from neuralvdb.values.lattice.pass_order import NetworkKey
+from neuralvdb.values.lattice.reference import ReferenceValues
 from neuralvdb.values.lossless import by_component
 from neuralvdb.values.promise import Promise
 from neuralvdb.volume.grid import Tree
@@ -52,40 +53,38 @@ class _Coded:
     outliers: list[bytes] = field(default_factory=list)
 
 
+@dataclass(frozen=True, kw_only=True)
 class DeviceEncoder:
     """Codes a tree.
 
     networks: of the promise's family, fine-tuned or not;
     dead_zone: (64,) float64, how much residuals of each scale class are rounded towards zero on the mean lattice;
     devices: to schedule chunks on, such as "cuda:0"; "cpu" is for kernels that are interpreted;
+    reference: what corrects predictions; None where nothing does;
     implementation: of kernels.
     """
 
-    def __init__(
-        self,
-        tree: Tree,
-        promise: Promise,
-        networks: Mapping[NetworkKey, Network],
-        dead_zone: np.ndarray,
-        devices: Sequence[str],
-        implementation: str = "triton",
-    ) -> None:
-        self._tree, self._promise, self._implementation, self._devices = tree, promise, implementation, devices
-        self._models = {name: _models(promise, networks, dead_zone, torch.device(name)) for name in devices}
-        self._components = by_component(tree.leaf).shape[2]
-        self._coded: list[_Coded] = []
+    tree: Tree
+    promise: Promise
+    networks: Mapping[NetworkKey, Network]
+    dead_zone: np.ndarray
+    devices: Sequence[str]
+    reference: ReferenceValues | None = None
+    implementation: str = "triton"
+    _coded: list[_Coded] = field(default_factory=list)
 
     def encode(self, chunks: Iterable[Chunk] | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Values (N, 512, C) of all leaves as they decode, and how often each symbol of each scale class occurs, (64,
         64) int64. chunks: those to encode, else all; values of others mean nothing. Raises OutOfMemory."""
-        values = np.empty_like(by_component(self._tree.leaf))
-        items = [_Numbered(number, chunk) for number, chunk in enumerate(chunks or chunks_of(self._tree))]
-        leaves = [len(item.chunk.leaves) * self._components for item in items]
+        values = np.empty_like(by_component(self.tree.leaf))
+        models = {device: self._models(torch.device(device)) for device in self.devices}
+        items = [_Numbered(number, chunk) for number, chunk in enumerate(chunks or chunks_of(self.tree))]
+        leaves = [len(item.chunk.leaves) * values.shape[2] for item in items]
 
         def work(items: list[_Numbered], device: str) -> _Coded:
-            return self._encoded(items, device, values)
+            return self._encoded(items, device, models[device], values)
 
-        self._coded = list(schedule(items, leaves, self._devices, work))
+        self._coded.extend(schedule(items, leaves, self.devices, work))
         counts = np.zeros((SCALE_CLASSES, zigzag.ESCAPE + 1), np.int64)
         for coded in self._coded:
             for buffer in coded.buffers:
@@ -103,20 +102,29 @@ class DeviceEncoder:
             return written
 
         leaves = [coded.leaves for coded in self._coded]
-        for written in schedule(self._coded, leaves, self._devices, work):
+        for written in schedule(self._coded, leaves, self.devices, work):
             sections |= written
-        self._coded = []
+        self._coded.clear()
         return dict(sorted(sections.items()))
 
-    def _encoded(self, items: list[_Numbered], device: str, values: np.ndarray) -> _Coded:
+    def _models(self, device: torch.device) -> DeviceModels:
+        return DeviceModels(
+            predictors=predictors_on(self.promise, self.networks, device),
+            slots=slots_on(None, device),
+            dead_zone=torch.from_numpy(self.dead_zone).to(device),
+            correction=None if self.reference is None else correction_on(self.reference.correction, device),
+        )
+
+    def _encoded(self, items: list[_Numbered], device: str, models: DeviceModels, values: np.ndarray) -> _Coded:
         """Some chunks coded; their leaves are written into `values`."""
         chunks = [item.chunk for item in items]
-        batch = load(self._tree, chunks, torch.device(device), self._implementation)
-        lattice, leaves = lattice_on(batch, self._promise), np.concatenate([chunk.leaves for chunk in chunks])
+        reference = None if self.reference is None else self.reference.by_component
+        batch = load(self.tree, chunks, torch.device(device), self.implementation, reference=reference)
+        lattice, leaves = lattice_on(batch, self.promise), np.concatenate([chunk.leaves for chunk in chunks])
         outs, buffers = [FieldWriter() for _ in items], []
-        for component in range(self._components):
+        for component in range(values.shape[2]):
             buffer = SymbolBuffer(len(items))
-            coded = lattice.encode(component, self._models[device], buffer)
+            coded = lattice.encode(component, models, buffer)
             buffer.end()
             buffers.append(buffer)
             decoded, missed = self._decoded(batch, lattice, component, coded[: batch.boxes.bricks])
@@ -124,7 +132,7 @@ class DeviceEncoder:
             self._put_outliers(outs, chunks, missed, values[..., component], component)
         return _Coded(
             numbers=[item.number for item in items],
-            leaves=len(leaves) * self._components,
+            leaves=len(leaves) * values.shape[2],
             buffers=buffers,
             outliers=[out.getvalue() for out in outs],
         )
@@ -138,35 +146,27 @@ class DeviceEncoder:
         component: int,
     ) -> None:
         """Appends the outliers of a component, voxels `missed` (n,) of each chunk, and corrects values (N, 512)."""
-        true = by_component(self._tree.leaf)[..., component]
+        true = by_component(self.tree.leaf)[..., component]
         for out, chunk, voxels in zip(outs, chunks, missed, strict=True):
             leaf, voxel = chunk.leaves[voxels // SLOTS], voxels % SLOTS
-            values[leaf, voxel] = outliers.put(out, self._promise, voxels, true[leaf, voxel], values[leaf, voxel])
+            values[leaf, voxel] = outliers.put(out, self.promise, voxels, true[leaf, voxel], values[leaf, voxel])
 
     def _decoded(
         self, batch: Batch, lattice: Lattice, component: int, coded: torch.Tensor
     ) -> tuple[torch.Tensor, list[np.ndarray]]:
         """Values (B, 512) of lattice values `coded`, and for each chunk which of its voxels do not keep the promise."""
         true, active = batch.leaves[..., component], batch.coded[: len(coded)] != 0
-        values = torch.where(active, rounded(self._promise, lattice.values(coded), true.dtype, component), true)
-        off = active & ~kept(self._promise, lattice, true, values)
+        values = torch.where(active, rounded(self.promise, lattice.values(coded), true.dtype, component), true)
+        off = active & ~kept(self.promise, lattice, true, values)
         missed = torch.nonzero(off.view(-1))[:, 0].cpu().numpy()
         firsts = batch.boxes.starts * SLOTS
         by_chunk = np.split(missed, np.searchsorted(missed, firsts[1:-1]))
         return values, [voxels - first for voxels, first in zip(by_chunk, firsts, strict=False)]
 
     def _written(self, coded: _Coded, tables: Tables, device: str) -> dict[int, bytes]:
-        chunks = write(coded.buffers, tables, torch.device(device), self._implementation)
+        chunks = write(coded.buffers, tables, torch.device(device), self.implementation)
         sections = {}
         for number, layers_of_chunk, outlier_bytes in zip(coded.numbers, chunks, coded.outliers, strict=True):
             for layers, payloads in layers_of_chunk:
                 sections[LAYERS * number + layers[0]] = chunk_sections.section(layers, payloads, outlier_bytes)
         return sections
-
-
-def _models(
-    promise: Promise, networks: Mapping[NetworkKey, Network], dead_zone: np.ndarray, device: torch.device
-) -> DeviceModels:
-    predictors = predictors_on(promise, networks, device)
-    zone = torch.from_numpy(dead_zone).to(device)
-    return DeviceModels(predictors=predictors, slots=slots_on(None, device), dead_zone=zone)

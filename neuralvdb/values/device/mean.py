@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from itertools import pairwise
+
 import numpy as np
 import torch
 
@@ -21,6 +24,8 @@ from neuralvdb.values.device.coding import PassCoder, PassDecoder, PassEncoder
 from neuralvdb.values.device.models import DeviceModels
 from neuralvdb.values.device.pass_offsets import all_in_one, phases
 from neuralvdb.values.device.quantiser import compand, exact, finite
+from neuralvdb.values.device.reference import LevelBricks, PassInnovations, corrected
+from neuralvdb.values.device.reference_means import ReferenceMeans
 from neuralvdb.values.device.streams import Streams
 from neuralvdb.values.device.symbol_buffer import SymbolBuffer
 from neuralvdb.values.lattice.chunks import Quantiser
@@ -75,12 +80,12 @@ class MeanLattice:
         """As in Lattice."""
         exact_values = _ExactDifferences(self._batch, self._levels, self._splits, component, self._quantiser)
         coder = PassEncoder(exact_values, buffer, models.dead_zone, self._batch.implementation)
-        return self._descend(component, models, coder, 0)
+        return self._descend(component, models, self._corrected(component, models, coder, 0), 0)
 
     def decode(self, component: int, models: DeviceModels, streams: Streams, lod: int) -> torch.Tensor:
         """As in Lattice."""
         coder = PassDecoder(streams, models.slots, self._batch.implementation)
-        return self._descend(component, models, coder, lod)
+        return self._descend(component, models, self._corrected(component, models, coder, lod), lod)
 
     def cells(self, lod: int) -> tuple[Boxes, torch.Tensor]:
         """As in Lattice."""
@@ -95,13 +100,34 @@ class MeanLattice:
         """As in Lattice."""
         return true.abs() <= LIMIT * self._quantiser.unit
 
+    def _corrected(self, component: int, models: DeviceModels, coder: PassCoder, lod: int) -> PassCoder:
+        """A coder whose predictions a reference corrects, where there is one."""
+        if models.correction is None:
+            return coder
+        voxels = self._batch.whole_reference(component, Quantiser(self._quantiser.unit)).long()
+        pairs, counts = [each.pairs for each in self._splits], [level.counts for level in self._levels]
+        missed = PassInnovations(
+            ReferenceMeans(voxels, pairs, counts, self._quantiser.knee), self._batch.implementation
+        )
+        self._descend(component, models, missed, lod)
+        return corrected(coder, missed, models.correction, self._coded_bricks)
+
+    @cached_property
+    def _coded_bricks(self) -> dict[int, LevelBricks]:
+        """Of every level whose cells are split, by the numbers of those they are split into."""
+        boxes = [level.boxes for level in self._levels[1:]]
+        parents = [*upload([fine.parents(coarse) for fine, coarse in pairwise(boxes)], self._batch.device), None]
+        return {
+            j: LevelBricks(bricks=boxes[j].bricks, parents=parents[j], split_axes=4 >> split_axis(j + 1))
+            for j in mean_levels()
+        }
+
     def _descend(self, component: int, models: DeviceModels, coder: PassCoder, lod: int) -> torch.Tensor:
         """Means (R, 512) int32 of cells of 2**lod voxels, level after level."""
         knee, nonnegative = self._quantiser.knee, self._quantiser.nonnegative
         known, points = self._blank_means(component), self._root.points.long()
-        whole = coder.root(self._root, MEAN_TOP_STEP, MEAN_ROOT_CLASS)
-        top = (whole * MEAN_TOP_STEP).clamp(0 if nonnegative else -TOP, TOP)
-        top = expanded(top, knee).clamp(-TOP, TOP)
+        top = coder.root(self._root, MEAN_TOP_STEP, MEAN_ROOT_CLASS)
+        top = expanded(top.clamp(0 if nonnegative else -TOP, TOP), knee).clamp(-TOP, TOP)
         known[-1].means.view(-1)[points] = top.to(torch.int32)
         known[-1].companded.view(-1)[points] = companded(top, knee).to(torch.int32)
         rule, blank = Companding(knee=knee, nonnegative=nonnegative), self._blank_differences()

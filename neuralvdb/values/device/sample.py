@@ -20,6 +20,7 @@ from neuralvdb.values.device.coding import PassCoder, PassDecoder, PassEncoder
 from neuralvdb.values.device.models import DeviceModels
 from neuralvdb.values.device.pass_offsets import all_in_one, pass_numbers
 from neuralvdb.values.device.quantiser import exact, expand, finite
+from neuralvdb.values.device.reference import LevelBricks, PassInnovations, corrected
 from neuralvdb.values.device.streams import Streams
 from neuralvdb.values.device.symbol_buffer import SymbolBuffer
 from neuralvdb.values.lattice.chunks import Quantiser
@@ -59,11 +60,12 @@ class SampleLattice:
         """As in Lattice."""
         exact_values = _ExactSamples(self._batch, self.levels, component, self._quantiser)
         coder = PassEncoder(exact_values, buffer, None, self._batch.implementation)
-        return self._descend(component, models, coder, 0)
+        return self._descend(component, models, self._corrected(component, models, coder, 0), 0)
 
     def decode(self, component: int, models: DeviceModels, streams: Streams, lod: int) -> torch.Tensor:
         """As in Lattice."""
-        return self._descend(component, models, PassDecoder(streams, models.slots, self._batch.implementation), lod)
+        coder = PassDecoder(streams, models.slots, self._batch.implementation)
+        return self._descend(component, models, self._corrected(component, models, coder, lod), lod)
 
     def cells(self, lod: int) -> tuple[Boxes, torch.Tensor]:
         """As in Lattice."""
@@ -77,14 +79,31 @@ class SampleLattice:
         """As in Lattice: the bound says all."""
         return torch.ones_like(true, dtype=torch.bool)
 
+    def _corrected(self, component: int, models: DeviceModels, coder: PassCoder, lod: int) -> PassCoder:
+        """A coder whose predictions a reference corrects, where there is one."""
+        if models.correction is None:
+            return coder
+        reference = _ReferenceSamples(self._batch, self.levels, component, self._quantiser)
+        missed = PassInnovations(reference, self._batch.implementation)
+        self._descend(component, models, missed, lod)
+        return corrected(coder, missed, models.correction, self._coded_bricks())
+
+    def _coded_bricks(self) -> dict[int, LevelBricks]:
+        """Of every level with passes."""
+        first, *below = sample_levels()
+        bricks = {first: LevelBricks(bricks=self.levels[first].boxes.bricks, parents=None)}
+        for k in below:
+            bricks[k] = LevelBricks(bricks=self.levels[k].boxes.bricks, parents=self.levels[k].parents, split_axes=7)
+        return bricks
+
     def _descend(self, component: int, models: DeviceModels, coder: PassCoder, lod: int) -> torch.Tensor:
         """Lattice values (R, 512) int32 of level `lod`, pass after pass of all levels above it."""
         values = [self._batch.blank_values(component, self._quantiser)]
         for level in self.levels[1:]:
             values.append(join_bricks(values[-1], level.children, implementation=self._batch.implementation))
         (root,) = self.levels[-1].passes
-        whole = coder.root(root, SAMPLE_STEPS[-1], SAMPLE_ROOT_CLASS)
-        values[-1].view(-1)[root.points.long()] = (whole * SAMPLE_STEPS[-1]).clamp(-TOP, TOP).to(torch.int32)
+        top = coder.root(root, SAMPLE_STEPS[-1], SAMPLE_ROOT_CLASS)
+        values[-1].view(-1)[root.points.long()] = top.clamp(-TOP, TOP).to(torch.int32)
         for k in sample_levels(lod):
             parents = self.levels[k].parents
             assert parents is not None  # there is a coarser level
@@ -124,6 +143,24 @@ class _ExactSamples:
 
     def level(self, level: int) -> torch.Tensor:
         """As in ExactValues."""
+        return self._levels[level]
+
+
+class _ReferenceSamples:
+    """Lattice values of every level of a component of the reference (reference.WholeValues)."""
+
+    def __init__(self, batch: Batch, levels: list[SampleLevel], component: int, quantiser: Quantiser) -> None:
+        self._levels = [batch.whole_reference(component, quantiser)]
+        for level in levels[1:]:
+            joined = join_bricks(self._levels[-1], level.children, implementation=batch.implementation)
+            self._levels.append(joined)
+
+    def top(self) -> torch.Tensor:
+        """As in WholeValues."""
+        return self._levels[-1]
+
+    def level(self, level: int) -> torch.Tensor:
+        """As in WholeValues."""
         return self._levels[level]
 
 

@@ -86,6 +86,11 @@ class ReferenceValues:
         with np.errstate(over="ignore"):
             return cls(np.where(active, said.astype(values.dtype), values), correction)
 
+    @property
+    def by_component(self) -> np.ndarray:
+        """(N, 512, C): the values."""
+        return self.values.reshape(*self.values.shape[:2], -1)
+
     def of(self, tree: Tree, chunk: Chunk, component: int) -> Reference:
         """The reference of a component of a chunk of the tree."""
         leaf = LeafLevel(tree.leaf.active, self.values)

@@ -93,7 +93,10 @@ def _on_devices(tree: Tree, chunks: Iterator[Chunk], promise: Promise, devices: 
 
     inputs_of = lattice_of(LatticeKind.MEAN).inputs_of
     networks = {key: interpolation_only(inputs_of(key.phase)) for key in KEYS}
-    return DeviceEncoder(tree, promise, networks, np.zeros(SCALE_CLASSES), devices=devices).encode(chunks)[0]
+    encoder = DeviceEncoder(
+        tree=tree, promise=promise, networks=networks, dead_zone=np.zeros(SCALE_CLASSES), devices=devices
+    )
+    return encoder.encode(chunks)[0]
 
 
 class _Nowhere:

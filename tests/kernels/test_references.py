@@ -1,0 +1,172 @@
+"""Grids that are corrected by a reference, coded by kernels: the bytes and values of the CPU, of grids made here and of
+real sequences, and what that takes of a device."""
+
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from neuralvdb.settings import Box
+from neuralvdb.values import encoder
+from neuralvdb.values.coded import CodedValues
+from neuralvdb.values.decoder import DecodeOptions, ValuesDecoder, ValuesSource
+from neuralvdb.values.encoder import EncodeOptions
+from neuralvdb.values.lattice import correction_network
+from neuralvdb.values.lattice.reference import Correction, ReferenceValues
+from neuralvdb.values.promise import Promise, mean_promise, sample_promise
+from neuralvdb.vdb import from_dense
+from neuralvdb.volume import Tree
+
+PROMISES = {
+    "sample": sample_promise("fog", max_error=0.02),
+    "active only": sample_promise("fog", max_error=0.02, active_only=True),
+    "tolerance, half": sample_promise("fog", max_error=0.01, ratio=0.1, half=True),
+    "velocity": sample_promise("velocity", max_error=0.02),
+    "level set": sample_promise("levelset", max_error=0.02),
+    "mean": mean_promise(step=0.03, knee=0.1, nonnegative=True),
+    "mean, bounded": mean_promise(max_error=0.05, step=0.05),
+}
+GAINS = Correction(gains=(*range(5, 16), 0), shifts=(-3, -1, 0, 4, 9))
+CORRECTIONS = {
+    "gains": lambda promise: GAINS,
+    "network": lambda promise: correction_network.shipped(promise.mode.family),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def several_chunks():
+    """A chunk holds no more leaves than a cluster has."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("neuralvdb.topology.chunks.LEAVES", 8)
+        yield
+
+
+@dataclass(frozen=True)
+class Case:
+    """A tree, what a reference says of it, and how it is coded on the CPU."""
+
+    tree: Tree
+    promise: Promise
+    reference: ReferenceValues
+    coded: CodedValues
+
+    @classmethod
+    def of(cls, tree: Tree, said: np.ndarray, promise: Promise, correction) -> "Case":
+        reference = ReferenceValues.over(tree, said, correction)
+        return cls(tree, promise, reference, encoder.encode(tree, promise, EncodeOptions(reference=reference)))
+
+    def opened(self, **options) -> ValuesDecoder:
+        """The reference's leaves are those that are decoded, which come last."""
+        said = self.reference.values.astype(np.float64)
+        refer = lambda tree: said[-len(tree.leaf) :]  # noqa: E731
+        return ValuesDecoder(ValuesSource.of(self.coded, "test"), DecodeOptions(refer=refer, **options))
+
+
+def clusters(components: int, corners: list[tuple[int, int, int]], size: tuple[int, int, int]) -> Tree:
+    """Smooth values in boxes with holes, far from each other; a NaN among them."""
+    rng, shape = np.random.default_rng(3), (corners[-1][0] + 24, 24, 24)
+    tail = (components,) if components > 1 else ()
+    values, active = np.zeros((*shape, *tail), np.float32), np.zeros(shape, bool)
+    for corner in corners:
+        box = tuple(slice(begin, begin + edge) for begin, edge in zip(corner, size, strict=True))
+        values[box] = np.abs(rng.normal(0, 0.2, (*size, *tail)).cumsum(0))
+        active[box] = rng.random(size) < 0.9
+    values[3, 3, 3], active[3, 3, 3] = np.nan, True
+    return from_dense(values, name="g", active=active, background=0).tree
+
+
+def said_of(tree: Tree) -> np.ndarray:
+    noise = np.random.default_rng(1).normal(0, 0.05, tree.leaf.values.shape)
+    return tree.leaf.values.astype(np.float64) + noise
+
+
+@pytest.fixture(scope="module", params=[(p, c) for p in PROMISES for c in CORRECTIONS], ids=", ".join)
+def case(request) -> Case:
+    """Two clusters."""
+    promise, correction = PROMISES[request.param[0]], CORRECTIONS[request.param[1]]
+    corners = [(0, 0, 0), (600, 2, 1)]
+    tree = clusters(3 if promise.mode.family == "velocity" else 1, corners, (12, 11, 14))
+    return Case.of(tree, said_of(tree), promise, correction(promise))
+
+
+def options(device: str, implementation: str = "") -> dict:
+    """Kernels on a GPU; on a CPU their references, where nothing else is asked for."""
+    of_device = "auto" if device == "cuda" else "reference"
+    return {"implementation": implementation or of_device, "devices": [device]}
+
+
+def test_bytes_are_those_of_the_cpu(case, device):
+    coded = encoder.encode(case.tree, case.promise, EncodeOptions(reference=case.reference, **options(device)))
+    assert len(coded.chunks) > 1
+    assert (coded.payload, coded.chunks) == (case.coded.payload, case.coded.chunks)
+    assert coded.tree.leaf.values.tobytes() == case.coded.tree.leaf.values.tobytes()
+    assert coded.size < encoder.encode(case.tree, case.promise).size
+
+
+def test_values_are_those_of_the_cpu(case, device):
+    expected = case.coded.tree.leaf.values
+    assert case.opened().decode().leaf.values.tobytes() == expected.tobytes()
+    assert case.opened(**options(device)).decode().leaf.values.tobytes() == expected.tobytes()
+    assert case.opened(**options(device)).tensor().cpu().numpy().tobytes() == expected.tobytes()
+
+
+def test_a_box_is_that_of_the_cpu(case, device):
+    box = Box((590, 0, 0), (700, 9, 30))
+    expected = case.opened(box=box).decode().leaf.values
+    assert 0 < len(expected) < len(case.tree.leaf)
+    assert case.opened(box=box, **options(device)).decode().leaf.values.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("lod", [1, 2, 3])
+def test_levels_of_detail_are_those_of_the_cpu(case, device, lod):
+    for cells, expected in zip(case.opened(**options(device)).cells(lod), case.opened().cells(lod), strict=True):
+        assert cells.tobytes() == expected.tobytes()
+
+
+@contextmanager
+def launches():
+    """Counts launches of interpreted kernels by name."""
+    from triton.runtime.interpreter import InterpretedFunction
+
+    counts: Counter[str] = Counter()
+    launcher_of = InterpretedFunction.__getitem__
+
+    def launcher(kernel, grid):
+        counts[kernel.fn.__name__] += 1
+        return launcher_of(kernel, grid)
+
+    with mock.patch.object(InterpretedFunction, "__getitem__", launcher):
+        yield counts
+
+
+PASSES = 24  # of a lattice, or fewer where some have no points
+# of kernels that the reference's levels need, whatever the number of passes
+SAMPLE_LAUNCHES = {"_join_bricks": 8, "_upsample": 4}
+MEAN_LAUNCHES = {"_join_means": 12, "_split": 12}
+INTERPRETED = [("sample", "network"), ("mean", "network"), ("mean", "gains"), ("active only", "gains")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", INTERPRETED, ids=", ".join)
+def test_kernels_give_the_bits_of_the_cpu_in_few_launches(name, device):
+    """One more prediction for each pass, of all chunks at once, and one or two more kernels."""
+    promise = PROMISES[name[0]]
+    tree = clusters(1, [(0, 0, 0), (600, 0, 0)], (8, 6, 8))
+    case = Case.of(tree, said_of(tree), promise, CORRECTIONS[name[1]](promise))
+    with launches() as counts:
+        values = case.opened(**options(device, "triton")).decode().leaf.values
+    assert values.tobytes() == case.coded.tree.leaf.values.tobytes()
+    if device == "cpu":
+        source = ValuesSource.of(encoder.encode(tree, promise), "test")
+        with launches() as alone:
+            ValuesDecoder(source, DecodeOptions(**options(device, "triton"))).decode()
+        passes, more = alone["_predict"], counts - alone
+        assert 10 < passes <= PASSES
+        corrected = ("_by_network", "_add") if name[1] == "network" else ("_by_gain",)
+        assert {kernel: more.pop(kernel) for kernel in ("_predict", "_innovations", *corrected)} == dict.fromkeys(
+            ("_predict", "_innovations", *corrected), passes
+        )
+        assert more == (SAMPLE_LAUNCHES if name[0] != "mean" else MEAN_LAUNCHES)
