@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import neuralvdb
-from neuralvdb import CompressSettings, devices
+from neuralvdb import CompressSettings, DecompressSettings, devices
+from neuralvdb.api.shot import FrameSource, ShotSoFar, compressing_frames
 from neuralvdb.settings import Bound
 from neuralvdb.topology import device as masks
 from neuralvdb.values.device import decoder, encoder
@@ -30,11 +31,12 @@ CASES = {
 
 
 def recorded(kind: type, options: dict[str, str], names: list[str]) -> type:
-    """The class with other options, which appends its name to `names` when one is made."""
+    """The class with other options, which appends its name to `names` when one is made, and whether a reference
+    corrects."""
 
     class Recorded(kind):
         def __init__(self, *args, **keywords):
-            names.append(kind.__name__)
+            names.append(kind.__name__ + ", referred" * (keywords.get("reference") is not None))
             super().__init__(*args, **keywords | options)
 
     return Recorded
@@ -75,3 +77,29 @@ def test_archives_are_those_of_the_cpu(on_device, tmp_path, case):
     assert report.promises
     assert set(on_device) >= {"DeviceEncoder", "DeviceDecoder"}
     assert (tmp_path / "cuda").read_bytes() == (tmp_path / "cpu").read_bytes()
+
+
+SHOTS = {
+    "vectors, levels": CompressSettings(bounds=(Bound(value=0.01, relative=True),), effort=0),
+    "means": CompressSettings(quality="production", effort=0),
+}
+
+
+@pytest.mark.parametrize("shot", SHOTS)
+def test_frames_coded_from_each_other_are_those_of_the_cpu(on_device, tmp_path, data, shot):
+    """A chunk of real frames: grids with a source in their frame and in the one before, vectors among them."""
+    sources = [FrameSource(str(data / "sequence-blender" / f"fluid_data_{n:04}.vdb"), n) for n in (24, 25)]
+    for device in ("cpu", "cuda"):
+        settings = replace(SHOTS[shot], device=device, threads=1, grids=("velocity", "density"))
+        with compressing_frames(sources, str(tmp_path / device), settings, ShotSoFar(2)) as task:
+            task.work()
+        assert bool(on_device) == (device == "cuda")
+    assert (tmp_path / "cuda").read_bytes() == (tmp_path / "cpu").read_bytes()
+    assert {"DeviceEncoder, referred", "DeviceDecoder, referred"} <= set(on_device)
+    on_cpu, on_cuda = (
+        neuralvdb.decompress(tmp_path / "cpu", settings=DecompressSettings(device=name, frame=25))
+        for name in ("cpu", "cuda")
+    )
+    assert on_cpu.keys() == on_cuda.keys() == {"velocity", "density"}
+    for name, tensors in on_cuda.items():
+        assert tensors.values.cpu().numpy().tobytes() == on_cpu[name].values.cpu().numpy().tobytes()

@@ -9,6 +9,8 @@ from unittest import mock
 import numpy as np
 import pytest
 
+from neuralvdb.codec.grid_reference import GridAt, GridReference
+from neuralvdb.motion import Motion
 from neuralvdb.settings import Box
 from neuralvdb.values import encoder
 from neuralvdb.values.coded import CodedValues
@@ -17,8 +19,9 @@ from neuralvdb.values.encoder import EncodeOptions
 from neuralvdb.values.lattice import correction_network
 from neuralvdb.values.lattice.reference import Correction, ReferenceValues
 from neuralvdb.values.promise import Promise, mean_promise, sample_promise
-from neuralvdb.vdb import from_dense
+from neuralvdb.vdb import VdbReader, from_dense
 from neuralvdb.volume import Tree
+from neuralvdb.volume.regions import keep_leaves
 
 PROMISES = {
     "sample": sample_promise("fog", max_error=0.02),
@@ -170,3 +173,47 @@ def test_kernels_give_the_bits_of_the_cpu_in_few_launches(name, device):
             ("_predict", "_innovations", *corrected), passes
         )
         assert more == (SAMPLE_LAUNCHES if name[0] != "mean" else MEAN_LAUNCHES)
+
+
+@pytest.fixture(scope="module")
+def moved(data) -> dict[str, tuple[Tree, np.ndarray]]:
+    """Two leaves of grids of a real frame, by their names, and what the frame before says, moved along velocities."""
+    before, now = (
+        {grid.name: grid.tree for grid in VdbReader(data / "sequence-blender" / f"fluid_data_{n:04}.vdb")}
+        for n in (24, 25)
+    )
+    moved = {}
+    for name in ("density", "velocity"):
+        full = popcounts(now[name].leaf.active) >= np.sort(popcounts(now[name].leaf.active))[-2]
+        tree = keep_leaves(now[name], full & (np.cumsum(full) <= 2))
+        motion = Motion(unit=2.0**-20, factor=0.5, cubic=True)
+        reference = GridReference(source=GridAt(1, before=True), velocities=(GridAt(0),), motion=motion, gain=1.0)
+        trees = {GridAt(1, before=True): before[name], GridAt(0): now["velocity"]}
+        moved[name] = tree, reference.predict(tree, trees.__getitem__)
+    return moved
+
+
+def popcounts(masks: np.ndarray) -> np.ndarray:
+    """(N,): set bits of masks (N, 64) uint8."""
+    return np.unpackbits(masks, axis=1).sum(1)
+
+
+@pytest.mark.slow
+def test_kernels_decode_real_vectors(moved, device):
+    tree, said = moved["velocity"]
+    error = 0.02 * float(np.abs(tree.leaf.values).max())
+    promise = sample_promise("velocity", max_error=error)
+    case = Case.of(tree, said, promise, correction_network.shipped("velocity"))
+    assert case.coded.size < encoder.encode(tree, promise).size
+    values = case.opened(**options(device, "triton")).decode().leaf.values
+    assert values.tobytes() == case.coded.tree.leaf.values.tobytes()
+
+
+@pytest.mark.slow
+def test_kernels_encode_real_means(moved, device):
+    tree, said = moved["density"]
+    promise = mean_promise(step=0.02, knee=0.1, nonnegative=True)
+    case = Case.of(tree, said, promise, correction_network.shipped(promise.mode.family))
+    of_kernels = EncodeOptions(reference=case.reference, **options(device, "triton"))
+    coded = encoder.encode(tree, promise, of_kernels)
+    assert (coded.payload, coded.chunks) == (case.coded.payload, case.coded.chunks)
