@@ -7,12 +7,13 @@ neuralvdb.kernels; A bricks of the level above.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 
 from neuralvdb.kernels.bricks import Destination, Predictions
 from neuralvdb.kernels.dispatch import checked, select
+from neuralvdb.kernels.network.packed import in_one_copy
 
 SHIFTS = 5  # of scale classes
 INPUTS = HIDDEN = 32  # padded sizes of the network
@@ -43,7 +44,7 @@ class Weights:
         }
         for name, padded in room.items():
             padded[tuple(slice(size) for size in arrays[name].shape)] = arrays[name]
-        return cls(**{field.name: room[field.name].to(device) for field in fields(cls)})
+        return cls(**dict(zip(room, in_one_copy(list(room.values()), device), strict=True)))
 
 
 @dataclass(frozen=True, kw_only=True)

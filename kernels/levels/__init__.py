@@ -104,3 +104,29 @@ def join_means(
     checked("counts", counts, torch.int32, len(joined.means), 512)
     checked("pairs", pairs.bricks, torch.int64, len(joined.means), 2)
     select(__name__, "join_means", implementation, fine)(fine, pairs, counts, knee, joined)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sums:
+    """Of R bricks of cells, (R, 512): sums int64 of their voxels, and the difference int32 of their halves' means."""
+
+    sums: torch.Tensor
+    differences: torch.Tensor
+
+    def __post_init__(self) -> None:
+        checked("sums", self.sums, torch.int64, None, 512)
+        checked("differences", self.differences, torch.int32, len(self.sums), 512)
+
+
+def join_sums(
+    fine: torch.Tensor, counts: torch.Tensor, pairs: Pairs, knee: int, joined: Sums, *, implementation: str = "auto"
+) -> None:
+    """Fills `joined` from sums (R', 512) int64 over counts (R', 512) int32 voxels of finer cells, in lattice units.
+
+    Means, halves of which are rounded up, lie within +-2^28 and are companded before they are subtracted, the second
+    half's from the first's; that of no voxels is 0.
+    """
+    checked("fine", fine, torch.int64, None, 512)
+    checked("counts", counts, torch.int32, len(fine), 512)
+    checked("pairs", pairs.bricks, torch.int64, len(joined.sums), 2)
+    select(__name__, "join_sums", implementation, fine)(fine, counts, pairs, knee, joined)

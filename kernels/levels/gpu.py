@@ -9,10 +9,10 @@ import torch
 import triton
 import triton.language as tl
 
-from neuralvdb.kernels.split.gpu import companded
+from neuralvdb.kernels.split.gpu import companded, divide_down
 
 if TYPE_CHECKING:
-    from neuralvdb.kernels.levels import Joined, Means, Pairs
+    from neuralvdb.kernels.levels import Joined, Means, Pairs, Sums
 
 
 @triton.jit(do_not_specialize=["B", "R"])
@@ -90,6 +90,28 @@ def _join_means(
     tl.store(p_companded + o_c, companded(b_mean.to(tl.int64), knee.to(tl.int64), COMPANDED))
 
 
+@triton.jit
+def _companded_mean(b_sum, b_count, knee, COMPANDED: tl.constexpr):
+    """int32, of int64 sums over int64 numbers of voxels."""
+    return companded(divide_down(2 * b_sum + b_count, 2 * tl.maximum(b_count, 1)), knee, COMPANDED)
+
+
+@triton.jit(do_not_specialize=["knee"])
+def _join_sums(
+    p_fine, p_fine_counts, p_pairs, p_sums, p_differences, knee, SHIFT: tl.constexpr, COMPANDED: tl.constexpr
+):  # fmt: skip
+    i_r = tl.program_id(0).to(tl.int64)
+    o_c = i_r * 512 + tl.arange(0, 512)
+    o_first = _first_half(p_pairs, i_r, SHIFT)
+    o_second = o_first + (1 << SHIFT)
+    b_first, b_second = tl.load(p_fine + o_first), tl.load(p_fine + o_second)
+    tl.store(p_sums + o_c, b_first + b_second)
+    knee = knee.to(tl.int64)
+    b_first = _companded_mean(b_first, tl.load(p_fine_counts + o_first).to(tl.int64), knee, COMPANDED)
+    b_second = _companded_mean(b_second, tl.load(p_fine_counts + o_second).to(tl.int64), knee, COMPANDED)
+    tl.store(p_differences + o_c, b_first - b_second)
+
+
 def unpack(bits: torch.Tensor, constants: torch.Tensor, flags: torch.Tensor) -> None:
     """Arguments as in the package."""
     bricks = flags.shape[1]
@@ -123,4 +145,12 @@ def join_means(fine: torch.Tensor, pairs: Pairs, counts: torch.Tensor, knee: int
     if len(joined.means):
         _join_means[(len(joined.means),)](
             fine, pairs.bricks, counts, joined.means, joined.companded, knee, (6, 3, 0)[pairs.axis], knee > 0
+        )
+
+
+def join_sums(fine: torch.Tensor, counts: torch.Tensor, pairs: Pairs, knee: int, joined: Sums) -> None:
+    """Arguments as in the package."""
+    if len(joined.sums):
+        _join_sums[(len(joined.sums),)](
+            fine, counts, pairs.bricks, joined.sums, joined.differences, knee, (6, 3, 0)[pairs.axis], knee > 0
         )

@@ -14,7 +14,7 @@ import torch
 from neuralvdb.kernels.compand import companded
 
 if TYPE_CHECKING:
-    from neuralvdb.kernels.levels import Joined, Means, Pairs
+    from neuralvdb.kernels.levels import Joined, Means, Pairs, Sums
 
 _EDGE, _SLOTS, _SHARES = 8, 512, 32
 
@@ -55,6 +55,16 @@ def join_means(fine: torch.Tensor, pairs: Pairs, counts: torch.Tensor, knee: int
     first, second = halves_of(fine, pairs)
     joined.means.copy_(((first + second) >> 1).masked_fill_(counts > 0, 0))
     joined.companded.copy_(companded(joined.means, knee))
+
+
+def join_sums(fine: torch.Tensor, counts: torch.Tensor, pairs: Pairs, knee: int, joined: Sums) -> None:
+    """Arguments as in the package."""
+    first, second = halves_of(fine, pairs)
+    joined.sums.copy_(first + second)
+    voxels = counts.long()
+    means = torch.div(2 * fine + voxels, 2 * voxels.clamp(min=1), rounding_mode="floor")
+    first, second = halves_of(companded(means, knee), pairs)
+    joined.differences.copy_(first - second)
 
 
 def halves_of(fine: torch.Tensor, pairs: Pairs) -> tuple[torch.Tensor, torch.Tensor]:

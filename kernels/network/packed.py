@@ -89,19 +89,24 @@ class Packed:
         return moved([self], device)[0]
 
 
-def moved(networks: Sequence[Packed], device: torch.device | str) -> list[Packed]:
-    """The same networks on a device, all of them in one copy."""
-    tensors = [tensor for network in networks for tensor in network.tensors().values()]
+def in_one_copy(tensors: Sequence[torch.Tensor], device: torch.device | str) -> list[torch.Tensor]:
+    """The same tensors on a device, copied together."""
     ends = list(accumulate(-(-tensor.nbytes // ALIGNED) * ALIGNED for tensor in tensors))
     host = torch.zeros(ends[-1] if ends else 0, dtype=torch.uint8)
     begins = [0, *ends[:-1]]
     for tensor, begin in zip(tensors, begins, strict=True):
         host[begin : begin + tensor.nbytes] = tensor.reshape(-1).view(torch.uint8)
     on_device = host.to(device)
-    views = (
+    return [
         on_device[begin : begin + tensor.nbytes].view(tensor.dtype).view(tensor.shape)
         for tensor, begin in zip(tensors, begins, strict=True)
-    )
+    ]
+
+
+def moved(networks: Sequence[Packed], device: torch.device | str) -> list[Packed]:
+    """The same networks on a device, all of them in one copy."""
+    tensors = [tensor for network in networks for tensor in network.tensors().values()]
+    views = iter(in_one_copy(tensors, device))
     return [replace(network, **{name: next(views) for name in network.tensors()}) for network in networks]
 
 

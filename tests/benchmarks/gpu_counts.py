@@ -26,12 +26,15 @@ from neuralvdb.values import encoder
 from neuralvdb.values.decoder import DecodeOptions, ValuesDecoder, ValuesSource
 from neuralvdb.values.device.batch import load
 from neuralvdb.values.device.lattice import lattice_on
+from neuralvdb.values.lattice import correction_network
+from neuralvdb.values.lattice.reference import Correction, ReferenceValues
 from neuralvdb.values.promise import mean_promise, sample_promise
 from neuralvdb.vdb import VdbReader
 from neuralvdb.volume.regions import keep_leaves
 
 SAMPLE = Path(__file__).resolve().parents[2] / "data" / "sample" / "smoke.vdb"
 PROMISES = {"sample": sample_promise("fog", max_error=0.02), "mean": mean_promise(step=0.02, knee=0.1)}
+REFERENCES = ("alone", "by gains", "by a network")
 COLUMNS = ("launches", "operations", "views", "uploads", "waits")
 WAITING = ("nonzero", "unique", "masked_select", "_local_scalar_dense")  # names of operations that end on the host
 
@@ -89,13 +92,18 @@ def counted(counts: Counter[str]) -> Iterator[None]:
         yield
 
 
-def count(path: Path, leaves: int, kind: str) -> Iterator[str]:
-    """Lines of the table about one batch of the first leaves of a grid."""
+def count(path: Path, leaves: int, kind: str, corrected: str) -> Iterator[str]:
+    """Lines of the table about one batch of the first leaves of a grid; corrected: one of REFERENCES."""
     grid = next(grid for grid in VdbReader(path) if grid.tree is not None)
     grid = replace(grid, tree=keep_leaves(grid.tree, np.arange(len(grid.tree.leaf)) < leaves))
-    coded = encoder.encode(grid.tree, PROMISES[kind])
+    promise, said, reference = PROMISES[kind], 0.9 * grid.tree.leaf.values.astype(np.float64), None
+    if corrected != "alone":
+        network = correction_network.shipped(promise.mode.family)
+        reference = ReferenceValues.over(grid.tree, said, Correction() if corrected == "by gains" else network)
+    coded = encoder.encode(grid.tree, promise, encoder.EncodeOptions(reference=reference))
     source, device = ValuesSource.of(coded, "benchmark"), torch.device("cpu")
-    opened = ValuesDecoder(source, DecodeOptions(devices=("cpu",), implementation="triton"))
+    refer = None if reference is None else lambda _: said
+    opened = ValuesDecoder(source, DecodeOptions(devices=("cpu",), implementation="triton", refer=refer))
     decoder, readers = opened._decoder, list(opened._readers())
     stages: dict[str, Counter[str]] = {
         name: Counter() for name in ("first grid", "next grid", "structure", "decode", "values")
@@ -104,7 +112,10 @@ def count(path: Path, leaves: int, kind: str) -> Iterator[str]:
         with counted(stages[stage]):
             models, inactive = decoder._models(device), decoder._inactive(device)
     with counted(stages["structure"]):
-        batch = load(decoder.tree, [reader.chunk for reader in readers], device, "triton", inactive)
+        values_said = None if reference is None else reference.by_component
+        batch = load(
+            decoder.tree, [reader.chunk for reader in readers], device, "triton", inactive, reference=values_said
+        )
         lattice_on(batch, decoder.promise)
     with counted(stages["decode"]):
         decoded = decoder._decoded(readers, batch, models, 0)
@@ -114,9 +125,9 @@ def count(path: Path, leaves: int, kind: str) -> Iterator[str]:
     with counted(stages["values"]):
         values = decoder._leaf_values(decoded).values.numpy()
     if values.tobytes() != coded.tree.leaf.values.tobytes():
-        raise SystemExit(f"{kind}: values are not those of the CPU")
+        raise SystemExit(f"{kind} {corrected}: values are not those of the CPU")
     for stage, counts in stages.items():
-        yield f"| {kind} | {stage} | {' | '.join(str(counts[column]) for column in COLUMNS)} |"
+        yield f"| {kind} {corrected} | {stage} | {' | '.join(str(counts[column]) for column in COLUMNS)} |"
 
 
 def main() -> None:
@@ -128,8 +139,9 @@ def main() -> None:
     print("| batch | stage |", " | ".join(COLUMNS), "|")
     print("| --- | --- |" + " ---: |" * len(COLUMNS))
     for kind in PROMISES:
-        for line in count(args.file, args.leaves, kind):
-            print(line, flush=True)
+        for corrected in REFERENCES:
+            for line in count(args.file, args.leaves, kind, corrected):
+                print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -154,6 +154,7 @@ KERNELS = {
     ("levels", "_join_bricks"): [{}],
     ("levels", "_upsample"): [{"num_warps": 2}],
     ("levels", "_join_cells"): [{"p_counts": "*i32", "SHIFT": shift} for shift in (6, 0)],
+    ("levels", "_join_sums"): [{"p_fine": "*i64", "SHIFT": 3, "COMPANDED": True}],
     ("levels", "_join_means"): [{"p_counts": "*i32", "SHIFT": 3, "COMPANDED": True}],
     ("pack", "_pack"): [{"BLOCK": 512}],
     ("quantise", "_quantise"): [

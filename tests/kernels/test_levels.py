@@ -8,9 +8,11 @@ from neuralvdb.kernels.levels import (
     Joined,
     Means,
     Pairs,
+    Sums,
     join_bricks,
     join_cells,
     join_means,
+    join_sums,
     unpack,
     upsample_into,
 )
@@ -88,3 +90,23 @@ def test_halves_of_cells(device, implementation, axis, knee):
     mean = np.where(total > 0, 0, sum(mean_pyramid.halves(fine, pairs, axis)) >> 1)
     np.testing.assert_array_equal(means.means.cpu(), mean)
     np.testing.assert_array_equal(means.companded.cpu(), compand.compand_whole(mean, knee))
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("knee", [0, 5, 300])
+@pytest.mark.parametrize("largest", [40, 1 << 27])
+def test_sums_of_a_reference(device, implementation, axis, knee, largest):
+    """The rule of ReferenceMeans; means are of one voxel and of many."""
+    rng = np.random.default_rng(axis)
+    counts = rng.integers(0, 5, (6, 512)).astype(np.int32) * rng.integers(1, 900, (6, 1), dtype=np.int32)
+    fine, pairs = counts * rng.integers(-largest, largest + 1, counts.shape), rng.permutation(6).reshape(3, 2)
+    fine += rng.integers(0, counts + 1) * (fine < 0)  # means with halves
+    sums, differences = (torch.empty((3, 512), dtype=dtype, device=device) for dtype in (torch.int64, torch.int32))
+    on_device, (pairs_on_device,) = on(device, fine, counts), on(device, pairs)
+    each, joined = Pairs(bricks=pairs_on_device, axis=axis), Sums(sums=sums, differences=differences)
+    join_sums(*on_device, each, knee, joined, implementation=implementation)
+    means = compand.compand_whole((2 * fine + counts) // np.maximum(2 * counts, 1), knee)
+    first, second = mean_pyramid.halves(means, pairs, axis)
+    np.testing.assert_array_equal(differences.cpu(), first - second)
+    np.testing.assert_array_equal(sums.cpu(), sum(mean_pyramid.halves(fine, pairs, axis)))

@@ -148,7 +148,7 @@ def launches():
 PASSES = 24  # of a lattice, or fewer where some have no points
 # of kernels that the reference's levels need, whatever the number of passes
 SAMPLE_LAUNCHES = {"_join_bricks": 8, "_upsample": 4}
-MEAN_LAUNCHES = {"_join_means": 12, "_split": 12}
+MEAN_LAUNCHES = {"_join_means": 12, "_join_sums": 12, "_split": 12}
 INTERPRETED = [("sample", "network"), ("mean", "network"), ("mean", "gains"), ("active only", "gains")]
 
 

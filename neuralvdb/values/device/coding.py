@@ -81,12 +81,31 @@ class PassEncoder:
         self._buffer.put(residuals, predictions.scale_classes, destination.targets.starts, pass_.layer)
 
 
+class Rooms:
+    """Tensors that passes share, each by its name; they grow from level to level."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._rooms: dict[str, torch.Tensor] = {}
+
+    def __call__(self, name: str, n: int, dtype: torch.dtype) -> torch.Tensor:
+        """The first n numbers of one."""
+        room = self._rooms.get(name)
+        if room is None or len(room) < n:
+            self._rooms[name] = room = torch.empty(_GROWTH * n, dtype=dtype, device=self._device)
+        return room[:n]
+
+    def predictions(self, n: int) -> Predictions:
+        """Room for those of n points."""
+        return Predictions(values=self("values", n, torch.int64), scale_classes=self("classes", n, torch.uint8))
+
+
 class PassDecoder:
     """Takes residuals from streams. slots: as neuralvdb.kernels.rans takes them. Damage shows in streams.finish()."""
 
     def __init__(self, streams: Streams, slots: torch.Tensor, implementation: str) -> None:
         self._streams, self._slots, self._implementation = streams, slots, implementation
-        self._rooms: dict[str, torch.Tensor] = {}
+        self._room = Rooms(slots.device)
 
     def root(self, targets: Targets, quant_step: int, scale_class: int) -> torch.Tensor:
         """As in PassCoder: the sums of the first residuals of each stream."""
@@ -103,8 +122,7 @@ class PassDecoder:
 
     def room(self, n: int) -> Predictions:
         """As in PassCoder: the same for every pass."""
-        values, classes = self._room("values", n, torch.int64), self._room("classes", n, torch.uint8)
-        return Predictions(values=values, scale_classes=classes)
+        return self._room.predictions(n)
 
     def code(self, pass_: Pass, predictions: Predictions, destination: Destination) -> None:
         """As in PassCoder."""
@@ -129,10 +147,3 @@ class PassDecoder:
             replace(bits, scratch=self._room("scratch", scratch_size(n, bits.streams), torch.int64)),
             implementation=self._implementation,
         )
-
-    def _room(self, name: str, n: int, dtype: torch.dtype) -> torch.Tensor:
-        """The first n numbers of a tensor that passes share; it grows from level to level."""
-        room = self._rooms.get(name)
-        if room is None or len(room) < n:
-            self._rooms[name] = room = torch.empty(_GROWTH * n, dtype=dtype, device=self._slots.device)
-        return room[:n]

@@ -106,9 +106,9 @@ class MeanLattice:
             return coder
         voxels = self._batch.whole_reference(component, Quantiser(self._quantiser.unit)).long()
         pairs, counts = [each.pairs for each in self._splits], [level.counts for level in self._levels]
-        missed = PassInnovations(
-            ReferenceMeans(voxels, pairs, counts, self._quantiser.knee), self._batch.implementation
-        )
+        implementation = self._batch.implementation
+        reference = ReferenceMeans(voxels, pairs, counts, self._quantiser.knee, implementation)
+        missed = PassInnovations(reference, implementation)
         self._descend(component, models, missed, lod)
         return corrected(coder, missed, models.correction, self._coded_bricks)
 

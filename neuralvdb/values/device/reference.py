@@ -22,7 +22,7 @@ from neuralvdb.kernels.correct import (
     correct_by_network,
     innovations_of,
 )
-from neuralvdb.values.device.coding import PassCoder
+from neuralvdb.values.device.coding import PassCoder, Rooms
 from neuralvdb.values.lattice.pass_order import Pass
 from neuralvdb.values.lattice.reference import Correction
 
@@ -54,13 +54,15 @@ class PassInnovations:
     def __init__(self, reference: WholeValues, implementation: str) -> None:
         self._reference, self.implementation = reference, implementation
         self.of_passes: list[torch.Tensor] = []
+        self._room = Rooms(reference.top().device)
 
     def root(self, targets: Targets, quant_step: int, scale_class: int) -> torch.Tensor:
         """As in PassCoder."""
         return self._reference.top().view(-1)[targets.points.long()].long()
 
-    def room(self, n: int) -> None:
-        """As in PassCoder: predictions of a pass are forgotten after it."""
+    def room(self, n: int) -> Predictions:
+        """As in PassCoder: the same for every pass."""
+        return self._room.predictions(n)
 
     def code(self, pass_: Pass, predictions: Predictions, destination: Destination) -> None:
         """As in PassCoder."""
