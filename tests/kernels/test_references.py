@@ -3,18 +3,20 @@ real sequences, and what that takes of a device."""
 
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from unittest import mock
 
 import numpy as np
 import pytest
 
 from neuralvdb.codec.grid_reference import GridAt, GridReference
+from neuralvdb.errors import DamagedFile
 from neuralvdb.motion import Motion
 from neuralvdb.settings import Box
 from neuralvdb.values import encoder
 from neuralvdb.values.coded import CodedValues
 from neuralvdb.values.decoder import DecodeOptions, ValuesDecoder, ValuesSource
+from neuralvdb.values.device import scheduler
 from neuralvdb.values.encoder import EncodeOptions
 from neuralvdb.values.lattice import correction_network
 from neuralvdb.values.lattice.reference import Correction, ReferenceValues
@@ -109,7 +111,10 @@ def test_bytes_are_those_of_the_cpu(case, device):
     assert coded.size < encoder.encode(case.tree, case.promise).size
 
 
-def test_values_are_those_of_the_cpu(case, device):
+@pytest.mark.parametrize("chunks_at_once", ["all", "one"])
+def test_values_are_those_of_the_cpu(case, device, chunks_at_once, monkeypatch):
+    if chunks_at_once == "one":
+        monkeypatch.setattr(scheduler, "_room", lambda _: 1)
     expected = case.coded.tree.leaf.values
     assert case.opened().decode().leaf.values.tobytes() == expected.tobytes()
     assert case.opened(**options(device)).decode().leaf.values.tobytes() == expected.tobytes()
@@ -127,6 +132,23 @@ def test_a_box_is_that_of_the_cpu(case, device):
 def test_levels_of_detail_are_those_of_the_cpu(case, device, lod):
     for cells, expected in zip(case.opened(**options(device)).cells(lod), case.opened().cells(lod), strict=True):
         assert cells.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.7, 0.99])
+def test_damage_is_met_as_on_the_cpu(case, device, share):
+    """A byte of the coarsest streams changed: the same error, or the same values where only raw bits were hit."""
+    sections = case.coded.chunks
+    first = min(sections)
+    data = bytearray(sections[first])
+    data[int(len(data) * share)] ^= 0xFF
+    damaged = replace(case, coded=replace(case.coded, chunks=sections | {first: bytes(data)}))
+    outcomes = []
+    for chosen in ({}, options(device)):
+        try:
+            outcomes.append(damaged.opened(**chosen).decode().leaf.values.tobytes())
+        except DamagedFile:
+            outcomes.append("damaged")
+    assert outcomes[0] == outcomes[1]
 
 
 @contextmanager
