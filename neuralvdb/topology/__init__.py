@@ -1,5 +1,7 @@
 """Topology codecs: which nodes, tiles and voxels there are, without their values."""
 
+import functools
+
 from neuralvdb.topology import box, lossless, neural
 from neuralvdb.topology.masks import Topology
 from neuralvdb.topology.payload import Reference, TopologyPayload
@@ -29,11 +31,16 @@ def encode(topology: Topology, reference: Reference | None = None, *, threads: i
     boxed = box.encode(topology)
     if boxed is not None:
         return _BOX, boxed
-    payloads = {_NEURAL: neural.encode(topology, threads=threads)}
+    likely, by_masks = lossless.likely_size(topology), functools.cache(lambda: lossless.encode(topology))
+
+    def is_enough(size: int) -> bool:
+        return size > likely and size >= len(by_masks())
+
+    payloads = {_NEURAL: neural.encode(topology, threads=threads, is_enough=is_enough)}
     if reference is not None:
-        payloads[_REFERENCED] = neural.encode(topology, reference, threads=threads)
-    if lossless.likely_size(topology) < _NEAR * min(map(len, payloads.values())):
-        payloads[_LOSSLESS] = lossless.encode(topology)
+        payloads[_REFERENCED] = neural.encode(topology, reference, threads=threads, is_enough=is_enough)
+    if likely < _NEAR * min(map(len, payloads.values())):
+        payloads[_LOSSLESS] = by_masks()
     codec = min(payloads, key=lambda codec: (len(payloads[codec]), codec))
     return codec, payloads[codec]
 

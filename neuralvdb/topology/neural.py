@@ -23,11 +23,21 @@ from neuralvdb.topology.native_mask import NativeDecoder, NativeEncoder
 from neuralvdb.topology.payload import Reference, TopologyPayload
 from neuralvdb.topology.root import put_root, take_root
 
+_CHUNKS_AT_A_TIME = 4  # by each thread
+
 
 def encode(
-    topology: Topology, reference: Reference | None = None, *, threads: int = 1, implementation: str = "native"
+    topology: Topology,
+    reference: Reference | None = None,
+    *,
+    threads: int = 1,
+    implementation: str = "native",
+    is_enough: Callable[[int], bool] = lambda size: False,
 ) -> bytes:
-    """The payload of a TOPO section: codec 1, or, with a `reference` that it resembles, codec 2."""
+    """The payload of a TOPO section: codec 1, or, with a `reference` that it resembles, codec 2.
+
+    is_enough: told the bytes so far now and then; where it says so, the payload ends there, and cannot be decoded.
+    """
     prior = priors.load()
     out = FieldWriter()
     put_root(out, topology)
@@ -49,8 +59,13 @@ def encode(
             tree.code_leaves(_encoding(coder, each, implementation), groups[number].leaves, topology)
         return coder.finish(each)
 
-    for chunk in on_threads(payload, range(max(1, len(groups))), threads):
-        out.put_bytes(chunk)
+    numbers, size, step = range(max(1, len(groups))), 0, threads * _CHUNKS_AT_A_TIME
+    for start in range(0, len(numbers), step):
+        for chunk in on_threads(payload, numbers[start : start + step], threads):
+            out.put_bytes(chunk)
+            size += len(chunk)
+        if is_enough(size):
+            break
     return out.getvalue()
 
 

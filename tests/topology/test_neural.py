@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from neuralvdb import topology
 from neuralvdb.errors import DamagedFile
 from neuralvdb.topology import Topology, _topology, chunks, count_differing, lossless, neural, priors, resembles
+from neuralvdb.topology.code_tree import TreeCoder
 from neuralvdb.topology.inputs import FAMILIES, ORDER, inputs_of, offsets
 from neuralvdb.topology.payload import Reference, TopologyPayload
 from neuralvdb.vdb import VdbReader
@@ -163,6 +164,22 @@ def test_a_file_of_boxes_stays_raw(data):
     """Where masks repeat, a dictionary is better than a network, and codec 0 remains."""
     (cube,) = of_file(data / "openvdb-models" / "cube.vdb")
     assert topology.encode(cube)[0] == 0
+
+
+def test_networks_stop_where_masks_repeat(monkeypatch):
+    """As soon as they take more than the masks themselves, they cannot win, however little is left to code."""
+    monkeypatch.setattr(chunks, "LEAVES", 64)
+    upper, lower = np.zeros((1, 4096), np.uint8), np.zeros((16, 512), np.uint8)
+    upper[:, :2], lower[:, :8] = 255, 255
+    leaf = np.tile(np.random.default_rng(0).integers(0, 256, 64, np.uint8), (16 * 64, 1))
+    nowhere, masks = np.zeros((0, 3), np.int32), (upper, 0 * upper, lower, 0 * lower, leaf)
+    repeated = Topology(np.zeros((1, 3), np.int32), nowhere, np.zeros(0, np.uint8), *masks)
+    code_leaves = TreeCoder.code_leaves
+    with mock.patch.object(TreeCoder, "code_leaves", autospec=True, side_effect=code_leaves) as coded:
+        assert topology.encode(repeated) == (0, lossless.encode(repeated))
+        calls = coded.call_count
+        neural.encode(repeated)
+        assert calls < coded.call_count - calls
 
 
 def test_networks_stay_exact():
