@@ -1,6 +1,7 @@
 #include "partial.h"
 
 #include "arrays.h"
+#include "leaf_values.h"
 #include "writer.h"
 
 #include <nanobind/stl/optional.h>
@@ -67,8 +68,9 @@ nb::tuple remade(const std::string& type, nb::bytes metadata, nb::bytes transfor
 nb::tuple clipTree(const std::string& type, nb::bytes metadata, nb::bytes transform, nb::dict arrays, Corner low, Corner high) {
     return remade(type, metadata, transform, arrays, [&](const auto& view, auto* null) {
         using TreeT = std::remove_pointer_t<decltype(null)>;
-        bool hazard;
-        auto tree = importTree<TreeT>(view, hazard);
+        auto tree = importTree<TreeT>(view, [&](const openvdb::Coord& origin, size_t i) {
+            return leafWithValues<typename TreeT::LeafNodeType>(origin, view, i);
+        });
         tree->clip(toBox(low, high));
         return tree;
     });

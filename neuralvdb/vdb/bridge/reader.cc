@@ -1,5 +1,7 @@
 #include "reader.h"
 
+#include "leaf_values.h"
+
 #include <openvdb/tools/PointIndexGrid.h>
 
 #include <set>
@@ -155,9 +157,16 @@ GridContent Reader::read(size_t index) {
             content.half = grid->saveFloatAsHalf();
             content.metadata = metaBytes(*grid);
             content.transform = serialised([&](std::ostream& out, StreamState&) { grid->writeTransform(out); });
+            content.storage = "instance";
             if (entry.parent.empty()) {
                 grid->readTopology(stream_);
-                grid->readBuffers(stream_);
+                const bool arrays = withTreeType(entry.type, [&](auto* null) {
+                    auto typed = openvdb::gridPtrCast<std::remove_pointer_t<decltype(null)>>(grid);
+                    if (!typed) throw Damaged("grid '" + entry.unique_name + "' is not of its declared type");
+                    content.tree = readValues(stream_, typed->tree(), content.half);
+                });
+                if (!arrays) grid->readBuffers(stream_);
+                content.storage = arrays ? "tree" : "serial";
             }
         }
     } catch (const openvdb::LookupError&) { // an attribute type of points, say, that this OpenVDB lacks
@@ -175,17 +184,7 @@ GridContent Reader::read(size_t index) {
         throw Damaged("grid '" + entry.unique_name + "' ends at byte " + std::to_string(stream_.tellg()) +
             ", not at " + std::to_string(entry.end_pos) + " as the file says");
     }
-    if (!entry.parent.empty()) { content.storage = "instance"; return content; }
-    const bool arrays = withTreeType(entry.type, [&](auto* null) {
-        using GridT = std::remove_pointer_t<decltype(null)>;
-        auto typed = openvdb::gridPtrCast<GridT>(grid);
-        if (!typed) throw Damaged("grid '" + entry.unique_name + "' is not of its declared type");
-        content.tree = exportTree(typed->tree());
-    });
-    content.storage = arrays ? "tree" : "serial";
-    if (!arrays) {
-        content.blob = blobBytes(*grid);
-    }
+    if (content.storage == "serial") content.blob = blobBytes(*grid);
     return content;
 }
 

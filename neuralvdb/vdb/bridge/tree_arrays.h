@@ -14,9 +14,9 @@
 #include <openvdb/openvdb.h>
 #include <tbb/parallel_for.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
-#include <cmath>
 #include <cstring>
 #include <memory>
 #include <set>
@@ -91,14 +91,19 @@ void exportInternal(const std::vector<const NodeT*>& nodes, Level& level,
     if (overlap) throw Damaged("a tree node marks the same slot as child and as active tile");
 }
 
+template<typename LeafT, typename ValueT>
+void makeLeaves(size_t nodes, Level& level, Buffer<ValueT>& values) {
+    level.nodes = nodes;
+    level.active.resize(nodes * LeafT::NUM_VALUES / 8);
+    values.resize(nodes * LeafT::NUM_VALUES);
+}
+
 template<typename LeafT>
 void exportLeaves(const std::vector<const LeafT*>& nodes, Level& level,
     Buffer<typename LeafT::ValueType>& values)
 {
     constexpr size_t slots = LeafT::NUM_VALUES;
-    level.nodes = nodes.size();
-    level.active.resize(nodes.size() * slots / 8);
-    values.resize(nodes.size() * slots);
+    makeLeaves<LeafT>(nodes.size(), level, values);
     tbb::parallel_for(size_t(0), nodes.size(), [&](size_t i) {
         saveMask(nodes[i]->getValueMask(), level.active.data.get() + i * slots / 8);
         std::memcpy(values.data.get() + i * slots, nodes[i]->buffer().data(),
@@ -131,21 +136,28 @@ void exportRoot(const TreeT& tree, TreeArrays<typename TreeT::ValueType>& out) {
     }
 }
 
-// All of `tree` as arrays. Throws Damaged where the tree breaks the rules above.
+// `tree` without its leaves as arrays. Throws Damaged where the tree breaks the rules above.
 template<typename TreeT>
-TreeArrays<typename TreeT::ValueType> exportTree(const TreeT& tree) {
+TreeArrays<typename TreeT::ValueType> exportNodes(const TreeT& tree) {
     using UpperT = typename TreeT::RootNodeType::ChildNodeType;
     using LowerT = typename UpperT::ChildNodeType;
     TreeArrays<typename TreeT::ValueType> out;
     exportRoot(tree, out);
     std::vector<const UpperT*> uppers;
     std::vector<const LowerT*> lowers;
-    std::vector<const typename TreeT::LeafNodeType*> leaves;
     tree.getNodes(uppers);
     tree.getNodes(lowers);
-    tree.getNodes(leaves);
     exportInternal(uppers, out.upper, out.upper_values);
     exportInternal(lowers, out.lower, out.lower_values);
+    return out;
+}
+
+// All of `tree`, likewise.
+template<typename TreeT>
+TreeArrays<typename TreeT::ValueType> exportTree(const TreeT& tree) {
+    auto out = exportNodes(tree);
+    std::vector<const typename TreeT::LeafNodeType*> leaves;
+    tree.getNodes(leaves);
     exportLeaves(leaves, out.leaf, out.leaf_values);
     return out;
 }
@@ -159,42 +171,6 @@ struct TreeView {
     const uint8_t* tile_active;
     const ValueT* tile_values;
     struct { size_t nodes; const uint8_t *child, *active; const ValueT* values; } upper, lower, leaf;
-};
-
-// OpenVDB's active-mask compression tells a node's inactive values apart with ==, keeps at most two of them
-// and names the background and its negative instead of storing them. Notes whether any node seen would so
-// lose bits: 0 beside -0, or a zero of another sign than the background's.
-template<typename ValueT>
-class MaskHazard {
-public:
-    explicit MaskHazard(const ValueT& background) : background_(background) {}
-
-    // `inactive(n)`: whether slot n holds an inactive value.
-    template<typename InactiveT>
-    void see(const ValueT* values, size_t slots, InactiveT inactive) {
-        ValueT kept[2];
-        int unique = 0;
-        bool lost = false;
-        for (size_t n = 0; n < slots; ++n) {
-            if (!inactive(n)) continue;
-            int i = 0;
-            while (i < unique && !(kept[i] == values[n])) ++i;
-            if (i == 2) return; // a third one: all are stored
-            if (i == unique) kept[unique++] = named(values[n]);
-            lost = lost || std::memcmp(&kept[i], &values[n], sizeof(ValueT)) != 0;
-        }
-        if (lost) seen_ = true;
-    }
-    bool seen() const { return seen_; }
-
-private:
-    ValueT named(const ValueT& value) const {
-        if (value == background_) return background_;
-        const ValueT minus = openvdb::math::negative(background_);
-        return value == minus ? minus : value;
-    }
-    const ValueT background_;
-    std::atomic<bool> seen_{false};
 };
 
 inline size_t countBits(const uint8_t* bytes, size_t count) {
@@ -214,9 +190,9 @@ inline std::vector<size_t> firstChildren(const uint8_t* child, size_t nodes, siz
 }
 
 // Adds tiles to `parents` and gives back their new children, in order; `make` builds one at an origin.
-template<typename NodeT, typename ViewT, typename HazardT, typename MakeT>
+template<typename NodeT, typename ViewT, typename MakeT>
 std::vector<typename NodeT::ChildNodeType*> addChildren(
-    const std::vector<NodeT*>& parents, const ViewT& view, size_t expected, HazardT& hazard, MakeT make)
+    const std::vector<NodeT*>& parents, const ViewT& view, size_t expected, MakeT make)
 {
     constexpr size_t slots = NodeT::NUM_VALUES;
     const auto first = firstChildren(view.child, parents.size(), slots / 8, expected);
@@ -234,21 +210,8 @@ std::vector<typename NodeT::ChildNodeType*> addChildren(
                 node.addTile(n, view.values[i * slots + n], bit(active, n));
             }
         }
-        hazard.see(view.values + i * slots, slots, [&](size_t n) { return !bit(child, n) && !bit(active, n); });
     });
     return made;
-}
-
-template<typename LeafT, typename ViewT, typename HazardT>
-LeafT* makeLeaf(const openvdb::Coord& origin, const ViewT& view, size_t i, HazardT& hazard) {
-    constexpr size_t slots = LeafT::NUM_VALUES;
-    const auto* values = view.values + i * slots;
-    const uint8_t* active = view.active + i * slots / 8;
-    auto* leaf = new LeafT(origin, values[0], false);
-    std::memcpy(leaf->buffer().data(), values, slots * sizeof(typename LeafT::ValueType));
-    leaf->setValueMask(loadMask<typename LeafT::NodeMaskType>(active));
-    hazard.see(values, slots, [&](size_t n) { return !bit(active, n); });
-    return leaf;
 }
 
 // Every child and tile of the root must have a place of its own, on the lines of nodes of `edge` voxels.
@@ -266,15 +229,13 @@ void checkRoot(const ViewT& view, int32_t edge) {
     add(view.tile_origins, view.tiles);
 }
 
-// The tree that `view` describes; `mask_hazard` is set where active-mask compression would change bits.
-template<typename TreeT>
-typename TreeT::Ptr importTree(const TreeView<typename TreeT::ValueType>& view, bool& mask_hazard) {
+// The tree that `view` describes; `make(origin, i)` makes its leaf number i.
+template<typename TreeT, typename MakeT>
+typename TreeT::Ptr importTree(const TreeView<typename TreeT::ValueType>& view, MakeT make) {
     using UpperT = typename TreeT::RootNodeType::ChildNodeType;
     using LowerT = typename UpperT::ChildNodeType;
-    using LeafT = typename TreeT::LeafNodeType;
     checkRoot(view, UpperT::DIM);
     auto tree = std::make_shared<TreeT>(view.background);
-    MaskHazard<typename TreeT::ValueType> hazard(view.background);
     auto coord = [](const int32_t* at) { return openvdb::Coord(at[0], at[1], at[2]); };
     for (size_t i = 0; i < view.tiles; ++i) {
         tree->root().addTile(coord(view.tile_origins + 3 * i), view.tile_values[i], view.tile_active[i]);
@@ -284,11 +245,9 @@ typename TreeT::Ptr importTree(const TreeView<typename TreeT::ValueType>& view, 
         uppers.push_back(new UpperT(coord(view.child_origins + 3 * i), view.background));
         tree->root().addChild(uppers.back());
     }
-    const auto lowers = addChildren(uppers, view.upper, view.lower.nodes, hazard,
+    const auto lowers = addChildren(uppers, view.upper, view.lower.nodes,
         [&](const openvdb::Coord& origin, size_t) { return new LowerT(origin, view.background); });
-    addChildren(lowers, view.lower, view.leaf.nodes, hazard,
-        [&](const openvdb::Coord& origin, size_t i) { return makeLeaf<LeafT>(origin, view.leaf, i, hazard); });
-    mask_hazard = hazard.seen();
+    addChildren(lowers, view.lower, view.leaf.nodes, make);
     return tree;
 }
 

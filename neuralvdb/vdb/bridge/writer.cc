@@ -1,5 +1,8 @@
 #include "writer.h"
 
+#include "leaf_values.h"
+#include "mask_hazard.h"
+
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
@@ -86,7 +89,7 @@ void Writer::restoreBackground(const openvdb::GridBase& grid, std::streamoff top
     });
 }
 
-void Writer::writeGrid(Entry entry, const openvdb::GridBase& grid, bool with_tree, uint32_t drop_flags) {
+void Writer::writeGrid(Entry entry, const openvdb::GridBase& grid, const WriteValues& write_values, uint32_t drop_flags) {
     entry.half = grid.saveFloatAsHalf(); // readers go by the metadata, so the descriptor must not contradict it
     const auto at = writeDescriptor(entry);
     entry.grid_pos = int64_t(file_.tellp());
@@ -98,12 +101,12 @@ void Writer::writeGrid(Entry entry, const openvdb::GridBase& grid, bool with_tre
     state.useGrid(grid);
     grid.writeMeta(file_);
     grid.writeTransform(file_);
-    if (with_tree) {
+    if (write_values) {
         const std::streamoff topology = file_.tellp();
         grid.writeTopology(file_);
         if (grid.saveFloatAsHalf()) restoreBackground(grid, topology);
         entry.block_pos = int64_t(file_.tellp());
-        grid.writeBuffers(file_);
+        write_values();
     }
     check();
     entry.end_pos = int64_t(file_.tellp());
@@ -114,10 +117,13 @@ template<typename GridT>
 void Writer::writeTree(const Entry& entry, const std::string& metadata, const std::string& transform,
     const TreeView<typename GridT::ValueType>& view)
 {
+    using TreeT = typename GridT::TreeType;
     auto grid = makeGrid(entry.type, metadata, transform);
-    bool hazard = false;
-    grid->setTree(importTree<typename GridT::TreeType>(view, hazard));
-    writeGrid(entry, *grid, true, hazard ? uint32_t(openvdb::io::COMPRESS_ACTIVE_MASK) : 0u);
+    grid->setTree(importTree<TreeT>(view, [&](const openvdb::Coord& origin, size_t i) {
+        return leafWithoutValues<typename TreeT::LeafNodeType>(origin, view, i);
+    }));
+    const auto write_values = [&] { writeValues<TreeT>(file_, view, grid->saveFloatAsHalf()); };
+    writeGrid(entry, *grid, write_values, losesBits(view) ? uint32_t(openvdb::io::COMPRESS_ACTIVE_MASK) : 0u);
 }
 
 template void Writer::writeTree<openvdb::FloatGrid>(const Entry&, const std::string&, const std::string&, const TreeView<float>&);
@@ -133,9 +139,9 @@ void Writer::writeMask(const Entry& entry, const std::string& metadata, const st
     if (!mask) throw Damaged("grid type " + entry.type + " is no mask");
     mask->setSaveFloatAsHalf(false); // what it said of values means nothing now
     mask->setGridClass(openvdb::GRID_UNKNOWN);
-    const bool with_tree = entry.parent.empty();
-    if (with_tree) mask->setTree(importMask(view));
-    writeGrid(entry, *mask, with_tree, 0);
+    if (!entry.parent.empty()) return writeGrid(entry, *mask, nullptr);
+    mask->setTree(importMask(view));
+    writeGrid(entry, *mask, [&] { mask->writeBuffers(file_); });
 }
 
 void Writer::writeSerial(const Entry& entry, const std::string& metadata, const std::string& transform,
@@ -143,12 +149,12 @@ void Writer::writeSerial(const Entry& entry, const std::string& metadata, const 
 {
     auto grid = makeGrid(entry.type, metadata, transform);
     readBlob(*grid, blob);
-    writeGrid(entry, *grid, true, 0);
+    writeGrid(entry, *grid, [&] { grid->writeBuffers(file_); });
 }
 
 void Writer::writeInstance(const Entry& entry, const std::string& metadata, const std::string& transform) {
     if (entry.parent.empty()) throw Damaged("it shares the tree of no grid");
-    writeGrid(entry, *makeGrid(entry.type, metadata, transform), false, 0);
+    writeGrid(entry, *makeGrid(entry.type, metadata, transform), nullptr);
 }
 
 void Writer::writeRaw(const Entry& entry, const std::string& bytes, int64_t block_offset) {

@@ -3,6 +3,7 @@
 
 #include "vdb_format.h"
 
+#include <functional>
 #include <ostream>
 
 namespace nvdb {
@@ -33,7 +34,10 @@ public:
     void close(); // throws SystemFailure where not all bytes reached the file
 
 private:
-    void writeGrid(Entry entry, const openvdb::GridBase& grid, bool with_tree, uint32_t drop_flags);
+    using WriteValues = std::function<void()>;
+
+    // write_values: writes what stands behind the topology; none for a grid without a tree of its own.
+    void writeGrid(Entry entry, const openvdb::GridBase& grid, const WriteValues& write_values, uint32_t drop_flags = 0);
     void restoreBackground(const openvdb::GridBase& grid, std::streamoff topology);
     int64_t writeDescriptor(const Entry& entry);
     void writePositions(const Entry& entry, int64_t at);
