@@ -1,5 +1,7 @@
 """Residuals as symbols and raw bits: C++ is the definition's twin, and what is split is joined again."""
 
+import tracemalloc
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,6 +65,18 @@ def test_a_buffer_knows_what_it_will_take():
         written = buffer.written(tables)
         assert written.size == packed.size(tables) > 0
         assert written.finish(1) == packed.written(tables).finish(1)
+
+
+def test_packed_residuals_take_less_memory():
+    count = 1 << 20
+    residuals, scale_classes = np.zeros(count, np.int32), np.zeros(count, np.uint8)
+    tracemalloc.start()
+    buffer = SymbolBuffer(packs=True)
+    before = tracemalloc.get_traced_memory()[0]
+    buffer.put(residuals, scale_classes)
+    kept = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert kept < count / 8
 
 
 def test_any_stream_is_joined_alike():

@@ -80,7 +80,11 @@ class _Packed:
     @classmethod
     def of(cls, residuals: np.ndarray, scale_classes: np.ndarray) -> _Packed:
         first, second = (zstandard.ZstdCompressor(level=1).compress(array.data) for array in (residuals, scale_classes))
-        return cls((residuals.dtype, scale_classes.dtype), (first, second))
+        fitting = (
+            bytes(memoryview(first)),
+            bytes(memoryview(second)),
+        )  # theirs take as much memory as what is compressed
+        return cls((residuals.dtype, scale_classes.dtype), fitting)
 
     def arrays(self) -> _Arrays:
         first, second = (
