@@ -165,8 +165,10 @@ std::tuple<Result<int64_t>, Result<int64_t>, Result<int64_t, nb::ndim<2>>, Resul
     std::vector<int64_t> leaves, ends, low, high;
     if (origins.shape(0)) {
         nb::gil_scoped_release release;
-        for (const Piece& piece : LeafCutter(origins.data(), origins.shape(0), most, sparse).pieces()) {
-            leaves.insert(leaves.end(), piece.leaves.begin(), piece.leaves.end());
+        leaves.reserve(origins.shape(0));
+        for (const Piece& piece : LeafCutter(most, sparse).pieces(origins.data(), origins.shape(0))) {
+            for (const Run& run : piece.runs)
+                for (int64_t i = 0; i < run.count; ++i) leaves.push_back(run.first + i);
             ends.push_back(int64_t(leaves.size()));
             low.insert(low.end(), piece.low.begin(), piece.low.end());
             high.insert(high.end(), piece.high.begin(), piece.high.end());
