@@ -3,7 +3,7 @@
 
 #include "tree_arrays.h"
 
-#include <cmath>
+#include <type_traits>
 
 namespace nvdb {
 
@@ -15,12 +15,12 @@ class MaskHazard {
 public:
     explicit MaskHazard(const ValueT& background) : background_(background) {}
 
-    // Sees nodes of a level with `slots` values each.
-    template<typename LevelT>
-    void seeLevel(const LevelT& level, size_t slots) {
+    // Sees nodes of a level.
+    template<size_t slots, typename LevelT>
+    void seeLevel(const LevelT& level) {
         tbb::parallel_for(size_t(0), level.nodes, [&](size_t i) {
             const ValueT* values = level.values + i * slots;
-            if (!isMinusZero(background_) && std::none_of(values, values + slots, isMinusZero)) return;
+            if (!holdsMinusZero<1>(&background_) && !holdsMinusZero<slots>(values)) return;
             const uint8_t *active = level.active + i * slots / 8, *child = level.child ? level.child + i * slots / 8 : nullptr;
             see(values, slots, [&](size_t n) { return !bit(active, n) && !(child && bit(child, n)); });
         });
@@ -29,9 +29,19 @@ public:
 
 private:
     // Without any, == tells numbers apart as bits do. Vectors always count: the negative of a background may hold some.
-    static bool isMinusZero(const ValueT& value) {
+    template<size_t count>
+    static bool holdsMinusZero(const ValueT* values) {
         if constexpr (openvdb::VecTraits<ValueT>::IsVec) return true;
-        else return value == 0 && std::signbit(value);
+        else {
+            using Bits = std::conditional_t<sizeof(ValueT) == 4, uint32_t, uint64_t>;
+            Bits holds = 0;
+            for (size_t n = 0; n < count; ++n) {
+                Bits bits;
+                std::memcpy(&bits, values + n, sizeof(bits));
+                holds |= Bits(bits == Bits(1) << (8 * sizeof(Bits) - 1));
+            }
+            return holds != 0;
+        }
     }
 
     // `inactive(n)`: whether slot n holds an inactive value.
@@ -63,9 +73,9 @@ private:
 template<typename ValueT>
 bool losesBits(const TreeView<ValueT>& view) {
     MaskHazard<ValueT> hazard(view.background);
-    hazard.seeLevel(view.upper, 32768);
-    hazard.seeLevel(view.lower, 4096);
-    hazard.seeLevel(view.leaf, 512);
+    hazard.template seeLevel<32768>(view.upper);
+    hazard.template seeLevel<4096>(view.lower);
+    hazard.template seeLevel<512>(view.leaf);
     return hazard.seen();
 }
 
