@@ -22,7 +22,7 @@ from functools import cache, cached_property
 import numpy as np
 
 from neuralvdb.archive.fields import FieldReader, FieldWriter
-from neuralvdb.archive.rans_engine import LOW, PROB_BITS, TOTAL, Batches, Source, engine_of
+from neuralvdb.archive.rans_engine import LOW, PROB_BITS, TOTAL, Batches, Lookup, Source, engine_of
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import DamagedFile
 
@@ -56,8 +56,16 @@ class Tables:
         return codes
 
     @cached_property
+    def lookup(self) -> Lookup:
+        """What decoding a symbol needs."""
+        classes, alphabet = self.freq.shape
+        symbols = np.tile(np.arange(alphabet, dtype=np.uint8), classes).repeat(self.freq.ravel())
+        return Lookup(symbols.reshape(classes, TOTAL), self.codes)
+
+    @cached_property
     def slots(self) -> np.ndarray:
-        """What the low 12 bits of a state say, (K, 4096) uint32: symbol, frequency - 1 << 8, slot - start << 20."""
+        """The same for GPUs, by the low 12 bits of a state, (K, 4096) uint32: symbol, frequency - 1 << 8, slot - start
+        << 20."""
         classes, symbols = self.freq.shape
         freq, start = self.freq.astype(np.uint32), self.start.astype(np.uint32)
         of_symbols = np.arange(symbols, dtype=np.uint32) | freq - 1 << 8
@@ -213,7 +221,7 @@ class Decoder:
         classes = _checked(classes, np.uint8, len(self._tables.freq) - 1)
         symbols = np.zeros(len(classes), np.uint8)
         self.check(0 if len(self._states) else len(classes))
-        self._engine.decode(self._tables.slots, classes, self.source, symbols, self._threads)
+        self._engine.decode(self._tables.lookup, classes, self.source, symbols, self._threads)
         self.check(0)
         return symbols
 
@@ -248,9 +256,9 @@ class Decoder:
         return self._bit, self._bit_end
 
     @property
-    def slots(self) -> np.ndarray:
-        """Those of the tables."""
-        return self._tables.slots
+    def lookup(self) -> Lookup:
+        """That of the tables."""
+        return self._tables.lookup
 
     def moved(self, bit: int, missing: int) -> None:
         """What compiled code has taken: up to which raw bit it wanted, and how many symbols no segment has. Raises what

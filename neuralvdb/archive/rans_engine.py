@@ -49,6 +49,18 @@ class Source:
     taken: np.ndarray
 
 
+@dataclass(frozen=True)
+class Lookup:
+    """What the symbols of K classes are decoded with.
+
+    symbols: (K, 4096) uint8, by the low 12 bits of a state.
+    codes: (K, A) uint32, of each symbol: frequency - 1, start << 12.
+    """
+
+    symbols: np.ndarray
+    codes: np.ndarray
+
+
 class Engine(Protocol):
     """An implementation of the inner loops; what they do is said at Reference."""
 
@@ -58,7 +70,7 @@ class Engine(Protocol):
     def encode(self, freq: np.ndarray, batches: Batches, segments: int, lanes: int, threads: int) -> Coded:
         """As Reference.encode()."""
 
-    def decode(self, slots: np.ndarray, classes: np.ndarray, source: Source, out: np.ndarray, threads: int) -> None:
+    def decode(self, lookup: Lookup, classes: np.ndarray, source: Source, out: np.ndarray, threads: int) -> None:
         """As Reference.decode()."""
 
     def pack_bits(self, values: np.ndarray, widths: np.ndarray) -> np.ndarray:
@@ -89,10 +101,10 @@ class Native:
         classes, symbols, ends = batches.classes, batches.symbols, batches.ends
         return Coded(*self._encode(freq, classes, symbols, ends, segments, lanes, threads))
 
-    def decode(self, slots: np.ndarray, classes: np.ndarray, source: Source, out: np.ndarray, threads: int) -> None:
+    def decode(self, lookup: Lookup, classes: np.ndarray, source: Source, out: np.ndarray, threads: int) -> None:
         """As Reference.decode()."""
         states, words, at, ends, taken = source.states, source.words, source.at, source.ends, source.taken
-        self._decode(slots, classes, states, words, at, ends, taken, out, threads)
+        self._decode(lookup.symbols, lookup.codes, classes, states, words, at, ends, taken, out, threads)
 
 
 class Reference:
@@ -123,17 +135,17 @@ class Reference:
         return Coded(states, np.array([len(segment) for segment in words], np.int64), text.view(np.uint8))
 
     @staticmethod
-    def decode(slots: np.ndarray, classes: np.ndarray, source: Source, out: np.ndarray, threads: int) -> None:
-        """Fills out (n,) with symbols of classes (n,) and moves `source` on; slots: (K, 4096) uint32."""
+    def decode(lookup: Lookup, classes: np.ndarray, source: Source, out: np.ndarray, threads: int) -> None:
+        """Fills out (n,) with symbols of classes (n,) and moves `source` on."""
         states, words, at, ends, taken = source.states, source.words, source.at, source.ends, source.taken
         segments, lanes = states.shape
         for g in range(segments):
             for i in range(g * len(out) // segments, (g + 1) * len(out) // segments):
                 lane = taken[g] % lanes
                 x = int(states[g, lane])
-                slot = int(slots[classes[i], x % TOTAL])
-                out[i] = slot & 255
-                x = ((slot >> 8) % TOTAL + 1) * (x // TOTAL) + (slot >> 20)
+                out[i] = symbol = lookup.symbols[classes[i], x % TOTAL]
+                code = int(lookup.codes[classes[i], symbol])
+                x = (code % TOTAL + 1) * (x // TOTAL) + x % TOTAL - code // TOTAL
                 taken[g] += 1
                 if x < LOW:
                     if at[g] >= ends[g]:

@@ -37,10 +37,10 @@ class NativeDecoder:
 
     def code_mask(self, task: MaskTask) -> np.ndarray:
         """The mask (B, 64) uint8. Raises DamagedFile."""
-        source, slots = self._coder.source, priors.load().tables.slots
+        source, codes = self._coder.source, priors.load().tables.codes
         payload = _topology.Payload(source.states, source.words, source.at, source.ends, source.taken)
         mask, missing = _topology.decode_mask(
-            _networks(), _families(task), _bricks(task), slots, payload, self._threads
+            _networks(), _families(task), _bricks(task), codes, payload, self._threads
         )
         self._coder.check(missing)
         return mask

@@ -58,7 +58,8 @@ def test_encoding(changes):
 
 
 DECODED = {
-    "slots": np.zeros((1, 4096), np.uint32),
+    "symbols": u8(1, 4096),
+    "codes": np.full((1, 1), 4095, np.uint32),
     "classes": u8(1000),
     "states": np.full((2, 1), 1 << 16, np.uint32),
     "words": u8(2000),
@@ -77,7 +78,10 @@ def decode(**changes: object) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"slots": np.zeros((1, 16), np.uint32)},
+        {"symbols": u8(1, 16)},
+        {"symbols": u8(2, 4096)},
+        {"symbols": u8(1, 4096) + np.uint8(1)},
+        {"codes": np.full((0, 1), 4095, np.uint32)},
         {"classes": u8(1 << 20)},
         {"classes": u8(1000) + np.uint8(1)},
         {"states": np.full((0, 1), 1 << 16, np.uint32)},
@@ -149,15 +153,15 @@ PAYLOAD = {
     "ends": i64(0),
     "taken": i64(0),
 }
-SLOTS = topology_priors.load().tables.slots
+CODES = topology_priors.load().tables.codes
 
 
-def code_masks(networks=NETWORKS, families=(0, 0, 0, 0), truth=u8(2, 64), slots=SLOTS, **changes: object) -> None:
+def code_masks(networks=NETWORKS, families=(0, 0, 0, 0), truth=u8(2, 64), codes=CODES, **changes: object) -> None:
     """Both ways."""
     bricks = _topology.Bricks(*(changes.get(name, value) for name, value in BRICKS.items()))
     _topology.encode_mask(networks, families, bricks, truth, 1)
     payload = _topology.Payload(*(changes.get(name, value) for name, value in PAYLOAD.items()))
-    _topology.decode_mask(networks, families, bricks, slots, payload, 1)
+    _topology.decode_mask(networks, families, bricks, codes, payload, 1)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +175,7 @@ def code_masks(networks=NETWORKS, families=(0, 0, 0, 0), truth=u8(2, 64), slots=
         {"networks": REFERENCED},
         *({"families": families} for families in ((0, 0, 0), (0, 0, 0, 1), (-1, 0, 0, 0))),
         {"truth": u8(3, 64)},
-        {"slots": SLOTS[:63]},
+        {"codes": CODES[:63]},
         {"words": u8(60)},
         *({"at": at} for at in (i64(-1), i64(65), i64(0, 0))),
         {"ends": i64(-1)},

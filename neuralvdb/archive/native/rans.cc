@@ -79,20 +79,21 @@ std::tuple<Result<uint32_t, 2>, Result<int64_t>, Result<uint8_t>> encodeBatches(
 }
 
 // Fills out (n,) uint8 and moves states (S, L), at (S,) and seen (S,) on.
-void decodeBatch(Array<const uint32_t, 2> slots, Array<const uint8_t, 1> classes, Array<uint32_t, 2> states,
-                 Array<const uint8_t, 1> words, Array<int64_t, 1> at, Array<const int64_t, 1> ends, Array<int64_t, 1> seen,
-                 Array<uint8_t, 1> out, int64_t threads) {
+void decodeBatch(Array<const uint8_t, 2> symbols, Array<const uint32_t, 2> codes, Array<const uint8_t, 1> classes,
+                 Array<uint32_t, 2> states, Array<const uint8_t, 1> words, Array<int64_t, 1> at,
+                 Array<const int64_t, 1> ends, Array<int64_t, 1> seen, Array<uint8_t, 1> out, int64_t threads) {
     nb::gil_scoped_release unlocked;
     const int64_t n = int64_t(classes.size()), segments = int64_t(states.shape(0));
     require(segments > 0 || n == 0, "symbols without a segment");
     require(out.size() == classes.size() && at.size() == states.shape(0) && ends.size() == at.size() &&
-                seen.size() == at.size() && slots.shape(1) == kSlots,
+                seen.size() == at.size() && symbols.shape(0) == codes.shape(0) && symbols.shape(1) == kSlots,
             "lengths differ");
-    require(allBelow(classes.data(), classes.size(), int64_t(slots.shape(0))), "a class has no table");
+    require(allBelow(classes.data(), classes.size(), int64_t(codes.shape(0))), "a class has no table");
+    require(allBelow(symbols.data(), symbols.size(), int64_t(codes.shape(1))), "a slot has no symbol");
     const Source source{states.data(), words.data(), at.data(),  ends.data(),
                         seen.data(),   segments,     int64_t(states.shape(1))};
     source.check(int64_t(words.size()));
-    decode(source, slots.data(), classes.data(), n, out.data(), threads);
+    decode(source, {symbols.data(), codes.data(), codes.shape(1)}, classes.data(), n, out.data(), threads);
 }
 
 // The lowest widths[i] bits of values[i], one after the other, lowest bit first, in bytes.
@@ -133,8 +134,8 @@ NB_MODULE(_rans, m) {
     m.attr("PADDING") = 2 * kBlock;
     m.def("count", &count, nb::arg().noconvert(), nb::arg().noconvert(), nb::arg().noconvert());
     m.def("encode", &encodeBatches);
-    m.def("decode", &decodeBatch, nb::arg(), nb::arg(), nb::arg().noconvert(), nb::arg(), nb::arg().noconvert(), nb::arg(),
-          nb::arg().noconvert(), nb::arg().noconvert(), nb::arg());
+    m.def("decode", &decodeBatch, nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert(), nb::arg(), nb::arg().noconvert(),
+          nb::arg(), nb::arg().noconvert(), nb::arg().noconvert(), nb::arg());
     m.def("pack_bits", &packBits);
     m.def("unpack_bits", &unpackBits, nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert());
 }

@@ -145,10 +145,34 @@ struct Cursor {
     int64_t *at, end, *seen;  // next word, end of the words, symbols so far
 };
 
+// What decoding looks up: the symbol of each slot, (K, 4096), and of each symbol the frequency - 1 and the start << 12, (K, A).
+// Of two symbols the slots are not looked at: the second one begins at its start.
+struct Lookup {
+    const uint8_t* symbols;
+    const uint32_t* codes;
+    size_t alphabet;
+};
+
+// The symbol of a slot, and what a state's upper bits are multiplied by and what is added.
+struct Step {
+    uint32_t symbol, freq, more;
+};
+
+template<bool Bits>
+inline Step stepOf(const Lookup& lookup, size_t row, uint32_t slot) {
+    if (Bits) {
+        const uint32_t code = lookup.codes[2 * row + 1], start = code >> kProbBits;
+        const bool bit = slot >= start;
+        return {bit, bit ? (code & (kSlots - 1)) + 1 : start, bit ? slot - start : slot};
+    }
+    const uint32_t symbol = lookup.symbols[row << kProbBits | slot];
+    const uint32_t code = lookup.codes[row * lookup.alphabet + symbol];
+    return {symbol, (code & (kSlots - 1)) + 1, slot - (code >> kProbBits)};
+}
+
 // Decodes n symbols of one segment; stops with at > end where the words run out, having read kBlock words more at most.
-template<int Lanes>
-void decodePiece(const uint32_t* slots, const uint8_t* classes, const uint8_t* words, Cursor cursor, uint8_t* out,
-                 int64_t n) {
+template<int Lanes, bool Bits>
+void decodePiece(const Lookup& lookup, const uint8_t* classes, const uint8_t* words, Cursor cursor, uint8_t* out, int64_t n) {
     uint32_t s[Lanes];
     std::copy_n(cursor.states, Lanes, s);
     const uint8_t *word = words + 2 * *cursor.at, *end = words + 2 * cursor.end;
@@ -158,9 +182,9 @@ void decodePiece(const uint32_t* slots, const uint8_t* classes, const uint8_t* w
         for (; i < stop; ++i) {
             uint32_t& state = s[lane++ % Lanes];
             uint32_t x = state;
-            const uint32_t slot = slots[uint32_t(classes[i]) << kProbBits | (x & (kSlots - 1))];
-            out[i] = uint8_t(slot);
-            x = ((slot >> 8 & (kSlots - 1)) + 1) * (x >> kProbBits) + (slot >> 20);
+            const Step step = stepOf<Bits>(lookup, classes[i], x & (kSlots - 1));
+            out[i] = uint8_t(step.symbol);
+            x = step.freq * (x >> kProbBits) + step.more;
             const uint32_t refilled = x << 16 | load16(word);
             const bool empty = x < kLow;
             word += 2 * empty;
@@ -172,16 +196,17 @@ void decodePiece(const uint32_t* slots, const uint8_t* classes, const uint8_t* w
     *cursor.seen = int64_t(lane);
 }
 
-using DecodePiece = void (*)(const uint32_t*, const uint8_t*, const uint8_t*, Cursor, uint8_t*, int64_t);
+using DecodePiece = void (*)(const Lookup&, const uint8_t*, const uint8_t*, Cursor, uint8_t*, int64_t);
 
-inline DecodePiece decoderOf(size_t lanes) {
+template<bool Bits>
+DecodePiece decoderOf(size_t lanes) {
     switch (lanes) {
-        case 1: return decodePiece<1>;
-        case 2: return decodePiece<2>;
-        case 4: return decodePiece<4>;
-        case 8: return decodePiece<8>;
-        case 16: return decodePiece<16>;
-        case 32: return decodePiece<32>;
+        case 1: return decodePiece<1, Bits>;
+        case 2: return decodePiece<2, Bits>;
+        case 4: return decodePiece<4, Bits>;
+        case 8: return decodePiece<8, Bits>;
+        case 16: return decodePiece<16, Bits>;
+        case 32: return decodePiece<32, Bits>;
         default: throw std::invalid_argument("lanes are 1, 2, 4, 8, 16 or 32");
     }
 }
@@ -212,16 +237,16 @@ struct Source {
     }
 };
 
-// The next n symbols, of classes below K with slots (K, 4096). Where there is no segment, or words ran out, they mean nothing.
-inline void decode(const Source& source, const uint32_t* slots, const uint8_t* classes, int64_t n, uint8_t* out,
+// The next n symbols, of classes below K. Where there is no segment, or words ran out, they mean nothing.
+inline void decode(const Source& source, const Lookup& lookup, const uint8_t* classes, int64_t n, uint8_t* out,
                    int64_t threads) {
-    const DecodePiece piece = decoderOf(size_t(source.lanes));
+    const DecodePiece piece = (lookup.alphabet == 2 ? decoderOf<true> : decoderOf<false>)(size_t(source.lanes));
     const int64_t segments = source.segments;
     parallelFor(segments, useful(threads, n), [&](int64_t g) {
         const int64_t low = g * n / segments, high = (g + 1) * n / segments;
         if (low == high) return;
         const Cursor cursor{source.states + g * source.lanes, source.at + g, source.ends[g], source.seen + g};
-        piece(slots, classes + low, source.words, cursor, out + low, high - low);
+        piece(lookup, classes + low, source.words, cursor, out + low, high - low);
     });
 }
 

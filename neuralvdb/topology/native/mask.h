@@ -77,8 +77,9 @@ inline std::vector<std::vector<uint8_t>> pyramid(const uint8_t* bits, const uint
 // Takes bits from a rANS payload.
 class BitReader {
 public:
-    BitReader(const rans::Source& source, const uint32_t* slots, int64_t threads)
-        : source_(source), slots_(slots), threads_(threads) {}
+    // codes: (64, 2), as rans::Lookup has them.
+    BitReader(const rans::Source& source, const uint32_t* codes, int64_t threads)
+        : source_(source), lookup_{nullptr, codes, 2}, threads_(threads) {}
 
     // Fills n bits of these classes; false where there are none, or no more.
     bool code(const uint8_t* classes, size_t n, uint8_t* bits) {
@@ -86,7 +87,7 @@ public:
             missing_ = int64_t(n);
             return false;
         }
-        rans::decode(source_, slots_, classes, int64_t(n), bits, threads_);
+        rans::decode(source_, lookup_, classes, int64_t(n), bits, threads_);
         return !source_.dry();
     }
 
@@ -95,7 +96,7 @@ public:
 
 private:
     rans::Source source_;
-    const uint32_t* slots_;
+    rans::Lookup lookup_;
     int64_t threads_, missing_ = 0;
 };
 

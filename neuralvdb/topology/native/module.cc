@@ -117,22 +117,21 @@ struct Payload {
 
 // The bits (B, 64) of a mask, and how many symbols no segment could give. Where words run out the bits mean nothing.
 std::tuple<Result<uint8_t, nb::ndim<2>>, int64_t> decodeMask(const Networks& networks, std::vector<int> families,
-    const Bricks& bricks, In<uint32_t, nb::ndim<2>> slots, const Payload& payload, int64_t threads)
+    const Bricks& bricks, In<uint32_t, nb::shape<kClasses, 2>> codes, const Payload& payload, int64_t threads)
 {
     const Nets nets = networks.of(families);
     const MaskTask task = toTask(bricks, nets);
     const rans::Source source{payload.states.data(), payload.words.data(), payload.at.data(), payload.ends.data(),
         payload.taken.data(), int64_t(payload.states.shape(0)), int64_t(payload.states.shape(1))};
     const size_t segments = payload.states.shape(0);
-    if (payload.at.size() != segments || payload.ends.size() != segments || payload.taken.size() != segments ||
-        slots.shape(0) != kClasses || slots.shape(1) != rans::kSlots)
+    if (payload.at.size() != segments || payload.ends.size() != segments || payload.taken.size() != segments)
         throw nb::value_error("payload");
     source.check(int64_t(payload.words.size()));
     std::vector<uint8_t> masks(task.bricks * kBytes);
     int64_t missing = 0;
     {
         nb::gil_scoped_release release;
-        BitReader bits(source, slots.data(), threads);
+        BitReader bits(source, codes.data(), threads);
         MaskCoder<BitReader> coder(task, nets, bits, size_t(threads));
         if (coder.run(nullptr)) coder.put(masks.data());
         missing = bits.missing();

@@ -148,7 +148,8 @@ class _Layers:
         self._positions = np.array([decoder.position for decoder in self._decoders], np.int64)
         numbers = [self._decoders.index(decoder) for decoder in by_layer]
         streams = [decoder.stream for decoder in self._decoders]
-        self.streams = (self._decoders[0].slots, streams, self._positions, numbers)
+        lookup = self._decoders[0].lookup
+        self.streams = (lookup.symbols, lookup.codes, streams, self._positions, numbers)
 
     def move(self) -> None:
         """Tells the decoders what has been taken. Raises DamagedFile where that was more than they have."""

@@ -23,7 +23,8 @@ using Leaves = In<int64_t, nb::ndim<1>>;
 using Masks = In<uint8_t, nb::shape<-1, 64>>;
 using Constants = In<int32_t, nb::ndim<1>>;
 using Bytes = In<uint8_t, nb::ndim<1>>;
-using Slots = In<uint32_t, nb::shape<kScaleClasses, rans::kSlots>>;
+using Symbols = In<uint8_t, nb::shape<kScaleClasses, rans::kSlots>>;
+using Codes = In<uint32_t, nb::shape<kScaleClasses, kSymbols>>;
 using Positions = nb::ndarray<int64_t, nb::shape<-1, 2>, nb::c_contig>;
 
 constexpr int kBlock = 16; // bricks: boxes are made of blocks of so many, which lattices halve level by level
@@ -107,7 +108,7 @@ Quantiser toQuantiser(const nb::tuple& from) {
 }
 
 // (states, words, at, ends, taken, bits), and (next bit, where they end); the arrays must outlive the stream.
-Stream toStream(const nb::tuple& from, const uint32_t* slots, const int64_t* position) {
+Stream toStream(const nb::tuple& from, const rans::Lookup& lookup, const int64_t* position) {
     requireItems(from, 6);
     const auto states = exact<nb::ndarray<uint32_t, nb::ndim<2>, nb::c_contig>>(from[0]);
     const auto words = exact<Bytes>(from[1]), bits = exact<Bytes>(from[5]);
@@ -117,7 +118,7 @@ Stream toStream(const nb::tuple& from, const uint32_t* slots, const int64_t* pos
     const auto segments = int64_t(states.shape(0)), lanes = int64_t(states.shape(1));
     require(at.size() == states.shape(0) && ends.size() == at.size() && taken.size() == at.size(), "segments");
     require(rans::isLanes(lanes), "lanes");
-    const Stream stream{{states.data(), words.data(), at.data(), ends.data(), taken.data(), segments, lanes}, slots,
+    const Stream stream{{states.data(), words.data(), at.data(), ends.data(), taken.data(), segments, lanes}, lookup,
         bits.data(), position[0], position[1]};
     stream.source.check(int64_t(words.size()));
     require(stream.bit >= 0 && stream.bit_end >= stream.bit && stream.bit_end + 32 <= int64_t(8 * bits.size()), "bits");
@@ -207,20 +208,23 @@ std::optional<Reference> toReference(const nb::object& from, const Chunk& of) {
     return reference;
 }
 
-// streams: (slots, [what makes a stream, ...], (S, 2) positions, which are moved on, [number of each layer's stream, ...]).
+// streams: (symbols, codes, [what makes a stream, ...], (S, 2) positions, which are moved on, [number of each layer's stream, ...]).
 // Gives (table, values, coded), or nothing where a stream ends too soon: its position says so.
 std::optional<nb::tuple> decode(nb::tuple chunk, const Passes& passes, nb::tuple quantiser, nb::tuple streams, int lod,
     size_t threads, nb::object reference)
 {
-    requireItems(streams, 4);
-    const auto slots = exact<Slots>(streams[0]);
-    const auto positions = exact<Positions>(streams[2]);
-    const auto from = nb::cast<nb::list>(streams[1]);
+    requireItems(streams, 5);
+    const auto symbols = exact<Symbols>(streams[0]);
+    const auto codes = exact<Codes>(streams[1]);
+    const auto positions = exact<Positions>(streams[3]);
+    const auto from = nb::cast<nb::list>(streams[2]);
+    require(allBelow(symbols.data(), symbols.size(), int64_t(kSymbols)), "symbols");
+    const rans::Lookup lookup{symbols.data(), codes.data(), kSymbols};
     std::vector<Stream> all;
     require(positions.shape(0) == from.size() && lod >= 0 && lod < kLayers, "streams");
     for (size_t i = 0; i < from.size(); ++i)
-        all.push_back(toStream(nb::cast<nb::tuple>(from[i]), slots.data(), positions.data() + 2 * i));
-    const LayerStreams layers{all, nb::cast<std::vector<int>>(streams[3])};
+        all.push_back(toStream(nb::cast<nb::tuple>(from[i]), lookup, positions.data() + 2 * i));
+    const LayerStreams layers{all, nb::cast<std::vector<int>>(streams[4])};
     require(layers.of_layer.size() == size_t(kLayers - lod) &&
         allBelow(layers.of_layer.data(), layers.of_layer.size(), int64_t(all.size())), "layers");
     const Chunk box = toChunk(chunk, threads);

@@ -15,11 +15,11 @@ namespace nvdb {
 // Thrown where a stream has less than is asked for; the stream says what it lacks.
 struct StreamEnds {};
 
-// slots: (64, 4096); bits: padded by 4 bytes; bit: the next one, beyond `bit_end` where they run out; missing: symbols that
+// bits: padded by 4 bytes; bit: the next one, beyond `bit_end` where they run out; missing: symbols that
 // no segment holds.
 struct Stream {
     rans::Source source;
-    const uint32_t* slots;
+    rans::Lookup lookup;
     const uint8_t* bits;
     int64_t bit, bit_end, missing = 0;
 
@@ -68,7 +68,7 @@ private:
             missing = int64_t(count);
             throw StreamEnds();
         }
-        rans::decode(source, slots, scale_classes, int64_t(count), symbols, threads);
+        rans::decode(source, lookup, scale_classes, int64_t(count), symbols, threads);
         if (source.dry()) throw StreamEnds();
     }
     Array<int64_t> takeEscaped(size_t rare) {
