@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -165,10 +166,10 @@ class VdbWriter:
     """Writes a .vdb file of `count` grids, one after another. Raises OutputError where bytes do not reach the disk,
     DamagedFile where OpenVDB could not read the metadata, and Unsupported for a version that is not known yet.
 
-    file: an empty one, which stays open until close(); messages call it by its `name`. uuid: 36 characters; metadata:
-    file-level, OpenVDB's serialised bytes; compression: blosc, zip or none (zip falls back to none on level sets and
-    fog volumes, OpenVDB's own rule); version: the file version to declare, newer than this library's only where raw
-    grids of such a file are written.
+    file: an empty one, for reading and writing, which stays open until close(); messages call it by its `name`. uuid:
+    36 characters; metadata: file-level, OpenVDB's serialised bytes; compression: blosc, zip or none (zip falls back to
+    none on level sets and fog volumes, OpenVDB's own rule); version: the file version to declare, newer than this
+    library's only where raw grids of such a file are written.
     """
 
     def __init__(
@@ -186,6 +187,7 @@ class VdbWriter:
         if version > _NEWEST_VERSION:
             raise Unsupported(f"{file.name}: file version {version} cannot be written; upgrade neuralvdb")
         self.path, self._file = file.name, file
+        self._trees: dict[int, tuple[weakref.ref[Tree], int]] = {}  # those written, with their numbers, by id()
         try:
             self._writer = _bridge.Writer(file.fileno(), metadata, count, uuid, compression, version)
         except OSError as error:
@@ -204,7 +206,7 @@ class VdbWriter:
         head = (entry, grid.metadata, grid.transform)
         try:
             if grid.tree is not None:
-                self._writer.write_tree(*head, arrays_of(grid.tree))
+                self._write_tree(entry, grid, grid.tree)
             elif grid.storage is Storage.INSTANCE:
                 self._writer.write_instance(*head)
             elif grid.storage is Storage.SERIAL:
@@ -215,6 +217,13 @@ class VdbWriter:
             raise self._failed(error) from error
         except _bridge.DamagedError as error:
             raise _refused(grid.name, error) from error
+
+    def _write_tree(self, entry: dict[str, object], grid: VolumeGrid, tree: Tree) -> None:
+        """Writes a grid of that tree; the bytes of one that was written before are copied where they are the same."""
+        head = entry, grid.metadata, grid.transform
+        written, number = self._trees.get(id(tree), (None, 0))
+        if written is None or written() is not tree or not self._writer.write_again(*head, number):
+            self._trees[id(tree)] = weakref.ref(tree), self._writer.write_tree(*head, arrays_of(tree))
 
     def write_mask(self, grid: VolumeGrid, masks: dict[str, np.ndarray]) -> None:
         """Adds a mask grid: what is active in a tree with these arrays, named as those of Topology; of an instance, one

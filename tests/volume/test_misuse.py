@@ -47,6 +47,18 @@ def test_writing(tmp_path, changes):
         written(tmp_path / "b.vdb", **changes)
 
 
+def test_trees_that_are_not_there(tmp_path):
+    with open(tmp_path / "a.vdb", "wb") as file:
+        writer = _bridge.Writer(file.fileno(), NOTHING, 2, NIL_UUID, "blosc", 224)
+        writer.write_tree(ENTRY, GRID.metadata, GRID.transform, arrays_of(GRID.tree))
+        for number in (-1, 1, 1 << 40):
+            with pytest.raises(REFUSED):
+                writer.write_again(ENTRY, GRID.metadata, GRID.transform, number)
+        assert not writer.write_again(ENTRY | {"type": b"Tree_double_5_4_3"}, GRID.metadata, GRID.transform, 0)
+        with pytest.raises(OSError, match="Bad file descriptor"):  # it cannot be read
+            writer.write_again(ENTRY, GRID.metadata, GRID.transform, 0)
+
+
 def test_reading(tmp_path):
     write_vdb(tmp_path / "a.vdb", [GRID])
     reader = _bridge.Reader(str(tmp_path / "a.vdb"))

@@ -138,19 +138,28 @@ Entry toEntry(const nb::dict& from) {
     return entry;
 }
 
-void writeTree(Writer& writer, nb::dict entry, nb::bytes metadata, nb::bytes transform, nb::dict arrays) {
+size_t writeTree(Writer& writer, nb::dict entry, nb::bytes metadata, nb::bytes transform, nb::dict arrays) {
     const Entry to = toEntry(entry);
     const std::string meta = fromBytes(metadata), xform = fromBytes(transform);
+    size_t number = 0;
     const bool known = withTreeType(to.type, [&](auto* null) {
         using GridT = std::remove_pointer_t<decltype(null)>;
         const auto view = toView<typename GridT::ValueType>(Borrow(arrays));
         const size_t size = bytesOf<typename GridT::ValueType>(view.upper.nodes, view.lower.nodes, view.leaf.nodes);
         nb::gil_scoped_release release;
         returnMemory(size);
-        writer.writeTree<GridT>(to, meta, xform, view);
+        number = writer.writeTree<GridT>(to, meta, xform, view);
         returnMemory(size);
     });
     if (!known) throw nb::value_error(("no arrays for grid type " + to.type).c_str());
+    return number;
+}
+
+bool writeAgain(Writer& writer, nb::dict entry, nb::bytes metadata, nb::bytes transform, size_t number) {
+    const Entry to = toEntry(entry);
+    const std::string meta = fromBytes(metadata), xform = fromBytes(transform);
+    nb::gil_scoped_release release;
+    return writer.writeAgain(to, meta, xform, number);
 }
 
 void writeMask(Writer& writer, nb::dict entry, nb::bytes metadata, nb::bytes transform, nb::dict arrays) {
@@ -310,6 +319,7 @@ NB_MODULE(_bridge, m) {
             new (self) Writer(file, fromBytes(metadata), grids, fromBytes(uuid), compressionFlags(compression), version);
         }, nb::arg("file"), nb::arg("metadata"), nb::arg("grids"), nb::arg("uuid"), nb::arg("compression"), nb::arg("version"))
         .def("write_tree", &writeTree)
+        .def("write_again", &writeAgain)
         .def("write_mask", &writeMask)
         .def("write_serial", &writeSerial)
         .def("write_instance", &writeInstance)

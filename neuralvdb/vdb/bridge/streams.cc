@@ -117,6 +117,20 @@ int FileBuffer::sync() {
     return 0;
 }
 
+bool FileBuffer::readBack(char* to, size_t count, int64_t at) {
+    if (sync() != 0) return false;
+    while (count > 0) {
+        const auto taken = ::pread(file_, to, count, off_t(at));
+        if (taken < 0 && errno == EINTR) continue;
+        if (taken < 0) code_ = errno;
+        if (taken <= 0) return false;
+        to += taken;
+        at += taken;
+        count -= size_t(taken);
+    }
+    return true;
+}
+
 FileBuffer::pos_type FileBuffer::seekoff(off_type off, std::ios_base::seekdir dir, std::ios_base::openmode) {
     if (sync() != 0) return pos_type(off_type(-1));
     const int whence = dir == std::ios_base::beg ? SEEK_SET : dir == std::ios_base::cur ? SEEK_CUR : SEEK_END;

@@ -116,7 +116,8 @@ public:
 class FileBuffer : public std::streambuf {
 public:
     explicit FileBuffer(int file) : file_(file), bytes_(1 << 20) { empty(); }
-    int code() const { return code_; } // errno of the write that failed, 0 if none did
+    int code() const { return code_; } // errno of what failed, 0 if nothing did
+    bool readBack(char* to, size_t count, int64_t at); // what was written there; whether that went well
 
 protected:
     int_type overflow(int_type next) override;

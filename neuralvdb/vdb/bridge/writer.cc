@@ -89,32 +89,73 @@ void Writer::restoreBackground(const openvdb::GridBase& grid, std::streamoff top
     });
 }
 
-void Writer::writeGrid(Entry entry, const openvdb::GridBase& grid, const WriteValues& write_values, uint32_t drop_flags) {
-    entry.half = grid.saveFloatAsHalf(); // readers go by the metadata, so the descriptor must not contradict it
-    const auto at = writeDescriptor(entry);
-    entry.grid_pos = int64_t(file_.tellp());
+uint32_t Writer::flagsOf(const openvdb::GridBase& grid, uint32_t drop_flags) const {
     uint32_t flags = compression_ & ~drop_flags;
     const auto kind = grid.getGridClass(); // OpenVDB's rule: no zip on level sets and fog volumes
     if (kind == openvdb::GRID_LEVEL_SET || kind == openvdb::GRID_FOG_VOLUME) flags &= ~openvdb::io::COMPRESS_ZIP;
+    return flags;
+}
+
+template<typename WriteT>
+void Writer::writeGrid(Entry entry, const openvdb::GridBase& grid, uint32_t flags, const WriteT& write) {
+    entry.half = grid.saveFloatAsHalf(); // readers go by the metadata, so the descriptor must not contradict it
+    const auto at = writeDescriptor(entry);
+    entry.grid_pos = int64_t(file_.tellp());
     put(&flags, 4);
     StreamState state(file_, thisLibrary(), kWrittenVersion, flags);
     state.useGrid(grid);
     grid.writeMeta(file_);
     grid.writeTransform(file_);
-    if (write_values) {
-        const std::streamoff topology = file_.tellp();
-        grid.writeTopology(file_);
-        if (grid.saveFloatAsHalf()) restoreBackground(grid, topology);
-        entry.block_pos = int64_t(file_.tellp());
-        write_values();
-    }
+    entry.block_pos = write();
     check();
     entry.end_pos = int64_t(file_.tellp());
     writePositions(entry, at);
 }
 
+void Writer::writeWhole(const Entry& entry, const openvdb::GridBase& grid, const WriteValues& write_values, uint32_t drop_flags) {
+    StoredTree tree{grid.type(), grid.saveFloatAsHalf(), drop_flags, flagsOf(grid, drop_flags), 0, 0, 0};
+    writeGrid(entry, grid, tree.flags, [&] {
+        tree.topology = file_.tellp();
+        grid.writeTopology(file_);
+        if (tree.half) restoreBackground(grid, tree.topology);
+        tree.buffers = file_.tellp();
+        write_values();
+        tree.end = file_.tellp();
+        return int64_t(tree.buffers);
+    });
+    trees_.push_back(tree);
+}
+
+void Writer::writeWithoutTree(const Entry& entry, const openvdb::GridBase& grid) {
+    writeGrid(entry, grid, flagsOf(grid, 0), [] { return int64_t(0); });
+}
+
+void Writer::copy(std::streamoff begin, std::streamoff end) {
+    std::vector<char> bytes(size_t(std::min<std::streamoff>(end - begin, 1 << 20)));
+    while (begin < end) {
+        const auto count = size_t(std::min<std::streamoff>(end - begin, std::streamoff(bytes.size())));
+        if (!buffer_.readBack(bytes.data(), count, begin)) file_.setstate(std::ios_base::badbit);
+        put(bytes.data(), count);
+        begin += std::streamoff(count);
+    }
+}
+
+bool Writer::writeAgain(const Entry& entry, const std::string& metadata, const std::string& transform, size_t number) {
+    const StoredTree tree = trees_.at(number);
+    const auto grid = makeGrid(entry.type, metadata, transform);
+    const bool equal = tree.type == entry.type && tree.half == grid->saveFloatAsHalf() &&
+        tree.flags == flagsOf(*grid, tree.drop_flags);
+    if (!equal) return false;
+    writeGrid(entry, *grid, tree.flags, [&] {
+        const int64_t buffers = int64_t(file_.tellp()) + int64_t(tree.buffers - tree.topology);
+        copy(tree.topology, tree.end);
+        return buffers;
+    });
+    return true;
+}
+
 template<typename GridT>
-void Writer::writeTree(const Entry& entry, const std::string& metadata, const std::string& transform,
+size_t Writer::writeTree(const Entry& entry, const std::string& metadata, const std::string& transform,
     const TreeView<typename GridT::ValueType>& view)
 {
     using TreeT = typename GridT::TreeType;
@@ -123,13 +164,14 @@ void Writer::writeTree(const Entry& entry, const std::string& metadata, const st
         return leafWithoutValues<typename TreeT::LeafNodeType>(origin, view, i);
     }));
     const auto write_values = [&] { writeValues<TreeT>(file_, view, grid->saveFloatAsHalf()); };
-    writeGrid(entry, *grid, write_values, losesBits(view) ? uint32_t(openvdb::io::COMPRESS_ACTIVE_MASK) : 0u);
+    writeWhole(entry, *grid, write_values, losesBits(view) ? uint32_t(openvdb::io::COMPRESS_ACTIVE_MASK) : 0u);
+    return trees_.size() - 1;
 }
 
-template void Writer::writeTree<openvdb::FloatGrid>(const Entry&, const std::string&, const std::string&, const TreeView<float>&);
-template void Writer::writeTree<openvdb::DoubleGrid>(const Entry&, const std::string&, const std::string&, const TreeView<double>&);
-template void Writer::writeTree<openvdb::Vec3SGrid>(const Entry&, const std::string&, const std::string&, const TreeView<openvdb::Vec3s>&);
-template void Writer::writeTree<openvdb::Vec3DGrid>(const Entry&, const std::string&, const std::string&, const TreeView<openvdb::Vec3d>&);
+template size_t Writer::writeTree<openvdb::FloatGrid>(const Entry&, const std::string&, const std::string&, const TreeView<float>&);
+template size_t Writer::writeTree<openvdb::DoubleGrid>(const Entry&, const std::string&, const std::string&, const TreeView<double>&);
+template size_t Writer::writeTree<openvdb::Vec3SGrid>(const Entry&, const std::string&, const std::string&, const TreeView<openvdb::Vec3s>&);
+template size_t Writer::writeTree<openvdb::Vec3DGrid>(const Entry&, const std::string&, const std::string&, const TreeView<openvdb::Vec3d>&);
 
 void Writer::writeMask(const Entry& entry, const std::string& metadata, const std::string& transform,
     const MaskView& view)
@@ -139,9 +181,9 @@ void Writer::writeMask(const Entry& entry, const std::string& metadata, const st
     if (!mask) throw Damaged("grid type " + entry.type + " is no mask");
     mask->setSaveFloatAsHalf(false); // what it said of values means nothing now
     mask->setGridClass(openvdb::GRID_UNKNOWN);
-    if (!entry.parent.empty()) return writeGrid(entry, *mask, nullptr);
+    if (!entry.parent.empty()) return writeWithoutTree(entry, *mask);
     mask->setTree(importMask(view));
-    writeGrid(entry, *mask, [&] { mask->writeBuffers(file_); });
+    writeWhole(entry, *mask, [&] { mask->writeBuffers(file_); });
 }
 
 void Writer::writeSerial(const Entry& entry, const std::string& metadata, const std::string& transform,
@@ -149,12 +191,12 @@ void Writer::writeSerial(const Entry& entry, const std::string& metadata, const 
 {
     auto grid = makeGrid(entry.type, metadata, transform);
     readBlob(*grid, blob);
-    writeGrid(entry, *grid, [&] { grid->writeBuffers(file_); });
+    writeWhole(entry, *grid, [&] { grid->writeBuffers(file_); });
 }
 
 void Writer::writeInstance(const Entry& entry, const std::string& metadata, const std::string& transform) {
     if (entry.parent.empty()) throw Damaged("it shares the tree of no grid");
-    writeGrid(entry, *makeGrid(entry.type, metadata, transform), nullptr);
+    writeWithoutTree(entry, *makeGrid(entry.type, metadata, transform));
 }
 
 void Writer::writeRaw(const Entry& entry, const std::string& bytes, int64_t block_offset) {
