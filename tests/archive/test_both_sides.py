@@ -93,11 +93,11 @@ def test_slow_shots_take_fewer_bytes_so(sources, shot, monkeypatch):
     assert [frame.number for frame in frames_of(shot)] == [str(number) for number in range(COUNT)]
     assert frames_of(shot)[3].needs == ["0", "8", "4", "2"]
     monkeypatch.setattr(shots, "is_slow", lambda *_: False)
-    row = shot.with_name("row.neuralvdb")
-    code(sources, row)
-    with ArchiveReader(row, is_readable) as archive:
+    chained = shot.with_name("chained.neuralvdb")
+    code(sources, chained)
+    with ArchiveReader(chained, is_readable) as archive:
         assert [archive.directory.number(position) for position in range(COUNT)] == list(range(COUNT))
-    assert shot.stat().st_size < 0.97 * row.stat().st_size
+    assert shot.stat().st_size < 0.97 * chained.stat().st_size
 
 
 def test_each_frame_alone_is_what_it_is_in_order(sources, shot):
@@ -144,9 +144,9 @@ def test_they_are_joined_and_split_as_they_lie(shot, tmp_path):
     with again.open("wb") as stream:
         list(join(in_order(reversed(frames_in(str(shot))))[0], stream))
     assert again.read_bytes() == shot.read_bytes()
-    main(["unpack", str(shot), "-o", f"{tmp_path}/parts/", "-q"])
-    (part,) = (tmp_path / "parts").iterdir()
-    main(["pack", str(part), "-o", str(tmp_path / "packed.neuralvdb"), "-q"])
+    main(["unpack", str(shot), "-o", f"{tmp_path}/split/", "-q"])
+    (packed,) = (tmp_path / "split").iterdir()
+    main(["pack", str(packed), "-o", str(tmp_path / "packed.neuralvdb"), "-q"])
     assert (tmp_path / "packed.neuralvdb").read_bytes() == shot.read_bytes()
 
 

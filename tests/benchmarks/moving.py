@@ -5,6 +5,9 @@
 A cloud of all scales turns and rises, so many voxels a frame on average, with velocities and a temperature that goes
 with it; every frame is drawn anew from the same waves, so that no resampling smooths it. Bytes of each grid in all
 frames but the first, coded in one chunk, as a share of what they take coded alone.
+
+Then whole archives of nine frames that are coded from both sides, as a share of what they take in a row, and which of
+these an encoder takes.
 """
 
 import argparse
@@ -12,19 +15,23 @@ import contextlib
 import tempfile
 from collections import Counter
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
+from neuralvdb.api import shot
 from neuralvdb.api.shot import FrameSource, ShotSoFar, compressing_frames
 from neuralvdb.archive import ArchiveReader
 from neuralvdb.archive.formats import is_readable
 from neuralvdb.codec.frame import OpenFrames
+from neuralvdb.codec.slow_motion import is_slow
 from neuralvdb.settings import Bound, CompressSettings
-from neuralvdb.vdb import from_dense, write_vdb
+from neuralvdb.vdb import VdbReader, from_dense, write_vdb
 
-EDGE, FRAMES = 48, 6
+EDGE, FRAMES, SLOW_FRAMES = 48, 6, 9
 GRIDS = ("velocity", "density", "temperature")
 SPEEDS = (0.1, 0.3, 1.0)  # voxels a frame, on average
+SLOW_SPEEDS = (0.05, 0.1, 0.3)  # likewise, of the second table
 SETTINGS = {
     "production": CompressSettings(quality="production", force=True, verify=False),
     "1 %": CompressSettings(bounds=(Bound(value=0.01, relative=True),), force=True, verify=False),
@@ -69,15 +76,30 @@ def frame(number: int, speed: float, target: Path) -> None:
     write_vdb(target, grids)
 
 
+def frames(folder: Path, count: int, speed: float) -> list[FrameSource]:
+    """So many frames in files."""
+    sources = []
+    for number in range(count):
+        path = folder / f"cloud.{number:04}.vdb"
+        frame(number, speed, path)
+        sources.append(FrameSource(str(path), number))
+    return sources
+
+
+def written(sources: list[FrameSource], target: Path, settings: CompressSettings, chunk: int) -> int:
+    """Bytes of the archive of these frames."""
+    with compressing_frames(sources, str(target), settings, ShotSoFar(chunk)) as task:
+        task.work()
+    return target.stat().st_size
+
+
 def sizes(sources: list[FrameSource], target: Path, settings: CompressSettings, chunk: int) -> Counter[str]:
     """Bytes of each grid in all frames but the first."""
-    shot = ShotSoFar(chunk)
-    with compressing_frames(sources, str(target), settings, shot) as task:
-        task.work()
+    written(sources, target, settings, chunk)
     count: Counter[str] = Counter()
-    with contextlib.closing(OpenFrames(ArchiveReader(target, is_readable))) as frames:
+    with contextlib.closing(OpenFrames(ArchiveReader(target, is_readable))) as archive:
         for position in range(1, len(sources)):
-            opened = frames.at(position)
+            opened = archive.at(position)
             for number, head in enumerate(opened.grids):
                 count[head.name] += sum(opened.index.sizes(number).values())
     return count
@@ -88,11 +110,7 @@ def rows() -> list[str]:
     out = [f"| voxels a frame | settings | {' | '.join(GRIDS)} |", "| ---: | --- | ---: | ---: | ---: |"]
     with tempfile.TemporaryDirectory() as folder:
         for speed in SPEEDS:
-            sources = []
-            for number in range(FRAMES):
-                path = Path(folder) / f"cloud.{number:04}.vdb"
-                frame(number, speed, path)
-                sources.append(FrameSource(str(path), number))
+            sources = frames(Path(folder), FRAMES, speed)
             for name, settings in SETTINGS.items():
                 alone = sizes(sources, Path(folder) / "alone.neuralvdb", settings, 1)
                 chunk = sizes(sources, Path(folder) / "chunk.neuralvdb", settings, FRAMES)
@@ -104,16 +122,33 @@ def rows() -> list[str]:
     return out
 
 
+def slow_rows() -> list[str]:
+    """The second table."""
+    out = ["| voxels a frame | settings | from both sides | taken |", "| ---: | --- | ---: | --- |"]
+    with tempfile.TemporaryDirectory() as folder:
+        for speed in SLOW_SPEEDS:
+            sources = frames(Path(folder), SLOW_FRAMES, speed)
+            for name, settings in SETTINGS.items():
+                size = {}
+                for slow in (False, True):
+                    with mock.patch.object(shot, "is_slow", return_value=slow):
+                        size[slow] = written(sources, Path(folder) / "shot.neuralvdb", settings, SLOW_FRAMES)
+                taken = is_slow(VdbReader(sources[0].path), VdbReader(sources[-1].path), settings)
+                out.append(f"| {speed} | {name} | {size[True] / size[False]:.1%} | {'yes' if taken else 'no'} |")
+                print(out[-1], flush=True)
+    return out
+
+
 def main() -> None:
     """Measures, prints and writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, help="the page to write")
     args = parser.parse_args()
-    table = "\n".join(rows())
+    table, slow_table = "\n".join(rows()), "\n".join(slow_rows())
     if args.output is not None:
         text = "# Frames from the frame before, by known motion\n\n    python tests/benchmarks/moving.py\n\n"
-        about = __doc__.split("\n\n")[2].replace("\n", " ")
-        args.output.write_text(f"{text}{about}\n\n{table}\n")
+        about, about_slow = (paragraph.strip().replace("\n", " ") for paragraph in __doc__.split("\n\n")[2:])
+        args.output.write_text(f"{text}{about}\n\n{table}\n\n{about_slow}\n\n{slow_table}\n")
 
 
 if __name__ == "__main__":

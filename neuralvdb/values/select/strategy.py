@@ -83,7 +83,7 @@ def choose_values(
 def best_of(tree: Tree, promise: Promise, context: EncodeContext, said: Iterable[np.ndarray]) -> int:
     """Which of the things that others say of a tree, each as choose_values() has it, is worth most, by a sample."""
     sample = Sample(tree)
-    candidate = try_interpolation_only(sample, select_networks(sample, promise, _model_sets(context)))
+    candidate = select_networks(sample, promise, _model_sets(context))
     prices = [price_of_reference(sample, candidate, values) for values in said]
     return prices.index(min(prices))
 
