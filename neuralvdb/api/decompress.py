@@ -116,7 +116,7 @@ def _decompress(
     progress: Progress,
     note: Note,
 ) -> list[DecompressReport | NeuralVdbError]:
-    """What becomes of each, in order; what one frame needs of the one before is decoded once."""
+    """What becomes of each, in order; what frames need of others is decoded once."""
     set_threads(settings.threads)
     with contextlib.ExitStack() as stack:
 

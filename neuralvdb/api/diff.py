@@ -86,7 +86,7 @@ class FilePair:
 def diff_each(
     pairs: Sequence[FilePair], settings: DiffSettings, *, of_grids: Progress = ignore, of_files: Progress = ignore
 ) -> list[DiffReport | NeuralVdbError]:
-    """What diff() says of each; what one frame needs of the one before is decoded once.
+    """What diff() says of each; what frames need of others is decoded once.
 
     of_grids, of_files: are told of 1 after each grid, and after each pair of files.
     """

@@ -132,7 +132,7 @@ def views_of(
 def _draw_views(
     path: str, frames: Sequence[FrameTarget], outputs: Sequence[Output], settings: ViewSettings, progress: Progress
 ) -> list[ViewReport | NeuralVdbError]:
-    """What becomes of each; what one frame needs of the one before is decoded once."""
+    """What becomes of each; what frames need of others is decoded once."""
     with OpenFiles(settings) as files:
 
         def draw(frame: FrameTarget, output: NewFile) -> ViewReport:

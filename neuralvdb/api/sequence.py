@@ -90,7 +90,7 @@ def facts_of_each(
     *,
     progress: Progress = ignore,
 ) -> list[FrameFacts | NeuralVdbError]:
-    """FrameFacts of frames of an archive or of a .vdb file; what one frame needs of the one before is decoded once.
+    """FrameFacts of frames of an archive or of a .vdb file; what frames need of others is decoded once.
 
     progress: is told of 1 after each. Errors are InputError, DamagedFile, Unsupported (also without Pillow),
     NoSuchGrid, MissingPriors, OutOfMemory.

@@ -92,7 +92,7 @@ class FrameToVerify:
 def verify_frames(
     path: str, frames: Sequence[FrameToVerify], settings: VerifySettings, progress: Progress
 ) -> list[VerifyReport | NeuralVdbError]:
-    """What verify() says of each; what one frame needs of the one before is decoded once. Raises what open_frames()
+    """What verify() says of each; what frames need of others is decoded once. Raises what open_frames()
     raises."""
     with contextlib.closing(open_frames(path, settings)) as opened:
         return outcomes_of(lambda frame: _verify(opened, frame, settings, progress), frames)

@@ -8,7 +8,6 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from neuralvdb.archive.container import MANY
 from neuralvdb.cli.batch import FileJob
 from neuralvdb.cli.frames import Input
 from neuralvdb.cli.isolate import IsolatedRunner
@@ -63,7 +62,7 @@ def _text(report: SequenceInfo, verbose: bool) -> str:
     ratio = f"{report.source_size / report.size:.2f}x"
     sizes = f"{size_text(report.size)}, from {size_text(report.source_size)} ({ratio})"
     numbers = [number_of(frame.number) for frame in report.frames]
-    lines = [f"{shown(report.path)}: archive {MANY}, {len(numbers)} frames, {sizes}", f"frames: {ranges_text(numbers)}"]
+    lines = [f"{shown(report.path)}: archive 4, {len(numbers)} frames, {sizes}", f"frames: {ranges_text(numbers)}"]
     if verbose:
         rows = [(f.number, shown(f.name), size_text(f.size), size_text(f.source_size)) for f in report.frames]
         lines.append(table_text(("frame", "file", "size", "from"), rows))

@@ -165,9 +165,20 @@ def test_a_farm_writes_what_one_machine_writes(sources, tmp_path):
     for name, frames in (("a", "0-8"), ("b", "9-10")):
         main(["compress", pattern, "--frames", frames, "-o", str(tmp_path / f"{name}.neuralvdb"), *options])
     main(["pack", str(tmp_path / "a.neuralvdb"), str(tmp_path / "b.neuralvdb"), "-o", str(tmp_path / "p.neuralvdb")])
-    assert (tmp_path / "p.neuralvdb").read_bytes() == (tmp_path / "whole.neuralvdb").read_bytes()
+    whole = (tmp_path / "whole.neuralvdb").read_bytes()
+    assert (tmp_path / "p.neuralvdb").read_bytes() == whole
+    main(["compress", pattern, "-o", str(tmp_path / "whole.neuralvdb"), "--skip-existing", *options])
+    assert (tmp_path / "whole.neuralvdb").read_bytes() == whole
     with ArchiveReader(tmp_path / "p.neuralvdb", is_readable) as archive:
         assert [archive.directory.number(p) for p in range(COUNT)] == [0, 8, 4, 2, 1, 3, 6, 5, 7, 9, 10]
+
+
+@pytest.mark.slow
+def test_networks_are_fine_tuned_to_all_of_them(sources, tmp_path):
+    code(sources, tmp_path / "tuned.neuralvdb", replace(SETTINGS, effort=2))
+    for source in sources:
+        report = neuralvdb.verify(tmp_path / "tuned.neuralvdb", source.path, frame=source.number)
+        assert report.differences == []
 
 
 @pytest.mark.parametrize(("damaged", "lost"), [(3, {3}), (2, {1, 2, 3}), (10, {9, 10}), (8, {*range(1, COUNT)})])

@@ -237,7 +237,7 @@ def test_unknown_optional_section_is_skipped(run, archive: Path, sample: Path):
 
 def test_newer_major_version_is_refused(run, archive: Path):
     data = bytearray(archive.read_bytes())
-    data[len(MAGIC)] += 3
+    data[len(MAGIC)] += 4
     archive.write_bytes(data)
     assert "upgrade neuralvdb" in run("decompress", archive, "-o", "x.vdb", code=5)
 
