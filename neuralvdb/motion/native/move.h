@@ -17,8 +17,6 @@ constexpr int kHalfStep = 5; // bits by which a displacement is shifted to becom
 constexpr double kMost = 1 << 27, kFastest = 8 << 12; // values in units; displacements, in 1/4096 voxel
 constexpr int kFar = 127; // voxels, shifts are at most
 
-using FourReals = Vector<double, 4>;
-using FourNarrow = Vector<int32_t, 4>;
 
 // Leaves of a grid, floats or doubles, which are read as whole numbers: times `scale`, at most `limit`.
 struct Field {

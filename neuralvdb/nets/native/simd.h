@@ -19,6 +19,12 @@ struct VectorOf {
 };
 template<typename T, int N> using Vector = typename VectorOf<T, N>::Type;
 
+// Numbers that hold all of 52 bits exactly, and of 32.
+using FourReals = Vector<double, 4>;
+using FourNarrow = Vector<int32_t, 4>;
+using EightReals = Vector<double, 8>;
+using EightNarrow = Vector<int32_t, 8>;
+
 // Each number of a vector as a number of the vector type `To`.
 #define NVDB_CONVERT(vector, To) __builtin_convertvector(vector, To)
 
@@ -32,13 +38,19 @@ template<typename T, int N> using Vector = typename VectorOf<T, N>::Type;
 // A function that becomes part of the functions that call it, and so is compiled for the processors they are for.
 #define NVDB_LANES inline __attribute__((always_inline))
 
+// Asks for what will be read soon. Always inlined: GCC drops calls of functions that only ask.
+NVDB_LANES void prefetch(const void* from, int bytes) {
+    for (int i = 0; i < bytes; i += 64) __builtin_prefetch(static_cast<const char*>(from) + i);
+}
+
 // Keeps a vector of AVX2 in a register from one step of a loop to the next: compilers load so many others first that one of
 // the sums goes through memory, which is what the loop then waits for.
 #define NVDB_KEEP(vector) __asm__("" : "+x"(vector))
 
-// NVDB_AVX2: a function for processors with AVX2 (hasAvx2()); absent elsewhere.
+// NVDB_AVX2, NVDB_AVX512: a function for processors with AVX2 (hasAvx2()) or with AVX-512 (hasVnni()); absent elsewhere.
 #if defined(__x86_64__)
 #define NVDB_AVX2 __attribute__((target("avx2,fma"), flatten))
+#define NVDB_AVX512 __attribute__((target("avx512bw,avx512dq,avx512vl,fma"), flatten))
 #endif
 
 inline bool hasAvx2() {

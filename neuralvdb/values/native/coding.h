@@ -16,13 +16,14 @@ constexpr int kManyRows = 8, kFewRows = 4; // of hidden layers, whose sums are m
 enum class Rule { sample, activeOnly, mean };
 
 // Values and active flags, 0 or 1, of the bricks of a level; values are below 2^30. cells: each brick's coordinates;
-// table: the brick of each cell.
+// table: the brick of each cell. packed: twice the value plus the flag, where all that may be seen fit (packed.h), or null.
 struct LevelView {
     const int32_t* table;
     int64_t shape[3];
     const int32_t* cells;
     const int32_t* values;
     const uint8_t* active;
+    const int16_t* packed = nullptr;
 };
 
 // Points `begin` to `end` of all that are seen, from one source of a view. centred: whether distances from the centre
@@ -58,6 +59,8 @@ struct Coding {
     int offsets[kMaxPoints][3];
     NetView net;
 };
+
+constexpr int kLargest = (1 << 14) - 1; // value in 16 bits beside its flag, less the brick's reference
 
 // Points by brick and offset; those from `first` to `last` are to be predicted, sorted by brick.
 struct Targets {

@@ -23,6 +23,13 @@ using Wrapping = Vector<uint16_t, 16>;
 using Ints = Vector<int32_t, 8>;
 using Floats = Vector<float, 8>;
 
+// Whether points are predicted in groups (groups.h).
+#ifdef __AVX512BW__
+constexpr bool kGrouped = true;
+#else
+constexpr bool kGrouped = false;
+#endif
+
 template<typename T>
 inline T loaded(const void* from) {
     T to;

@@ -2,17 +2,16 @@
 // what a point sees lies in nine short stretches.
 #pragma once
 
-#include "lanes.h"
+#include "fetch.h"
 
 namespace nvdb {
 namespace NVDB_ISA {
 
-constexpr int kHalo = 4, kLine = kEdge + 2 * kHalo, kSide = kEdge + 2; // coordinates -4 to 11 and -1 to 8
-constexpr int kLargest = (1 << 14) - 1; // value, less the brick's reference
+constexpr int kSide = kEdge + 2; // coordinates -1 to 8
 
-// Points as twice the value plus the active flag. A line lies at first * kSide + second, the coordinates on the other two
-// axes plus 1, in units of what is known there: 1 or 2. On the sample lattice a line is the 8 known points, at -4, -2 to 10,
-// and lines of the 8 others follow all of those; on the mean lattice it is all 16 cells.
+// A line lies at first * kSide + second, the coordinates on the other two axes plus 1, in units of what is known there: 1 or
+// 2. On the sample lattice a line is the 8 known points, at -4, -2 to 10, and lines of the 8 others follow all of those; on
+// the mean lattice it is all 16 cells.
 template<bool kMean> constexpr int kWords = kMean ? kLine : kLine / 2; // of a line
 constexpr int kOthers = kSide * kSide * kWords<false>;
 struct Lines {
@@ -24,35 +23,25 @@ template<bool kMean>
 class LineMaker {
 public:
     LineMaker(const Coding& coding, const LevelView& level, int64_t brick, int32_t reference)
-        : coding_(coding), level_(level), reference_(reference), both_(kMean || coding.group_count > 1)
-    {
-        const int32_t* cell = level.cells + 3 * brick;
-        for (int axis = 0; axis < 3; ++axis)
-            for (int i = 0; i < kLine; ++i)
-                at_[axis][i] = coordinate(coding, level, axis, cell[axis] * int64_t(kEdge) - kHalo + i);
-        cell_ = cell[2];
-        inside_ = cell[2] > 0 && cell[2] + 1 < level.shape[2];
-        for (int i = 0; i < kLine; ++i)
-            needed_[i] = i > 1 && i < kLine - 2 + !kMean && ((both_ && (kMean || coding.along == 2)) || i % 2 == 0) ? -1 : 0;
-    }
+        : along_(coding.along), both_(kMean || coding.group_count > 1), from_(coding, level, brick, reference) {}
 
     // Whether all points that are needed fit into 16 bits.
-    bool make(Lines& lines) {
-        if (coding_.along == 2) {
+    bool make(bool, Lines& lines) {
+        if (along_ == 2) {
             for (int i = 0; i < kSide; ++i)
                 for (int j = 0; j < kSide; ++j) {
-                    const Shorts line = fetch(i + kHalo - 1, j + kHalo - 1);
+                    const Shorts line = from_.fetch(i + kHalo - 1, j + kHalo - 1);
                     int16_t* to = lines.points + (i * kSide + j) * kWords<kMean>;
                     if (kMean) std::memcpy(to, &line, sizeof(line));
                     else put(NVDB_SHUFFLE(Shorts, line, line, 0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15), to, to + kOthers);
                 }
         }
         else {
-            const bool two = !kMean && coding_.along == 0; // units of the first of the other axes
+            const bool two = !kMean && along_ == 0; // units of the first of the other axes
             for (int i = 0; i < (two ? kEdge / 2 + 2 : kSide); ++i)
                 makePlane(two ? 2 * i + kHalo - 2 : i + kHalo - 1, lines.points + i * kSide * kWords<kMean>);
         }
-        return !any(over_ > kLargest);
+        return from_.fits();
     }
 
 private:
@@ -65,7 +54,7 @@ private:
     void makePlane(int same, int16_t* to) {
         Shorts line[kLine] = {}, x[kEdge];
         for (int i = kMean ? 2 : 1; i < (kMean ? kLine - 2 : kLine); ++i)
-            if (both_ || i % 2 == 0) line[i] = coding_.along == 0 ? fetch(i, same) : fetch(same, i);
+            if (both_ || i % 2 == 0) line[i] = along_ == 0 ? from_.fetch(i, same) : from_.fetch(same, i);
         for (int half = 0; kMean && half < 2; ++half) {
             for (int i = 0; i < kEdge; ++i) x[i] = line[half * kEdge + i];
             transpose(x);
@@ -85,50 +74,9 @@ private:
         for (int z = 1; z < 7; ++z) put(x[z], to + (z - 1) * kWords<false>, to + (z - 1) * kWords<false> + kOthers);
     }
 
-    // The line along z at coordinates i and j.
-    Shorts fetch(int i, int j) {
-        const int64_t x = at_[0][i], y = at_[1][j], inside = (x & 7) * 64 + (y & 7) * 8;
-        const int32_t* line = level_.table + ((x >> 3) * level_.shape[1] + (y >> 3)) * level_.shape[2];
-        const int64_t middle = int64_t(line[cell_]) * kSlots + inside;
-        Four first, last;
-        const uint64_t flags = loaded<uint64_t>(level_.active + middle);
-        uint32_t before, behind;
-        if (inside_) {
-            const int64_t from = int64_t(line[cell_ - 1]) * kSlots + inside + 4, next = int64_t(line[cell_ + 1]) * kSlots + inside;
-            first = loaded<Four>(level_.values + from);
-            last = loaded<Four>(level_.values + next);
-            before = loaded<uint32_t>(level_.active + from);
-            behind = loaded<uint32_t>(level_.active + next);
-        }
-        else {
-            int32_t values[8];
-            uint8_t ends[8];
-            for (int k = 0; k < 8; ++k) {
-                const int64_t z = at_[2][k < 4 ? k : k + 8], from = int64_t(line[z >> 3]) * kSlots + inside + (z & 7);
-                values[k] = level_.values[from];
-                ends[k] = level_.active[from];
-            }
-            first = loaded<Four>(values);
-            last = loaded<Four>(values + 4);
-            before = loaded<uint32_t>(ends);
-            behind = loaded<uint32_t>(ends + 4);
-        }
-        const Shorts active = widened(bits<Bytes>(Longs{before | flags << 32, flags >> 32 | uint64_t(behind) << 32}));
-        const auto own = [&](int k) { return loaded<Four>(level_.values + middle + k) - reference_; };
-        const Shorts value = saturated(first - reference_, own(0), own(4), last - reference_);
-        const Shorts size = (value ^ (value >> 15)) & needed_ & (kMean ? -active : Shorts{} - 1);
-        over_ = size > over_ ? size : over_;
-        return doubled(value) + active;
-    }
-
-    const Coding& coding_;
-    const LevelView& level_;
-    const int32_t reference_;
+    const int along_;
     const bool both_; // points of phase 0 are seen, too
-    int64_t cell_; // along z
-    bool inside_; // what is before and behind along z lies in bricks of their own
-    int64_t at_[3][kLine];
-    Shorts needed_, over_{};
+    Fetcher<kMean> from_;
 };
 
 // Where a point's nine stretches begin: the middle one.

@@ -37,12 +37,15 @@ public:
         for (int j = kMeanLevels - 2; j >= 3 * lod_; --j) {
             pyramid.pop_back();
             const CodedPass* both_passes = each + 2 * (kMeanLevels - 2 - j);
-            const Array<int32_t> differences = codeDifferences(above, pyramid.back(), both_passes, code);
+            const Array<int32_t> kept = companded(above.means);
+            const int32_t* means = kept.size() ? kept.data() : above.means.data();
+            const Array<int32_t> differences = codeDifferences(above.level, means, pyramid.back(), both_passes, code);
             Array<int32_t> below = pyramid.back().blank();
             const Splitting splitting{Halves(splitAxis(j)), quantiser_.compand, quantiser_.nonnegative};
             inParallel(size_t(above.level.bricks), threads_, kLeastBricks, [&](size_t first, size_t last) {
-                const CoarseCells cells{above.level.pairs.data() + 2 * first, above.means.data() + first * kSlots,
-                    differences.data() + first * kSlots, int64_t(last - first)};
+                const size_t at = first * kSlots;
+                const CoarseCells cells{above.level.pairs.data() + 2 * first, above.means.data() + at, means + at,
+                    differences.data() + at, int64_t(last - first)};
                 pyramid.back().counts.with([&](const auto* counts) { split(cells, splitting, counts, below.data()); });
             });
             above = {std::move(pyramid.back()), std::move(below)};
@@ -61,11 +64,20 @@ private:
         return {std::move(level), std::move(means)};
     }
 
+    // Means companded; none where they stay as they are.
+    Array<int32_t> companded(const Array<int32_t>& means) const {
+        Array<int32_t> to(quantiser_.compand.knee ? means.size() : 0);
+        inParallel(to.size(), threads_, kLeastBricks * kSlots, [&](size_t first, size_t last) {
+            compandAll(means.data() + first, last - first, quantiser_.compand, to.data() + first);
+        });
+        return to;
+    }
+
+    // means: companded.
     template<typename Code>
-    Array<int32_t> codeDifferences(const MeanCells& above, const MeanLevel& fine, const CodedPass* both_passes,
-        const Code& code)
+    Array<int32_t> codeDifferences(const MeanLevel& level, const int32_t* means, const MeanLevel& fine,
+        const CodedPass* both_passes, const Code& code)
     {
-        const MeanLevel& level = above.level;
         const size_t cells = size_t(level.rows) * kSlots, coded = size_t(level.bricks) * kSlots;
         Array<uint8_t> share(cells), both(cells);
         inParallel(size_t(level.bricks), threads_, kLeastBricks, [&](size_t first, size_t last) {
@@ -75,24 +87,23 @@ private:
             });
         });
         std::fill(both.data() + coded, both.data() + cells, uint8_t(0));
-        Array<int32_t> companded(quantiser_.compand.knee ? cells : 0);
-        inParallel(companded.size(), threads_, kLeastBricks * kSlots, [&](size_t first, size_t last) {
-            compandAll(above.means.data() + first, last - first, quantiser_.compand, companded.data() + first);
-        });
-        const int32_t* means = companded.size() ? companded.data() : above.means.data();
         const Array<uint8_t> on = level.on(threads_);
         const Array<int32_t> where = level.table.cells(level.bricks);
         Array<int32_t> differences(cells, 0);
+        const PackedLevel packed(means, on.data(), cells, true, threads_);
+        PackedLevel packed_differences(cells);
         const auto& [x, y, z] = level.table.shape;
         View view{{}, share.data()};
-        view.sources.push_back({level.table.rows, {x, y, z}, where.data(), means, on.data()});
+        view.sources.push_back({level.table.rows, {x, y, z}, where.data(), means, on.data(), packed.words()});
         view.sources.push_back({level.table.rows, {x, y, z}, where.data(), differences.data(), both.data()});
         for (int phase = 0; phase < 2; ++phase) {
             const CodedPass& coding = both_passes[phase];
+            view.sources[1].packed = packed_differences.words();
             const Points points = listPoints(both.data(), size_t(level.bricks), coding.offsets, threads_);
             if (phase == 1) clear(both, coding.offsets); // what is left are those that are decoded
             const Array<int32_t> decoded = code(coding, view, points, level, fine);
             scatter(points, decoded, differences, threads_);
+            if (!phase) packed_differences.put(points, decoded, threads_);
         }
         return differences;
     }

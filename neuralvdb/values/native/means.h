@@ -1,4 +1,4 @@
-// Twin of values/lattice/mean_pyramid.py and values/lattice/compand.py: what a level's cells are made of.
+// Twin of values/lattice/mean_pyramid.py and values/lattice/compand.py: what the cells of a level are made of.
 #pragma once
 
 #include "constants.h"
@@ -27,21 +27,6 @@ struct Halves {
         return (cell & ~(7 << shift)) | ((2 * along & 7) << shift);
     }
 };
-
-// Share of each cell's coded voxels that its first half has, in 1/32, and whether both halves have some.
-template<typename BelowT>
-inline void shares(const int32_t* pairs, const BelowT* counts, int64_t rows, int axis, uint8_t* share, uint8_t* both) {
-    const Halves halves(axis);
-    for (int64_t row = 0; row < rows; ++row) {
-        for (int cell = 0; cell < kSlots; ++cell) {
-            const BelowT* below = counts + kSlots * int64_t(pairs[2 * row + halves.side(cell)]) + halves.first(cell);
-            const int32_t first = below[0], second = below[halves.stride];
-            const bool equal = first == second; // as most are
-            share[kSlots * row + cell] = uint8_t(!first ? 0 : equal ? kShares / 2 : kShares * first / (first + second));
-            both[kSlots * row + cell] = first && second;
-        }
-    }
-}
 
 // The companding of values/lattice/compand.py, in integers.
 struct Compand {

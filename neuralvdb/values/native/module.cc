@@ -104,7 +104,9 @@ void splitInto(Pairs pairs, CountsT counts, Values means, Values differences, nb
         allBelow(pairs.data(), 2 * rows, int64_t(counts.shape(0)));
     if (!fits || !isKnee(splitting.compand.knee)) throw nb::value_error("means");
     nb::gil_scoped_release release;
-    const CoarseCells cells{pairs.data(), means.data(), differences.data(), int64_t(rows)};
+    Array<int32_t> companded(means.size());
+    compandAll(means.data(), means.size(), splitting.compand, companded.data());
+    const CoarseCells cells{pairs.data(), means.data(), companded.data(), differences.data(), int64_t(rows)};
     split(cells, splitting, counts.data(), below.data());
 }
 

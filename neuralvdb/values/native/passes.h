@@ -2,6 +2,7 @@
 #pragma once
 
 #include "chunk.h"
+#include "packed.h"
 #include "pool.h"
 #include "predict.h"
 #include "quantiser.h"

@@ -36,13 +36,14 @@ private:
     static constexpr int kFarthest = kMean ? 2 : 3; // points are so far away along an axis
 
     bool inLines(size_t i) const { return coding_.along != kNoAxis && (targets_.places[i] & coding_.mask) == coding_.bits; }
-    const int16_t* passLines() const { return nearest_ ? lines_[kMean].points + (kMean ? 0 : kOthers) : nullptr; }
+    const int16_t* ofPass() const { return nearest_ ? near_[kMean].points + (kMean ? 0 : kPassRows) : nullptr; }
 
     void addBrick(size_t first, size_t last) {
         size_t i = first;
         while (i < last && !inLines(i)) addWide(i++);
         if (i == last) return;
         load(targets_.bricks[i], targets_.places[i]);
+        for (int i = 0; last < targets_.last && i <= (kMean && nearest_); ++i) prefetchBehind(coding_.sources[i], targets_.bricks[last]);
         if constexpr (kGrouped)
             if (fits_) return addGroups(i, last);
         for (; i < last; ++i) !inLines(i) ? addWide(i) : fits_ ? add(i) : in_middle_ ? addMiddle(i) : addWide(i);
@@ -53,7 +54,7 @@ private:
         groups_.take(targets_.places + first, last - first);
         for (int group = 0; group < groups_.count(); ++group)
             if (const uint32_t lanes = groups_.lanes(group)) {
-                const uint32_t active = groups_.see(group, lines_[0].points, passLines(), group_.seen);
+                const uint32_t active = groups_.see(group, near_[0].points, ofPass(), group_.seen);
                 if (lanes == (1u << kBlock) - 1) {
                     for (int lane = 0; lane < kBlock; ++lane) addLane(group, lane, first, lane, group_);
                     predict(group_, kBlock);
@@ -83,16 +84,19 @@ private:
         }
     }
 
-    // Lines of a brick, around the reference that its first point gives.
+    // What is around a brick, less the reference that its first point gives.
     void load(int64_t brick, int offset) {
         brick_ = brick;
-        const int stride = 1 << (6 - 3 * coding_.along);
-        const int64_t at = brick * kSlots + (kMean ? offset : offset - stride);
-        const int32_t value = coding_.sources[0].values[at], limit = (kLargest + 1) / 2;
-        reference_ = value - std::clamp(value, -limit, limit);
-        fits_ = std::abs(reference_) < 1 << 22 && LineMaker<kMean>(coding_, coding_.sources[0], brick, reference_).make(lines_[0]);
-        if (kMean && fits_ && nearest_) fits_ = LineMaker<kMean>(coding_, coding_.sources[1], brick, 0).make(lines_[1]);
+        const LevelView *levels = coding_.sources;
+        reference_ = levels[0].packed ? 0 : referenceOf(levels[0].values[brick * kSlots + offset - (kMean ? 0 : 64 >> 3 * coding_.along)]);
+        fits_ = std::abs(reference_) < 1 << 22 && Maker<kMean>(coding_, levels[0], brick, reference_).make(false, near_[0]);
+        if (kMean && fits_ && nearest_) fits_ = Maker<kMean>(coding_, levels[kMean], brick, 0).make(true, near_[kMean]);
         if (!fits_) loadMiddle(brick);
+    }
+
+    static int32_t referenceOf(int32_t value) {
+        constexpr int32_t limit = (kLargest + 1) / 2;
+        return value - std::clamp(value, -limit, limit);
     }
 
     // The same in 32 bits.
@@ -105,7 +109,7 @@ private:
     // Points that see active points only have a block of their own, which needs fewer inputs.
     void add(size_t i) {
         const int offset = targets_.places[i], line = lineOf<kMean>(coding_.along, offset);
-        const Stretches<kMean> seen(lines_[0].points + line, nearest_ ? passLines() + line : nullptr);
+        const Stretches<kMean> seen(near_[0].points + line, nearest_ ? ofPass() + line : nullptr);
         Block& block = blocks_[seen.allActive(nearest_)];
         const int lane = block.count++;
         for (int k = 0; k < 9; ++k) block.stretches[lane][k] = seen.of[k];
@@ -217,7 +221,7 @@ private:
     int64_t brick_ = -1;
     int32_t reference_ = 0;
     bool fits_ = false, in_middle_ = false; // whether what is around the brick fits into 16 bits, and into 32
-    Lines lines_[1 + kMean];
+    Near near_[1 + kMean];
     Groups<kMean> groups_;
     Block group_, blocks_[2]; // of `blocks_` the second is of points that see active points only
     Cube cubes_[1 + kMean];

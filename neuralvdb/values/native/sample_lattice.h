@@ -26,11 +26,21 @@ inline void descendSamples(std::vector<SampleLevel>& pyramid, const Passes& pass
         const auto& [x, y, z] = level.table.shape;
         View view{{}, nullptr};
         view.sources.push_back({level.table.rows, {x, y, z}, cells.data(), level.values.data(), level.active.data()});
+        PackedLevel packed(level.values.data(), level.active.data(), level.values.size(), false, threads);
         for (int pass = 0; pass < 6; ++pass, ++coding) {
+            view.sources[0].packed = packed.words();
             const Points points = listPoints(level.coded.data(), size_t(level.bricks), coding->offsets, threads);
             const Array<int32_t> decoded = code(*coding, view, points, cells);
+            if (!packed.words()) {
+                scatter(points, decoded, level.values, threads);
+                continue;
+            }
+            packed.put(points, decoded, threads);
+            if (packed.words()) continue;
+            packed.unpack(level.values, threads);
             scatter(points, decoded, level.values, threads);
         }
+        if (packed.words()) packed.unpack(level.values, threads);
     }
 }
 

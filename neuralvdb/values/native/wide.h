@@ -50,8 +50,8 @@ inline void gatherWide(const Coding& coding, const Around& around, int offset, W
             const int64_t cell = around.cells[0][a] + around.cells[1][b] + around.cells[2][c];
             const int64_t inside = around.inside[0][a] + around.inside[1][b] + around.inside[2][c];
             const int64_t from = int64_t(level.table[cell]) * kSlots + inside;
-            to.distance[i] = level.values[from];
-            to.active[i] = level.active[from] & 1;
+            to.distance[i] = level.packed ? level.packed[from] >> 1 : level.values[from];
+            to.active[i] = (level.packed ? level.packed[from] : level.active[from]) & 1;
         }
     }
 }
