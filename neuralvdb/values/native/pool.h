@@ -9,6 +9,10 @@
 #include <new>
 #include <utility>
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 namespace nvdb {
 
 // Free blocks of a thread, up to kKept bytes of them.
@@ -35,10 +39,7 @@ public:
             if (size >= bytes && size / 4 <= bytes && (best == count_ || size < blocks_[best].size)) best = i;
         }
         if (best == count_) {
-            const size_t size = (bytes + kGrain) / kGrain * kGrain;
-            Block block{std::aligned_alloc(kAlign, size), size};
-            if (!block.data) throw std::bad_alloc();
-            return block;
+            return fresh(bytes);
         }
         const Block block = blocks_[best];
         blocks_[best] = blocks_[--count_];
@@ -56,7 +57,20 @@ public:
     }
 
 private:
-    static constexpr size_t kKept = size_t(64) << 20, kGrain = 4096, kAlign = 64;
+    // Large blocks are made of pages of 2 MiB where the system has some: bricks and those around them lie far apart, and it
+    // takes time to find the page of each.
+    static Block fresh(size_t bytes) {
+        const bool large = bytes >= 2 * kHugePage;
+        const size_t grain = large ? kHugePage : kGrain, size = (bytes + grain) / grain * grain;
+        const Block block{std::aligned_alloc(large ? kHugePage : kAlign, size), size};
+        if (!block.data) throw std::bad_alloc();
+#ifdef MADV_HUGEPAGE
+        if (large) madvise(block.data, size, MADV_HUGEPAGE);
+#endif
+        return block;
+    }
+
+    static constexpr size_t kKept = size_t(64) << 20, kGrain = 4096, kAlign = 64, kHugePage = size_t(2) << 20;
     std::array<Block, 64> blocks_;
     size_t count_ = 0, kept_ = 0;
 };
