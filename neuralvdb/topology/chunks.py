@@ -106,9 +106,10 @@ def cube_begins(origins: np.ndarray, low: np.ndarray) -> np.ndarray:
 
 def _cube_edges(origins: np.ndarray, pieces: Pieces) -> np.ndarray:
     """(K,) the edge of the cube that each piece fits into with a brick around it, 0 where none is large enough."""
-    in_order, starts = origins[pieces.leaves].astype(np.int64), np.concatenate([[0], pieces.ends[:-1]])
-    begins = cube_begins(np.minimum.reduceat(in_order, starts), pieces.low)
-    ends = np.minimum(-(-(np.maximum.reduceat(in_order, starts) + 2 * EDGE) // 16) * 16, pieces.high)
+    in_order, starts = origins[pieces.leaves], np.concatenate([[0], pieces.ends[:-1]])
+    first, last = (ufunc.reduceat(in_order, starts).astype(np.int64) for ufunc in (np.minimum, np.maximum))
+    begins = cube_begins(first, pieces.low)
+    ends = np.minimum(-(-(last + 2 * EDGE) // 16) * 16, pieces.high)
     needed = (ends - begins).max(1) // EDGE
     return np.array([*CUBES, 0])[np.searchsorted(CUBES, needed)]
 
@@ -129,8 +130,9 @@ def _group(pieces: Pieces, run: range, edge: int) -> LeafGroup:
     """The chunk of a run of pieces."""
     ends = [0, *pieces.ends[run.start : run.stop] - (pieces.ends[run.start - 1] if run.start else 0)]
     first = pieces.ends[run.start - 1] if run.start else 0
-    leaves = pieces.leaves[first : first + ends[-1]]
-    order = np.argsort(leaves, kind="stable")
-    box = np.repeat(np.arange(len(run)), np.diff(ends))
+    leaves, box = pieces.leaves[first : first + ends[-1]], np.repeat(np.arange(len(run)), np.diff(ends))
     numbers = slice(run.start, run.stop)
-    return LeafGroup(leaves[order], box[order], pieces.low[numbers], pieces.high[numbers], edge)
+    if len(run) > 1:  # the leaves of each piece are in order
+        order = np.argsort(leaves, kind="stable")
+        leaves, box = leaves[order], box[order]
+    return LeafGroup(leaves, box, pieces.low[numbers], pieces.high[numbers], edge)

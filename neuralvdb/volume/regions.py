@@ -27,8 +27,9 @@ _CHUNK = 1 << 12  # leaves averaged together; bounds the memory for temporaries
 
 def touched(origins: np.ndarray, box: Box) -> np.ndarray:
     """(N,) bool: whether the leaf at each of `origins` (N, 3), in voxels, meets the box."""
-    touches = np.logical_and(origins + 7 >= np.array(box.low), origins <= np.array(box.high))
-    meets: np.ndarray = np.logical_and.reduce(touches, axis=1)
+    meets = np.ones(len(origins), bool)
+    for along, low, high in zip(origins.T, box.low, box.high, strict=True):
+        meets &= (along >= low - 7) & (along <= high)
     return meets
 
 
