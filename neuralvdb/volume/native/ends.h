@@ -37,14 +37,21 @@ NVDB_LANES void addEnds(const Leaves<T>& leaves, Ends& ends) {
     }
 }
 
-// A number's bits as a whole number, in the order of numbers.
+// The bits of numbers as whole numbers in the order of numbers, as unsigned ones.
 template<typename T>
-inline uint64_t ordered(T number) {
-    using Bits = std::make_unsigned_t<typename SameSize<T>::Type>;
-    constexpr Bits sign = Bits(1) << (8 * sizeof(T) - 1);
-    Bits bits;
-    std::memcpy(&bits, &number, sizeof(bits));
-    return bits & sign ? Bits(~bits) : Bits(bits | sign);
+NVDB_LANES Lanes<T> ordered(Line<T> numbers) {
+    using I = typename SameSize<T>::Type;
+    Lanes<T> bits;
+    std::memcpy(&bits, &numbers, sizeof(bits));
+    return bits ^ (bits >> int(8 * sizeof(I) - 1) | std::numeric_limits<I>::min());
+}
+
+template<typename T>
+NVDB_LANES bool any(Lanes<T> lanes) {
+    uint64_t words[sizeof(lanes) / 8], all = 0;
+    std::memcpy(words, &lanes, sizeof(lanes));
+    for (const uint64_t word : words) all |= word;
+    return all != 0;
 }
 
 template<typename T>
@@ -62,22 +69,26 @@ inline T numberOf(uint64_t in_order) {
 struct Sought {
     uint64_t known = 0;
     int64_t place;
-    std::vector<int64_t> counts; // of the numbers that have the known bits, by the next ones
+    std::vector<int64_t> counts; // of the numbers that have the known bits, by the next ones; behind them those of others
 };
 
 // Counts numbers for all that are sought; for the first one alone where nothing is known yet.
 template<typename T>
-inline void countNext(const Leaves<T>& leaves, int digit, Sought* sought, size_t count) {
+NVDB_LANES void countNext(const Leaves<T>& leaves, int digit, Sought* sought, size_t count) {
+    using I = typename SameSize<T>::Type;
+    constexpr int first = int(sizeof(T)) / 2 - 1;
+    const int unknown = digit == first ? 0 : 16 * (digit + 1); // low bits of numbers of which some are known
     for (size_t leaf = 0; leaf < leaves.count; ++leaf) {
         for (int at = 0; at < kLines; ++at) {
-            const uint8_t mask = leaves.masks[leaf * kLines + size_t(at)];
-            if (!mask) continue;
+            if (!leaves.masks[leaf * kLines + size_t(at)]) continue;
             const Line<T> line = leaves.line(leaf, at);
-            for (int i = 0; i < kEdge; ++i) {
-                const uint64_t bits = ordered(line[i]) >> 16 * digit;
-                if (!(mask >> i & 1) || !std::isfinite(line[i])) continue;
-                for (size_t s = 0; s < count; ++s)
-                    if (bits >> 16 == sought[s].known) ++sought[s].counts[bits & 0xffff];
+            const Lanes<T> counts = leaves.active(leaf, at) & finite<T>(line), numbers = ordered<T>(line);
+            for (size_t s = 0; s < count; ++s) {
+                const I same = I(sought[s].known << unknown) >> unknown; // with their sign
+                const Lanes<T> counted = unknown ? counts & (numbers >> unknown == same) : counts;
+                if (!any<T>(counted)) continue;
+                const Lanes<T> next = (numbers >> 16 * digit & 0xffff) | (counted + 1) << 16;
+                for (int i = 0; i < kEdge; ++i) ++sought[s].counts[size_t(next[i])];
             }
         }
     }
@@ -85,12 +96,12 @@ inline void countNext(const Leaves<T>& leaves, int digit, Sought* sought, size_t
 
 // The finite active numbers at two places in the order of all components.
 template<typename T>
-inline std::array<double, 2> numbersAt(const std::vector<Leaves<T>>& components, std::array<int64_t, 2> places) {
+NVDB_LANES std::array<double, 2> numbersAt(const std::vector<Leaves<T>>& components, std::array<int64_t, 2> places) {
     constexpr int first = int(sizeof(T)) / 2 - 1;
     Sought sought[2];
     for (int s = 0; s < 2; ++s) sought[s].place = places[s];
     for (int digit = first; digit >= 0; --digit) {
-        for (Sought& each : sought) each.counts.assign(1 << 16, 0);
+        for (Sought& each : sought) each.counts.assign(2 << 16, 0);
         for (const Leaves<T>& leaves : components) countNext(leaves, digit, sought, digit == first ? 1 : 2);
         if (digit == first) sought[1].counts = sought[0].counts;
         for (Sought& each : sought) {

@@ -64,10 +64,11 @@ std::tuple<double, double, int64_t> endsOf(Components<T> values, Masks masks, do
     const auto skipped = int64_t(share * double(ends.count));
     if (share < 0 || 2 * skipped > ends.count) throw nb::value_error("share");
     if (skipped) {
-        nb::gil_scoped_release release;
-        const auto found = numbersAt(components, {skipped, ends.count - 1 - skipped});
-        ends.low = found[0];
-        ends.high = found[1];
+        run([&] {
+            const auto found = numbersAt(components, {skipped, ends.count - 1 - skipped});
+            ends.low = found[0];
+            ends.high = found[1];
+        });
     }
     if (!ends.count) return {0.0, 0.0, 0};
     return {ends.low + 0.0, ends.high + 0.0, ends.count}; // no -0
