@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,21 @@ _MAGIC = b"\x93NUMPY\x01\x00"
 
 def read_arrays(path: Path, prefix: str = "") -> dict[str, np.ndarray]:
     """The arrays whose names begin with `prefix`, by the rest of their names."""
+    return read_groups(path, [prefix])[0]
+
+
+def read_groups(path: Path, prefixes: Iterable[str]) -> list[dict[str, np.ndarray]]:
+    """What read_arrays() gives for each prefix, of a file that is opened once."""
     with zipfile.ZipFile(path) as file:
-        names = [name for name in file.namelist() if name.startswith(prefix)]
-        return {name.removeprefix(prefix).removesuffix(".npy"): _array(file.read(name)) for name in names}
+        names = file.namelist()
+        return [
+            {
+                name.removeprefix(prefix).removesuffix(".npy"): _array(file.read(name))
+                for name in names
+                if name.startswith(prefix)
+            }
+            for prefix in prefixes
+        ]
 
 
 def _array(data: bytes) -> np.ndarray:

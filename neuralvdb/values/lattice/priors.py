@@ -10,7 +10,7 @@ import xxhash
 
 from neuralvdb.archive.rans import Tables
 from neuralvdb.dataclass import dataclass
-from neuralvdb.nets.arrays import read_arrays
+from neuralvdb.nets.arrays import read_groups
 from neuralvdb.nets.network import Network
 from neuralvdb.values.lattice import network
 from neuralvdb.values.lattice.kind import FAMILIES
@@ -61,15 +61,16 @@ class ModelSet:
 @functools.cache
 def shipped() -> ModelSet:
     """The priors that come with the package."""
-    return model_set({family: unpack(read_arrays(_FILE, f"{family}.")) for family in FAMILIES})
+    groups = read_groups(_FILE, [f"{family}." for family in FAMILIES])
+    return model_set({family: unpack(arrays) for family, arrays in zip(FAMILIES, groups, strict=True)})
 
 
 @functools.cache
 def fast() -> ModelSet:
     """Those of them whose networks have no hidden layers; the tables are those of shipped()."""
     families = {}
-    for family in FAMILIES:
-        arrays = read_arrays(_FILE, f"fast.{family}.")
+    groups = read_groups(_FILE, [f"fast.{family}." for family in FAMILIES])
+    for family, arrays in zip(FAMILIES, groups, strict=True):
         linear = {phase: [arrays[f"{phase}.{name}"] for name in _LINEAR] for phase in (0, 1)}
         networks = {
             key: network.linear(*(array[i] for array in linear[phase]))
