@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import sys
 import traceback
@@ -107,6 +106,8 @@ def print_note(text: str, /) -> None:
 
 def print_json(value: dict[str, object], *, lines: bool = False) -> None:
     """A JSON object on stdout, with its version, on one line if `lines` or if large; NaN and infinities as text."""
+    import json  # which takes time
+
     told: object = {"schema": SCHEMA, **value}
     try:
         text = json.dumps(told, allow_nan=False)
