@@ -14,7 +14,8 @@ from neuralvdb import devices, values
 from neuralvdb.api.decoding import decode_all
 from neuralvdb.api.jobs import Note, Progress, Runner, Task, ignore, run_here
 from neuralvdb.api.promises import PromiseDescription, describe, promise_of
-from neuralvdb.api.source import check_names, check_readable, select, without
+from neuralvdb.api.readable import check_readable
+from neuralvdb.api.source import check_names, select, without
 from neuralvdb.archive import ArchiveWriter, SectionWriter
 from neuralvdb.codec.earlier import EarlierFrames
 from neuralvdb.codec.encode import EncodedFrame, encode_frame

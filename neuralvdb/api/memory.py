@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from neuralvdb.api.source import select
-from neuralvdb.codec.frame import Frame, FrameReader
 from neuralvdb.errors import NeuralVdbError, unreadable
 from neuralvdb.frame_number import FrameNumber
 from neuralvdb.platform import file_state, written_bytes
 from neuralvdb.settings import ARCHIVE_SUFFIX
+
+if TYPE_CHECKING:
+    from neuralvdb.codec.frame import Frame
 
 # What a .vdb file can need: an upper node of vec3d takes 8.2 kB on disk when compressed and 0.8 MB in memory.
 _MEMORY_PER_BYTE = 128
@@ -25,6 +27,8 @@ def memory_needed(path: str, grids: Sequence[str] = (), number: FrameNumber | No
 
     Raises InputError, DamagedFile, Unsupported, NoSuchGrid, UsageError.
     """
+    from neuralvdb.codec.frame import FrameReader  # which takes time
+
     with FrameReader(path, number) as frame:
         return memory_of(frame, grids)
 
@@ -43,6 +47,8 @@ def memory_of_each(path: str, grids: Sequence[str], numbers: Sequence[FrameNumbe
 
 def memory_of(frame: Frame, grids: Sequence[str]) -> int:
     """What memory_needed() says of a frame. Raises NoSuchGrid."""
+    from neuralvdb.api.source import select
+
     total = sum(map(frame.index.memory, select(frame.grids, grids, frame.archive.path)))
     directory = frame.archive.directory
     if directory is None or len(frame.index.needs) == 1:

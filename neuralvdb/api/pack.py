@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from neuralvdb.api.jobs import Progress, Task, ignore
-from neuralvdb.api.source import check_readable
+from neuralvdb.api.readable import check_readable
 from neuralvdb.archive import ArchiveReader, FrameLabel
 from neuralvdb.archive.formats import is_readable
 from neuralvdb.codec.frame import position_of

@@ -12,7 +12,8 @@ from pathlib import Path
 from neuralvdb.api.jobs import Progress, Runner, Task, ignore, only, run_here
 from neuralvdb.api.losses import common_grids, grid_loss
 from neuralvdb.api.outputs import FrameTarget, Output, new_files, temporary_names, write_each
-from neuralvdb.api.source import GridSource, OpenFiles, check_readable, select
+from neuralvdb.api.readable import check_readable
+from neuralvdb.api.source import GridSource, OpenFiles, select
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import InputError, NeuralVdbError, naming
 from neuralvdb.new_file import NewFile, new_file

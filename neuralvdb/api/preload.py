@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from neuralvdb import topology, values
 from neuralvdb.settings import CompressSettings
 
 
+def load_decoder() -> None:
+    """Loads the modules that make .vdb files of archives."""
+    import_module("neuralvdb.api.write_vdb")
+
+
 def preload_decoder() -> None:
-    """Loads what decoding takes when it is first used: shipped networks, the coder of symbols."""
+    """Loads what decoding takes when it is first used, too: shipped networks, the coder of symbols."""
+    from neuralvdb import topology, values
+
+    load_decoder()
     values.shipped_models()
     topology.load_networks()
     import_module("neuralvdb.archive._rans")
@@ -17,6 +24,8 @@ def preload_decoder() -> None:
 
 def preload_encoder(settings: CompressSettings) -> None:
     """Loads what compress() with these settings takes when it is first used."""
+    from neuralvdb import values
+
     preload_decoder()
     values.shipped_models(fast=settings.fast)
     import_module("neuralvdb.values.select.strategy")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from neuralvdb.api.compress import CompressReport, Encoding, GridInFile
 from neuralvdb.api.decoding import decode_all
 from neuralvdb.api.jobs import Listeners, Task, ignore
-from neuralvdb.api.source import check_readable
+from neuralvdb.api.readable import check_readable
 from neuralvdb.archive import ArchiveReader, FrameLabel, SequenceWriter
 from neuralvdb.archive.formats import is_readable
 from neuralvdb.codec.earlier import EarlierFrames, EncodedBefore

@@ -36,14 +36,6 @@ class NamedGrid(Protocol):
         """The unique name of the grid whose tree it shares; empty where it has its own."""
 
 
-def check_readable(path: str | os.PathLike[str]) -> None:
-    """Raises InputError where a file cannot be opened or is no ordinary one. Nothing of it is read."""
-    try:
-        open_ordinary(path).close()
-    except OSError as error:
-        raise unreadable(path, error) from error
-
-
 def is_archive(path: str) -> bool:
     """Whether the file begins like an archive. Raises InputError where it cannot be read, or is no ordinary file."""
     try:

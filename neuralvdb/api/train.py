@@ -11,7 +11,7 @@ from pathlib import Path
 
 from neuralvdb import devices
 from neuralvdb.api.jobs import Progress, Runner, Task, ignore, run_here
-from neuralvdb.api.source import check_readable
+from neuralvdb.api.readable import check_readable
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import InputError, Unsupported
 from neuralvdb.new_file import NewFile, new_file

@@ -91,6 +91,7 @@ def decompress_job(
     from neuralvdb.api.jobs import ignore
     from neuralvdb.api.memory import memory_of_each
     from neuralvdb.api.outputs import FrameTarget
+    from neuralvdb.api.preload import load_decoder
 
     source = steps[0].source
     frames = [FrameTarget(step.item.selects, step.target, step.force) for step in steps]
@@ -108,7 +109,7 @@ def decompress_job(
 
     return FileJob(
         path=source,
-        runner=IsolatedRunner(inputs=[source], memory=memory, device=settings.device),
+        runner=IsolatedRunner(inputs=[source], memory=memory, device=settings.device, load=load_decoder),
         begin=lambda progress: decompressing(
             source, frames, settings, progress=progress, note=ignore if quiet else print_note
         ),

@@ -45,11 +45,14 @@ class IsolatedRunner:
     inputs: files that the job reads; messages name them.
     memory: bytes that the job's data may take beyond the libraries'; called in the child, where it may read the files.
     device: where some of the work is done; a GPU's driver takes memory and needs rights that other work has not.
+    load: loads modules that the job needs and this process does not; called in the child, while it may write what
+    Python keeps of modules that it compiles.
     """
 
     inputs: Sequence[str]
     memory: Callable[[], int]
     device: str = "cpu"
+    load: Callable[[], None] = lambda: None
 
     def __call__(self, job: Callable[[], T], /, *, writes: Sequence[str] = ()) -> T:
         """What job() returns in a child. writes: files that it may write. Raises what Child.result() raises."""
@@ -103,6 +106,7 @@ class IsolatedRunner:
         try:
             _mute_libraries()
             faulthandler.enable(pipe, all_threads=False)
+            self.load()
             platform.keep_freed_memory()
             asked = platform.data_in_use() + BASE_MEMORY
             limit = platform.limit_memory(asked)

@@ -99,7 +99,7 @@ def run(args: argparse.Namespace, report: Report) -> None:
 
 def _mount(args: argparse.Namespace) -> Mount:
     """What the options ask for. Raises InputError, UsageError."""
-    from neuralvdb.api.source import check_readable
+    from neuralvdb.api.readable import check_readable
     from neuralvdb.mount.cache import default_folder
     from neuralvdb.mount.serve import Mount
 

@@ -14,10 +14,10 @@ import xxhash
 
 import neuralvdb
 from neuralvdb import platform
-from neuralvdb.api.decompress import decompress_frame
 from neuralvdb.api.frames import frames_of
 from neuralvdb.api.memory import memory_of
 from neuralvdb.api.source import open_frames
+from neuralvdb.api.write_vdb import decompress_frame
 from neuralvdb.codec.frame import FrameReader, OpenFrames
 from neuralvdb.errors import InputError, NeuralVdbError, OutOfMemory, OutputError
 from neuralvdb.frame_number import FrameNumber, number_of

@@ -91,7 +91,7 @@ def test_readers_are_the_methods_that_call_openvdb():
 def test_a_process_that_cannot_be_started_is_exit_code_9():
     """Root has no limit of processes: the command runs as somebody else."""
     script = (
-        "import locale, os, resource, sys, neuralvdb.api.memory, neuralvdb.cli.info; from neuralvdb.cli import main\n"
+        "import locale, os, resource, sys, neuralvdb.api.info, neuralvdb.cli.info; from neuralvdb.cli import main\n"
     )
     script += "os.setgid(54321); os.setuid(54321); resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))\n"
     script += "sys.exit(main(sys.argv[1:]))"

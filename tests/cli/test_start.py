@@ -83,6 +83,12 @@ def test_info_loads_no_torch(modules, request, what):
     assert not imported & {*HEAVY, "neuralvdb.kernels", "neuralvdb.fit", "tomllib", "concurrent.futures"}
 
 
+def test_decompressing_one_archive_leaves_to_the_child_what_only_that_needs(modules, archive, tmp_path):
+    imported = modules(MAIN, "decompress", archive, "-o", tmp_path / "x.vdb")
+    assert "neuralvdb.api.decompress" in imported and (tmp_path / "x.vdb").exists()
+    assert not imported & {"numpy", "neuralvdb.vdb._bridge", "neuralvdb.api.write_vdb"}
+
+
 def test_fitting_loads_no_torch(modules, small, tmp_path):
     code = "import neuralvdb, sys; neuralvdb.compress(sys.argv[1], sys.argv[2], rel_error=0.01, effort=9, threads=1)"
     imported = modules(code, small, tmp_path / "x")
