@@ -139,6 +139,39 @@ def t_psnr_of(original: Sums, decoded: Sums, depth: float = DEPTH) -> float | No
     return decibels(1.0, error / rays + _LEAST_ERROR)
 
 
+@dataclass(frozen=True)
+class TileSample:
+    """Tiles of an image, and how many each stands for. tiles: (m,) int64, their numbers; weights: (m,) float64."""
+
+    tiles: np.ndarray
+    weights: np.ndarray
+
+
+def estimated_t_psnr(original: Sums, decoded: Sums, samples: Sequence[TileSample]) -> float | None:
+    """t_psnr() of two trees with the same leaves by their sums in some tiles of each image."""
+    error, rays = 0.0, 0
+    for before, after, sample in zip(original, decoded, samples, strict=True):
+        factor = extinction(before.sums)
+        if factor is None:
+            return None
+        a, b = before.sums[sample.tiles], after.sums[sample.tiles]
+        squares = ((np.exp(-factor * a) - np.exp(-factor * b)) ** 2).sum((1, 2))
+        error += float((squares * sample.weights).sum())
+        rays += int((before.sums > 0).sum())
+    return decibels(1.0, error / rays + _LEAST_ERROR)
+
+
+def squared_error(t_psnr: float) -> float:
+    """The mean squared error of transmittance at a T-PSNR in dB."""
+    return float(10 ** (-t_psnr / 10) - _LEAST_ERROR)
+
+
+def ray_tiles(tree: Tree) -> list[np.ndarray]:
+    """(N,) int64 for each axis: to which tile of the sums along it each leaf projects."""
+    origins = leaf_origins(tree) // _EDGE
+    return [_Image.over(origins, axis).tile_of for axis in range(3)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ValueErrors:
     """How far values are off, in the grid's values.
@@ -204,16 +237,16 @@ def _add_leaves(
 
 def leaf_sums(leaf: LeafLevel) -> list[np.ndarray]:
     """(N, 8, 8) float64 for each axis: the sums of the active values of leaves along it, first voxels first."""
-    bricks = (_visible(leaf.values) * unpack(leaf.active)).reshape(-1, _EDGE, _EDGE, _EDGE)
+    bricks = (visible(leaf.values) * unpack(leaf.active)).reshape(-1, _EDGE, _EDGE, _EDGE)
     return [np.add.accumulate(bricks, axis).take(-1, axis) for axis in (1, 2, 3)]
 
 
-def _visible(values: np.ndarray) -> np.ndarray:
+def visible(values: np.ndarray) -> np.ndarray:
     """Values as float64, 0 where they are negative or no finite float32."""
     with np.errstate(invalid="ignore"):
-        visible = values.astype(np.float64)
-        visible[~((visible >= 0) & (visible <= _LARGEST))] = 0
-    return visible
+        in_view = values.astype(np.float64)
+        in_view[~((in_view >= 0) & (in_view <= _LARGEST))] = 0
+    return in_view
 
 
 @dataclass(frozen=True)
@@ -229,7 +262,7 @@ def _active_tiles(tree: Tree) -> Iterator[_Cubes]:
     """The active tiles of all levels, some nodes at a time."""
     root = tree.root
     active = root.tile_active != 0
-    yield _Cubes(root.tile_origins[active] // _EDGE, _visible(root.tile_values[active]), 9)
+    yield _Cubes(root.tile_origins[active] // _EDGE, visible(root.tile_values[active]), 9)
     for level, origins, log2dim, log2 in (
         (tree.upper, root.child_origins, UPPER_LOG2, 4),
         (tree.lower, lower_origins(tree), LOWER_LOG2, 0),
@@ -243,7 +276,7 @@ def _tiles_of(level: InnerLevel, nodes: np.ndarray, origins: np.ndarray, log2: t
     """The active tiles of some nodes of a level; log2: of a node's slots along an axis, of a slot's edge in leaves."""
     active = level.active[nodes]
     tile_origins = child_origins(origins[nodes], active, log2[0], _EDGE << log2[1])
-    return _Cubes(tile_origins // _EDGE, _visible(level.values[nodes][unpack(active)]), log2[1])
+    return _Cubes(tile_origins // _EDGE, visible(level.values[nodes][unpack(active)]), log2[1])
 
 
 def _add_cubes(image: RaySums, axis: int, cubes: _Cubes) -> None:

@@ -37,7 +37,7 @@ def write_frames(
     settings: DecompressSettings,
     listeners: Listeners,
 ) -> list[DecompressReport | NeuralVdbError]:
-    """What becomes of each, in order; what one frame needs of the one before is decoded once."""
+    """What becomes of each, in order; what frames need of others is decoded once."""
     set_threads(settings.threads)
     with contextlib.ExitStack() as stack:
 
@@ -55,7 +55,7 @@ def write_frames(
 def decompress_frame(
     frames: OpenFrames, target: str | os.PathLike[str], settings: DecompressSettings
 ) -> DecompressReport:
-    """What decompress() does, of an archive that stays open, so that what a frame needs of the one before may be there.
+    """What decompress() does, of an archive that stays open, so that what a frame needs of others may be there.
 
     Raises what decompress() raises.
     """

@@ -236,7 +236,7 @@ class _Tuned:
             return None
         coded = encoder.encode(tree, promise, replace(candidate, changes=tuned.changes).options(tree, context))
         keeps = not promise.bound.psnr or psnr(tree, coded.tree) >= promise.bound.psnr
-        return coded if keeps and keeps_picture(tree, coded.tree, promise) else None
+        return coded if keeps and keeps_picture(coded, promise) else None
 
     def settle(self, coded: CodedValues) -> None:
         """As Tuning has it; nothing is left to do."""

@@ -11,6 +11,7 @@ import numpy as np
 from neuralvdb.archive import FieldWriter, pack_table
 from neuralvdb.archive.rans import Tables
 from neuralvdb.dataclass import dataclass
+from neuralvdb.picture import Sums, measured_t_psnr_of, ray_sums
 from neuralvdb.platform import return_memory
 from neuralvdb.threads import on_threads
 from neuralvdb.values import chunk_sections, outliers
@@ -29,10 +30,13 @@ from neuralvdb.values.lattice.reference import ReferenceValues
 from neuralvdb.values.lattice.residual import SymbolBuffer
 from neuralvdb.values.leaf_values import LeafValues
 from neuralvdb.values.lossless import by_component, put_tree_without_voxels
+from neuralvdb.values.mending import PictureBound, voxels_to_mend
+from neuralvdb.values.outliers import ChunkOutliers, Voxels
 from neuralvdb.values.promise import Promise
 from neuralvdb.values.value_range import ranges_of
 from neuralvdb.volume.grid import LEAF_SLOTS, LeafLevel, Tree
 
+_FREE, _RESIDUALS = 8, 40  # voxels that mend a picture at most, and one more for so many residuals that are not 0
 _LARGE = 1 << 16  # leaves, from which on residuals are packed: a hundredth of the time, a quarter of the memory
 
 
@@ -47,6 +51,7 @@ class EncodeOptions:
     implementation: of predictors or kernels.
     devices: to encode on, such as "cuda:0"; none for the CPU. The bytes are the same.
     reference: what predictions are corrected by.
+    sums: of the tree along rays, where the promise has a picture; None where they are not known.
     """
 
     models: ModelSet | None = None
@@ -56,10 +61,11 @@ class EncodeOptions:
     implementation: str = "native"
     devices: Sequence[str] = ()
     reference: ReferenceValues | None = None
+    sums: Sums | None = None
 
 
 def encode(tree: Tree, promise: Promise, options: EncodeOptions = EncodeOptions()) -> CodedValues:
-    """The values of a tree under a promise.
+    """The values of a tree under a promise; a picture may lack more than is mended.
 
     Raises ValueError where sums of a changed network might not be exact, OutOfMemory where a device has too little.
     """
@@ -67,6 +73,12 @@ def encode(tree: Tree, promise: Promise, options: EncodeOptions = EncodeOptions(
     promise = replace(promise, ranges=ranges_of(tree, half=promise.mode.half))
     encoder = _tree_encoder(tree, promise, models, options)
     values, counts = encoder.encode()
+    leaf = LeafLevel(tree.leaf.active, values.reshape(tree.leaf.values.shape))
+    decoded = Tree(tree.root, tree.upper, tree.lower, leaf)
+    picture = None
+    if promise.bound.picture:
+        bound = PictureBound(promised=promise.bound.picture, most=_FREE + int(counts[:, 1:].sum()) // _RESIDUALS)
+        picture = _mended(encoder, tree, decoded, options.sums or ray_sums(tree), bound)
     head = ValuesHead(
         promise=promise,
         models=models.identity,
@@ -74,15 +86,31 @@ def encode(tree: Tree, promise: Promise, options: EncodeOptions = EncodeOptions(
         fine_tuned=bool(options.changes),
         correction=None if options.reference is None else options.reference.correction,
     )
-    leaf = LeafLevel(tree.leaf.active, values.reshape(tree.leaf.values.shape))
     donors = {change.donor for change in options.changes.values() if isinstance(change.donor, str)}
     return CodedValues(
         payload=_payload(tree, head, models, options.changes),
-        tree=Tree(tree.root, tree.upper, tree.lower, leaf),
+        tree=decoded,
         chunks=encoder.sections(tables.tables_of(head.table_rows, models.freq)),
         head=head,
         families=frozenset({family} | donors),
+        picture=picture,
     )
+
+
+def _mended(encoder: _TreeEncoder, tree: Tree, decoded: Tree, original: Sums, bound: PictureBound) -> float | None:
+    """T-PSNR in dB of what a tree decodes to, once voxels are stored exactly where that makes it what is promised.
+
+    original: sums of the tree.
+    """
+    sums = ray_sums(decoded)
+    picture = measured_t_psnr_of(original, sums)
+    if picture is None or picture >= bound.promised:
+        return picture
+    voxels = voxels_to_mend(tree, decoded, (original, sums), bound)
+    if voxels is None:
+        return picture
+    encoder.store(voxels, by_component(decoded.leaf))
+    return measured_t_psnr_of(original, ray_sums(decoded))
 
 
 def sample_size(
@@ -106,6 +134,9 @@ class _TreeEncoder(Protocol):
     def encode(self) -> tuple[np.ndarray, np.ndarray]:
         """Values (N, 512, C) of all leaves as they decode, and how often each symbol of each scale class occurs,
         (64, 64) int64."""
+
+    def store(self, voxels: Voxels, values: np.ndarray) -> None:
+        """Stores voxels of scalar leaves exactly; values: as encode() gave them, which get the true ones there."""
 
     def sections(self, tables: Tables) -> dict[int, bytes]:
         """Payloads of TILE sections by number, coded with these tables; what encode() kept is forgotten."""
@@ -152,10 +183,10 @@ def _payload(tree: Tree, head: ValuesHead, models: ModelSet, changes: NetworkCha
 
 @dataclass(frozen=True)
 class _CodedChunk:
-    """Residuals of a chunk by component and layer, and the bytes of its outliers."""
+    """Residuals of a chunk by component and layer, and its outliers."""
 
     buffers: list[list[SymbolBuffer]]
-    outliers: bytes
+    outliers: ChunkOutliers
 
 
 class _HostEncoder:
@@ -185,6 +216,12 @@ class _HostEncoder:
             self._coded.append(_CodedChunk(buffers, _put_outliers(decoded, chunk)))
         return decoded.values, counts
 
+    def store(self, voxels: Voxels, values: np.ndarray) -> None:
+        """As _TreeEncoder has it."""
+        for number, coded in enumerate(self._coded):
+            stored = coded.outliers.with_exact(voxels, self._promise, self._tree.leaf, values)
+            self._coded[number] = replace(coded, outliers=stored)
+
     def sections(self, tables: Tables) -> dict[int, bytes]:
         """As _TreeEncoder has it."""
         chunk_count = len(self._coded)
@@ -193,7 +230,7 @@ class _HostEncoder:
         def payloads_of(number: int) -> list[tuple[int, bytes]]:
             coded = self._coded[number]
             coders = [[buffer.written(tables) for buffer in component] for component in coded.buffers]
-            payloads = chunk_sections.pack(coders, coded.outliers, each)
+            payloads = chunk_sections.pack(coders, coded.outliers.payload, each)
             return [(LAYERS * number + layer, payload) for layer, payload in payloads]
 
         of_chunks = on_threads(payloads_of, range(chunk_count), self._options.threads)
@@ -207,13 +244,14 @@ def _counts(buffers: Sequence[SymbolBuffer]) -> np.ndarray:
     return np.sum([buffer.counts for buffer in buffers], axis=0)
 
 
-def _put_outliers(decoded: LeafValues, chunk: Chunk) -> bytes:
-    """The bytes of a chunk's active values that break the promise; `decoded` gets the values they will decode to."""
-    out, promise, values = FieldWriter(), decoded.promise, decoded.values
+def _put_outliers(decoded: LeafValues, chunk: Chunk) -> ChunkOutliers:
+    """A chunk's active values that break the promise; `decoded` gets the values they will decode to."""
+    out, promise, values, slots = FieldWriter(), decoded.promise, decoded.values, list[np.ndarray]()
     for component in range(values.shape[2]):
         leaves = ChunkComponent.of(decoded.tree, chunk, component)
         slot = decoded.broken(chunk, component)
         leaf, voxel = np.divmod(slot, LEAF_SLOTS)
         index = chunk.leaves[leaf], voxel, component
         values[index] = outliers.put(out, promise, slot, leaves.points(Points(leaf, voxel)), values[index])
-    return out.getvalue()
+        slots.append(slot)
+    return ChunkOutliers(leaves=chunk.leaves, slots=slots, payload=out.getvalue())

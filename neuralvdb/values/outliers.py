@@ -1,5 +1,5 @@
-"""Values that the lattice misses. Where values are saved as half, and the next half keeps the promise, a value is moved
-there; else it is stored exactly (layout in archive/SPEC.md)."""
+"""Values that the lattice misses, and those that mend a picture. Where values are saved as half, and the next half
+keeps the promise, a value that is missed is moved there; else it is stored exactly (layout in archive/SPEC.md)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,23 @@ import numpy as np
 from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
 from neuralvdb.dataclass import dataclass
 from neuralvdb.values.promise import Promise
-from neuralvdb.volume.grid import LEAF_SLOTS
+from neuralvdb.volume.grid import LEAF_SLOTS, LeafLevel
 
 Index = tuple[np.ndarray, np.ndarray, int]  # leaves, voxels in them, a component
 
 _DIRECTIONS = (np.inf, -np.inf)  # of the next half, in the order in which moved values are listed
+
+
+@dataclass(frozen=True)
+class Voxels:
+    """Voxels of a tree. leaf: (n,) int64; voxel: (n,) int64, in the leaf."""
+
+    leaf: np.ndarray
+    voxel: np.ndarray
+
+    def select(self, index: np.ndarray | slice) -> Voxels:
+        """Some of them."""
+        return Voxels(self.leaf[index], self.voxel[index])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +70,46 @@ def put(out: FieldWriter, promise: Promise, slot: np.ndarray, true: np.ndarray, 
     if left.any():
         put_array(out, true[left])
     return values
+
+
+def put_exact(out: FieldWriter, promise: Promise, slot: np.ndarray, true: np.ndarray) -> None:
+    """Appends outliers that are all stored exactly; slot, true: as in put()."""
+    for _ in _DIRECTIONS if promise.mode.half else ():
+        _put_slots(out, slot[:0])
+    _put_slots(out, slot)
+    if len(slot):
+        put_array(out, true)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChunkOutliers:
+    """The outliers of a chunk.
+
+    leaves: (B,) int64, the chunk's, ascending.
+    slots: (n,) int64 of each component, leaf of the chunk * LEAF_SLOTS + voxel, ascending.
+    payload: their bytes.
+    """
+
+    leaves: np.ndarray
+    slots: Sequence[np.ndarray]
+    payload: bytes
+
+    def with_exact(self, voxels: Voxels, promise: Promise, leaf: LeafLevel, values: np.ndarray) -> ChunkOutliers:
+        """The same, all stored exactly, with those of some voxels that lie in the chunk; the same where none does.
+
+        leaf: scalar leaves with the true values. values: (N, 512, 1), which get them.
+        """
+        number = np.searchsorted(self.leaves, voxels.leaf)
+        inside_chunk = np.append(self.leaves, -1)[number] == voxels.leaf
+        if not inside_chunk.any():
+            return self
+        slots = np.sort(np.concatenate([self.slots[0], number[inside_chunk] * LEAF_SLOTS + voxels.voxel[inside_chunk]]))
+        slots = slots[np.diff(slots, prepend=-1) > 0]
+        at = self.leaves[slots // LEAF_SLOTS], slots % LEAF_SLOTS
+        out, true = FieldWriter(), leaf.values.reshape(-1, LEAF_SLOTS)[at]
+        put_exact(out, promise, slots, true)
+        values[(*at, 0)] = true
+        return ChunkOutliers(leaves=self.leaves, slots=[slots], payload=out.getvalue())
 
 
 def take(source: FieldReader, promise: Promise, active: np.ndarray, dtype: np.dtype) -> Outliers:

@@ -10,9 +10,10 @@ from neuralvdb.api.decompress import decompress
 from neuralvdb.cli.loss import compress_text, promise_text
 from neuralvdb.codec.encode import encode_values
 from neuralvdb.codec.guarantee import OUTLIERS, active_range, promise_for
-from neuralvdb.picture import ray_sums, t_psnr, value_errors
+from neuralvdb.picture import estimated_t_psnr, ray_sums, ray_tiles, t_psnr, value_errors
 from neuralvdb.presets import MeanQuality, presets
 from neuralvdb.settings import CompressSettings, DecompressSettings
+from neuralvdb.values import encoder
 from neuralvdb.values.context import EncodeContext, shipped_models
 from neuralvdb.values.lattice import chunks
 from neuralvdb.values.lattice.kind import LatticeKind
@@ -86,7 +87,7 @@ def test_a_stand_in_is_what_networks_of_zeros_decode_to(monkeypatch):
     promise = mean_promise(step=0.05, knee=0.02, nonnegative=True, half=True)
     assert len(list(chunks.chunks_of(grid.tree))) > 1
     np.testing.assert_array_equal(
-        stand_in(grid.tree, promise, leaves_that_stand(grid.tree)).values, definition(grid, promise)
+        stand_in(grid.tree, promise, np.arange(len(grid.tree.leaf))).values, definition(grid, promise)
     )
 
 
@@ -94,23 +95,44 @@ def test_outliers_of_a_stand_in_are_exact():
     grid = wisp()
     first = np.argmax(unpack(grid.tree.leaf.active)[0])
     grid.tree.leaf.values[0, first] = np.inf
-    decoded = stand_in(grid.tree, mean_promise(step=0.05), leaves_that_stand(grid.tree))
+    decoded = stand_in(grid.tree, mean_promise(step=0.05), np.arange(len(grid.tree.leaf)))
     assert decoded.values[0, first] == np.inf
 
 
 def test_some_leaves_stand_for_a_large_grid(monkeypatch):
-    """The step that they suggest is nearly that of all of them."""
+    """All those along some rays; the step that they suggest is nearly that of all leaves."""
+    monkeypatch.setattr("neuralvdb.values.select.stand_in._BUNDLES", 4)
     grid = wisp(96)
-    promise = promise_for(grid, QUALITY)
-    candidate, sums = Candidate(models=shipped_models(), promise=promise), ray_sums(grid.tree)
-    leaves = leaves_that_stand(grid.tree)
-    replacement = stand_in(grid.tree, promise, leaves)
-    assert 256 <= len(leaves) < len(grid.tree.leaf) / 3.5
-    assert np.array_equal(replacement.leaves, leaves) and replacement.values.shape == (len(leaves), 512)
-    assert (replacement.values != grid.tree.leaf.values[leaves]).any(1).mean() > 0.5
-    guess = guess_step(grid.tree, sums, candidate, ()).promise.mode.step
+    promise, sums = promise_for(grid, QUALITY), ray_sums(grid.tree)
+    candidate = Candidate(models=shipped_models(), promise=promise, sums=sums)
+    standing = leaves_that_stand(grid.tree, sums)
+    assert 128 <= len(standing.leaves) < len(grid.tree.leaf) / 2
+    for tile_of, sample in zip(ray_tiles(grid.tree), standing.tiles, strict=True):
+        assert 12 <= len(sample.tiles) <= 24 and sample.weights.min() >= 1
+        assert np.isin(np.flatnonzero(np.isin(tile_of, sample.tiles)), standing.leaves).all()
+    replacement = stand_in(grid.tree, promise, standing.leaves)
+    assert (replacement.values != grid.tree.leaf.values[standing.leaves]).any(1).mean() > 0.5
+    guess = guess_step(grid.tree, candidate).promise.mode.step
     monkeypatch.setattr("neuralvdb.values.select.stand_in._LARGE", 1 << 20)
-    assert guess == pytest.approx(guess_step(grid.tree, sums, candidate, ()).promise.mode.step, rel=0.1)
+    assert guess == pytest.approx(guess_step(grid.tree, candidate).promise.mode.step, rel=0.1)
+
+
+def test_all_tiles_estimate_the_picture_exactly():
+    grid = wisp()
+    sums, decoded = ray_sums(grid.tree), encode_values(grid, QUALITY).tree
+    estimate = estimated_t_psnr(sums, ray_sums(decoded), leaves_that_stand(grid.tree, sums).tiles)
+    assert estimate == pytest.approx(t_psnr(grid.tree, decoded), abs=1e-9)
+
+
+def test_a_grid_is_encoded_once(monkeypatch):
+    """What the guess lacks is mended."""
+    calls = []
+    monkeypatch.setattr(picture_search, "_MARGIN", 0.0)
+    encode = encoder.encode
+    monkeypatch.setattr(encoder, "encode", lambda *args: calls.append(args) or encode(*args))
+    grid = wisp(48)
+    coded = encode_values(grid, QUALITY)
+    assert coded.picture >= 44 and len(calls) == 1
 
 
 def test_steps_are_bounded_where_any_picture_would_do():

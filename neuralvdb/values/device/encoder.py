@@ -25,6 +25,7 @@ from neuralvdb.values.lattice.constants import LAYERS, SCALE_CLASSES, SLOTS
 from neuralvdb.values.lattice.pass_order import NetworkKey
 from neuralvdb.values.lattice.reference import ReferenceValues
 from neuralvdb.values.lossless import by_component
+from neuralvdb.values.outliers import ChunkOutliers, Voxels
 from neuralvdb.values.promise import Promise
 from neuralvdb.volume.grid import Tree
 
@@ -44,13 +45,13 @@ class _Coded:
     numbers: of the chunks;
     leaves: of all chunks, times components;
     buffers: of each component;
-    outliers: of each chunk, as bytes.
+    outliers: of each chunk.
     """
 
     numbers: list[int]
     leaves: int
     buffers: list[SymbolBuffer] = field(default_factory=list)
-    outliers: list[bytes] = field(default_factory=list)
+    outliers: list[ChunkOutliers] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +92,13 @@ class DeviceEncoder:
                 counts += buffer.counts
         return values, counts
 
+    def store(self, voxels: Voxels, values: np.ndarray) -> None:
+        """Stores voxels of scalar leaves exactly; values: as encode() gave them, which get the true ones there."""
+        for coded in self._coded:
+            coded.outliers[:] = [
+                each.with_exact(voxels, self.promise, self.tree.leaf, values) for each in coded.outliers
+            ]
+
     def sections(self, tables: Tables) -> dict[int, bytes]:
         """Payloads of TILE by number, written with these tables; what was encoded is forgotten. Raises OutOfMemory."""
         sections: dict[int, bytes] = {}
@@ -121,7 +129,7 @@ class DeviceEncoder:
         reference = None if self.reference is None else self.reference.by_component
         batch = load(self.tree, chunks, torch.device(device), self.implementation, reference=reference)
         lattice, leaves = lattice_on(batch, self.promise), np.concatenate([chunk.leaves for chunk in chunks])
-        outs, buffers = [FieldWriter() for _ in items], []
+        outs, slots, buffers = [FieldWriter() for _ in items], list[list[np.ndarray]](), []
         for component in range(values.shape[2]):
             buffer = SymbolBuffer(len(items))
             coded = lattice.encode(component, models, buffer)
@@ -130,11 +138,15 @@ class DeviceEncoder:
             decoded, missed = self._decoded(batch, lattice, component, coded[: batch.boxes.bricks])
             values[leaves, :, component] = decoded.cpu().numpy()
             self._put_outliers(outs, chunks, missed, values[..., component], component)
+            slots.append(missed)
         return _Coded(
             numbers=[item.number for item in items],
             leaves=len(leaves) * values.shape[2],
             buffers=buffers,
-            outliers=[out.getvalue() for out in outs],
+            outliers=[
+                ChunkOutliers(leaves=chunk.leaves, slots=of_chunk, payload=out.getvalue())
+                for chunk, of_chunk, out in zip(chunks, zip(*slots, strict=True), outs, strict=True)
+            ],
         )
 
     def _put_outliers(
@@ -166,7 +178,7 @@ class DeviceEncoder:
     def _written(self, coded: _Coded, tables: Tables, device: str) -> dict[int, bytes]:
         chunks = write(coded.buffers, tables, torch.device(device), self.implementation)
         sections = {}
-        for number, layers_of_chunk, outlier_bytes in zip(coded.numbers, chunks, coded.outliers, strict=True):
+        for number, layers_of_chunk, missed in zip(coded.numbers, chunks, coded.outliers, strict=True):
             for layers, payloads in layers_of_chunk:
-                sections[LAYERS * number + layers[0]] = chunk_sections.section(layers, payloads, outlier_bytes)
+                sections[LAYERS * number + layers[0]] = chunk_sections.section(layers, payloads, missed.payload)
         return sections

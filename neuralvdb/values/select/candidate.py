@@ -6,6 +6,7 @@ from dataclasses import field
 from typing import Protocol
 
 from neuralvdb.dataclass import dataclass
+from neuralvdb.picture import Sums
 from neuralvdb.values.coded import CodedValues
 from neuralvdb.values.context import EncodeContext
 from neuralvdb.values.encoder import EncodeOptions
@@ -33,13 +34,15 @@ class Tuning(Protocol):
 @dataclass(frozen=True)
 class Candidate:
     """A promise with the mode that is to keep it, the models to encode with, changes to their networks, and what
-    corrects predictions. tuning: of the group of frames; None where networks are fine-tuned to the grid alone."""
+    corrects predictions. tuning: of the group of frames; None where networks are fine-tuned to the grid alone. sums: of
+    the grid along rays, where a picture is promised."""
 
     promise: Promise
     models: ModelSet
     changes: NetworkChanges = field(default_factory=dict)
     reference: ReferenceValues | None = None
     tuning: Tuning | None = None
+    sums: Sums | None = None
 
     def options(self, tree: Tree, context: EncodeContext) -> EncodeOptions:
         """To encode a tree with it where the context says."""
@@ -49,4 +52,5 @@ class Candidate:
             threads=context.threads,
             devices=context.devices.of(tree.leaf.values.nbytes),
             reference=self.reference,
+            sums=self.sums,
         )

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from neuralvdb.picture import Sums, measured_t_psnr, ray_sums, t_psnr_of
+from neuralvdb.picture import estimated_t_psnr, ray_sums
+from neuralvdb.values.coded import CodedValues
 from neuralvdb.values.promise import Promise
 from neuralvdb.values.select.candidate import Candidate
 from neuralvdb.values.select.stand_in import leaves_that_stand, stand_in
@@ -16,15 +17,16 @@ TRIES = 8  # encodings, each with a finer step
 _COARSEST = 0.35  # logarithm of how much coarser than that of the preset a step may be, if the picture allows it
 _SLOPE = 7.6  # dB of T-PSNR per unit of the step's logarithm, as measured,
 _FLATTEST, _STEEPEST = 6.0, 9.0  # and what it may be between two stand-ins
-_MARGIN = 0.7  # dB by which a stand-in is to be better than promised: as a rule it is better than what it stands for
-_FAR = 2.0  # dB from there that are worth another stand-in
+_MARGIN = 0.4  # dB by which a stand-in is to be better than promised: as a rule it is better than what it stands for,
+_MARGIN_OF_SOME = 0.15  # less so if it codes some leaves, without those around them
+_FAR = 3.0  # dB from there that are worth another stand-in
 _FINER = 0.3  # dB more than what an encoding lacks
 _MOST_LACKING = 20.0  # dB that are made up for at once
 
 
-def keeps_picture(original: Tree, decoded: Tree, promise: Promise) -> bool:
+def keeps_picture(coded: CodedValues, promise: Promise) -> bool:
     """Whether the picture is as good as promised, if anything is."""
-    return not promise.bound.picture or shortfall(measured_t_psnr(original, decoded), promise) <= 0
+    return not promise.bound.picture or shortfall(coded.picture, promise) <= 0
 
 
 def shortfall(t_psnr: float | None, promise: Promise) -> float:
@@ -33,20 +35,22 @@ def shortfall(t_psnr: float | None, promise: Promise) -> float:
 
 
 def guess_step(
-    tree: Tree, original: Sums, candidate: Candidate, devices: tuple[str, ...], *, threads: int = 1
+    tree: Tree, candidate: Candidate, devices: tuple[str, ...] = (), *, threads: int = 1
 ) -> Candidate | None:
     """The candidate with the step that a picture as promised seems to need; None where there is nothing to see.
 
-    original: sums of the tree. devices, threads: that stand-ins are encoded on.
+    candidate: with sums of the tree. devices, threads: that stand-ins are encoded on.
     The first stand-in has the step of the preset, a second one that which the first suggests, if that is far away.
     """
-    promise, leaves = candidate.promise, leaves_that_stand(tree)
-    of_each = len(tree.leaf) / len(leaves)  # how many leaves one stands for
+    promise, original = candidate.promise, candidate.sums
+    assert original is not None
+    standing = leaves_that_stand(tree, original)
+    margin = _MARGIN if len(standing.leaves) == len(tree.leaf) else _MARGIN_OF_SOME
 
     def surplus(log_factor: float) -> float | None:
-        sums = ray_sums(tree, stand_in(tree, scaled(promise, log_factor), leaves, devices, threads=threads))
-        t_psnr = t_psnr_of(original, _amplified(original, sums, of_each))
-        return None if t_psnr is None else t_psnr - promise.bound.picture - _MARGIN
+        sums = ray_sums(tree, stand_in(tree, scaled(promise, log_factor), standing.leaves, devices, threads=threads))
+        t_psnr = estimated_t_psnr(original, sums, standing.tiles)
+        return None if t_psnr is None else t_psnr - promise.bound.picture - margin
 
     first = surplus(0.0)
     if first is None:
@@ -58,15 +62,6 @@ def guess_step(
         slope = float(np.clip((first - second) / log_factor, _FLATTEST, _STEEPEST))
         log_factor = min(log_factor + second / slope, _COARSEST)
     return replace(candidate, promise=scaled(promise, log_factor))
-
-
-def _amplified(original: Sums, decoded: Sums, factor: float) -> Sums:
-    """The sums that were decoded, their squared errors times the factor."""
-    x, y, z = (
-        replace(before, sums=before.sums + (after.sums - before.sums) * factor**0.5)
-        for before, after in zip(original, decoded, strict=True)
-    )
-    return x, y, z
 
 
 def finer(candidate: Candidate, lacking: float) -> Candidate:

@@ -1,8 +1,8 @@
 """What a grid on the mean lattice will look like, sooner than by encoding it: residuals of interpolation, no networks,
-and of a large grid a quarter of the leaves.
+and of a large grid those leaves alone that some bundles of rays pass.
 
-The error of a picture hardly depends on who predicts, because the steps are the same and the residual rule is. Errors
-of leaves hardly depend on each other, so that their squares add up along a ray.
+The error of a picture hardly depends on who predicts, because the steps are the same and the residual rule is. Bundles
+of which more is seen, whose rays are neither empty nor dark, are chosen more often and count for less.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from neuralvdb.picture import Replacement
+from neuralvdb.dataclass import dataclass
+from neuralvdb.picture import RaySums, Replacement, Sums, TileSample, extinction, ray_tiles
 from neuralvdb.topology.chunks import group_leaves
 from neuralvdb.values.lattice.chunks import Chunk, ChunkComponent, chunks_of
 from neuralvdb.values.lattice.coding import SymbolSink
-from neuralvdb.values.lattice.constants import EDGE, LAYERS, ROWS_AT_A_TIME, SCALE_CLASSES
+from neuralvdb.values.lattice.constants import LAYERS, ROWS_AT_A_TIME, SCALE_CLASSES
 from neuralvdb.values.lattice.kind import LatticeKind
 from neuralvdb.values.lattice.lattice import lattice_of
 from neuralvdb.values.lattice.levels import pieces
@@ -29,17 +30,47 @@ from neuralvdb.values.lossless import by_component
 from neuralvdb.values.promise import Promise
 from neuralvdb.values.value_range import ranges_of
 from neuralvdb.volume.grid import LeafLevel, Tree, leaf_origins
+from neuralvdb.volume.lookup import distinct
 
 _LARGE = 1024  # leaves, from which on some will do
-_APART = 4  # of which one in so many on any line along an axis
+_BUNDLE = 16  # rays along an edge of what is chosen together
+_BUNDLES, _SHARE = 8, 1 / 32  # of an image, so many and such a share of them
+_EVEN = 0.2  # share of the chances that all have alike
+_NOTHING = 1e-300  # of anything to be seen
+_HAZE = 0.02  # squared optical depth of rays whose errors are as large as those of empty ones
 
 
-def leaves_that_stand(tree: Tree) -> np.ndarray:
-    """(n,) int64: the leaves that a stand-in codes, all of them or one in a few."""
+@dataclass(frozen=True)
+class Standing:
+    """Leaves (n,) int64 that a stand-in codes, and tiles of each image that it is judged by."""
+
+    leaves: np.ndarray
+    tiles: Sequence[TileSample]
+
+
+def leaves_that_stand(tree: Tree, sums: Sums) -> Standing:
+    """All leaves of a tree, or all those along some rays. sums: of the tree."""
     if len(tree.leaf) < _LARGE:
-        return np.arange(len(tree.leaf))
-    plane = (leaf_origins(tree) // EDGE).sum(1) % _APART
-    return np.flatnonzero(plane == np.bincount(plane).argmax())
+        every = [TileSample(np.arange(len(image.tiles)), np.ones(len(image.tiles))) for image in sums]
+        return Standing(np.arange(len(tree.leaf)), every)
+    stands, samples = np.zeros(len(tree.leaf), bool), [_sample_tiles(image) for image in sums]
+    for image, sample, tile_of in zip(sums, samples, ray_tiles(tree), strict=True):
+        in_sample = np.zeros(len(image.tiles), bool)
+        in_sample[sample.tiles] = True
+        stands |= in_sample[tile_of]
+    return Standing(np.flatnonzero(stands), samples)
+
+
+def _sample_tiles(image: RaySums) -> TileSample:
+    """Tiles of an image, in bundles spread over it."""
+    first, bundle_of = distinct(image.origins // _BUNDLE)
+    depth = image.sums * (extinction(image.sums) or 0.0)
+    visible = (np.exp(-2 * depth) * (depth**2 + _HAZE * (depth > 0))).sum((1, 2))
+    share = (1 - _EVEN) * visible / max(float(visible.sum()), _NOTHING) + _EVEN / len(visible)
+    likelihood = np.minimum(1, np.bincount(bundle_of, share) * (_BUNDLES + _SHARE * len(first)))
+    is_taken = np.diff(np.floor(np.cumsum(likelihood) + 0.5), prepend=0) > 0
+    tiles = np.flatnonzero(is_taken[bundle_of])
+    return TileSample(tiles, 1 / likelihood[bundle_of[tiles]])
 
 
 def stand_in(

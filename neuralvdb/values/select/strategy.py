@@ -10,8 +10,8 @@ reference           what another grid says, where samples take fewer bytes with 
    |
 PSNR search         the coarsest step that reaches a PSNR, where one is promised
    |
-picture             the step that a picture seems to need, where one is promised; what follows again, with a finer
-   |                step, where it was not reached
+picture             the step that a picture seems to need, where one is promised; what it then lacks is mended while
+   |                encoding; what follows again, with a finer step, where that is too much
 baseline            the whole grid with these networks
    |  networks of zeros, an effort of 0, or far more bytes than lossless: done
 fine-tuned          the whole grid again with changed networks, kept if it is smaller and keeps the promise; in a
@@ -29,7 +29,7 @@ import numpy as np
 
 from neuralvdb.archive import ENTRY_SIZE
 from neuralvdb.metrics import psnr
-from neuralvdb.picture import measured_t_psnr_of, ray_sums
+from neuralvdb.picture import ray_sums
 from neuralvdb.platform import return_memory
 from neuralvdb.topology.chunks import group_leaves
 from neuralvdb.values import encoder
@@ -139,14 +139,13 @@ def _likely_size(sample: Sample, promise: Promise, models: ModelSet) -> float:
 
 def _with_picture(tree: Tree, candidate: Candidate, context: EncodeContext, limit: Limit | None) -> CodedValues:
     """The values with a picture as good as promised; by the step asked for where there is none to see or to reach."""
-    original = ray_sums(tree)
+    candidate = replace(candidate, sums=ray_sums(tree))
     devices = context.devices.of(tree.leaf.values.nbytes)
-    guess = guess_step(tree, original, candidate, devices, threads=context.threads)
+    guess = guess_step(tree, candidate, devices, threads=context.threads)
     return_memory(tree.leaf.values.nbytes)
     for _ in range(TRIES if guess else 0):
         assert guess is not None
         coded = _encoded(tree, guess, context, limit)
-        coded = replace(coded, picture=measured_t_psnr_of(original, ray_sums(coded.tree)))
         lacking = shortfall(coded.picture, guess.promise)
         if lacking <= 0 or _is_hopeless(coded, limit):
             return coded
@@ -190,7 +189,7 @@ def _fine_tuned(tree: Tree, candidate: Candidate, context: EncodeContext, limit:
     sampler = Sampler(len(tree.leaf), by_component(tree.leaf).shape[2], effort.examples, effort.levels)
     observed = replace(candidate.options(tree, context), observer=sampler, devices=())  # devices cannot be observed
     baseline = encoder.encode(tree, promise, observed)
-    if _is_hopeless(baseline, limit) or not keeps_picture(tree, baseline.tree, promise):
+    if _is_hopeless(baseline, limit) or not keeps_picture(baseline, promise):
         return baseline
     family, models = promise.mode.family, candidate.models
     dead_zone = dead_zones(family, models.freq) * (promise.mode.lattice is LatticeKind.MEAN)
@@ -203,5 +202,5 @@ def _fine_tuned(tree: Tree, candidate: Candidate, context: EncodeContext, limit:
         return baseline
     tuned = encoder.encode(tree, promise, replace(candidate, changes=changes).options(tree, context))
     keeps = not promise.bound.psnr or psnr(tree, tuned.tree) >= promise.bound.psnr
-    keeps = keeps and keeps_picture(tree, tuned.tree, promise)
+    keeps = keeps and keeps_picture(tuned, promise)
     return tuned if keeps and tuned.size < baseline.size else baseline
