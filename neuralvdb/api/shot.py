@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from neuralvdb.api.compress import CompressReport, Encoding, GridInFile
 from neuralvdb.api.decoding import decode_all
-from neuralvdb.api.jobs import Listeners, Task, ignore
+from neuralvdb.api.jobs import Listeners, Task
 from neuralvdb.api.readable import check_readable
 from neuralvdb.archive import ArchiveReader, FrameLabel, SequenceWriter
 from neuralvdb.archive.formats import is_readable
@@ -140,10 +140,15 @@ class _Group:
 
 @dataclass(frozen=True)
 class _Written:
-    """What was written: reports of the frames, bytes."""
+    """What was written: reports in the order of the file by the frames' numbers in the group, and bytes."""
 
-    reports: list[CompressReport]
+    in_file: dict[int, CompressReport]
     size: int
+
+    @property
+    def reports(self) -> list[CompressReport]:
+        """In the order of the frames."""
+        return [self.in_file[at] for at in sorted(self.in_file)]
 
 
 @dataclass(frozen=True)
@@ -184,17 +189,17 @@ class _Job:
         from neuralvdb.fit.fine_tune_group import GroupObserver  # only encoders that fine-tune need it
 
         observer = GroupObserver(len(self.sources), self.settings.fine_tuning)
-        baseline = written = self._encode(stream, encoding, replace(listeners, progress=ignore), observer)
+        half = Listeners(progress=lambda amount: listeners.progress(amount // 2))
+        baseline = written = self._encode(stream, encoding, replace(half, note=listeners.note), observer)
         networks = observer.networks()
         if networks is not None:
-            written = self._encode(stream, encoding, Listeners(), networks)
+            written = self._encode(stream, encoding, half, networks)
             if written.size >= baseline.size:
                 written = self._encode(stream, encoding, Listeners(), observer)  # as it was
         stream.flush()
         with _Check(self.output.temporary, encoding, listeners) as check:
-            for frame, report in enumerate(written.reports):
-                listeners.progress(report.source_size)
-                check.end(frame, report)
+            for position, report in enumerate(written.in_file.values()):
+                check.end(position, report)
         return written.reports
 
     def _encode(
@@ -227,7 +232,7 @@ class _Job:
                 if self.settings.verify:
                     writer.flush()
                 check.end(position, report)
-        return _Written([reports[at] for at in sorted(reports)], writer.close())
+        return _Written(reports, writer.close())
 
     def _order(self, encoding: Encoding) -> list[OrderedFrame]:
         """The order in which frames are coded."""
