@@ -64,7 +64,7 @@ def compressing_frames(
     shot: ShotSoFar,
     listeners: Listeners = Listeners(),
 ) -> Iterator[Task[list[CompressReport]]]:
-    """The work of coding frames, each from the one before it where that pays, as one archive; for any process to do
+    """The work of coding frames, from each other where that pays, as one archive; for any process to do
     within the block. listeners: are told the CompressReport of each when it is coded and checked.
 
     Raises what compressing() raises, and UsageError where a name says no frame.

@@ -99,7 +99,7 @@ class GridSource:
         return self._reader.table.grids if isinstance(self._reader, Frame) else self._reader.entries
 
     def prepare(self, indices: Sequence[int]) -> None:
-        """Decodes what these grids need of the frames before, once for all of them. Raises what read() does."""
+        """Decodes what these grids need of other frames, once for all of them. Raises what read() does."""
         if isinstance(self._reader, Frame):
             with naming(self.path):
                 self._reader.before.prepare(indices, self._threads)

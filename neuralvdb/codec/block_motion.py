@@ -1,4 +1,4 @@
-"""Vectors of blocks that move a grid of the frame before onto one that no velocities of its frame carry along."""
+"""Vectors of blocks that move a grid of another frame onto one that no velocities of its frame carry along."""
 
 from __future__ import annotations
 
