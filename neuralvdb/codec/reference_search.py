@@ -113,8 +113,8 @@ class _Target:
 
 
 def find_references(name: bytes, tree: Tree, promise: Promise, earlier: Sequence[Source]) -> list[GridReference]:
-    """The earlier grids, moved or not, that the tree of a grid may be coded with in view: one or none; where others are
-    from two frames all that are close, and the mean of those of both."""
+    """The earlier grids, moved or not, that the tree of a grid may be coded with in view: none, or the closest one;
+    where there are two other frames and both have one that is close, the mean of these too."""
     with np.errstate(over="ignore", invalid="ignore"):  # of values that are not finite, or nearly so
         target = _Target(tree, promise)
         if not 0 < target.variance < np.inf:
@@ -122,16 +122,13 @@ def find_references(name: bytes, tree: Tree, promise: Promise, earlier: Sequence
         still = Motion(unit=shortened(promise.quantiser.unit, UNIT_BYTES))
         components = by_component(tree.leaf).shape[2]
         alike = [source for source in earlier if source.components == components]
-        close = _in_frame(target, still, _of(alike, 0), earlier)
-        before = [best for frame in (1, 2) for best in _of_before(target, still, _same(alike, name, frame), earlier)]
-        close = [resemblance for resemblance in [*close, *before] if resemblance.left <= _CLOSE]
-        if len(before) < 2:
-            best = sorted(close, key=lambda resemblance: resemblance.left)[:1]
-            return [GridReference((resemblance.moved,)) for resemblance in best]
-        references = [GridReference((resemblance.moved,)) for resemblance in close]
-        if all(resemblance.left <= _CLOSE for resemblance in before):
-            references.append(GridReference(tuple(resemblance.moved for resemblance in before)))
-        return references
+        same = [_same(alike, name, frame) for frame in (1, 2)]
+        enough = target.noise if all(same) else 0.0
+        before = [best for of_frame in same for best in _of_before(target, still, of_frame, earlier, enough)]
+        close = sorted([*_in_frame(target, still, _of(alike, 0), earlier), *before], key=lambda each: each.left)
+        means = [before] if len(before) > 1 and before[1].left <= _CLOSE and before[0].left <= _CLOSE else []
+        ways = [[best] for best in close[:1] if best.left <= _CLOSE]
+        return [GridReference(tuple(each.moved for each in way)) for way in [*ways, *means]]
 
 
 @dataclass(frozen=True)
@@ -176,8 +173,10 @@ def _in_frame(target: _Target, still: Motion, alike: Sequence[Source], earlier: 
     return [_moved(target, best, tuple(velocities)) if velocities else best]
 
 
-def _of_before(target: _Target, still: Motion, alike: Sequence[Source], earlier: Sequence[Source]) -> list[Resemblance]:
-    """The best of the grids of another frame."""
+def _of_before(
+    target: _Target, still: Motion, alike: Sequence[Source], earlier: Sequence[Source], enough: float = 0.0
+) -> list[Resemblance]:
+    """The best of the grids of another frame. enough: what may be left for vectors of blocks not to be sought."""
     best = min((target.compare(s, (), still) for s in alike), key=lambda resemblance: resemblance.left, default=None)
     if best is None:
         return []
@@ -189,7 +188,8 @@ def _of_before(target: _Target, still: Motion, alike: Sequence[Source], earlier:
     shifted = best
     if moving := (*now, *then[-1:]) or tuple(before[:1]):
         best = _moved(target, shifted, moving)
-    return [_moved_by_blocks(target, shifted, best) if shifted.source.components == 1 else best]
+    seek_blocks = shifted.source.components == 1 and best.left > enough
+    return [_moved_by_blocks(target, shifted, best) if seek_blocks else best]
 
 
 def _moved_by_blocks(target: _Target, still: Resemblance, best: Resemblance) -> Resemblance:
