@@ -103,11 +103,11 @@ def test_bytes_are_those_of_the_cpu(coded, device, count, monkeypatch):
 def test_encoding_takes_smaller_batches_where_memory_is_scarce(coded, device, monkeypatch):
     sizes, load = [], device_encoder.load
 
-    def scarce(tree, held, *options):
+    def scarce(tree, held, *options, **named):
         sizes.append(len(held))
         if len(held) > 1:
             raise torch.OutOfMemoryError
-        return load(tree, held, *options)
+        return load(tree, held, *options, **named)
 
     monkeypatch.setattr(device_encoder, "load", scarce)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
@@ -157,11 +157,11 @@ def test_the_next_batch_is_worked_on_while_results_are_taken(device, monkeypatch
 def test_less_memory_means_smaller_batches(coded, device, monkeypatch):
     sizes, load = [], decoder.load
 
-    def scarce(tree, held, *options):
+    def scarce(tree, held, *options, **named):
         sizes.append(len(held))
         if len(held) > 1:
             raise torch.OutOfMemoryError
-        return load(tree, held, *options)
+        return load(tree, held, *options, **named)
 
     monkeypatch.setattr(decoder, "load", scarce)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
@@ -172,7 +172,7 @@ def test_less_memory_means_smaller_batches(coded, device, monkeypatch):
 
 
 def test_a_chunk_that_does_not_fit_is_one_clear_error(coded, device, monkeypatch):
-    def none(*_):
+    def none(*_, **__):
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(decoder, "load", none)

@@ -148,26 +148,24 @@ def test_symbols_are_those_of_the_definition(device, n):
     ids=["nothing", "one symbol", "three chunks", "several segments"],
 )
 def test_symbol_buffers_become_the_same_sections(device, implementation, sizes, monkeypatch):
-    """Batches by chunk and pass, each pass a layer further: two components; segments are short."""
+    """Batches by chunk and pass, each pass a layer further, of two components; segments are short."""
     monkeypatch.setattr(rans, "_SEGMENT", 1 << 7)
     rng, freq = np.random.default_rng(1), tables()
-    buffers, theirs = [], [[] for _ in sizes]
-    for _ in range(2):
-        buffer = symbol_buffer.SymbolBuffer(len(sizes))
-        streams = [[residual.SymbolBuffer() for _ in range(LAYERS)] for _ in sizes]
-        for layer, counts in enumerate(zip(*sizes, strict=True)):
-            of_layer = [residuals(rng, n) for n in counts]
-            for stream, pair in zip(streams, of_layer, strict=True):
-                stream[layer].put(*pair)
-                stream[layer].end()
-            q, classes = (np.concatenate(pair) for pair in zip(*of_layer, strict=True))
-            starts = np.cumsum([0, *counts])
-            buffer.put(to(device, q.astype(np.int32)), to(device, classes), to(device, starts), layer)
-        buffer.end()
-        np.testing.assert_array_equal(buffer.counts, sum(r.counts for stream in streams for r in stream))
-        buffers.append(buffer)
-        for chunk, stream in zip(theirs, streams, strict=True):
-            chunk.append([r.written(freq) for r in stream])
+    doubled = sizes * 2  # one component after the other
+    buffer = symbol_buffer.SymbolBuffer(len(doubled))
+    streams = [[residual.SymbolBuffer() for _ in range(LAYERS)] for _ in doubled]
+    for layer, counts in enumerate(zip(*doubled, strict=True)):
+        of_layer = [residuals(rng, n) for n in counts]
+        for stream, pair in zip(streams, of_layer, strict=True):
+            stream[layer].put(*pair)
+            stream[layer].end()
+        q, classes = (np.concatenate(pair) for pair in zip(*of_layer, strict=True))
+        starts = np.cumsum([0, *counts])
+        buffer.put(to(device, q.astype(np.int32)), to(device, classes), to(device, starts), layer)
+    buffer.end()
+    np.testing.assert_array_equal(buffer.counts, sum(r.counts for stream in streams for r in stream))
+    written = [[r.written(freq) for r in stream] for stream in streams]
+    theirs = [written[d :: len(sizes)] for d in range(len(sizes))]
     expected = [[payload for _, payload in chunk_sections.pack(coders, b"", 1)] for coders in theirs]
-    made = writer.write(buffers, freq, torch.device(device), implementation)
+    made = writer.write(buffer, 2, freq, torch.device(device), implementation)
     assert [[chunk_sections.section(*pair, b"") for pair in chunk] for chunk in made] == expected

@@ -143,9 +143,9 @@ def test_damage_is_met_as_on_the_cpu(case, device, share):
     data[int(len(data) * share)] ^= 0xFF
     damaged = replace(case, coded=replace(case.coded, chunks=sections | {first: bytes(data)}))
     outcomes = []
-    for chosen in ({}, options(device)):
+    for where in ({}, options(device)):
         try:
-            outcomes.append(damaged.opened(**chosen).decode().leaf.values.tobytes())
+            outcomes.append(damaged.opened(**where).decode().leaf.values.tobytes())
         except DamagedFile:
             outcomes.append("damaged")
     assert outcomes[0] == outcomes[1]
@@ -227,7 +227,11 @@ def test_kernels_decode_real_vectors(moved, device):
     promise = sample_promise("velocity", max_error=error)
     case = Case.of(tree, said, promise, correction_network.shipped("velocity"))
     assert case.coded.size < encoder.encode(tree, promise).size
-    values = case.opened(**options(device, "triton")).decode().leaf.values
+    with launches() as counts:
+        values = case.opened(**options(device, "triton")).decode().leaf.values
+    if device == "cpu":  # all components at once
+        assert 10 < counts["_innovations"] <= PASSES
+        assert counts["_predict"] == 2 * counts["_innovations"]
     assert values.tobytes() == case.coded.tree.leaf.values.tobytes()
 
 

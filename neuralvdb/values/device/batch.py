@@ -1,4 +1,7 @@
-"""Some chunks of a grid on a device: their boxes, masks and values, and the lattice values known before decoding."""
+"""Some chunks of a grid on a device: their boxes, masks and values, and the lattice values known before decoding.
+
+Each component of a chunk is coded as if it were a chunk of its own: all of them at once.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import torch
 
 from neuralvdb.dataclass import dataclass
 from neuralvdb.kernels.levels import unpack
-from neuralvdb.values.device.boxes import Boxes
+from neuralvdb.values.device.boxes import Boxes, of_components
 from neuralvdb.values.device.inactive import InactiveLeaves
 from neuralvdb.values.device.quantiser import nearest
 from neuralvdb.values.lattice.chunks import Chunk, Quantiser
@@ -19,19 +22,21 @@ from neuralvdb.volume.grid import Tree
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """R bricks on a device, the B leaves of all chunks first, then K constants.
+    """Bricks on a device: of each of C components the B leaves of all chunks, then of each of them K constants.
 
     chunks: those of the batch, in order;
-    boxes: of level 0;
+    components: C;
+    boxes: of level 0, of one component;
     masks: (B, 64) uint8, the active voxels of leaves, on the host;
-    active, coded: (R, 512) uint8, whether a voxel is active, and active in a leaf;
-    leaves: (B, 512, C), values; 0 where they are to be decoded;
-    reference: (B, 512, C), what a reference says of active voxels; None where there is none;
-    constants: (K, C), and constants_active: (K,) bool, on the host;
+    active, coded: (C (B + K), 512) uint8, whether a voxel is active, and active in a leaf;
+    leaves: (C B, 512), values; 0 where they are to be decoded;
+    reference: (C B, 512), what a reference says of active voxels; None where there is none;
+    constants: (C K,), and constants_active: (C K,) bool, on the host;
     implementation: of kernels.
     """
 
     chunks: Sequence[Chunk]
+    components: int
     boxes: Boxes
     masks: np.ndarray
     active: torch.Tensor
@@ -47,27 +52,41 @@ class Batch:
         """Where it is."""
         return self.active.device
 
-    def blank_values(self, component: int, quantiser: Quantiser) -> torch.Tensor:
-        """Lattice values (R, 512) int32 of a component before decoding, 0 where they are to be decoded."""
-        values = torch.empty(self.active.shape, dtype=torch.int32, device=self.device)
-        values[: self.boxes.bricks] = nearest(self.leaves[..., component], quantiser)
-        values[: self.boxes.bricks].masked_fill_(self.coded[: self.boxes.bricks] != 0, 0)
-        values[self.boxes.bricks :] = self._on_device(quantiser.nearest(self.constants[:, component, None]))
+    @property
+    def bricks(self) -> int:
+        """C (B + K)."""
+        return len(self.active)
+
+    def rows(self, component: int) -> slice:
+        """The bricks that are the leaves of a component."""
+        return slice(component * self.boxes.bricks, (component + 1) * self.boxes.bricks)
+
+    def levels(self, boxes: Sequence[Boxes]) -> list[Boxes]:
+        """The boxes of levels of one component, voxels first, once for each component."""
+        if self.components == 1:
+            return list(boxes)
+        return of_components(boxes, self.components, self.bricks // self.components)
+
+    def blank_values(self, quantiser: Quantiser) -> torch.Tensor:
+        """Lattice values int32 of all bricks before decoding, 0 where they are to be decoded."""
+        values, leaves = torch.empty(self.active.shape, dtype=torch.int32, device=self.device), len(self.leaves)
+        values[:leaves] = nearest(self.leaves, quantiser)
+        values[:leaves].masked_fill_(self.coded[:leaves] != 0, 0)
+        values[leaves:] = self._on_device(quantiser.nearest(self.constants[:, None]))
         return values
 
-    def blank_constants(self, component: int, quantiser: Quantiser) -> torch.Tensor:
+    def blank_constants(self, quantiser: Quantiser) -> torch.Tensor:
         """The same, but 0 in all leaves and where a constant is not active."""
         values = torch.zeros(self.active.shape, dtype=torch.int32, device=self.device)
-        constants = quantiser.nearest(self.constants[:, component, None])
-        values[self.boxes.bricks :] = self._on_device(constants * self.constants_active[:, None])
+        constants = quantiser.nearest(self.constants[:, None])
+        values[len(self.leaves) :] = self._on_device(constants * self.constants_active[:, None])
         return values
 
-    def whole_reference(self, component: int, quantiser: Quantiser) -> torch.Tensor:
-        """Lattice values (R, 512) int32 of a component of the reference where they are coded, else 0."""
+    def whole_reference(self, quantiser: Quantiser) -> torch.Tensor:
+        """Lattice values int32 of the reference where they are coded, else 0."""
         assert self.reference is not None
-        values = torch.zeros(self.active.shape, dtype=torch.int32, device=self.device)
-        coded = self.coded[: self.boxes.bricks] != 0
-        values[: self.boxes.bricks] = nearest(self.reference[..., component], quantiser).masked_fill_(~coded, 0)
+        values, leaves = torch.zeros(self.active.shape, dtype=torch.int32, device=self.device), len(self.leaves)
+        values[:leaves] = nearest(self.reference, quantiser).masked_fill_(self.coded[:leaves] == 0, 0)
         return values
 
     def _on_device(self, array: np.ndarray) -> torch.Tensor:
@@ -93,7 +112,13 @@ def load(
     leaves = np.concatenate([chunk.leaves for chunk in chunks])
     masks, constants_active = tree.leaf.active[leaves], np.concatenate([chunk.constants_active for chunk in chunks])
     bits = on_device(masks)
-    flags = unpack(bits, on_device(constants_active.view(np.uint8)), implementation=implementation)
+    constants = np.concatenate([chunk.constants for chunk in chunks])
+    count = constants.shape[1]
+    flags = unpack(
+        bits.repeat(count, 1),
+        on_device(constants_active.view(np.uint8)).repeat(count),
+        implementation=implementation,
+    )
     active, coded = flags.unbind()
     if inactive is None:
         values = on_device(by_component(tree.leaf)[leaves])
@@ -101,16 +126,22 @@ def load(
         values = inactive.of(on_device(leaves), bits, implementation)
     return Batch(
         chunks=chunks,
+        components=count,
         boxes=_boxes(chunks),
         masks=masks,
         active=active,
         coded=coded,
-        leaves=values,
-        reference=None if reference is None else on_device(reference[leaves]),
-        constants=np.concatenate([chunk.constants for chunk in chunks]),
-        constants_active=constants_active,
+        leaves=_apart(values),
+        reference=None if reference is None else _apart(on_device(reference[leaves])),
+        constants=constants.T.reshape(-1),
+        constants_active=np.tile(constants_active, count),
         implementation=implementation,
     )
+
+
+def _apart(values: torch.Tensor) -> torch.Tensor:
+    """(C B, 512), one component after the other, of values (B, 512, C)."""
+    return values.permute(2, 0, 1).reshape(-1, values.shape[1])
 
 
 def _boxes(chunks: Sequence[Chunk]) -> Boxes:

@@ -101,6 +101,50 @@ def _children(table: np.ndarray, factors: Sequence[int], order: Sequence[int]) -
     return within.reshape(-1, int(np.prod(factors)))
 
 
+def of_components(levels: Sequence[Boxes], components: int, bricks: int) -> list[Boxes]:
+    """The boxes of levels once for each component; bricks: R of the finest level.
+
+    Bricks with points to be coded come first, those of one component after those of another, then the other bricks.
+    """
+    every = [bricks, *(len(level.children) for level in levels[1:])]
+    copies = [_Copies(components, level.bricks, r) for level, r in zip(levels, every, strict=True)]
+    return [_repeated(level, copies[k], copies[k - 1]) for k, level in enumerate(levels)]
+
+
+@dataclass(frozen=True)
+class _Copies:
+    """So many copies of a level of R bricks, of which the first B have points to be coded."""
+
+    count: int
+    coded: int
+    every: int
+
+    def numbers(self, bricks: np.ndarray) -> np.ndarray:
+        """(count, ...): the numbers of some bricks in each copy, of the same type."""
+        has_points, dtype = bricks < self.coded, bricks.dtype.type
+        step = np.where(has_points, dtype(self.coded), dtype(self.every - self.coded))
+        numbers = np.empty((self.count, *bricks.shape), bricks.dtype)
+        np.add(bricks, np.where(has_points, dtype(0), dtype(self.coded * (self.count - 1))), out=numbers[0])
+        for copy in range(1, self.count):
+            np.add(numbers[copy - 1], step, out=numbers[copy])
+        return numbers
+
+
+def _repeated(level: Boxes, copies: _Copies, finer: _Copies) -> Boxes:
+    count, coded = copies.count, copies.coded
+    cells = np.tile(level.cells, (count, 1))
+    cells[:, 0] += np.repeat(len(level.sizes) * np.arange(count, dtype=np.int32), coded)
+    starts = level.starts[:-1] + coded * np.arange(count)[:, None]
+    children, shape = finer.numbers(level.children), (-1, level.children.shape[1])
+    return Boxes(
+        sizes=np.tile(level.sizes, (count, 1)),
+        table=copies.numbers(level.table).reshape(-1),
+        cells=cells,
+        starts=np.append(starts, count * coded),
+        children=np.concatenate([children[:, :coded].reshape(shape), children[:, coded:].reshape(shape)]),
+    )
+
+
 def neighbours_of(levels: Sequence[Boxes], device: torch.device, implementation: str) -> list[Neighbours]:
     """The bricks around each brick with points to be coded, of many levels at once."""
     tables = np.cumsum([0, *(len(level.table) for level in levels)])

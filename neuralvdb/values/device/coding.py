@@ -23,7 +23,7 @@ _GROWTH = 2  # of room, beyond what is needed now
 
 
 class ExactValues(Protocol):
-    """The exact lattice values of a component."""
+    """The exact lattice values of a batch."""
 
     def top(self) -> torch.Tensor:
         """(R, 512) floats: those of the coarsest level."""
@@ -33,7 +33,7 @@ class ExactValues(Protocol):
 
 
 class PassCoder(Protocol):
-    """Codes all passes of a component of a batch, coarse to fine."""
+    """Codes all passes of a batch, coarse to fine."""
 
     def root(self, targets: Targets, quant_step: int, scale_class: int) -> torch.Tensor:
         """(n,) int64: the coarsest values, in lattice units, not clamped."""

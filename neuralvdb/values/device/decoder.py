@@ -30,12 +30,12 @@ from neuralvdb.volume.grid import Tree
 
 @dataclass(frozen=True, kw_only=True)
 class _Decoded:
-    """A batch of chunks with lattice values (R, 512) int32 of cells of 2**lod voxels, of each component."""
+    """A batch of chunks with lattice values (R, 512) int32 of cells of 2**lod voxels, of all components."""
 
     readers: Sequence[ChunkReader]
     batch: Batch
     lattice: Lattice
-    components: list[torch.Tensor]
+    values: torch.Tensor
     lod: int
 
 
@@ -49,12 +49,13 @@ class _LeafValues:
 
 @dataclass(frozen=True, kw_only=True)
 class _LodCells:
-    """Cells of some chunks. coded: (B, 512) uint8; components: values (R, 512) of each; both on the host."""
+    """Cells of some chunks, of one component after the other. coded: (B, 512) uint8; values: (R, 512); both on the
+    host."""
 
     readers: Sequence[ChunkReader]
     boxes: Boxes
     coded: np.ndarray
-    components: list[np.ndarray]
+    values: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,11 +101,10 @@ class DeviceDecoder:
     def cells(self, readers: Iterable[ChunkReader], lod: int) -> Iterator[ComponentCells]:
         """As ChunkDecoder has it; the cells of a batch share bricks."""
         for batch in self._scheduled(list(readers), lod, _lod_cells):
-            tables = list(batch.boxes.tables())
-            for component, values in enumerate(batch.components):
-                for reader, table in zip(batch.readers, tables, strict=True):
-                    cells = LatticeCells(table, values, batch.coded)
-                    yield ComponentCells(reader, component, cells)
+            tables = batch.boxes.tables()
+            for component in range(self.components):
+                for reader in batch.readers:
+                    yield ComponentCells(reader, component, LatticeCells(next(tables), batch.values, batch.coded))
 
     def _scheduled(
         self, readers: Sequence[ChunkReader], lod: int, result_of: Callable[[_Decoded], Result]
@@ -124,7 +124,8 @@ class DeviceDecoder:
             )
             return result_of(self._decoded(items, batch, models[device], lod))
 
-        return schedule(readers, [len(reader.chunk.leaves) for reader in readers], self.devices, work)
+        leaves = [len(reader.chunk.leaves) * self.components for reader in readers]
+        return schedule(readers, leaves, self.devices, work)
 
     def _inactive(self, device: torch.device) -> device_inactive.InactiveLeaves:
         return device_inactive.InactiveLeaves(self.tree, self.inactive, device)
@@ -136,23 +137,20 @@ class DeviceDecoder:
 
     def _decoded(self, readers: list[ChunkReader], batch: Batch, models: DeviceModels, lod: int) -> _Decoded:
         lattice = lattice_on(batch, self.promise)
-        streams = [
-            Streams([_decoders(reader, component, lod) for reader in readers], batch.device)
-            for component in range(self.components)
-        ]
-        components = [lattice.decode(component, models, each, lod) for component, each in enumerate(streams)]
-        for each in streams:  # only now, because it waits for the device
-            each.finish()
-        return _Decoded(readers=readers, batch=batch, lattice=lattice, components=components, lod=lod)
+        decoders = [_decoders(reader, component, lod) for component in range(self.components) for reader in readers]
+        streams = Streams(decoders, batch.device)
+        values = lattice.decode(models, streams, lod)
+        streams.finish()  # only now, because it waits for the device
+        return _Decoded(readers=readers, batch=batch, lattice=lattice, values=values, lod=lod)
 
     def _leaf_values(self, decoded: _Decoded) -> _LeafValues:
-        batch, values = decoded.batch, decoded.batch.leaves
-        coded = batch.coded[: batch.boxes.bricks] != 0
-        for component, lattice_values in enumerate(decoded.components):
-            exact = decoded.lattice.values(lattice_values[: len(coded)])
-            values[..., component] = torch.where(
-                coded, rounded(self.promise, exact, values.dtype, component), values[..., component]
-            )
+        batch, each = decoded.batch, []
+        for component in range(self.components):
+            rows = batch.rows(component)
+            exact, inactive = decoded.lattice.values(decoded.values[rows]), batch.leaves[rows]
+            active = rounded(self.promise, exact, inactive.dtype, component)
+            each.append(torch.where(batch.coded[rows] != 0, active, inactive))
+        values = torch.stack(each, 2)
         if values.is_cuda:
             torch.cuda.current_stream(values.device).synchronize()
         return _LeafValues(leaves=np.concatenate([chunk.leaves for chunk in batch.chunks]), values=values)
@@ -164,7 +162,7 @@ def _lod_cells(decoded: _Decoded) -> _LodCells:
         readers=decoded.readers,
         boxes=boxes,
         coded=coded[: boxes.bricks].cpu().numpy(),
-        components=[values.cpu().numpy() for values in decoded.components],
+        values=decoded.values.cpu().numpy(),
     )
 
 

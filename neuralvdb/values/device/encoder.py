@@ -44,14 +44,14 @@ class _Coded:
 
     numbers: of the chunks;
     leaves: of all chunks, times components;
-    buffers: of each component;
+    buffer: of all chunks of one component after those of another;
     outliers: of each chunk.
     """
 
     numbers: list[int]
     leaves: int
-    buffers: list[SymbolBuffer] = field(default_factory=list)
-    outliers: list[ChunkOutliers] = field(default_factory=list)
+    buffer: SymbolBuffer
+    outliers: list[ChunkOutliers]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +88,7 @@ class DeviceEncoder:
         self._coded.extend(schedule(items, leaves, self.devices, work))
         counts = np.zeros((SCALE_CLASSES, zigzag.ESCAPE + 1), np.int64)
         for coded in self._coded:
-            for buffer in coded.buffers:
-                counts += buffer.counts
+            counts += coded.buffer.counts
         return values, counts
 
     def store(self, voxels: Voxels, values: np.ndarray) -> None:
@@ -129,20 +128,19 @@ class DeviceEncoder:
         reference = None if self.reference is None else self.reference.by_component
         batch = load(self.tree, chunks, torch.device(device), self.implementation, reference=reference)
         lattice, leaves = lattice_on(batch, self.promise), np.concatenate([chunk.leaves for chunk in chunks])
-        outs, slots, buffers = [FieldWriter() for _ in items], list[list[np.ndarray]](), []
-        for component in range(values.shape[2]):
-            buffer = SymbolBuffer(len(items))
-            coded = lattice.encode(component, models, buffer)
-            buffer.end()
-            buffers.append(buffer)
-            decoded, missed = self._decoded(batch, lattice, component, coded[: batch.boxes.bricks])
+        outs, buffer = [FieldWriter() for _ in items], SymbolBuffer(len(items) * batch.components)
+        slots = list[list[np.ndarray]]()
+        coded = lattice.encode(models, buffer)
+        buffer.end()
+        for component in range(batch.components):
+            decoded, missed = self._decoded(batch, lattice, component, coded[batch.rows(component)])
             values[leaves, :, component] = decoded.cpu().numpy()
             self._put_outliers(outs, chunks, missed, values[..., component], component)
             slots.append(missed)
         return _Coded(
             numbers=[item.number for item in items],
-            leaves=len(leaves) * values.shape[2],
-            buffers=buffers,
+            leaves=len(leaves) * batch.components,
+            buffer=buffer,
             outliers=[
                 ChunkOutliers(leaves=chunk.leaves, slots=of_chunk, payload=out.getvalue())
                 for chunk, of_chunk, out in zip(chunks, zip(*slots, strict=True), outs, strict=True)
@@ -166,8 +164,10 @@ class DeviceEncoder:
     def _decoded(
         self, batch: Batch, lattice: Lattice, component: int, coded: torch.Tensor
     ) -> tuple[torch.Tensor, list[np.ndarray]]:
-        """Values (B, 512) of lattice values `coded`, and for each chunk which of its voxels do not keep the promise."""
-        true, active = batch.leaves[..., component], batch.coded[: len(coded)] != 0
+        """Values (B, 512) of a component's lattice values `coded`, and for each chunk which of its voxels do not keep
+        the promise."""
+        rows = batch.rows(component)
+        true, active = batch.leaves[rows], batch.coded[rows] != 0
         values = torch.where(active, rounded(self.promise, lattice.values(coded), true.dtype, component), true)
         off = active & ~kept(self.promise, lattice, true, values)
         missed = torch.nonzero(off.view(-1))[:, 0].cpu().numpy()
@@ -176,7 +176,8 @@ class DeviceEncoder:
         return values, [voxels - first for voxels, first in zip(by_chunk, firsts, strict=False)]
 
     def _written(self, coded: _Coded, tables: Tables, device: str) -> dict[int, bytes]:
-        chunks = write(coded.buffers, tables, torch.device(device), self.implementation)
+        components = by_component(self.tree.leaf).shape[2]
+        chunks = write(coded.buffer, components, tables, torch.device(device), self.implementation)
         sections = {}
         for number, layers_of_chunk, missed in zip(coded.numbers, chunks, coded.outliers, strict=True):
             for layers, payloads in layers_of_chunk:

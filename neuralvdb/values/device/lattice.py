@@ -26,12 +26,12 @@ from neuralvdb.values.promise import Promise
 
 
 class Lattice(Protocol):
-    """All levels of a batch, of which components are coded one after the other."""
+    """All levels of a batch, all components of which are coded at once."""
 
-    def encode(self, component: int, models: DeviceModels, buffer: SymbolBuffer) -> torch.Tensor:
-        """Lattice values (R, 512) int32 of level 0 as they decode; appends the component to a buffer."""
+    def encode(self, models: DeviceModels, buffer: SymbolBuffer) -> torch.Tensor:
+        """Lattice values (R, 512) int32 of level 0 as they decode; appends the batch to a buffer."""
 
-    def decode(self, component: int, models: DeviceModels, streams: Streams, lod: int) -> torch.Tensor:
+    def decode(self, models: DeviceModels, streams: Streams, lod: int) -> torch.Tensor:
         """Lattice values (R, 512) int32 of cells of 2**lod voxels. Damage shows in streams.finish()."""
 
     def cells(self, lod: int) -> tuple[Boxes, torch.Tensor]:

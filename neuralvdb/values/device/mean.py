@@ -76,16 +76,16 @@ class MeanLattice:
         self._batch, self._quantiser = batch, quantiser
         self._levels, self._splits, self._root = _levels(batch)
 
-    def encode(self, component: int, models: DeviceModels, buffer: SymbolBuffer) -> torch.Tensor:
+    def encode(self, models: DeviceModels, buffer: SymbolBuffer) -> torch.Tensor:
         """As in Lattice."""
-        exact_values = _ExactDifferences(self._batch, self._levels, self._splits, component, self._quantiser)
+        exact_values = _ExactDifferences(self._batch, self._levels, self._splits, self._quantiser)
         coder = PassEncoder(exact_values, buffer, models.dead_zone, self._batch.implementation)
-        return self._descend(component, models, self._corrected(component, models, coder, 0), 0)
+        return self._descend(models, self._corrected(models, coder, 0), 0)
 
-    def decode(self, component: int, models: DeviceModels, streams: Streams, lod: int) -> torch.Tensor:
+    def decode(self, models: DeviceModels, streams: Streams, lod: int) -> torch.Tensor:
         """As in Lattice."""
         coder = PassDecoder(streams, models.slots, self._batch.implementation)
-        return self._descend(component, models, self._corrected(component, models, coder, lod), lod)
+        return self._descend(models, self._corrected(models, coder, lod), lod)
 
     def cells(self, lod: int) -> tuple[Boxes, torch.Tensor]:
         """As in Lattice."""
@@ -100,16 +100,16 @@ class MeanLattice:
         """As in Lattice."""
         return true.abs() <= LIMIT * self._quantiser.unit
 
-    def _corrected(self, component: int, models: DeviceModels, coder: PassCoder, lod: int) -> PassCoder:
+    def _corrected(self, models: DeviceModels, coder: PassCoder, lod: int) -> PassCoder:
         """A coder whose predictions a reference corrects, where there is one."""
         if models.correction is None:
             return coder
-        voxels = self._batch.whole_reference(component, Quantiser(self._quantiser.unit)).long()
+        voxels = self._batch.whole_reference(Quantiser(self._quantiser.unit)).long()
         pairs, counts = [each.pairs for each in self._splits], [level.counts for level in self._levels]
         implementation = self._batch.implementation
         reference = ReferenceMeans(voxels, pairs, counts, self._quantiser.knee, implementation)
         missed = PassInnovations(reference, implementation)
-        self._descend(component, models, missed, lod)
+        self._descend(models, missed, lod)
         return corrected(coder, missed, models.correction, self._coded_bricks)
 
     @cached_property
@@ -122,10 +122,10 @@ class MeanLattice:
             for j in mean_levels()
         }
 
-    def _descend(self, component: int, models: DeviceModels, coder: PassCoder, lod: int) -> torch.Tensor:
+    def _descend(self, models: DeviceModels, coder: PassCoder, lod: int) -> torch.Tensor:
         """Means (R, 512) int32 of cells of 2**lod voxels, level after level."""
         knee, nonnegative = self._quantiser.knee, self._quantiser.nonnegative
-        known, points = self._blank_means(component), self._root.points.long()
+        known, points = self._blank_means(), self._root.points.long()
         top = coder.root(self._root, MEAN_TOP_STEP, MEAN_ROOT_CLASS)
         top = expanded(top.clamp(0 if nonnegative else -TOP, TOP), knee).clamp(-TOP, TOP)
         known[-1].means.view(-1)[points] = top.to(torch.int32)
@@ -180,11 +180,11 @@ class MeanLattice:
             coder.code(pass_, predictions, Destination(targets=targets, values=values, known=known))
         return values
 
-    def _blank_means(self, component: int) -> list[Means]:
+    def _blank_means(self) -> list[Means]:
         """Means of every level before decoding; those of coded cells are 0."""
         bricks = [len(level.counts) for level in self._levels[1:]]
         room = torch.empty((2 * sum(bricks), SLOTS), dtype=torch.int32, device=self._batch.device).split(bricks * 2)
-        values = self._batch.blank_constants(component, Quantiser(self._quantiser.unit))
+        values = self._batch.blank_constants(Quantiser(self._quantiser.unit))
         known = [Means(means=values, companded=torch.empty(values.shape, dtype=torch.int32, device=values.device))]
         for j, division in enumerate(self._splits):
             known.append(Means(means=room[j], companded=room[len(bricks) + j]))
@@ -202,15 +202,12 @@ class MeanLattice:
 class _ExactDifferences:
     """Twin of mean_pyramid.TrueMeans: sums (R, 512) float32 of every level. A level asked for frees those above it."""
 
-    def __init__(
-        self, batch: Batch, levels: list[MeanLevel], splits: list[Split], component: int, quantiser: Quantiser
-    ) -> None:
+    def __init__(self, batch: Batch, levels: list[MeanLevel], splits: list[Split], quantiser: Quantiser) -> None:
         self._levels, self._splits, self._knee = levels, splits, quantiser.knee
         self._current: tuple[int, torch.Tensor] | None = None
-        bricks = batch.boxes.bricks
-        values = finite(exact(batch.leaves[..., component], Quantiser(quantiser.unit))).float()
+        values, leaves = finite(exact(batch.leaves, Quantiser(quantiser.unit))).float(), len(batch.leaves)
         sums = values.new_zeros(batch.active.shape)
-        sums[:bricks] = values.masked_fill_(batch.coded[:bricks] == 0, 0.0)
+        sums[:leaves] = values.masked_fill_(batch.coded[:leaves] == 0, 0.0)
         self._sums = [sums]
         for division in splits:
             first, second = halves_of(self._sums[-1], division.pairs)
@@ -265,12 +262,12 @@ def _levels(batch: Batch) -> tuple[list[MeanLevel], list[Split], Targets]:
 
 def _all_boxes(batch: Batch) -> list[Boxes]:
     """Those of all levels."""
-    boxes, coded = [batch.boxes], np.zeros(len(batch.active), bool)
+    boxes, coded = [batch.boxes], np.zeros(batch.bricks // batch.components, bool)
     coded[: len(batch.masks)] = batch.masks.any(1)
     for j in range(MEAN_LEVELS - 1):
         boxes.append(downsample(boxes[-1], coded, split_axis(j)))
         coded = coded[boxes[-1].children].any(1)
-    return boxes
+    return batch.levels(boxes)
 
 
 def _rooms(boxes: list[Boxes], device: torch.device) -> list[Joined]:

@@ -28,7 +28,7 @@ from neuralvdb.values.lattice.reference import Correction
 
 
 class WholeValues(Protocol):
-    """The lattice values of a component of a reference, in whole numbers."""
+    """The lattice values of a reference, in whole numbers."""
 
     def top(self) -> torch.Tensor:
         """(R, 512) integers: those of the coarsest level."""

@@ -56,16 +56,16 @@ class SampleLattice:
         self._batch, self._quantiser = batch, quantiser
         self.levels = _levels(batch)
 
-    def encode(self, component: int, models: DeviceModels, buffer: SymbolBuffer) -> torch.Tensor:
+    def encode(self, models: DeviceModels, buffer: SymbolBuffer) -> torch.Tensor:
         """As in Lattice."""
-        exact_values = _ExactSamples(self._batch, self.levels, component, self._quantiser)
+        exact_values = _ExactSamples(self._batch, self.levels, self._quantiser)
         coder = PassEncoder(exact_values, buffer, None, self._batch.implementation)
-        return self._descend(component, models, self._corrected(component, models, coder, 0), 0)
+        return self._descend(models, self._corrected(models, coder, 0), 0)
 
-    def decode(self, component: int, models: DeviceModels, streams: Streams, lod: int) -> torch.Tensor:
+    def decode(self, models: DeviceModels, streams: Streams, lod: int) -> torch.Tensor:
         """As in Lattice."""
         coder = PassDecoder(streams, models.slots, self._batch.implementation)
-        return self._descend(component, models, self._corrected(component, models, coder, lod), lod)
+        return self._descend(models, self._corrected(models, coder, lod), lod)
 
     def cells(self, lod: int) -> tuple[Boxes, torch.Tensor]:
         """As in Lattice."""
@@ -79,13 +79,13 @@ class SampleLattice:
         """As in Lattice: the bound says all."""
         return torch.ones_like(true, dtype=torch.bool)
 
-    def _corrected(self, component: int, models: DeviceModels, coder: PassCoder, lod: int) -> PassCoder:
+    def _corrected(self, models: DeviceModels, coder: PassCoder, lod: int) -> PassCoder:
         """A coder whose predictions a reference corrects, where there is one."""
         if models.correction is None:
             return coder
-        reference = _ReferenceSamples(self._batch, self.levels, component, self._quantiser)
+        reference = _ReferenceSamples(self._batch, self.levels, self._quantiser)
         missed = PassInnovations(reference, self._batch.implementation)
-        self._descend(component, models, missed, lod)
+        self._descend(models, missed, lod)
         return corrected(coder, missed, models.correction, self._coded_bricks())
 
     def _coded_bricks(self) -> dict[int, LevelBricks]:
@@ -96,9 +96,9 @@ class SampleLattice:
             bricks[k] = LevelBricks(bricks=self.levels[k].boxes.bricks, parents=self.levels[k].parents, split_axes=7)
         return bricks
 
-    def _descend(self, component: int, models: DeviceModels, coder: PassCoder, lod: int) -> torch.Tensor:
+    def _descend(self, models: DeviceModels, coder: PassCoder, lod: int) -> torch.Tensor:
         """Lattice values (R, 512) int32 of level `lod`, pass after pass of all levels above it."""
-        values = [self._batch.blank_values(component, self._quantiser)]
+        values = [self._batch.blank_values(self._quantiser)]
         for level in self.levels[1:]:
             values.append(join_bricks(values[-1], level.children, implementation=self._batch.implementation))
         (root,) = self.levels[-1].passes
@@ -127,11 +127,11 @@ class SampleLattice:
 
 
 class _ExactSamples:
-    """Exact lattice values (R, 512) float64 of every level of a component."""
+    """Exact lattice values (R, 512) float64 of every level."""
 
-    def __init__(self, batch: Batch, levels: list[SampleLevel], component: int, quantiser: Quantiser) -> None:
+    def __init__(self, batch: Batch, levels: list[SampleLevel], quantiser: Quantiser) -> None:
         values = batch.leaves.new_zeros(batch.active.shape, dtype=torch.float64)
-        values[: batch.boxes.bricks] = finite(exact(batch.leaves[..., component], quantiser))
+        values[: len(batch.leaves)] = finite(exact(batch.leaves, quantiser))
         self._levels = [values]
         for level in levels[1:]:
             joined = join_bricks(self._levels[-1], level.children, implementation=batch.implementation)
@@ -147,10 +147,10 @@ class _ExactSamples:
 
 
 class _ReferenceSamples:
-    """Lattice values of every level of a component of the reference (reference.WholeValues)."""
+    """Lattice values of every level of the reference (reference.WholeValues)."""
 
-    def __init__(self, batch: Batch, levels: list[SampleLevel], component: int, quantiser: Quantiser) -> None:
-        self._levels = [batch.whole_reference(component, quantiser)]
+    def __init__(self, batch: Batch, levels: list[SampleLevel], quantiser: Quantiser) -> None:
+        self._levels = [batch.whole_reference(quantiser)]
         for level in levels[1:]:
             joined = join_bricks(self._levels[-1], level.children, implementation=batch.implementation)
             self._levels.append(joined)
@@ -207,7 +207,7 @@ def _flags(boxes: list[Boxes], coded: list[torch.Tensor]) -> list[Flags]:
 
 def _all_boxes(batch: Batch) -> list[Boxes]:
     """Those of all levels."""
-    boxes, bricks = [batch.boxes], len(batch.active)
+    boxes, bricks = [batch.boxes], batch.bricks // batch.components
     holds = np.zeros((bricks, SAMPLE_LEVELS - 1), bool)  # whether every 2**k-th point along each axis is a coded one
     for k, pattern in enumerate(_every_power()):
         holds[: len(batch.masks), k] = (batch.masks & pattern).any(1)
@@ -216,7 +216,7 @@ def _all_boxes(batch: Batch) -> list[Boxes]:
         of_children = holds[boxes[-1].children]
         corner = of_children[:, :1, -1]  # of eight bricks the first one alone has a point that coarse
         holds = np.concatenate([of_children[:, :, 1:].any(1), corner], 1)
-    return boxes
+    return batch.levels(boxes)
 
 
 def _every_power() -> np.ndarray:

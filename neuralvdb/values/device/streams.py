@@ -1,4 +1,4 @@
-"""The payloads of one component of some chunks, on a device: where every chunk takes each layer from."""
+"""The payloads of some chunks, on a device: where every chunk takes each layer from. Components are chunks here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The residuals of one component of some chunks, on the host until it is known with which tables to write them."""
+"""The residuals of all components of some chunks, on the host until it is known with which tables to write them."""
 
 from __future__ import annotations
 

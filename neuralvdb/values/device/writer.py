@@ -1,12 +1,10 @@
-"""Symbol buffers as payloads, on a device: all streams of a component of a batch of chunks at once.
+"""Symbol buffers as payloads, on a device: all streams of a batch of chunks at once.
 
 Each chunk and component has a payload for every section that the chunk gets (values/chunk_sections.py); archive/rans.py
 has the bytes.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -25,13 +23,17 @@ Sections = list[tuple[range, list[bytes]]]  # layers of each section, and the pa
 _WORD = 32  # bits
 
 
-def write(buffers: Sequence[SymbolBuffer], tables: Tables, device: torch.device, implementation: str) -> list[Sections]:
-    """The sections of each chunk; buffers: of each component."""
-    components = [_Component(buffer, tables, device) for buffer in buffers]
-    sizes = np.sum([component.sizes() for component in components], 0)
+def write(
+    buffer: SymbolBuffer, components: int, tables: Tables, device: torch.device, implementation: str
+) -> list[Sections]:
+    """The sections of each chunk; buffer: of all chunks of one component after those of another."""
+    symbols = _Symbols(buffer, tables, device)
+    sizes = symbols.sizes().reshape(components, -1, LAYERS).sum(0)
     cuts = [chunk_sections.cut(of_chunk.tolist()) for of_chunk in sizes]
-    payloads = [iter(component.payloads(cuts, implementation)) for component in components]
-    return [[(layers, [next(component) for component in payloads]) for layers in of_chunk] for of_chunk in cuts]
+    sections = [layers for of_chunk in cuts for layers in of_chunk]
+    payloads = symbols.payloads(cuts * components, implementation)
+    of_sections = iter(payloads[number :: len(sections)] for number in range(len(sections)))
+    return [[(layers, next(of_sections)) for layers in of_chunk] for of_chunk in cuts]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,7 @@ class _Stream:
     lanes: int
 
 
-class _Component:
+class _Symbols:
     """A symbol buffer on a device, its residuals as symbols and raw values."""
 
     def __init__(self, buffer: SymbolBuffer, tables: Tables, device: torch.device) -> None:
