@@ -66,7 +66,7 @@ def lattice(kind: LatticeKind, quantiser: Quantiser, implementation: str, thread
     )
 
 
-def component(quantiser: Quantiser) -> ChunkComponent:
+def component(quantiser: Quantiser, *, finite: bool = False) -> ChunkComponent:
     """Leaves with holes, one of them empty, beside an active tile and a background that is not 0."""
     rng = np.random.default_rng(0)
     active = rng.random((24, 12, 20)) < 0.3
@@ -74,7 +74,8 @@ def component(quantiser: Quantiser) -> ChunkComponent:
     active[8:10, 8, 8] = True
     values = (rng.normal(0, 1, active.shape).cumsum(0) / 5).astype(np.float32)
     values = values**4 if quantiser.nonnegative else values
-    values[8:10, 8, 8] = np.nan, np.inf
+    if not finite:
+        values[8:10, 8, 8] = np.nan, np.inf
     grid = from_dense(values, name="g", active=active, origin=(-24, 8, 104), background=0.25)
     lower = grid.tree.lower
     slot = np.flatnonzero(np.unpackbits(lower.child[0], bitorder="little") == 0)[7]
@@ -98,15 +99,17 @@ def cells_of(cells: LatticeCells) -> tuple[np.ndarray, np.ndarray]:
     return cells.values[cells.table], coded[cells.table]
 
 
+@pytest.mark.parametrize("finite", [False, True])
 @pytest.mark.parametrize(("kind", "name"), CASES)
-def test_a_component_decodes_as_the_definition_has_it(kind, name):
+def test_a_component_decodes_as_the_definition_has_it(kind, name, finite):
     quantiser = QUANTISERS[name]
-    of = component(quantiser)
+    of = component(quantiser, finite=finite)
     reference = lattice(kind, quantiser, "reference")
     data, values = payload(reference, of)
-    native_data, native_values = payload(lattice(kind, quantiser, "native"), of)
-    assert native_data == data
-    np.testing.assert_array_equal(native_values, values)
+    for implementation in ("native", "avx2", "pairs"):
+        native_data, native_values = payload(lattice(kind, quantiser, implementation), of)
+        assert native_data == data
+        np.testing.assert_array_equal(native_values, values)
     for lod in range(LAYERS):
         expected = cells_of(reference.decode(of, lambda _, coder=Decoder(data, FLAT, "test"): coder, lod))
         for threads in (1, 2):

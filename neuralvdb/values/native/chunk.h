@@ -68,8 +68,11 @@ struct Chunk {
     // Which voxels of a leaf are active, 0 or 1 each.
     void active(int64_t brick, uint8_t* to) const {
         const uint8_t* mask = masks + leaves[brick] * (kSlots / 8);
-        for (int byte = 0; byte < kSlots / 8; ++byte)
-            for (int bit = 0; bit < 8; ++bit) to[8 * byte + bit] = mask[byte] >> bit & 1;
+        constexpr uint64_t each = 0x0101010101010101, bits = 0x8040201008040201;
+        for (int byte = 0; byte < kSlots / 8; ++byte) {
+            const uint64_t spread = mask[byte] * each & bits, flags = (spread + 0x7f * each) >> 7 & each;
+            for (int bit = 0; bit < 8; ++bit) to[8 * byte + bit] = uint8_t(flags >> 8 * bit);
+        }
     }
 };
 

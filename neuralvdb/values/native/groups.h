@@ -1,6 +1,6 @@
-// Twin of values/lattice/inputs.py (gather): what is around a brick in rows along z (fetch.h), and points of a pass in groups of
-// sixteen that fill neighbouring rows; what they see is picked out of whole rows at once. For processors that pick any of 64
-// numbers of 16 bits (AVX-512, VBMI2).
+// Twin of values/lattice/inputs.py (gather): what is around a brick in rows along z (fetch.h), and points of a pass in groups
+// of sixteen that fill neighbouring rows; what they see is picked out of whole rows at once. For processors that pick any of
+// 64 numbers of 16 bits (AVX-512, VBMI2).
 #pragma once
 
 #include "look.h"
@@ -75,7 +75,8 @@ private:
             if (odd) putEven(to.points + kPassRows, i, j, bits<Shorts>(bits<Ints>(row) >> 16));
         });
         if (both && !odd)
-            each(spanOf(0, true), spanOf(1, true), [&](int i, int j, Shorts row) { putEven(to.points + kPassRows, i, j, row); });
+            each(spanOf(0, true), spanOf(1, true),
+                [&](int i, int j, Shorts row) { putEven(to.points + kPassRows, i, j, row); });
     }
 
     const Coding& coding_;
@@ -101,6 +102,8 @@ public:
                 offsets_[group * kBlock + lane] = int16_t(place.offset);
                 order_[place.offset] = int16_t(group * kBlock + lane);
             }
+        for (int place = 0, count = 0; place < kSlots; ++place)
+            if (order_[place] >= 0) all_[count++] = int16_t(place);
     }
 
     int count() const { return count_; }
@@ -108,6 +111,9 @@ public:
 
     // Takes the points of a brick.
     void take(const int16_t* places, size_t count) {
+        const bool all = count == size_t(count_ * kBlock) && !std::memcmp(places, all_, count * sizeof(*all_));
+        if (all && all_taken_) return; // as those of many bricks
+        all_taken_ = all;
         std::memset(numbers_, -1, sizeof(numbers_));
         for (size_t i = 0; i < count; ++i)
             if (order_[places[i]] >= 0) numbers_[order_[places[i]]] = int16_t(i);
@@ -139,8 +145,10 @@ public:
 
     // Puts what some lanes see behind the first `count` of another block.
     static void append(const Seen& seen, uint32_t lanes, int points, int count, Seen& to) {
+        constexpr Shorts numbers = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+        const __m256i order = _mm256_maskz_compress_epi16(__mmask16(lanes), bits<__m256i>(numbers));
         for (int i = 0; i < points; ++i) {
-            const __m256i x = _mm256_maskz_compress_epi16(__mmask16(lanes), loaded<__m256i>(seen.points[i]));
+            const __m256i x = _mm256_permutexvar_epi16(order, loaded<__m256i>(seen.points[i]));
             std::memcpy(to.points[i] + count, &x, sizeof(x));
         }
     }
@@ -211,7 +219,8 @@ private:
 
     static constexpr Words kBehind = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     int along_, count_, second_half_, rows_[16];
-    int16_t offsets_[16 * kBlock], order_[kSlots];
+    int16_t offsets_[16 * kBlock], order_[kSlots], all_[16 * kBlock]; // all: places of all points, in order
+    bool all_taken_ = false;
     alignas(64) int16_t numbers_[16 * kBlock];
     Words words_[2]; // where what points see begins in the rows of their group, twice
 };

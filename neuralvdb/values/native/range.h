@@ -43,17 +43,24 @@ private:
         while (i < last && !inLines(i)) addWide(i++);
         if (i == last) return;
         load(targets_.bricks[i], targets_.places[i]);
-        for (int i = 0; last < targets_.last && i <= (kMean && nearest_); ++i) prefetchBehind(coding_.sources[i], targets_.bricks[last]);
+        if (last < targets_.last) prefetchNext(targets_.bricks[last]);
         if constexpr (kGrouped)
             if (fits_) return addGroups(i, last);
         for (; i < last; ++i) !inLines(i) ? addWide(i) : fits_ ? add(i) : in_middle_ ? addMiddle(i) : addWide(i);
     }
 
+    NVDB_LANES void prefetchNext(int64_t brick) const {
+        prefetchBehind(coding_.sources[0], brick);
+        if (kMean && nearest_) prefetchBehind(coding_.sources[kMean], brick);
+    }
+
     // Adds points of groups; others, which no pass has, are as rare as wide ones.
     void addGroups(size_t first, size_t last) {
         groups_.take(targets_.places + first, last - first);
+        size_t taken = 0;
         for (int group = 0; group < groups_.count(); ++group)
             if (const uint32_t lanes = groups_.lanes(group)) {
+                taken += size_t(__builtin_popcount(lanes));
                 const uint32_t active = groups_.see(group, near_[0].points, ofPass(), group_.seen);
                 if (lanes == (1u << kBlock) - 1) {
                     for (int lane = 0; lane < kBlock; ++lane) addLane(group, lane, first, lane, group_);
@@ -63,7 +70,7 @@ private:
                 addLanes(group, lanes & ~active, first, blocks_[0]);
                 addLanes(group, lanes & active, first, blocks_[1]);
             }
-        for (size_t i = first; i < last; ++i)
+        for (size_t i = first; taken < last - first && i < last; ++i)
             if (!groups_.holds(targets_.places[i], i - first)) addWide(i);
     }
 
@@ -87,8 +94,9 @@ private:
     // What is around a brick, less the reference that its first point gives.
     void load(int64_t brick, int offset) {
         brick_ = brick;
-        const LevelView *levels = coding_.sources;
-        reference_ = levels[0].packed ? 0 : referenceOf(levels[0].values[brick * kSlots + offset - (kMean ? 0 : 64 >> 3 * coding_.along)]);
+        const LevelView* levels = coding_.sources;
+        const int64_t known = brick * kSlots + offset - (kMean ? 0 : 64 >> 3 * coding_.along);
+        reference_ = levels[0].packed ? 0 : referenceOf(levels[0].values[known]);
         fits_ = std::abs(reference_) < 1 << 22 && Maker<kMean>(coding_, levels[0], brick, reference_).make(false, near_[0]);
         if (kMean && fits_ && nearest_) fits_ = Maker<kMean>(coding_, levels[kMean], brick, 0).make(true, near_[kMean]);
         if (!fits_) loadMiddle(brick);

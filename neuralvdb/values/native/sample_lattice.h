@@ -52,7 +52,9 @@ inline Corrector sampleCorrector(const Reference* reference, const Passes& passe
     std::vector<SampleLevel> pyramid = samplePyramid(chunk, quantiser);
     SampleLevel& top = pyramid.back();
     const auto exact = [&](int level, const Array<int32_t>& cells, const Points& of, size_t i) {
-        return int32_t(nearestWhole(truePoint(chunk, quantiser, level, &cells[3 * size_t(of.bricks[i])], of.offsets[i])));
+        double value;
+        truePoints(chunk, quantiser, level, cells, of, i, 1, &value);
+        return int32_t(nearestWhole(value));
     };
     const Points points = listPoints(top.coded.data(), size_t(top.bricks), allOffsets(), threads);
     const Array<int32_t> top_cells = top.table.cells(top.bricks);
@@ -104,12 +106,11 @@ inline SampleLevel encodeSamples(const Chunk& chunk, const Passes& passes, const
     SampleLevel& top = pyramid.back();
     const Points points = listPoints(top.coded.data(), size_t(top.bricks), allOffsets(), threads);
     const Array<int32_t> top_cells = top.table.cells(top.bricks);
-    const auto exact = [&](int level, const Array<int32_t>& cells, const Points& of, size_t i) {
-        return truePoint(chunk, quantiser, level, &cells[3 * size_t(of.bricks[i])], of.offsets[i]);
-    };
+    Array<double> exact(points.size());
+    truePoints(chunk, quantiser, kSampleLevels - 1, top_cells, points, 0, points.size(), exact.data());
     Array<int64_t> whole(points.size());
     for (size_t i = 0; i < points.size(); ++i) {
-        whole[i] = int64_t(nearestWhole(exact(kSampleLevels - 1, top_cells, points, i) / double(passes.top_step)));
+        whole[i] = int64_t(nearestWhole(exact[i] / double(passes.top_step)));
         top.values[points.index(i)] = int32_t(whole[i] * passes.top_step);
     }
     codeDifferences(whole, passes.top_class, to);
@@ -118,7 +119,7 @@ inline SampleLevel encodeSamples(const Chunk& chunk, const Passes& passes, const
             Predicted predicted = correct(coding, view, of_pass, predictPoints(passes, coding, view, of_pass, threads), threads);
             Array<int32_t> decoded = codeResiduals(coding, std::move(predicted),
                 [&](size_t begin, size_t count, double* values) {
-                    for (size_t i = 0; i < count; ++i) values[i] = exact(coding.level, cells, of_pass, begin + i);
+                    truePoints(chunk, quantiser, coding.level, cells, of_pass, begin, count, values);
                 },
                 NearestRounding{}, threads, to);
             correct.decoded(of_pass, decoded);

@@ -38,15 +38,17 @@ inline SampleLevel voxelSamples(const Chunk& chunk, const Quantiser& quantiser) 
         double last = 0; // most inactive voxels hold the background
         int32_t nearest = quantiser.nearest(last);
         for (size_t brick = first; brick < end; ++brick) {
-            uint8_t* on = &level.active[brick * kSlots];
-            chunk.active(int64_t(brick), on);
-            for (int voxel = 0; voxel < kSlots; ++voxel) {
-                int32_t& to = level.values[brick * kSlots + size_t(voxel)] = 0;
-                if (on[voxel]) continue;
-                const double value = chunk.values.at(chunk.leaves[brick], voxel);
-                if (value != last) nearest = quantiser.nearest(last = value);
-                to = nearest;
-            }
+            int32_t* to = &level.values[brick * kSlots];
+            const uint8_t* mask = chunk.masks + chunk.leaves[brick] * (kSlots / 8);
+            chunk.active(int64_t(brick), &level.active[brick * kSlots]);
+            std::fill_n(to, kSlots, 0);
+            for (int row = 0; row < kSlots; row += 8)
+                for (unsigned left = 0xff & ~mask[row / 8]; left; left &= left - 1) {
+                    const int voxel = row + __builtin_ctz(left);
+                    const double value = chunk.values.at(chunk.leaves[brick], voxel);
+                    if (value != last) nearest = quantiser.nearest(last = value);
+                    to[voxel] = nearest;
+                }
         }
     });
     std::copy_n(level.active.data(), coded, level.coded.data());

@@ -105,7 +105,8 @@ private:
 
 // Means of the first and the second halves of cells, of which those that are not `both` have nothing to solve.
 template<typename Reals, typename Narrow>
-NVDB_LANES void solve(const ManyCells<Narrow>& cells, Narrow both, const CompandMany<Reals>& compand, bool nonnegative, Narrow* means)
+NVDB_LANES void solve(const ManyCells<Narrow>& cells, Narrow both, const CompandMany<Reals>& compand, bool nonnegative,
+    Narrow* means)
 {
     const Narrow one = Narrow{} - both - 1; // voxels of halves that have none: 0 or -1 is taken from them
     const Reals difference = NVDB_CONVERT(cells.difference & both, Reals);
@@ -144,8 +145,12 @@ NVDB_LANES void apart(const T* low, const T* high, Narrow* to) {
 // Those of two rows in turn.
 NVDB_LANES FourNarrow lowPairs(FourNarrow a, FourNarrow b) { return NVDB_SHUFFLE(FourNarrow, a, b, 0, 4, 1, 5); }
 NVDB_LANES FourNarrow highPairs(FourNarrow a, FourNarrow b) { return NVDB_SHUFFLE(FourNarrow, a, b, 2, 6, 3, 7); }
-NVDB_LANES EightNarrow lowPairs(EightNarrow a, EightNarrow b) { return NVDB_SHUFFLE(EightNarrow, a, b, 0, 8, 1, 9, 2, 10, 3, 11); }
-NVDB_LANES EightNarrow highPairs(EightNarrow a, EightNarrow b) { return NVDB_SHUFFLE(EightNarrow, a, b, 4, 12, 5, 13, 6, 14, 7, 15); }
+NVDB_LANES EightNarrow lowPairs(EightNarrow a, EightNarrow b) {
+    return NVDB_SHUFFLE(EightNarrow, a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+}
+NVDB_LANES EightNarrow highPairs(EightNarrow a, EightNarrow b) {
+    return NVDB_SHUFFLE(EightNarrow, a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+}
 
 // Puts numbers in a row where `on`, with all bits set or none.
 template<typename Narrow>
@@ -204,7 +209,9 @@ NVDB_LANES void shareCells(const int32_t* pairs, const BelowT* counts, int64_t r
 
 #ifdef NVDB_AVX2
 template<typename BelowT>
-NVDB_AVX2 inline void sharesFast(const int32_t* pairs, const BelowT* counts, int64_t rows, int axis, uint8_t* share, uint8_t* both) {
+NVDB_AVX2 inline void sharesFast(const int32_t* pairs, const BelowT* counts, int64_t rows, int axis, uint8_t* share,
+    uint8_t* both)
+{
     shareCells(pairs, counts, rows, axis, share, both);
 }
 #endif
@@ -252,7 +259,9 @@ NVDB_LANES void splitCells(const CoarseCells& cells, const Splitting& splitting,
 
 #ifdef NVDB_AVX2
 template<typename BelowT>
-NVDB_AVX512 inline void splitFastest(const CoarseCells& cells, const Splitting& splitting, const BelowT* counts, int32_t* below) {
+NVDB_AVX512 inline void splitFastest(const CoarseCells& cells, const Splitting& splitting, const BelowT* counts,
+    int32_t* below)
+{
     splitCells<EightReals>(cells, splitting, counts, below);
 }
 template<typename BelowT>

@@ -45,9 +45,16 @@ struct Stream {
         const Array<int64_t> escaped = takeEscaped(size_t(rare[ranges]));
         forRanges(count, ranges, size_t(threads), [&](size_t range, size_t first, size_t last) {
             int64_t at = begin + low_bits[range];
-            for (size_t i = first; i < last; ++i) residuals[i] = int32_t(bitsAt(at, rawWidth(scale_classes[i])));
-            joinResiduals(symbols.data() + first, scale_classes + first, last - first, escaped.data() + rare[range],
-                residuals.data() + first);
+            const int64_t* next = escaped.data() + rare[range];
+            for (size_t i = first, together; i < last; i += together) {
+                together = std::min<size_t>(last - i, 32);
+                if (arePlain(&symbols[i], scale_classes + i, together)) {
+                    plainResiduals(&symbols[i], together, &residuals[i]);
+                    continue;
+                }
+                for (size_t k = i; k < i + together; ++k) residuals[k] = int32_t(bitsAt(at, rawWidth(scale_classes[k])));
+                next = joinResiduals(&symbols[i], scale_classes + i, together, next, &residuals[i]);
+            }
         });
         return residuals;
     }

@@ -102,14 +102,45 @@ private:
     std::vector<Array<float>> sums_;
 };
 
-// The exact value of a coded point of a level of the sample lattice, whose bricks are at `cells`.
-inline double truePoint(const Chunk& chunk, const Quantiser& quantiser, int level, const int32_t* cell, int offset) {
+// The value of a leaf that a coded point of a level of the sample lattice has; its brick is at `cell`.
+inline double leafValue(const Chunk& chunk, int level, const int32_t* cell, int32_t brick, int offset) {
+    if (!level) return chunk.values.at(chunk.leaves[brick], offset);
     const Shape& shape = chunk.table.shape;
     const int64_t x = (cell[0] * int64_t(kEdge) + (offset >> 6)) << level,
         y = (cell[1] * int64_t(kEdge) + (offset >> 3 & 7)) << level, z = (cell[2] * int64_t(kEdge) + (offset & 7)) << level;
-    const int32_t brick = chunk.table.rows[((x >> 3) * shape[1] + (y >> 3)) * shape[2] + (z >> 3)];
-    const double value = chunk.values.at(chunk.leaves[brick], int((x & 7) * 64 + (y & 7) * 8 + (z & 7)));
-    return toFinite(quantiser.exact(value));
+    const int32_t leaf = chunk.table.rows[((x >> 3) * shape[1] + (y >> 3)) * shape[2] + (z >> 3)];
+    return chunk.values.at(chunk.leaves[leaf], int((x & 7) * 64 + (y & 7) * 8 + (z & 7)));
+}
+
+// Values as lattice values that are not rounded, where nothing is companded.
+NVDB_LANES void divideAll(double* values, size_t count, double unit) {
+    constexpr double limit = kLimit;
+    for (size_t i = 0; i < count; ++i) {
+        const double x = values[i] / unit, known = x == x ? x : 0.0, low = known < -limit ? -limit : known;
+        values[i] = low > limit ? limit : low;
+    }
+}
+
+#ifdef NVDB_AVX2
+NVDB_AVX2 inline void divideFast(double* values, size_t count, double unit) { divideAll(values, count, unit); }
+#endif
+
+// The exact values of `count` coded points of a level of the sample lattice from point `first` on; its bricks are at `cells`.
+inline void truePoints(const Chunk& chunk, const Quantiser& quantiser, int level, const Array<int32_t>& cells,
+    const Points& points, size_t first, size_t count, double* to)
+{
+    for (size_t i = 0; i < count; ++i) {
+        const int32_t brick = points.bricks[first + i];
+        to[i] = leafValue(chunk, level, &cells[3 * size_t(brick)], brick, points.offsets[first + i]);
+    }
+    if (quantiser.compand.knee) {
+        for (size_t i = 0; i < count; ++i) to[i] = toFinite(quantiser.exact(to[i]));
+        return;
+    }
+#ifdef NVDB_AVX2
+    if (hasAvx2()) return divideFast(to, count, quantiser.unit);
+#endif
+    divideAll(to, count, quantiser.unit);
 }
 
 } // namespace nvdb
