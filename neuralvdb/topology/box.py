@@ -100,8 +100,8 @@ def _touched(origins: np.ndarray, low: np.ndarray, high: np.ndarray, size: tuple
     for piece in _pieces(len(origins)):
         at = origins[piece, :, None].astype(np.int64) + steps
         x, y, z = np.moveaxis((at + last >= low[:, None]) & (at <= high[:, None]), 1, 0)
-        touched = x[:, :, None, None] & y[:, None, :, None] & z[:, None, None]
-        masks[piece] = _packed(touched.reshape(len(x), -1))
+        lines = np.where(x[:, :, None, None] & y[:, None, :, None], _packed(z)[:, None, None], np.uint8(0))
+        masks[piece] = lines.reshape(len(x), -1)
     return masks
 
 

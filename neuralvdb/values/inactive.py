@@ -7,6 +7,7 @@ is not 0 and NaNs keep their payload.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -24,11 +25,13 @@ _CHUNK = 1 << 21  # slots classified together; bounds the memory for temporaries
 _NODES = 1 << 12  # nodes restored together, likewise
 
 
+@functools.cache
 def kinds_with(*values: str) -> np.ndarray:
     """(len(KINDS),) bool: which kinds hold all of `values`."""
     return np.array([set(values) <= set(kind) for kind in KINDS])
 
 
+@functools.cache
 def two_valued() -> np.ndarray:
     """(len(KINDS),) bool: which kinds come with a selection mask."""
     return np.array([len(kind) == 2 for kind in KINDS])
@@ -105,12 +108,12 @@ def restore(
 def pairs_of(level: Inactive, plus: np.ndarray, minus: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The two values of each node (nodes, C), the second one where selections are set; 0 where there is none."""
     of_background = {"+": plus, "-": minus}
-    first, second = (np.zeros((len(level.kinds), len(plus)), plus.dtype) for _ in range(2))
+    of_kinds = np.zeros((2, len(KINDS), len(plus)), plus.dtype)
     for number, values in enumerate(KINDS):
-        nodes = level.kinds == number
-        for target, value in zip((first, second), values, strict=False):
+        for rank, value in enumerate(values):
             if value in of_background:
-                target[nodes] = of_background[value]
+                of_kinds[rank, number] = of_background[value]
+    first, second = of_kinds[:, level.kinds]
     holds_a, holds_b = kinds_with("a")[level.kinds], kinds_with("b")[level.kinds]
     is_second = holds_a & two_valued()[level.kinds] & ~holds_b
     first[holds_a & ~is_second] = level.a[~is_second[holds_a]]

@@ -179,7 +179,7 @@ def _gather_active(level: TreeLevel) -> np.ndarray:
 
 def _scatter_active(values: np.ndarray, mask: np.ndarray, active: np.ndarray) -> None:
     """Puts active values (count, C) into values (N, S, C), as _gather_active() takes them out; mask: (N, S/8) uint8."""
-    for nodes, piece, on in _pieces(mask):
+    for nodes, piece, on in _pieces(mask) if len(active) else ():
         for c in range(values.shape[2]):
             values[nodes, :, c][on] = active[piece, c]
 
