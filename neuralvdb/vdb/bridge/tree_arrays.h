@@ -189,10 +189,11 @@ inline std::vector<size_t> firstChildren(const uint8_t* child, size_t nodes, siz
     return first;
 }
 
-// Adds tiles to `parents` and gives back their new children, in order; `make` builds one at an origin.
+// Adds tiles to `parents`, which hold the background, and gives back their new children, in order; `make` builds one at an
+// origin.
 template<typename NodeT, typename ViewT, typename MakeT>
-std::vector<typename NodeT::ChildNodeType*> addChildren(
-    const std::vector<NodeT*>& parents, const ViewT& view, size_t expected, MakeT make)
+std::vector<typename NodeT::ChildNodeType*> addChildren(const std::vector<NodeT*>& parents, const ViewT& view,
+    const typename NodeT::ValueType& background, size_t expected, MakeT make)
 {
     constexpr size_t slots = NodeT::NUM_VALUES;
     const auto first = firstChildren(view.child, parents.size(), slots / 8, expected);
@@ -206,7 +207,7 @@ std::vector<typename NodeT::ChildNodeType*> addChildren(
             if (bit(child, n)) {
                 made[next] = make(node.offsetToGlobalCoord(n), next);
                 node.addChild(made[next++]);
-            } else {
+            } else if (bit(active, n) || std::memcmp(&view.values[i * slots + n], &background, sizeof(background)) != 0) {
                 node.addTile(n, view.values[i * slots + n], bit(active, n));
             }
         }
@@ -245,9 +246,9 @@ typename TreeT::Ptr importTree(const TreeView<typename TreeT::ValueType>& view, 
         uppers.push_back(new UpperT(coord(view.child_origins + 3 * i), view.background));
         tree->root().addChild(uppers.back());
     }
-    const auto lowers = addChildren(uppers, view.upper, view.lower.nodes,
+    const auto lowers = addChildren(uppers, view.upper, view.background, view.lower.nodes,
         [&](const openvdb::Coord& origin, size_t) { return new LowerT(origin, view.background); });
-    addChildren(lowers, view.lower, view.leaf.nodes, make);
+    addChildren(lowers, view.lower, view.background, view.leaf.nodes, make);
     return tree;
 }
 
