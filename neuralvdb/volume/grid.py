@@ -158,10 +158,12 @@ def child_origins(origins: np.ndarray, child: np.ndarray, log2dim: int, child_di
 
     log2dim: the node's children per axis as a power of two; child_dim: a child's edge in voxels.
     """
-    steps = np.stack(np.unravel_index(np.arange(1 << 3 * log2dim), (1 << log2dim,) * 3), axis=1) * child_dim
     number = np.flatnonzero(unpack(child))
-    origins_of_children = steps.astype(np.int32).take(number & len(steps) - 1, axis=0)
-    origins_of_children += origins.take(number >> 3 * log2dim, axis=0)
+    node, low = number >> 3 * log2dim, (1 << log2dim) - 1
+    origins_of_children = np.empty((len(number), 3), np.int32)
+    for axis in range(3):
+        steps = (number >> (2 - axis) * log2dim & low) * child_dim
+        np.add(origins[node, axis], steps, out=origins_of_children[:, axis], casting="unsafe")
     return origins_of_children
 
 

@@ -60,11 +60,13 @@ private:
         }
         if (lost) seen_ = true;
     }
+
     ValueT named(const ValueT& value) const {
         if (value == background_) return background_;
         const ValueT minus = openvdb::math::negative(background_);
         return value == minus ? minus : value;
     }
+
     const ValueT background_;
     std::atomic<bool> seen_{false};
 };
