@@ -84,7 +84,7 @@ def test_what_renderers_integrate_is_kept():
     for name in presets():
         decoded = encode_values(grid, CompressSettings(quality=name)).tree.leaf.values
         assert decoded.min() >= 0
-        assert decoded.sum(dtype=float) == pytest.approx(total, rel=0.002)
+        assert decoded.sum(dtype=float) == pytest.approx(total, rel=0.004)
 
 
 @pytest.mark.parametrize("components", [1, 3])
