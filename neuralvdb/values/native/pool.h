@@ -2,16 +2,14 @@
 // fresh pages cost more than the work on them.
 #pragma once
 
+#include "../../nets/native/pages.h"
+
 #include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdlib>
 #include <new>
 #include <utility>
-
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
 
 namespace nvdb {
 
@@ -64,9 +62,7 @@ private:
         const size_t grain = large ? kHugePage : kGrain, size = (bytes + grain) / grain * grain;
         const Block block{std::aligned_alloc(large ? kHugePage : kAlign, size), size};
         if (!block.data) throw std::bad_alloc();
-#ifdef MADV_HUGEPAGE
-        if (large) madvise(block.data, size, MADV_HUGEPAGE);
-#endif
+        preferHugePages(block.data, size);
         return block;
     }
 

@@ -9,6 +9,7 @@
 // Bit n of a mask is bit n % 8 of byte n / 8. Slot and voxel order is OpenVDB's (z fastest).
 #pragma once
 
+#include "../../nets/native/pages.h"
 #include "streams.h"
 
 #include <openvdb/openvdb.h>
@@ -22,21 +23,7 @@
 #include <set>
 #include <vector>
 
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
-
 namespace nvdb {
-
-// Lets the system make large memory of huge pages, which it fills sooner, as NumPy does with its own.
-inline void preferHugePages([[maybe_unused]] void* data, [[maybe_unused]] size_t bytes) {
-#ifdef MADV_HUGEPAGE
-    constexpr size_t large = 4 << 20, page = 1 << 16; // no system has larger ones
-    if (bytes < large) return;
-    const size_t skipped = page - reinterpret_cast<uintptr_t>(data) % page;
-    madvise(static_cast<char*>(data) + skipped, bytes - skipped, MADV_HUGEPAGE);
-#endif
-}
 
 // `count` values of T that Python may take over; not initialised.
 template<typename T>
