@@ -16,7 +16,7 @@ from neuralvdb.kernels.dispatch import checked, select
 from neuralvdb.kernels.network.packed import in_one_copy
 
 SHIFTS = 5  # of scale classes
-INPUTS = HIDDEN = 32  # padded sizes of the network
+INPUTS, HIDDEN = 32, 32  # padded sizes of the network
 OUTPUTS = 4
 BLOCKS = 64  # of 2x2x2 points in a brick
 SUMS = 5  # over the decoded points of a block: how many; |e|; |r|; |e - r|; e - r

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from neuralvdb.values.lattice import constants, mean_inputs, sample_inputs
+from neuralvdb.values.lattice import constants, correction_network, mean_inputs, nearby, reference, sample_inputs
 
 ROOT = Path(__file__).resolve().parents[2]
 NATIVE = (ROOT / "neuralvdb/values/native/constants.h").read_text()
@@ -76,6 +76,15 @@ NAMED = [
     ("kernels/quantise/reference.py", "TOP", DECODED),
     ("kernels/split/__init__.py", "TOP", DECODED),
     ("kernels/split/reference.py", "TOP", DECODED),
+    ("kernels/correct/__init__.py", "SHIFTS", reference.SHIFTS),
+    ("kernels/correct/__init__.py", "OUTPUTS", correction_network.OUTPUTS),
+    ("kernels/correct/__init__.py", "BLOCKS", nearby.BLOCKS),
+    ("kernels/correct/reference.py", "_MOST", constants.MAX_PREDICTION),
+    ("kernels/correct/reference.py", "_SIZES", reference.SIZES),
+    ("kernels/correct/reference.py", "_MOST_INPUT", constants.MAX_INPUT),
+    ("kernels/correct/reference.py", "_MOST_GAIN", correction_network.MOST_GAIN),
+    ("kernels/correct/reference.py", "_MOST_SHIFT", correction_network.MOST_SHIFT),
+    ("kernels/correct/reference.py", "_LEVELS", correction_network.LEVELS),
     ("kernels/predict/reference.py", "ONE", ONE),
     ("kernels/predict/reference.py", "TOP", constants.MAX_INPUT),
     ("kernels/predict/reference.py", "SHARES", constants.SHARES),
