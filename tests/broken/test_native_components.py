@@ -23,7 +23,7 @@ PASSES = native_lattice(LatticeKind.MEAN, Quantiser(1.0), PREDICTOR, "native").p
 CHUNK = (zeros("i4", 16, 16, 16), i64(0), zeros("u1", 1, 64), zeros("f4", 1, 512), zeros("i4", 1), zeros("u1", 1))
 STATES = np.full((1, 4), 1 << 16, np.uint32)
 STREAM = (STATES, u8(128), i64(0), i64(0), i64(0), u8(64))
-STREAMS = (np.zeros((64, 4096), np.uint32), [STREAM], zeros("i8", 1, 2), [0, 0, 0, 0])
+STREAMS = (u8(64, 4096), np.zeros((64, 64), np.uint32), [STREAM], zeros("i8", 1, 2), [0, 0, 0, 0])
 
 
 def with_item(items: tuple, at: int, item: object) -> tuple:
@@ -116,13 +116,15 @@ def test_chunks(at, item):
         ((1.0, 0, False), STREAMS, 4),
         ((1.0, 0, False), STREAMS, -1),
         ((1.0, 0, False), STREAMS, 1),
-        ((1.0, 0, False), with_item(STREAMS, 0, np.zeros((63, 4096), np.uint32)), 0),
-        ((1.0, 0, False), with_item(STREAMS, 2, zeros("i8", 2, 2)), 0),
-        ((1.0, 0, False), with_item(STREAMS, 2, i64(-1, 0).reshape(1, 2)), 0),
-        ((1.0, 0, False), with_item(STREAMS, 2, i64(0, 512).reshape(1, 2)), 0),
-        ((1.0, 0, False), with_item(STREAMS, 3, [0, 0, 0, 1]), 0),
+        ((1.0, 0, False), with_item(STREAMS, 0, u8(63, 4096)), 0),
+        ((1.0, 0, False), with_item(STREAMS, 0, u8(64, 4096) + np.uint8(64)), 0),
+        ((1.0, 0, False), with_item(STREAMS, 1, np.zeros((64, 63), np.uint32)), 0),
+        ((1.0, 0, False), with_item(STREAMS, 3, zeros("i8", 2, 2)), 0),
+        ((1.0, 0, False), with_item(STREAMS, 3, i64(-1, 0).reshape(1, 2)), 0),
+        ((1.0, 0, False), with_item(STREAMS, 3, i64(0, 512).reshape(1, 2)), 0),
+        ((1.0, 0, False), with_item(STREAMS, 4, [0, 0, 0, 1]), 0),
         *(
-            ((1.0, 0, False), with_item(STREAMS, 1, [with_item(STREAM, at, item)]), 0)
+            ((1.0, 0, False), with_item(STREAMS, 2, [with_item(STREAM, at, item)]), 0)
             for at, item in (
                 (0, STATES[:, :3].copy()),
                 (1, u8(100)),
@@ -132,7 +134,7 @@ def test_chunks(at, item):
                 (5, u8(3)),
             )
         ),
-        ((1.0, 0, False), with_item(STREAMS, 1, [STREAM[:5]]), 0),
+        ((1.0, 0, False), with_item(STREAMS, 2, [STREAM[:5]]), 0),
     ],
 )
 def test_streams_of_components(rules, streams, lod):
