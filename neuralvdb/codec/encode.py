@@ -353,15 +353,10 @@ def _choose_values(job: _Job, tree: Tree, context: EncodeContext) -> tuple[Coded
             if source.depth < DEEPEST or source.frame
         }
         references = find_references(job.grid.unique_name, tree, job.promise, list(earlier.values()))
-        predicted = partial(_predicted, tree=tree, earlier=earlier, threads=context.threads)
-        if len(references) > 1:
-            references = [references[values.best_of(tree, job.promise, context, map(predicted, references))]]
-        reference = next(iter(references), None)
-        said = None if reference is None else predicted(reference)
+        said = map(partial(_predicted, tree=tree, earlier=earlier, threads=context.threads), references)
         coded = values.choose_values(tree, job.promise, context, said, job.tuning)
-        if coded.head is None or coded.head.correction is None:
-            reference = None
-        if reference is not None:
+        if coded.said is not None and coded.head is not None and coded.head.correction is not None:
+            reference = references[coded.said]
             depth = max((1 + earlier[grid].depth for grid in reference.sources if not grid.frame), default=0)
     job.put(coded.tree, depth)
     return coded, reference

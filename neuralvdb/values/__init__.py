@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from neuralvdb.values.processor import products
     from neuralvdb.values.promise import CodingMode, ErrorBound, Promise, mean_promise, sample_promise
     from neuralvdb.values.select.candidate import Tuning
-    from neuralvdb.values.select.strategy import best_of, choose_values, encode_lossy
+    from neuralvdb.values.select.strategy import choose_values, encode_lossy
 
 _MODULES = {
     **dict.fromkeys(("CodedValues", "exact"), "coded"),
@@ -39,7 +39,7 @@ _MODULES = {
     **dict.fromkeys(("products",), "processor"),
     **dict.fromkeys(("CodingMode", "ErrorBound", "Promise", "mean_promise", "sample_promise"), "promise"),
     **dict.fromkeys(("Tuning",), "select.candidate"),
-    **dict.fromkeys(("best_of", "choose_values", "encode_lossy"), "select.strategy"),
+    **dict.fromkeys(("choose_values", "encode_lossy"), "select.strategy"),
 }
 
 __all__ = [
@@ -57,7 +57,6 @@ __all__ = [
     "ValuesDecoder",
     "ValuesHead",
     "ValuesSource",
-    "best_of",
     "by_component",
     "choose_values",
     "decode",

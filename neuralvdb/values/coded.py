@@ -27,6 +27,7 @@ class CodedValues:
     head: what the payload begins with; None where every bit is kept.
     families: those whose networks decoding needs.
     picture: T-PSNR of the tree's picture in dB, None where that was not measured.
+    said: by which of the things that others said values are corrected; None where they are coded alone.
     """
 
     payload: bytes
@@ -35,6 +36,7 @@ class CodedValues:
     head: ValuesHead | None = None
     families: frozenset[str] = frozenset()
     picture: float | None = None
+    said: int | None = None
 
     @property
     def codec(self) -> int:

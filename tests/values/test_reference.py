@@ -82,11 +82,13 @@ def test_sizes_begin_where_they_should():
 
 def test_a_reference_is_taken_where_it_helps_and_not_where_it_does_not():
     context = EncodeContext.of(CompressSettings(threads=1, bounds=(Bound(value=0.02, relative=False),)))
+    rough_values = np.float64(tree_of(rough(9)).leaf.values)
     alone, helped, other = (
         choose_values(TREE, PROMISES["sample"], context, said)
-        for said in (None, SAID, np.float64(tree_of(rough(9)).leaf.values))
+        for said in ([], [rough_values, SAID, rough_values], [rough_values])
     )
     assert helped.head.correction is not None
+    assert (alone.said, helped.said, other.said) == (None, 1, None)
     assert helped.size < 0.9 * alone.size
     assert other.head.correction is None
     assert other.payload == alone.payload

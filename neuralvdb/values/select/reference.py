@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -61,24 +62,26 @@ class _Sampled:
     innovations: _Innovations
 
 
-def try_reference(sample: Sample, candidate: Candidate, said: np.ndarray) -> Candidate:
-    """The candidate with what another grid says of a tree, if a sample takes fewer bits so.
+@dataclass(frozen=True)
+class Selected:
+    """A candidate, and the number of what others said that it is corrected by; None where by nothing."""
 
-    said: float64 of the shape of the leaves' values.
+    candidate: Candidate
+    said: int | None = None
+
+
+def choose_reference(sample: Sample, candidate: Candidate, said: Iterable[np.ndarray]) -> Selected:
+    """The candidate with what others say of a tree, the one by which a sample takes the fewest bits, if they are fewer
+    so.
+
+    said: float64 of the shape of the leaves' values each, made one after the other.
     """
-    best = None if candidate.changes else _best(sample, candidate, said)
-    if best is None or best.bits >= _WORTH * best.alone:
-        return candidate
-    return replace(candidate, reference=best.reference)
-
-
-def price_of_reference(sample: Sample, candidate: Candidate, said: np.ndarray) -> float:
-    """The bits that a sample takes with what another grid says, corrected best; infinite where C++ cannot tell.
-
-    said: as try_reference() has it.
-    """
-    best = _best(sample, candidate, said)
-    return np.inf if best is None else best.bits
+    best, selected = None, Selected(candidate)
+    for number, values in enumerate(() if candidate.changes else said):
+        tried = _best(sample, candidate, values)
+        if tried is not None and (best is None or tried.bits < best.bits):
+            best, selected = tried, Selected(replace(candidate, reference=tried.reference), number)
+    return Selected(candidate) if best is None or best.bits >= _WORTH * best.alone else selected
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ from neuralvdb.values.select.picture_search import (
     without_picture,
 )
 from neuralvdb.values.select.psnr_search import reach_psnr
-from neuralvdb.values.select.reference import price_of_reference, try_reference
+from neuralvdb.values.select.reference import choose_reference
 from neuralvdb.values.select.sampling import FEW, Sample
 from neuralvdb.volume import Tree, leaf_origins
 from neuralvdb.volume.grid import popcount
@@ -65,27 +65,19 @@ def choose_values(
     tree: Tree,
     promise: Promise,
     context: EncodeContext,
-    said: np.ndarray | None = None,
+    said: Iterable[np.ndarray] = (),
     tuning: Tuning | None = None,
 ) -> CodedValues:
     """The values of a tree: under the promise if that takes fewer bytes than every bit, else exact.
 
-    said: float64 of the shape of the leaves' values, what another grid says of them. tuning: of the group of frames.
-    Raises OutOfMemory where a device has too little.
+    said: what others say of the leaves' values, float64 of their shape each, of which one may be taken. tuning: of the
+    group of frames. Raises OutOfMemory where a device has too little.
     """
     limit = Limit(tree)
     if not limit.exceeds(_least_size(tree)):
         return limit.coded
     coded = encode_lossy(tree, promise, context, limit, said, tuning)
     return coded if coded is not None and limit.exceeds(coded.size) else limit.coded
-
-
-def best_of(tree: Tree, promise: Promise, context: EncodeContext, said: Iterable[np.ndarray]) -> int:
-    """Which of the things that others say of a tree, each as choose_values() has it, is worth most, by a sample."""
-    sample = Sample(tree)
-    candidate = select_networks(sample, promise, _model_sets(context))
-    prices = [price_of_reference(sample, candidate, values) for values in said]
-    return prices.index(min(prices))
 
 
 def _least_size(tree: Tree) -> int:
@@ -99,7 +91,7 @@ def encode_lossy(
     promise: Promise,
     context: EncodeContext,
     limit: Limit | None = None,
-    said: np.ndarray | None = None,
+    said: Iterable[np.ndarray] = (),
     tuning: Tuning | None = None,
 ) -> CodedValues | None:
     """The values of a tree under a promise, in the fewest bytes found; None where a PSNR is not reached, or a sample is
@@ -114,9 +106,14 @@ def encode_lossy(
     if in_doubt and in_doubt.is_low and not in_doubt.exceeds(_likely_size(sample, promise, model_sets[0]) / _FAR):
         return None
     candidate = try_interpolation_only(sample, select_networks(sample, promise, model_sets))
-    if said is not None:
-        candidate = try_reference(sample, candidate, said)
-    candidate = replace(candidate, tuning=tuning)
+    selected = choose_reference(sample, candidate, said)
+    coded = _as_promised(tree, replace(selected.candidate, tuning=tuning), context, limit)
+    return None if coded is None else replace(coded, said=selected.said)
+
+
+def _as_promised(tree: Tree, candidate: Candidate, context: EncodeContext, limit: Limit | None) -> CodedValues | None:
+    """The values of a tree by a candidate whose step may be another one yet; None where a PSNR is not reached."""
+    promise = candidate.promise
     if promise.bound.picture:
         return _with_picture(tree, candidate, context, limit)
     if promise.bound.psnr:
