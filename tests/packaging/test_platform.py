@@ -29,7 +29,7 @@ def test_only_platform_uses_what_only_linux_has(root):
     assert users(root, LINUX, {".py"}) == {"neuralvdb/platform.py", "neuralvdb/confinement.py"}
     headers = re.compile(r"<(malloc|unistd|fcntl|sys/\w+)\.h>")
     mapped_files, freed_memory = "neuralvdb/vdb/bridge/streams.cc", "neuralvdb/vdb/bridge/module.cc"
-    assert users(root, headers, {".cc", ".h"}) == {mapped_files, freed_memory, "neuralvdb/nets/native/pages.h"}
+    assert users(root, headers, {".cc", ".h"}) == {mapped_files, freed_memory, "neuralvdb/nets/native/huge_pages.h"}
 
 
 def test_only_simd_uses_what_only_some_compilers_have(root):

@@ -2,7 +2,7 @@
 // fresh pages cost more than the work on them.
 #pragma once
 
-#include "../../nets/native/pages.h"
+#include "../../nets/native/huge_pages.h"
 
 #include <algorithm>
 #include <array>
@@ -58,7 +58,7 @@ private:
     // Large blocks are made of pages of 2 MiB where the system has some: bricks and those around them lie far apart, and it
     // takes time to find the page of each.
     static Block fresh(size_t bytes) {
-        const bool large = bytes >= 2 * kHugePage;
+        const bool large = bytes >= kManyPages;
         const size_t grain = large ? kHugePage : kGrain, size = (bytes + grain) / grain * grain;
         const Block block{std::aligned_alloc(large ? kHugePage : kAlign, size), size};
         if (!block.data) throw std::bad_alloc();
@@ -66,7 +66,7 @@ private:
         return block;
     }
 
-    static constexpr size_t kKept = size_t(64) << 20, kGrain = 4096, kAlign = 64, kHugePage = size_t(2) << 20;
+    static constexpr size_t kKept = size_t(64) << 20, kGrain = 4096, kAlign = 64;
     std::array<Block, 64> blocks_;
     size_t count_ = 0, kept_ = 0;
 };

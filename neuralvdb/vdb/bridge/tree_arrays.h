@@ -9,7 +9,7 @@
 // Bit n of a mask is bit n % 8 of byte n / 8. Slot and voxel order is OpenVDB's (z fastest).
 #pragma once
 
-#include "../../nets/native/pages.h"
+#include "../../nets/native/huge_pages.h"
 #include "streams.h"
 
 #include <openvdb/openvdb.h>
