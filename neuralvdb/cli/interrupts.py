@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING
 
@@ -24,8 +24,10 @@ _SOON = 0.02  # seconds
 
 
 @contextlib.contextmanager
-def interruptible(caller: CodeType) -> Iterator[None]:
+def interruptible(caller: CodeType) -> Iterator[Callable[[], None]]:
     """The first signal that interrupts raises KeyboardInterrupt, those after it wait until the block has ended.
+
+    Gives what is to be called where that is handled for good, after which none is raised any more.
 
     caller: whose block it is; what loaded that may still be at it.
     """
@@ -47,15 +49,19 @@ def interruptible(caller: CodeType) -> Iterator[None]:
         if dropped.exc_type is not KeyboardInterrupt:
             hook(dropped)
 
-    before = [signal.signal(number, interrupt) for number in heard]
-    sys.unraisablehook = say_nothing_of_it
-    try:
-        yield
-    finally:
+    def end() -> None:
+        nonlocal has_ended
         has_ended = True
         if signal.getsignal(RETRY) is interrupt:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(RETRY, retry)
+
+    before = [signal.signal(number, interrupt) for number in heard]
+    sys.unraisablehook = say_nothing_of_it
+    try:
+        yield end
+    finally:
+        end()
         sys.unraisablehook = hook
         for number, handler in zip(heard, before, strict=True):
             signal.signal(number, handler)

@@ -53,8 +53,8 @@ _EPILOG = """exit codes:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `nvdb` with these arguments (default: the process's) and gives its exit code."""
     report = Reporter(Style(quiet=True))
-    with interruptible(main.__code__):
-        try:
+    try:
+        with interruptible(main.__code__) as end_interrupts:
             try:
                 _open_standard_streams()
                 words = sys.argv[1:] if argv is None else list(argv)
@@ -63,11 +63,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                 with without_empty_folders():
                     _run(COMMANDS[args.command], args, report)
             except KeyboardInterrupt:
+                end_interrupts()
                 report.stop()
                 report.finish()
                 return errors.INTERRUPTED
-        except BrokenPipeError:  # nobody reads on, as where `head` has seen enough
-            return errors.INTERRUPTED
+    except (BrokenPipeError, KeyboardInterrupt):  # nobody reads on, as where `head` has seen enough; or all is done
+        return errors.INTERRUPTED
     return report.exit_code
 
 

@@ -67,6 +67,18 @@ def drop():
         time.sleep(0.1)  # nothing interrupts what handles it
         print("dropped")
 
+def handle():
+    with interruptible(handle.__code__) as end:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            for _ in range(100):
+                pass
+        except KeyboardInterrupt:
+            end()
+        time.sleep(0.1)  # nothing is raised again
+        print("handled")
+
+handle()
 block(drop)
 block(Losing)
 block(lambda: importlib.import_module("loses_errors"))
@@ -232,7 +244,7 @@ def test_no_interrupt_is_lost_where_python_drops_errors(tmp_path):
     (tmp_path / "ways.py").write_text(WAYS)
     command = [sys.executable, "-P", "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import ways"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, preexec_fn=hear_all)
-    assert (done.stdout, done.stderr, done.returncode) == ("dropped\n" + "heard\n" * 4, "", 0)
+    assert (done.stdout, done.stderr, done.returncode) == ("handled\ndropped\n" + "heard\n" * 4, "", 0)
 
 
 if __name__ == "__main__":
