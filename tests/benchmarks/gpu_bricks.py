@@ -150,10 +150,8 @@ def main() -> None:
     levels = sample.SampleLattice(batch, lattice).levels
     decoders = {o: tiles.decoder(o, 0) for o in range(LAYERS) if tiles.begins(o)}
     exact = torch.zeros(batch.active.shape, dtype=torch.float64)
-    exact[: len(chunk.leaves)] = finite(
-        exact_values(load(grid.tree, [chunk], cpu, "reference").leaves[..., 0], lattice)
-    )
-    arrays = level_arrays(levels, batch.blank_values(0, lattice), exact, batch.coded) | stream_arrays(decoders)
+    exact[: len(chunk.leaves)] = finite(exact_values(load(grid.tree, [chunk], cpu, "reference").leaves, lattice))
+    arrays = level_arrays(levels, batch.blank_values(lattice), exact, batch.coded) | stream_arrays(decoders)
     arrays |= fit_arrays(grid.tree, promise)
     tables = reader._sections.tables
     arrays |= {"slots": slots_of_tables(tables, cpu), "codes": torch.from_numpy(tables.codes.view(np.int32))}

@@ -9,7 +9,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from neuralvdb.codec.grid_reference import GridAt, GridReference
+from neuralvdb.codec.grid_reference import GridAt, MovedGrid
 from neuralvdb.errors import DamagedFile
 from neuralvdb.motion import Motion
 from neuralvdb.settings import Box
@@ -209,9 +209,9 @@ def moved(data) -> dict[str, tuple[Tree, np.ndarray]]:
         full = popcounts(now[name].leaf.active) >= np.sort(popcounts(now[name].leaf.active))[-2]
         tree = keep_leaves(now[name], full & (np.cumsum(full) <= 2))
         motion = Motion(unit=2.0**-20, factor=0.5, cubic=True)
-        reference = GridReference(source=GridAt(1, before=True), velocities=(GridAt(0),), motion=motion, gain=1.0)
-        trees = {GridAt(1, before=True): before[name], GridAt(0): now["velocity"]}
-        moved[name] = tree, reference.predict(tree, trees.__getitem__)
+        reference = MovedGrid(source=GridAt(1, frame=1), velocities=(GridAt(0),), motion=motion, gain=1.0)
+        trees = {GridAt(1, frame=1): before[name], GridAt(0): now["velocity"]}
+        moved[name] = tree, reference.predict(tree, trees.__getitem__, threads=1)
     return moved
 
 
