@@ -66,7 +66,7 @@ private:
         return block;
     }
 
-    static constexpr size_t kKept = size_t(64) << 20, kGrain = 4096, kAlign = 64;
+    static constexpr size_t kKept = size_t(40) << 20, kGrain = 4096, kAlign = 64;
     std::array<Block, 64> blocks_;
     size_t count_ = 0, kept_ = 0;
 };
