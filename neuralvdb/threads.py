@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -18,3 +22,29 @@ def on_threads(work: Callable[[Item], Result], items: Iterable[Item], threads: i
 
     with ThreadPoolExecutor(min(threads, len(waiting))) as pool:
         return list(pool.map(work, waiting))
+
+
+def threads_each(grids: int, threads: int) -> int:
+    """Threads for each of so many grids that are worked on at once: an equal share, one at least."""
+    return max(1, threads // max(1, grids))
+
+
+def run_in_order(jobs: Iterable[Callable[[], Result]], *, threads: int, most_waiting: int) -> Iterator[Result]:
+    """The results of the jobs in order, `threads` jobs at a time. Raises what a job raises, in its place.
+
+    most_waiting: jobs that are begun and whose results are not taken, at most; the next job is asked for when there
+    are fewer. One thread is the calling one.
+    """
+    if threads == 1:
+        yield from (job() for job in jobs)
+        return
+    from concurrent.futures import ThreadPoolExecutor  # which takes time
+
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[Result]] = deque()
+        for job in jobs:
+            waiting.append(pool.submit(job))
+            if len(waiting) >= most_waiting:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -10,5 +10,4 @@ frame             one frame of an open archive
   store, models   what its grids share: topologies, heads of values, networks
   decode          sections to grids
   region          a box or a level of detail of it
-scheduler         grids by several threads, both ways
 """

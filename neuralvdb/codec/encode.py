@@ -23,12 +23,12 @@ from neuralvdb.codec.pruning import derive_mask, prunable
 from neuralvdb.codec.reference_search import find_references
 from neuralvdb.codec.repeats import First, Repeats
 from neuralvdb.codec.reusable import GridInFile, ReusableValues, key_of, read_reusable
-from neuralvdb.codec.scheduler import run_in_order, threads_each
 from neuralvdb.codec.topology_sharing import Role, TopologySharing
 from neuralvdb.dataclass import dataclass
 from neuralvdb.devices import Devices
 from neuralvdb.errors import InputError
 from neuralvdb.settings import CompressSettings
+from neuralvdb.threads import run_in_order, threads_each
 from neuralvdb.topology import Topology, count_differing
 from neuralvdb.vdb import GridFile
 from neuralvdb.volume import Storage, Tree, VolumeGrid

@@ -19,12 +19,12 @@ from neuralvdb.codec.group_tables import BaseTables
 from neuralvdb.codec.index import FrameIndex
 from neuralvdb.codec.loss import MeasuredLoss, unpack_losses
 from neuralvdb.codec.models import ModelStore
-from neuralvdb.codec.scheduler import run_in_order, threads_each
 from neuralvdb.codec.store import DecodedStore
 from neuralvdb.devices import Devices
 from neuralvdb.errors import InputError, UsageError
 from neuralvdb.frame_number import FrameNumber, text_of
 from neuralvdb.settings import Box
+from neuralvdb.threads import run_in_order, threads_each
 from neuralvdb.topology import Topology
 from neuralvdb.volume import VolumeGrid
 

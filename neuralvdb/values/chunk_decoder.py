@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
@@ -10,8 +11,9 @@ import numpy as np
 from neuralvdb.dataclass import dataclass
 from neuralvdb.nets.network import Network
 from neuralvdb.platform import return_memory
+from neuralvdb.threads import run_in_order
 from neuralvdb.values.chunk_sections import ChunkReader
-from neuralvdb.values.lattice.chunks import ChunkComponent
+from neuralvdb.values.lattice.chunks import ChunkComponent, ChunkThreads
 from neuralvdb.values.lattice.coding import LatticeCells
 from neuralvdb.values.lattice.lattice import lattice_of
 from neuralvdb.values.lattice.pass_order import NetworkKey
@@ -61,24 +63,29 @@ class HostDecoder:
         implementation: str,
         reference: ReferenceValues | None,
     ) -> None:
-        self._tree, self._promise, self._threads = tree, promise, threads
+        self._tree, self._promise = tree, promise
+        self._threads = ChunkThreads.of(len(tree.leaf), threads)
         self._reference = reference
         self._lattice = lattice_of(promise.mode.lattice)(
             quantiser=promise.quantiser,
-            predictor=Predictor(networks, threads=threads, implementation=implementation),
+            predictor=Predictor(networks, threads=self._threads.each, implementation=implementation),
             implementation=implementation,
         )
 
     def fill(self, values: np.ndarray, readers: Iterable[ChunkReader]) -> Iterator[ChunkReader]:
         """As ChunkDecoder has it."""
-        decoded = LeafValues(self._tree, self._promise, values, self._threads)
-        for reader in readers:
+        decoded = LeafValues(self._tree, self._promise, values, self._threads.each)
+
+        def fill_chunk(reader: ChunkReader) -> ChunkReader:
             for component in range(values.shape[2]):
                 lattice_values = self._cells(reader, component, 0).values
                 return_memory(lattice_values.nbytes)
                 decoded.fill(reader.chunk, component, lattice_values)
                 del lattice_values
-            yield reader
+            return reader
+
+        work = (functools.partial(fill_chunk, reader) for reader in readers)
+        yield from run_in_order(work, threads=self._threads.at_once, most_waiting=self._threads.at_once + 1)
 
     def cells(self, readers: Iterable[ChunkReader], lod: int) -> Iterator[ComponentCells]:
         """As ChunkDecoder has it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import field, replace
 from typing import Protocol
@@ -13,7 +14,7 @@ from neuralvdb.archive.rans import Tables
 from neuralvdb.dataclass import dataclass
 from neuralvdb.picture import Sums, measured_t_psnr_of, ray_sums
 from neuralvdb.platform import return_memory
-from neuralvdb.threads import on_threads
+from neuralvdb.threads import on_threads, run_in_order
 from neuralvdb.values import chunk_sections, outliers
 from neuralvdb.values.coded import CodedValues
 from neuralvdb.values.head import ValuesHead, put_head
@@ -145,9 +146,12 @@ class _TreeEncoder(Protocol):
 def _tree_encoder(tree: Tree, promise: Promise, models: ModelSet, options: EncodeOptions) -> _TreeEncoder:
     networks = network_changes.networks(promise.mode.family, models, options.changes)
     if not options.devices:
-        predictor = Predictor(networks, threads=options.threads, implementation=options.implementation)
+        threads = chunks.ChunkThreads.of(len(tree.leaf), options.threads)
+        if options.observer is not None:  # which sees chunks in order
+            threads = chunks.ChunkThreads(1, options.threads)
+        predictor = Predictor(networks, threads=threads.each, implementation=options.implementation)
         lattice = _lattice(promise, predictor, models.freq, options.implementation)
-        return _HostEncoder(tree, promise, lattice, options)
+        return _HostEncoder(tree, promise, lattice, threads, options)
     from neuralvdb.values.device.encoder import DeviceEncoder
 
     return DeviceEncoder(
@@ -192,29 +196,38 @@ class _CodedChunk:
 class _HostEncoder:
     """Encodes a tree chunk by chunk on the CPU."""
 
-    def __init__(self, tree: Tree, promise: Promise, lattice: Lattice, options: EncodeOptions) -> None:
+    def __init__(
+        self, tree: Tree, promise: Promise, lattice: Lattice, threads: chunks.ChunkThreads, options: EncodeOptions
+    ) -> None:
         self._tree, self._promise, self._lattice, self._options = tree, promise, lattice, options
+        self._threads = threads
         self._coded: list[_CodedChunk] = []
 
     def encode(self) -> tuple[np.ndarray, np.ndarray]:
         """As _TreeEncoder has it."""
         values = np.empty_like(by_component(self._tree.leaf))
-        decoded = LeafValues(self._tree, self._promise, values, self._options.threads)
-        counts, packs = np.zeros_like(SymbolBuffer().counts), len(self._tree.leaf) >= _LARGE
-        for chunk in chunks.chunks_of(self._tree):
-            components = range(decoded.values.shape[2])
-            buffers = [[SymbolBuffer(packs) for _ in range(LAYERS)] for _ in components]
-            for number in components:
-                component = ChunkComponent.of(self._tree, chunk, number)
-                reference = self._options.reference
-                of_component = None if reference is None else reference.of(self._tree, chunk, number)
-                lattice_values = self._lattice.encode(component, buffers[number], self._options.observer, of_component)
-                return_memory(lattice_values.nbytes)
-                decoded.fill(chunk, number, lattice_values)
-                del lattice_values
-                counts += _counts(buffers[number])
-            self._coded.append(_CodedChunk(buffers, _put_outliers(decoded, chunk)))
+        decoded = LeafValues(self._tree, self._promise, values, self._threads.each)
+        counts, at_once = np.zeros_like(SymbolBuffer().counts), self._threads.at_once
+        work = (functools.partial(self._encode_chunk, chunk, decoded) for chunk in chunks.chunks_of(self._tree))
+        for coded in run_in_order(work, threads=at_once, most_waiting=at_once + 1):
+            self._coded.append(coded)
+            for buffers in coded.buffers:
+                counts += _counts(buffers)
         return decoded.values, counts
+
+    def _encode_chunk(self, chunk: chunks.Chunk, decoded: LeafValues) -> _CodedChunk:
+        """A chunk, whose values as they decode are put into `decoded`."""
+        components, packs = range(decoded.values.shape[2]), len(self._tree.leaf) >= _LARGE
+        buffers = [[SymbolBuffer(packs) for _ in range(LAYERS)] for _ in components]
+        for number in components:
+            component = ChunkComponent.of(self._tree, chunk, number)
+            reference = self._options.reference
+            of_component = None if reference is None else reference.of(self._tree, chunk, number)
+            lattice_values = self._lattice.encode(component, buffers[number], self._options.observer, of_component)
+            return_memory(lattice_values.nbytes)
+            decoded.fill(chunk, number, lattice_values)
+            del lattice_values
+        return _CodedChunk(buffers, _put_outliers(decoded, chunk))
 
     def store(self, voxels: Voxels, values: np.ndarray) -> None:
         """As _TreeEncoder has it."""

@@ -196,6 +196,16 @@ def two_ends(length: int, factor: float = 1.0):
 ALONE = "neuralvdb.topology.chunks.CROWD", 1  # boxes of few leaves share no chunk
 
 
+def test_chunks_side_by_side_give_the_same_bytes(monkeypatch):
+    monkeypatch.setattr(*ALONE)
+    assert chunks.ChunkThreads.of(1 << 16, 6) == chunks.ChunkThreads(4, 2)
+    grid, promise = two_ends(8000), sample_promise("fog", max_error=0.01)
+    in_turn = assert_kept(grid, promise, threads=2)
+    monkeypatch.setattr(chunks, "_MANY", 1)
+    assert chunks.ChunkThreads.of(len(grid.tree.leaf), 2) == chunks.ChunkThreads(2, 1)
+    assert assert_kept(grid, promise, threads=2) == in_turn
+
+
 def test_several_chunks_are_independent_boxes(monkeypatch):
     monkeypatch.setattr(*ALONE)
     trees = []

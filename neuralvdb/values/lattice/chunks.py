@@ -15,6 +15,7 @@ from neuralvdb.volume.grid import LOWER_LOG2, Tree, leaf_origins, lower_origins,
 from neuralvdb.volume.lookup import constants_at, distinct, find
 
 _BLOCK_BRICKS = BLOCK // EDGE
+_AT_ONCE, _MANY = 4, 1 << 14  # chunks side by side, and leaves for each of them
 
 
 @dataclass
@@ -35,6 +36,21 @@ class Chunk:
     table: np.ndarray
     constants: np.ndarray
     constants_active: np.ndarray
+
+
+@dataclass(frozen=True)
+class ChunkThreads:
+    """How threads work on the chunks of a grid. at_once: chunks. each: threads of one of these."""
+
+    at_once: int
+    each: int
+
+    @classmethod
+    def of(cls, leaves: int, threads: int) -> ChunkThreads:
+        """For a grid of so many leaves: several chunks where there are many, so that one thread alone does little; else
+        one, which takes less memory."""
+        at_once = max(1, min(threads, leaves // _MANY, _AT_ONCE))
+        return cls(at_once, -(-threads // at_once))
 
 
 def chunks_of(tree: Tree, groups: list[LeafGroup] | None = None) -> Iterator[Chunk]:
