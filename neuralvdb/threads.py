@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
@@ -13,15 +14,11 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def on_threads(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterable[Result]:
+def on_threads(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
     """What the work makes of each item, in order; no more threads than items."""
     waiting = list(items)
-    if min(threads, len(waiting)) <= 1:
-        return map(work, waiting)
-    from concurrent.futures import ThreadPoolExecutor  # which takes time
-
-    with ThreadPoolExecutor(min(threads, len(waiting))) as pool:
-        return list(pool.map(work, waiting))
+    jobs = (functools.partial(work, item) for item in waiting)
+    return run_in_order(jobs, threads=max(min(threads, len(waiting)), 1), most_waiting=len(waiting) + 1)
 
 
 def threads_each(grids: int, threads: int) -> int:

@@ -58,7 +58,7 @@ class SampleLattice:
 
     def encode(self, models: DeviceModels, buffer: SymbolBuffer) -> torch.Tensor:
         """As in Lattice."""
-        exact_values = _ExactSamples(self._batch, self.levels, self._quantiser)
+        exact_values = _Samples(self._batch, self.levels, _exact_voxels(self._batch, self._quantiser))
         coder = PassEncoder(exact_values, buffer, None, self._batch.implementation)
         return self._descend(models, self._corrected(models, coder, 0), 0)
 
@@ -83,7 +83,7 @@ class SampleLattice:
         """A coder whose predictions a reference corrects, where there is one."""
         if models.correction is None:
             return coder
-        reference = _ReferenceSamples(self._batch, self.levels, self._quantiser)
+        reference = _Samples(self._batch, self.levels, self._batch.whole_reference(self._quantiser))
         missed = PassInnovations(reference, self._batch.implementation)
         self._descend(models, missed, lod)
         return corrected(coder, missed, models.correction, self._coded_bricks())
@@ -126,42 +126,29 @@ class SampleLattice:
             coder.code(pass_, predictions, Destination(targets=targets, values=values))
 
 
-class _ExactSamples:
-    """Exact lattice values (R, 512) float64 of every level."""
+class _Samples:
+    """Values of every level, of which those of voxels (R, 512) are given: exact ones, or of a reference."""
 
-    def __init__(self, batch: Batch, levels: list[SampleLevel], quantiser: Quantiser) -> None:
-        values = batch.leaves.new_zeros(batch.active.shape, dtype=torch.float64)
-        values[: len(batch.leaves)] = finite(exact(batch.leaves, quantiser))
+    def __init__(self, batch: Batch, levels: list[SampleLevel], values: torch.Tensor) -> None:
         self._levels = [values]
         for level in levels[1:]:
             joined = join_bricks(self._levels[-1], level.children, implementation=batch.implementation)
             self._levels.append(joined)
 
     def top(self) -> torch.Tensor:
-        """As in ExactValues."""
+        """As in ExactValues and WholeValues."""
         return self._levels[-1]
 
     def level(self, level: int) -> torch.Tensor:
-        """As in ExactValues."""
+        """As in ExactValues and WholeValues."""
         return self._levels[level]
 
 
-class _ReferenceSamples:
-    """Lattice values of every level of the reference (reference.WholeValues)."""
-
-    def __init__(self, batch: Batch, levels: list[SampleLevel], quantiser: Quantiser) -> None:
-        self._levels = [batch.whole_reference(quantiser)]
-        for level in levels[1:]:
-            joined = join_bricks(self._levels[-1], level.children, implementation=batch.implementation)
-            self._levels.append(joined)
-
-    def top(self) -> torch.Tensor:
-        """As in WholeValues."""
-        return self._levels[-1]
-
-    def level(self, level: int) -> torch.Tensor:
-        """As in WholeValues."""
-        return self._levels[level]
+def _exact_voxels(batch: Batch, quantiser: Quantiser) -> torch.Tensor:
+    """Exact lattice values (R, 512) float64."""
+    values = batch.leaves.new_zeros(batch.active.shape, dtype=torch.float64)
+    values[: len(batch.leaves)] = finite(exact(batch.leaves, quantiser))
+    return values
 
 
 def _levels(batch: Batch) -> list[SampleLevel]:
