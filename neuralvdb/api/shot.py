@@ -152,6 +152,15 @@ class _Written:
 
 
 @dataclass(frozen=True)
+class _Run:
+    """Where frames are written, how they are encoded, and in which order."""
+
+    stream: BinaryIO
+    encoding: Encoding
+    order: Sequence[OrderedFrame]
+
+
+@dataclass(frozen=True)
 class _Job:
     """An archive to write."""
 
@@ -171,11 +180,12 @@ class _Job:
                 if path and (reports := self._made(path, encoding)) is not None:
                     return reports
         with one_blas_thread(), self.output.writing() as stream:
+            run = _Run(stream, encoding, self._order(encoding))
             if fine_tunes:
-                reports = self._fine_tune(stream, encoding, listeners)
+                reports = self._fine_tune(run, listeners)
             else:
                 with _Check(self.output.temporary, encoding, listeners) as check:
-                    reports = self._encode(stream, encoding, listeners, check=check).reports
+                    reports = self._encode(run, listeners, check=check).reports
         return_memory()
         return reports
 
@@ -183,38 +193,37 @@ class _Job:
         """What no other frames have."""
         return b"".join(VdbReader(source.path).hash_bytes() for source in self.sources)
 
-    def _fine_tune(self, stream: BinaryIO, encoding: Encoding, listeners: Listeners) -> list[CompressReport]:
+    def _fine_tune(self, run: _Run, listeners: Listeners) -> list[CompressReport]:
         """Writes all frames, again with networks fine-tuned to all of them where that takes fewer bytes, then decodes
         each."""
         from neuralvdb.fit.fine_tune_group import GroupObserver  # only encoders that fine-tune need it
 
         observer = GroupObserver(len(self.sources), self.settings.fine_tuning)
         half = Listeners(progress=lambda amount: listeners.progress(amount // 2))
-        baseline = written = self._encode(stream, encoding, replace(half, note=listeners.note), observer)
+        baseline = written = self._encode(run, replace(half, note=listeners.note), observer)
         networks = observer.networks()
         if networks is not None:
-            written = self._encode(stream, encoding, half, networks)
+            written = self._encode(run, half, networks)
             if written.size >= baseline.size:
-                written = self._encode(stream, encoding, Listeners(), observer)  # as it was
-        stream.flush()
-        with _Check(self.output.temporary, encoding, listeners) as check:
+                written = self._encode(run, Listeners(), observer)  # as it was
+        run.stream.flush()
+        with _Check(self.output.temporary, run.encoding, listeners) as check:
             for position, report in enumerate(written.in_file.values()):
                 check.end(position, report)
         return written.reports
 
     def _encode(
         self,
-        stream: BinaryIO,
-        encoding: Encoding,
+        run: _Run,
         listeners: Listeners,
         tuning: GroupTuning | None = None,
         *,
         check: _Check | None = None,
     ) -> _Written:
         """Writes all frames, over what is in the stream, and ends the check of each. Raises PromiseBroken."""
+        stream, encoding, order = run.stream, run.encoding, run.order
         stream.seek(0)
         stream.truncate()
-        order = self._order(encoding)
         joins = any(len(frame.sources) > 1 for frame in order)
         writer, group, reports = SequenceWriter(stream), _Group(joins=joins), dict[int, CompressReport]()
         for position, frame in enumerate(order):
