@@ -38,6 +38,7 @@ FORMATS = (
     SectionFormat(kind="VALS", codec=0, versions=(1,), content="values"),  # lossless
     SectionFormat(kind="VALS", codec=1, versions=(4, 5), content="values"),  # by networks
     SectionFormat(kind="VALS", codec=2, versions=(1,), content="values"),  # by networks, from another frame's
+    SectionFormat(kind="VALS", codec=3, versions=(1,), content="values"),  # by networks, of scattered leaves
     SectionFormat(kind="PRIO", codec=0, versions=(1,), content="priors", of_frame=True),
     SectionFormat(kind="TILE", codec=0, versions=(3,), content="values", numbered=True),
     SectionFormat(kind="BLOB", codec=0, versions=(1,), content="data"),

@@ -196,14 +196,16 @@ class GridDecoder:
 
         section = self._index.section("VALS", number)
         dtype, components = _value_type(self._head(number), self._index.path)
+        coded = self._index.read(section, "values")
         source = values.ValuesSource(
-            payload=self._index.read(section, "values").payload,
+            payload=coded.payload,
             chunks=self._index.chunks(number),
             topology=self._store.topology(number, threads) if box is None else self._store.nodes(number, threads),
             dtype=dtype,
             components=components,
             declared=section.raw_size,
             where=self._index.where(number, "values"),
+            scattered=coded.codec == values.SCATTERED,
         )
         refer = None
         if number in self._index.references:

@@ -1,7 +1,8 @@
 """How the leaves of a grid are dealt to chunks, which are coded without each other.
 
 Leaves are cut between blocks of 128 voxels until what is left is small and dense enough for one box. Boxes of few
-leaves, as scattered ones have, then share a chunk, each in a cube of its own.
+leaves then share a chunk, each in a cube of its own. Where many leaves are scattered, boxes that hold few of them for
+their size are cut into blocks, so that no chunk has much more space than leaves.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ CUBES = (4, 8, 16)  # edges of the cubes of boxes that share a chunk, in bricks
 CROWD = 2048  # leaves of such a chunk, at most,
 _BRICKS = 64 * 16**3  # and bricks of its cubes
 FAR = 1 << 40  # voxels: where nothing is cut
+_THIN = 4  # leaves for each block of a box that is not cut into blocks,
+_SMALL = 8  # unless it has no more than so many,
+_FEW = 64  # and the leaves of one that has no cube
+_MANY, _WIDE = 8, 64  # so many boxes to cut, or one of more blocks than so many, make leaves scattered
 
 
 @dataclass(frozen=True)
@@ -56,14 +61,38 @@ class Pieces:
     high: np.ndarray
 
 
-def group_leaves(origins: np.ndarray) -> list[LeafGroup]:
-    """Groups of leaves at `origins` (N, 3) int32, in voxels, that become chunks."""
+def group_leaves(origins: np.ndarray, *, scattered: bool = False) -> list[LeafGroup]:
+    """Groups of leaves at `origins` (N, 3) int32, in voxels, that become chunks. scattered: thin boxes are cut into
+    blocks."""
     if not len(origins):
         return []
-    pieces = Pieces(*_topology.cut_leaves(np.ascontiguousarray(origins, np.int32), LEAVES, SPARSE))
+    pieces = _pieces(origins)
+    if scattered:
+        pieces = _in_blocks(origins, pieces, _thin(origins, pieces))
     edges = _cube_edges(origins, pieces)
     counts = np.diff(pieces.ends, prepend=0)
     return [_group(pieces, run, edge) for run, edge in _runs(counts.tolist(), edges.tolist())]
+
+
+def value_groups(origins: np.ndarray) -> list[LeafGroup]:
+    """Groups of leaves at `origins` (N, 3) int32, in voxels, as an encoder of values makes them."""
+    return group_leaves(origins, scattered=is_scattered(origins))
+
+
+def is_scattered(origins: np.ndarray) -> bool:
+    """Whether leaves at `origins` (N, 3) int32, in voxels, would take much time or space if thin boxes were kept."""
+    if not len(origins):
+        return False
+    pieces = _pieces(origins)
+    blocks = _blocks(origins, pieces)
+    if len(blocks) < _MANY and blocks.max() <= _WIDE:
+        return False
+    thin = _thin(origins, pieces)
+    return int(thin.sum()) >= _MANY or bool((blocks[thin] > _WIDE).any())
+
+
+def _pieces(origins: np.ndarray) -> Pieces:
+    return Pieces(*_topology.cut_leaves(np.ascontiguousarray(origins, np.int32), LEAVES, SPARSE))
 
 
 def cut_leaves(origins: np.ndarray) -> Pieces:
@@ -104,10 +133,44 @@ def cube_begins(origins: np.ndarray, low: np.ndarray) -> np.ndarray:
     return begins
 
 
-def _cube_edges(origins: np.ndarray, pieces: Pieces) -> np.ndarray:
-    """(K,) the edge of the cube that each piece fits into with a brick around it, 0 where none is large enough."""
+def _thin(origins: np.ndarray, pieces: Pieces) -> np.ndarray:
+    """(K,) bool: pieces that are cut into blocks where leaves are scattered."""
+    leaves = np.diff(pieces.ends, prepend=0)
+    wide = _blocks(origins, pieces) > np.maximum(leaves / _THIN, _SMALL)
+    return wide | ((leaves < _FEW) & (_cube_edges(origins, pieces) == 0))
+
+
+def _blocks(origins: np.ndarray, pieces: Pieces) -> np.ndarray:
+    """(K,) float64: blocks in the box of each piece."""
+    first, last = (ends // BLOCK for ends in _ends(origins, pieces))
+    blocks: np.ndarray = np.prod(last - first + 1, axis=1, dtype=float)
+    return blocks
+
+
+def _in_blocks(origins: np.ndarray, pieces: Pieces, thin: np.ndarray) -> Pieces:
+    """The pieces, each thin one (K,) cut into its blocks, in order, x first, between the sides of each."""
+    piece = np.repeat(np.arange(len(thin)), np.diff(pieces.ends, prepend=0))
+    block = origins[pieces.leaves].astype(np.int64) // BLOCK
+    block[~thin[piece]] = 0
+    order = np.lexsort((*block.T[::-1], piece))
+    key = np.column_stack([piece, block])[order]
+    firsts = np.flatnonzero(np.append(True, (key[1:] != key[:-1]).any(1)))
+    piece, block = key[firsts, 0], key[firsts, 1:] * BLOCK
+    low, high = pieces.low[piece], pieces.high[piece]
+    low[thin[piece]], high[thin[piece]] = block[thin[piece]], block[thin[piece]] + BLOCK
+    return Pieces(pieces.leaves[order], np.append(firsts[1:], len(order)), low, high)
+
+
+def _ends(origins: np.ndarray, pieces: Pieces) -> tuple[np.ndarray, np.ndarray]:
+    """The smallest and the largest coordinates (K, 3) int64 of the leaves of each piece."""
     in_order, starts = origins[pieces.leaves], np.concatenate([[0], pieces.ends[:-1]])
     first, last = (ufunc.reduceat(in_order, starts).astype(np.int64) for ufunc in (np.minimum, np.maximum))
+    return first, last
+
+
+def _cube_edges(origins: np.ndarray, pieces: Pieces) -> np.ndarray:
+    """(K,) the edge of the cube that each piece fits into with a brick around it, 0 where none is large enough."""
+    first, last = _ends(origins, pieces)
     begins = cube_begins(first, pieces.low)
     ends = np.minimum(-(-(last + 2 * EDGE) // 16) * 16, pieces.high)
     needed = (ends - begins).max(1) // EDGE

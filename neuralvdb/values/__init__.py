@@ -1,7 +1,7 @@
 """Value codecs: what the tiles and voxels of a known topology hold. The one door to them.
 
     codec 0, bit for bit    encode(), decode()
-    codec 1, lossy          encode_lossy(), ValuesDecoder; a Promise says what is kept of the values
+    codecs 1 and 3, lossy   encode_lossy(), ValuesDecoder; a Promise says what is kept of the values
     either                  choose_values() takes the smaller one
     networks                a ModelSet, shipped, in a file or carried by an archive
 
@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from neuralvdb.values.coded import CodedValues, exact
+    from neuralvdb.values.coded import SCATTERED, CodedValues, exact
     from neuralvdb.values.context import EncodeContext, shipped_models
     from neuralvdb.values.decoder import DecodeOptions, LeafCells, ValuesDecoder, ValuesSource
     from neuralvdb.values.head import ValuesHead, read_head
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from neuralvdb.values.select.strategy import choose_values, encode_lossy
 
 _MODULES = {
-    **dict.fromkeys(("CodedValues", "exact"), "coded"),
+    **dict.fromkeys(("SCATTERED", "CodedValues", "exact"), "coded"),
     **dict.fromkeys(("EncodeContext", "shipped_models"), "context"),
     **dict.fromkeys(("DecodeOptions", "LeafCells", "ValuesDecoder", "ValuesSource"), "decoder"),
     **dict.fromkeys(("ValuesHead", "read_head"), "head"),
@@ -44,6 +44,7 @@ _MODULES = {
 
 __all__ = [
     "FAMILIES",
+    "SCATTERED",
     "CodedValues",
     "CodingMode",
     "DecodeOptions",

@@ -16,6 +16,8 @@ from neuralvdb.volume import Tree
 if TYPE_CHECKING:
     from neuralvdb.values.head import ValuesHead
 
+LOSSLESS, LOSSY, SCATTERED = 0, 1, 3  # codecs of VALS; 2 is LOSSY from another frame's
+
 
 @dataclass(frozen=True, kw_only=True)
 class CodedValues:
@@ -28,6 +30,7 @@ class CodedValues:
     families: those whose networks decoding needs.
     picture: T-PSNR of the tree's picture in dB, None where that was not measured.
     said: by which of the things that others said values are corrected; None where they are coded alone.
+    scattered: whether thin boxes of leaves are cut into blocks.
     """
 
     payload: bytes
@@ -37,11 +40,14 @@ class CodedValues:
     families: frozenset[str] = frozenset()
     picture: float | None = None
     said: int | None = None
+    scattered: bool = False
 
     @property
     def codec(self) -> int:
-        """Of the VALS section: 0 where every bit is kept, else 1."""
-        return 0 if self.head is None else 1
+        """Of the VALS section."""
+        if self.head is None:
+            return LOSSLESS
+        return SCATTERED if self.scattered else LOSSY
 
     @property
     def table_rows(self) -> np.ndarray | None:

@@ -47,6 +47,7 @@ class ValuesSource:
     components: of a value.
     declared: bytes that all values take.
     where: names the grid in errors.
+    scattered: whether thin boxes of leaves are cut into blocks.
     """
 
     payload: bytes
@@ -56,6 +57,7 @@ class ValuesSource:
     components: int
     declared: int
     where: str
+    scattered: bool = False
 
     @classmethod
     def of(cls, coded: CodedValues, where: str) -> ValuesSource:
@@ -69,6 +71,7 @@ class ValuesSource:
             components=leaves.shape[2],
             declared=raw_size(coded.tree),
             where=where,
+            scattered=coded.scattered,
         )
 
 
@@ -140,7 +143,7 @@ class ValuesDecoder:
             threads=options.threads,
         )
         origins = source.topology.leaf_origins()
-        self._groups: dict[int, LeafGroup] = dict(enumerate(group_leaves(origins)))
+        self._groups: dict[int, LeafGroup] = dict(enumerate(group_leaves(origins, scattered=source.scattered)))
         if any(section >= LAYERS * len(self._groups) for section in source.chunks):
             raise fields.damaged("it has sections for chunks that it does not have")
         keep = None if options.box is None else self._keep_groups(touched(origins, options.box))

@@ -15,6 +15,7 @@ from neuralvdb.dataclass import dataclass
 from neuralvdb.picture import Sums, measured_t_psnr_of, ray_sums
 from neuralvdb.platform import return_memory
 from neuralvdb.threads import on_threads, run_in_order
+from neuralvdb.topology.chunks import is_scattered
 from neuralvdb.values import chunk_sections, outliers
 from neuralvdb.values.coded import CodedValues
 from neuralvdb.values.head import ValuesHead, put_head
@@ -35,7 +36,7 @@ from neuralvdb.values.mending import PictureBound, voxels_to_mend
 from neuralvdb.values.outliers import ChunkOutliers, Voxels
 from neuralvdb.values.promise import Promise
 from neuralvdb.values.value_range import ranges_of
-from neuralvdb.volume.grid import LEAF_SLOTS, LeafLevel, Tree
+from neuralvdb.volume.grid import LEAF_SLOTS, LeafLevel, Tree, leaf_origins
 
 _FREE, _RESIDUALS = 8, 40  # voxels that mend a picture at most, and one more for so many residuals that are not 0
 _LARGE = 1 << 16  # leaves, from which on residuals are packed: a hundredth of the time, a quarter of the memory
@@ -95,6 +96,7 @@ def encode(tree: Tree, promise: Promise, options: EncodeOptions = EncodeOptions(
         head=head,
         families=frozenset({family} | donors),
         picture=picture,
+        scattered=is_scattered(leaf_origins(tree)),
     )
 
 

@@ -15,6 +15,7 @@ from neuralvdb.volume.grid import (
     unpack,
 )
 
+_NODES = 64  # looked at together
 _FEW = 2000  # comparisons that take less time than distinct(), where an origin counts as 200 more
 
 
@@ -52,6 +53,24 @@ def constants_at(tree: Tree, origins: np.ndarray, lowers: np.ndarray) -> tuple[n
     ):
         _fill_tiles(values, active, level, at, slot)
     return values, active
+
+
+def has_tiles(tree: Tree) -> bool:
+    """Whether anything but inactive background, by its bits, is where no leaf is."""
+    if len(tree.root.tile_origins):
+        return True
+    background = np.atleast_1d(tree.root.background)
+    bits = f"u{background.itemsize}"
+    for level in (tree.upper, tree.lower):
+        values = level.values.reshape(len(level), -1, len(background)).view(bits)
+        for first in range(0, len(level), _NODES):
+            nodes = slice(first, first + _NODES)
+            if level.active[nodes].any():
+                return True
+            differs = (values[nodes] != background.view(bits)).any(2)
+            if differs.any() and (differs & ~unpack(level.child[nodes])).any():
+                return True
+    return False
 
 
 def find(among: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -90,6 +90,7 @@ def archive_seeds(folder: Path) -> list[Seed]:
         for settings in (exact, CompressSettings(quality="preview"), pruned)
     ]
     specks += [_archive_seed(_resembling(folder), folder, settings) for settings in (_CLOSE, CompressSettings())]
+    specks += [_archive_seed(_scattered(folder), folder, settings) for settings in (_CLOSE, CompressSettings())]
     specks += _rich(folder)
     groups = [_group(folder, "group", wind=True), _group(folder, "blocks", wind=False), _both_sides(folder)]
     cheap = [*specks, _many_frames(folder), *groups]
@@ -104,6 +105,16 @@ def _resembling(folder: Path) -> Path:
     path = folder / "made_resembling.vdb"
     grids = {"velocity": wind, "density": cloud[1:], "density_inflow": cloud[:-1], "heat": 3 * cloud[1:]}
     write_vdb(path, [_grid(name, values) for name, values in grids.items()])
+    return path
+
+
+def _scattered(folder: Path) -> Path:
+    """Ten rough pairs of leaves 1024 voxels from each other, which are cut as scattered leaves."""
+    values = np.zeros((8, 8, 9 * 1024 + 16), np.float32)
+    for number in range(10):
+        values[:, :, 1024 * number :][:, :, :16] = np.random.default_rng(number).random((8, 8, 16), np.float32)
+    path = folder / "made_scattered.vdb"
+    write_vdb(path, [_grid("density", values)])
     return path
 
 

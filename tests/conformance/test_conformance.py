@@ -10,6 +10,7 @@ import xxhash
 from interpreter import hasten
 
 from neuralvdb.values import encoder
+from neuralvdb.values.coded import LOSSY, SCATTERED
 from neuralvdb.values.decoder import DecodeOptions, ValuesDecoder, ValuesSource
 from neuralvdb.values.encoder import EncodeOptions
 from neuralvdb.values.lattice import correction_network, priors
@@ -38,6 +39,8 @@ TABLE = {
     "fog, inside, a part": ("1d5082d20de8c420", "0866dba878fd7256"),
     "fog, a part": ("50c7167c9bb5f46e", "5f4504972c2ddff5"),
     "means, a part": ("bdf9601183f5cb58", "d7de7cd8b3c3352d"),
+    "fog, scattered": ("5dd89cf1e97a6a79", "491eb24e74d2a8e7"),
+    "means, scattered": ("b951ffa1cf0572ae", "74132b05f67bb166"),
     "fog, referred": ("5ac255eb5e135efe", "a40899d6dce02639"),
     "means, referred": ("5bd1e4d9b4404cd7", "77975eef462c4873"),
     "fog, referred, by a network": ("e69b7ea69d0bda64", "2806cab0a2ec927c"),
@@ -55,6 +58,17 @@ def field(components: int = 1) -> tuple[np.ndarray, np.ndarray]:
     noise = (x * 73 + y * 179 + z * 283) ** 2 % 251
     arrays = [((hill >> 10 + c) + noise).astype(np.float32) / np.float32(1 << 12) for c in range(components)]
     return (np.stack(arrays, -1) if components > 1 else arrays[0]), (hill > 1 << 14) & (noise % 17 > 0)
+
+
+def scattered() -> tuple[np.ndarray, np.ndarray]:
+    """A row of ten pairs of leaves of such a field, 1024 voxels from each other."""
+    values, active = field()
+    cut = slice(8, 16), slice(8, 16), slice(8, 24)
+    lines = [np.zeros((8, 8, 9 * 1024 + 16), array.dtype) for array in (values, active)]
+    for line, array in zip(lines, (values, active), strict=True):
+        for number in range(10):
+            line[:, :, 1024 * number :][:, :, :16] = np.roll(array, number, axis=0)[cut]
+    return lines[0], lines[1]
 
 
 def cases() -> dict[str, Promise]:
@@ -78,6 +92,8 @@ def cases() -> dict[str, Promise]:
         "fog, inside, a part": sample_promise("fog", max_error=0.002, active_only=True),
         "fog, a part": sample_promise("fog", max_error=0.002),
         "means, a part": mean_promise(step=0.01, knee=0.02),
+        "fog, scattered": sample_promise("fog", max_error=0.002),
+        "means, scattered": mean_promise(step=0.01, knee=0.02),
         "fog, referred": sample_promise("fog", max_error=0.002),
         "means, referred": mean_promise(step=0.01, knee=0.02),
         "fog, referred, by a network": sample_promise("fog", max_error=0.002),
@@ -117,6 +133,8 @@ def test_the_table_holds(name, options, monkeypatch):
     origin = (-13, 100, 7)
     if name.endswith("a part"):  # two leaves: interpreters take long
         values, active, origin = values[8:20, 6:14, 10:18], active[8:20, 6:14, 10:18], (-13, 96, 8)
+    if name.endswith("scattered"):
+        (values, active), origin = scattered(), (-8, 0, 8)
     grid = from_dense(values, name="g", active=active, origin=origin)
     models = priors.fast() if ", fast" in name else priors.shipped()
     reference = refer = None
@@ -126,6 +144,7 @@ def test_the_table_holds(name, options, monkeypatch):
         correction = correction_network.shipped(cases()[name].mode.family) if by_network else CORRECTION
         reference, refer = ReferenceValues.over(grid.tree, said, correction), lambda _: said
     coded = encoder.encode(grid.tree, cases()[name], EncodeOptions(models=models, reference=reference, **options))
+    assert coded.codec == (SCATTERED if name.endswith("scattered") else LOSSY)
     tree = ValuesDecoder(ValuesSource.of(coded, "test"), DecodeOptions(refer=refer, **options)).decode()
     sections = b"".join(coded.chunks[number] for number in sorted(coded.chunks))
     assert (LAYERS in coded.chunks) == name.endswith("cut")

@@ -8,11 +8,13 @@ Origin = tuple[int, int, int]
 NOWHERE = 1 << 40
 
 
-def chunks_of(origins: list[Origin]) -> list[list[int]]:
-    """Numbers of the leaves of each chunk."""
+def chunks_of(origins: list[Origin], scattered: bool = False) -> list[list[int]]:
+    """Numbers of the leaves of each chunk; scattered: of values of codec 3."""
     if not origins:
         return []
     pieces = pieces_of(origins, list(range(len(origins))), [-NOWHERE] * 3, [NOWHERE] * 3)
+    if scattered:
+        pieces = [smaller for piece in pieces for smaller in in_blocks(origins, *piece)]
     chunks, edges = [], []
     for leaves, low, high in pieces:
         edge = cube_edge([origins[leaf] for leaf in leaves], low, high)
@@ -41,6 +43,20 @@ def pieces_of(origins: list[Origin], leaves: list[int], low: list[int], high: li
     lower = [leaf for leaf, x in zip(leaves, along, strict=True) if x < border]
     upper = [leaf for leaf, x in zip(leaves, along, strict=True) if x >= border]
     return pieces_of(origins, lower, low, cut(high)) + pieces_of(origins, upper, cut(low), high)
+
+
+def in_blocks(origins: list[Origin], leaves: list[int], low: list[int], high: list[int]) -> list[tuple]:
+    """What becomes of a piece of scattered leaves."""
+    blocks = [tuple(x // 128 for x in origins[leaf]) for leaf in leaves]
+    size = prod(max(along) - min(along) + 1 for along in zip(*blocks, strict=True))
+    few = len(leaves) < 64 and not cube_edge([origins[leaf] for leaf in leaves], low, high)
+    if not few and (size <= 8 or 4 * size <= len(leaves)):
+        return [(leaves, low, high)]
+    pieces = []
+    for block in sorted(set(blocks)):
+        held = [leaf for leaf, b in zip(leaves, blocks, strict=True) if b == block]
+        pieces.append((held, [128 * x for x in block], [128 * x + 128 for x in block]))
+    return pieces
 
 
 def cube_edge(leaves: list[Origin], low: list[int], high: list[int]) -> int:

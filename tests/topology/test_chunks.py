@@ -1,5 +1,7 @@
 """How leaves are dealt to chunks: C++ cuts as the definition does, and no chunk wastes space or holds too much."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -42,3 +44,57 @@ def test_far_leaves_share_a_chunk():
 
 def test_no_leaves_are_no_chunks():
     assert chunks.group_leaves(np.zeros((0, 3), np.int32)) == []
+
+
+def mixed(rng: np.random.Generator) -> np.ndarray:
+    """A dense ball, spray around it, pairs far apart and a line of single leaves."""
+    cube = np.stack(np.unravel_index(np.arange(30**3), (30,) * 3), 1) - 15
+    ball = cube[(cube**2).sum(1) < 150]
+    pairs = np.repeat(rng.integers(-3000, 3000, (200, 3)), 2, axis=0)
+    pairs[1::2] += rng.integers(-20, 20, (200, 3))
+    line = np.arange(40)[:, None] * [0, 0, 96] + 2000
+    return np.concatenate([ball, rng.integers(-400, 400, (900, 3)), pairs, line])
+
+
+@pytest.mark.parametrize("case", ["mixed", "spray", "far", "near"])
+def test_scattered_leaves_are_cut_as_the_specification_says(case, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "oracles"))
+    from spec_chunks import chunks_of
+
+    rng = np.random.default_rng(7)
+    leaves = {
+        "mixed": mixed(rng),
+        "spray": rng.integers(0, 36 * 16, (2000, 3)),
+        "far": rng.integers(-500, 500, (700, 3)),
+        "near": rng.integers(-16, 16, (90, 3)),
+    }[case]
+    origins = rng.permutation(np.unique(leaves, axis=0) * 8).astype(np.int32)
+    assert chunks.is_scattered(origins) == (case != "near")
+    for scattered in (False, True):
+        groups = chunks.group_leaves(origins, scattered=scattered)
+        expected = chunks_of([tuple(map(int, origin)) for origin in origins], scattered)
+        assert [group.leaves.tolist() for group in groups] == expected
+        for group in groups:
+            of_group = origins[group.leaves]
+            assert ((of_group >= group.low[group.box]) & (of_group < group.high[group.box])).all()
+            assert (len(group.low) > 1) == (group.edge > 0)
+
+
+def test_no_chunk_of_scattered_leaves_has_much_more_space_than_leaves():
+    """Before they were cut into blocks, 7000 leaves in 36^3 blocks were one box of 200 million bricks."""
+    rng = np.random.default_rng(1)
+    origins = np.unique(rng.integers(0, 36 * 16, (7000, 3)), axis=0).astype(np.int32) * 8
+    (group,) = chunks.group_leaves(origins)
+    assert group.edge == 0
+    groups = chunks.value_groups(origins)
+    assert all(len(group.low) * group.edge**3 <= 64 * 16**3 and group.edge for group in groups)
+    assert len(groups) < 150
+
+
+def test_grids_that_are_not_scattered_keep_their_chunks():
+    """A small fire across the origin, and a large surface."""
+    fire = np.stack(np.unravel_index(np.arange(216), (6, 6, 6)), 1) * 8 - 24
+    cube = np.stack(np.unravel_index(np.arange(80**3), (80,) * 3), 1) - 40
+    surface = cube[np.abs(np.sqrt((cube**2).sum(1)) - 35) < 1] * 8
+    for origins in (fire, surface):
+        assert not chunks.is_scattered(origins.astype(np.int32))

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from neuralvdb.dataclass import dataclass
-from neuralvdb.topology.chunks import BLOCK, FAR, LeafGroup, cube_begins, group_leaves
+from neuralvdb.topology.chunks import BLOCK, FAR, LeafGroup, cube_begins, value_groups
 from neuralvdb.values.lattice.compand import compand, expand
 from neuralvdb.values.lattice.constants import EDGE, LIMIT, SLOTS
 from neuralvdb.values.lattice.points import Points
 from neuralvdb.volume.grid import LOWER_LOG2, Tree, leaf_origins, lower_origins, unpack
-from neuralvdb.volume.lookup import constants_at, distinct, find
+from neuralvdb.volume.lookup import constants_at, distinct, find, has_tiles
 
 _BLOCK_BRICKS = BLOCK // EDGE
 _AT_ONCE, _MANY = 4, 1 << 14  # chunks side by side, and leaves for each of them
@@ -54,11 +54,11 @@ class ChunkThreads:
 
 
 def chunks_of(tree: Tree, groups: list[LeafGroup] | None = None) -> Iterator[Chunk]:
-    """The chunks of a tree, or those of some groups of its leaves, in order."""
+    """The chunks of a tree, as its values are encoded, or those of some groups of its leaves, in order."""
     origins = leaf_origins(tree).astype(np.int64)
-    lowers = lower_origins(tree)
-    for group in group_leaves(origins) if groups is None else groups:
-        yield _chunk(tree, group, origins[group.leaves], lowers)
+    whole = _Whole.of(tree)
+    for group in value_groups(origins) if groups is None else groups:
+        yield _chunk(whole, group, origins[group.leaves])
 
 
 def sample_chunk(tree: Tree, most: int) -> Chunk:
@@ -71,30 +71,41 @@ def sample_chunk(tree: Tree, most: int) -> Chunk:
     corner = nodes[leaves[:1]] * BLOCK
     box = np.zeros(len(leaves), np.int64)
     group = LeafGroup(leaves, box, corner, corner + BLOCK, edge=0)
-    return _chunk(tree, group, origins[leaves], lower_origins(tree))
+    return _chunk(_Whole.of(tree), group, origins[leaves])
 
 
-def _chunk(tree: Tree, group: LeafGroup, origins: np.ndarray, lowers: np.ndarray) -> Chunk:
-    """The chunk of a group of leaves at `origins` (B, 3) int64; lowers: (L, 3) origins of the lower nodes."""
-    if group.edge:
-        return _chunk_of_cubes(tree, group, origins, lowers)
-    return _chunk_of_box(tree, group, origins, lowers)
+@dataclass(frozen=True)
+class _Whole:
+    """The tree that chunks are of. has_tiles: whether anything but inactive background is where no leaf is."""
+
+    tree: Tree
+    has_tiles: bool
+
+    @classmethod
+    def of(cls, tree: Tree) -> _Whole:
+        """Looks at all nodes."""
+        return cls(tree, has_tiles(tree))
 
 
-def _chunk_of_box(tree: Tree, group: LeafGroup, origins: np.ndarray, lowers: np.ndarray) -> Chunk:
+def _chunk(whole: _Whole, group: LeafGroup, origins: np.ndarray) -> Chunk:
+    """The chunk of a group of leaves at `origins` (B, 3) int64."""
+    return _chunk_of_cubes(whole, group, origins) if group.edge else _chunk_of_box(whole, group, origins)
+
+
+def _chunk_of_box(whole: _Whole, group: LeafGroup, origins: np.ndarray) -> Chunk:
     """The box reaches at least a brick beyond the leaves but not beyond a cut, and keeps to lower nodes' lines."""
     low = np.maximum((origins.min(0) - EDGE) // BLOCK * BLOCK, group.low[0])
     high = np.minimum(-(-(origins.max(0) + 2 * EDGE) // BLOCK) * BLOCK, group.high[0])
     shape = (high - low) // BLOCK
     blocks = np.stack(np.unravel_index(np.arange(shape.prod()), shape), 1) * BLOCK + low
-    table, constants, active = _constants(tree, blocks.astype(np.int32), lowers)
+    table, constants, active = _constants(whole, blocks.astype(np.int32))
     table = table.reshape(*shape, *[_BLOCK_BRICKS] * 3).transpose(0, 3, 1, 4, 2, 5).reshape(shape * _BLOCK_BRICKS)
     cells = (origins - low) // EDGE
     table = _with_leaves(table, cells)
     return Chunk(group.leaves, cells, low // EDGE, table, constants, active)
 
 
-def _chunk_of_cubes(tree: Tree, group: LeafGroup, origins: np.ndarray, lowers: np.ndarray) -> Chunk:
+def _chunk_of_cubes(whole: _Whole, group: LeafGroup, origins: np.ndarray) -> Chunk:
     """Each box in a cube of its own; cubes fill block after block along x, in each of them z first."""
     first = np.full(group.low.shape, FAR)
     np.minimum.at(first, group.box, origins)
@@ -102,27 +113,33 @@ def _chunk_of_cubes(tree: Tree, group: LeafGroup, origins: np.ndarray, lowers: n
     block, within = np.divmod(np.arange(len(begins)), per_block**3)
     corners = _coords(within, per_block) * group.edge
     corners[:, 0] += block * _BLOCK_BRICKS
-    steps = _coords(np.arange(group.edge**3), group.edge)
-    number, constants, active = _cube_constants(tree, group, begins[:, None] + steps * EDGE, lowers)
-    table = np.full(((int(block[-1]) + 1) * _BLOCK_BRICKS, _BLOCK_BRICKS, _BLOCK_BRICKS), number[-1])
-    table[tuple((corners[:, None] + steps).reshape(-1, 3).T)] = number[:-1]
+    table = np.zeros(((int(block[-1]) + 1) * _BLOCK_BRICKS, _BLOCK_BRICKS, _BLOCK_BRICKS), np.int32)
+    constants, active = _background(whole.tree)
+    if whole.has_tiles:
+        steps = _coords(np.arange(group.edge**3), group.edge)
+        number, constants, active = _cube_constants(whole.tree, group, begins[:, None] + steps * EDGE)
+        table[:] = number[-1]
+        table[tuple((corners[:, None] + steps).reshape(-1, 3).T)] = number[:-1]
     cells = corners[group.box] + (origins - begins[group.box]) // EDGE
     table = _with_leaves(table, cells)
     return Chunk(group.leaves, cells, np.zeros(3, np.int64), table, constants, active)
 
 
-def _cube_constants(
-    tree: Tree, group: LeafGroup, bricks: np.ndarray, lowers: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _background(tree: Tree) -> tuple[np.ndarray, np.ndarray]:
+    """The background (1, C), and that it is not active, (1,) bool."""
+    return np.atleast_1d(tree.root.background)[None], np.zeros(1, bool)
+
+
+def _cube_constants(tree: Tree, group: LeafGroup, bricks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Which constant each brick of cubes is, at `bricks` (K, M, 3), and then inactive background, (K M + 1,); the
     constants (C, components) and whether active. Beyond cuts and numbers of 32 bits is inactive background, too."""
     high = np.minimum(group.high, 1 << 31)[:, None]
     outside = ((bricks >= high) | (bricks < -(1 << 31))).any(2).reshape(-1)
     origins = np.where(outside[:, None], 0, bricks.reshape(-1, 3)).astype(np.int32)
-    values, active = constants_at(tree, origins, lowers)
-    background = np.atleast_1d(tree.root.background)[None]
-    values[outside], active[outside] = background, False
-    return _distinct(np.concatenate([values, background]), np.append(active, False))
+    values, active = constants_at(tree, origins, lower_origins(tree))
+    background, inactive = _background(tree)
+    values[outside], active[outside] = background, inactive
+    return _distinct(np.concatenate([values, background]), np.append(active, inactive))
 
 
 def _coords(index: np.ndarray, edge: int) -> np.ndarray:
@@ -132,16 +149,20 @@ def _coords(index: np.ndarray, edge: int) -> np.ndarray:
 
 def _with_leaves(constants: np.ndarray, cells: np.ndarray) -> np.ndarray:
     """A table of constants with rows of leaves put in at `cells` (B, 3), before those of the constants."""
-    table = (constants + len(cells)).astype(np.int32)
+    table: np.ndarray = np.add(constants, len(cells), dtype=np.int32, casting="unsafe")
     table[tuple(cells.T)] = np.arange(len(cells))
     return table
 
 
-def _constants(tree: Tree, blocks: np.ndarray, lowers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _constants(whole: _Whole, blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Which constant (M, 4096) each brick of `blocks` (M, 3) has; the constants (K, C) and whether active (K,) bool.
 
-    lowers: (L, 3) origins of the lower nodes. Where a leaf is, the constant means nothing.
+    Where a leaf is, the constant means nothing.
     """
+    tree = whole.tree
+    if not whole.has_tiles:
+        return np.zeros((len(blocks), 1 << 3 * LOWER_LOG2), np.int32), *_background(tree)
+    lowers = lower_origins(tree)
     at = find(lowers, blocks)
     nodes = at[at >= 0]
     values, active = constants_at(tree, blocks, lowers)

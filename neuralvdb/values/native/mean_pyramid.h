@@ -88,8 +88,8 @@ inline MeanLevel voxelLevel(const Chunk& chunk) {
 }
 
 // Which rows of a level cover coded voxels.
-inline std::vector<bool> codedRows(const MeanLevel& level) {
-    std::vector<bool> coded(size_t(level.rows), false);
+inline std::vector<uint8_t> codedRows(const MeanLevel& level) {
+    std::vector<uint8_t> coded(size_t(level.rows), 0);
     level.counts.with([&](const auto* counts) {
         for (int64_t row = 0; row < level.bricks; ++row)
             coded[size_t(row)] = std::any_of(counts + row * kSlots, counts + (row + 1) * kSlots, [](auto n) { return n > 0; });
@@ -114,7 +114,7 @@ inline void eachJoined(const Shape& shape, const Shape& below, int axis, const J
 
 // Gives `above` its table and pairs: rows that cover coded voxels first, the others once for each pair they join.
 inline void joinRows(const MeanLevel& fine, int axis, MeanLevel& above) {
-    const std::vector<bool> coded = codedRows(fine);
+    const std::vector<uint8_t> coded = codedRows(fine);
     const Shape& below = fine.table.shape;
     Shape shape = below;
     shape[axis] /= 2;
@@ -123,14 +123,22 @@ inline void joinRows(const MeanLevel& fine, int axis, MeanLevel& above) {
     const int64_t beside = axis == 0 ? below[1] * below[2] : axis == 1 ? below[2] : 1;
     std::vector<int32_t> joined, shared; // pairs of rows, one behind the other
     std::unordered_map<uint64_t, int32_t> numbers;
+    uint64_t latest = ~uint64_t(0); // the pair of constants before, which most often comes again, and its row
+    int32_t latest_row = 0;
     eachJoined(shape, below, axis, [&](int64_t to, int64_t from) {
         const int32_t a = fine.table.rows[from], b = fine.table.rows[from + beside];
-        const bool needed = coded[size_t(a)] || coded[size_t(b)];
-        auto& list = needed ? joined : shared;
-        int32_t number = int32_t(list.size() / 2);
-        if (!needed) number = numbers.try_emplace(uint64_t(a) << 32 | uint32_t(b), number).first->second;
-        if (number == int32_t(list.size() / 2)) list.push_back(a), list.push_back(b);
-        above.rows_of_table[size_t(to)] = needed ? number : -1 - number;
+        if (coded[size_t(a)] | coded[size_t(b)]) {
+            above.rows_of_table[size_t(to)] = int32_t(joined.size() / 2);
+            joined.push_back(a), joined.push_back(b);
+            return;
+        }
+        const uint64_t pair = uint64_t(a) << 32 | uint32_t(b);
+        if (pair != latest) {
+            const auto [at, is_new] = numbers.try_emplace(pair, int32_t(shared.size() / 2));
+            if (is_new) shared.push_back(a), shared.push_back(b);
+            latest = pair, latest_row = -1 - at->second;
+        }
+        above.rows_of_table[size_t(to)] = latest_row;
     });
     above.bricks = int64_t(joined.size() / 2);
     above.rows = above.bricks + int64_t(shared.size() / 2);

@@ -14,7 +14,7 @@ import numpy as np
 
 from neuralvdb.dataclass import dataclass
 from neuralvdb.picture import RaySums, Replacement, Sums, TileSample, extinction, ray_tiles
-from neuralvdb.topology.chunks import group_leaves
+from neuralvdb.topology.chunks import value_groups
 from neuralvdb.values.lattice.chunks import Chunk, ChunkComponent, chunks_of
 from neuralvdb.values.lattice.coding import SymbolSink
 from neuralvdb.values.lattice.constants import LAYERS, ROWS_AT_A_TIME, SCALE_CLASSES
@@ -93,7 +93,7 @@ def stand_in(
 
 def _chunks(tree: Tree, leaves: np.ndarray) -> Iterator[Chunk]:
     """The chunks of some leaves of a tree."""
-    groups = group_leaves(leaf_origins(tree)[leaves])
+    groups = value_groups(leaf_origins(tree)[leaves])
     return chunks_of(tree, [replace(group, leaves=leaves[group.leaves]) for group in groups])
 
 

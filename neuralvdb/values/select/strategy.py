@@ -31,7 +31,7 @@ from neuralvdb.archive import ENTRY_SIZE
 from neuralvdb.metrics import psnr
 from neuralvdb.picture import ray_sums
 from neuralvdb.platform import return_memory
-from neuralvdb.topology.chunks import group_leaves
+from neuralvdb.topology.chunks import value_groups
 from neuralvdb.values import encoder
 from neuralvdb.values.coded import CodedValues
 from neuralvdb.values.context import EncodeContext, shipped_models
@@ -83,7 +83,7 @@ def choose_values(
 def _least_size(tree: Tree) -> int:
     """Bytes that lossy values of a tree take at least: those of an entry in the index for each chunk. Leaves scattered
     over a large space are many chunks, which would take long to encode."""
-    return ENTRY_SIZE * len(group_leaves(leaf_origins(tree)))
+    return ENTRY_SIZE * len(value_groups(leaf_origins(tree)))
 
 
 def encode_lossy(
