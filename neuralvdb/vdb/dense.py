@@ -61,15 +61,6 @@ def from_dense(
         raise ValueError(f"voxels from {origin} on, {active.shape} of them, do not all have coordinates of 32 bits")
     fill = np.full(values.shape[3:], background, values.dtype)
     leaf_values, leaf_active, origins = _leaves(values, active, np.asarray(origin), fill)
-    lower, lower_origins, leaf_order = _parents(origins, 128, 4, 8, fill)
-    upper, upper_origins, lower_order = _parents(lower_origins, 4096, 5, 128, fill)
-    if len(lower_order):  # children must stand in the order of their parents
-        starts = np.concatenate([[0], np.cumsum(unpack(lower.child).sum(1))])
-        leaf_order = leaf_order[np.concatenate([np.arange(starts[i], starts[i + 1]) for i in lower_order])]
-        lower = InnerLevel(lower.child[lower_order], lower.active[lower_order], lower.values[lower_order])
-    none = np.zeros((0, 3), np.int32)
-    root = Root(fill, upper_origins, none, np.zeros(0, np.uint8), np.zeros((0, *fill.shape), values.dtype))
-    leaf = LeafLevel(np.packbits(leaf_active[leaf_order], axis=1, bitorder="little"), leaf_values[leaf_order])
     metadata, transform = _head(name, properties)
     return VolumeGrid(
         unique_name=name.encode(),
@@ -78,8 +69,26 @@ def from_dense(
         storage=Storage.TREE,
         metadata=metadata,
         transform=transform,
-        tree=Tree(root, upper, lower, leaf),
+        tree=tree_of_leaves(origins, leaf_values, leaf_active, fill),
     )
+
+
+def tree_of_leaves(origins: np.ndarray, values: np.ndarray, active: np.ndarray, background: np.ndarray) -> Tree:
+    """A tree of nothing but leaves at `origins` (N, 3) int32, in voxels, each once.
+
+    values: (N, 512[, C]); active: (N, 512) bool; background: ([C]), of the values' type.
+    """
+    lower, lower_origins, leaf_order = _parents(origins, 128, 4, 8, background)
+    upper, upper_origins, lower_order = _parents(lower_origins, 4096, 5, 128, background)
+    if len(lower_order):  # children must stand in the order of their parents
+        starts = np.concatenate([[0], np.cumsum(unpack(lower.child).sum(1))])
+        leaf_order = leaf_order[np.concatenate([np.arange(starts[i], starts[i + 1]) for i in lower_order])]
+        lower = InnerLevel(lower.child[lower_order], lower.active[lower_order], lower.values[lower_order])
+    none = np.zeros((0, 3), np.int32)
+    no_values = np.zeros((0, *background.shape), values.dtype)
+    root = Root(background, upper_origins, none, np.zeros(0, np.uint8), no_values)
+    leaf = LeafLevel(np.packbits(active[leaf_order], axis=1, bitorder="little"), values[leaf_order])
+    return Tree(root, upper, lower, leaf)
 
 
 def _head(name: str, properties: GridProperties) -> tuple[bytes, bytes]:

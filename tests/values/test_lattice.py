@@ -228,12 +228,12 @@ def test_few_leaves_share_a_chunk():
 def test_scattered_leaves_share_a_box_where_that_is_no_waste_of_space(monkeypatch):
     """Two leaves at the ends of a cube of 1024 stay apart; leaves in an eighth of the blocks of a box do not."""
     monkeypatch.setattr(*ALONE)
-    assert len(chunks.group_leaves(np.array([[0, 0, 0], [1016, 1016, 1016]]))) == 2
+    assert len(chunks.value_groups(np.array([[0, 0, 0], [1016, 1016, 1016]]))) == 2
     line = np.stack(np.unravel_index(np.arange(64), (1, 1, 64)), 1) * 128
     ends = np.r_[0:4, 60:64]
-    (joined,) = chunks.group_leaves(line[ends])
+    (joined,) = chunks.value_groups(line[ends])
     assert len(joined.leaves) == 8
-    assert [len(group.leaves) for group in chunks.group_leaves(line[ends[1:]])] == [3, 4]
+    assert [len(group.leaves) for group in chunks.value_groups(line[ends[1:]])] == [3, 4]
 
 
 def test_many_leaves_are_cut_between_blocks(monkeypatch):
@@ -242,7 +242,7 @@ def test_many_leaves_are_cut_between_blocks(monkeypatch):
     active = np.random.default_rng(3).random((500, 300, 20)) < 0.001
     grid = grid_of(np.ones(active.shape, np.float32), active)
     origins = leaf_origins(grid.tree)
-    groups = chunks.group_leaves(origins)
+    groups = chunks.value_groups(origins)
     assert sorted(np.concatenate([group.leaves for group in groups])) == list(range(len(origins)))
     assert len(groups) > 6
     for group in groups:
