@@ -22,6 +22,7 @@ from neuralvdb.dataclass import dataclass
 
 ONE = 16
 ORDER = (0, 7, 3, 4, 5, 2, 6, 1)
+_RANKS = np.argsort(ORDER)  # of octants in it
 
 
 @dataclass(frozen=True)
@@ -51,15 +52,19 @@ def window(squares: int) -> np.ndarray:
     return steps[(distance > 0) & (distance <= squares)]
 
 
-@functools.cache
 def offsets(family: Family, phase: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Offsets (m, 3) int8 of parents, cells and the reference's cells that cells of a phase see."""
+    return _offsets(family.reach, family.reference, phase)
+
+
+@functools.cache
+def _offsets(reach: int, reference: bool, phase: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     bits = np.array([ORDER[phase] >> 2 & 1, ORDER[phase] >> 1 & 1, ORDER[phase] & 1])
     mirror = 1 - 2 * bits
-    near = window(family.reach)
+    near = window(reach)
     octant = (bits + near) % 2 @ np.array([4, 2, 1])
-    known = near[[ORDER.index(o) < phase for o in octant]]
-    nearest = np.concatenate([window(3)[:13], np.zeros((1, 3), int), window(3)[13:]]) if family.reference else near[:0]
+    known = near[_RANKS[octant] < phase]
+    nearest = np.concatenate([window(3)[:13], np.zeros((1, 3), int), window(3)[13:]]) if reference else near[:0]
     parents, cells, referenced = (np.ascontiguousarray(a * mirror, np.int8) for a in (window(3), known, nearest))
     return parents, cells, referenced
 

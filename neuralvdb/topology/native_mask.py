@@ -10,9 +10,7 @@ from neuralvdb.archive.rans import Decoder, Encoder
 from neuralvdb.nets.packing import pack_for_native
 from neuralvdb.topology import _topology, priors
 from neuralvdb.topology.code_mask import MaskTask
-from neuralvdb.topology.inputs import FAMILIES, ORDER, octants, offsets
-
-_NUMBERS = {family.name: number for number, family in enumerate(FAMILIES)}
+from neuralvdb.topology.inputs import ORDER, Family, octants, offsets
 
 
 class NativeEncoder:
@@ -24,7 +22,7 @@ class NativeEncoder:
     def code_mask(self, task: MaskTask) -> np.ndarray:
         """The mask (B, 64) uint8, which `task.truth` is."""
         assert task.truth is not None, "an encoder knows its bits"
-        coded = _topology.encode_mask(_networks(), _families(task), _bricks(task), task.truth, self._threads)
+        coded = _topology.encode_mask(*_networks(task.families), _bricks(task), task.truth, self._threads)
         self._coder.put_batches(*coded)
         return task.truth
 
@@ -39,9 +37,7 @@ class NativeDecoder:
         """The mask (B, 64) uint8. Raises DamagedFile."""
         source, codes = self._coder.source, priors.load().tables.codes
         payload = _topology.Payload(source.states, source.words, source.at, source.ends, source.taken)
-        mask, missing = _topology.decode_mask(
-            _networks(), _families(task), _bricks(task), codes, payload, self._threads
-        )
+        mask, missing = _topology.decode_mask(*_networks(task.families), _bricks(task), codes, payload, self._threads)
         self._coder.check(missing)
         return mask
 
@@ -52,18 +48,13 @@ def _bricks(task: MaskTask) -> _topology.Bricks:
     return _topology.Bricks(neighbours.near, octant, task.reference, task.skip_reference)
 
 
-def _families(task: MaskTask) -> list[int]:
-    return [_NUMBERS[family.name] for family in task.families]
-
-
 @functools.cache
-def _networks() -> _topology.Networks:
-    """The networks of the package as C++ has them."""
-    networks = priors.load().networks
-    return _topology.Networks(
-        [
-            (pack_for_native(networks[family.name, phase]), *offsets(family, phase), list(family.levels))
-            for family in FAMILIES
-            for phase in range(len(ORDER))
-        ]
-    )
+def _networks(families: tuple[Family, ...]) -> tuple[_topology.Networks, list[int]]:
+    """The package's networks of some families as C++ has them, and the number of each family there."""
+    networks, distinct = priors.load().networks, list(dict.fromkeys(families))
+    native = [
+        (pack_for_native(networks[family.name, phase]), *offsets(family, phase), list(family.levels))
+        for family in distinct
+        for phase in range(len(ORDER))
+    ]
+    return _topology.Networks(native), [distinct.index(family) for family in families]

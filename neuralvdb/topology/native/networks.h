@@ -4,6 +4,7 @@
 #include "classify.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <map>
 #include <utility>
@@ -44,21 +45,30 @@ using LineInputs = std::map<int, size_t>;
 // Weights of the first layer by input: (inputs, groups).
 using UnitWeights = std::vector<Shorts>;
 
-// Adds words that cover a line's inputs, and the sums of their patterns.
-inline void addWords(Net& net, int distance, const LineInputs& line, const UnitWeights& weights) {
+// Weights of the inputs that a word covers, null where one of its states is no input.
+using Word = std::array<const Shorts*, 4>;
+
+// Adds words that cover a line's inputs.
+inline void addWords(Net& net, std::vector<Word>& words, int distance, const LineInputs& line, const UnitWeights& weights) {
     for (auto next = line.begin(); next != line.end();) {
         const int z = next->first;
-        const Shorts* of_states[4] = {};
+        Word word{};
         for (; next != line.end() && next->first < z + 4; ++next)
-            of_states[next->first - z] = weights.data() + next->second * net.groups;
+            word[size_t(next->first - z)] = weights.data() + next->second * size_t(net.groups);
         net.words.push_back(distance + z);
-        for (int p = 0; p < kPatterns; ++p) {
-            const int states[4] = {p / 27 - 1, p / 9 % 3 - 1, p / 3 % 3 - 1, p % 3 - 1};
-            for (int g = 0; g < net.groups; ++g) {
-                Shorts sum{};
-                for (int i = 0; i < 4; ++i)
-                    if (of_states[i]) sum += of_states[i][g] * int16_t(states[i]);
-                net.sums.push_back(sum);
+        words.push_back(word);
+    }
+}
+
+// Sums of the patterns of a word, (patterns, groups): those of its first states lead to those of one state more.
+inline void addUp(const Word& word, int groups, Shorts* sums) {
+    for (int g = 0; g < groups; ++g) {
+        sums[g] = Shorts{};
+        for (int i = 0, patterns = 1; i < 4; ++i, patterns *= 3) {
+            const Shorts weights = word[size_t(i)] ? word[size_t(i)][g] : Shorts{};
+            for (int p = patterns - 1; p >= 0; --p) {
+                const Shorts sum = sums[p * groups + g];
+                for (int state = 0; state < 3; ++state) sums[(3 * p + state) * groups + g] = sum + weights * int16_t(state - 1);
             }
         }
     }
@@ -79,14 +89,18 @@ inline Net packed(const Stencil& stencil, const Arrays& from, size_t first, size
     UnitWeights weights(states * size_t(net.groups), Shorts{});
     for (int u = 0; u < units; ++u)
         for (size_t i = 0; i < states; ++i) weights[i * size_t(net.groups) + size_t(u / kGroup)][u % kGroup] = int16_t(weight(u, i));
+    std::vector<Word> words;
     size_t input = 0;
     for (int source = 0; source < kSources; ++source) {
         std::map<int, LineInputs> lines; // by distance
         const auto& offsets = stencil.offsets[source];
         for (size_t i = 0; i < offsets.size(); i += 3) lines[offsets[i] * kPlane + offsets[i + 1] * kLine][offsets[i + 2]] = input++;
-        for (const auto& line : lines) addWords(net, line.first, line.second, weights);
-        net.ends[source] = int(net.words.size());
+        for (const auto& line : lines) addWords(net, words, line.first, line.second, weights);
+        net.ends[source] = int(words.size());
     }
+    const size_t of_word = size_t(kPatterns * net.groups);
+    net.sums.resize(words.size() * of_word);
+    for (size_t i = 0; i < words.size(); ++i) addUp(words[i], net.groups, net.sums.data() + i * of_word);
     net.bias.assign(size_t(kLevels * net.groups * kGroup), 0);
     for (int level = 0; level < kLevels; ++level) {
         for (int u = 0; u < units; ++u) {
