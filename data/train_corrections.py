@@ -86,7 +86,7 @@ def main() -> None:
     for family in tqdm(recipe["families"], unit="network"):
         network = pretrain_corrections(of_family[family], recipe["iterations"], recipe["seed"])
         arrays |= {f"{family}.{name}": getattr(network, name) for name in network.__dataclass_fields__}
-    np.savez_compressed(args.output, **arrays)
+    np.savez(args.output, **arrays)
 
 
 if __name__ == "__main__":

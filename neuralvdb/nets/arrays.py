@@ -1,4 +1,4 @@
-"""Arrays of a file that comes with the package, as np.savez_compressed() wrote it: what np.load() gives, sooner."""
+"""Arrays of a file that comes with the package, as np.savez() wrote it: what np.load() gives, sooner."""
 
 from __future__ import annotations
 
@@ -36,6 +36,6 @@ def _array(data: bytes) -> np.ndarray:
     """The array of a .npy file."""
     begin = len(_MAGIC) + 2 + int.from_bytes(data[len(_MAGIC) : len(_MAGIC) + 2], "little")
     head = _HEAD.search(data, 0, begin)
-    assert data.startswith(_MAGIC) and head is not None  # np.savez_compressed() wrote it
+    assert data.startswith(_MAGIC) and head is not None  # np.savez() wrote it
     dtype, shape = head[1].decode(), [int(size) for size in head[2].replace(b" ", b"").split(b",") if size]
     return np.frombuffer(data, dtype, offset=begin).reshape(shape)

@@ -39,7 +39,7 @@ def save(path: Path, prior: Prior) -> None:
     """Writes a file that load() can read."""
     arrays = _pack(prior.networks, prior.tables)
     weights, biases, shifts, tables = (arrays[name] for name in ("weights", "biases", "shifts", "tables"))
-    np.savez_compressed(path, weights=weights, biases=biases, shifts=shifts, tables=tables)
+    np.savez(path, weights=weights, biases=biases, shifts=shifts, tables=tables)
 
 
 def make(networks: dict[tuple[str, int], Network], tables: Tables) -> Prior:
@@ -77,5 +77,5 @@ def _unpack(arrays: dict[str, np.ndarray]) -> Prior:
             networks[family.name, phase] = Network(**weights)
     state = xxhash.xxh3_64()
     for name in ("weights", "biases", "shifts", "tables"):
-        state.update(np.ascontiguousarray(arrays[name]).tobytes())
+        state.update(np.ascontiguousarray(arrays[name]).data)
     return Prior(networks, Tables(arrays["tables"]), state.digest())

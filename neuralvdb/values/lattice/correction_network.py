@@ -19,9 +19,10 @@ import numpy as np
 import xxhash
 
 from neuralvdb.dataclass import dataclass
-from neuralvdb.nets.arrays import read_arrays
+from neuralvdb.nets.arrays import read_groups
 from neuralvdb.values.lattice.constants import CLASS_OF_ONE_STEP, MAX_INPUT, MAX_PREDICTION, SCALE_CLASSES
 from neuralvdb.values.lattice.inputs import log2
+from neuralvdb.values.lattice.kind import FAMILIES
 from neuralvdb.values.lattice.nearby import APART, COUNT, ERRORS, INNOVATIONS, SIGNED, BlockSums
 from neuralvdb.values.lattice.network import Predictions
 from neuralvdb.values.lattice.pass_order import Pass
@@ -115,5 +116,10 @@ def _mean(blocks: BlockSums) -> np.ndarray:
 @functools.cache
 def shipped(family: str) -> CorrectionNetwork | None:
     """The network that comes with the package for a family; None where there is none."""
-    arrays = read_arrays(_FILE, f"{family}.")
-    return CorrectionNetwork(**arrays) if arrays else None
+    return _all_shipped().get(family)
+
+
+@functools.cache
+def _all_shipped() -> dict[str, CorrectionNetwork]:
+    groups = read_groups(_FILE, [f"{family}." for family in FAMILIES])
+    return {name: CorrectionNetwork(**arrays) for name, arrays in zip(FAMILIES, groups, strict=True) if arrays}

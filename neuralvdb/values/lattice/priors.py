@@ -106,7 +106,7 @@ def save(path: Path, priors: dict[str, Prior], linear: dict[str, Prior]) -> None
     for family, prior in linear.items():
         packed = pack(prior)
         arrays |= {f"fast.{family}.{n}.{name}": packed[f"{n}.{name}"] for n in (0, 1) for name in _LINEAR}
-    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]  # its stub takes them for its own options
+    np.savez(path, **arrays)  # type: ignore[arg-type]  # its stub takes them for its own options
 
 
 def make(networks: dict[NetworkKey, Network], tables: Tables) -> Prior:
@@ -136,5 +136,5 @@ def unpack(arrays: dict[str, np.ndarray]) -> Prior:
             networks[key] = Network(*(arrays[f"{phase}.{name}"][i] for name in PARTS))
     state = xxhash.xxh3_64()
     for name in names():
-        state.update(np.ascontiguousarray(arrays[name]).tobytes())
+        state.update(np.ascontiguousarray(arrays[name]).data)
     return Prior(networks, Tables(arrays["tables"]), state.digest())
