@@ -93,9 +93,11 @@ def _init(kind: Any) -> FunctionType:
     given = [name for name, field in fields.items() if not field.kw_only]
     named = [name for name, field in fields.items() if field.kw_only]
     factories = tuple(i for i, name in enumerate(given + named) if fields[name].factory is not dataclasses.MISSING)
-    code = _code(len(given), len(named), factories, hasattr(kind, "__post_init__"))
+    code = _code(len(fields), factories, hasattr(kind, "__post_init__"))
     names = {f"_{i}": name for i, name in enumerate(given + named)}
     code = code.replace(
+        co_argcount=1 + len(given),
+        co_kwonlyargcount=len(named),
         co_varnames=("self", *given, *named),
         co_consts=tuple(names.get(const, const) if isinstance(const, str) else const for const in code.co_consts),
     )
@@ -115,16 +117,15 @@ def _init(kind: Any) -> FunctionType:
 
 
 @functools.cache
-def _code(given: int, named: int, factories: tuple[int, ...], then: bool) -> CodeType:
+def _code(count: int, factories: tuple[int, ...], then: bool) -> CodeType:
     """That of an __init__() of so many fields, called _0, _1, ..., those in `factories` made where they are missing;
     then: __post_init__() follows."""
-    names = [f"_{i}" for i in range(given + named)]
+    names = [f"_{i}" for i in range(count)]
     values = [f"_make{i}() if _{i} is _missing else _{i}" if i in factories else f"_{i}" for i in range(len(names))]
     body = [f" _set(self, {name!r}, {value})" for name, value in zip(names, values, strict=True)]
     body += [" self.__post_init__()"] if then else []
-    parameters = ["self", *names[:given], *(["*"] if named else []), *names[given:]]
     made: dict[str, FunctionType] = {}
-    exec(f"def __init__({', '.join(parameters)}):\n" + "\n".join(body or [" pass"]), made)
+    exec(f"def __init__({', '.join(['self', *names])}):\n" + "\n".join(body or [" pass"]), made)
     return made["__init__"].__code__
 
 

@@ -9,6 +9,7 @@ from neuralvdb.settings import CompressSettings
 
 def load_decoder() -> None:
     """Loads the modules that make .vdb files of archives."""
+    import_module("numpy")  # not from deep inside of other modules, where each call may need new memory for its frame
     import_module("neuralvdb.api.write_vdb")
 
 

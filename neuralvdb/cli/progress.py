@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -118,6 +117,8 @@ def _words(stage: Stage) -> str:
 
 
 def _json(stage: Stage) -> str:
+    import json  # which takes time
+
     told = {
         "done": stage.done,
         "files": stage.files,
