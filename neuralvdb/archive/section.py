@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -36,7 +37,8 @@ class SectionLabel:
     """Whether readers that do not know the section must refuse the archive."""
 
 
-class Section(NamedTuple):
+@dataclasses.dataclass(frozen=True, slots=True)
+class Section:
     """One entry of the index. raw_size: bytes of memory that decoding takes; offset and size: bytes in the file;
     shared: these bytes are an earlier section's too, of this frame or one before, and counted there."""
 
