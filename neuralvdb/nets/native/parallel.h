@@ -45,11 +45,19 @@ inline size_t rangesOf(size_t count, size_t threads, size_t least) {
     return threads <= 1 ? 1 : std::max<size_t>(1, std::min(4 * threads, count / least));
 }
 
+// Where a range of so many ends that cover `count` items: of equal ones, or, where threads take several, of ever smaller ones,
+// so that they end together.
+inline size_t endOf(size_t range, size_t count, size_t ranges, size_t threads) {
+    const size_t left = ranges - range - 1;
+    return count - (ranges <= threads ? count * left / ranges : count * left / ranges * left / ranges);
+}
+
 // Calls job(number, first, last) for so many ranges, which cover `count` items, on up to `threads` threads.
 template<typename Job>
 void forRanges(size_t count, size_t ranges, size_t threads, const Job& job) {
     parallelFor(int64_t(ranges), int64_t(threads), [&](int64_t i) {
-        job(size_t(i), count * size_t(i) / ranges, count * size_t(i + 1) / ranges);
+        const size_t range = size_t(i);
+        job(range, range ? endOf(range - 1, count, ranges, threads) : 0, endOf(range, count, ranges, threads));
     });
 }
 
