@@ -11,7 +11,7 @@
 
 namespace nvdb {
 
-constexpr size_t kLeastPoints = 1024, kLeastBricks = 64; // that repay another thread
+constexpr size_t kLeastPoints = 1024, kLeastPredicted = 256, kLeastBricks = 8; // that repay another thread
 
 using Shape = std::array<int64_t, 3>;
 

@@ -270,7 +270,7 @@ nb::tuple encode(nb::tuple chunk, const Passes& passes, nb::tuple quantiser,
     const std::optional<Reference> resembled = toReference(reference, box);
     DeadZones zones;
     std::copy_n(dead_zones.data(), zones.size(), zones.begin());
-    Coded coded{false, {}};
+    Coded coded{false, threads, {}};
     Array<int32_t> values;
     {
         nb::gil_scoped_release release;
@@ -302,7 +302,7 @@ nb::list compare(nb::tuple chunk, const Passes& passes, nb::tuple quantiser, siz
     const Quantiser units = toQuantiser(quantiser);
     const std::optional<Reference> resembled = toReference(reference, box);
     require(resembled.has_value(), "reference");
-    Coded alone{true, {}}, corrected{true, {}};
+    Coded alone{true, threads, {}}, corrected{true, threads, {}};
     Innovations innovations;
     {
         nb::gil_scoped_release release;

@@ -22,9 +22,27 @@ struct MeanCells {
     Array<int32_t> means;
 };
 
+// What the passes of a level see and give, and what its halves are before they are decoded.
+struct MeanPasses {
+    Array<uint8_t> share, both, on, decoded; // decoded: cells whose differences are
+    Array<int32_t> companded, differences, below; // companded: none where means stay as they are
+    PackedLevel packed_means, packed_differences;
+    Flagged flagged[2];
+
+    MeanPasses(const MeanLevel& level, const MeanLevel& fine, bool compands): MeanPasses(size_t(level.rows) * kSlots, level) {
+        companded = Array<int32_t>(compands ? both.size() : 0);
+        below = Array<int32_t>(size_t(fine.rows) * kSlots);
+    }
+
+private:
+    MeanPasses(size_t cells, const MeanLevel& level)
+        : share(cells), both(cells), on(cells), decoded(cells), differences(cells), packed_means(cells),
+          packed_differences(cells), flagged{Flagged(both.data(), level.bricks), Flagged(both.data(), level.bricks)} {}
+};
+
 // Goes down from the coarsest means, whose companded values are `whole`, to cells of 2^lod voxels.
-// code(coding, view, points, level, fine) gives the differences of cells of a pass of a level as they decode, of which fine
-// has the halves.
+// code(coding, view, predicted, level, fine, put) tells put(first, last, decoded) of the differences of some cells of a pass of
+// a level as they decode, of which fine has the halves, once nothing is predicted any more.
 class MeanDescent {
 public:
     MeanDescent(const Passes& passes, const Quantiser& quantiser, int lod, size_t threads)
@@ -36,26 +54,28 @@ public:
         MeanCells above = top(std::move(pyramid.back()), points, whole);
         for (int j = kMeanLevels - 2; j >= 3 * lod_; --j) {
             pyramid.pop_back();
+            MeanLevel& fine = pyramid.back();
             const CodedPass* both_passes = each + 2 * (kMeanLevels - 2 - j);
-            const Array<int32_t> kept = companded(above.means);
-            const int32_t* means = kept.size() ? kept.data() : above.means.data();
-            const Array<int32_t> differences = codeDifferences(above.level, means, pyramid.back(), both_passes, code);
-            Array<int32_t> below = pyramid.back().blank();
+            MeanPasses passes(above.level, fine, quantiser_.compand.knee);
+            begin(above, fine, both_passes, passes);
+            const int32_t* means = passes.companded.size() ? passes.companded.data() : above.means.data();
+            codeDifferences(above.level, means, fine, both_passes, passes, code);
             const Splitting splitting{Halves(splitAxis(j)), quantiser_.compand, quantiser_.nonnegative};
             inParallel(size_t(above.level.bricks), threads_, kLeastBricks, [&](size_t first, size_t last) {
                 const size_t at = first * kSlots;
                 const CoarseCells cells{above.level.pairs.data() + 2 * first, above.means.data() + at, means + at,
-                    differences.data() + at, int64_t(last - first)};
-                pyramid.back().counts.with([&](const auto* counts) { split(cells, splitting, counts, below.data()); });
+                    passes.differences.data() + at, int64_t(last - first)};
+                fine.counts.with([&](const auto* counts) { split(cells, splitting, counts, passes.below.data()); });
             });
-            above = {std::move(pyramid.back()), std::move(below)};
+            above = {std::move(fine), std::move(passes.below)};
         }
         return above;
     }
 
 private:
     MeanCells top(MeanLevel level, const Points& points, const Array<int64_t>& whole) {
-        Array<int32_t> means = level.blank();
+        Array<int32_t> means(size_t(level.rows) * kSlots);
+        level.blank(0, size_t(level.rows), means);
         const int64_t lowest = quantiser_.nonnegative ? 0 : -kMaxDecoded;
         for (size_t i = 0; i < points.size(); ++i) {
             const int64_t companded = std::clamp(whole[i], lowest, kMaxDecoded);
@@ -64,53 +84,51 @@ private:
         return {std::move(level), std::move(means)};
     }
 
-    // Means companded; none where they stay as they are.
-    Array<int32_t> companded(const Array<int32_t>& means) const {
-        Array<int32_t> to(quantiser_.compand.knee ? means.size() : 0);
-        inParallel(to.size(), threads_, kLeastBricks * kSlots, [&](size_t first, size_t last) {
-            compandAll(means.data() + first, last - first, quantiser_.compand, to.data() + first);
+    void begin(const MeanCells& above, const MeanLevel& fine, const CodedPass* both_passes, MeanPasses& to) const {
+        const MeanLevel& level = above.level;
+        const auto rows = size_t(level.rows), bricks = size_t(level.bricks), below_rows = size_t(fine.rows);
+        const bool compands = to.companded.size();
+        inParallel(rows, threads_, kLeastBricks, [&](size_t first, size_t last) {
+            const size_t coded = std::clamp(bricks, first, last), at = first * kSlots, end = last * kSlots;
+            fine.counts.with([&](const auto* counts) {
+                shares(level.pairs.data() + 2 * first, counts, int64_t(coded - first), both_passes->axis, &to.share[at], &to.both[at]);
+            });
+            std::fill(to.both.data() + coded * kSlots, to.both.data() + end, uint8_t(0));
+            for (size_t brick = first; brick < coded; ++brick)
+                for (int phase = 0; phase < 2; ++phase) to.flagged[phase].count(brick, both_passes[phase].offsets);
+            std::fill(to.decoded.data() + at, to.decoded.data() + end, uint8_t(0));
+            std::fill(to.differences.data() + at, to.differences.data() + end, 0);
+            to.packed_differences.clear(at, end);
+            level.on(first, last, to.on);
+            if (compands) compandAll(&above.means[at], end - at, quantiser_.compand, &to.companded[at]);
+            to.packed_means.pack(compands ? to.companded.data() : above.means.data(), to.on.data(), at, end, true);
+            fine.blank(below_rows * first / rows, below_rows * last / rows, to.below);
         });
-        return to;
+        for (Flagged& of_pass : to.flagged) of_pass.addUp();
     }
 
     // means: companded.
     template<typename Code>
-    Array<int32_t> codeDifferences(const MeanLevel& level, const int32_t* means, const MeanLevel& fine,
-        const CodedPass* both_passes, const Code& code)
+    void codeDifferences(const MeanLevel& level, const int32_t* means, const MeanLevel& fine, const CodedPass* both_passes,
+        MeanPasses& passes, const Code& code)
     {
-        const size_t cells = size_t(level.rows) * kSlots, coded = size_t(level.bricks) * kSlots;
-        Array<uint8_t> share(cells), both(cells);
-        inParallel(size_t(level.bricks), threads_, kLeastBricks, [&](size_t first, size_t last) {
-            fine.counts.with([&](const auto* counts) {
-                shares(level.pairs.data() + 2 * first, counts, int64_t(last - first), both_passes->axis,
-                    share.data() + first * kSlots, both.data() + first * kSlots);
-            });
-        });
-        std::fill(both.data() + coded, both.data() + cells, uint8_t(0));
-        const Array<uint8_t> on = level.on(threads_);
         const Array<int32_t> where = level.table.cells(level.bricks);
-        Array<int32_t> differences(cells, 0);
-        const PackedLevel packed(means, on.data(), cells, true, threads_);
-        PackedLevel packed_differences(cells);
         const auto& [x, y, z] = level.table.shape;
-        View view{{}, share.data()};
-        view.sources.push_back({level.table.rows, {x, y, z}, where.data(), means, on.data(), packed.words()});
-        view.sources.push_back({level.table.rows, {x, y, z}, where.data(), differences.data(), both.data()});
+        View view{{}, passes.share.data()};
+        view.sources.push_back(
+            {level.table.rows, {x, y, z}, where.data(), means, passes.on.data(), passes.packed_means.words()});
+        view.sources.push_back(
+            {level.table.rows, {x, y, z}, where.data(), passes.differences.data(), passes.decoded.data()});
         for (int phase = 0; phase < 2; ++phase) {
-            const CodedPass& coding = both_passes[phase];
-            view.sources[1].packed = packed_differences.words();
-            const Points points = listPoints(both.data(), size_t(level.bricks), coding.offsets, threads_);
-            if (phase == 1) clear(both, coding.offsets); // what is left are those that are decoded
-            const Array<int32_t> decoded = code(coding, view, points, level, fine);
-            scatter(points, decoded, differences, threads_);
-            if (!phase) packed_differences.put(points, decoded, threads_);
+            view.sources[1].packed = passes.packed_differences.words();
+            Predicted predicted = predictPoints(passes_, both_passes[phase], view, passes.flagged[phase], threads_);
+            code(both_passes[phase], view, predicted, level, fine, [&](size_t first, size_t last, const int32_t* decoded) {
+                scatter(predicted.points, decoded, first, last, passes.differences);
+                if (phase) return;
+                passes.packed_differences.put(predicted.points, decoded, first, last);
+                for (size_t i = first; i < last; ++i) passes.decoded[predicted.points.index(i)] = 1;
+            });
         }
-        return differences;
-    }
-
-    static void clear(Array<uint8_t>& flags, const std::vector<int16_t>& offsets) {
-        for (size_t brick = 0; brick < flags.size(); brick += kSlots)
-            for (const int16_t offset : offsets) flags[brick + size_t(offset)] = 0;
     }
 
     const Passes& passes_;
@@ -141,25 +159,23 @@ inline Corrector meanCorrector(const Reference* reference, const Passes& passes,
     Points points;
     Array<int64_t> whole;
     top.counts.with([&](const auto* counts) {
-        points = listPoints(counts, size_t(top.bricks), allOffsets(), threads);
+        points = listPoints(counts, size_t(top.bricks), allOffsets());
         whole = Array<int64_t>(points.size());
         for (size_t i = 0; i < points.size(); ++i)
             whole[i] = means.mean(kMeanLevels - 1, int64_t(points.index(i)), counts[points.index(i)]);
     });
     Innovations innovations;
-    const auto take = [&](const CodedPass& coding, const View& view, const Points& cells, const MeanLevel& level,
-                          const MeanLevel& fine) {
+    const auto take = [&](const CodedPass& coding, const View&, const Predicted& predicted, const MeanLevel& level,
+                          const MeanLevel& fine, const auto& put) {
         const Halves halves(coding.axis);
         means.forget(coding.level);
-        Array<int32_t> differences(cells.size());
         fine.counts.with([&](const auto* counts) {
             const auto difference = [&](size_t i) {
-                const int64_t first = firstHalf(level, halves, cells, i), second = first + halves.stride;
+                const int64_t first = firstHalf(level, halves, predicted.points, i), second = first + halves.stride;
                 return int32_t(means.mean(coding.level, first, counts[first]) - means.mean(coding.level, second, counts[second]));
             };
-            innovations.push_back(missed(predictPoints(passes, coding, view, cells, threads), difference, threads, differences));
+            innovations.push_back(missedBy(predicted, difference, threads, put).innovations);
         });
-        return differences;
     };
     MeanDescent(passes, quantiser, lod, threads).descend(std::move(pyramid), points, whole, take);
     return {reference->correction, std::move(innovations)};
@@ -174,14 +190,13 @@ inline MeanCells decodeMean(const Chunk& chunk, const Passes& passes, const Quan
     std::vector<MeanLevel> pyramid = meanPyramid(chunk);
     const MeanLevel& top = pyramid.back();
     Points points;
-    top.counts.with([&](const auto* counts) { points = listPoints(counts, size_t(top.bricks), allOffsets(), threads); });
+    top.counts.with([&](const auto* counts) { points = listPoints(counts, size_t(top.bricks), allOffsets()); });
     const Array<int64_t> whole =
-        inUnits(layers[0].takeSums(passes.top_class, points.size(), int64_t(threads)), passes.top_step);
-    const auto code = [&](const CodedPass& coding, const View& view, const Points& cells, const MeanLevel&, const MeanLevel&) {
-        const Predicted predicted = correct(coding, view, cells, predictPoints(passes, coding, view, cells, threads), threads);
-        Array<int32_t> decoded = takeDecoded(layers[coding.layer], predicted, coding.step, int64_t(threads));
-        correct.decoded(cells, decoded);
-        return decoded;
+        inUnits(layers[0].takeSums(passes.top_class, points.size()), passes.top_step);
+    const auto code = [&](const CodedPass& coding, const View& view, Predicted& predicted, const MeanLevel&, const MeanLevel&,
+                          const auto& put) {
+        correct(coding, view, predicted, threads);
+        correct.decoded(predicted.points, takeDecoded(layers[coding.layer], predicted, coding.step, threads, put));
     };
     return MeanDescent(passes, quantiser, lod, threads).descend(std::move(pyramid), points, whole, code);
 }
@@ -208,7 +223,7 @@ inline MeanCells encodeMean(const Chunk& chunk, const Passes& passes, const Quan
     Points points;
     Array<int64_t> whole;
     top.counts.with([&](const auto* counts) {
-        points = listPoints(counts, size_t(top.bricks), allOffsets(), threads);
+        points = listPoints(counts, size_t(top.bricks), allOffsets());
         whole = Array<int64_t>(points.size());
         for (size_t i = 0; i < points.size(); ++i) {
             const size_t cell = points.index(i);
@@ -219,16 +234,16 @@ inline MeanCells encodeMean(const Chunk& chunk, const Passes& passes, const Quan
     codeDifferences(whole, passes.top_class, to);
     whole = inUnits(std::move(whole), passes.top_step);
     const DeadZoneRounding round{dead_zones};
-    const auto code = [&](const CodedPass& coding, const View& view, const Points& cells, const MeanLevel& level,
-                          const MeanLevel& fine) {
+    const auto code = [&](const CodedPass& coding, const View& view, Predicted& predicted, const MeanLevel& level,
+                          const MeanLevel& fine, const auto& put) {
         const Halves halves(coding.axis);
         true_means.forget(coding.level);
-        Array<int32_t> decoded;
+        correct(coding, view, predicted, threads);
         fine.counts.with([&](const auto* counts) {
             const auto difference = [&](size_t begin, size_t count, double* to) {
                 TrueCells both[2];
                 for (size_t i = 0; i < count; ++i) {
-                    const int64_t first = firstHalf(level, halves, cells, begin + i), second = first + halves.stride;
+                    const int64_t first = firstHalf(level, halves, predicted.points, begin + i), second = first + halves.stride;
                     true_means.take(coding.level, first, counts[first], both[0], i);
                     true_means.take(coding.level, second, counts[second], both[1], i);
                 }
@@ -236,11 +251,8 @@ inline MeanCells encodeMean(const Chunk& chunk, const Passes& passes, const Quan
                 for (int half = 0; half < 2; ++half) true_means.compand(coding.level, both[half], count, means[half]);
                 for (size_t i = 0; i < count; ++i) to[i] = double(means[0][i] - means[1][i]);
             };
-            Predicted predicted = correct(coding, view, cells, predictPoints(passes, coding, view, cells, threads), threads);
-            decoded = codeResiduals(coding, std::move(predicted), difference, round, threads, to);
+            correct.decoded(predicted.points, codeResiduals(coding, predicted, difference, round, put, to));
         });
-        correct.decoded(cells, decoded);
-        return decoded;
     };
     return MeanDescent(passes, quantiser, 0, threads).descend(std::move(pyramid), points, whole, code);
 }

@@ -30,30 +30,35 @@ struct MeanLevel {
     Array<int32_t> rows_of_table; // but for level 0, whose table is the chunk's
     int64_t rows = 0, bricks = 0;
     Counts counts;
+    Array<uint8_t> covers; // whether rows cover coded voxels: those before `bricks` may
     Array<int32_t> pairs;
     std::vector<int32_t> uncoded;
     Array<int32_t> means;
     Array<uint8_t> active;
 
-    // The means of all rows before decoding: those of coded cells are 0.
-    Array<int32_t> blank() const {
-        Array<int32_t> all(size_t(rows) * kSlots, 0);
-        for (size_t i = 0; i < uncoded.size(); ++i)
-            std::copy_n(means.data() + i * kSlots, kSlots, all.data() + size_t(uncoded[i]) * kSlots);
-        return all;
-    }
-    // Which cells are active.
-    Array<uint8_t> on(size_t threads) const {
-        Array<uint8_t> all(size_t(rows) * kSlots);
-        counts.with([&](const auto* covered) {
-            inParallel(all.size(), threads, kLeastBricks * kSlots, [&](size_t first, size_t last) {
-                for (size_t i = first; i < last; ++i) all[i] = covered[i] > 0;
-            });
+    // Gives some rows of all the means before decoding: those of coded cells are 0.
+    void blank(size_t first, size_t last, Array<int32_t>& all) const {
+        std::fill(all.data() + first * kSlots, all.data() + last * kSlots, 0);
+        eachUncoded(first, last, [&](size_t i, size_t row) {
+            std::copy_n(means.data() + i * kSlots, kSlots, all.data() + row * kSlots);
         });
-        for (size_t i = 0; i < uncoded.size(); ++i)
-            for (int cell = 0; cell < kSlots; ++cell)
-                all[size_t(uncoded[i]) * kSlots + cell] |= active[i * kSlots + cell];
-        return all;
+    }
+    // Which cells of some rows are active.
+    void on(size_t first, size_t last, Array<uint8_t>& all) const {
+        counts.with([&](const auto* covered) {
+            for (size_t i = first * kSlots; i < last * kSlots; ++i) all[i] = covered[i] > 0;
+        });
+        eachUncoded(first, last, [&](size_t i, size_t row) {
+            for (size_t cell = 0; cell < kSlots; ++cell) all[row * kSlots + cell] |= active[i * kSlots + cell];
+        });
+    }
+
+private:
+    // Calls job(i, row) for some rows with cells that are not coded, which are in order: row is uncoded[i].
+    template<typename Job>
+    void eachUncoded(size_t first, size_t last, const Job& job) const {
+        for (auto at = std::lower_bound(uncoded.begin(), uncoded.end(), int32_t(first)); at != uncoded.end() && size_t(*at) < last; ++at)
+            job(size_t(at - uncoded.begin()), size_t(*at));
     }
 };
 
@@ -69,14 +74,28 @@ inline void eachHalves(int axis, const Job& job) {
     }
 }
 
+// Whether any of a brick's counts is not 0.
+template<typename T>
+inline uint8_t anySetIn(const T* counts) {
+    T all = 0;
+    for (int cell = 0; cell < kSlots; ++cell) all |= counts[cell];
+    return all != 0;
+}
+
 inline MeanLevel voxelLevel(const Chunk& chunk) {
     MeanLevel level;
     level.table = chunk.table;
     level.rows = chunk.rows();
     level.bricks = chunk.bricks;
-    level.counts.narrow = Array<uint8_t>(size_t(level.rows) * kSlots, 0);
-    inParallel(size_t(chunk.bricks), chunk.threads, kLeastBricks, [&](size_t first, size_t last) {
-        for (size_t brick = first; brick < last; ++brick) chunk.active(int64_t(brick), &level.counts.narrow[brick * kSlots]);
+    level.counts.narrow = Array<uint8_t>(size_t(level.rows) * kSlots);
+    level.covers = Array<uint8_t>(size_t(level.rows));
+    inParallel(size_t(level.rows), chunk.threads, kLeastBricks, [&](size_t first, size_t last) {
+        for (size_t row = first; row < last; ++row) {
+            uint8_t* counts = &level.counts.narrow[row * kSlots];
+            if (row < size_t(level.bricks)) chunk.active(int64_t(row), counts);
+            else std::fill_n(counts, kSlots, uint8_t(0));
+            level.covers[row] = anySetIn(counts);
+        }
     });
     for (int64_t i = 0; i < chunk.constant_count; ++i)
         if (chunk.constants_active[i]) level.uncoded.push_back(int32_t(chunk.bricks + i));
@@ -85,16 +104,6 @@ inline MeanLevel voxelLevel(const Chunk& chunk) {
     for (size_t i = 0; i < level.uncoded.size(); ++i)
         std::fill_n(&level.means[i * kSlots], kSlots, chunk.constants[level.uncoded[i] - chunk.bricks]);
     return level;
-}
-
-// Which rows of a level cover coded voxels.
-inline std::vector<uint8_t> codedRows(const MeanLevel& level) {
-    std::vector<uint8_t> coded(size_t(level.rows), 0);
-    level.counts.with([&](const auto* counts) {
-        for (int64_t row = 0; row < level.bricks; ++row)
-            coded[size_t(row)] = std::any_of(counts + row * kSlots, counts + (row + 1) * kSlots, [](auto n) { return n > 0; });
-    });
-    return coded;
 }
 
 // Calls job(above, from) for all bricks of a level, where they are in its table and where the first of the two that each
@@ -114,7 +123,6 @@ inline void eachJoined(const Shape& shape, const Shape& below, int axis, const J
 
 // Gives `above` its table and pairs: rows that cover coded voxels first, the others once for each pair they join.
 inline void joinRows(const MeanLevel& fine, int axis, MeanLevel& above) {
-    const std::vector<uint8_t> coded = codedRows(fine);
     const Shape& below = fine.table.shape;
     Shape shape = below;
     shape[axis] /= 2;
@@ -127,7 +135,7 @@ inline void joinRows(const MeanLevel& fine, int axis, MeanLevel& above) {
     int32_t latest_row = 0;
     eachJoined(shape, below, axis, [&](int64_t to, int64_t from) {
         const int32_t a = fine.table.rows[from], b = fine.table.rows[from + beside];
-        if (coded[size_t(a)] | coded[size_t(b)]) {
+        if (fine.covers[size_t(a)] || fine.covers[size_t(b)]) {
             above.rows_of_table[size_t(to)] = int32_t(joined.size() / 2);
             joined.push_back(a), joined.push_back(b);
             return;
@@ -166,21 +174,35 @@ inline void addHalvesAlong(int axis, const FromT* a, const FromT* b, ToT* to) {
     axis == 0 ? addHalves<6>(a, b, to) : axis == 1 ? addHalves<3>(a, b, to) : addHalves<0>(a, b, to);
 }
 
-// The sums of the halves of the cells of the rows of `above` that cover coded voxels.
+// The sums of the halves of the cells of a row of `above`; 0 where it covers no coded voxels.
 template<typename FromT, typename ToT>
-inline void addRows(const FromT* fine, const MeanLevel& above, int axis, size_t threads, ToT* to) {
-    inParallel(size_t(above.bricks), threads, kLeastBricks, [&](size_t first, size_t last) {
-        const int32_t* pair = above.pairs.data() + 2 * first;
-        for (size_t row = first; row < last; ++row, pair += 2)
-            addHalvesAlong(axis, fine + int64_t(pair[0]) * kSlots, fine + int64_t(pair[1]) * kSlots, to + row * kSlots);
-    });
+inline void addRow(const FromT* fine, const MeanLevel& above, int axis, size_t row, ToT* to) {
+    if (row >= size_t(above.bricks)) return void(std::fill_n(to, kSlots, ToT(0)));
+    const int32_t* pair = above.pairs.data() + 2 * row;
+    addHalvesAlong(axis, fine + int64_t(pair[0]) * kSlots, fine + int64_t(pair[1]) * kSlots, to);
 }
 
-// Counts of the rows of `above` that cover coded voxels are sums of those of both halves; others are 0.
+// Those of all rows.
+template<typename T>
+inline Array<T> addRows(const Array<T>& fine, const MeanLevel& above, int axis, size_t threads) {
+    Array<T> sums(size_t(above.rows) * kSlots);
+    inParallel(size_t(above.rows), threads, kLeastBricks, [&](size_t first, size_t last) {
+        for (size_t row = first; row < last; ++row) addRow(fine.data(), above, axis, row, &sums[row * kSlots]);
+    });
+    return sums;
+}
+
+// Gives `above` its counts and which rows have any.
 template<typename FromT, typename ToT>
-inline void addCounts(const FromT* fine, const MeanLevel& above, int axis, size_t threads, ToT* to) {
-    addRows(fine, above, axis, threads, to);
-    std::fill(to + above.bricks * kSlots, to + above.rows * kSlots, ToT(0));
+inline void addCounts(const FromT* fine, int axis, size_t threads, Array<ToT>& counts, MeanLevel& above) {
+    counts = Array<ToT>(size_t(above.rows) * kSlots);
+    above.covers = Array<uint8_t>(size_t(above.rows));
+    inParallel(size_t(above.rows), threads, kLeastBricks, [&](size_t first, size_t last) {
+        for (size_t row = first; row < last; ++row) {
+            addRow(fine, above, axis, row, &counts[row * kSlots]);
+            above.covers[row] = anySetIn(&counts[row * kSlots]);
+        }
+    });
 }
 
 // Gives `above` its uncoded cells.
@@ -224,13 +246,9 @@ inline MeanLevel merged(const MeanLevel& fine, int j, size_t threads) {
     const int axis = splitAxis(j);
     MeanLevel above;
     joinRows(fine, axis, above);
-    const size_t cells = size_t(above.rows) * kSlots;
-    const bool narrow = (2 << j) < 256;
-    if (narrow) above.counts.narrow = Array<uint8_t>(cells);
-    else above.counts.wide = Array<uint16_t>(cells);
     fine.counts.with([&](const auto* counts) {
-        if (narrow) addCounts(counts, above, axis, threads, above.counts.narrow.data());
-        else addCounts(counts, above, axis, threads, above.counts.wide.data());
+        if ((2 << j) < 256) addCounts(counts, axis, threads, above.counts.narrow, above);
+        else addCounts(counts, axis, threads, above.counts.wide, above);
     });
     joinUncoded(fine, axis, above);
     return above;

@@ -5,6 +5,7 @@
 #include "chunk.h"
 #include "coding.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -31,26 +32,23 @@ NVDB_AVX2 inline bool packFast(const int32_t* values, const uint8_t* active, siz
 // The words of a level, while they fit.
 class PackedLevel {
 public:
-    // Of a level whose points are not active: differences that are still to be decoded.
-    explicit PackedLevel(size_t size): words_(size, 0) {}
+    explicit PackedLevel(size_t size): words_(size) {}
 
-    PackedLevel(const int32_t* values, const uint8_t* active, size_t size, bool active_only, size_t threads): words_(size) {
-        inParallel(size, threads, kLeastBricks * kSlots, [&](size_t first, size_t last) {
-            if (!pack(values + first, active + first, last - first, active_only, &words_[first])) fits_ = false;
-        });
+    // Those of numbers `first` to `last` of a level, and of differences that are still to be decoded.
+    void pack(const int32_t* values, const uint8_t* active, size_t first, size_t last, bool active_only) {
+        if (!packRange(values + first, active + first, last - first, active_only, &words_[first])) fits_ = false;
     }
+    void clear(size_t first, size_t last) { std::fill(words_.data() + first, words_.data() + last, int16_t(0)); }
 
     // Those of points that are decoded.
     template<typename PointsT>
-    void put(const PointsT& points, const Array<int32_t>& decoded, size_t threads) {
-        inParallel(points.size(), threads, kLeastPoints, [&](size_t first, size_t last) {
-            int32_t large = 0;
-            for (size_t i = first; i < last; ++i) {
-                large |= decoded[i] ^ (decoded[i] >> 31);
-                words_[points.index(i)] = int16_t(uint32_t(decoded[i]) << 1 | 1);
-            }
-            if (large > kLargest) fits_ = false;
-        });
+    void put(const PointsT& points, const int32_t* decoded, size_t first, size_t last) {
+        int32_t large = 0;
+        for (size_t i = first; i < last; ++i) {
+            large |= decoded[i] ^ (decoded[i] >> 31);
+            words_[points.index(i)] = int16_t(uint32_t(decoded[i]) << 1 | 1);
+        }
+        if (large > kLargest) fits_ = false;
     }
 
     // The numbers of the words.
@@ -63,7 +61,7 @@ public:
     const int16_t* words() const { return fits_ ? words_.data() : nullptr; }
 
 private:
-    static bool pack(const int32_t* values, const uint8_t* active, size_t count, bool active_only, int16_t* words) {
+    static bool packRange(const int32_t* values, const uint8_t* active, size_t count, bool active_only, int16_t* words) {
 #ifdef NVDB_AVX2
         if (hasAvx2()) return packFast(values, active, count, active_only, words);
 #endif

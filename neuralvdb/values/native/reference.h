@@ -34,18 +34,24 @@ struct Reference {
 // By how much the reference is not as its own surroundings predict it: of the points of each pass, in order.
 using Innovations = std::vector<Array<int32_t>>;
 
-// What a reference is less its predictions. exact(i): the reference at point i.
-template<typename Exact>
-inline Array<int32_t> missed(const Predicted& predicted, const Exact& exact, size_t threads, Array<int32_t>& values) {
+// A reference, and what it is less its predictions.
+struct Missed {
+    Array<int32_t> values, innovations;
+};
+
+// exact(i): the reference at point i; put(first, last, values): told of it.
+template<typename Exact, typename Put>
+inline Missed missedBy(const Predicted& predicted, const Exact& exact, size_t threads, const Put& put) {
     const size_t count = predicted.values.size();
-    Array<int32_t> innovations(count);
+    Array<int32_t> values(count), innovations(count);
     inParallel(count, threads, kLeastPoints, [&](size_t first, size_t last) {
         for (size_t i = first; i < last; ++i) {
             values[i] = exact(i);
             innovations[i] = values[i] - predicted.values[i];
         }
+        put(first, last, values.data());
     });
-    return innovations;
+    return {std::move(values), std::move(innovations)};
 }
 
 // Corrects predictions of pass after pass; without a reference they stay as they are.
@@ -62,13 +68,12 @@ public:
     }
 
     // To be told afterwards what points decode to.
-    Predicted operator()(const CodedPass& coding, const View& view, const Points& points, Predicted predicted, size_t threads) {
-        if (!correction_) return predicted;
+    void operator()(const CodedPass& coding, const View& view, Predicted& predicted, size_t threads) {
+        if (!correction_) return;
         of_pass_ = std::move(innovations_[pass_]);
-        if (correction_->network) correctByNetwork(coding, view, points, predicted, threads);
+        if (correction_->network) correctByNetwork(coding, view, predicted, threads);
         else correctByGains(coding, predicted, threads);
         ++pass_;
-        return predicted;
     }
 
     void decoded(const Points& points, const Array<int32_t>& values) {
@@ -93,7 +98,8 @@ private:
         });
     }
 
-    void correctByNetwork(const CodedPass& coding, const View& view, const Points& points, Predicted& predicted, size_t threads) {
+    void correctByNetwork(const CodedPass& coding, const View& view, Predicted& predicted, size_t threads) {
+        const Points& points = predicted.points;
         const LevelView& level = view.sources[0];
         nearby_.enter(level, points, coding.level, coding.step);
         before_ = Array<int32_t>(points.size());
@@ -158,10 +164,8 @@ public:
                 if (pyramid[0].counts.narrow[i])
                     sums_[0][i] = plain.nearest(chunk.values.at(chunk.leaves[i / kSlots], int(i % kSlots)));
         });
-        for (size_t j = 0; j + 1 < pyramid.size(); ++j) {
-            sums_.emplace_back(size_t(pyramid[j + 1].rows) * kSlots, 0);
-            addRows(sums_[j].data(), pyramid[j + 1], splitAxis(int(j)), chunk.threads, sums_.back().data());
-        }
+        for (size_t j = 0; j + 1 < pyramid.size(); ++j)
+            sums_.push_back(addRows(sums_[j], pyramid[j + 1], splitAxis(int(j)), chunk.threads));
     }
 
     void forget(int level) { sums_.resize(size_t(level) + 1); }

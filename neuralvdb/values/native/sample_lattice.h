@@ -13,8 +13,29 @@
 
 namespace nvdb {
 
+constexpr int kPassesOfLevel = 6;
+
+// Gives a level the points of the one above, words to what may be seen, and counts the points of its passes.
+inline std::vector<Flagged> beginLevel(const SampleLevel& coarse, const Array<int32_t>& cells, const CodedPass* passes,
+    size_t threads, SampleLevel& level, PackedLevel& packed)
+{
+    std::vector<Flagged> flagged;
+    for (int pass = 0; pass < kPassesOfLevel; ++pass) flagged.emplace_back(level.coded.data(), level.bricks);
+    const auto bricks = size_t(level.bricks);
+    inParallel(size_t(level.rows), threads, kLeastBricks, [&](size_t first, size_t last) {
+        for (size_t brick = first; brick < std::min(last, bricks); ++brick) {
+            upsampleInto(coarse, cells, brick, level);
+            for (size_t pass = 0; pass < flagged.size(); ++pass) flagged[pass].count(brick, passes[pass].offsets);
+        }
+        packed.pack(level.values.data(), level.active.data(), first * kSlots, last * kSlots, false);
+    });
+    for (Flagged& of_pass : flagged) of_pass.addUp();
+    return flagged;
+}
+
 // Goes down from the coarsest points, which the top of the pyramid holds, to those 2^lod voxels apart.
-// code(coding, view, points, cells) gives the values of points of a pass as they decode; cells: where the level's bricks are.
+// code(coding, view, predicted, cells, put) gives the values of points of a pass as they decode, and tells put(first, last,
+// decoded) of some once nothing is predicted any more; cells: where the level's bricks are.
 template<typename Code>
 inline void descendSamples(std::vector<SampleLevel>& pyramid, const Passes& passes, int lod, size_t threads, const Code& code)
 {
@@ -22,23 +43,20 @@ inline void descendSamples(std::vector<SampleLevel>& pyramid, const Passes& pass
     for (int k = kSampleLevels - 2; k >= lod; --k) {
         SampleLevel& level = pyramid[size_t(k)];
         const Array<int32_t> cells = level.table.cells(level.bricks);
-        upsampleInto(pyramid[size_t(k) + 1], cells, threads, level);
+        PackedLevel packed(level.values.size());
         const auto& [x, y, z] = level.table.shape;
         View view{{}, nullptr};
         view.sources.push_back({level.table.rows, {x, y, z}, cells.data(), level.values.data(), level.active.data()});
-        PackedLevel packed(level.values.data(), level.active.data(), level.values.size(), false, threads);
-        for (int pass = 0; pass < 6; ++pass, ++coding) {
-            view.sources[0].packed = packed.words();
-            const Points points = listPoints(level.coded.data(), size_t(level.bricks), coding->offsets, threads);
-            const Array<int32_t> decoded = code(*coding, view, points, cells);
-            if (!packed.words()) {
-                scatter(points, decoded, level.values, threads);
-                continue;
-            }
-            packed.put(points, decoded, threads);
-            if (packed.words()) continue;
+        for (const Flagged& flagged : beginLevel(pyramid[size_t(k) + 1], cells, coding, threads, level, packed)) {
+            const int16_t* const words = view.sources[0].packed = packed.words();
+            Predicted predicted = predictPoints(passes, *coding, view, flagged, threads);
+            const Array<int32_t> decoded = code(*coding++, view, predicted, cells, [&](size_t first, size_t last, const int32_t* of) {
+                if (words) packed.put(predicted.points, of, first, last);
+                else scatter(predicted.points, of, first, last, level.values);
+            });
+            if (!words || packed.words()) continue;
             packed.unpack(level.values, threads);
-            scatter(points, decoded, level.values, threads);
+            scatter(predicted.points, decoded.data(), 0, decoded.size(), level.values);
         }
         if (packed.words()) packed.unpack(level.values, threads);
     }
@@ -56,16 +74,16 @@ inline Corrector sampleCorrector(const Reference* reference, const Passes& passe
         truePoints(chunk, quantiser, level, cells, of, i, 1, &value);
         return int32_t(nearestWhole(value));
     };
-    const Points points = listPoints(top.coded.data(), size_t(top.bricks), allOffsets(), threads);
+    const Points points = listPoints(top.coded.data(), size_t(top.bricks), allOffsets());
     const Array<int32_t> top_cells = top.table.cells(top.bricks);
     for (size_t i = 0; i < points.size(); ++i) top.values[points.index(i)] = exact(kSampleLevels - 1, top_cells, points, i);
     Innovations innovations;
     descendSamples(pyramid, passes, lod, threads,
-        [&](const CodedPass& coding, const View& view, const Points& of_pass, const Array<int32_t>& cells) {
-            Array<int32_t> values(of_pass.size());
-            innovations.push_back(missed(predictPoints(passes, coding, view, of_pass, threads),
-                [&](size_t i) { return exact(coding.level, cells, of_pass, i); }, threads, values));
-            return values;
+        [&](const CodedPass& coding, const View&, const Predicted& predicted, const Array<int32_t>& cells, const auto& put) {
+            const auto exact_at = [&](size_t i) { return exact(coding.level, cells, predicted.points, i); };
+            Missed missed = missedBy(predicted, exact_at, threads, put);
+            innovations.push_back(std::move(missed.innovations));
+            return std::move(missed.values);
         });
     return {reference->correction, std::move(innovations)};
 }
@@ -78,16 +96,15 @@ inline SampleLevel decodeSamples(const Chunk& chunk, const Passes& passes, const
     const size_t threads = chunk.threads;
     std::vector<SampleLevel> pyramid = samplePyramid(chunk, quantiser);
     SampleLevel& top = pyramid.back();
-    const Points points = listPoints(top.coded.data(), size_t(top.bricks), allOffsets(), threads);
-    const Array<int64_t> whole = layers[0].takeSums(passes.top_class, points.size(), int64_t(threads));
+    const Points points = listPoints(top.coded.data(), size_t(top.bricks), allOffsets());
+    const Array<int64_t> whole = layers[0].takeSums(passes.top_class, points.size());
     for (size_t i = 0; i < points.size(); ++i)
         top.values[points.index(i)] = int32_t(toDecoded(whole[i] * passes.top_step));
     descendSamples(pyramid, passes, lod, threads,
-        [&](const CodedPass& coding, const View& view, const Points& of_pass, const Array<int32_t>&) {
-            const Predicted predicted =
-                correct(coding, view, of_pass, predictPoints(passes, coding, view, of_pass, threads), threads);
-            Array<int32_t> decoded = takeDecoded(layers[coding.layer], predicted, coding.step, int64_t(threads));
-            correct.decoded(of_pass, decoded);
+        [&](const CodedPass& coding, const View& view, Predicted& predicted, const Array<int32_t>&, const auto& put) {
+            correct(coding, view, predicted, threads);
+            Array<int32_t> decoded = takeDecoded(layers[coding.layer], predicted, coding.step, threads, put);
+            correct.decoded(predicted.points, decoded);
             return decoded;
         });
     return std::move(pyramid[size_t(lod)]);
@@ -104,7 +121,7 @@ inline SampleLevel encodeSamples(const Chunk& chunk, const Passes& passes, const
     const size_t threads = chunk.threads;
     std::vector<SampleLevel> pyramid = samplePyramid(chunk, quantiser);
     SampleLevel& top = pyramid.back();
-    const Points points = listPoints(top.coded.data(), size_t(top.bricks), allOffsets(), threads);
+    const Points points = listPoints(top.coded.data(), size_t(top.bricks), allOffsets());
     const Array<int32_t> top_cells = top.table.cells(top.bricks);
     Array<double> exact(points.size());
     truePoints(chunk, quantiser, kSampleLevels - 1, top_cells, points, 0, points.size(), exact.data());
@@ -115,14 +132,13 @@ inline SampleLevel encodeSamples(const Chunk& chunk, const Passes& passes, const
     }
     codeDifferences(whole, passes.top_class, to);
     descendSamples(pyramid, passes, 0, threads,
-        [&](const CodedPass& coding, const View& view, const Points& of_pass, const Array<int32_t>& cells) {
-            Predicted predicted = correct(coding, view, of_pass, predictPoints(passes, coding, view, of_pass, threads), threads);
-            Array<int32_t> decoded = codeResiduals(coding, std::move(predicted),
-                [&](size_t begin, size_t count, double* values) {
-                    truePoints(chunk, quantiser, coding.level, cells, of_pass, begin, count, values);
-                },
-                NearestRounding{}, threads, to);
-            correct.decoded(of_pass, decoded);
+        [&](const CodedPass& coding, const View& view, Predicted& predicted, const Array<int32_t>& cells, const auto& put) {
+            correct(coding, view, predicted, threads);
+            const auto exact_values = [&](size_t begin, size_t count, double* values) {
+                truePoints(chunk, quantiser, coding.level, cells, predicted.points, begin, count, values);
+            };
+            Array<int32_t> decoded = codeResiduals(coding, predicted, exact_values, NearestRounding{}, put, to);
+            correct.decoded(predicted.points, decoded);
             return decoded;
         });
     return std::move(pyramid[0]);

@@ -20,9 +20,26 @@ struct SampleLevel {
     int64_t rows = 0, bricks = 0;
     Array<int32_t> values;
     Array<uint8_t> active, coded;
+    Array<uint8_t> even_coded; // whether bricks have even points that are coded
 };
 
 using Eight = std::array<int32_t, 8>;
+
+// Calls job(point, even): the 64 points of one octant of a brick, and the even points of the brick below that they are.
+template<typename Job>
+inline void eachEven(int octant, const Job& job) {
+    const int first = (octant >> 2 & 1) * 256 + (octant >> 1 & 1) * 32 + (octant & 1) * 4;
+    for (int x = 0; x < 4; ++x)
+        for (int y = 0; y < 4; ++y)
+            for (int z = 0; z < 4; ++z) job(first + x * 64 + y * 8 + z, x * 128 + y * 16 + z * 2);
+}
+
+// Whether any even point of a brick is coded.
+inline uint8_t anyEven(const uint8_t* coded) {
+    uint8_t any = 0;
+    eachEven(0, [&](int, int even) { any |= coded[even]; });
+    return any != 0;
+}
 
 // Level 0 as a decoder begins with it: points to be coded are 0.
 inline SampleLevel voxelSamples(const Chunk& chunk, const Quantiser& quantiser) {
@@ -34,6 +51,7 @@ inline SampleLevel voxelSamples(const Chunk& chunk, const Quantiser& quantiser) 
     level.values = Array<int32_t>(size_t(level.rows) * kSlots);
     level.active = Array<uint8_t>(size_t(level.rows) * kSlots);
     level.coded = Array<uint8_t>(coded);
+    level.even_coded = Array<uint8_t>(size_t(level.bricks));
     inParallel(size_t(level.bricks), chunk.threads, kLeastBricks, [&](size_t first, size_t end) {
         double last = 0; // most inactive voxels hold the background
         int32_t nearest = quantiser.nearest(last);
@@ -41,6 +59,8 @@ inline SampleLevel voxelSamples(const Chunk& chunk, const Quantiser& quantiser) 
             int32_t* to = &level.values[brick * kSlots];
             const uint8_t* mask = chunk.masks + chunk.leaves[brick] * (kSlots / 8);
             chunk.active(int64_t(brick), &level.active[brick * kSlots]);
+            std::copy_n(&level.active[brick * kSlots], kSlots, &level.coded[brick * kSlots]);
+            level.even_coded[brick] = anyEven(&level.coded[brick * kSlots]);
             std::fill_n(to, kSlots, 0);
             for (int row = 0; row < kSlots; row += 8)
                 for (unsigned left = 0xff & ~mask[row / 8]; left; left &= left - 1) {
@@ -51,7 +71,6 @@ inline SampleLevel voxelSamples(const Chunk& chunk, const Quantiser& quantiser) 
                 }
         }
     });
-    std::copy_n(level.active.data(), coded, level.coded.data());
     for (int64_t i = 0; i < chunk.constant_count; ++i) {
         std::fill_n(level.values.data() + coded + i * kSlots, kSlots, chunk.constants[i]);
         std::fill_n(level.active.data() + coded + i * kSlots, kSlots, chunk.constants_active[i]);
@@ -59,48 +78,19 @@ inline SampleLevel voxelSamples(const Chunk& chunk, const Quantiser& quantiser) 
     return level;
 }
 
-// Calls job(point, even): the 64 points of one octant of a brick, and the even points of the brick below that they are.
-template<typename Job>
-inline void eachEven(int octant, const Job& job) {
-    const int first = (octant >> 2 & 1) * 256 + (octant >> 1 & 1) * 32 + (octant & 1) * 4;
-    for (int x = 0; x < 4; ++x)
-        for (int y = 0; y < 4; ++y)
-            for (int z = 0; z < 4; ++z) job(first + x * 64 + y * 8 + z, x * 128 + y * 16 + z * 2);
-}
-
-// The even points of the eight bricks below each row, 0 beyond `below_rows`.
+// Gives a brick the even points of the eight below it, 0 beyond `below_rows`.
 template<typename T>
-inline Array<T> everySecond(const Array<T>& below, int64_t below_rows, const std::vector<Eight>& eights, size_t rows,
-    size_t threads)
-{
-    Array<T> points(rows * kSlots);
-    inParallel(rows, threads, kLeastBricks, [&](size_t first, size_t last) {
-        for (size_t row = first; row < last; ++row)
-            for (int octant = 0; octant < 8; ++octant) {
-                const int32_t from = eights[row][size_t(octant)];
-                const T* even = from < below_rows ? &below[size_t(from) * kSlots] : nullptr;
-                T* to = &points[row * kSlots];
-                eachEven(octant, [&](int point, int at) { to[point] = even ? even[at] : T(0); });
-            }
-    });
-    return points;
-}
-
-// Which bricks have even points that are coded.
-inline std::vector<bool> evenCoded(const SampleLevel& level) {
-    std::vector<bool> coded(size_t(level.rows), false);
-    for (int64_t brick = 0; brick < level.bricks; ++brick) {
-        bool any = false;
-        eachEven(0, [&](int, int even) { any |= level.coded[size_t(brick) * kSlots + size_t(even)] != 0; });
-        coded[size_t(brick)] = any;
+inline void everySecond(const Array<T>& below, int64_t below_rows, const Eight& eight, T* to) {
+    for (int octant = 0; octant < 8; ++octant) {
+        const int32_t from = eight[size_t(octant)];
+        const T* even = from < below_rows ? &below[size_t(from) * kSlots] : nullptr;
+        eachEven(octant, [&](int point, int at) { to[point] = even ? even[at] : T(0); });
     }
-    return coded;
 }
 
 // Gives `above` its table, and gives the eight rows below each row: those with coded points first, the others once for all
 // bricks of the same eight.
 inline std::vector<Eight> joinEights(const SampleLevel& fine, SampleLevel& above) {
-    const std::vector<bool> coded = evenCoded(fine);
     const Shape& below = fine.table.shape;
     const Shape shape{below[0] / 2, below[1] / 2, below[2] / 2};
     above.rows_of_table = Array<int32_t>(size_t(shape[0] * shape[1] * shape[2]));
@@ -117,7 +107,7 @@ inline std::vector<Eight> joinEights(const SampleLevel& fine, SampleLevel& above
                     const int64_t i = 2 * x + (octant >> 2), j = 2 * y + (octant >> 1 & 1), k = 2 * z + (octant & 1);
                     const int32_t row = fine.table.rows[(i * below[1] + j) * below[2] + k];
                     eight[size_t(octant)] = row;
-                    needed = needed || coded[size_t(row)];
+                    needed = needed || (row < fine.bricks && fine.even_coded[size_t(row)]);
                 }
                 auto& list = needed ? joined : shared;
                 auto number = int32_t(list.size());
@@ -141,9 +131,19 @@ inline SampleLevel downsampled(const SampleLevel& fine, size_t threads) {
     SampleLevel above;
     const std::vector<Eight> eights = joinEights(fine, above);
     above.rows = int64_t(eights.size());
-    above.values = everySecond(fine.values, fine.rows, eights, eights.size(), threads);
-    above.active = everySecond(fine.active, fine.rows, eights, eights.size(), threads);
-    above.coded = everySecond(fine.coded, fine.bricks, eights, size_t(above.bricks), threads);
+    above.values = Array<int32_t>(eights.size() * kSlots);
+    above.active = Array<uint8_t>(eights.size() * kSlots);
+    above.coded = Array<uint8_t>(size_t(above.bricks) * kSlots);
+    above.even_coded = Array<uint8_t>(size_t(above.bricks));
+    inParallel(eights.size(), threads, kLeastBricks, [&](size_t first, size_t last) {
+        for (size_t row = first; row < last; ++row) {
+            everySecond(fine.values, fine.rows, eights[row], &above.values[row * kSlots]);
+            everySecond(fine.active, fine.rows, eights[row], &above.active[row * kSlots]);
+            if (int64_t(row) >= above.bricks) continue;
+            everySecond(fine.coded, fine.bricks, eights[row], &above.coded[row * kSlots]);
+            above.even_coded[row] = anyEven(&above.coded[row * kSlots]);
+        }
+    });
     return above;
 }
 
@@ -155,19 +155,15 @@ inline std::vector<SampleLevel> samplePyramid(const Chunk& chunk, const Quantise
     return pyramid;
 }
 
-// Copies the points of `coarse` to the even points of `fine`, whose bricks are at `cells`.
-inline void upsampleInto(const SampleLevel& coarse, const Array<int32_t>& cells, size_t threads, SampleLevel& fine) {
-    inParallel(size_t(fine.bricks), threads, kLeastBricks, [&](size_t first, size_t last) {
-        for (size_t brick = first; brick < last; ++brick) {
-            const int32_t* at = &cells[3 * brick];
-            const Shape& shape = coarse.table.shape;
-            const int32_t parent = coarse.table.rows[(at[0] / 2 * shape[1] + at[1] / 2) * shape[2] + at[2] / 2];
-            const int octant = (at[0] & 1) * 4 + (at[1] & 1) * 2 + (at[2] & 1);
-            const int32_t* from = &coarse.values[size_t(parent) * kSlots];
-            int32_t* to = &fine.values[brick * kSlots];
-            eachEven(octant, [&](int point, int even) { to[even] = from[point]; });
-        }
-    });
+// Copies the points of `coarse` to the even points of a brick of `fine`, whose bricks are at `cells`.
+inline void upsampleInto(const SampleLevel& coarse, const Array<int32_t>& cells, size_t brick, SampleLevel& fine) {
+    const int32_t* at = &cells[3 * brick];
+    const Shape& shape = coarse.table.shape;
+    const int32_t parent = coarse.table.rows[(at[0] / 2 * shape[1] + at[1] / 2) * shape[2] + at[2] / 2];
+    const int octant = (at[0] & 1) * 4 + (at[1] & 1) * 2 + (at[2] & 1);
+    const int32_t* from = &coarse.values[size_t(parent) * kSlots];
+    int32_t* to = &fine.values[brick * kSlots];
+    eachEven(octant, [&](int point, int even) { to[even] = from[point]; });
 }
 
 } // namespace nvdb

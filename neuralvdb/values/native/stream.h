@@ -23,15 +23,17 @@ struct Stream {
     const uint8_t* bits;
     int64_t bit, bit_end, missing = 0;
 
-    // The next `count` residuals, of these classes.
-    Array<int32_t> take(const uint8_t* scale_classes, size_t count, int64_t threads) {
+    // The next `count` residuals, of these classes, as done(first, last, residuals) leaves them, which is called for ranges of
+    // them.
+    template<typename Done>
+    Array<int32_t> take(const uint8_t* scale_classes, size_t count, size_t threads, const Done& done) {
         Array<int32_t> residuals(count);
         if (!count) return residuals;
         Array<uint8_t> symbols(count);
-        takeSymbols(scale_classes, count, symbols.data(), threads);
-        const size_t ranges = rangesOf(count, size_t(threads), 8 * kLeastPoints);
+        takeSymbols(scale_classes, count, symbols.data(), int64_t(threads));
+        const size_t ranges = rangesOf(count, threads, 2 * kLeastPoints);
         std::vector<int64_t> low_bits(ranges + 1, 0), rare(ranges + 1, 0); // before each range
-        forRanges(count, ranges, size_t(threads), [&](size_t range, size_t first, size_t last) {
+        forRanges(count, ranges, threads, [&](size_t range, size_t first, size_t last) {
             int64_t width = 0;
             for (size_t i = first; i < last; ++i) width += rawWidth(scale_classes[i]);
             low_bits[range + 1] = width;
@@ -43,7 +45,7 @@ struct Stream {
         const int64_t begin = bit;
         bit += low_bits[ranges];
         const Array<int64_t> escaped = takeEscaped(size_t(rare[ranges]));
-        forRanges(count, ranges, size_t(threads), [&](size_t range, size_t first, size_t last) {
+        forRanges(count, ranges, threads, [&](size_t range, size_t first, size_t last) {
             int64_t at = begin + low_bits[range];
             const int64_t* next = escaped.data() + rare[range];
             for (size_t i = first, together; i < last; i += together) {
@@ -55,14 +57,15 @@ struct Stream {
                 for (size_t k = i; k < i + together; ++k) residuals[k] = int32_t(bitsAt(at, rawWidth(scale_classes[k])));
                 next = joinResiduals(&symbols[i], scale_classes + i, together, next, &residuals[i]);
             }
+            done(first, last, residuals.data());
         });
         return residuals;
     }
 
     // The next `count` residuals, all of one class, each added to those before it.
-    Array<int64_t> takeSums(uint8_t scale_class, size_t count, int64_t threads) {
+    Array<int64_t> takeSums(uint8_t scale_class, size_t count) {
         const Array<uint8_t> classes(count, scale_class);
-        const Array<int32_t> steps = take(classes.data(), count, threads);
+        const Array<int32_t> steps = take(classes.data(), count, 1, [](size_t, size_t, int32_t*) {});
         Array<int64_t> sums(count);
         int64_t sum = 0;
         for (size_t i = 0; i < count; ++i) sums[i] = sum += steps[i];

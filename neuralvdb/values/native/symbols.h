@@ -22,9 +22,10 @@ struct CodedResiduals {
     Array<float> errors;
 };
 
-// The residuals of a component. with_errors: whether those of predictions are asked for.
+// The residuals of a component. with_errors: whether those of predictions are asked for; threads: that share the work.
 struct Coded {
     bool with_errors;
+    size_t threads;
     std::vector<CodedResiduals> passes;
 };
 
@@ -65,15 +66,15 @@ NVDB_AVX2 inline void codeBatchFast(const Batch& batch, double step, const Round
 #endif
 
 // Residuals of exact values after prediction, and the values as they decode; exact(first, count, to) gives those of some
-// points.
-template<typename Exact, typename Round>
-inline Array<int32_t> codeResiduals(const CodedPass& coding, Predicted predicted, const Exact& exact, const Round& round,
-    size_t threads, Coded& to)
+// points, put(first, last, decoded) is told of points once they are coded.
+template<typename Exact, typename Round, typename Put>
+inline Array<int32_t> codeResiduals(const CodedPass& coding, Predicted& predicted, const Exact& exact, const Round& round,
+    const Put& put, Coded& to)
 {
     const size_t count = predicted.values.size();
     Array<int32_t> residuals(count), decoded(count);
     Array<float> errors(to.with_errors ? count : 0);
-    inParallel(count, threads, kLeastPoints, [&](size_t first, size_t last) {
+    inParallel(count, to.threads, kLeastPoints, [&](size_t first, size_t last) {
         Batch batch;
         for (size_t i = first; i < last; i += batch.count) {
             batch.predictions = &predicted.values[i];
@@ -89,6 +90,7 @@ inline Array<int32_t> codeResiduals(const CodedPass& coding, Predicted predicted
 #endif
             codeBatch(batch, double(coding.step), round, &residuals[i], &decoded[i], of_batch);
         }
+        put(first, last, decoded.data());
     });
     to.passes.push_back({coding.layer, std::move(residuals), std::move(predicted.scale_classes), std::move(errors)});
     return decoded;

@@ -42,10 +42,8 @@ public:
     {
         sums_.emplace_back();
         sums_.push_back(firstSums(pyramid[0], pyramid[1]));
-        for (size_t j = 1; j + 1 < pyramid.size(); ++j) {
-            sums_.emplace_back(size_t(pyramid[j + 1].rows) * kSlots, 0.0f);
-            addRows(sums_[j].data(), pyramid[j + 1], splitAxis(int(j)), chunk.threads, sums_.back().data());
-        }
+        for (size_t j = 1; j + 1 < pyramid.size(); ++j)
+            sums_.push_back(addRows(sums_[j], pyramid[j + 1], splitAxis(int(j)), chunk.threads));
     }
 
     void forget(int level) { sums_.resize(size_t(level) + 1); }
@@ -86,10 +84,14 @@ private:
         }
     }
     Array<float> firstSums(const MeanLevel& voxels, const MeanLevel& above) const {
-        Array<float> sums(size_t(above.rows) * kSlots, 0);
-        inParallel(size_t(above.bricks), chunk_.threads, kLeastBricks, [&](size_t first, size_t last) {
+        Array<float> sums(size_t(above.rows) * kSlots);
+        inParallel(size_t(above.rows), chunk_.threads, kLeastBricks, [&](size_t first, size_t last) {
             float halves[2 * kSlots];
             for (size_t row = first; row < last; ++row) {
+                if (row >= size_t(above.bricks)) {
+                    std::fill_n(&sums[row * kSlots], kSlots, 0.0f);
+                    continue;
+                }
                 for (size_t side = 0; side < 2; ++side) load(voxels, above.pairs[2 * row + side], halves + side * kSlots);
                 addHalvesAlong(splitAxis(0), halves, halves + kSlots, &sums[row * kSlots]);
             }
