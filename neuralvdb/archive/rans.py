@@ -113,16 +113,28 @@ class Encoder:
             raise ValueError(f"{len(classes)} classes for {len(symbols)} symbols")
         counts = np.zeros_like(self._counts)
         self._engine.count(classes, symbols, counts)
-        if (impossible := (counts > 0) & (self._tables.freq == 0)).any():
-            raise ValueError("class {} has symbol {}, whose frequency is 0".format(*np.argwhere(impossible)[0]))
-        self._counts += counts
+        self._count(counts)
         self._classes.append(classes.copy())
         self._symbols.append(symbols.copy())
 
-    def put_batches(self, classes: np.ndarray, symbols: np.ndarray, ends: np.ndarray) -> None:
-        """Appends batches that end at `ends` (B,) int64 of classes and symbols (n,) uint8. Raises what put() does."""
-        self.put(classes, symbols)
-        classes, symbols, begin = self._classes.pop(), self._symbols.pop(), 0
+    def _count(self, counts: np.ndarray) -> None:
+        if (impossible := (counts > 0) & (self._tables.freq == 0)).any():
+            raise ValueError("class {} has symbol {}, whose frequency is 0".format(*np.argwhere(impossible)[0]))
+        self._counts += counts
+
+    def put_batches(
+        self, classes: np.ndarray, symbols: np.ndarray, ends: np.ndarray, counts: np.ndarray | None = None
+    ) -> None:
+        """Appends batches that end at `ends` (B,) int64 of classes and symbols (n,) uint8. Raises what put() does.
+
+        counts: (K, A) how often each occurs, where that is known; then nobody may change the arrays.
+        """
+        if counts is None:
+            self.put(classes, symbols)
+            classes, symbols = self._classes.pop(), self._symbols.pop()
+        else:
+            self._count(counts)
+        begin = 0
         for end in ends.tolist():
             self._classes.append(classes[begin:end])
             self._symbols.append(symbols[begin:end])

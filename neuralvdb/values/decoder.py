@@ -154,7 +154,9 @@ class ValuesDecoder:
         on_host = not options.devices
         are_seen = head.correction is not None or self.promise.mode.lattice is LatticeKind.SAMPLE
         if on_host and are_seen:
-            self._restore_inactive()
+            self._inactive.restore(self.tree.leaf)
+        if on_host and head.correction is not None:
+            self._clear_active()
         self._lacks_inactive = on_host and not are_seen
         self._decoder = self._chunk_decoder(options, head.correction)
 
@@ -220,9 +222,8 @@ class ValuesDecoder:
             exact = stored.values(values[leaf, cell, component])
             values[leaf[first], cell[first], component] = exact[first]
 
-    def _restore_inactive(self) -> None:
-        """Gives the tree's leaves their inactive values; active ones are 0."""
-        self._inactive.restore(self.tree.leaf)
+    def _clear_active(self) -> None:
+        """Gives the active voxels of the tree's leaves, of which a reference has something to say, the value 0."""
         values, masks = by_component(self.tree.leaf), self.tree.leaf.active
         for leaves in pieces(len(masks), ROWS_AT_A_TIME):
             np.copyto(values[leaves], 0, where=unpack(masks[leaves])[..., None])

@@ -90,7 +90,7 @@ def encode(tree: Tree, promise: Promise, options: EncodeOptions = EncodeOptions(
     )
     donors = {change.donor for change in options.changes.values() if isinstance(change.donor, str)}
     return CodedValues(
-        payload=_payload(tree, head, models, options.changes),
+        payload=_payload(tree, head, models, options),
         tree=decoded,
         chunks=encoder.sections(tables.tables_of(head.table_rows, models.freq)),
         head=head,
@@ -177,21 +177,22 @@ def _lattice(promise: Promise, predictor: Predictor, freq: np.ndarray, implement
     )
 
 
-def _payload(tree: Tree, head: ValuesHead, models: ModelSet, changes: NetworkChanges) -> bytes:
+def _payload(tree: Tree, head: ValuesHead, models: ModelSet, options: EncodeOptions) -> bytes:
     """The payload of the VALS section."""
     out = FieldWriter(in_table=True)
     put_head(out, head)
-    if changes:
-        network_changes.put(out, head.promise.mode.family, models, changes)
-    put_tree_without_voxels(out, tree)
+    if options.changes:
+        network_changes.put(out, head.promise.mode.family, models, options.changes)
+    put_tree_without_voxels(out, tree, options.threads)
     return pack_table(out.getvalue())
 
 
 @dataclass(frozen=True)
 class _CodedChunk:
-    """Residuals of a chunk by component and layer, and its outliers."""
+    """Residuals of a chunk by component and layer, counts (64, 64) of their symbols by scale class, and its outliers."""
 
     buffers: list[list[SymbolBuffer]]
+    counts: np.ndarray
     outliers: ChunkOutliers
 
 
@@ -213,14 +214,13 @@ class _HostEncoder:
         work = (functools.partial(self._encode_chunk, chunk, decoded) for chunk in chunks.chunks_of(self._tree))
         for coded in run_in_order(work, threads=at_once, most_waiting=at_once + 1):
             self._coded.append(coded)
-            for buffers in coded.buffers:
-                counts += _counts(buffers)
+            counts += coded.counts
         return decoded.values, counts
 
     def _encode_chunk(self, chunk: chunks.Chunk, decoded: LeafValues) -> _CodedChunk:
         """A chunk, whose values as they decode are put into `decoded`."""
         components, packs = range(decoded.values.shape[2]), len(self._tree.leaf) >= _LARGE
-        buffers = [[SymbolBuffer(packs) for _ in range(LAYERS)] for _ in components]
+        buffers = [[SymbolBuffer(packs, self._threads.each) for _ in range(LAYERS)] for _ in components]
         for number in components:
             component = ChunkComponent.of(self._tree, chunk, number)
             reference = self._options.reference
@@ -229,7 +229,8 @@ class _HostEncoder:
             return_memory(lattice_values.nbytes)
             decoded.fill(chunk, number, lattice_values)
             del lattice_values
-        return _CodedChunk(buffers, _put_outliers(decoded, chunk))
+        counts = np.sum([_counts(layers) for layers in buffers], axis=0)
+        return _CodedChunk(buffers, counts, _put_outliers(decoded, chunk))
 
     def store(self, voxels: Voxels, values: np.ndarray) -> None:
         """As _TreeEncoder has it."""
@@ -244,7 +245,7 @@ class _HostEncoder:
 
         def payloads_of(number: int) -> list[tuple[int, bytes]]:
             coded = self._coded[number]
-            coders = [[buffer.written(tables) for buffer in component] for component in coded.buffers]
+            coders = [[buffer.written(tables, each) for buffer in component] for component in coded.buffers]
             payloads = chunk_sections.pack(coders, coded.outliers.payload, each)
             return [(LAYERS * number + layer, payload) for layer, payload in payloads]
 

@@ -14,6 +14,8 @@ from typing import TypeAlias
 import numpy as np
 
 from neuralvdb.dataclass import dataclass
+from neuralvdb.values import _lattice
+from neuralvdb.volume.grid import unpack
 
 SlotsOf: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
@@ -66,13 +68,32 @@ class Inactive:
         )
 
 
-def classify(bits: np.ndarray, inactive: SlotsOf, plus: np.ndarray, minus: np.ndarray) -> Inactive:
+def classify(
+    bits: np.ndarray, inactive: SlotsOf, plus: np.ndarray, minus: np.ndarray, uniform: np.ndarray | None = None
+) -> Inactive:
     """The inactive values of a level. bits: (nodes, S, C) unsigned; inactive: (n, S) bool of nodes (n,) int64, which of
-    their slots are inactive; plus, minus: (C,) bits of the background and of its negative."""
+    their slots are inactive; plus, minus: (C,) bits of the background and of its negative; uniform: (nodes,) bool,
+    those that are known to hold the background alone."""
     step = max(1, _CHUNK // (bits.shape[1] * bits.shape[2]))
-    every, starts = np.arange(len(bits)), range(0, max(1, len(bits)), step)
-    classified = [_classify(bits[i : i + step], inactive(every[i : i + step]), plus, minus) for i in starts]
-    return Inactive(*(np.concatenate([getattr(p, name) for p in classified]) for name in Inactive.__dataclass_fields__))
+    nodes = np.arange(len(bits)) if uniform is None else np.flatnonzero(~uniform)
+    batches = [nodes[i : i + step] for i in range(0, max(1, len(nodes)), step)]
+    classified = [_classify(bits[node], inactive(node), plus, minus) for node in batches]
+    kinds, *values = (np.concatenate([getattr(p, name) for p in classified]) for name in Inactive.__dataclass_fields__)
+    of_all = np.full(len(bits), _NUMBER["+",], np.uint8)
+    of_all[nodes] = kinds
+    return Inactive(of_all, *values)
+
+
+def hold_only(
+    bits: np.ndarray, masks: np.ndarray, value: np.ndarray, threads: int = 1, implementation: str = "native"
+) -> np.ndarray:
+    """(N,) bool: leaves whose inactive voxels all have one value. bits: (N, 512) of one component; masks: (N, 64)."""
+    if implementation == "native":
+        only = np.empty(len(bits), np.uint8)
+        _lattice.hold_only(bits, masks, int(value), threads, only)
+        return only.view(bool)
+    only_value: np.ndarray = ((bits == value) | unpack(masks)).all(1)
+    return only_value
 
 
 def restore(

@@ -10,7 +10,17 @@ import zstandard
 from neuralvdb.archive import FieldReader, FieldWriter, put_array, take_array
 from neuralvdb.dataclass import dataclass
 from neuralvdb.topology import Topology
-from neuralvdb.values.inactive import ALL, KINDS, Inactive, classify, kinds_with, pairs_of, restore, two_valued
+from neuralvdb.values.inactive import (
+    ALL,
+    KINDS,
+    Inactive,
+    classify,
+    hold_only,
+    kinds_with,
+    pairs_of,
+    restore,
+    two_valued,
+)
 from neuralvdb.volume.grid import (
     LEAF_SLOTS,
     LOWER_SLOTS,
@@ -27,6 +37,7 @@ from neuralvdb.volume.regions import first_voxels, without_leaves
 
 # Codes of stored value types, narrowest first: a stream uses the first that holds all its values exactly.
 _TYPES = (np.dtype("<f2"), np.dtype("<f4"), np.dtype("<f8"))
+_HELD = (4, 8)  # bytes of values that hold_only() compares
 _BYTE = np.dtype(np.uint8)
 _PIECE = 1 << 18  # values tried together; bounds the memory for temporaries
 
@@ -51,14 +62,14 @@ def repeats_size(leaf: LeafLevel) -> int:
     return len(zstandard.ZstdCompressor(level=1).compress(_gather_active(leaf).data))
 
 
-def put_tree_without_voxels(out: FieldWriter, tree: Tree) -> None:
+def put_tree_without_voxels(out: FieldWriter, tree: Tree, threads: int = 1) -> None:
     """Appends everything but the active values of leaves."""
     root = tree.root
     background = np.atleast_1d(root.background)
     _put_values(out, background[None])
     _put_values(out, root.tile_values.reshape(len(root.tile_values), len(background)))
     for level in tree.levels:
-        _put_inactive(out, level, _bits(background), _bits(-background))
+        _put_inactive(out, level, (_bits(background), _bits(-background)), threads)
         if isinstance(level, InnerLevel):
             _put_values(out, _gather_active(level))
 
@@ -194,9 +205,13 @@ def _pieces(active: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
         start = end
 
 
-def _put_inactive(out: FieldWriter, level: TreeLevel, plus: np.ndarray, minus: np.ndarray) -> None:
+def _put_inactive(out: FieldWriter, level: TreeLevel, both: tuple[np.ndarray, np.ndarray], threads: int) -> None:
+    """Appends the inactive values of a level; both: bits of the background and of its negative."""
     values, slots = by_component(level), _Slots(level.child if isinstance(level, InnerLevel) else None, level.active)
-    inactive_values = classify(_bits(values), slots.inactive, plus, minus)
+    uniform, is_scalar = None, values.shape[2] == 1 and values.itemsize in _HELD
+    if isinstance(level, LeafLevel) and is_scalar:
+        uniform = hold_only(_bits(values)[..., 0], level.active, both[0][0], threads)
+    inactive_values = classify(_bits(values), slots.inactive, *both, uniform)
     put_array(out, inactive_values.kinds)
     put_array(out, inactive_values.selection.reshape(-1))
     for stored in (inactive_values.a, inactive_values.b, inactive_values.stored):

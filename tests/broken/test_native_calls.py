@@ -285,7 +285,7 @@ def test_halves_of_cells(counts):
 
 def test_batches_of_residuals():
     values, coded = (zeros("i4", 4), u8(4)), u8(64, 64)
-    _lattice.split_residuals(*values, i64(2, 4), coded, u8(4))
+    _lattice.split_residuals(*values, i64(2, 4), coded, u8(4), 2)
     for classes, ends, symbols in (
         (u8(3), i64(4), u8(4)),
         (u8(4) + np.uint8(64), i64(4), u8(4)),
@@ -296,7 +296,33 @@ def test_batches_of_residuals():
         (u8(4), i64(4), u8(3)),
     ):
         with pytest.raises(REFUSED):
-            _lattice.split_residuals(values[0], classes, ends, coded, symbols)
+            _lattice.split_residuals(values[0], classes, ends, coded, symbols, 1)
+    counts = np.zeros((64, 64), np.int64)
+    _lattice.count_symbols([values, values], counts, 2)
+    for arrays, to in (
+        ([(values[0], u8(3))], counts),
+        ([(values[0], u8(4) + np.uint8(64))], counts),
+        ([(values[0].astype(np.int64), values[1])], counts),
+        ([(*values, u8(4))], counts),
+        ([values], counts[:63]),
+        ([values], counts.astype(np.int32)),
+    ):
+        with pytest.raises(REFUSED):
+            _lattice.count_symbols(arrays, to, 1)
+
+
+def test_leaves_of_one_value():
+    bits, masks = np.zeros((2, 512), np.uint32), u8(2, 64)
+    _lattice.hold_only(bits, masks, 0, 2, u8(2))
+    for changes in (
+        (bits[:, :511], masks, 0, 1, u8(2)),
+        (bits.astype(np.uint16), masks, 0, 1, u8(2)),
+        (bits, masks[:1], 0, 1, u8(2)),
+        (bits, masks, -1, 1, u8(2)),
+        (bits, masks, 0, 1, u8(1)),
+    ):
+        with pytest.raises(REFUSED):
+            _lattice.hold_only(*changes)
 
 
 def test_coordinates_are_found_wherever_their_bytes_lie():

@@ -21,7 +21,7 @@ from neuralvdb.values.lattice.residual import (
 
 @given(
     seed=st.integers(0, 1 << 32),
-    count=st.sampled_from([0, 1, 7, 1000]),
+    count=st.sampled_from([0, 1, 7, 1000, 100_000]),
     largest=st.sampled_from([1, 40, 3000, MAX_RESIDUAL]),
 )
 def test_native_is_the_definition_and_joins_what_it_splits(seed, count, largest):
@@ -29,16 +29,24 @@ def test_native_is_the_definition_and_joins_what_it_splits(seed, count, largest)
     residuals = random.integers(-largest, largest, count, endpoint=True).astype(np.int32)
     classes = random.integers(0, SCALE_CLASSES, count).astype(np.uint8)
     coded = random.random((SCALE_CLASSES, ESCAPE + 1)) < 0.8
-    counts, slow_counts = (np.ones(coded.shape, np.int64) for _ in range(2))
-    count_symbols(residuals, classes, counts)
-    count_symbols(residuals, classes, slow_counts, "reference")
-    np.testing.assert_array_equal(counts, slow_counts)
+    arrays = [(residuals[piece], classes[piece]) for piece in (slice(count // 2), slice(count // 2, count))]
+    slow_counts = np.ones(coded.shape, np.int64)
+    slow_joined = count_symbols(arrays, slow_counts, implementation="reference")
+    for threads in (1, 2):
+        counts = np.ones(coded.shape, np.int64)
+        joined = count_symbols(arrays, counts, threads)
+        np.testing.assert_array_equal(counts, slow_counts)
+        for array, slow in zip(joined, slow_joined, strict=True):
+            assert array.dtype == slow.dtype
+            np.testing.assert_array_equal(array, slow)
     for ends in ([count // 3, count // 3, count], [count]):
-        args = residuals, classes, np.array(ends), coded
-        fast, slow = (split_residuals(*args, name) for name in ("native", "reference"))
-        for name, array in vars(slow).items():
-            assert getattr(fast, name).dtype == array.dtype
-            np.testing.assert_array_equal(getattr(fast, name), array)
+        args = classes, np.array(ends), coded
+        slow = split_residuals(residuals, *args, "reference")
+        for threads, of_type in ((1, residuals), (2, residuals), (2, joined[0])):
+            fast = split_residuals(of_type, *args, threads=threads)
+            for name, array in vars(slow).items():
+                assert getattr(fast, name).dtype == array.dtype
+                np.testing.assert_array_equal(getattr(fast, name), array)
     low, rare = np.zeros(count, np.int32), np.count_nonzero(fast.symbols == ESCAPE)
     low[raw_width(classes) > 0] = fast.values[: len(fast.values) - 2 * rare]
     escaped = fast.values[len(fast.values) - rare :].astype(np.int64) - 1

@@ -98,11 +98,12 @@ class SymbolBuffer:
     """The residuals of a stream, kept until their tables are chosen.
 
     packs: whether they are kept packed, for streams of large grids.
+    threads: that count them.
     """
 
-    def __init__(self, packs: bool = False) -> None:
+    def __init__(self, packs: bool = False, threads: int = 1) -> None:
         self._counts = np.zeros((SCALE_CLASSES, ESCAPE + 1), np.int64)
-        self._packs = packs
+        self._packs, self._threads = packs, threads
         self._new: list[_Arrays] = []  # not counted yet
         self._counted: list[_Arrays | _Packed] = []  # the same, in as few bytes as they need
         self._length, self._ends = 0, [0]
@@ -130,11 +131,8 @@ class SymbolBuffer:
     def _count(self) -> None:
         if not self._new:
             return
-        residuals, scale_classes = _joined(self._new)
-        count_symbols(residuals, scale_classes, self._counts)
-        dtype = np.min_scalar_type(min(-1 - int(residuals.max()), int(residuals.min())))
-        narrow = residuals.astype(dtype)
-        self._counted.append(_Packed.of(narrow, scale_classes) if self._packs else (narrow, scale_classes))
+        counted = count_symbols(self._new, self._counts, self._threads)
+        self._counted.append(_Packed.of(*counted) if self._packs else counted)
         self._new = []
 
     def _kept(self) -> list[_Arrays]:
@@ -143,31 +141,41 @@ class SymbolBuffer:
     def size(self, tables: Tables) -> int:
         """Bytes that the size of written() says."""
         counts, symbols = self.counts, np.arange(ESCAPE + 1)
-        is_escaped = (tables.freq == 0) | (symbols == ESCAPE)
-        coded, escaped = np.where(is_escaped, 0, counts), np.where(is_escaped, counts, 0)
-        coded[:, ESCAPE] = escaped.sum(1)
+        coded, escaped = _written_counts(counts, tables)
         bits = int((counts.sum(1) * raw_width(np.arange(SCALE_CLASSES))).sum())
         bits += int((escaped[:, :ESCAPE] * escape_bits(symbols[:ESCAPE])).sum())
         if escaped[:, ESCAPE].any():
             bits += sum(_bits_of_large(*arrays) for arrays in self._kept())
         return code_length(coded, tables.freq) + bits >> 3
 
-    def written(self, tables: Tables) -> Encoder:
-        """An encoder with all batches that have ended, which are forgotten."""
+    def written(self, tables: Tables, threads: int = 1) -> Encoder:
+        """An encoder with all batches, the last of which has ended; they are forgotten."""
+        self._count()
         out, ends = Encoder(tables), np.array(self._ends[1:])
         if len(ends):
-            residuals, scale_classes = (array[: ends[-1]] for array in _joined([*self._kept(), *self._new]))
-            split = split_residuals(residuals, scale_classes, ends, tables.freq > 0)
-            out.put_batches(scale_classes, split.symbols, ends)
+            residuals, scale_classes = _joined(self._kept())
+            split = split_residuals(residuals, scale_classes, ends, tables.freq > 0, threads=threads)
+            out.put_batches(scale_classes, split.symbols, ends, _written_counts(self._counts, tables)[0])
             out.put_bits(split.values, split.widths)
-        self._new, self._counted, self._length, self._ends = [], [], 0, [0]
+        self._counts = np.zeros_like(self._counts)
+        self._counted, self._length, self._ends = [], 0, [0]
         return out
 
 
+def _written_counts(counts: np.ndarray, tables: Tables) -> _Arrays:
+    """How often each symbol of each class, counts (64, 64) before any escapes, is written, and how often it escapes."""
+    is_escaped = (tables.freq == 0) | (np.arange(ESCAPE + 1) == ESCAPE)
+    coded, escaped = np.where(is_escaped, 0, counts), np.where(is_escaped, counts, 0)
+    coded[:, ESCAPE] = escaped.sum(1)
+    return coded, escaped
+
+
 def _joined(arrays: Sequence[_Arrays]) -> _Arrays:
-    """Residuals int32."""
+    """One pair of arrays."""
+    if len(arrays) == 1:
+        return arrays[0]
     residuals, scale_classes = zip(*arrays, strict=True)
-    return np.concatenate(residuals, dtype=np.int32, casting="unsafe"), np.concatenate(scale_classes)
+    return np.concatenate(residuals), np.concatenate(scale_classes)
 
 
 def _bits_of_large(residuals: np.ndarray, scale_classes: np.ndarray) -> int:
@@ -199,15 +207,20 @@ class SplitResiduals:
 
 
 def count_symbols(
-    residuals: np.ndarray, scale_classes: np.ndarray, counts: np.ndarray, implementation: str = "native"
-) -> None:
-    """Adds to counts (64, 64) int64 the symbols of residuals (n,) int32 by class."""
+    arrays: Sequence[_Arrays], counts: np.ndarray, threads: int = 1, implementation: str = "native"
+) -> _Arrays:
+    """Adds to counts (64, 64) int64 the symbols of residuals by class; gives all residuals, in as few bytes as they
+    need, and their classes."""
+    new = [(residuals.astype(np.int32, copy=False), scale_classes) for residuals, scale_classes in arrays]
     if implementation == "native":
-        _lattice.count_symbols(residuals, scale_classes, counts)
-        return
+        native: _Arrays = _lattice.count_symbols(new, counts, threads)
+        return native
+    residuals, scale_classes = _joined(new)
     symbols = np.minimum(to_symbol(residuals >> raw_width(scale_classes)), ESCAPE)
     pairs = scale_classes.astype(np.int64) * (ESCAPE + 1) + symbols
     counts += np.bincount(pairs, minlength=counts.size).reshape(counts.shape)
+    ends = int(residuals.min(initial=0)), int(residuals.max(initial=0))
+    return residuals.astype(np.min_scalar_type(min(ends[0], -1 - ends[1]))), scale_classes
 
 
 def split_residuals(
@@ -216,19 +229,20 @@ def split_residuals(
     ends: np.ndarray,
     coded: np.ndarray,
     implementation: str = "native",
+    threads: int = 1,
 ) -> SplitResiduals:
-    """Residuals (n,) int32 of batches that end at `ends` (B,) int64 as they are written: of each batch all symbols, all
+    """Residuals (n,) of batches that end at `ends` (B,) int64 as they are written: of each batch all symbols, all
     low bits, all sizes of escaped values, all escaped values plus one. coded: (64, 64) bool, which symbols have a
     frequency."""
     if implementation == "native":
         new = np.empty(len(residuals), np.uint8)
-        values, widths = _lattice.split_residuals(residuals, scale_classes, ends, coded.view(np.uint8), new)
+        values, widths = _lattice.split_residuals(residuals, scale_classes, ends, coded.view(np.uint8), new, threads)
         return SplitResiduals(new, values, widths)
     width = raw_width(scale_classes)
     whole = to_symbol(residuals.astype(np.int64) >> width)
     symbols = np.minimum(whole, ESCAPE)
     symbols = np.where(coded[scale_classes, symbols], symbols, ESCAPE).astype(np.uint8)
-    bits = residuals & ((1 << width.astype(np.int32)) - 1)
+    bits = residuals.astype(np.int32) & ((1 << width.astype(np.int32)) - 1)
     pairs = [(np.zeros(0, np.int64), np.zeros(0, np.uint8))]
     for batch in (slice(*edges) for edges in itertools.pairwise([0, *ends])):
         low, escaped = width[batch] > 0, whole[batch][symbols[batch] == ESCAPE] + 1

@@ -3,10 +3,14 @@
 #include "arguments.h"
 #include "chunk.h"
 #include "components.h"
+#include "inactive.h"
 #include "means.h"
 #include "predict.h"
 #include "residual.h"
 #include "split.h"
+#include "symbol_buffer.h"
+
+#include <optional>
 
 namespace nvdb {
 
@@ -116,7 +120,6 @@ void compandInto(Values means, int64_t knee, NewValues to) {
     compandAll(means.data(), means.size(), Compand(knee), to.data());
 }
 
-using Residuals = In<int32_t, nb::ndim<1>>;
 using ScaleClasses = In<uint8_t, nb::ndim<1>>;
 using Counts = nb::ndarray<int64_t, nb::shape<kScaleClasses, kSymbols>, nb::c_contig>;
 using Coded = In<uint8_t, nb::shape<kScaleClasses, kSymbols>>;
@@ -124,31 +127,71 @@ using NewSymbols = nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig>;
 using Ends = In<int64_t, nb::ndim<1>>;
 using Escaped = In<int64_t, nb::ndim<1>>;
 using NewResiduals = nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig>;
+template<typename T> using Residuals = In<T, nb::ndim<1>>;
 
-void countInto(Residuals residuals, ScaleClasses scale_classes, Counts counts) {
+template<typename T>
+ResidualsView<T> toResiduals(const Residuals<T>& residuals, const ScaleClasses& scale_classes) {
     const size_t count = residuals.shape(0);
-    if (scale_classes.shape(0) != count || !allBelow(scale_classes.data(), count, kScaleClasses)) throw nb::value_error("classes");
-    nb::gil_scoped_release release;
-    countSymbols(residuals.data(), scale_classes.data(), count, counts.data());
+    const bool fits = scale_classes.shape(0) == count && allBelow(scale_classes.data(), count, kScaleClasses);
+    if (!fits) throw nb::value_error("classes");
+    return {residuals.data(), scale_classes.data(), count};
+}
+
+template<typename T>
+nb::tuple joined(const ManyResiduals& all, size_t threads) {
+    Array<T> residuals(all.count);
+    Array<uint8_t> scale_classes(all.count);
+    {
+        nb::gil_scoped_release release;
+        joinAll(all, threads, residuals.data(), scale_classes.data());
+    }
+    return nb::make_tuple(toNumpy(std::move(residuals), all.count), toNumpy(std::move(scale_classes), all.count));
+}
+
+// arrays: [(residuals, classes), ...]. Adds to counts; gives both kinds joined, residuals in as few bytes as they need.
+nb::tuple countInto(nb::list arrays, Counts counts, size_t threads) {
+    ManyResiduals all;
+    for (const nb::handle array : arrays) {
+        const auto pair = nb::cast<nb::tuple>(array);
+        requireItems(pair, 2);
+        all.add(toResiduals(exact<Residuals<int32_t>>(pair[0]), exact<ScaleClasses>(pair[1])));
+    }
+    uint32_t size;
+    {
+        nb::gil_scoped_release release;
+        size = countSymbols(all, threads, counts.data());
+    }
+    if (size <= INT8_MAX) return joined<int8_t>(all, threads);
+    return size <= INT16_MAX ? joined<int16_t>(all, threads) : joined<int32_t>(all, threads);
 }
 
 // ends: of batches, which symbols are given to; gives raw bits as values and widths.
-nb::tuple splitResidualsInto(Residuals residuals, ScaleClasses scale_classes, Ends ends, Coded coded, NewSymbols symbols) {
-    const size_t count = residuals.shape(0);
-    const bool fits = scale_classes.shape(0) == count && symbols.shape(0) == count && ends.size() &&
-        std::is_sorted(ends.data(), ends.data() + ends.size()) && ends.data()[0] >= 0 &&
-        ends.data()[ends.size() - 1] == int64_t(count) && allBelow(scale_classes.data(), count, kScaleClasses);
+template<typename T>
+nb::tuple splitResidualsInto(Residuals<T> residuals, ScaleClasses scale_classes, Ends ends, Coded coded, NewSymbols symbols,
+    size_t threads)
+{
+    const ResidualsView<T> all = toResiduals(residuals, scale_classes);
+    const bool fits = symbols.shape(0) == all.count && ends.size() && std::is_sorted(ends.data(), ends.data() + ends.size()) &&
+        ends.data()[0] >= 0 && ends.data()[ends.size() - 1] == int64_t(all.count);
     if (!fits) throw nb::value_error("residuals");
-    RawBits bits;
+    std::optional<RawBits> bits;
     {
         nb::gil_scoped_release release;
-        size_t first = 0;
-        for (size_t batch = 0; batch < ends.size(); first = size_t(ends.data()[batch++]))
-            splitResiduals(residuals.data() + first, scale_classes.data() + first, size_t(ends.data()[batch]) - first,
-                coded.data(), symbols.data() + first, bits);
+        bits.emplace(Splitter<T>(all, ends.data(), ends.size(), coded.data(), threads).split(symbols.data()));
     }
-    const size_t all = bits.values.size();
-    return nb::make_tuple(toNumpy(std::move(bits.values), all), toNumpy(std::move(bits.widths), all));
+    const size_t count = bits->values.size();
+    return nb::make_tuple(toNumpy(std::move(bits->values), count), toNumpy(std::move(bits->widths), count));
+}
+
+using LeafMasks = In<uint8_t, nb::shape<-1, kSlots / 8>>;
+using NewMarks = nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig>;
+
+template<typename T>
+void holdOnlyInto(In<T, nb::shape<-1, kSlots>> values, LeafMasks masks, T value, size_t threads, NewMarks only) {
+    const size_t leaves = values.shape(0);
+    if (masks.shape(0) != leaves || only.shape(0) != leaves) throw nb::value_error("leaves");
+    nb::gil_scoped_release release;
+    holdOnly(values.data(), masks.data(), leaves, value, threads, only.data());
 }
 
 void joinInto(ScaleClasses symbols, ScaleClasses scale_classes, Escaped escaped, NewResiduals residuals) {
@@ -178,7 +221,12 @@ NB_MODULE(_lattice, m) {
     m.def("split", &nvdb::splitInto<nvdb::Halves8>, nb::arg(), as_is(), nb::arg(), nb::arg(), nb::arg(), as_is());
     m.def("split", &nvdb::splitInto<nvdb::Halves16>, nb::arg(), as_is(), nb::arg(), nb::arg(), nb::arg(), as_is());
     m.def("compand", &nvdb::compandInto, nb::arg(), nb::arg(), as_is());
-    m.def("count_symbols", &nvdb::countInto, nb::arg(), nb::arg(), as_is());
-    m.def("split_residuals", &nvdb::splitResidualsInto, nb::arg(), nb::arg(), nb::arg(), nb::arg(), as_is());
+    m.def("count_symbols", &nvdb::countInto, nb::arg(), as_is(), nb::arg());
+    const auto split = [&](auto* of_type) { m.def("split_residuals", of_type, as_is(), nb::arg(), nb::arg(), nb::arg(), as_is(), nb::arg()); };
+    split(&nvdb::splitResidualsInto<int8_t>);
+    split(&nvdb::splitResidualsInto<int16_t>);
+    split(&nvdb::splitResidualsInto<int32_t>);
+    m.def("hold_only", &nvdb::holdOnlyInto<uint32_t>, as_is(), nb::arg(), nb::arg(), nb::arg(), as_is());
+    m.def("hold_only", &nvdb::holdOnlyInto<uint64_t>, as_is(), nb::arg(), nb::arg(), nb::arg(), as_is());
     m.def("join_residuals", &nvdb::joinInto, nb::arg(), nb::arg(), nb::arg(), as_is());
 }

@@ -19,44 +19,9 @@ inline int64_t toSymbol(int64_t high) { return high < 0 ? -2 * high - 1 : 2 * hi
 
 inline int64_t fromSymbol(int64_t symbol) { return symbol & 1 ? -(symbol + 1) / 2 : symbol / 2; }
 
-inline int64_t symbolOf(int32_t residual, uint8_t scale_class) {
-    return std::min<int64_t>(toSymbol(residual >> rawWidth(scale_class)), kEscape);
-}
-
-// Adds to `counts`, (64, 64), how often each symbol occurs in each class.
-inline void countSymbols(const int32_t* residuals, const uint8_t* scale_classes, size_t count, int64_t* counts) {
-    for (size_t i = 0; i < count; ++i)
-        ++counts[size_t(scale_classes[i]) * kSymbols + size_t(symbolOf(residuals[i], scale_classes[i]))];
-}
-
-// Numbers with their widths, in the order in which they are written.
-struct RawBits {
-    std::vector<uint32_t> values;
-    std::vector<uint8_t> widths;
-
-    void put(uint32_t value, int width) {
-        values.push_back(value);
-        widths.push_back(uint8_t(width));
-    }
-};
-
-// Gives a batch its symbols, and appends its low bits, the sizes of what escapes, and that itself, plus one.
-// coded: (64, 64), which symbols have a frequency.
-inline void splitResiduals(const int32_t* residuals, const uint8_t* scale_classes, size_t count, const uint8_t* coded,
-    uint8_t* symbols, RawBits& bits)
-{
-    std::vector<uint32_t> escaped;
-    for (size_t i = 0; i < count; ++i) {
-        const int width = rawWidth(scale_classes[i]);
-        const int64_t whole = toSymbol(residuals[i] >> width), symbol = std::min<int64_t>(whole, kEscape);
-        const bool fits = symbol < kEscape && coded[size_t(scale_classes[i]) * kSymbols + size_t(symbol)];
-        symbols[i] = uint8_t(fits ? symbol : kEscape);
-        if (width) bits.put(uint32_t(residuals[i]) & ((uint32_t(1) << width) - 1), width);
-        if (!fits) escaped.push_back(uint32_t(whole + 1));
-    }
-    const auto size = [](uint32_t value) { return 32 - __builtin_clz(value); };
-    for (const uint32_t value : escaped) bits.put(uint32_t(size(value)), kWidthBits);
-    for (const uint32_t value : escaped) bits.put(value, size(value));
+inline uint32_t symbolOf(int32_t residual, uint8_t scale_class) {
+    const int32_t high = residual >> rawWidth(scale_class);
+    return std::min<uint32_t>(uint32_t(high) << 1 ^ uint32_t(high >> 31), kEscape);
 }
 
 // Whether residuals have no low bits, and none escapes.

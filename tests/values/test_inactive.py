@@ -1,0 +1,34 @@
+"""Leaves that hold the background alone are told in C++; nothing changes by it."""
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from neuralvdb.values.inactive import KINDS, Inactive, classify, hold_only
+from neuralvdb.volume.grid import unpack
+
+BACKGROUND = 2.0
+CHOICES = ([BACKGROUND], [-BACKGROUND], [5], [BACKGROUND, 5], [BACKGROUND, np.nan], [-0.0], [7, 8], [1, 2, 3])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
+def test_leaves_of_one_value_are_told_as_the_definition_has_it(dtype, share):
+    rng = np.random.default_rng(0)
+    masks = np.packbits(rng.random((50, 512)) < share, axis=1, bitorder="little")
+    values = np.stack([rng.choice(np.array(CHOICES[leaf % len(CHOICES)], dtype), 512) for leaf in range(50)])
+    values[unpack(masks)] = rng.normal(size=int(unpack(masks).sum()))
+    bits = values.view(f"u{values.itemsize}")
+    plus, minus = (np.array([value], dtype).view(bits.dtype) for value in (BACKGROUND, -BACKGROUND))
+    expected = hold_only(bits, masks, plus[0], implementation="reference")
+    assert expected.any() and (expected.all() or share < 1)
+    for threads in (1, 2):
+        assert np.array_equal(hold_only(bits, masks, plus[0], threads), expected)
+    without, told = (
+        classify(bits[..., None], lambda nodes: ~unpack(masks[nodes]), plus, minus, uniform)
+        for uniform in (None, expected)
+    )
+    assert (without.kinds[expected] == KINDS.index(("+",))).all()
+    for field in fields(Inactive):
+        assert np.array_equal(getattr(without, field.name), getattr(told, field.name)), field.name
