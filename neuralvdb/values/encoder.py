@@ -189,7 +189,7 @@ def _payload(tree: Tree, head: ValuesHead, models: ModelSet, options: EncodeOpti
 
 @dataclass(frozen=True)
 class _CodedChunk:
-    """Residuals of a chunk by component and layer, counts (64, 64) of their symbols by scale class, and its outliers."""
+    """Residuals of a chunk by component and layer, its outliers, and counts (64, 64) of symbols by scale class."""
 
     buffers: list[list[SymbolBuffer]]
     counts: np.ndarray

@@ -87,7 +87,8 @@ def classify(
 def hold_only(
     bits: np.ndarray, masks: np.ndarray, value: np.ndarray, threads: int = 1, implementation: str = "native"
 ) -> np.ndarray:
-    """(N,) bool: leaves whose inactive voxels all have one value. bits: (N, 512) of one component; masks: (N, 64)."""
+    """(nodes,) bool: those all of whose slots that are not in their mask have one value. bits: (nodes, S) of one
+    component; masks: (nodes, S/8) uint8."""
     if implementation == "native":
         only = np.empty(len(bits), np.uint8)
         _lattice.hold_only(bits, masks, int(value), threads, only)

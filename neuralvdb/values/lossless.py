@@ -208,9 +208,9 @@ def _pieces(active: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
 def _put_inactive(out: FieldWriter, level: TreeLevel, both: tuple[np.ndarray, np.ndarray], threads: int) -> None:
     """Appends the inactive values of a level; both: bits of the background and of its negative."""
     values, slots = by_component(level), _Slots(level.child if isinstance(level, InnerLevel) else None, level.active)
-    uniform, is_scalar = None, values.shape[2] == 1 and values.itemsize in _HELD
-    if isinstance(level, LeafLevel) and is_scalar:
-        uniform = hold_only(_bits(values)[..., 0], level.active, both[0][0], threads)
+    uniform = None
+    if values.shape[2] == 1 and values.itemsize in _HELD:
+        uniform = hold_only(_bits(values)[..., 0], slots.mask, both[0][0], threads)
     inactive_values = classify(_bits(values), slots.inactive, *both, uniform)
     put_array(out, inactive_values.kinds)
     put_array(out, inactive_values.selection.reshape(-1))
@@ -225,6 +225,11 @@ class _Slots:
     child: np.ndarray | None
     active: np.ndarray
     need: Callable[[np.ndarray], None] | None = None
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(nodes, S/8): slots that are active or a child."""
+        return self.active if self.child is None else self.active | self.child
 
     def inactive(self, nodes: np.ndarray) -> np.ndarray:
         """(n, S) bool: which slots of some nodes are neither active nor a child."""

@@ -311,7 +311,7 @@ def test_batches_of_residuals():
             _lattice.count_symbols(arrays, to, 1)
 
 
-def test_leaves_of_one_value():
+def test_nodes_of_one_value():
     bits, masks = np.zeros((2, 512), np.uint32), u8(2, 64)
     _lattice.hold_only(bits, masks, 0, 2, u8(2))
     for changes in (

@@ -1,4 +1,4 @@
-"""Leaves that hold the background alone are told in C++; nothing changes by it."""
+"""Nodes that hold the background alone are told in C++; nothing changes by it."""
 
 from dataclasses import fields
 
@@ -14,7 +14,7 @@ CHOICES = ([BACKGROUND], [-BACKGROUND], [5], [BACKGROUND, 5], [BACKGROUND, np.na
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
-def test_leaves_of_one_value_are_told_as_the_definition_has_it(dtype, share):
+def test_nodes_of_one_value_are_told_as_the_definition_has_it(dtype, share):
     rng = np.random.default_rng(0)
     masks = np.packbits(rng.random((50, 512)) < share, axis=1, bitorder="little")
     values = np.stack([rng.choice(np.array(CHOICES[leaf % len(CHOICES)], dtype), 512) for leaf in range(50)])

@@ -109,6 +109,6 @@ def test_impossible_corrections_are_damage(correction):
     assert not correction.valid()
     coded = encoder.encode(TREE, PROMISES["sample"])
     head = replace(coded.head, correction=correction)
-    payload = encoder._payload(TREE, head, EncodeContext.of(CompressSettings()).models, {})
+    payload = encoder._payload(TREE, head, EncodeContext.of(CompressSettings()).models, encoder.EncodeOptions())
     with pytest.raises(DamagedFile, match="makes no sense"):
         decoded(replace(coded, payload=payload), lambda _: SAID)

@@ -42,7 +42,7 @@ void parallelFor(int64_t count, int64_t threads, const Job& job) {
 
 // Into how many ranges of at least `least` to cut `count` items: more than threads, so that none waits long for the last.
 inline size_t rangesOf(size_t count, size_t threads, size_t least) {
-    return threads <= 1 ? 1 : std::max<size_t>(1, std::min(4 * threads, count / least));
+    return threads <= 1 ? 1 : std::max<size_t>(1, std::min(6 * threads, count / least));
 }
 
 // Where a range of so many ends that cover `count` items: of equal ones, or, where threads take several, of ever smaller ones,

@@ -8,24 +8,31 @@
 
 namespace nvdb {
 
-// Whether all inactive voxels of a leaf have one value, in bits.
+// Whether all slots of a node that are not in its mask have one value, in bits.
 template<typename T>
-inline bool holdsOnly(const T* values, const uint8_t* mask, T value) {
-    for (int line = 0; line < kSlots / 8; ++line) {
-        if (mask[line] == 0xff) continue;
+inline bool holdsOnly(const T* values, const uint8_t* mask, size_t slots, T value) {
+    for (size_t byte = 0; byte < slots / 8; ++byte) {
+        if (mask[byte] == 0xff) continue;
         unsigned differs = 0;
-        for (int voxel = 0; voxel < 8; ++voxel) differs |= unsigned(values[8 * line + voxel] != value) << voxel;
-        if (differs & ~unsigned(mask[line])) return false;
+        for (size_t bit = 0; bit < 8; ++bit) differs |= unsigned(values[8 * byte + bit] != value) << bit;
+        if (differs & ~unsigned(mask[byte])) return false;
     }
     return true;
 }
 
-// The same of many leaves with their masks.
+// Nodes with their slots.
 template<typename T>
-inline void holdOnly(const T* values, const uint8_t* masks, size_t leaves, T value, size_t threads, uint8_t* only) {
-    inParallel(leaves, threads, kLeastBricks, [&](size_t first, size_t last) {
-        for (size_t leaf = first; leaf < last; ++leaf)
-            only[leaf] = holdsOnly(values + leaf * kSlots, masks + leaf * (kSlots / 8), value);
+struct Nodes {
+    const T* values;
+    const uint8_t* masks;
+    size_t count, slots;
+};
+
+template<typename T>
+inline void holdOnly(const Nodes<T>& nodes, T value, size_t threads, uint8_t* only) {
+    inParallel(nodes.count, threads, kLeastBricks, [&](size_t first, size_t last) {
+        for (size_t i = first; i < last; ++i)
+            only[i] = holdsOnly(nodes.values + i * nodes.slots, nodes.masks + i * (nodes.slots / 8), nodes.slots, value);
     });
 }
 

@@ -183,15 +183,16 @@ nb::tuple splitResidualsInto(Residuals<T> residuals, ScaleClasses scale_classes,
     return nb::make_tuple(toNumpy(std::move(bits->values), count), toNumpy(std::move(bits->widths), count));
 }
 
-using LeafMasks = In<uint8_t, nb::shape<-1, kSlots / 8>>;
+using NodeMasks = In<uint8_t, nb::ndim<2>>;
 using NewMarks = nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig>;
 
 template<typename T>
-void holdOnlyInto(In<T, nb::shape<-1, kSlots>> values, LeafMasks masks, T value, size_t threads, NewMarks only) {
-    const size_t leaves = values.shape(0);
-    if (masks.shape(0) != leaves || only.shape(0) != leaves) throw nb::value_error("leaves");
+void holdOnlyInto(In<T, nb::ndim<2>> values, NodeMasks masks, T value, size_t threads, NewMarks only) {
+    const Nodes<T> nodes{values.data(), masks.data(), values.shape(0), values.shape(1)};
+    const bool fits = masks.shape(0) == nodes.count && 8 * masks.shape(1) == nodes.slots && only.shape(0) == nodes.count;
+    if (!fits) throw nb::value_error("nodes");
     nb::gil_scoped_release release;
-    holdOnly(values.data(), masks.data(), leaves, value, threads, only.data());
+    holdOnly(nodes, value, threads, only.data());
 }
 
 void joinInto(ScaleClasses symbols, ScaleClasses scale_classes, Escaped escaped, NewResiduals residuals) {
