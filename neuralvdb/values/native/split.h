@@ -152,9 +152,10 @@ NVDB_LANES EightNarrow highPairs(EightNarrow a, EightNarrow b) {
     return NVDB_SHUFFLE(EightNarrow, a, b, 4, 12, 5, 13, 6, 14, 7, 15);
 }
 
-// Puts numbers in a row where `on`, with all bits set or none.
+// Puts numbers in a row where `on`, with all bits set or none; a row that gets none may be another thread's, too.
 template<typename Narrow>
 NVDB_LANES void putRow(Narrow x, Narrow on, int32_t* to) {
+    if (!anySet(on)) return;
     x = (x & on) | (rowOf<Narrow>(to) & ~on);
     std::memcpy(to, &x, sizeof(x));
 }
