@@ -22,22 +22,17 @@ struct MeanCells {
     Array<int32_t> means;
 };
 
-// What the passes of a level see and give, and what its halves are before they are decoded.
+// What the passes of a level see and give.
 struct MeanPasses {
     Array<uint8_t> share, both, on, decoded; // decoded: cells whose differences are
-    Array<int32_t> companded, differences, below; // companded: none where means stay as they are
+    Array<int32_t> companded, differences; // companded: none where means stay as they are
     PackedLevel packed_means, packed_differences;
     Flagged flagged[2];
 
-    MeanPasses(const MeanLevel& level, const MeanLevel& fine, bool compands): MeanPasses(size_t(level.rows) * kSlots, level) {
-        companded = Array<int32_t>(compands ? both.size() : 0);
-        below = Array<int32_t>(size_t(fine.rows) * kSlots);
-    }
-
-private:
-    MeanPasses(size_t cells, const MeanLevel& level)
-        : share(cells), both(cells), on(cells), decoded(cells), differences(cells), packed_means(cells),
-          packed_differences(cells), flagged{Flagged(both.data(), level.bricks), Flagged(both.data(), level.bricks)} {}
+    MeanPasses(size_t cells, int64_t bricks, bool compands)
+        : share(cells), both(cells), on(cells), decoded(cells), companded(compands ? cells : 0), differences(cells),
+          packed_means(cells), packed_differences(cells),
+          flagged{Flagged(both.data(), bricks), Flagged(both.data(), bricks)} {}
 };
 
 // Goes down from the coarsest means, whose companded values are `whole`, to cells of 2^lod voxels.
@@ -55,27 +50,30 @@ public:
         for (int j = kMeanLevels - 2; j >= 3 * lod_; --j) {
             pyramid.pop_back();
             MeanLevel& fine = pyramid.back();
-            const CodedPass* both_passes = each + 2 * (kMeanLevels - 2 - j);
-            MeanPasses passes(above.level, fine, quantiser_.compand.knee);
-            begin(above, fine, both_passes, passes);
-            const int32_t* means = passes.companded.size() ? passes.companded.data() : above.means.data();
-            codeDifferences(above.level, means, fine, both_passes, passes, code);
+            Array<int32_t> companded, differences;
+            {
+                MeanPasses passes(above.means.size(), above.level.bricks, quantiser_.compand.knee);
+                codePasses(above, fine, each + 2 * (kMeanLevels - 2 - j), passes, code);
+                companded = std::move(passes.companded);
+                differences = std::move(passes.differences);
+            }
+            const int32_t* means = companded.size() ? companded.data() : above.means.data();
             const Splitting splitting{Halves(splitAxis(j)), quantiser_.compand, quantiser_.nonnegative};
+            Array<int32_t> below = blank(fine);
             inParallel(size_t(above.level.bricks), threads_, kLeastBricks, [&](size_t first, size_t last) {
                 const size_t at = first * kSlots;
                 const CoarseCells cells{above.level.pairs.data() + 2 * first, above.means.data() + at, means + at,
-                    passes.differences.data() + at, int64_t(last - first)};
-                fine.counts.with([&](const auto* counts) { split(cells, splitting, counts, passes.below.data()); });
+                    differences.data() + at, int64_t(last - first)};
+                fine.counts.with([&](const auto* counts) { split(cells, splitting, counts, below.data()); });
             });
-            above = {std::move(fine), std::move(passes.below)};
+            above = {std::move(fine), std::move(below)};
         }
         return above;
     }
 
 private:
     MeanCells top(MeanLevel level, const Points& points, const Array<int64_t>& whole) {
-        Array<int32_t> means(size_t(level.rows) * kSlots);
-        level.blank(0, size_t(level.rows), means);
+        Array<int32_t> means = blank(level);
         const int64_t lowest = quantiser_.nonnegative ? 0 : -kMaxDecoded;
         for (size_t i = 0; i < points.size(); ++i) {
             const int64_t companded = std::clamp(whole[i], lowest, kMaxDecoded);
@@ -84,12 +82,19 @@ private:
         return {std::move(level), std::move(means)};
     }
 
+    // The means of all rows of a level before decoding.
+    Array<int32_t> blank(const MeanLevel& level) const {
+        Array<int32_t> all(size_t(level.rows) * kSlots);
+        inParallel(size_t(level.rows), threads_, kLeastBricks,
+            [&](size_t first, size_t last) { level.blank(first, last, all); });
+        return all;
+    }
+
     void begin(const MeanCells& above, const MeanLevel& fine, const CodedPass* both_passes, MeanPasses& to) const {
         const MeanLevel& level = above.level;
-        const auto rows = size_t(level.rows), bricks = size_t(level.bricks), below_rows = size_t(fine.rows);
         const bool compands = to.companded.size();
-        inParallel(rows, threads_, kLeastBricks, [&](size_t first, size_t last) {
-            const size_t coded = std::clamp(bricks, first, last), at = first * kSlots, end = last * kSlots;
+        inParallel(size_t(level.rows), threads_, kLeastBricks, [&](size_t first, size_t last) {
+            const size_t coded = std::clamp(size_t(level.bricks), first, last), at = first * kSlots, end = last * kSlots;
             fine.counts.with([&](const auto* counts) {
                 shares(level.pairs.data() + 2 * first, counts, int64_t(coded - first), both_passes->axis, &to.share[at], &to.both[at]);
             });
@@ -102,16 +107,17 @@ private:
             level.on(first, last, to.on);
             if (compands) compandAll(&above.means[at], end - at, quantiser_.compand, &to.companded[at]);
             to.packed_means.pack(compands ? to.companded.data() : above.means.data(), to.on.data(), at, end, true);
-            fine.blank(below_rows * first / rows, below_rows * last / rows, to.below);
         });
         for (Flagged& of_pass : to.flagged) of_pass.addUp();
     }
 
-    // means: companded.
     template<typename Code>
-    void codeDifferences(const MeanLevel& level, const int32_t* means, const MeanLevel& fine, const CodedPass* both_passes,
-        MeanPasses& passes, const Code& code)
+    void codePasses(const MeanCells& above, const MeanLevel& fine, const CodedPass* both_passes, MeanPasses& passes,
+        const Code& code) const
     {
+        begin(above, fine, both_passes, passes);
+        const MeanLevel& level = above.level;
+        const int32_t* means = passes.companded.size() ? passes.companded.data() : above.means.data();
         const Array<int32_t> where = level.table.cells(level.bricks);
         const auto& [x, y, z] = level.table.shape;
         View view{{}, passes.share.data()};
