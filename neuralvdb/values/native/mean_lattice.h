@@ -96,7 +96,8 @@ private:
         inParallel(size_t(level.rows), threads_, kLeastBricks, [&](size_t first, size_t last) {
             const size_t coded = std::clamp(size_t(level.bricks), first, last), at = first * kSlots, end = last * kSlots;
             fine.counts.with([&](const auto* counts) {
-                shares(level.pairs.data() + 2 * first, counts, int64_t(coded - first), both_passes->axis, &to.share[at], &to.both[at]);
+                shares(level.pairs.data() + 2 * first, counts, int64_t(coded - first), both_passes->axis, &to.share[at],
+                    &to.both[at]);
             });
             std::fill(to.both.data() + coded * kSlots, to.both.data() + end, uint8_t(0));
             for (size_t brick = first; brick < coded; ++brick)

@@ -57,8 +57,8 @@ private:
     // Calls job(i, row) for some rows with cells that are not coded, which are in order: row is uncoded[i].
     template<typename Job>
     void eachUncoded(size_t first, size_t last, const Job& job) const {
-        for (auto at = std::lower_bound(uncoded.begin(), uncoded.end(), int32_t(first)); at != uncoded.end() && size_t(*at) < last; ++at)
-            job(size_t(at - uncoded.begin()), size_t(*at));
+        const auto begin = std::lower_bound(uncoded.begin(), uncoded.end(), int32_t(first));
+        for (auto at = begin; at != uncoded.end() && size_t(*at) < last; ++at) job(size_t(at - uncoded.begin()), size_t(*at));
     }
 };
 

@@ -223,7 +223,9 @@ NB_MODULE(_lattice, m) {
     m.def("split", &nvdb::splitInto<nvdb::Halves16>, nb::arg(), as_is(), nb::arg(), nb::arg(), nb::arg(), as_is());
     m.def("compand", &nvdb::compandInto, nb::arg(), nb::arg(), as_is());
     m.def("count_symbols", &nvdb::countInto, nb::arg(), as_is(), nb::arg());
-    const auto split = [&](auto* of_type) { m.def("split_residuals", of_type, as_is(), nb::arg(), nb::arg(), nb::arg(), as_is(), nb::arg()); };
+    const auto split = [&](auto* of_type) {
+        m.def("split_residuals", of_type, as_is(), nb::arg(), nb::arg(), nb::arg(), as_is(), nb::arg());
+    };
     split(&nvdb::splitResidualsInto<int8_t>);
     split(&nvdb::splitResidualsInto<int16_t>);
     split(&nvdb::splitResidualsInto<int32_t>);

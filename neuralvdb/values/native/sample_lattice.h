@@ -50,10 +50,11 @@ inline void descendSamples(std::vector<SampleLevel>& pyramid, const Passes& pass
         for (const Flagged& flagged : beginLevel(pyramid[size_t(k) + 1], cells, coding, threads, level, packed)) {
             const int16_t* const words = view.sources[0].packed = packed.words();
             Predicted predicted = predictPoints(passes, *coding, view, flagged, threads);
-            const Array<int32_t> decoded = code(*coding++, view, predicted, cells, [&](size_t first, size_t last, const int32_t* of) {
-                if (words) packed.put(predicted.points, of, first, last);
-                else scatter(predicted.points, of, first, last, level.values);
-            });
+            const auto put = [&](size_t first, size_t last, const int32_t* decoded) {
+                if (words) packed.put(predicted.points, decoded, first, last);
+                else scatter(predicted.points, decoded, first, last, level.values);
+            };
+            const Array<int32_t> decoded = code(*coding++, view, predicted, cells, put);
             if (!words || packed.words()) continue;
             packed.unpack(level.values, threads);
             scatter(predicted.points, decoded.data(), 0, decoded.size(), level.values);

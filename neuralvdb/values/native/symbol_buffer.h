@@ -110,7 +110,8 @@ public:
             written_[i] = uint8_t(symbol < kEscape && coded[i] ? symbol : kEscape);
         }
         size_t first = 0;
-        for (size_t batch = 0; batch < batches; first = size_t(ends[batch++])) cutInPieces(batch, first, size_t(ends[batch]), pieces_);
+        for (size_t batch = 0; batch < batches; first = size_t(ends[batch++]))
+            cutInPieces(batch, first, size_t(ends[batch]), pieces_);
         begins_.resize(pieces_.size());
     }
 
