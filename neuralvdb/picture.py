@@ -81,12 +81,17 @@ class Replacement:
     values: np.ndarray
 
 
-def ray_sums(tree: Tree, replacement: Replacement | None = None, implementation: Implementation = "native") -> Sums:
+def ray_sums(
+    tree: Tree, replacement: Replacement | None = None, implementation: Implementation = "native", threads: int = 1
+) -> Sums:
     """The sums of a scalar tree along axes 0, 1 and 2: those of each leaf, and these leaf by leaf in the tree's order.
     Active tiles of the tree add to the rays that meet leaves."""
     origins = leaf_origins(tree) // _EDGE
     images = [_Image.over(origins, axis) for axis in range(3)]
-    _add_leaves(tree.leaf, replacement, images, implementation)
+    if implementation == "native":
+        _add_natively(tree.leaf, replacement, images, threads)
+    else:
+        _add_leaves(tree.leaf, replacement, images)
     for cubes in _active_tiles(tree):
         for axis, image in enumerate(images):
             _add_cubes(image.sums, axis, cubes)
@@ -184,11 +189,13 @@ class ValueErrors:
     mean: float
 
 
-def value_errors(original: LeafLevel, decoded: LeafLevel, implementation: Implementation = "native") -> ValueErrors:
+def value_errors(
+    original: LeafLevel, decoded: LeafLevel, implementation: Implementation = "native", threads: int = 1
+) -> ValueErrors:
     """The errors of leaves with the same active voxels and one component. What was not finite counts as no error, and
     neither does what is no number."""
     if implementation == "native":
-        voxel, mean = _leaves.value_errors(original.values, decoded.values, original.active)
+        voxel, mean = _leaves.value_errors(original.values, decoded.values, original.active, threads)
         return ValueErrors(voxel=voxel, mean=mean)
     with np.errstate(invalid="ignore", over="ignore"):
         error = decoded.values.astype(np.float64) - original.values
@@ -215,19 +222,19 @@ class _Image:
         return cls(RaySums(keys[first], np.zeros((len(first), _EDGE, _EDGE))), tile_of)
 
 
-def _add_leaves(
-    leaf: LeafLevel, replacement: Replacement | None, images: Sequence[_Image], implementation: Implementation
-) -> None:
+def _add_natively(leaf: LeafLevel, replacement: Replacement | None, images: Sequence[_Image], threads: int) -> None:
+    """Twin of _add_leaves()."""
+    instead = None
+    if replacement is not None:
+        row_of = np.full(len(leaf), -1)
+        row_of[replacement.leaves] = np.arange(len(replacement.leaves))
+        instead = row_of, replacement.values
+    x, y, z = ((image.tile_of, image.sums.sums) for image in images)
+    _leaves.add_rays(leaf.values, leaf.active, instead, (x, y, z), threads)
+
+
+def _add_leaves(leaf: LeafLevel, replacement: Replacement | None, images: Sequence[_Image]) -> None:
     """Adds the sums of leaves to their tiles."""
-    if implementation == "native":
-        instead = None
-        if replacement is not None:
-            row_of = np.full(len(leaf), -1)
-            row_of[replacement.leaves] = np.arange(len(replacement.leaves))
-            instead = row_of, replacement.values
-        x, y, z = ((image.tile_of, image.sums.sums) for image in images)
-        _leaves.add_rays(leaf.values, leaf.active, instead, (x, y, z))
-        return
     values = leaf.values.copy()
     if replacement is not None:
         values[replacement.leaves] = replacement.values

@@ -39,9 +39,12 @@ def run_in_order(jobs: Iterable[Callable[[], Result]], *, threads: int, most_wai
 
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[Result]] = deque()
-        for job in jobs:
-            waiting.append(pool.submit(job))
-            if len(waiting) >= most_waiting:
+        try:
+            for job in jobs:
+                waiting.append(pool.submit(job))
+                if len(waiting) >= most_waiting:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # of what nobody takes only that is ended which is begun

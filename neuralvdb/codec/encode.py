@@ -308,7 +308,7 @@ def _encode_tree(job: _Job, tree: Tree, context: EncodeContext) -> _EncodedGrid:
     head = GridHead.of(grid, source_size=job.source_size, topology_of=job.role.owner, pruned=pruned)
     loss = None
     if coded.head is not None and pruned is None and field_kind(grid) is FieldKind.FOG:
-        loss = measure(tree, decoded, coded.head.promise, coded.picture)
+        loss = measure(tree, decoded, coded.head.promise, coded.picture, context.threads)
     return _EncodedGrid(
         head=head,
         sections=sections,

@@ -39,11 +39,12 @@ def promise_for(grid: VolumeGrid, settings: CompressSettings) -> Promise | None:
         return None
     kind = field_kind(grid)
     if not wanted and kind is FieldKind.FOG:
-        return preset_promise(grid, settings.preset.flame if _is_flame(grid.name) else settings.preset.fog)
+        preset = settings.preset
+        return preset_promise(grid, preset.flame if _is_flame(grid.name) else preset.fog, settings.threads)
     bound = wanted[-1] if wanted else _preset_bound(settings.preset, kind)
     if bound.decibels:
-        return _psnr_promise(grid, kind, bound.value)
-    low, high = active_range(grid)
+        return _psnr_promise(grid, kind, bound.value, settings.threads)
+    low, high = active_range(grid, threads=settings.threads)
     if bound.relative:
         size = bound.value * (high - low)
     elif kind is FieldKind.LEVEL_SET:
@@ -55,13 +56,13 @@ def promise_for(grid: VolumeGrid, settings: CompressSettings) -> Promise | None:
     return values.sample_promise(kind.value, max_error=float(size), ratio=bound.ratio, half=grid.half)
 
 
-def preset_promise(grid: VolumeGrid, quality: MeanQuality) -> Promise | None:
+def preset_promise(grid: VolumeGrid, quality: MeanQuality, threads: int = 1) -> Promise | None:
     """The mean lattice for a scalar grid; None where that is nothing."""
-    low, high = active_range(grid, OUTLIERS)
+    low, high = active_range(grid, OUTLIERS, threads)
     span = high - low
     if not 0 < quality.step * span < np.inf:
         return None
-    nonnegative = active_range(grid)[0] >= 0
+    nonnegative = active_range(grid, threads=threads)[0] >= 0
     promise = values.mean_promise(
         step=quality.step * span, knee=quality.knee * span, half=grid.half, nonnegative=nonnegative
     )
@@ -75,9 +76,9 @@ def _is_flame(name: str) -> bool:
     return any(word in name.lower() for word in FLAMES)
 
 
-def _psnr_promise(grid: VolumeGrid, kind: FieldKind, decibels: float) -> Promise | None:
+def _psnr_promise(grid: VolumeGrid, kind: FieldKind, decibels: float, threads: int) -> Promise | None:
     """A promise of PSNR, with a bound or step to begin the search with: that of evenly spread errors."""
-    low, high = active_range(grid)
+    low, high = active_range(grid, threads=threads)
     size = (high - low) * 10 ** (-decibels / 20) * np.sqrt(12)
     if not 0 < size < np.inf:
         return None
@@ -92,13 +93,13 @@ def _preset_bound(preset: Preset, kind: FieldKind) -> Bound:
     return Bound(value=preset.velocity, relative=True)
 
 
-def active_range(grid: VolumeGrid, outliers: float = 0.0) -> tuple[float, float]:
+def active_range(grid: VolumeGrid, outliers: float = 0.0, threads: int = 1) -> tuple[float, float]:
     """Smallest and largest finite active leaf value of a grid that travels as arrays; 0, 0 where there is none.
 
     outliers: share of the values that may lie beyond on either side.
     """
     assert grid.tree is not None
-    ends = ends_of(values.by_component(grid.tree.leaf), grid.tree.leaf.active, outliers)
+    ends = ends_of(values.by_component(grid.tree.leaf), grid.tree.leaf.active, outliers, threads=threads)
     return ends.low, ends.high
 
 

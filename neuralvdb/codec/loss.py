@@ -35,7 +35,9 @@ class MeasuredLoss:
     """Largest error of an active voxel, likewise."""
 
 
-def measure(original: Tree, decoded: Tree, promise: Promise, picture: float | None = None) -> MeasuredLoss:
+def measure(
+    original: Tree, decoded: Tree, promise: Promise, picture: float | None = None, threads: int = 1
+) -> MeasuredLoss:
     """What became of a tree that was encoded under a promise. What was not finite is exact and counts as no error.
 
     promise: with the range of the tree's values. picture: T-PSNR, None where it is to be measured.
@@ -43,7 +45,7 @@ def measure(original: Tree, decoded: Tree, promise: Promise, picture: float | No
     from neuralvdb.picture import measured_t_psnr, value_errors  # what reads an archive does without
 
     (ends,) = promise.ranges
-    span, errors = ends.high - ends.low, value_errors(original.leaf, decoded.leaf)
+    span, errors = ends.high - ends.low, value_errors(original.leaf, decoded.leaf, threads=threads)
     return MeasuredLoss(
         promised_picture=promise.bound.picture,
         picture=measured_t_psnr(original, decoded) if picture is None else picture,

@@ -11,7 +11,7 @@ import numpy as np
 from neuralvdb.archive import FieldReader, FieldWriter
 from neuralvdb.archive.rans import Decoder, Encoder
 from neuralvdb.dataclass import dataclass
-from neuralvdb.threads import on_threads
+from neuralvdb.threads import on_threads, run_in_order
 from neuralvdb.topology import priors
 from neuralvdb.topology.bricks import INDEXES
 from neuralvdb.topology.chunks import group_leaves
@@ -22,8 +22,6 @@ from neuralvdb.topology.masks import Topology
 from neuralvdb.topology.native_mask import NativeDecoder, NativeEncoder
 from neuralvdb.topology.payload import Reference, TopologyPayload
 from neuralvdb.topology.root import put_root, take_root
-
-_CHUNKS_AT_A_TIME = 4  # by each thread
 
 
 def encode(
@@ -36,7 +34,7 @@ def encode(
 ) -> bytes:
     """The payload of a TOPO section: codec 1, or, with a `reference` that it resembles, codec 2.
 
-    is_enough: told the bytes so far now and then; where it says so, the payload ends there, and cannot be decoded.
+    is_enough: told the bytes so far after each chunk; where it says so, the payload ends there, and cannot be decoded.
     """
     prior = priors.load()
     out = FieldWriter()
@@ -59,11 +57,10 @@ def encode(
             tree.code_leaves(_encoding(coder, each, implementation), groups[number].leaves, topology)
         return coder.finish(each)
 
-    numbers, size, step = range(max(1, len(groups))), 0, threads * _CHUNKS_AT_A_TIME
-    for start in range(0, len(numbers), step):
-        for chunk in on_threads(payload, numbers[start : start + step], threads):
-            out.put_bytes(chunk)
-            size += len(chunk)
+    work, size = (partial(payload, number) for number in range(max(1, len(groups)))), 0
+    for chunk in run_in_order(work, threads=threads, most_waiting=threads + 1):
+        out.put_bytes(chunk)
+        size += len(chunk)
         if is_enough(size):
             break
     return out.getvalue()

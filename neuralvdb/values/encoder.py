@@ -72,7 +72,7 @@ def encode(tree: Tree, promise: Promise, options: EncodeOptions = EncodeOptions(
     Raises ValueError where sums of a changed network might not be exact, OutOfMemory where a device has too little.
     """
     models, family = options.models or priors.shipped(), promise.mode.family
-    promise = replace(promise, ranges=ranges_of(tree, half=promise.mode.half))
+    promise = replace(promise, ranges=ranges_of(tree, half=promise.mode.half, threads=options.threads))
     encoder = _tree_encoder(tree, promise, models, options)
     values, counts = encoder.encode()
     leaf = LeafLevel(tree.leaf.active, values.reshape(tree.leaf.values.shape))
@@ -80,7 +80,8 @@ def encode(tree: Tree, promise: Promise, options: EncodeOptions = EncodeOptions(
     picture = None
     if promise.bound.picture:
         bound = PictureBound(promised=promise.bound.picture, most=_FREE + int(counts[:, 1:].sum()) // _RESIDUALS)
-        picture = _mended(encoder, tree, decoded, options.sums or ray_sums(tree), bound)
+        original = options.sums or ray_sums(tree, threads=options.threads)
+        picture = _mended(encoder, tree, decoded, original, bound, options.threads)
     head = ValuesHead(
         promise=promise,
         models=models.identity,
@@ -100,12 +101,14 @@ def encode(tree: Tree, promise: Promise, options: EncodeOptions = EncodeOptions(
     )
 
 
-def _mended(encoder: _TreeEncoder, tree: Tree, decoded: Tree, original: Sums, bound: PictureBound) -> float | None:
+def _mended(
+    encoder: _TreeEncoder, tree: Tree, decoded: Tree, original: Sums, bound: PictureBound, threads: int
+) -> float | None:
     """T-PSNR in dB of what a tree decodes to, once voxels are stored exactly where that makes it what is promised.
 
     original: sums of the tree.
     """
-    sums = ray_sums(decoded)
+    sums = ray_sums(decoded, threads=threads)
     picture = measured_t_psnr_of(original, sums)
     if picture is None or picture >= bound.promised:
         return picture
@@ -113,7 +116,7 @@ def _mended(encoder: _TreeEncoder, tree: Tree, decoded: Tree, original: Sums, bo
     if voxels is None:
         return picture
     encoder.store(voxels, by_component(decoded.leaf))
-    return measured_t_psnr_of(original, ray_sums(decoded))
+    return measured_t_psnr_of(original, ray_sums(decoded, threads=threads))
 
 
 def sample_size(

@@ -35,10 +35,10 @@ class ValueRange:
         return np.where(values < low, low, np.where(values > high, high, values))
 
 
-def ranges_of(tree: Tree, *, half: bool) -> tuple[ValueRange, ...]:
+def ranges_of(tree: Tree, *, half: bool, threads: int = 1) -> tuple[ValueRange, ...]:
     """The range of each component of the active values of leaves; half: of those values as halves."""
     values, half_of = by_component(tree.leaf), _half if half else float
-    ranges = [ends_of(values[..., i : i + 1], tree.leaf.active) for i in range(values.shape[2])]
+    ranges = [ends_of(values[..., i : i + 1], tree.leaf.active, threads=threads) for i in range(values.shape[2])]
     return tuple(ValueRange(half_of(ends.low), half_of(ends.high)) for ends in ranges)
 
 

@@ -23,14 +23,18 @@ class ValueEnds:
 
 
 def ends_of(
-    values: np.ndarray, masks: np.ndarray, outliers: float = 0.0, implementation: Implementation = "native"
+    values: np.ndarray,
+    masks: np.ndarray,
+    outliers: float = 0.0,
+    implementation: Implementation = "native",
+    threads: int = 1,
 ) -> ValueEnds:
     """The ends of the finite active values among (N, 512, C), of all components together; masks: (N, 64) uint8.
 
     outliers: share of them, below a half, that may lie beyond on either side. A zero has no sign.
     """
     if implementation == "native":
-        return ValueEnds(*_leaves.ends(values, masks, outliers))
+        return ValueEnds(*_leaves.ends(values, masks, outliers, threads))
     active = values[unpack(masks)]
     finite = np.sort(active[np.isfinite(active)])
     skipped = int(outliers * len(finite))

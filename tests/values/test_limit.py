@@ -26,6 +26,6 @@ def test_the_first_leaves_suffice_only_where_all_of_them_would():
         values = random.random((64, 64, 64)) * (np.arange(64)[:, None, None] >= 64 * quiet)
         tree = from_dense(values.astype(np.float32), name="density", active=np.ones(values.shape, bool)).tree
         all_leaves = Limit(tree)
-        least = 0.5 * min(all_leaves._by_sample, all_leaves._by_repeats)
+        least = 0.5 * min(all_leaves._by_sample, all_leaves._by_repeats())
         for size in least * np.array([0.1, 0.3, 0.9, 1, 1.1, 3]):
             assert Limit(tree)._surely_exceeds(size) == (size < least)

@@ -219,13 +219,26 @@ def test_sums_and_errors_of_the_definition(dtype):
     assert slow == fast and (slow.voxel == np.inf) == bool(tree.leaf.active[2, 0] & 2)
 
 
+def test_threads_sum_and_compare_leaves_as_one_does():
+    """With more leaves than are summed at once, some of which have other values."""
+    tree = cloud((120, 120, 120))
+    leaves = np.arange(0, len(tree.leaf), 3)
+    instead = picture.Replacement(leaves, np.ascontiguousarray(tree.leaf.values[leaves[::-1]]))
+    decoded = with_noise(tree, 0.3).leaf
+    sums, errors = picture.ray_sums(tree, instead), picture.value_errors(tree.leaf, decoded)
+    for threads in (2, 3):
+        for one, many in zip(sums, picture.ray_sums(tree, instead, threads=threads), strict=True):
+            np.testing.assert_array_equal(one.sums, many.sums)
+        assert picture.value_errors(tree.leaf, decoded, threads=threads) == errors
+
+
 def test_of_sums_no_tile_is_written_that_is_not_there():
     tree, sums = cloud(), np.zeros((2, 8, 8))
     good, bad = np.zeros(len(tree.leaf), np.int64), np.full(len(tree.leaf), 2)
     for wrong in (bad, bad - 3, good[1:]):
         with pytest.raises(ValueError):
-            _leaves.add_rays(tree.leaf.values, tree.leaf.active, None, ((good, sums), (wrong, sums), (good, sums)))
+            _leaves.add_rays(tree.leaf.values, tree.leaf.active, None, ((good, sums), (wrong, sums), (good, sums)), 1)
     with pytest.raises(ValueError):
         beyond = bad, tree.leaf.values[:2]
-        _leaves.add_rays(tree.leaf.values, tree.leaf.active, beyond, ((good, sums),) * 3)
+        _leaves.add_rays(tree.leaf.values, tree.leaf.active, beyond, ((good, sums),) * 3, 1)
     assert not sums.any()

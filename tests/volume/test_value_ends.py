@@ -29,6 +29,14 @@ def test_ends_are_those_of_the_definition(dtype, components, outliers):
     assert ends_of(first, masks, outliers) == ends_of(first, masks, outliers, "reference")
 
 
+@pytest.mark.parametrize("components", [1, 3])
+def test_threads_find_the_ends_that_one_finds(components):
+    values, masks = leaves(np.float64, components, count=3072)
+    for outliers in (0.0, 1e-4, 0.3):
+        ends = ends_of(values, masks, outliers)
+        assert [ends_of(values, masks, outliers, threads=threads) for threads in (2, 3)] == [ends, ends]
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_where_nothing_counts_there_are_no_ends(dtype):
     values, masks = leaves(dtype, 1, count=8)
@@ -41,6 +49,6 @@ def test_where_nothing_counts_there_are_no_ends(dtype):
 
 def test_masks_of_other_leaves_and_shares_beyond_a_half_are_refused():
     values, masks = leaves(np.float32, 1)
-    for wrong in ((values, masks[1:], 0.0), (values, masks, 0.6), (values, masks, -0.1)):
+    for wrong in ((values, masks[1:], 0.0, 1), (values, masks, 0.6, 1), (values, masks, -0.1, 1)):
         with pytest.raises(ValueError):
             _leaves.ends(*wrong)

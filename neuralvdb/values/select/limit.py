@@ -15,7 +15,7 @@ from neuralvdb.volume.grid import LeafLevel, popcount
 _HOPELESS = 2.0  # times the limit, which fine-tuning does not make up for
 _RUNS, _RUN = 8, 4  # runs of neighbouring leaves whose values are tried, and leaves of each
 _SURE = 0.5  # of these estimates: a sample is not the grid
-_FIRST = 4  # one leaf in so many, the first ones, tells what repeats as a rule
+_FIRST = (16, 4, 1)  # one leaf in so many, the first ones, tells what repeats; as a rule the fewest do
 _FRAME = 1 << 12  # bytes by which the first values may take more when no others follow
 _LOW = 0.5  # bits for each active voxel: lossy values seldom take fewer
 
@@ -50,7 +50,7 @@ class Limit:
         which are counted at once."""
         if size >= _SURE * self._by_sample:
             return False
-        return size < _SURE * self._by_first_repeats or size < _SURE * self._by_repeats
+        return any(size < _SURE * self._by_repeats(share) for share in _FIRST)
 
     @cached_property
     def _by_sample(self) -> float:
@@ -64,13 +64,15 @@ class Limit:
         share = popcount(sample.active) / max(popcount(leaf.active), 1)
         return active_size(sample) / share if share else 0.0
 
-    @cached_property
-    def _by_first_repeats(self) -> int:
-        """What `_by_repeats` is at least, by some of the leaves."""
-        leaf, count = self.tree.leaf, len(self.tree.leaf) // _FIRST
-        return repeats_size(LeafLevel(leaf.active[:count], leaf.values[:count])) - _FRAME
+    def _by_repeats(self, share: int = 1) -> int:
+        """Bytes of the active values where only what they repeat is left out; of one leaf in so many, the first ones,
+        what these are at least."""
+        if share not in self._repeats:
+            leaf, count = self.tree.leaf, len(self.tree.leaf) // share
+            size = repeats_size(LeafLevel(leaf.active[:count], leaf.values[:count]))
+            self._repeats[share] = size - _FRAME * (share > 1)
+        return self._repeats[share]
 
     @cached_property
-    def _by_repeats(self) -> int:
-        """Bytes of the active values where only what they repeat is left out."""
-        return repeats_size(self.tree.leaf)
+    def _repeats(self) -> dict[int, int]:
+        return {}

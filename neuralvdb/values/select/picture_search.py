@@ -48,7 +48,8 @@ def guess_step(
     margin = _MARGIN if len(standing.leaves) == len(tree.leaf) else _MARGIN_OF_SOME
 
     def surplus(log_factor: float) -> float | None:
-        sums = ray_sums(tree, stand_in(tree, scaled(promise, log_factor), standing.leaves, devices, threads=threads))
+        instead = stand_in(tree, scaled(promise, log_factor), standing.leaves, devices, threads=threads)
+        sums = ray_sums(tree, instead, threads=threads)
         t_psnr = estimated_t_psnr(original, sums, standing.tiles)
         return None if t_psnr is None else t_psnr - promise.bound.picture - margin
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from neuralvdb.dataclass import dataclass
 from neuralvdb.picture import RaySums, Replacement, Sums, TileSample, extinction, ray_tiles
+from neuralvdb.threads import run_in_order
 from neuralvdb.topology.chunks import value_groups
-from neuralvdb.values.lattice.chunks import Chunk, ChunkComponent, chunks_of
+from neuralvdb.values.lattice.chunks import Chunk, ChunkComponent, ChunkThreads, chunks_of
 from neuralvdb.values.lattice.coding import SymbolSink
 from neuralvdb.values.lattice.constants import LAYERS, ROWS_AT_A_TIME, SCALE_CLASSES
 from neuralvdb.values.lattice.kind import LatticeKind
@@ -29,7 +31,7 @@ from neuralvdb.values.leaf_values import LeafValues
 from neuralvdb.values.lossless import by_component
 from neuralvdb.values.promise import Promise
 from neuralvdb.values.value_range import ranges_of
-from neuralvdb.volume.grid import LeafLevel, Tree, leaf_origins
+from neuralvdb.volume.grid import LEAF_SLOTS, LeafLevel, Tree, leaf_origins
 from neuralvdb.volume.lookup import distinct
 
 _LARGE = 1024  # leaves, from which on some will do
@@ -82,7 +84,7 @@ def stand_in(
     leaves: (n,) int64, coded without the others, which stay as they are. Raises OutOfMemory where a device has too
     little.
     """
-    promise = replace(promise, ranges=ranges_of(tree, half=promise.mode.half))
+    promise = replace(promise, ranges=ranges_of(tree, half=promise.mode.half, threads=threads))
     chunks = _chunks(tree, leaves)
     if devices:
         values = _on_devices(tree, chunks, promise, devices)[leaves]
@@ -99,22 +101,34 @@ def _chunks(tree: Tree, leaves: np.ndarray) -> Iterator[Chunk]:
 
 def _on_host(tree: Tree, chunks: Iterator[Chunk], promise: Promise, leaves: np.ndarray, threads: int) -> np.ndarray:
     """Values (n, 512, 1) of leaves (n,), which are those of the chunks."""
-    few = replace(tree, leaf=LeafLevel(tree.leaf.active[leaves], tree.leaf.values[leaves]))
     number_of = np.zeros(len(tree.leaf), np.int64)
     number_of[leaves] = np.arange(len(leaves))
-    lattice = NativeLattice(LatticeKind.MEAN, promise.quantiser, Predictor({}, threads=threads))
+    share = ChunkThreads.of(len(tree.leaf), threads)
+    lattice = NativeLattice(LatticeKind.MEAN, promise.quantiser, Predictor({}, threads=share.each))
+    values = np.empty((len(leaves), LEAF_SLOTS, 1), tree.leaf.values.dtype)
+
+    def put(chunk: Chunk) -> None:
+        values[number_of[chunk.leaves]] = _of_chunk(tree, chunk, promise, lattice, share.each)
+
+    work = (partial(put, chunk) for chunk in chunks)
+    for _ in run_in_order(work, threads=share.at_once, most_waiting=share.at_once + 1):
+        pass
+    return values
+
+
+def _of_chunk(tree: Tree, chunk: Chunk, promise: Promise, lattice: NativeLattice, threads: int) -> np.ndarray:
+    """Values (n, 512, 1) of the leaves of a chunk."""
+    few = replace(tree, leaf=LeafLevel(tree.leaf.active[chunk.leaves], tree.leaf.values[chunk.leaves]))
+    chunk = replace(chunk, leaves=np.arange(len(few.leaf)))
+    component = ChunkComponent.of(few, chunk, 0)
     decoded = LeafValues(few, promise, np.empty_like(by_component(few.leaf)), threads)
     nowhere: Sequence[SymbolSink] = [_Nowhere()] * LAYERS
-    for chunk_of_tree in chunks:
-        chunk = replace(chunk_of_tree, leaves=number_of[chunk_of_tree.leaves])
-        component = ChunkComponent.of(few, chunk, 0)
-        decoded.fill(chunk, 0, lattice.encode(component, nowhere, np.zeros(SCALE_CLASSES)))
-        for piece in pieces(len(component), ROWS_AT_A_TIME):
-            rows, true = chunk.leaves[piece], component.rows(piece)
-            if promise.keeps_any(true):
-                continue
-            values = decoded.values[rows, :, 0]
-            decoded.values[rows, :, 0] = np.where(promise.kept(true, values), values, true)  # outliers are exact
+    decoded.fill(chunk, 0, lattice.encode(component, nowhere, np.zeros(SCALE_CLASSES)))
+    for piece in pieces(len(component), ROWS_AT_A_TIME):
+        true = component.rows(piece)
+        if not promise.keeps_any(true):
+            values = decoded.values[piece, :, 0]
+            decoded.values[piece, :, 0] = np.where(promise.kept(true, values), values, true)  # outliers are exact
     return decoded.values
 
 

@@ -136,7 +136,7 @@ def _likely_size(sample: Sample, promise: Promise, models: ModelSet) -> float:
 
 def _with_picture(tree: Tree, candidate: Candidate, context: EncodeContext, limit: Limit | None) -> CodedValues:
     """The values with a picture as good as promised; by the step asked for where there is none to see or to reach."""
-    candidate = replace(candidate, sums=ray_sums(tree))
+    candidate = replace(candidate, sums=ray_sums(tree, threads=context.threads))
     devices = context.devices.of(tree.leaf.values.nbytes)
     guess = guess_step(tree, candidate, devices, threads=context.threads)
     return_memory(tree.leaf.values.nbytes)

@@ -1,6 +1,7 @@
 // Twin of volume/value_ends.py: the smallest and the largest finite active value of leaves, without a share at either end.
 #pragma once
 
+#include "../../nets/native/parallel.h"
 #include "voxels.h"
 
 #include <algorithm>
@@ -15,6 +16,11 @@ struct Ends {
     double low = std::numeric_limits<double>::infinity(), high = -low;
     int64_t count = 0;
 };
+
+// `ends` and others.
+inline void join(Ends& ends, const Ends& others) {
+    ends = {std::min(ends.low, others.low), std::max(ends.high, others.high), ends.count + others.count};
+}
 
 template<typename T>
 NVDB_LANES void addEnds(const Leaves<T>& leaves, Ends& ends) {
@@ -94,15 +100,32 @@ NVDB_LANES void countNext(const Leaves<T>& leaves, int digit, Sought* sought, si
     }
 }
 
+// The same on threads, each of which has counts of its own. `run` calls a job, compiled for this machine.
+template<typename T, typename Run>
+void countNextOnThreads(const Leaves<T>& leaves, int digit, Sought* sought, size_t count, size_t threads, const Run& run) {
+    std::vector<std::array<Sought, 2>> others(threads - 1, {sought[0], sought[1]});
+    for (auto& each : others)
+        for (Sought& other : each) std::fill(other.counts.begin(), other.counts.end(), 0);
+    forRanges(leaves.count, threads, threads, [&](size_t number, size_t first, size_t last) {
+        run([&] { countNext(leaves.range(first, last), digit, number ? others[number - 1].data() : sought, count); });
+    });
+    for (const auto& each : others)
+        for (size_t s = 0; s < count; ++s)
+            for (size_t n = 0; n < sought[s].counts.size(); ++n) sought[s].counts[n] += each[s].counts[n];
+}
+
 // The finite active numbers at two places in the order of all components.
-template<typename T>
-NVDB_LANES std::array<double, 2> numbersAt(const std::vector<Leaves<T>>& components, std::array<int64_t, 2> places) {
+template<typename T, typename Run>
+std::array<double, 2> numbersAt(
+    const std::vector<Leaves<T>>& components, std::array<int64_t, 2> places, size_t threads, const Run& run)
+{
     constexpr int first = int(sizeof(T)) / 2 - 1;
     Sought sought[2];
     for (int s = 0; s < 2; ++s) sought[s].place = places[s];
     for (int digit = first; digit >= 0; --digit) {
         for (Sought& each : sought) each.counts.assign(2 << 16, 0);
-        for (const Leaves<T>& leaves : components) countNext(leaves, digit, sought, digit == first ? 1 : 2);
+        for (const Leaves<T>& leaves : components)
+            countNextOnThreads(leaves, digit, sought, digit == first ? 1 : 2, threads, run);
         if (digit == first) sought[1].counts = sought[0].counts;
         for (Sought& each : sought) {
             uint64_t next = 0;

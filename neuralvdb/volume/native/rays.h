@@ -1,9 +1,11 @@
 // Twin of picture.py, leaf_sums() and what adds them up: sums of leaves along the three axes, as images.
 #pragma once
 
+#include "../../nets/native/parallel.h"
 #include "voxels.h"
 
 #include <limits>
+#include <vector>
 
 namespace nvdb {
 
@@ -45,15 +47,70 @@ NVDB_LANES void addLeaf(const Leaves<T>& leaves, size_t leaf, const uint8_t* mas
     }
 }
 
-// Adds the sums of all leaves, in order. instead: which of the values `others` a leaf has, -1 for its own; or null.
+// Leaves some of which have other values. instead: which of the values `others` a leaf has, -1 for its own; or null.
 template<typename T>
-NVDB_LANES void addLeaves(const Leaves<T>& leaves, const int64_t* instead, const T* others, const Image* images) {
-    for (size_t leaf = 0; leaf < leaves.count; ++leaf) {
-        double* tiles[kAxes];
-        for (int axis = 0; axis < kAxes; ++axis) tiles[axis] = images[axis].sums + images[axis].tiles[leaf] * kLines;
+struct RayLeaves {
+    Leaves<T> leaves;
+    const int64_t* instead;
+    const T* others;
+
+    NVDB_LANES void add(size_t leaf, double* const* tiles) const {
         const uint8_t* mask = leaves.masks + leaf * kLines;
         if (instead && instead[leaf] >= 0) addLeaf(Leaves<T>{others, nullptr, 0}, size_t(instead[leaf]), mask, tiles);
         else addLeaf(leaves, leaf, mask, tiles);
+    }
+};
+
+// Adds the sums of all leaves, in order.
+template<typename T>
+NVDB_LANES void addLeaves(const RayLeaves<T>& rays, const Image* images) {
+    for (size_t leaf = 0; leaf < rays.leaves.count; ++leaf) {
+        double* tiles[kAxes];
+        for (int axis = 0; axis < kAxes; ++axis) tiles[axis] = images[axis].sums + images[axis].tiles[leaf] * kLines;
+        rays.add(leaf, tiles);
+    }
+}
+
+using LeafSums = double[kAxes][kLines];
+constexpr size_t kAtOnce = 2048; // leaves whose sums are held
+
+// Makes the sums of leaves `first` to `last`.
+template<typename T>
+NVDB_LANES void sumLeaves(const RayLeaves<T>& rays, size_t first, size_t last, LeafSums* sums) {
+    for (size_t leaf = first; leaf < last; ++leaf, ++sums) {
+        std::memset(sums, 0, sizeof(*sums));
+        double* tiles[kAxes] = {(*sums)[0], (*sums)[1], (*sums)[2]};
+        rays.add(leaf, tiles);
+    }
+}
+
+// Adds such sums along an axis to every `of`-th tile of its image, beginning with tile `number`.
+NVDB_LANES void addSums(const LeafSums* sums, const int64_t* tiles, size_t count, int axis, double* image, int64_t number,
+    int64_t of)
+{
+    for (size_t i = 0; i < count; ++i) {
+        if (tiles[i] % of != number) continue;
+        double* tile = image + tiles[i] * kLines;
+        for (int at = 0; at < kLines; ++at) tile[at] += sums[i][axis][at];
+    }
+}
+
+// As addLeaves(), on threads: sums of some leaves, then what they add to images, each tile in the order of leaves. `run` calls
+// a job, compiled for this machine.
+template<typename T, typename Run>
+void addLeavesOnThreads(const RayLeaves<T>& rays, const Image* images, size_t threads, const Run& run) {
+    std::vector<double> held(kAtOnce * kAxes * kLines);
+    auto* sums = reinterpret_cast<LeafSums*>(held.data());
+    for (size_t begin = 0; begin < rays.leaves.count; begin += kAtOnce) {
+        const size_t count = std::min(kAtOnce, rays.leaves.count - begin);
+        inParallel(count, threads, 64, [&](size_t first, size_t last) {
+            run([&] { sumLeaves(rays, begin + first, begin + last, sums + first); });
+        });
+        parallelFor(int64_t(kAxes * threads), int64_t(threads), [&](int64_t i) {
+            const int axis = int(i % kAxes);
+            const Image& image = images[axis];
+            run([&] { addSums(sums, image.tiles + begin, count, axis, image.sums, i / kAxes, int64_t(threads)); });
+        });
     }
 }
 

@@ -36,6 +36,11 @@ struct Leaves {
         return line;
     }
 
+    // Leaves `first` to `last`.
+    Leaves range(size_t first, size_t last) const {
+        return {values + int64_t(first) * leaf_stride, masks + first * kLines, last - first, leaf_stride, voxel_stride};
+    }
+
     NVDB_LANES Lanes<T> active(size_t leaf, int at) const {
         using I = typename SameSize<T>::Type;
         return ((Lanes<T>{} + I(masks[leaf * kLines + size_t(at)])) & Lanes<T>{1, 2, 4, 8, 16, 32, 64, 128}) != 0;
