@@ -227,8 +227,8 @@ def test_threads_sum_and_compare_leaves_as_one_does():
     decoded = with_noise(tree, 0.3).leaf
     sums, errors = picture.ray_sums(tree, instead), picture.value_errors(tree.leaf, decoded)
     for threads in (2, 3):
-        for one, many in zip(sums, picture.ray_sums(tree, instead, threads=threads), strict=True):
-            np.testing.assert_array_equal(one.sums, many.sums)
+        for image, shared in zip(sums, picture.ray_sums(tree, instead, threads=threads), strict=True):
+            np.testing.assert_array_equal(image.sums, shared.sums)
         assert picture.value_errors(tree.leaf, decoded, threads=threads) == errors
 
 

@@ -112,6 +112,22 @@ public:
     }
 };
 
+// Holds what is written to it.
+class StringBuffer : public std::streambuf {
+public:
+    std::string text;
+
+protected:
+    std::streamsize xsputn(const char* from, std::streamsize count) override {
+        text.append(from, size_t(count));
+        return count;
+    }
+    int_type overflow(int_type next) override {
+        if (!traits_type::eq_int_type(next, traits_type::eof())) text.push_back(char(next));
+        return traits_type::not_eof(next);
+    }
+};
+
 // Writes to a file that somebody else opened and closes.
 class FileBuffer : public std::streambuf {
 public:
