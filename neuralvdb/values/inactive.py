@@ -14,6 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from neuralvdb.dataclass import dataclass
+from neuralvdb.threads import on_threads
 from neuralvdb.values import _lattice
 from neuralvdb.volume.grid import unpack
 
@@ -69,7 +70,13 @@ class Inactive:
 
 
 def classify(
-    bits: np.ndarray, inactive: SlotsOf, plus: np.ndarray, minus: np.ndarray, uniform: np.ndarray | None = None
+    bits: np.ndarray,
+    inactive: SlotsOf,
+    plus: np.ndarray,
+    minus: np.ndarray,
+    *,
+    uniform: np.ndarray | None = None,
+    threads: int = 1,
 ) -> Inactive:
     """The inactive values of a level. bits: (nodes, S, C) unsigned; inactive: (n, S) bool of nodes (n,) int64, which of
     their slots are inactive; plus, minus: (C,) bits of the background and of its negative; uniform: (nodes,) bool,
@@ -77,7 +84,11 @@ def classify(
     step = max(1, _CHUNK // (bits.shape[1] * bits.shape[2]))
     nodes = np.arange(len(bits)) if uniform is None else np.flatnonzero(~uniform)
     batches = [nodes[i : i + step] for i in range(0, max(1, len(nodes)), step)]
-    classified = [_classify(bits[node], inactive(node), plus, minus) for node in batches]
+
+    def piece(node: np.ndarray) -> Inactive:
+        return _classify(bits[node], inactive(node), plus, minus)
+
+    classified = list(on_threads(piece, batches, threads))
     kinds, *values = (np.concatenate([getattr(p, name) for p in classified]) for name in Inactive.__dataclass_fields__)
     of_all = np.full(len(bits), _NUMBER["+",], np.uint8)
     of_all[nodes] = kinds

@@ -211,7 +211,7 @@ def _put_inactive(out: FieldWriter, level: TreeLevel, both: tuple[np.ndarray, np
     uniform = None
     if values.shape[2] == 1 and values.itemsize in _HELD:
         uniform = hold_only(_bits(values)[..., 0], slots.mask, both[0][0], threads)
-    inactive_values = classify(_bits(values), slots.inactive, *both, uniform)
+    inactive_values = classify(_bits(values), slots.inactive, *both, uniform=uniform, threads=threads)
     put_array(out, inactive_values.kinds)
     put_array(out, inactive_values.selection.reshape(-1))
     for stored in (inactive_values.a, inactive_values.b, inactive_values.stored):

@@ -1,10 +1,11 @@
-"""Nodes that hold the background alone are told in C++; nothing changes by it."""
+"""Inactive values are told apart by threads, and nodes that hold the background alone in C++, as by one of Python."""
 
 from dataclasses import fields
 
 import numpy as np
 import pytest
 
+from neuralvdb.values import inactive
 from neuralvdb.values.inactive import KINDS, Inactive, classify, hold_only
 from neuralvdb.volume.grid import unpack
 
@@ -26,9 +27,27 @@ def test_nodes_of_one_value_are_told_as_the_definition_has_it(dtype, share):
     for threads in (1, 2):
         assert np.array_equal(hold_only(bits, masks, plus[0], threads), expected)
     without, told = (
-        classify(bits[..., None], lambda nodes: ~unpack(masks[nodes]), plus, minus, uniform)
+        classify(bits[..., None], lambda nodes: ~unpack(masks[nodes]), plus, minus, uniform=uniform)
         for uniform in (None, expected)
     )
     assert (without.kinds[expected] == KINDS.index(("+",))).all()
     for field in fields(Inactive):
         assert np.array_equal(getattr(without, field.name), getattr(told, field.name)), field.name
+
+
+def test_threads_tell_inactive_values_apart_as_one_does(monkeypatch):
+    """In many pieces, with nodes of every kind."""
+    random = np.random.default_rng(1)
+    on = random.random((200, 512)) < 0.5
+    palettes = random.integers(0, 5, (200, 3))
+    palettes[::2, 2] = palettes[::2, 0]
+    numbers = np.take_along_axis(palettes, random.integers(0, 3, on.shape), axis=1)
+    bits = np.array([2, -2, 5, 7, 9], np.float32)[numbers][..., None].view(np.uint32)
+    plus, minus = (np.array([value], np.float32).view(np.uint32) for value in (2, -2))
+    whole = classify(bits, lambda nodes: ~on[nodes], plus, minus)
+    assert len(np.unique(whole.kinds)) == len(KINDS)
+    monkeypatch.setattr(inactive, "_CHUNK", 512 * 7)
+    for threads in (1, 3):
+        pieces = classify(bits, lambda nodes: ~on[nodes], plus, minus, threads=threads)
+        for name, expected in vars(whole).items():
+            np.testing.assert_array_equal(getattr(pieces, name), expected)
