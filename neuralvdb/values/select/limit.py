@@ -15,7 +15,7 @@ from neuralvdb.volume.grid import LeafLevel, popcount
 _HOPELESS = 2.0  # times the limit, which fine-tuning does not make up for
 _RUNS, _RUN = 8, 4  # runs of neighbouring leaves whose values are tried, and leaves of each
 _SURE = 0.5  # of these estimates: a sample is not the grid
-_FIRST = (16, 4, 1)  # one leaf in so many, the first ones, tells what repeats; as a rule the fewest do
+_FEWEST = 64  # one leaf in so many at least, the first ones, tells what repeats as a rule
 _FRAME = 1 << 12  # bytes by which the first values may take more when no others follow
 _LOW = 0.5  # bits for each active voxel: lossy values seldom take fewer
 
@@ -50,7 +50,8 @@ class Limit:
         which are counted at once."""
         if size >= _SURE * self._by_sample:
             return False
-        return any(size < _SURE * self._by_repeats(share) for share in _FIRST)
+        share = max(1, min(_FEWEST, int(_SURE * self._by_sample / max(size, 1))))  # would do by the sample
+        return size < _SURE * self._by_repeats(share) or size < _SURE * self._by_repeats()
 
     @cached_property
     def _by_sample(self) -> float:
