@@ -59,7 +59,10 @@ def active_size(leaf: LeafLevel) -> int:
 
 def repeats_size(leaf: LeafLevel) -> int:
     """Bytes of the active values of leaves where only what they repeat is left out."""
-    return len(zstandard.ZstdCompressor(level=1).compress(_gather_active(leaf).data))
+    values = by_component(leaf)
+    coder = zstandard.ZstdCompressor(level=1).compressobj(size=popcount(leaf.active) * values[:1, :1].nbytes)
+    size = sum(len(coder.compress(values[nodes][on])) for nodes, _, on in _pieces(leaf.active))
+    return size + len(coder.flush())
 
 
 def put_tree_without_voxels(out: FieldWriter, tree: Tree, threads: int = 1) -> None:
