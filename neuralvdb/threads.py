@@ -21,11 +21,6 @@ def on_threads(work: Callable[[Item], Result], items: Iterable[Item], threads: i
     return run_in_order(jobs, threads=max(min(threads, len(waiting)), 1), most_waiting=len(waiting) + 1)
 
 
-def threads_each(grids: int, threads: int) -> int:
-    """Threads for each of so many grids that are worked on at once: an equal share, one at least."""
-    return max(1, threads // max(1, grids))
-
-
 def run_in_order(jobs: Iterable[Callable[[], Result]], *, threads: int, most_waiting: int) -> Iterator[Result]:
     """The results of the jobs in order, `threads` jobs at a time. Raises what a job raises, in its place.
 

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from neuralvdb.codec.scheduler import Outcome
 from neuralvdb.dataclass import dataclass
 from neuralvdb.metrics import quantile
 from neuralvdb.volume import Tree
 from neuralvdb.volume.grid import LEAF_SLOTS, unpack
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from neuralvdb.codec.group_tables import FirstTables
     from neuralvdb.codec.reusable import GridInFile
     from neuralvdb.values import CodedValues, Tuning
@@ -89,8 +88,26 @@ class EarlierFrames:
     tuning: Callable[[int, bytes, Callable[[CodedValues], int]], Tuning] | None = None
 
 
+@dataclass(frozen=True)
+class _Announced:
+    """A grid that is encoded, and what it becomes. size: bytes of its leaf values; components: of a value, -1 where no
+    other grid may refer to it."""
+
+    source: Outcome[Source | None]
+    size: int
+    components: int
+
+    @property
+    def is_too_deep(self) -> bool:
+        """Whether it has become what no grid of its frame may refer to."""
+        if not self.source.is_there:
+            return False
+        source = self.source.get()
+        return source is None or source.depth >= DEEPEST
+
+
 class EarlierGrids:
-    """Grids by number. Threads may ask while others still encode earlier grids; then they wait.
+    """Grids by number. Threads may ask while others still encode earlier grids.
 
     before: grids of other frames. keeps: whether anything will be coded with earlier grids in view; else none is
     kept.
@@ -98,43 +115,62 @@ class EarlierGrids:
 
     def __init__(self, before: Sequence[Source], *, keeps: bool) -> None:
         self._before, self._keeps, self._lock = before, keeps, threading.Lock()
-        self._sources: dict[int, Future[Source | None]] = {}  # in order
+        self._announced: dict[int, _Announced] = {}  # in order
         self._done = 0  # grids before this one are done
         self._kept: deque[Source] = deque()  # what they have become
         self._size = 0  # bytes of that
 
-    def announce(self, number: int) -> None:
-        """Says that a grid will be put; call it for every grid, in order."""
-        from concurrent.futures import Future  # which takes time
-
+    def announce(self, number: int, tree: Tree | None) -> None:
+        """Says that a grid will be put; call it for every grid, in order. tree: as it is before it is encoded; None
+        where no other grid may refer to it."""
+        source = None if tree is None or not self._keeps else Source(number=number, tree=tree)
         with self._lock:
-            self._sources[number] = Future()
+            self._announced[number] = _Announced(
+                Outcome(), 0 if source is None else source.size, -1 if source is None else source.components
+            )
 
     def put(self, number: int, source: Source | None) -> None:
         """What a grid has become, None where no other may refer to it; the first word on a grid holds."""
         with self._lock:
-            future = self._sources.get(number)  # None where what it became is forgotten already
-            if future is not None and not future.done():
-                future.set_result(source if self._keeps else None)
+            announced = self._announced.get(number)  # None where what it became is forgotten already
+            first = announced is not None and not announced.source.is_there
+        if announced is not None and first:
+            announced.source.set(source if self._keeps else None)
+            with self._lock:
                 self._forget()
 
-    def all_before(self, number: int) -> list[Source]:
-        """Grids that the grid of a number may refer to: those before it, the last ones first, as many as are kept, and
-        those of other frames."""
+    def missing(self, number: int, components: int) -> list[Outcome[Source | None]]:
+        """What all_before() needs next and is not there yet."""
+        return [each.source for each in self._needed(number, components) if not each.source.is_there]
+
+    def all_before(self, number: int, components: int) -> list[Source]:
+        """Grids that the grid of a number, of values of so many components, may refer to, when none is missing: those
+        before it, the last ones first, as many as are kept, and those of other frames. Of the grids of its frame with
+        other components there is only the first one that may move it."""
+        sources = [source for each in self._needed(number, components) if (source := each.source.get()) is not None]
+        return [*sources, *self._before]
+
+    def _needed(self, number: int, components: int) -> list[_Announced]:
+        """The grids of the frame that the grid of a number may refer to, the last ones first, as far as that is known:
+        of velocities those up to the first one that is not known to be too deep."""
         with self._lock:
-            waiting = [future for earlier, future in reversed(self._sources.items()) if earlier < number]
-        sources = [source for future in waiting if (source := future.result()) is not None]
-        return [*sources[: _fitting(sources)], *self._before]
+            before = [each for earlier, each in reversed(self._announced.items()) if earlier < number]
+        kept = [each for each in before if each.components >= 0]
+        sizes = itertools.accumulate(each.size for each in kept)
+        kept = kept[: sum(size <= _KEPT for size in sizes)]
+        velocities = [each for each in kept if each.components == 3]
+        moving = next((each for each in reversed(velocities) if not each.is_too_deep), None)
+        return [each for each in kept if each.components == components or each is moving]
 
     def done(self) -> tuple[Source, ...]:
         """All grids that are kept, when all are put."""
-        return tuple(source for future in self._sources.values() if (source := future.result()) is not None)
+        return tuple(source for each in self._announced.values() if (source := each.source.get()) is not None)
 
     def _forget(self) -> None:
         """Drops what no grid that is still to be encoded may refer to."""
-        while (future := self._sources.get(self._done)) is not None and future.done():
-            if (source := future.result()) is None:
-                del self._sources[self._done]
+        while (announced := self._announced.get(self._done)) is not None and announced.source.is_there:
+            if (source := announced.source.get()) is None:
+                del self._announced[self._done]
             else:
                 self._kept.append(source)
                 self._size += source.size
@@ -142,10 +178,4 @@ class EarlierGrids:
         while self._size > _KEPT:
             source = self._kept.popleft()
             self._size -= source.size
-            del self._sources[source.number]
-
-
-def _fitting(sources: list[Source]) -> int:
-    """How many of the first sources are kept."""
-    sizes = itertools.accumulate(source.size for source in sources)
-    return sum(size <= _KEPT for size in sizes)
+            del self._announced[source.number]

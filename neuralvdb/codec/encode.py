@@ -7,102 +7,33 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
 import xxhash
 
-from neuralvdb import topology, values
-from neuralvdb.archive import FieldWriter, SectionWriter, put_array
-from neuralvdb.codec.earlier import DEEPEST, EarlierFrames, EarlierGrids, EncodedBefore, Source
-from neuralvdb.codec.frame_table import FrameTable, GridHead, content_hash
-from neuralvdb.codec.frame_writer import FrameWriter, Payload
-from neuralvdb.codec.grid_reference import GridAt, GridReference
+from neuralvdb import values
+from neuralvdb.archive import SectionWriter
+from neuralvdb.codec.earlier import EarlierFrames, EarlierGrids, EncodedBefore
+from neuralvdb.codec.encode_grid import EncodedGrid, EncodeJob, encode_grid
+from neuralvdb.codec.frame_table import FrameTable, GridHead
+from neuralvdb.codec.frame_writer import FrameWriter
 from neuralvdb.codec.group_tables import FirstTables, stored_size
 from neuralvdb.codec.guarantee import promise_for
-from neuralvdb.codec.loss import MeasuredLoss, measure
-from neuralvdb.codec.pruning import derive_mask, prunable
-from neuralvdb.codec.reference_search import find_references
-from neuralvdb.codec.repeats import First, Repeats
-from neuralvdb.codec.reusable import GridInFile, ReusableValues, key_of, read_reusable
-from neuralvdb.codec.topology_sharing import Role, TopologySharing
+from neuralvdb.codec.loss import MeasuredLoss
+from neuralvdb.codec.pruning import prunable
+from neuralvdb.codec.repeats import Repeats
+from neuralvdb.codec.reusable import GridInFile
+from neuralvdb.codec.scheduler import GridWork, Scheduler
+from neuralvdb.codec.topology_sharing import TopologySharing
 from neuralvdb.dataclass import dataclass
 from neuralvdb.devices import Devices
 from neuralvdb.errors import InputError
 from neuralvdb.settings import CompressSettings
-from neuralvdb.threads import run_in_order, threads_each
-from neuralvdb.topology import Topology, count_differing
 from neuralvdb.vdb import GridFile
-from neuralvdb.volume import Storage, Tree, VolumeGrid
-from neuralvdb.volume.field_kind import FieldKind, field_kind
+from neuralvdb.volume import VolumeGrid
 
 if TYPE_CHECKING:
-    from neuralvdb.values import CodedValues, EncodeContext, ModelSet, Promise, Tuning, ValuesHead
+    from neuralvdb.values import CodedValues, EncodeContext, ModelSet, Tuning, ValuesHead
 
 Progress = Callable[[int], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Job:
-    """A grid to encode.
-
-    number: in the frame.
-    source_size: bytes in the source.
-    promise: None where every bit is kept.
-    needed: what is coded in place of the grid's tree, whose topology is pruned; None where it stays exact.
-    role: of its topology.
-    first: of the grids that are equal to it.
-    earlier: grids that it may be coded from.
-    before: what no other grids and frames before it share; the same grids come out the same behind the same.
-    tuning: of the group of frames; None where networks are fine-tuned to single grids.
-    """
-
-    number: int
-    grid: VolumeGrid
-    source_size: int
-    promise: Promise | None
-    needed: Tree | None
-    role: Role
-    first: First[_EncodedGrid]
-    earlier: EarlierGrids
-    before: str
-    tuning: Tuning | None
-
-    def put(self, tree: Tree, depth: int) -> None:
-        """Says what the grid decodes to, and how many references are between it and a grid that has none."""
-        self.earlier.put(self.number, Source(number=self.number, tree=tree, name=self.grid.unique_name, depth=depth))
-
-
-@dataclass(frozen=True, kw_only=True)
-class _EncodedGrid:
-    """A grid ready to be written.
-
-    values: how its values are coded, None where every bit is kept.
-    reference: the grid that its values resemble; None where they are coded alone.
-    loss: of fog that is not lossless.
-    families: those whose networks decoding needs.
-    key: of equal grids under the same settings; empty where that does not matter.
-    """
-
-    head: GridHead
-    sections: list[Payload]
-    values: ValuesHead | None = None
-    reference: GridReference | None = None
-    loss: MeasuredLoss | None = None
-    families: frozenset[str] = frozenset()
-    key: str = ""
-
-    def repeated(self, job: _Job) -> _EncodedGrid:
-        """The same of a grid that is equal to this one."""
-        grid = job.grid
-        head = replace(
-            self.head,
-            unique_name=grid.unique_name,
-            half=grid.half,
-            metadata=grid.metadata,
-            transform=grid.transform,
-            source_size=job.source_size,
-            topology_of=job.role.owner,
-        )
-        return replace(self, head=head, sections=[section for section in self.sections if section.kind != "TOPO"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,17 +70,17 @@ def encode_frame(
 ) -> EncodedFrame:
     """Writes the selected grids of `source` and tells what was written.
 
-    At most context.threads grids are in memory beside the one being read. `progress` is called with bytes of the source
+    As many grids are in memory as Scheduler.in_order() says. `progress` is called with bytes of the source
     as they are done. Raises DamagedFile, InputError, OutputError and OutOfMemory.
     """
     _check_models(context)
     jobs = _Jobs(source, selected, context.settings, earlier)
-    encoded: Iterable[_EncodedGrid] = _encode_all(jobs, context, earlier.reusable)
+    encoded: Iterable[EncodedGrid] = _encode_all(jobs, context, earlier.reusable)
     alone = earlier.tables is None
     if earlier.tables is not None and not earlier.joins:  # else nothing is kept
         encoded = list(encoded)
         alone = not any(_is_behind(grid, earlier) for grid in encoded)
-    frame, grids = FrameWriter(writer, None if alone else earlier.tables), list[_EncodedGrid]()
+    frame, grids = FrameWriter(writer, None if alone else earlier.tables), list[EncodedGrid]()
     for number, grid in enumerate(encoded):
         frame.grid(number, grid.head.unique_name, grid.sections)
         grids.append(replace(grid, sections=[]))
@@ -172,7 +103,7 @@ def encode_frame(
     )
 
 
-def _is_behind(grid: _EncodedGrid, earlier: EarlierFrames) -> bool:
+def _is_behind(grid: EncodedGrid, earlier: EarlierFrames) -> bool:
     """Whether a grid is coded from another frame, or by networks that the first frame of the group has too."""
     moved = grid.reference is not None and any(source.frame for source in grid.reference.sources)
     return moved or (earlier.tuning is not None and grid.values is not None and grid.values.fine_tuned)
@@ -204,12 +135,13 @@ def _check_models(context: EncodeContext) -> None:
         raise InputError(f"{where}: its networks have hidden layers; tune fast ones with `nvdb train --fast`")
 
 
-def _encode_all(jobs: _Jobs, context: EncodeContext, reusable: Mapping[str, GridInFile]) -> Iterator[_EncodedGrid]:
-    """The encoded grids in order; reading runs ahead of encoding by context.threads grids."""
-    each = replace(context, threads=threads_each(len(jobs), context.threads))
-    work = (partial(_encode, job, each, reusable) for job in jobs)
-    for encoded in run_in_order(work, threads=context.threads, most_waiting=context.threads + 1):
-        yield encoded.first.results[0].repeated(encoded) if isinstance(encoded, _Job) else encoded
+def _encode_all(jobs: _Jobs, context: EncodeContext, reusable: Mapping[str, GridInFile]) -> Iterator[EncodedGrid]:
+    """The encoded grids in order."""
+    with Scheduler(context.settings.threads, len(jobs)) as scheduler:
+        each = replace(context, free_threads=scheduler.free_threads)
+        work = (GridWork(encode_grid(job, each, reusable), job.memory) for job in jobs)
+        for encoded in scheduler.in_order(work):
+            yield encoded.first.results[0].repeated(encoded) if isinstance(encoded, EncodeJob) else encoded
 
 
 class _Jobs:
@@ -228,17 +160,17 @@ class _Jobs:
     def __len__(self) -> int:
         return len(self._selected)
 
-    def __iter__(self) -> Iterator[_Job]:
-        source, settings, sharing, repeats = self._source, self._settings, TopologySharing(), Repeats[_EncodedGrid]()
+    def __iter__(self) -> Iterator[EncodeJob]:
+        source, settings, sharing, repeats = self._source, self._settings, TopologySharing(), Repeats[EncodedGrid]()
         for number, entry_number in enumerate(self._selected):
             entry = source.entries[entry_number]
             grid = source.read(entry_number)
             promise, needed = promise_for(grid, settings), None
             if promise is not None and grid.tree is not None and settings.topology == "pruned":
                 needed = prunable(grid.tree, promise)
-            self._earlier.announce(number)
             first = repeats.assign(number, grid, promise)
-            yield _Job(
+            self._earlier.announce(number, grid.tree if needed is None and first.number == number else None)
+            yield EncodeJob(
                 number=number,
                 grid=grid,
                 source_size=entry.end_pos - entry.grid_pos,
@@ -258,130 +190,6 @@ class _Jobs:
     def encoded(self) -> EncodedBefore:
         """What other frames may be coded from, when all grids are encoded."""
         return EncodedBefore(self._earlier.done(), self._history.hexdigest())
-
-
-def _encode(job: _Job, context: EncodeContext, reusable: Mapping[str, GridInFile]) -> _EncodedGrid | _Job:
-    """The encoded grid; the job where the grid is equal to an earlier one, which may not be encoded yet."""
-    try:
-        if job.first.number != job.number:
-            return job
-        if job.grid.tree is None:
-            return _encode_blob(job)
-        key = key_of(job.first.key, context, "" if job.promise is None else job.before)
-        held = read_reusable(reusable, key, context.models) if key in reusable else None
-        encoded = _encode_reusable(job, held, context) if held else _encode_tree(job, job.grid.tree, context)
-        job.first.results.append(encoded := replace(encoded, key=key))
-        return encoded
-    finally:
-        job.earlier.put(job.number, None)
-
-
-def _encode_blob(job: _Job) -> _EncodedGrid:
-    """A grid that travels as bytes, or shares a tree."""
-    sections = []
-    if job.grid.storage is not Storage.INSTANCE:
-        out = FieldWriter()
-        put_array(out, np.frombuffer(job.grid.blob, np.uint8))
-        sections = [Payload(kind="BLOB", payload=out.getvalue(), raw_size=len(job.grid.blob))]
-    head = GridHead.of(job.grid, source_size=job.source_size, topology_of=job.role.owner)
-    return _EncodedGrid(head=head, sections=sections)
-
-
-def _encode_tree(job: _Job, tree: Tree, context: EncodeContext) -> _EncodedGrid:
-    """The grid, whose tree is `tree`."""
-    pruned, reference = None, None
-    if job.needed is None:
-        coded, reference = _choose_values(job, tree, context)
-        decoded = coded.tree
-    else:
-        coded = _encode_needed(job, job.needed, context)
-        decoded = derive_mask(coded.tree)
-        pruned = count_differing(Topology.of(tree), Topology.of(decoded))
-    if job.tuning is not None:
-        job.tuning.settle(coded)
-    sections = [_encode_topology(job, context)] if job.role.owner == job.number else []
-    raw_size = values.raw_size(coded.tree)
-    sections.append(Payload(kind="VALS", codec=coded.codec, payload=coded.payload, raw_size=raw_size))
-    for number, payload in coded.chunks.items():
-        sections.append(Payload(kind="TILE", number=number, payload=payload, raw_size=0))
-    grid = replace(job.grid, tree=decoded)
-    head = GridHead.of(grid, source_size=job.source_size, topology_of=job.role.owner, pruned=pruned)
-    loss = None
-    if coded.head is not None and pruned is None and field_kind(grid) is FieldKind.FOG:
-        loss = measure(tree, decoded, coded.head.promise, coded.picture, context.threads)
-    return _EncodedGrid(
-        head=head,
-        sections=sections,
-        values=coded.head,
-        reference=reference,
-        loss=loss,
-        families=coded.families,
-    )
-
-
-def _encode_reusable(job: _Job, reusable: ReusableValues, context: EncodeContext) -> _EncodedGrid:
-    """The grid, whose values are coded already."""
-    sections = [_encode_topology(job, context)] if job.role.owner == job.number else []
-    sections += [
-        Payload(kind=s.kind, codec=s.codec, number=s.part, payload=payload, raw_size=s.raw_size)
-        for s, payload in reusable.sections
-    ]
-    assert job.grid.tree is not None
-    tree = job.grid.tree if reusable.decoded is None else reusable.decoded
-    job.put(tree, reusable.depth)
-    content = content_hash(replace(job.grid, tree=tree))
-    grid = _EncodedGrid(
-        head=replace(reusable.head, content=content),
-        sections=sections,
-        values=reusable.values,
-        reference=reusable.reference,
-        loss=reusable.loss,
-    )
-    return replace(grid.repeated(job), sections=sections)
-
-
-def _choose_values(job: _Job, tree: Tree, context: EncodeContext) -> tuple[CodedValues, GridReference | None]:
-    """The values of a tree, and the grid that is in view where that takes fewer bytes; every bit where nothing is
-    promised."""
-    depth, reference = 0, None
-    if job.promise is None:
-        coded = values.exact(tree)
-    else:
-        earlier = {
-            GridAt(source.number, source.frame): source
-            for source in job.earlier.all_before(job.number)
-            if source.depth < DEEPEST or source.frame
-        }
-        references = find_references(job.grid.unique_name, tree, job.promise, list(earlier.values()))
-        said = map(partial(_predicted, tree=tree, earlier=earlier, threads=context.threads), references)
-        coded = values.choose_values(tree, job.promise, context, said, job.tuning)
-        if coded.said is not None and coded.head is not None and coded.head.correction is not None:
-            reference = references[coded.said]
-            depth = max((1 + earlier[grid].depth for grid in reference.sources if not grid.frame), default=0)
-    job.put(coded.tree, depth)
-    return coded, reference
-
-
-def _predicted(reference: GridReference, *, tree: Tree, earlier: Mapping[GridAt, Source], threads: int) -> np.ndarray:
-    """What a reference says of a tree."""
-    return reference.predict(tree, tree_of=lambda grid: earlier[grid].tree, threads=threads)
-
-
-def _encode_needed(job: _Job, needed: Tree, context: EncodeContext) -> CodedValues:
-    """The values of a tree whose topology is pruned, which are never lossless."""
-    assert job.promise is not None
-    coded = values.encode_lossy(needed, job.promise, context, tuning=job.tuning)
-    assert coded is not None  # there is no PSNR that might not be kept
-    return coded
-
-
-def _encode_topology(job: _Job, context: EncodeContext) -> Payload:
-    """The section of the topology that a grid does not share with an earlier one."""
-    tree = job.grid.tree if job.needed is None else job.needed
-    assert tree is not None
-    masks = Topology.of(tree)
-    codec, payload = topology.encode(masks, job.role.reference, threads=context.threads)
-    return Payload(kind="TOPO", codec=codec, payload=payload, raw_size=masks.nbytes)
 
 
 def encode_values(

@@ -7,7 +7,6 @@ import os
 import threading
 from collections.abc import Collection, Iterator
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from neuralvdb.archive import NO_GRID, ArchiveReader
@@ -19,12 +18,12 @@ from neuralvdb.codec.group_tables import BaseTables
 from neuralvdb.codec.index import FrameIndex
 from neuralvdb.codec.loss import MeasuredLoss, unpack_losses
 from neuralvdb.codec.models import ModelStore
+from neuralvdb.codec.scheduler import GridWork, Outcome, Scheduler, Steps
 from neuralvdb.codec.store import DecodedStore
 from neuralvdb.devices import Devices
 from neuralvdb.errors import InputError, UsageError
 from neuralvdb.frame_number import FrameNumber, text_of
 from neuralvdb.settings import Box
-from neuralvdb.threads import run_in_order, threads_each
 from neuralvdb.topology import Topology
 from neuralvdb.volume import VolumeGrid
 
@@ -77,13 +76,27 @@ class Frame:
     def read_in_order(
         self, numbers: list[int], *, threads: int, box: Box | None = None, lod: int = 0
     ) -> Iterator[VolumeGrid]:
-        """Grids in this order, each as read() gives it; decoding runs ahead by `threads` - 1 grids, or by as many
-        as fit in memory together."""
+        """Grids in this order, each as read() gives it; as many are there as Scheduler.in_order() says, and as fit in
+        memory together."""
         self.before.prepare(numbers, threads)
-        at_once = self._store.at_once(numbers, threads)
-        each = threads_each(at_once, threads)
-        jobs = (partial(self.read, number, box, lod, each) for number in numbers)
-        return run_in_order(jobs, threads=at_once, most_waiting=at_once)
+        read = dict[int, Outcome[None]]()  # grids that other ones may be decoded from
+
+        def steps(number: int, needed: list[Outcome[None]]) -> Steps[VolumeGrid]:
+            yield needed
+            try:
+                return self.read(number, box, lod, scheduler.free_threads())
+            finally:
+                read[number].set(None)
+
+        def work() -> Iterator[GridWork[VolumeGrid]]:
+            for number in numbers:
+                sources = [self.index.first(number), *(s.number for s in self.index.references.in_frame(number))]
+                needed = [read[source] for source in sources if source in read]
+                read[number] = Outcome()
+                yield GridWork(steps(number, needed), self.index.memory(number))
+
+        with Scheduler(threads, self._store.at_once(numbers, threads)) as scheduler:
+            yield from scheduler.in_order(work())
 
     def leaves(self, number: int, threads: int = 1) -> DecodedLeaves:
         """A tree with its leaves on the first device, as GridDecoder.leaves() gives it."""

@@ -2,7 +2,7 @@
 
     codec 0, bit for bit    encode(), decode()
     codecs 1 and 3, lossy   encode_lossy(), ValuesDecoder; a Promise says what is kept of the values
-    either                  choose_values() takes the smaller one
+    either                  choose_values() takes the smaller one; prepare_values() begins with what needs no other grid
     networks                a ModelSet, shipped, in a file or carried by an archive
 
 Everything is loaded when it is first used: lossless archives need no networks, decoders nothing of encoders.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from neuralvdb.values.processor import products
     from neuralvdb.values.promise import CodingMode, ErrorBound, Promise, mean_promise, sample_promise
     from neuralvdb.values.select.candidate import Tuning
-    from neuralvdb.values.select.strategy import choose_values, encode_lossy
+    from neuralvdb.values.select.strategy import PreparedValues, choose_values, encode_lossy, prepare_values
 
 _MODULES = {
     **dict.fromkeys(("SCATTERED", "CodedValues", "exact"), "coded"),
@@ -39,7 +39,7 @@ _MODULES = {
     **dict.fromkeys(("products",), "processor"),
     **dict.fromkeys(("CodingMode", "ErrorBound", "Promise", "mean_promise", "sample_promise"), "promise"),
     **dict.fromkeys(("Tuning",), "select.candidate"),
-    **dict.fromkeys(("choose_values", "encode_lossy"), "select.strategy"),
+    **dict.fromkeys(("PreparedValues", "choose_values", "encode_lossy", "prepare_values"), "select.strategy"),
 }
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "LatticeKind",
     "LeafCells",
     "ModelSet",
+    "PreparedValues",
     "Promise",
     "Tuning",
     "ValuesDecoder",
@@ -67,6 +68,7 @@ __all__ = [
     "find_models",
     "mean_promise",
     "models_in",
+    "prepare_values",
     "products",
     "put_models",
     "raw_size",

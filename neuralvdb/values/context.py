@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 
 import xxhash
@@ -26,8 +27,8 @@ class EncodeContext:
     """Those of settings.priors, else `shipped`."""
     devices: Devices
     """Where lossy values are encoded."""
-    threads: int
-    """How many threads one grid may use."""
+    free_threads: Callable[[], int]
+    """How many threads a grid may use from now on."""
     chunk: int = 1
     """How many frames of a shot, one after the other, may be coded from each other."""
     tuned_to: bytes = b""
@@ -48,7 +49,7 @@ class EncodeContext:
             settings=settings,
             models=models or shipped_models(fast=settings.fast),
             devices=Devices() if devices is None else devices,
-            threads=settings.threads,
+            free_threads=lambda: settings.threads,
         )
 
     @property

@@ -100,7 +100,7 @@ def test_what_an_earlier_frame_has_is_not_coded_again(tmp_path):
     for number, grids in enumerate(({"a": fog, "b": other}, {"a_previous": fog, "b": other + 1})):
         write_vdb(tmp_path / f"s.{number}.vdb", [from_dense(values, name=name) for name, values in grids.items()])
     settings, coded, reusable = CompressSettings(verify=False), [], {}
-    choose = values.choose_values
+    prepare = values.prepare_values
 
     def code(number: int, name: str) -> tuple[str, ...]:
         source = FrameSource(str(tmp_path / f"s.{number}.vdb"), number)
@@ -109,7 +109,7 @@ def test_what_an_earlier_frame_has_is_not_coded_again(tmp_path):
             (report,) = task.work()
         return report.keys
 
-    with mock.patch.object(values, "choose_values", lambda tree, *args: coded.append(1) or choose(tree, *args)):
+    with mock.patch.object(values, "prepare_values", lambda *args: coded.append(1) or prepare(*args)):
         first, _ = code(0, "0.neuralvdb"), code(1, "alone.neuralvdb")
         assert len(set(first)) == 2 and all(first) and len(coded) == 4
         reusable |= {key: GridInFile(str(tmp_path / "0.neuralvdb"), 0, number) for number, key in enumerate(first)}

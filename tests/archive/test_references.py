@@ -191,12 +191,12 @@ def test_the_last_grids_are_kept_as_far_as_they_fit(monkeypatch, order):
     monkeypatch.setattr(earlier, "_KEPT", 3 * tree.leaf.values.nbytes)
     grids = EarlierGrids([], keeps=True)
     for number in range(7):
-        grids.announce(number)
+        grids.announce(number, None if number == 5 else tree)
     for number in order:
         grids.put(number, None if number == 5 else Source(number=number, tree=tree))
         grids.put(number, None)
-    assert [source.number for source in grids.all_before(7)] == [6, 4, 3]
-    assert [source.number for source in grids.all_before(6)] == [4, 3]
+    assert [source.number for source in grids.all_before(7, 1)] == [6, 4, 3]
+    assert [source.number for source in grids.all_before(6, 1)] == [4, 3]
     assert [source.number for source in grids.done()] == [3, 4, 6]
 
 
@@ -204,6 +204,6 @@ def test_grids_by_the_thousand_cost_what_one_costs():
     """Instances, say, which no grid refers to."""
     grids, began = EarlierGrids([], keeps=True), time.process_time()
     for number in range(8000):
-        grids.announce(number)
+        grids.announce(number, None)
         grids.put(number, None)
     assert time.process_time() - began < 1  # it was 30

@@ -36,7 +36,7 @@ def alone(monkeypatch):
 def test_where_chunks_alone_take_more_bytes_no_network_is_tried(alone):
     tree = scattered(20, 1)
     assert len(list(chunks.chunks_of(tree))) == 20
-    with mock.patch.object(strategy, "encode_lossy", side_effect=AssertionError("it was tried")):
+    with mock.patch.object(strategy, "prepare_lossy", side_effect=AssertionError("it was tried")):
         coded = values.choose_values(tree, PROMISE, CONTEXT)
     assert coded.codec == 0
     assert values.encode_lossy(tree, PROMISE, CONTEXT).size > coded.size
@@ -66,7 +66,7 @@ def test_leaves_of_several_boxes_come_back(promise):
 
 
 def test_a_single_leaf_is_tried():
-    with mock.patch.object(strategy, "encode_lossy", wraps=strategy.encode_lossy) as tried:
+    with mock.patch.object(strategy, "prepare_lossy", wraps=strategy.prepare_lossy) as tried:
         values.choose_values(scattered(1, 8), PROMISE, CONTEXT)
     assert tried.call_count == 1
 

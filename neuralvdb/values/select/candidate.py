@@ -49,7 +49,7 @@ class Candidate:
         return EncodeOptions(
             models=self.models,
             changes=self.changes,
-            threads=context.threads,
+            threads=context.free_threads(),
             devices=context.devices.of(tree.leaf.values.nbytes),
             reference=self.reference,
             sums=self.sums,

@@ -28,6 +28,7 @@ from dataclasses import replace
 import numpy as np
 
 from neuralvdb.archive import ENTRY_SIZE
+from neuralvdb.dataclass import dataclass
 from neuralvdb.metrics import psnr
 from neuralvdb.picture import ray_sums
 from neuralvdb.platform import return_memory
@@ -61,6 +62,33 @@ from neuralvdb.volume.grid import popcount
 _FAR = 6.0  # times the limit that a sample suggests, from which on the whole grid is not tried
 
 
+@dataclass(frozen=True)
+class PreparedValues:
+    """The values of a tree, about to be encoded: all that is known before others say something of them.
+
+    limit: the bytes to beat. candidate: None where every bit is kept.
+    """
+
+    sample: Sample
+    context: EncodeContext
+    limit: Limit | None
+    candidate: Candidate | None
+
+    def choose(self, said: Iterable[np.ndarray] = ()) -> CodedValues:
+        """What choose_values() gives."""
+        limit, coded = self.limit or Limit(self.sample.tree), self.encode(said)
+        return coded if coded is not None and limit.exceeds(coded.size) else limit.coded
+
+    def encode(self, said: Iterable[np.ndarray] = ()) -> CodedValues | None:
+        """What encode_lossy() gives."""
+        if self.candidate is None:
+            return None
+        selected = choose_reference(self.sample, self.candidate, said)
+        candidate = replace(selected.candidate, tuning=self.candidate.tuning)
+        coded = _as_promised(self.sample.tree, candidate, self.context, self.limit)
+        return None if coded is None else replace(coded, said=selected.said)
+
+
 def choose_values(
     tree: Tree,
     promise: Promise,
@@ -73,11 +101,17 @@ def choose_values(
     said: what others say of the leaves' values, float64 of their shape each, of which one may be taken. tuning: of the
     group of frames. Raises OutOfMemory where a device has too little.
     """
+    return prepare_values(tree, promise, context, tuning).choose(said)
+
+
+def prepare_values(
+    tree: Tree, promise: Promise, context: EncodeContext, tuning: Tuning | None = None
+) -> PreparedValues:
+    """The first half of choose_values()."""
     limit = Limit(tree)
-    if not limit.exceeds(_least_size(tree)):
-        return limit.coded
-    coded = encode_lossy(tree, promise, context, limit, said, tuning)
-    return coded if coded is not None and limit.exceeds(coded.size) else limit.coded
+    if limit.exceeds(_least_size(tree)):
+        return prepare_lossy(tree, promise, context, limit, tuning)
+    return PreparedValues(Sample(tree), context, limit, None)
 
 
 def _least_size(tree: Tree) -> int:
@@ -87,28 +121,29 @@ def _least_size(tree: Tree) -> int:
 
 
 def encode_lossy(
-    tree: Tree,
-    promise: Promise,
-    context: EncodeContext,
-    limit: Limit | None = None,
-    said: Iterable[np.ndarray] = (),
-    tuning: Tuning | None = None,
+    tree: Tree, promise: Promise, context: EncodeContext, tuning: Tuning | None = None
 ) -> CodedValues | None:
-    """The values of a tree under a promise, in the fewest bytes found; None where a PSNR is not reached, or a sample is
-    far above the limit.
+    """The values of a tree under a promise, in the fewest bytes found; None where a PSNR is not reached.
 
-    limit: far above it, fine-tuning is not tried. said, tuning: as in choose_values(). Raises OutOfMemory where a
-    device has too little.
+    tuning: as in choose_values(). Raises OutOfMemory where a device has too little.
+    """
+    return prepare_lossy(tree, promise, context, None, tuning).encode()
+
+
+def prepare_lossy(
+    tree: Tree, promise: Promise, context: EncodeContext, limit: Limit | None, tuning: Tuning | None
+) -> PreparedValues:
+    """The first half of encode_lossy(); without a candidate where a sample is far above the limit.
+
+    limit: far above it, fine-tuning is not tried.
     """
     sample = Sample(tree)
     model_sets = _model_sets(context)
     in_doubt = None if tuning is not None and tuning.expected else limit
     if in_doubt and in_doubt.is_low and not in_doubt.exceeds(_likely_size(sample, promise, model_sets[0]) / _FAR):
-        return None
+        return PreparedValues(sample, context, limit, None)
     candidate = try_interpolation_only(sample, select_networks(sample, promise, model_sets))
-    selected = choose_reference(sample, candidate, said)
-    coded = _as_promised(tree, replace(selected.candidate, tuning=tuning), context, limit)
-    return None if coded is None else replace(coded, said=selected.said)
+    return PreparedValues(sample, context, limit, replace(candidate, tuning=tuning))
 
 
 def _as_promised(tree: Tree, candidate: Candidate, context: EncodeContext, limit: Limit | None) -> CodedValues | None:
@@ -136,9 +171,9 @@ def _likely_size(sample: Sample, promise: Promise, models: ModelSet) -> float:
 
 def _with_picture(tree: Tree, candidate: Candidate, context: EncodeContext, limit: Limit | None) -> CodedValues:
     """The values with a picture as good as promised; by the step asked for where there is none to see or to reach."""
-    candidate = replace(candidate, sums=ray_sums(tree, threads=context.threads))
+    candidate = replace(candidate, sums=ray_sums(tree, threads=context.free_threads()))
     devices = context.devices.of(tree.leaf.values.nbytes)
-    guess = guess_step(tree, candidate, devices, threads=context.threads)
+    guess = guess_step(tree, candidate, devices, threads=context.free_threads())
     return_memory(tree.leaf.values.nbytes)
     for _ in range(TRIES if guess else 0):
         assert guess is not None
