@@ -11,21 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuralvdb import devices, values
-from neuralvdb.api.decoding import decode_all
 from neuralvdb.api.jobs import Note, Progress, Runner, Task, ignore, run_here
 from neuralvdb.api.promises import PromiseDescription, describe, promise_of
 from neuralvdb.api.readable import check_readable
 from neuralvdb.api.source import check_names, select, without
-from neuralvdb.archive import ArchiveWriter, SectionWriter
+from neuralvdb.archive import ArchiveWriter
+from neuralvdb.codec.check import FrameCheck
 from neuralvdb.codec.earlier import EarlierFrames
-from neuralvdb.codec.encode import EncodedFrame, encode_frame
+from neuralvdb.codec.encode import EncodedFrame, FrameOutput, encode_frame
 from neuralvdb.codec.frame import Frame, FrameReader
 from neuralvdb.codec.models import models_for
 from neuralvdb.codec.reusable import GridInFile as GridInFile
 from neuralvdb.dataclass import dataclass
 from neuralvdb.errors import NeuralVdbError, NoSuchGrid, naming
 from neuralvdb.new_file import NewFile, new_file
-from neuralvdb.platform import one_blas_thread, return_memory
+from neuralvdb.platform import one_blas_thread
 from neuralvdb.settings import CompressSettings
 from neuralvdb.vdb import GridFile, GridsInMemory, VdbReader, set_threads
 from neuralvdb.volume import VolumeGrid
@@ -133,17 +133,16 @@ class Encoding:
 
     def write(
         self,
-        writer: SectionWriter,
+        output: FrameOutput,
         reader: GridFile,
         note: Note,
-        progress: Progress,
         earlier: EarlierFrames = EarlierFrames(),
     ) -> EncodedFrame:
         """Writes the grids that are wanted. Raises what encode_frame() raises, and NoSuchGrid."""
         selected = self._selected(reader)
         if left_out := [reader.entries[i].name for i in sorted(set(range(len(reader.entries))) - set(selected))]:
             note(f"{reader.path}: left out as asked: {', '.join(left_out)}")
-        return encode_frame(writer, reader, selected, self.context, progress, earlier)
+        return encode_frame(output, reader, selected, self.context, earlier)
 
     def grids(self, reader: GridFile) -> Iterator[VolumeGrid]:
         """The grids that are wanted. Raises what reading raises, and NoSuchGrid."""
@@ -223,16 +222,17 @@ class _Job:
         reader = VdbReader(self.source) if isinstance(self.source, str) else self.source
         if self.settings.skip_existing and (report := self._made(encoding, reader)) is not None:
             return report
-        with naming(reader.path), one_blas_thread(), self.output.writing() as stream:
-            writer = ArchiveWriter(stream)
-            encoded = encoding.write(writer, reader, note, progress)
-            writer.close()
-        return_memory(reader.size)
-        if self.settings.verify:
-            with FrameReader(
-                self.output.temporary, models=encoding.context.models, devices=encoding.context.devices
-            ) as frame:
-                decode_all(frame, self.settings.threads, progress)
+        path, context = self.output.temporary, encoding.context
+        with contextlib.ExitStack() as stack:
+            with naming(reader.path), one_blas_thread(), self.output.writing() as stream:
+                writer, check = ArchiveWriter(stream), None
+                if self.settings.verify:
+                    check = stack.enter_context(contextlib.closing(FrameCheck(stream, path, context)))
+                encoded = encoding.write(FrameOutput(writer, progress, check), reader, note)
+                writer.close()
+            if check is not None:
+                with FrameReader(path, models=context.models) as frame:
+                    check.end(frame)
         return encoding.report(reader, encoded, self.output.target, self.output.size())
 
     def _made(self, encoding: Encoding, reader: GridFile) -> CompressReport | None:

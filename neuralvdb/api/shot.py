@@ -16,7 +16,7 @@ from neuralvdb.api.readable import check_readable
 from neuralvdb.archive import ArchiveReader, FrameLabel, SequenceWriter
 from neuralvdb.archive.formats import is_readable
 from neuralvdb.codec.earlier import EarlierFrames, EncodedBefore
-from neuralvdb.codec.encode import EncodedFrame
+from neuralvdb.codec.encode import EncodedFrame, FrameOutput
 from neuralvdb.codec.frame import OpenFrames
 from neuralvdb.codec.group_tables import FirstTables
 from neuralvdb.codec.slow_motion import is_slow
@@ -233,7 +233,7 @@ class _Job:
             with naming(reader.path):
                 of_frame = None if tuning is None else functools.partial(tuning.of_grid, position)
                 earlier = replace(group.earlier(frame), reusable=self.shot.reusable, tuning=of_frame)
-                encoded = encoding.write(writer, reader, listeners.note, listeners.progress, earlier)
+                encoded = encoding.write(FrameOutput(writer, listeners.progress), reader, listeners.note, earlier)
             size = writer.end_frame(group.add(frame, encoded, label))
             group.let_go(still_needed(order[position + 1 :]))
             reports[frame.at] = report = encoding.report(reader, encoded, self.output.target, size)

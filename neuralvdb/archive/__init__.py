@@ -1,6 +1,6 @@
 """The byte layer: container, record fields, lossless streams. SPEC.md beside this file is the format."""
 
-from neuralvdb.archive.container import ArchiveReader, ArchiveWriter, SectionWriter, SequenceWriter
+from neuralvdb.archive.container import ArchiveReader, ArchiveWriter, SectionReader, SectionWriter, SequenceWriter
 from neuralvdb.archive.directory import FrameLabel
 from neuralvdb.archive.fields import FieldReader, FieldWriter
 from neuralvdb.archive.section import ENTRY_SIZE, NO_GRID, Section, SectionLabel
@@ -16,6 +16,7 @@ __all__ = [
     "FrameLabel",
     "Section",
     "SectionLabel",
+    "SectionReader",
     "SectionWriter",
     "SequenceWriter",
     "likely_stream_size",

@@ -189,7 +189,45 @@ class SequenceWriter(SectionWriter):
         return checksum_of(payload)
 
 
-class ArchiveReader:
+class SectionReader:
+    """Reads sections of a file at `path`, which may still be written to. Raises InputError where it cannot be opened.
+    Threads may read at the same time."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        self.directory: Directory | None = None
+        """The frames; None where there is one that has no number."""
+        try:
+            self._file = open_ordinary(self.path)
+        except OSError as error:
+            raise unreadable(self.path, error) from error
+
+    def read(self, section: Section) -> bytes:
+        """The payload of a section, its checksum checked. Raises DamagedFile."""
+        data = self._read_at(section.offset, section.size)
+        checksum = xxhash.xxh3_64_intdigest(data) if self.directory is None else checksum_of(data)
+        if checksum != section.checksum:
+            raise self._damaged(f"checksum of section {section.kind} at byte {section.offset} does not match")
+        return data
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+    def _read_at(self, offset: int, size: int) -> bytes:
+        try:
+            data = read_at(self._file, offset, size)
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be read at byte {offset}: {error.strerror}") from error
+        if len(data) != size:
+            raise self._damaged(f"it ends early, at byte {offset + len(data)}")
+        return data
+
+    def _damaged(self, what: str) -> DamagedFile:
+        return DamagedFile(f"{self.path}: damaged or not an archive: {what}; get another copy")
+
+
+class ArchiveReader(SectionReader):
     """An archive's frames, and their sections on demand.
 
     Raises InputError where the file cannot be opened, DamagedFile where its bytes break the format,
@@ -197,15 +235,9 @@ class ArchiveReader:
     """
 
     def __init__(self, path: str | os.PathLike[str], is_readable: Readable) -> None:
-        self.path = os.fspath(path)
+        super().__init__(path)
         self._is_readable = is_readable
         self._first = (-1, b"")  # position and labels of the group's first frame that was read last
-        self.directory: Directory | None = None
-        """The frames; None where there is one that has no number."""
-        try:
-            self._file = open_ordinary(self.path)
-        except OSError as error:
-            raise unreadable(self.path, error) from error
         try:
             self.read_head()
         except BaseException:
@@ -227,22 +259,10 @@ class ArchiveReader:
         labels = take_labels(source, extent.count, first)
         return self._readable(list(take_entries(source, labels)), extent)
 
-    def read(self, section: Section) -> bytes:
-        """The payload of a section, its checksum checked. Raises DamagedFile."""
-        data = self._read_at(section.offset, section.size)
-        checksum = xxhash.xxh3_64_intdigest(data) if self.directory is None else checksum_of(data)
-        if checksum != section.checksum:
-            raise self._damaged(f"checksum of section {section.kind} at byte {section.offset} does not match")
-        return data
-
     def check(self, position: int = 0) -> None:
         """Reads all sections of a frame, equal ones once. Raises DamagedFile where a checksum does not match."""
         for section in {section.offset: section for section in self.sections_of(position)}.values():
             self.read(section)
-
-    def close(self) -> None:
-        """Closes the file."""
-        self._file.close()
 
     def __enter__(self) -> ArchiveReader:
         return self
@@ -307,15 +327,3 @@ class ArchiveReader:
                 "which this version does not know; upgrade neuralvdb"
             )
         return False
-
-    def _read_at(self, offset: int, size: int) -> bytes:
-        try:
-            data = read_at(self._file, offset, size)
-        except OSError as error:
-            raise InputError(f"{self.path}: cannot be read at byte {offset}: {error.strerror}") from error
-        if len(data) != size:
-            raise self._damaged(f"it ends early, at byte {offset + len(data)}")
-        return data
-
-    def _damaged(self, what: str) -> DamagedFile:
-        return DamagedFile(f"{self.path}: damaged or not an archive: {what}; get another copy")

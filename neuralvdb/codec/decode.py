@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neuralvdb import values
-from neuralvdb.archive import ArchiveReader, FieldReader, take_array
+from neuralvdb.archive import FieldReader, SectionReader, take_array
 from neuralvdb.codec.frame_table import GridHead, content_hash
 from neuralvdb.codec.grid_reference import GridAt
-from neuralvdb.codec.index import FrameIndex
+from neuralvdb.codec.grid_sections import GridSections
 from neuralvdb.codec.models import ModelStore
 from neuralvdb.codec.pruning import derive_mask, derive_mask_on_device
 from neuralvdb.codec.store import DecodedStore, SharedTree
@@ -50,8 +50,8 @@ class GridDecoder:
 
     def __init__(
         self,
-        archive: ArchiveReader,
-        index: FrameIndex,
+        archive: SectionReader,
+        index: GridSections,
         store: DecodedStore,
         models: ModelStore,
         devices: Devices,
@@ -59,7 +59,7 @@ class GridDecoder:
         self._archive, self._index, self._store = archive, index, store
         self._models, self._devices = models, devices
         self.before: dict[GridAt, Tree] = {}
-        """Trees of other frames, which grids are decoded from."""
+        """Trees which grids are decoded from: of other frames all, of this one those that need not be decoded."""
         self._means: dict[int, bool] = {}  # of has_means()
 
     def read(self, number: int, box: Box | None = None, lod: int = 0, threads: int = 1) -> VolumeGrid:
@@ -190,7 +190,8 @@ class GridDecoder:
         """The lossy values of a grid."""
 
         def tree_of(source: GridAt) -> Tree:
-            tree = self.before[source] if source.frame else self._read_whole(source.number, threads).tree
+            is_given = source.frame or source in self.before
+            tree = self.before[source] if is_given else self._read_whole(source.number, threads).tree
             assert tree is not None  # references are to trees only
             return tree
 

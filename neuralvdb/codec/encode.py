@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import xxhash
 
 from neuralvdb import values
-from neuralvdb.archive import SectionWriter
+from neuralvdb.archive import Section, SectionWriter
+from neuralvdb.codec.check import FrameCheck, WrittenGrid
 from neuralvdb.codec.earlier import EarlierFrames, EarlierGrids, EncodedBefore
 from neuralvdb.codec.encode_grid import EncodedGrid, EncodeJob, encode_grid
 from neuralvdb.codec.frame_table import FrameTable, GridHead
@@ -32,8 +33,6 @@ from neuralvdb.volume import VolumeGrid
 
 if TYPE_CHECKING:
     from neuralvdb.values import CodedValues, EncodeContext, ModelSet, Tuning, ValuesHead
-
-Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,31 +59,45 @@ class EncodedFrame:
     uses: frozenset[int]
 
 
+@dataclass(frozen=True)
+class FrameOutput:
+    """Where a frame is written to. progress: is told of bytes of the source as they are done, and as they are checked.
+    check: decodes what is written; None where nobody does so yet."""
+
+    writer: SectionWriter
+    progress: Callable[[int], None]
+    check: FrameCheck | None = None
+
+
 def encode_frame(
-    writer: SectionWriter,
+    output: FrameOutput,
     source: GridFile,
     selected: list[int],
     context: EncodeContext,
-    progress: Progress,
     earlier: EarlierFrames = EarlierFrames(),
 ) -> EncodedFrame:
     """Writes the selected grids of `source` and tells what was written.
 
-    As many grids are in memory as Scheduler.in_order() says. `progress` is called with bytes of the source
-    as they are done. Raises DamagedFile, InputError, OutputError and OutOfMemory.
+    As many grids are in memory as Scheduler.in_order() says. Raises DamagedFile, InputError, OutputError, OutOfMemory,
+    and PromiseBroken where something else is decoded.
     """
     _check_models(context)
     jobs = _Jobs(source, selected, context.settings, earlier)
-    encoded: Iterable[EncodedGrid] = _encode_all(jobs, context, earlier.reusable)
+    checks = _Checks(output.check)
+    encoded: Iterable[EncodedGrid] = _encode_all(jobs, context, earlier.reusable, checks)
     alone = earlier.tables is None
     if earlier.tables is not None and not earlier.joins:  # else nothing is kept
         encoded = list(encoded)
         alone = not any(_is_behind(grid, earlier) for grid in encoded)
+    writer = output.writer
     frame, grids = FrameWriter(writer, None if alone else earlier.tables), list[EncodedGrid]()
     for number, grid in enumerate(encoded):
+        written = len(writer.sections)
         frame.grid(number, grid.head.unique_name, grid.sections)
-        grids.append(replace(grid, sections=[]))
-        progress(grid.head.source_size)
+        checks.add(grid, writer.sections[written:])
+        grids.append(replace(grid, sections=[], sources={}))
+        output.progress(grid.head.source_size + checks.take_progress())
+    output.progress(checks.take_progress())
     families = set[str]().union(*(grid.families for grid in grids))
     if context.settings.embed_priors and families:
         values.put_models(writer, context.models.only(families))
@@ -135,12 +148,36 @@ def _check_models(context: EncodeContext) -> None:
         raise InputError(f"{where}: its networks have hidden layers; tune fast ones with `nvdb train --fast`")
 
 
-def _encode_all(jobs: _Jobs, context: EncodeContext, reusable: Mapping[str, GridInFile]) -> Iterator[EncodedGrid]:
-    """The encoded grids in order."""
+class _Checks:
+    """Hands grids that are written to a check, if there is one."""
+
+    def __init__(self, check: FrameCheck | None) -> None:
+        self._check = check
+        self._written: list[WrittenGrid] = []
+
+    def add(self, grid: EncodedGrid, sections: Sequence[Section]) -> None:
+        """Takes a grid that is written."""
+        written = WrittenGrid(head=grid.head, sections=sections, reference=grid.reference, sources=grid.sources)
+        self._written.append(written)
+
+    def work(self, free_threads: Callable[[], int]) -> Callable[[], None] | None:
+        """Work on the grid that was written last; None where there is none to do."""
+        check = self._check
+        return None if check is None or not self._written else check.work_on(self._written.pop(), free_threads)
+
+    def take_progress(self) -> int:
+        """As FrameCheck has it."""
+        return 0 if self._check is None else self._check.take_progress()
+
+
+def _encode_all(
+    jobs: _Jobs, context: EncodeContext, reusable: Mapping[str, GridInFile], checks: _Checks
+) -> Iterator[EncodedGrid]:
+    """The encoded grids in order; each is checked when it was written, if that is wanted."""
     with Scheduler(context.settings.threads, len(jobs)) as scheduler:
         each = replace(context, free_threads=scheduler.free_threads)
         work = (GridWork(encode_grid(job, each, reusable), job.memory) for job in jobs)
-        for encoded in scheduler.in_order(work):
+        for encoded in scheduler.in_order(work, lambda _: checks.work(scheduler.free_threads)):
             yield encoded.first.results[0].repeated(encoded) if isinstance(encoded, EncodeJob) else encoded
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,7 +72,8 @@ class EncodedGrid:
     """A grid ready to be written.
 
     values: how its values are coded, None where every bit is kept.
-    reference: the grid that its values resemble; None where they are coded alone.
+    reference: the grid that its values resemble; None where they are coded alone. sources: grids of the frame that it
+    needs, as they decode.
     loss: of fog that is not lossless.
     families: those whose networks decoding needs.
     key: of equal grids under the same settings; empty where that does not matter.
@@ -82,6 +83,7 @@ class EncodedGrid:
     sections: list[Payload]
     values: ValuesHead | None = None
     reference: GridReference | None = None
+    sources: Mapping[GridAt, Tree] = field(default_factory=dict)
     loss: MeasuredLoss | None = None
     families: frozenset[str] = frozenset()
     key: str = ""
@@ -135,10 +137,10 @@ def _encode_blob(job: EncodeJob) -> EncodedGrid:
 
 def _encode_tree(job: EncodeJob, tree: Tree, context: EncodeContext) -> Steps[EncodedGrid]:
     """The grid, whose tree is `tree`."""
-    pruned, reference = None, None
+    pruned, references = None, None
     sections = [_encode_topology(job, context)] if job.role.owner == job.number else []
     if job.needed is None:
-        coded, reference = yield from _choose_values(job, tree, context)
+        coded, references = yield from _choose_values(job, tree, context)
         decoded = coded.tree
     else:
         coded = _encode_needed(job, job.needed, context)
@@ -159,7 +161,8 @@ def _encode_tree(job: EncodeJob, tree: Tree, context: EncodeContext) -> Steps[En
         head=head,
         sections=sections,
         values=coded.head,
-        reference=reference,
+        reference=None if references is None else references.taken,
+        sources={} if references is None else references.sources,
         loss=loss,
         families=coded.families,
     )
@@ -186,22 +189,19 @@ def _encode_reusable(job: EncodeJob, reusable: ReusableValues, context: EncodeCo
     return replace(grid.repeated(job), sections=sections)
 
 
-def _choose_values(
-    job: EncodeJob, tree: Tree, context: EncodeContext
-) -> Steps[tuple[CodedValues, GridReference | None]]:
-    """The values of a tree, and the grid that is in view where that takes fewer bytes; every bit where nothing is
+def _choose_values(job: EncodeJob, tree: Tree, context: EncodeContext) -> Steps[tuple[CodedValues, _References | None]]:
+    """The values of a tree, and what it resembles where something was looked for; every bit where nothing is
     promised."""
     prepared = None if job.promise is None else values.prepare_values(tree, job.promise, context, job.tuning)
     if prepared is None or prepared.candidate is None:
         job.put(tree, 0)
         return values.exact(tree) if prepared is None else prepared.choose(), None
-    references, reference = _References(job, tree, context), None
+    references = _References(job, tree, context)
     yield from references.wait()
     coded = prepared.choose(references.said())
-    if coded.said is not None and coded.head is not None and coded.head.correction is not None:
-        reference = references.found[coded.said]
-    job.put(coded.tree, 0 if reference is None else references.depth_behind(reference))
-    return coded, reference
+    references.take(coded)
+    job.put(coded.tree, references.depth)
+    return coded, references
 
 
 class _References:
@@ -211,7 +211,9 @@ class _References:
         self._job, self._tree, self._context = job, tree, context
         self._components = values.by_component(tree.leaf).shape[2]
         self._earlier: dict[GridAt, Source] = {}
-        self.found: list[GridReference] = []
+        self._resembled: list[GridReference] = []
+        self.taken: GridReference | None = None
+        """The grid that is in view where that takes fewer bytes."""
 
     def wait(self) -> Steps[None]:
         """Waits for the grids that it may be coded from."""
@@ -227,15 +229,30 @@ class _References:
             for source in job.earlier.all_before(job.number, self._components)
             if source.depth < DEEPEST or source.frame
         }
-        self.found = find_references(job.grid.unique_name, self._tree, job.promise, list(self._earlier.values()))
-        for reference in self.found:
+        self._resembled = find_references(job.grid.unique_name, self._tree, job.promise, list(self._earlier.values()))
+        for reference in self._resembled:
             yield reference.predict(
                 self._tree, tree_of=lambda grid: self._earlier[grid].tree, threads=self._context.free_threads()
             )
 
-    def depth_behind(self, reference: GridReference) -> int:
-        """References between a grid that has this one and a grid that has none."""
-        return max((1 + self._earlier[grid].depth for grid in reference.sources if not grid.frame), default=0)
+    def take(self, coded: CodedValues) -> None:
+        """Is told what the grid became."""
+        if coded.said is not None and coded.head is not None and coded.head.correction is not None:
+            self.taken = self._resembled[coded.said]
+
+    @property
+    def sources(self) -> dict[GridAt, Tree]:
+        """The grids of the frame that are needed for what is taken, as they decode."""
+        return {grid: self._earlier[grid].tree for grid in self._in_frame}
+
+    @property
+    def depth(self) -> int:
+        """References between the grid and one that has none."""
+        return max((1 + self._earlier[grid].depth for grid in self._in_frame), default=0)
+
+    @property
+    def _in_frame(self) -> list[GridAt]:
+        return [] if self.taken is None else [grid for grid in self.taken.sources if not grid.frame]
 
 
 def _encode_needed(job: EncodeJob, needed: Tree, context: EncodeContext) -> CodedValues:

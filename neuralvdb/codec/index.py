@@ -2,48 +2,24 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Hashable, Iterator, Mapping
-
 from neuralvdb.archive import NO_GRID, ArchiveReader, FieldReader, Section
-from neuralvdb.archive.formats import form_of
 from neuralvdb.codec.frame_references import FrameReferences
 from neuralvdb.codec.frame_table import FrameTable
 from neuralvdb.codec.grid_reference import read_references
+from neuralvdb.codec.grid_sections import GridSections
 from neuralvdb.codec.group_tables import DIFFERENCES, TABLE_FROM_FIRST, BaseTables, CodedSection
 from neuralvdb.errors import DamagedFile, InputError
 from neuralvdb.volume import Storage
 
 
-class ChunkPayloads(Mapping[int, bytes]):
-    """Payloads of a grid's TILE sections by their number, read when they are looked up. Raises DamagedFile."""
-
-    def __init__(self, archive: ArchiveReader, sections: dict[int, Section], where: str) -> None:
-        self._archive, self._sections, self._where = archive, sections, where
-
-    def __getitem__(self, number: int) -> bytes:
-        if number not in self._sections:
-            raise DamagedFile(f"{self._where}: section TILE number {number} is missing; get another copy")
-        return self._archive.read(self._sections[number])
-
-    def __contains__(self, number: object) -> bool:
-        return number in self._sections
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._sections)
-
-    def __len__(self) -> int:
-        return len(self._sections)
-
-
-class FrameIndex:
+class FrameIndex(GridSections):
     """The sections and the table of one frame of an open archive, the one at a position. Raises InputError where the
     archive holds priors and no frame, DamagedFile."""
 
     def __init__(self, archive: ArchiveReader, position: int = 0, base: BaseTables | None = None) -> None:
-        self._archive, self.position, frames = archive, position, archive.directory
-        self.path = archive.path if frames is None else f"{archive.path}: {frames.words(position)}"
-        """How errors name the frame."""
+        frames = archive.directory
+        super().__init__(archive, archive.path if frames is None else f"{archive.path}: {frames.words(position)}")
+        self.position = position
         self.words = "" if frames is None else frames.words(position)
         """The same without the archive."""
         self.group = range(position, position + 1) if frames is None else frames.group(position)
@@ -52,42 +28,25 @@ class FrameIndex:
         """How far back in the file the frames are that it is coded from, as FrameLabel has it."""
         self.needs = [position] if frames is None else frames.needs(position)
         """The positions of the frames that decoding it needs, as Directory has them."""
-        self._sections: dict[int, dict[str, Section]] = defaultdict(dict)  # by grid and type
-        self._chunks: dict[int, dict[int, Section]] = defaultdict(dict)  # by grid and number
         self.sections = archive.sections_of(position)
         for section in self.sections:
             self._add(section)
         self._base = BaseTables(archive, self.group.start) if base is None else base
-        self.table = self._read_table(f"{self.path}: its table")
+        self.table: FrameTable = self._read_table(f"{self.path}: its table")
         self._sources = self._find_sources()
         self.references = _references(archive, self)
         self._is_needed = frames is not None and frames.is_needed(position)
-        self._firsts = self._find_firsts()
-        self._repeated = frozenset(self._firsts.values())
-
-    def find(self, kind: str, grid: int) -> Section | None:
-        """The section of a type and a grid, None where there is none."""
-        return self._sections.get(grid, {}).get(kind)
-
-    def section(self, kind: str, grid: int) -> Section:
-        """The section of a type and a grid. Raises DamagedFile where there is none."""
-        section = self.find(kind, grid)
-        if section is None:
-            what = f"section {kind} of grid '{self.table.grids[grid].name}'"
-            raise DamagedFile(f"{self.path}: {what} is missing; the archive is damaged, get another copy")
-        return section
-
-    def chunks(self, grid: int) -> ChunkPayloads:
-        """The payloads of a grid's chunks."""
-        return ChunkPayloads(self._archive, self._chunks.get(grid, {}), self.where(grid, "values"))
+        for number in range(len(self.table.grids)):
+            self._add_first(number)
+        self._repeated = frozenset(self._first_of.values())
 
     def read(self, section: Section, what: str) -> CodedSection:
         """A section of a grid that holds `what`. Raises DamagedFile."""
-        payload = self._archive.read(section)
+        coded = super().read(section, what)
         if section.codec != DIFFERENCES.get(section.kind):
-            return CodedSection(section.codec, payload)
+            return coded
         _check_behind(self, f"section {section.kind} of grid {section.grid}")
-        return self._base.section(section, payload, self.where(section.grid, what))
+        return self._base.section(section, coded.payload, self.where(section.grid, what))
 
     def sizes(self, grid: int) -> dict[str, int]:
         """{type of section: stored bytes} of a grid; what it shares with others counts for the first of them."""
@@ -97,30 +56,13 @@ class FrameIndex:
             sizes["TILE"] = sum(s.size for s in self._chunks[grid].values() if not s.shared)
         return sizes
 
-    def memory(self, grid: int) -> int:
-        """Bytes that the decoded grid takes."""
-        sections = [
-            self.find(kind, owner)
-            for number in (grid, *(source.number for source in self.references.in_frame(grid)))
-            for kind, owner in (("TOPO", self.table.grids[number].topology_of), ("VALS", number), ("BLOB", number))
-        ]
-        return sum(section.raw_size for section in sections if section is not None)
-
     def source(self, grid: int) -> int:
         """The number of the grid that has the tree of a grid: its own one or, of an instance, another."""
         return self._sources[grid]
 
-    def first(self, grid: int) -> int:
-        """The number of the first grid of the same type that decodes to the tree that a grid decodes to."""
-        return self._firsts.get(grid, grid)
-
     def is_needed_again(self, grid: int) -> bool:
         """Whether grids behind a grid decode to the same tree, or from it, as those of other frames may."""
         return self._is_needed or grid in self._repeated or grid in self.references.sources
-
-    def where(self, grid: int, what: str) -> str:
-        """How errors name something of a grid."""
-        return f"{self.path}: {what} of grid '{self.table.grids[grid].name}'"
 
     def _find_sources(self) -> list[int]:
         """The source() of all grids. Raises DamagedFile where one has no sections or shares the tree of no other."""
@@ -141,33 +83,6 @@ class FrameIndex:
             self.section("VALS" if head.storage is Storage.TREE else "BLOB", number)
             sources.append(number)
         return sources
-
-    def _find_firsts(self) -> dict[int, int]:
-        """Of each grid that has the topology and shares all values' bytes of an earlier one, the first such grid."""
-        firsts: dict[Hashable, int] = {}
-        repeats = {}
-        for number, head in enumerate(self.table.grids):
-            section = self.find("VALS", number)
-            if head.storage is Storage.TREE and section is not None:
-                chunks = frozenset((chunk.part, chunk.offset) for chunk in self._chunks.get(number, {}).values())
-                values = section.offset, section.codec, section.version, section.raw_size, chunks
-                key = head.grid_type, head.topology_of, head.pruned is None, values, self.references.get(number)
-                first = firsts.setdefault(key, number)
-                if first != number:
-                    repeats[number] = first
-        return repeats
-
-    def _add(self, section: Section) -> None:
-        form = form_of(section.kind)
-        if form.of_frame != (section.grid == NO_GRID) or (section.part and not form.numbered):
-            what = f"section {section.kind} cannot be part {section.part} of grid {section.grid}"
-            raise DamagedFile(f"{self.path}: {what}; get another copy")
-        if form.numbered:
-            first = self._chunks[section.grid].setdefault(section.part, section)
-        else:
-            first = self._sections[section.grid].setdefault(section.kind, section)
-        if first is not section:
-            raise DamagedFile(f"{self.path}: section {section.kind} of grid {section.grid} occurs twice")
 
     def _read_table(self, where: str) -> FrameTable:
         section = _table_section(self)

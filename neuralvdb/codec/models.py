@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from neuralvdb import values
-from neuralvdb.archive import ArchiveReader, Section
+from neuralvdb.archive import Section, SectionReader
 from neuralvdb.errors import MissingPriors
 from neuralvdb.settings import Settings
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class ModelStore:
     """Model sets by identity. sections: of the frame that needs them; given: those of the user, None for none."""
 
-    def __init__(self, archive: ArchiveReader, sections: Sequence[Section], given: ModelSet | None) -> None:
+    def __init__(self, archive: SectionReader, sections: Sequence[Section], given: ModelSet | None) -> None:
         self._archive, self._sections, self._given = archive, sections, given
         self._lock = threading.Lock()
 

@@ -90,14 +90,14 @@ class Scheduler:
         self._ready: list[tuple[int, int, int, _Task[Any]]] = []
         self._count = itertools.count()  # so that no two of these are equal
         self._idle, self._has_ended = 0, False
-        self._others: list[threading.Thread] = []
+        self._helpers: list[threading.Thread] = []
 
     def __enter__(self) -> Scheduler:
         try:
             for _ in range(self._most - 1):
                 thread = threading.Thread(target=self._take_steps, args=(lambda: self._has_ended,))
                 thread.start()
-                self._others.append(thread)
+                self._helpers.append(thread)
         except BaseException:
             self.__exit__()
             raise
@@ -107,15 +107,15 @@ class Scheduler:
         with self._changed:
             self._has_ended = True
             self._changed.notify_all()
-        for thread in self._others:
+        for thread in self._helpers:
             thread.join()
 
     def free_threads(self) -> int:
         """How many threads the one that asks may use: itself, and those that have nothing to do."""
-        return self._threads - len(self._others) + self._idle
+        return self._threads - len(self._helpers) + self._idle
 
     def in_order(
-        self, work: Iterable[GridWork[Result]], after: Callable[[int], Steps[None] | None] = lambda _: None
+        self, work: Iterable[GridWork[Result]], after: Callable[[int], Callable[[], None] | None] = lambda _: None
     ) -> Iterator[Result]:
         """The results of work on grids, in order; the next work is asked for when a thread has nothing else to do.
 
@@ -134,11 +134,11 @@ class Scheduler:
             if not grids.is_begun(number):
                 break
             yield grids.take(number)
-            steps = after(number)
-            if steps is None:
+            to_do = after(number)
+            if to_do is None:
                 grids.end(number)
             else:
-                behind.append(self._begin(_AFTER, number, steps))
+                behind.append(self._begin(_AFTER, number, _single_step(to_do)))
                 behind[-1].then(partial(grids.end, number))
             while behind and behind[0].is_there:
                 behind.popleft().get()
@@ -199,6 +199,12 @@ class Scheduler:
                 outcome.then(lambda: self._go_on(task, left))
                 return
         self._queue(task)
+
+
+def _single_step(work: Callable[[], Result]) -> Steps[Result]:
+    """Work that waits for nothing."""
+    yield from ()
+    return work()
 
 
 class _Grids(Generic[Result]):

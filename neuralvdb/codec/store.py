@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from neuralvdb import topology, values
 from neuralvdb.archive import Section
-from neuralvdb.codec.index import FrameIndex
+from neuralvdb.codec.grid_sections import GridSections
 from neuralvdb.dataclass import dataclass
 from neuralvdb.devices import Devices
 from neuralvdb.errors import DamagedFile, OutOfMemory
@@ -43,7 +43,7 @@ class DecodedStore:
     sixteenth of what may be used).
     """
 
-    def __init__(self, index: FrameIndex, devices: Devices, budget: int | None = None) -> None:
+    def __init__(self, index: GridSections, devices: Devices, budget: int | None = None) -> None:
         self._index, self._devices = index, devices
         self._memory = usable_memory()
         kept = self._memory // _SHARE if budget is None else budget

@@ -16,6 +16,7 @@ from neuralvdb.archive import (
     FieldWriter,
     Section,
     SectionLabel,
+    SectionReader,
     SectionWriter,
     put_array,
     take_array,
@@ -58,7 +59,7 @@ def read_models(path: str | os.PathLike[str]) -> ModelSet:
     return models
 
 
-def models_in(archive: ArchiveReader, sections: Iterable[Section]) -> ModelSet | None:
+def models_in(archive: SectionReader, sections: Iterable[Section]) -> ModelSet | None:
     """The priors among the sections of a frame, None where there are none. Raises DamagedFile, Unsupported."""
     carried = next((section for section in sections if section.kind == KIND), None)
     return None if carried is None else _unpack(archive.read(carried), f"{archive.path}: priors")

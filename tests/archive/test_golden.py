@@ -13,7 +13,7 @@ import zstandard
 
 from neuralvdb import topology, values
 from neuralvdb.archive import ArchiveWriter, FieldReader, FieldWriter, SectionLabel, take_array
-from neuralvdb.codec.encode import encode_frame
+from neuralvdb.codec.encode import FrameOutput, encode_frame
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.settings import CompressSettings
 from neuralvdb.topology import Topology, lossless
@@ -141,7 +141,7 @@ def encoded(threads: int = 1) -> bytes:
     by_masks = mock.patch.object(topology, "encode", lambda shape, base, threads: (0, lossless.encode(shape)))
     with by_masks, mock.patch.object(EncodeContext, "settings_hash", bytes(range(16, 32))):
         context = EncodeContext.of(CompressSettings(threads=threads, quality="lossless"))
-        encode_frame(writer, Source(), [0, 1, 2], context, lambda _: None)
+        encode_frame(FrameOutput(writer, lambda _: None), Source(), [0, 1, 2], context)
     writer.close()
     return stream.getvalue()
 

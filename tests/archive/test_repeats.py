@@ -4,7 +4,7 @@ import numpy as np
 
 from neuralvdb import CompressSettings
 from neuralvdb.archive import ArchiveWriter
-from neuralvdb.codec.encode import encode_frame
+from neuralvdb.codec.encode import FrameOutput, encode_frame
 from neuralvdb.codec.frame import FrameReader
 from neuralvdb.settings import Bound
 from neuralvdb.values.context import EncodeContext
@@ -23,7 +23,7 @@ def test_equal_grids_share_what_they_decode_to(tmp_path):
         archives.append(tmp_path / f"{threads}.neuralvdb")
         with open(archives[-1], "wb") as stream:
             writer, reader = ArchiveWriter(stream), VdbReader(tmp_path / "in.vdb")
-            encode_frame(writer, reader, list(range(5)), EncodeContext.of(settings), lambda _: None)
+            encode_frame(FrameOutput(writer, lambda _: None), reader, list(range(5)), EncodeContext.of(settings))
             writer.close()
     assert archives[0].read_bytes() == archives[1].read_bytes()
     with FrameReader(archives[0]) as frame:
