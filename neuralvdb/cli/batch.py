@@ -115,24 +115,30 @@ class _Batch:
     def run(self, at_once: int) -> None:
         """Does all jobs."""
         waiting = iter(self._jobs.items())
-        running: dict[int, _Running] = {}  # by the pipe of the child
+        running: dict[int, _Running] = {}  # by the number of the first file
+
+        def start(most: int) -> None:
+            while len(running) < most and (entry := next(waiting, None)) is not None:
+                self._start(*entry, running)
+
         try:
             while True:
-                while len(running) < at_once and (entry := next(waiting, None)) is not None:
-                    self._start(*entry, running)
+                start(at_once)
                 if not running:
                     return
                 for key, _ in self._selector.select(_TICK):
                     if key.fd == self._receive:
                         self._hear_shares()
                         continue
-                    work = running[key.fd]
+                    work = running[key.data]
                     has_ended = work.child.receive()
                     with failures_reported(work.job.path, self._report, work.number):
                         self._hear(work)
                     if has_ended:
                         self._selector.unregister(key.fd)
-                        self._finish(key.fd, running)
+                        if at_once > 1:  # else the next job is told what became of this one
+                            start(at_once + 1)  # before this one's file is on disk, which takes time
+                        self._finish(key.data, running)
                 self._tell()
         except BaseException as error:
             for unfinished in running.values():
@@ -154,8 +160,8 @@ class _Batch:
             task = stack.enter_context(job.begin(self._progress(number, job)))
             child = job.runner.start(task.work, writes=task.writes)
             stack.callback(child.end)
-            self._selector.register(child, selectors.EVENT_READ)
-            running[child.fileno()] = _Running(number, job, child, stack.pop_all(), [began])
+            self._selector.register(child, selectors.EVENT_READ, number)
+            running[number] = _Running(number, job, child, stack.pop_all(), [began])
             return
         self._end(number)
 
@@ -169,11 +175,11 @@ class _Batch:
             self._told[work.number] = file + 1
             self._report.ahead(result, work.number + file)
 
-    def _finish(self, pipe: int, running: dict[int, _Running]) -> None:
+    def _finish(self, number: int, running: dict[int, _Running]) -> None:
         """Gives the output its name and reports; an interrupt waits, so that what has its name is reported."""
         mask = platform.block_interrupts()
         try:
-            done = running.pop(pipe)
+            done = running.pop(number)
             self._end(done.number)
             with failures_reported(done.job.path, self._report, done.number):
                 with done.stack:
@@ -181,11 +187,11 @@ class _Batch:
                 seconds = round(time.perf_counter() - done.times[0], 3)
                 outcome = done.job.finish(value, seconds)
                 outcomes = [outcome] if isinstance(outcome, Result) else outcome
-                for number, of_file in enumerate(outcomes, done.number):
+                for file, of_file in enumerate(outcomes, done.number):
                     if isinstance(of_file, Result):
-                        self._report.result(of_file, number)
+                        self._report.result(of_file, file)
                     else:
-                        self._report.failure(of_file, number)
+                        self._report.failure(of_file, file)
         finally:
             platform.restore_interrupts(mask)
 

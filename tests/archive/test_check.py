@@ -105,8 +105,8 @@ def test_a_table_that_says_something_else_is_an_error(source, tmp_path, monkeypa
     def wrong(self, table, references, losses):
         if lost == "a reference":
             return end(self, table, {}, losses)
-        first, *others = table.grids
-        return end(self, replace(table, grids=(replace(first, active_voxels=7), *others)), references, losses)
+        first, *remaining = table.grids
+        return end(self, replace(table, grids=(replace(first, active_voxels=7), *remaining)), references, losses)
 
     monkeypatch.setattr(FrameWriter, "end", wrong)
     with pytest.raises(PromiseBroken, match="reads back as something else"):

@@ -19,12 +19,12 @@ def steps(work, needed=()):
 @THREADS
 def test_results_come_in_order_and_work_begins_behind_what_it_waits_for(threads):
     """Each grid needs the two before it, but for the last ones, which need nothing and are done before others."""
-    said, seen = [Outcome() for _ in range(30)], []
+    said, done = [Outcome() for _ in range(30)], []
 
     def work(number: int) -> int:
         assert all(outcome.is_there for outcome in needed(number))
         said[number].set(number)
-        seen.append(number)
+        done.append(number)
         return number * number
 
     def needed(number: int) -> list[Outcome]:
@@ -33,7 +33,7 @@ def test_results_come_in_order_and_work_begins_behind_what_it_waits_for(threads)
     grids = (GridWork(steps(lambda number=number: work(number), needed(number)), 1) for number in range(30))
     with Scheduler(threads, 30) as scheduler:
         assert list(scheduler.in_order(grids)) == [number * number for number in range(30)]
-    assert sorted(seen) == list(range(30))
+    assert sorted(done) == list(range(30))
 
 
 def test_a_long_grid_does_not_keep_small_ones_waiting():
@@ -54,13 +54,13 @@ def test_a_long_grid_does_not_keep_small_ones_waiting():
 @pytest.mark.parametrize(("size", "most"), [(module._SMALL, 1), (module._SMALL // 16, 4)], ids=["large", "small"])
 def test_so_many_grids_are_there_at_most(threads, size, most):
     """Beside the one that is asked for, until what is to be done after their result was used is done."""
-    there, lock, highest = 0, threading.Lock(), 0
+    alive, lock, highest = 0, threading.Lock(), 0
 
     def change(by: int) -> None:
-        nonlocal there, highest
+        nonlocal alive, highest
         with lock:
-            there += by
-            highest = max(highest, there)
+            alive += by
+            highest = max(highest, alive)
 
     def grids():
         for _ in range(40):
@@ -70,7 +70,7 @@ def test_so_many_grids_are_there_at_most(threads, size, most):
     with Scheduler(threads, 40) as scheduler:
         for _ in scheduler.in_order(grids(), lambda _: lambda: change(-1)):
             pass
-    assert there == 0
+    assert alive == 0
     assert highest <= most * threads + 1
 
 

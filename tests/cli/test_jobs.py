@@ -34,17 +34,20 @@ def other(writer, source, *args):
     return encode_frame(writer, source, *args)
 
 module.encode_frame = other
+{before}
 sys.exit(main(sys.argv[1:]))
 """
 
 
 @pytest.fixture
 def run_with(frames):
-    """Runs `nvdb compress` on four frames, three at once, with more work in each child; gives process and archives."""
+    """Runs `nvdb compress` on four frames, three at once, with more work in each child, and before there are any; gives
+    process and archives."""
 
-    def run(work: str, *options: str, code: int = 0) -> tuple[subprocess.CompletedProcess, list[str]]:
-        command = [sys.executable, "-P", "-c", PROGRAM.format(work=work), "compress", "smoke.####.vdb", "-o", "out/"]
-        command += ["--lossless", "--no-verify", "--jobs", "3", *options]
+    def run(work: str, *options: str, before: str = "", code: int = 0) -> tuple[subprocess.CompletedProcess, list[str]]:
+        program = PROGRAM.format(work=work, before=before)
+        command = [sys.executable, "-P", "-c", program, "compress", "smoke.####.vdb", "-o", "out/", "--lossless"]
+        command += ["--no-verify", "--jobs", "3", *options]
         done = subprocess.run(command, cwd=frames, capture_output=True, text=True, timeout=120)
         assert done.returncode == code, done.stderr
         return done, sorted(os.listdir(frames / "out"))
@@ -100,11 +103,31 @@ def test_frames_start_while_others_work_and_results_come_as_they_are_done(run_wi
     assert "\r" not in done.stderr and "\x1b" not in done.stderr
 
 
+def test_the_next_frame_does_not_wait_until_the_one_before_is_on_disk(run_with):
+    """No file is flushed before the fourth frame has begun. Of those that are done at the same time each has its own
+    bytes."""
+    before = """
+def flush(handle, fsync=os.fsync):
+    end = time.monotonic() + 60
+    while time.monotonic() < end and not any("0005" in name for name in os.listdir("out")):
+        time.sleep(0.01)
+    assert time.monotonic() < end
+    fsync(handle)
+os.fsync = flush
+"""
+    done, made = run_with("pass", "--json", before=before)
+    assert made == archives(1, 2, 3, 5)
+    results = json.loads(done.stdout)["results"]
+    assert {(result["source"][-8:-4], Path(result["target"]).stem[-4:]) for result in results} == {
+        (number, number) for number in ("0001", "0002", "0003", "0005")
+    }
+
+
 @pytest.fixture
 def shot_that_waits(frames):
     """A process that makes one archive of two chunks, two at once, each of which waits in its second frame."""
     work = "while source.path[-5] in '25' and not os.path.exists('go'): time.sleep(0.01)"
-    command = [sys.executable, "-P", "-u", "-c", PROGRAM.format(work=work), "compress", "smoke.####.vdb"]
+    command = [sys.executable, "-P", "-u", "-c", PROGRAM.format(work=work, before=""), "compress", "smoke.####.vdb"]
     command += ["-o", "shot.neuralvdb", "--chunk", "2", "--jobs", "2", "--rel-error", "1%"]
 
     @contextlib.contextmanager
@@ -161,7 +184,8 @@ def test_openjd_hears_of_progress_on_stdout(run, frames):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_a_signal_says_what_is_done(frames, number):
     work = "while '0001' not in source.path: time.sleep(0.01)"
-    command = [sys.executable, "-P", "-c", PROGRAM.format(work=work), "compress", "smoke.####.vdb", "-o", "out/"]
+    program = PROGRAM.format(work=work, before="")
+    command = [sys.executable, "-P", "-c", program, "compress", "smoke.####.vdb", "-o", "out/"]
     command += ["--lossless", "--no-verify", "--jobs", "2", "--json-lines"]
     default = lambda: signal.signal(number, signal.default_int_handler)  # noqa: E731 - not as a shell's & leaves it
     options = {"cwd": frames, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "preexec_fn": default}
@@ -200,7 +224,8 @@ def test_archives_are_those_of_one_file_at_a_time(run, frames, threads):
 
 
 def test_no_child_outlives_a_killed_command(frames):
-    command = [sys.executable, "-P", "-c", PROGRAM.format(work="time.sleep(60)"), "compress", "smoke.####.vdb"]
+    program = PROGRAM.format(work="time.sleep(60)", before="")
+    command = [sys.executable, "-P", "-c", program, "compress", "smoke.####.vdb"]
     with subprocess.Popen([*command, "--jobs", "2", "--lossless"], cwd=frames) as process:
         children: list[str] = []
         while len(children) < 2:

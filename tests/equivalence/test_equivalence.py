@@ -68,6 +68,23 @@ def test_fast_networks_give_the_same_bytes_on_two_threads(source, tmp_path):
     assert first == two
 
 
+def test_grids_that_are_coded_from_each_other_give_the_same_bytes_on_many_threads(tmp_path):
+    """Each from the one before or along the velocities, while others are still encoded; and so they are decoded."""
+    noise = np.random.default_rng(2).normal(size=(9, 32, 24, 16)).cumsum(1).cumsum(2).cumsum(3).astype("f4")
+    velocity = np.stack([noise[7], noise[8], noise[7]], -1)
+    grids = [from_dense(velocity, name="velocity", active=noise[7] < np.inf)]
+    for number in range(6):
+        noise[0] = np.roll(noise[0], 1, 0) * 1.25 + noise[number + 1] / 30
+        grids.append(from_dense(noise[0], name=f"g{number}", active=noise[0] < np.inf))
+    write_vdb(tmp_path / "a.vdb", grids)
+    bounds = (Bound(value=0.01, relative=True),)
+    made = [compressed(tmp_path / "a.vdb", tmp_path / f"{n}.nvdb", n, bounds=bounds) for n in (1, 2, 3, 8)]
+    assert made == [made[0]] * 4
+    assert sum(bool(grid.references) for grid in neuralvdb.info(tmp_path / "1.nvdb").grids) >= 4
+    back = [decompressed(tmp_path / "1.nvdb", tmp_path / f"{n}.vdb", n) for n in (1, 2, 3, 8)]
+    assert back == [back[0]] * 4
+
+
 def test_verifying_changes_no_byte(source, tmp_path):
     checked = compressed(source, tmp_path / "a.neuralvdb", 2, verify=True)
     assert checked == compressed(source, tmp_path / "b.neuralvdb", 2, verify=False)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
 
 from neuralvdb.dataclass import dataclass
 from neuralvdb.values.lattice import correction_network
-from neuralvdb.values.lattice.chunks import Chunk, ChunkComponent
+from neuralvdb.values.lattice.chunks import ChunkComponent
 from neuralvdb.values.lattice.constants import SCALE_CLASSES
 from neuralvdb.values.lattice.correction_network import CorrectionNetwork
 from neuralvdb.values.lattice.native import native_lattice
@@ -27,7 +27,6 @@ from neuralvdb.values.lattice.tables import MOST, costs, default_rows, tables_of
 from neuralvdb.values.lossless import by_component
 from neuralvdb.values.select.candidate import Candidate
 from neuralvdb.values.select.sampling import FEW, Sample
-from neuralvdb.volume import Tree
 
 _WORTH = 0.98  # of the bits that a sample takes alone: a sample is not the grid
 _FEWEST = 64  # points of a level that have a say on its gain
@@ -70,15 +69,18 @@ class Selected:
     said: int | None = None
 
 
-def choose_reference(sample: Sample, candidate: Candidate, said: Iterable[np.ndarray]) -> Selected:
+def choose_reference(
+    sample: Sample, candidate: Candidate, said: Iterable[np.ndarray], free_threads: Callable[[], int] = lambda: 1
+) -> Selected:
     """The candidate with what others say of a tree, the one by which a sample takes the fewest bits, if they are fewer
     so.
 
-    said: float64 of the shape of the leaves' values each, made one after the other.
+    said: float64 of the shape of the leaves' values each, made one after the other. free_threads: how many may be used
+    from now on.
     """
     best, selected = None, Selected(candidate)
     for number, values in enumerate(() if candidate.changes else said):
-        tried = _best(sample, candidate, values)
+        tried = _best(sample, candidate, values, free_threads())
         if tried is not None and (best is None or tried.bits < best.bits):
             best, selected = tried, Selected(replace(candidate, reference=tried.reference), number)
     return Selected(candidate) if best is None or best.bits >= _WORTH * best.alone else selected
@@ -93,12 +95,12 @@ class _Best:
     alone: float
 
 
-def _best(sample: Sample, candidate: Candidate, said: np.ndarray) -> _Best | None:
+def _best(sample: Sample, candidate: Candidate, said: np.ndarray, threads: int) -> _Best | None:
     """What another grid says; None where C++ cannot tell."""
     tree, family = sample.tree, candidate.promise.mode.family
     network = correction_network.shipped(family)
     reference = ReferenceValues.over(tree, said, network or Correction())
-    sampled = _missed(tree, reference, sample.chunk(FEW), candidate)
+    sampled = _missed(sample, reference, candidate, threads)
     if sampled is None:
         return None
     bits = costs(tables_of(default_rows(family), candidate.models.freq))
@@ -169,10 +171,11 @@ class _Prices:
         return cells
 
 
-def _missed(tree: Tree, reference: ReferenceValues, chunk: Chunk, candidate: Candidate) -> _Sampled | None:
+def _missed(sample: Sample, reference: ReferenceValues, candidate: Candidate, threads: int) -> _Sampled | None:
     """What happens where a sample is encoded without the reference, and with its network; None where C++ cannot."""
+    tree, chunk = sample.tree, sample.chunk(FEW)
     promise, models = candidate.promise, candidate.models
-    predictor = Predictor(models.families[promise.mode.family].networks)
+    predictor = Predictor(models.families[promise.mode.family].networks, threads=threads)
     lattice = native_lattice(promise.mode.lattice, promise.quantiser, predictor, "native")
     if lattice is None:
         return None

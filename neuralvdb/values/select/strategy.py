@@ -83,7 +83,7 @@ class PreparedValues:
         """What encode_lossy() gives."""
         if self.candidate is None:
             return None
-        selected = choose_reference(self.sample, self.candidate, said)
+        selected = choose_reference(self.sample, self.candidate, said, self.context.free_threads)
         candidate = replace(selected.candidate, tuning=self.candidate.tuning)
         coded = _as_promised(self.sample.tree, candidate, self.context, self.limit)
         return None if coded is None else replace(coded, said=selected.said)
