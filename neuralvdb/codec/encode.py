@@ -91,12 +91,13 @@ def encode_frame(
         alone = not any(_is_behind(grid, earlier) for grid in encoded)
     writer = output.writer
     frame, grids = FrameWriter(writer, None if alone else earlier.tables), list[EncodedGrid]()
-    for number, grid in enumerate(encoded):
+    for grid in encoded:
         written = len(writer.sections)
-        frame.grid(number, grid.head.unique_name, grid.sections)
+        frame.grid(len(grids), grid.head.unique_name, grid.sections)
         checks.add(grid, writer.sections[written:])
         grids.append(replace(grid, sections=[], sources={}))
         output.progress(grid.head.source_size + checks.take_progress())
+        del grid  # its sections are written
     output.progress(checks.take_progress())
     families = set[str]().union(*(grid.families for grid in grids))
     if context.settings.embed_priors and families:
@@ -177,8 +178,12 @@ def _encode_all(
     with Scheduler(context.settings.threads, len(jobs)) as scheduler:
         each = replace(context, free_threads=scheduler.free_threads)
         work = (GridWork(encode_grid(job, each, reusable), job.memory) for job in jobs)
-        for encoded in scheduler.in_order(work, lambda _: checks.work(scheduler.free_threads)):
-            yield encoded.first.results[0].repeated(encoded) if isinstance(encoded, EncodeJob) else encoded
+        yield from map(_encoded, scheduler.in_order(work, lambda _: checks.work(scheduler.free_threads)))
+
+
+def _encoded(encoded: EncodedGrid | EncodeJob) -> EncodedGrid:
+    """The encoded grid, also where an earlier one has become the same."""
+    return encoded.first.results[0].repeated(encoded) if isinstance(encoded, EncodeJob) else encoded
 
 
 class _Jobs:

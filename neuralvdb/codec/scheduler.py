@@ -168,17 +168,19 @@ class Scheduler:
 
     def _take_steps(self, is_done: Callable[[], bool]) -> None:
         """Takes steps that are ready, and waits for such, until something is done."""
-        while True:
-            with self._changed:
-                self._idle += 1
-                self._changed.wait_for(lambda: self._ready or is_done())
-                self._idle -= 1
-                if is_done():
-                    return
-                task = heapq.heappop(self._ready)[-1]
+        while (task := self._next_task(is_done)) is not None:
             self._take_step(task)
+            del task  # what became of it may be large
             with self._changed:
                 self._changed.notify_all()
+
+    def _next_task(self, is_done: Callable[[], bool]) -> _Task[Any] | None:
+        """One that is ready, once there is such; None once something is done."""
+        with self._changed:
+            self._idle += 1
+            self._changed.wait_for(lambda: self._ready or is_done())
+            self._idle -= 1
+            return None if is_done() else heapq.heappop(self._ready)[-1]
 
     def _take_step(self, task: _Task[Any]) -> None:
         try:
