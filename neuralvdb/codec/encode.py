@@ -82,15 +82,14 @@ def encode_frame(
     and PromiseBroken where something else is decoded.
     """
     _check_models(context)
-    jobs = _Jobs(source, selected, context.settings, earlier)
-    checks = _Checks(output.check)
+    jobs, checks = _Jobs(source, selected, context.settings, earlier), _Checks(output.check)
     encoded: Iterable[EncodedGrid] = _encode_all(jobs, context, earlier.reusable, checks)
     alone = earlier.tables is None
     if earlier.tables is not None and not earlier.joins:  # else nothing is kept
         encoded = list(encoded)
         alone = not any(_is_behind(grid, earlier) for grid in encoded)
-    writer = output.writer
-    frame, grids = FrameWriter(writer, None if alone else earlier.tables), list[EncodedGrid]()
+    writer, grids = output.writer, list[EncodedGrid]()
+    frame = FrameWriter(writer, None if alone else earlier.tables)
     for grid in encoded:
         written = len(writer.sections)
         frame.grid(len(grids), grid.head.unique_name, grid.sections)
