@@ -7,7 +7,8 @@ import pytest
 
 from neuralvdb.archive.formats import FORMATS, form_of, is_readable, version_written
 
-SPEC = [Path(__file__).resolve().parents[2] / "neuralvdb" / "archive" / name for name in ("SPEC.md", "FRAMES.md")]
+NAMES = ("SPEC.md", "FRAMES.md", "CHUNKS.md")
+SPEC = [Path(__file__).resolve().parents[2] / "neuralvdb" / "archive" / name for name in NAMES]
 HEADING = re.compile(r"## ([A-Z]{4}), codecs? (\d+(?: and \d+)*) versions? (\d+(?: or \d+)*): ")
 
 
