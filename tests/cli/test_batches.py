@@ -67,7 +67,8 @@ def test_results_are_printed_as_files_are_done(three, tmp_path):
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     report = json.loads(process.communicate(timeout=60)[0])
-    assert process.returncode in (0, 130)
+    has_ended = len(report["results"]) == 3  # and the signal met Python's own end
+    assert process.returncode in ((0, 130, -signal.SIGTERM) if has_ended else (130,))
     assert report["results"][0]["source"] == "a.vdb"
     assert not [name for name in os.listdir(tmp_path / "archives") if name.endswith(".part")]
 
