@@ -74,9 +74,7 @@ def test_fuzzer_sees_silent_changes(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(decode, "content_hash", lambda grid: _Equal())
     seeds = fuzz.make_seeds("archives")
     bench = fuzz.Bench("archives", 0, seeds)
-    problems = (
-        problem.partition(":")[0] for n in range(3402, 6000, 6) for problem in bench.run(bench.case(n)).problems
-    )
+    problems = (problem.partition(":")[0] for n in range(0, 9000, 6) for problem in bench.run(bench.case(n)).problems)
     try:
         assert "decoded to something else without a word" in problems
     finally:
