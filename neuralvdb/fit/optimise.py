@@ -22,6 +22,7 @@ from neuralvdb.nets.network import Network
 from neuralvdb.values.lattice.pass_order import NetworkKey
 
 _TAIL = -2.0  # of a share, before the sigmoid, to begin with
+_RISE = 0.3  # of a cycle, in which steps grow
 _DRAWN_ITERATIONS = 64  # for which examples are drawn at a time
 
 
@@ -87,7 +88,7 @@ def optimise_together(jobs: Sequence[Job], schedule: Schedule) -> list[Trained]:
         generators[-1].set_state(torch.get_rng_state())
     weights = torch.stack(rows).to(schedule.device)
     learners = Learners(weights=weights, means=torch.zeros_like(weights), squares=torch.zeros_like(weights))
-    examples, bits, rates = laid_out(jobs, schedule.device), [], _rates(schedule)
+    examples, bits, rates = laid_out(jobs, schedule.device), [], one_cycle(schedule)
     for begin in range(0, schedule.iterations, _DRAWN_ITERATIONS):
         some_rates = rates[begin : begin + _DRAWN_ITERATIONS]
         picks = [
@@ -192,17 +193,27 @@ def _random(inputs: int) -> Layers:
     )
 
 
-def _rates(schedule: Schedule) -> list[tuple[float, float]]:
-    """Step size and first beta of each iteration: Smith's one cycle, as PyTorch has it."""
-    optimiser = torch.optim.Adam([nn.Parameter(torch.zeros(1))], lr=1e-3)
-    cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, schedule.rate, total_steps=schedule.iterations)
+def one_cycle(schedule: Schedule) -> list[tuple[float, float]]:
+    """Step size and first beta of each iteration: Smith's one cycle, the floats of torch's OneCycleLR.
+
+    torch.optim would load torch's compiler for it, which takes two seconds and writes files.
+    """
+    last = schedule.iterations - 1
+    turn = _RISE * schedule.iterations - 1
+    low, high = schedule.rate / 25, schedule.rate
     rates = []
-    for _ in range(schedule.iterations):
-        group = optimiser.param_groups[0]
-        rates.append((group["lr"], group["betas"][0]))
-        optimiser.step()
-        cycle.step()
+    for i in range(schedule.iterations):
+        if i <= turn:
+            rates.append((_on_cosine(low, high, i / turn), _on_cosine(0.95, 0.85, i / turn)))
+        else:
+            share = (i - turn) / (last - turn)
+            rates.append((_on_cosine(high, low / 1e4, share), _on_cosine(0.85, 0.95, share)))
     return rates
+
+
+def _on_cosine(start: float, end: float, share: float) -> float:
+    """From start to end on half a wave."""
+    return end + (start - end) / 2 * (math.cos(math.pi * share) + 1)
 
 
 @dataclass(frozen=True)

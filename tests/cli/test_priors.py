@@ -151,3 +151,11 @@ def test_no_effort_is_larger_than_none(run_json, sample):
 
 def test_there_are_ten_efforts(run, sample):
     assert "effort" in run("compress", sample, "-o", "a", "--effort", "10", code=2).stderr
+
+
+def test_learning_writes_nothing_but_its_result(run, fog, tmp_path, monkeypatch):
+    """torch.optim would make a folder for its compiler, which a confined process must not."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "absent"))
+    run("train", fog, "-o", "my.priors", "--steps", "1", "--device", "cpu")
+    run("compress", fog, "-o", "a.neuralvdb", "--rel-error", "0.2%", "--effort", "5")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.neuralvdb", "my.priors"]

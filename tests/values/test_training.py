@@ -10,7 +10,7 @@ import torch
 from neuralvdb.fit.augment import mirrors
 from neuralvdb.fit.examples import Examples
 from neuralvdb.fit.fields import Field, fields_of
-from neuralvdb.fit.optimise import Job, Schedule, optimise, optimise_together, to_floats, to_integers
+from neuralvdb.fit.optimise import Job, Schedule, one_cycle, optimise, optimise_together, to_floats, to_integers
 from neuralvdb.fit.pretrain import Recipe, pretrain
 from neuralvdb.values.lattice import priors
 from neuralvdb.values.lattice.kind import LatticeKind
@@ -99,3 +99,16 @@ def test_networks_without_hidden_layers_stay_so_and_learn(fields, lattice):
     assert np.mean([bits[:4].mean() for bits in progress.values()]) > np.mean(
         [bits[-4:].mean() for bits in progress.values()]
     )
+
+
+@pytest.mark.parametrize("iterations", [1, 2, 4, 10, 333])
+def test_steps_follow_the_one_cycle_of_torch(iterations):
+    optimiser = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, 6e-3, total_steps=iterations)
+    expected = []
+    for _ in range(iterations):
+        group = optimiser.param_groups[0]
+        expected.append((group["lr"], group["betas"][0]))
+        optimiser.step()
+        cycle.step()
+    assert one_cycle(Schedule(iterations=iterations, seed=0, rate=6e-3)) == expected
