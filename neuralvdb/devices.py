@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from importlib.util import find_spec
 
@@ -11,14 +12,15 @@ from neuralvdb.settings import device_number
 
 MEMORY = 32 << 30  # bytes that the libraries and the driver of a GPU map, beyond what data takes
 ONE_AT_A_TIME = threading.Lock()  # for what several threads decode: it shares the devices' memory
-ENOUGH = 32 << 20  # bytes of leaf values; by `auto`, grids with fewer stay on the CPU, which is sooner done
+ENOUGH = 32 << 20  # bytes of leaf values; by `auto`, grids with fewer stay on the CPU, which is sooner done,
+ENOUGH_TO_START = 1 << 30  # and with fewer than these where no GPU is used yet: to start one takes 5 s
 _CAPABILITY = (8, 0)  # the oldest that the kernels are compiled for
 
 
 class Devices:
     """Where grids are coded: what resolve() makes of a name, but of `auto` GPUs for large grids only.
 
-    Of `auto` nothing is looked up before a grid is large enough, because that alone takes a second. Raises what
+    Of `auto` nothing is looked up before a grid is large enough, because torch alone takes seconds to load. Raises what
     resolve() raises.
     """
 
@@ -29,25 +31,33 @@ class Devices:
 
     def of(self, size: int) -> tuple[str, ...]:
         """("cuda:0", ...) for a grid whose leaf values take so many bytes, none for the CPU."""
-        if self._is_auto and size < ENOUGH:
+        if self._is_auto and size < (ENOUGH if _is_started() else ENOUGH_TO_START):
             return ()
         self._used = True
-        return resolve("auto") if self._is_auto else self._names
+        return self._all()
 
     @property
     def first(self) -> str:
         """Where tensors go."""
-        return (*self.of(ENOUGH), "cpu")[0]
+        return (*self._all(), "cpu")[0]
 
     @property
     def used(self) -> tuple[str, ...]:
         """Those that were given for a grid, and all that were asked for."""
-        return self.of(ENOUGH) if self._used else ()
+        return self._all() if self._used else ()
+
+    def _all(self) -> tuple[str, ...]:
+        return resolve("auto") if self._is_auto else self._names
 
 
 def seems_there() -> bool:
     """Whether this machine has a GPU's driver and the packages to use it; costs next to nothing."""
     return platform.has_gpu_driver() and not _missing()
+
+
+def starts_gpu(name: str, memory: int) -> bool:
+    """Whether work in so many bytes of memory may start a GPU."""
+    return name != "cpu" and (name != "auto" or memory >= ENOUGH_TO_START) and seems_there()
 
 
 def resolve(name: str) -> tuple[str, ...]:
@@ -76,6 +86,12 @@ def described(devices: tuple[str, ...]) -> str:
     import torch
 
     return ", ".join(f"{device} ({torch.cuda.get_device_name(device)})" for device in devices)
+
+
+def _is_started() -> bool:
+    """Whether this process uses a GPU already."""
+    torch = sys.modules.get("torch")
+    return torch is not None and torch.cuda.is_initialized()
 
 
 def _missing() -> list[str]:

@@ -11,7 +11,7 @@ from neuralvdb.kernels.dispatch import checked, select
 from neuralvdb.kernels.network import Packed
 from neuralvdb.kernels.rans import TOTAL, Segments
 
-__all__ = ["MaskLevel", "Phase", "decode", "points_of"]
+__all__ = ["Cells", "Classified", "MaskLevel", "Phase", "classify", "decode", "points_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +41,22 @@ class MaskLevel:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cells:
+    """The cells of a phase, those of one stream after those of another.
+
+    parents: (n,) int32, brick * m^3 + place of each cell's parent above; the bricks themselves where each has one cell;
+    starts: (D + 1,) int64, where each stream begins among them.
+    """
+
+    parents: torch.Tensor
+    starts: torch.Tensor
+
+    def __post_init__(self) -> None:
+        checked("parents", self.parents, torch.int32, None)
+        checked("starts", self.starts, torch.int64, None)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Phase:
     """A phase of a level.
 
@@ -65,23 +81,46 @@ class Phase:
         return self._ways[n]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Classified:
+    """Cells of a phase as they are to be coded.
+
+    classes: (2, n) uint8, of the first and of the second symbols, which only mixed and full cells have; where cells are
+    bits the second row holds nothing;
+    states: (n,) int8.
+    """
+
+    classes: torch.Tensor
+    states: torch.Tensor
+
+
+def classify(
+    level: MaskLevel, cells: Cells, phase: Phase, exact: torch.Tensor, *, implementation: str = "auto"
+) -> Classified:
+    """What decode() is to decode of the next n cells, whose states become those in exact (R, n^3) int8.
+
+    Raises ValueError on other shapes or types.
+    """
+    checked("exact", exact, torch.int8, *level.states.shape)
+    classified: Classified = select(__name__, "classify", implementation, exact)(level, cells, phase, exact)
+    return classified
+
+
 def decode(
     level: MaskLevel,
-    parents: torch.Tensor,
+    cells: Cells,
     phase: Phase,
     slots: torch.Tensor,
     segments: Segments,
     *,
     implementation: str = "auto",
 ) -> None:
-    """States of the next n cells; the segments, all of one stream, move on.
+    """States of the next n cells; the segments, of one stream or of several, move on.
 
-    parents: (n,) int32, brick * m^3 + place of each cell's parent above; the bricks themselves where each has one cell;
     slots: (64, 4096) int32, as neuralvdb.kernels.rans takes them, of symbols below 2.
 
     The host does not wait for the device. Where words run out 0 is read, and segments.ended() will tell. Raises
     ValueError on other shapes or types.
     """
-    checked("parents", parents, torch.int32, None)
     checked("slots", slots, torch.int32, 64, TOTAL)
-    select(__name__, "decode", implementation, parents)(level, parents, phase, slots, segments)
+    select(__name__, "decode", implementation, cells.parents)(level, cells, phase, slots, segments)

@@ -12,11 +12,12 @@ import torch
 import triton
 import triton.language as tl
 
+from neuralvdb.kernels.classify_masks import Classified
 from neuralvdb.kernels.network.gpu import layers, weights
 from neuralvdb.kernels.rans.gpu import decode as symbols_of
 
 if TYPE_CHECKING:
-    from neuralvdb.kernels.classify_masks import MaskLevel, Phase
+    from neuralvdb.kernels.classify_masks import Cells, MaskLevel, Phase
     from neuralvdb.kernels.rans import Segments
 
 BLOCK, WARPS = 128, 8  # of _classify
@@ -95,23 +96,57 @@ def _store(
     tl.store(p_states + b_at, b_state.to(tl.int8), mask=m_n)
 
 
-def decode(level: MaskLevel, parents: torch.Tensor, phase: Phase, slots: torch.Tensor, segments: Segments) -> None:
+@triton.jit(do_not_specialize=["n", "octant", "log", "up"])
+def _keep(p_states, p_exact, p_parents, p_kept, n, octant, log, up, BLOCK: tl.constexpr):
+    o_n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    m_n = o_n < n
+    b_row, b_x, b_y, b_z = _cell(p_parents, o_n, m_n, octant, log, up)
+    b_at = (b_row << (3 * log)) + (((b_x << log) + b_y) << log) + b_z
+    b_state = tl.load(p_exact + b_at, mask=m_n, other=0)
+    tl.store(p_states + b_at, b_state, mask=m_n)
+    tl.store(p_kept + o_n, b_state, mask=m_n)
+
+
+def classify(level: MaskLevel, cells: Cells, phase: Phase, exact: torch.Tensor) -> Classified:
     """Arguments as in the package."""
-    n, log, up = len(parents), level.states.shape[1].bit_length() // 3, level.above.shape[1].bit_length() // 3
+    n, log, up = _sizes(level, cells)
+    classes, states = _classes(level, cells, phase), torch.empty(n, dtype=torch.int8, device=exact.device)
+    if n:
+        octant = phase.octant if log else 0
+        _keep[(triton.cdiv(n, CELLS),)](level.states, exact, cells.parents, states, n, octant, log, up, CELLS)
+    return Classified(classes=classes, states=states)
+
+
+def decode(level: MaskLevel, cells: Cells, phase: Phase, slots: torch.Tensor, segments: Segments) -> None:
+    """Arguments as in the package."""
+    parents, starts = cells.parents, cells.starts
+    n, log, up = _sizes(level, cells)
     if not n:
         return
     grid, octant = (triton.cdiv(n, CELLS),), phase.octant if log else 0
-    classes = torch.empty((2, n), dtype=torch.uint8, device=parents.device)
-    _classify[(triton.cdiv(n, BLOCK),)](
-        level.states, level.above, level.reference, level.near, phase.points[3], phase.ways(1 << log), parents,
-        *weights(phase.network), classes, n, log, up, BLOCK, num_warps=WARPS,
-    )  # fmt: skip
-    starts = torch.arange(0, n + 1, n, device=parents.device)
+    classes = _classes(level, cells, phase)
     first, before, second = symbols_of(slots, classes[0], starts, segments), None, None
     if log < 3:
         before = torch.zeros(n + 1, dtype=torch.int64, device=parents.device)
         torch.cumsum(first, 0, out=before[1:])
         narrowed = torch.empty(n, dtype=torch.uint8, device=parents.device)
         _narrow[grid](classes, first, before, narrowed, n, CELLS)
-        second = symbols_of(slots, narrowed, before[::n].contiguous(), segments)
+        second = symbols_of(slots, narrowed, before[starts], segments)
     _store[grid](level.states, parents, first, before, second, n, octant, log, up, CELLS)
+
+
+def _sizes(level: MaskLevel, cells: Cells) -> tuple[int, int, int]:
+    """Cells; log2 of a brick's edge in cells, and in cells of the level above."""
+    return len(cells.parents), level.states.shape[1].bit_length() // 3, level.above.shape[1].bit_length() // 3
+
+
+def _classes(level: MaskLevel, cells: Cells, phase: Phase) -> torch.Tensor:
+    """(2, n) uint8, the second row only where cells are not bits."""
+    n, log, up = _sizes(level, cells)
+    classes = torch.empty((2, n), dtype=torch.uint8, device=cells.parents.device)
+    if n:
+        _classify[(triton.cdiv(n, BLOCK),)](
+            level.states, level.above, level.reference, level.near, phase.points[3], phase.ways(1 << log),
+            cells.parents, *weights(phase.network), classes, n, log, up, BLOCK, num_warps=WARPS,
+        )  # fmt: skip
+    return classes

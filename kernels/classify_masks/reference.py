@@ -16,33 +16,47 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from neuralvdb.kernels.classify_masks import Classified
 from neuralvdb.kernels.classify_masks.points import ABOVE, INPUTS, ONE, REFERENCE, SAME
 from neuralvdb.kernels.network.reference import forward
 from neuralvdb.kernels.rans import Segments
 from neuralvdb.kernels.rans.reference import decode as symbols_of
 
 if TYPE_CHECKING:
-    from neuralvdb.kernels.classify_masks import MaskLevel, Phase
+    from neuralvdb.kernels.classify_masks import Cells, MaskLevel, Phase
 
 _ONE, _CLASSES = 16, 64
 
 
-def decode(level: MaskLevel, parents: torch.Tensor, phase: Phase, slots: torch.Tensor, segments: Segments) -> None:
+def decode(level: MaskLevel, cells: Cells, phase: Phase, slots: torch.Tensor, segments: Segments) -> None:
     """Arguments as in the package."""
-    brick, offset = cells(level, parents, phase.octant)
-    out = forward(inputs(level, brick, offset, phase.points), phase.network)
-    first, second = ((out >> 2) + _CLASSES // 2).clamp(0, _CLASSES - 1).to(torch.uint8).unbind(1)
-    occupied = _symbols(slots, first, segments)
+    brick, offset = cells_below(level, cells.parents, phase.octant)
+    first, second = _classes(level, brick, offset, phase)
+    occupied = symbols_of(slots, first, cells.starts, segments) != 0
     if level.states.shape[1] == 512:
         states = 2 * occupied.to(torch.int8) - 1
     else:
         states = occupied.to(torch.int8) - 1
-        states[occupied != 0] = _symbols(slots, second[occupied != 0], segments).to(torch.int8)
+        starts = torch.nn.functional.pad(occupied.cumsum(0), (1, 0))[cells.starts]
+        states[occupied] = symbols_of(slots, second[occupied], starts, segments).to(torch.int8)
     level.states[brick, offset] = states
 
 
-def cells(level: MaskLevel, parents: torch.Tensor, octant: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Bricks and offsets (n,) int64 of the cells."""
+def classify(level: MaskLevel, cells: Cells, phase: Phase, exact: torch.Tensor) -> Classified:
+    """Arguments as in the package."""
+    brick, offset = cells_below(level, cells.parents, phase.octant)
+    classes, states = _classes(level, brick, offset, phase), exact[brick, offset]
+    level.states[brick, offset] = states
+    return Classified(classes=classes, states=states)
+
+
+def _classes(level: MaskLevel, brick: torch.Tensor, offset: torch.Tensor, phase: Phase) -> torch.Tensor:
+    out = forward(inputs(level, brick, offset, phase.points), phase.network)
+    return ((out >> 2) + _CLASSES // 2).clamp(0, _CLASSES - 1).to(torch.uint8).T.contiguous()
+
+
+def cells_below(level: MaskLevel, parents: torch.Tensor, octant: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Bricks and offsets (n,) int64 of the cells of an octant."""
     n, m = (round(array.shape[1] ** (1 / 3)) for array in (level.states, level.above))
     brick, parent = parents.long() // m**3, parents.long() % m**3
     if n == 1:
@@ -69,8 +83,3 @@ def _look(states: torch.Tensor, near: torch.Tensor, at: torch.Tensor, offsets: t
     x, y, z = (at[:, None] + offsets).clamp(-n, 2 * n - 1).unbind(2)
     look = near.long().gather(1, (x // n * 3 + y // n) * 3 + z // n + 13)
     return states[look, (x % n * n + y % n) * n + z % n]
-
-
-def _symbols(slots: torch.Tensor, classes: torch.Tensor, segments: Segments) -> torch.Tensor:
-    starts = torch.tensor([0, len(classes)], device=classes.device)
-    return symbols_of(slots, classes.contiguous(), starts, segments)

@@ -16,7 +16,7 @@ from neuralvdb.kernels.rans import LANES, Segments
 def segments_of(
     decoders: Sequence[Decoder], streams: Sequence[int], device: torch.device | str
 ) -> tuple[Segments, np.ndarray]:
-    """All segments of decoders that nothing was taken from, one after the other, and which decoder each belongs to.
+    """All segments of decoders, as far as symbols were taken, one after the other, and which decoder each belongs to.
 
     streams: the one that each decoder is of.
     """
@@ -36,7 +36,7 @@ def segments_of(
         "words": np.concatenate([layout.words for layout in layouts]).view(np.int16),
         "at": before + np.concatenate([layout.at for layout in layouts]),
         "end": before + np.concatenate([layout.ends for layout in layouts]),
-        "taken": np.zeros(len(owner), np.int64),
+        "taken": np.concatenate([layout.taken for layout in layouts]),
     }
     by_type: dict[np.dtype, list[str]] = {}
     for name, array in arrays.items():

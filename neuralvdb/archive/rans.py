@@ -187,13 +187,14 @@ def payload(bits: bytes, states: np.ndarray, sizes: list[int], words: bytes) -> 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a payload holds. states: (S, L) uint32; words: (W,) uint16; at, ends: (S,) int64, where each segment's words
-    begin and end; bits: (M,) uint8."""
+    """What is left of a payload. states: (S, L) uint32; words: (W,) uint16; at, ends: (S,) int64, where each segment's
+    words begin and end; taken: (S,) int64, symbols; bits: (M,) uint8, all of them."""
 
     states: np.ndarray
     words: np.ndarray
     at: np.ndarray
     ends: np.ndarray
+    taken: np.ndarray
     bits: np.ndarray
 
 
@@ -283,7 +284,7 @@ class Decoder:
     def layout(self) -> Layout:
         """What there is to be taken, for those who take it elsewhere."""
         words = self._words[: len(self._words) - _PADDING].view("<u2").astype(np.uint16)
-        return Layout(self._states, words, self._at, self._ends, self._bits[: self._bit_end // 8])
+        return Layout(self._states, words, self._at, self._ends, self._taken, self._bits[: self._bit_end // 8])
 
     def taken(self, bits: int, dry: np.ndarray, ended: np.ndarray | None) -> None:
         """What has been taken elsewhere: raw bits, which segments (S,) bool ran dry, and, where that was all, which

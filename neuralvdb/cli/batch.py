@@ -76,7 +76,7 @@ def jobs_at_once(wanted: int | None, needs: Sequence[int], threads: int, device:
     """
     if wanted is not None:
         return max(min(wanted, len(needs)), 1)
-    if device != "cpu" and devices.seems_there():
+    if devices.starts_gpu(device, max(needs, default=0)):
         return 1
     left, count = platform.usable_memory(), 0
     for need in sorted(needs, reverse=True)[:threads]:

@@ -267,6 +267,8 @@ def _encode_topology(job: EncodeJob, context: EncodeContext) -> Payload:
     """The section of the topology that a grid does not share with an earlier one."""
     tree = job.grid.tree if job.needed is None else job.needed
     assert tree is not None
-    masks = Topology.of(tree)
-    codec, payload = topology.encode(masks, job.role.reference, threads=context.free_threads())
+    masks, devices = Topology.of(tree), context.devices.of(tree.leaf.values.nbytes)
+    codec, payload = topology.encode(
+        masks, job.role.reference, threads=context.free_threads(), device=next(iter(devices), None)
+    )
     return Payload(kind="TOPO", codec=codec, payload=payload, raw_size=masks.nbytes)

@@ -25,9 +25,14 @@ _LOSSLESS, _NEURAL, _REFERENCED, _BOX = range(4)
 _NEAR = 1.5  # times what networks take: where plain masks are likely to take more, they are not tried
 
 
-def encode(topology: Topology, reference: Reference | None = None, *, threads: int = 1) -> tuple[int, bytes]:
+def encode(
+    topology: Topology, reference: Reference | None = None, *, threads: int = 1, device: str | None = None
+) -> tuple[int, bytes]:
     """Codec and payload of a TOPO section: a box (3) if it is one, else the smallest of plain masks (0), networks (1)
-    and, where there is a `reference`, networks that see it (2)."""
+    and, where there is a `reference`, networks that see it (2).
+
+    device: where networks encode, such as "cuda:0", None for the CPU. Raises OutOfMemory where it does not fit there.
+    """
     boxed = box.encode(topology)
     if boxed is not None:
         return _BOX, boxed
@@ -36,9 +41,10 @@ def encode(topology: Topology, reference: Reference | None = None, *, threads: i
     def is_enough(size: int) -> bool:
         return size > likely and size >= len(by_masks())
 
-    payloads = {_NEURAL: neural.encode(topology, threads=threads, is_enough=is_enough)}
+    by_networks = functools.partial(neural.encode, topology, threads=threads, device=device, is_enough=is_enough)
+    payloads = {_NEURAL: by_networks()}
     if reference is not None:
-        payloads[_REFERENCED] = neural.encode(topology, reference, threads=threads, is_enough=is_enough)
+        payloads[_REFERENCED] = by_networks(reference)
     if likely < _NEAR * min(map(len, payloads.values())):
         payloads[_LOSSLESS] = by_masks()
     codec = min(payloads, key=lambda codec: (len(payloads[codec]), codec))
@@ -63,7 +69,7 @@ def begin(
         return lossless.decode(source.payload, source.declared, source.where)
     if source.codec == _BOX:
         return box.decode(source.payload, source.declared, source.where)
-    return neural.begin(source, reference, neural.Decoding(threads=threads, device=device))
+    return neural.begin(source, reference, neural.Coding(threads=threads, device=device))
 
 
 def decode(source: TopologyPayload, reference: Reference | None = None, *, threads: int = 1) -> Topology:

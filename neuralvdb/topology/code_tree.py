@@ -105,13 +105,17 @@ class TreeCoder:
     def code_leaves(self, code: CodeMask, leaves: np.ndarray, truth: Topology | None) -> np.ndarray:
         """The masks (B, 64) uint8 of leaves number `leaves` (B,) int64, which see no others. Threads may call it at
         the same time."""
+        return code(self.leaf_task(leaves, truth))
+
+    def leaf_task(self, leaves: np.ndarray, truth: Topology | None) -> MaskTask:
+        """What code_leaves() has coded."""
         near = self._reference
         masks = _Masks(
             families=_LEAF if near is None else _REFERENCED,
             truth=None if truth is None else truth.leaf_active[leaves],
             reference=None if near is None else near.leaves(self.leaf_origins[leaves]),
         )
-        return self._mask(code, self._leaves, leaves, masks)
+        return self._task(self._leaves, leaves, masks)
 
     def _nodes(self, code: CodeMask, nodes: _Nodes, truth: NodeMasks | None, reference: np.ndarray | None) -> NodeMasks:
         """The masks of upper or lower nodes. truth: the masks where they are known; reference: child masks of another
@@ -121,7 +125,7 @@ class TreeCoder:
 
         def coded(families: tuple[Family, ...], truth: np.ndarray | None, reference: np.ndarray | None) -> np.ndarray:
             known, other = (None if mask is None else to_bricks(mask) for mask in (truth, reference))
-            return from_bricks(self._mask(code, bricks, every, _Masks(families, known, other)), bits)
+            return from_bricks(code(self._task(bricks, every, _Masks(families, known, other))), bits)
 
         families = _CHILD if reference is None else _REFERENCED
         child = coded(families, None if truth is None else truth.child, reference)
@@ -136,12 +140,12 @@ class TreeCoder:
         coords = brick_coords(nodes.origins, edge, voxels)
         return _NodeBricks(Bricks(coords, self._make_index(coords)), 8 * voxels, is_leaf=voxels == 1)
 
-    def _mask(self, code: CodeMask, bricks: _NodeBricks, numbers: np.ndarray, masks: _Masks) -> np.ndarray:
-        """The bits (B, 64) of bricks number `numbers` (B,)."""
+    def _task(self, bricks: _NodeBricks, numbers: np.ndarray, masks: _Masks) -> MaskTask:
+        """What is to be coded of bricks number `numbers` (B,)."""
         sees_tiles = self._tiles and (bricks.is_leaf or masks.families is _TILE)
         neighbours = find_neighbours(bricks.all, numbers, _TileTest(self._tiles, bricks.edge) if sees_tiles else None)
         skip = masks.families is _TILE
-        return code(MaskTask(neighbours, masks.families, masks.truth, masks.reference, skip_reference=skip))
+        return MaskTask(neighbours, masks.families, masks.truth, masks.reference, skip_reference=skip)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from gpu_report import same
 
-from neuralvdb.kernels.classify_masks import MaskLevel, Phase
+from neuralvdb.kernels.classify_masks import Cells, MaskLevel, Phase
 from neuralvdb.kernels.classify_masks import decode as decode_masks
 from neuralvdb.kernels.network import Packed
 from neuralvdb.kernels.rans import Segments
@@ -56,7 +56,10 @@ class Masks:
                 parents = torch.nonzero(above[:-2].reshape(-1) == 0)[:, 0].to(torch.int32)
             level = MaskLevel(states=states, above=above, reference=None, near=self.near)
             for p in range(8):
-                cells = self._bricks[p] if k == 3 else parents
+                above_cells = self._bricks[p] if k == 3 else parents
+                cells = Cells(
+                    parents=above_cells, starts=torch.tensor([0, len(above_cells)], device=above_cells.device)
+                )
                 decode_masks(level, cells, self._phases[k, p], self._slots, segments, implementation=implementation)
             above = states
         return above, segments

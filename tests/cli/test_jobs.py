@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from neuralvdb import platform
+from neuralvdb import devices, platform
 from neuralvdb.cli import batch
 from neuralvdb.cli.batch import jobs_at_once
 
@@ -210,7 +210,8 @@ def test_as_many_files_at_once_as_cores_and_memory_allow(monkeypatch):
     assert jobs_at_once(None, [1 << 60], threads=4) == jobs_at_once(None, [], threads=4) == 1
     assert jobs_at_once(50, [1 << 60] * 60, threads=1) == 50
     monkeypatch.setattr(batch.devices, "seems_there", lambda: True)
-    assert (jobs_at_once(None, [0] * 9, 4, "auto"), jobs_at_once(None, [0] * 9, 4, "cpu")) == (1, 4)
+    assert [jobs_at_once(None, [0] * 9, 4, device) for device in ("cuda", "auto", "cpu")] == [1, 4, 4]
+    assert jobs_at_once(None, [devices.ENOUGH_TO_START, 0], 4, "auto") == 1
 
 
 @pytest.mark.slow

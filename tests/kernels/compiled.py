@@ -177,6 +177,7 @@ KERNELS = {
     ("fit", "_update"): [{"SIZE": 8192, "num_warps": 16}],
     ("classify_masks", "_classify"): [MASKS, MASKS | {"p_reference": None}],
     ("classify_masks", "_narrow"): [{"BLOCK": 512}],
+    ("classify_masks", "_keep"): [STATES | {"p_exact": "*i8", "p_kept": "*i8"}],
     ("classify_masks", "_store"): [STATES, STATES | {"p_before": None, "p_second": None}],
     ("network", "_forward"): [{"TILES": 2, "BLOCK": 128}],
     ("neighbours", "_neighbours"): [{"BLOCK": 64}],

@@ -49,7 +49,7 @@ def on_device(device, monkeypatch):
     monkeypatch.setattr(devices, "resolve", lambda name: () if name == "cpu" else expected)
     monkeypatch.setattr(devices, "described", ", ".join)
     devices_used = []
-    for module, name in ((encoder, "DeviceEncoder"), (decoder, "DeviceDecoder"), (masks, "DeviceCoder")):
+    for module, name in ((encoder, "DeviceEncoder"), (decoder, "DeviceDecoder"), (masks, "DeviceMasks")):
         options = {"implementation": "reference"} if device == "cpu" else {}
         monkeypatch.setattr(module, name, recorded(getattr(module, name), options, devices_used))
     return devices_used

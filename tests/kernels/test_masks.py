@@ -1,8 +1,8 @@
 """Phases of masks: the package's NumPy definition = the reference = the kernels, at every level and family; whole
 topologies and archives decoded by kernels are those of the CPU."""
 
-import functools
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from neuralvdb.archive import rans
 from neuralvdb.archive.device import segments_of
 from neuralvdb.archive.rans import Decoder, Encoder
 from neuralvdb.errors import OutOfMemory
-from neuralvdb.kernels.classify_masks import MaskLevel, decode
+from neuralvdb.kernels.classify_masks import Cells, MaskLevel, classify, decode
 from neuralvdb.topology import Topology, inputs, neural, priors
 from neuralvdb.topology import device as on_device
 from neuralvdb.topology.device import phase_on, slots_on
@@ -70,6 +70,7 @@ def cells_of(parents: np.ndarray, k: int, octant: int) -> tuple[np.ndarray, np.n
     ],
 )
 def test_phases(device, implementation, case, monkeypatch):
+    """Of three streams, the middle one without cells; and classes of the cells that are decoded then."""
     family, k, number, count = case
     monkeypatch.setattr(rans, "_SEGMENT", 8)  # bytes
     rng, prior = np.random.default_rng(count), priors.load()
@@ -80,24 +81,38 @@ def test_phases(device, implementation, case, monkeypatch):
         prior.networks[family.name, number], inputs.inputs(view, family, number, brick.astype(np.int64), cell)
     )
     random_bits, every = (rng.integers(0, 2, count, dtype=np.uint8) for _ in range(2))
-    coder, expected = Encoder(prior.tables), view.states.copy()
-    coder.put(classes[:, 0], random_bits)
-    if k:
-        coder.put(classes[random_bits > 0, 1], every[random_bits > 0])
+    starts, coders = np.array([0, count > 0, count > 0, count]), []
+    for begin, end in pairwise(starts):
+        coder, any_set = Encoder(prior.tables), random_bits[begin:end] > 0
+        coder.put(classes[begin:end, 0], random_bits[begin:end])
+        if k:
+            coder.put(classes[begin:end, 1][any_set], every[begin:end][any_set])
+        coders.append(Decoder(coder.finish(), prior.tables, "test"))
+    expected = view.states.copy()
     expected[brick, cell] = np.where(random_bits > 0, every.astype(np.int8) if k else 1, -1)
-    level = MaskLevel(
-        states=torch.from_numpy(view.states).to(device),
-        above=torch.from_numpy(view.above).to(device),
-        reference=None if view.reference is None else torch.from_numpy(view.reference).to(device),
-        near=torch.from_numpy(view.near).to(device),
+    level, other = (
+        MaskLevel(
+            states=torch.from_numpy(view.states).to(device, copy=True),
+            above=torch.from_numpy(view.above).to(device),
+            reference=None if view.reference is None else torch.from_numpy(view.reference).to(device),
+            near=torch.from_numpy(view.near).to(device),
+        )
+        for _ in range(2)
     )
-    segments, _ = segments_of([Decoder(coder.finish(), prior.tables, "test")], [0], device)
-    given = torch.from_numpy(parents.astype(np.int32)).to(device)
+    segments, _ = segments_of(coders, [0, 1, 2], device)
+    given = Cells(
+        parents=torch.from_numpy(parents.astype(np.int32)).to(device), starts=torch.from_numpy(starts).to(device)
+    )
     phase = phase_on(family, number, k, device)
     decode(level, given, phase, slots_on(device), segments, implementation=implementation)
     np.testing.assert_array_equal(level.states.cpu(), expected)
     assert segments.ended().all()
-    assert len(segments.stream) > 1 or count < 64
+    assert len(segments.stream) > 2 or count < 64
+    exact = torch.from_numpy(expected).to(device)
+    classified = classify(other, given, phase, exact, implementation=implementation)
+    np.testing.assert_array_equal(other.states.cpu(), expected)
+    np.testing.assert_array_equal(classified.states.cpu(), expected[brick, cell])
+    np.testing.assert_array_equal(classified.classes[: 1 + (k > 0)].cpu(), classes.T[: 1 + (k > 0)])
 
 
 def test_other_shapes_are_refused(device):
@@ -105,7 +120,9 @@ def test_other_shapes_are_refused(device):
     level = MaskLevel(states=states, above=above, reference=None, near=torch.zeros((7, 27)).int())
     phase, parents = phase_on(CELLS, 0, 1, "cpu"), torch.zeros(3, dtype=torch.int32)
     with pytest.raises(ValueError, match="parents"):
-        decode(level, parents.long(), phase, slots_on("cpu"), None)
+        Cells(parents=parents.long(), starts=torch.tensor([0, 3]))
+    with pytest.raises(ValueError, match="slots"):
+        decode(level, Cells(parents=parents, starts=torch.tensor([0, 3])), phase, slots_on("cpu")[:3], None)
     with pytest.raises(ValueError, match="above"):
         replace(level, above=level.states)
     with pytest.raises(ValueError, match="points"):
@@ -126,11 +143,9 @@ def test_a_topology_with_tiles_and_a_base(device, implementation):
     active[0, 40] = 3
     tiled = replace(topology, lower_active=active & ~topology.lower_child)
     options = {"device": device} | ({} if implementation == "triton" else {"implementation": implementation})
-    decoded = neural.decode(
-        stored(neural.encode(tiled, Reference(0, topology)), tiled.nbytes, 2),
-        Reference(0, topology),
-        **options,
-    )
+    payload = neural.encode(tiled, Reference(0, topology))
+    assert neural.encode(tiled, Reference(0, topology), **options) == payload
+    decoded = neural.decode(stored(payload, tiled.nbytes, 2), Reference(0, topology), **options)
     for name, array in vars(tiled).items():
         np.testing.assert_array_equal(getattr(decoded, name), array, name)
 
@@ -139,10 +154,15 @@ def test_a_topology_with_tiles_and_a_base(device, implementation):
 def decoded_by_kernels(device, monkeypatch) -> list[str]:
     """Devices are there; where each topology is decoded is noted. The reference stands in where there is no GPU."""
     devices_used, options = [], {} if device == "cuda" else {"implementation": "reference"}
-    make = functools.partial(on_device.DeviceCoder, **options)
+    make = on_device.DeviceMasks
     monkeypatch.setattr(devices, "resolve", lambda _: (f"{device}:0",) if device == "cuda" else ("cpu",))
     monkeypatch.setattr(devices, "described", ", ".join)
-    monkeypatch.setattr(on_device, "DeviceCoder", lambda coder, where: devices_used.append(where) or make(coder, where))
+
+    def noted(*, device: str, implementation: str) -> on_device.DeviceMasks:
+        devices_used.append(device)
+        return make(**{"device": device, "implementation": implementation} | options)
+
+    monkeypatch.setattr(on_device, "DeviceMasks", noted)
     return devices_used
 
 
@@ -168,10 +188,12 @@ def no_memory(*_, **__):
     raise torch.OutOfMemoryError
 
 
-@pytest.mark.parametrize(("name", "limit"), [("MaskLevel", no_memory), ("BRICKS", 63)])
+@pytest.mark.parametrize(("name", "limit"), [("MaskLevel", no_memory), ("BRICKS", 1)])
 def test_what_does_not_fit_is_one_clear_error(device, monkeypatch, name, limit):
     topology = Topology.of(ball(11, 4.2).tree)
     payload = neural.encode(topology)
     monkeypatch.setattr(on_device, name, limit)
     with pytest.raises(OutOfMemory, match="--device cpu"):
         neural.decode(stored(payload, topology.nbytes), device=device)
+    with pytest.raises(OutOfMemory, match="--device cpu"):
+        neural.encode(topology, device=device)

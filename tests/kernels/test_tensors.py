@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 import neuralvdb
 from neuralvdb import CompressSettings, DecompressSettings, devices
@@ -67,7 +68,7 @@ def by_reference(kind: type) -> type:
 def test_tensors_decoded_by_kernels(files, device, monkeypatch):
     resolved = (f"{device}:0",) if device == "cuda" else ("cpu",)
     monkeypatch.setattr(devices, "resolve", lambda _: resolved)
-    for module, name in ((decoder, "DeviceDecoder"), (masks, "DeviceCoder")) if device == "cpu" else ():
+    for module, name in ((decoder, "DeviceDecoder"), (masks, "DeviceMasks")) if device == "cpu" else ():
         monkeypatch.setattr(module, name, by_reference(getattr(module, name)))
     tensors = neuralvdb.decompress(files[0], settings=ON_CUDA)
     assert {grid.values.device.type for grid in tensors.values()} == {device}
@@ -75,11 +76,15 @@ def test_tensors_decoded_by_kernels(files, device, monkeypatch):
 
 
 def test_small_grids_stay_on_the_cpu_unless_a_gpu_is_asked_for(monkeypatch):
-    looked_up = []
+    looked_up, started = [], [False]
     monkeypatch.setattr(devices, "resolve", lambda name: looked_up.append(name) or ("cuda:0",))
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: started[0])
     where = devices.Devices("auto")
-    assert (where.of(devices.ENOUGH - 1), where.used, looked_up) == ((), (), [])
-    assert (where.of(devices.ENOUGH), where.used, where.first) == (("cuda:0",), ("cuda:0",), "cuda:0")
+    assert (where.of(devices.ENOUGH_TO_START - 1), where.used, looked_up) == ((), (), [])
+    assert (where.of(devices.ENOUGH_TO_START), where.used, where.first) == (("cuda:0",), ("cuda:0",), "cuda:0")
+    assert where.of(devices.ENOUGH) == ()
+    started[0] = True
+    assert (where.of(devices.ENOUGH), where.of(devices.ENOUGH - 1)) == (("cuda:0",), ())
     assert devices.Devices("cuda").of(1) == ("cuda:0",)
     assert (devices.Devices("auto").first, looked_up[0]) == ("cuda:0", "auto")
 

@@ -12,10 +12,10 @@ torch = pytest.importorskip("torch")
 from neuralvdb.archive import FieldWriter  # noqa: E402
 from neuralvdb.archive.rans import Encoder  # noqa: E402
 from neuralvdb.errors import DamagedFile  # noqa: E402
-from neuralvdb.topology import Topology, neural, priors  # noqa: E402
+from neuralvdb.topology import Topology, chunks, device, neural, priors  # noqa: E402
 from neuralvdb.topology.payload import Reference, TopologyPayload  # noqa: E402
 from neuralvdb.topology.root import put_root  # noqa: E402
-from neuralvdb.vdb import VdbReader  # noqa: E402
+from neuralvdb.vdb import VdbReader, from_dense  # noqa: E402
 
 # On a machine without a GPU the kernels' reference; tests/kernels has the kernels themselves, interpreted.
 GPU = torch.cuda.is_available()
@@ -60,12 +60,35 @@ def test_every_tree(drawn, data):
         topology,
         neural.decode(stored(neural.encode(topology), topology.nbytes), **WHERE),
     )
-    decoded = neural.decode(
-        stored(neural.encode(topology, Reference(7, base)), topology.nbytes, 2),
-        Reference(7, base),
-        **WHERE,
-    )
-    assert_same(topology, decoded)
+    payload = neural.encode(topology, Reference(7, base))
+    assert_same(topology, neural.decode(stored(payload, topology.nbytes, 2), Reference(7, base), **WHERE))
+    assert neural.encode(topology, Reference(7, base), **WHERE) == payload
+
+
+@pytest.mark.parametrize("most", [1 << 20, 6])
+def test_chunks_come_back_alone_and_together(monkeypatch, most):
+    """Chunks of six leaves, of which a device has room for all or for one: what is asked for is decoded."""
+    monkeypatch.setattr(chunks, "LEAVES", 7)
+    monkeypatch.setattr(chunks, "CROWD", 1)
+    monkeypatch.setattr(device, "BRICKS", most)
+    active = np.zeros((6 * 128, 24, 16), bool)
+    active.reshape(6, 128, 24, 16)[:, :8] = np.random.default_rng(0).random((6, 8, 24, 16)) < 0.2
+    topology = Topology.of(from_dense(active.astype(np.float32), name="density", active=active).tree)
+    groups = chunks.group_leaves(topology.leaf_origins())
+    assert len(groups) == 6
+    for reference, codec in ((None, 1), (Reference(7, topology), 2)):
+        payload = neural.encode(topology, reference, threads=2)
+        assert neural.encode(topology, reference, **WHERE) == payload
+        source = stored(payload, topology.nbytes, codec)
+        begun = neural.begin(source, reference, neural.Coding(**{"threads": 2} | WHERE))
+        wanted = np.zeros(len(topology.leaf_active), bool)
+        wanted[[*groups[0].leaves[:1], *groups[3].leaves[:1]]] = True
+        begun.need(wanted)
+        for number, group in enumerate(groups):
+            expected = topology.leaf_active[group.leaves] * (number in (0, 3))
+            np.testing.assert_array_equal(begun.leaf_active[group.leaves], expected)
+        begun.need()
+        np.testing.assert_array_equal(begun.leaf_active, topology.leaf_active)
 
 
 def test_nothing_at_all():

@@ -94,9 +94,9 @@ def test_chunks_come_back_alone_and_together(drawn, data):
             payload = neural.encode(original, reference, threads=2)
             assert payload == neural.encode(original, reference, implementation="reference")
             source = stored(payload, original.nbytes, codec)
-            for decoding in (neural.Decoding(threads=2), neural.Decoding(implementation="reference")):
-                assert_same(original, neural.decode(source, reference, implementation=decoding.implementation))
-                begun = neural.begin(source, reference, decoding)
+            for coding in (neural.Coding(threads=2), neural.Coding(implementation="reference")):
+                assert_same(original, neural.decode(source, reference, implementation=coding.implementation))
+                begun = neural.begin(source, reference, coding)
                 wanted = rng.random(len(original.leaf_active)) < 0.1
                 begun.need(wanted)
                 for group in groups:
@@ -128,7 +128,7 @@ def test_damage_in_one_chunk_is_met_there():
     topology = scattered_noise(leaf)
     with mock.patch.object(chunks, "CROWD", 1):
         payload = neural.encode(topology)
-        begun = neural.begin(stored(payload[:-2] + bytes(2), topology.nbytes), None, neural.Decoding())
+        begun = neural.begin(stored(payload[:-2] + bytes(2), topology.nbytes), None, neural.Coding())
         begun.need(np.array([True, False]))
         assert (begun.leaf_active[0] == topology.leaf_active[0]).all() and not begun.leaf_active[1].any()
         for _ in range(2):

@@ -263,7 +263,7 @@ def _levels(batch: Batch) -> tuple[list[MeanLevel], list[Split], Targets]:
 def _all_boxes(batch: Batch) -> list[Boxes]:
     """Those of all levels."""
     boxes, coded = [batch.boxes], np.zeros(batch.bricks // batch.components, bool)
-    coded[: len(batch.masks)] = batch.masks.any(1)
+    coded[: len(batch.masks)] = batch.masks.view(np.uint64).any(1)
     for j in range(MEAN_LEVELS - 1):
         boxes.append(downsample(boxes[-1], coded, split_axis(j)))
         coded = coded[boxes[-1].children].any(1)

@@ -196,8 +196,9 @@ def _all_boxes(batch: Batch) -> list[Boxes]:
     """Those of all levels."""
     boxes, bricks = [batch.boxes], batch.bricks // batch.components
     holds = np.zeros((bricks, SAMPLE_LEVELS - 1), bool)  # whether every 2**k-th point along each axis is a coded one
-    for k, pattern in enumerate(_every_power()):
-        holds[: len(batch.masks), k] = (batch.masks & pattern).any(1)
+    words = batch.masks.view(np.uint64)
+    for k, pattern in enumerate(_every_power().view(np.uint64)):
+        holds[: len(words), k] = (words & pattern).any(1)
     while len(boxes) < SAMPLE_LEVELS:
         boxes.append(downsample(boxes[-1], holds[:, 1], None))
         of_children = holds[boxes[-1].children]

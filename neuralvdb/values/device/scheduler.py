@@ -15,7 +15,7 @@ from neuralvdb.errors import OutOfMemory
 LEAF = 48 << 10  # bytes of device memory that a leaf takes while it is worked on
 BATCHES = 4  # for each device at least, so that results of one are taken while the next is worked on,
 PLACES = 1 << 22  # leaves of a batch at most: kernels count their voxels in 32 bits
-ENOUGH = 1 << 15  # but no more than have so many leaves each, which keep it busy
+ENOUGH = 1 << 17  # but no more than have so many leaves each, because a chain of symbols is as long for few as for many
 
 Item = TypeVar("Item")
 Result = TypeVar("Result", covariant=True)
