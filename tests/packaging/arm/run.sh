@@ -9,7 +9,7 @@ root=$arm/root
 packages=$root/venv/lib/python3.11/site-packages
 . tests/setup.sh
 need_packages $BUILD_PACKAGES qemu-user-static g++-aarch64-linux-gnu mmdebstrap
-need_neuralvdb
+need_neuralvdb ""
 
 # In the root, with the project's folder at /work. Its own user namespace has its own table of interpreters.
 in_root() {
