@@ -138,7 +138,7 @@ def encoded(threads: int = 1) -> bytes:
     """Without networks, whose weights may be trained anew."""
     stream = io.BytesIO()
     writer = ArchiveWriter(stream)
-    by_masks = mock.patch.object(topology, "encode", lambda shape, base, threads: (0, lossless.encode(shape)))
+    by_masks = mock.patch.object(topology, "encode", lambda shape, base, threads, device: (0, lossless.encode(shape)))
     with by_masks, mock.patch.object(EncodeContext, "settings_hash", bytes(range(16, 32))):
         context = EncodeContext.of(CompressSettings(threads=threads, quality="lossless"))
         encode_frame(FrameOutput(writer, lambda _: None), Source(), [0, 1, 2], context)
