@@ -39,6 +39,7 @@ class Devices:
     @property
     def first(self) -> str:
         """Where tensors go."""
+        self._used = True
         return (*self._all(), "cpu")[0]
 
     @property
@@ -89,9 +90,9 @@ def described(devices: tuple[str, ...]) -> str:
 
 
 def _is_started() -> bool:
-    """Whether this process uses a GPU already."""
-    torch = sys.modules.get("torch")
-    return torch is not None and torch.cuda.is_initialized()
+    """Whether this process uses a GPU already. While another thread loads torch, that has no `cuda`."""
+    is_initialized = getattr(getattr(sys.modules.get("torch"), "cuda", None), "is_initialized", bool)
+    return bool(is_initialized())
 
 
 def _missing() -> list[str]:

@@ -16,7 +16,7 @@ from neuralvdb.api.promises import PromiseDescription, describe, promise_of
 from neuralvdb.api.readable import check_readable
 from neuralvdb.api.source import check_names, select, without
 from neuralvdb.archive import ArchiveWriter
-from neuralvdb.codec.check import FrameCheck
+from neuralvdb.codec.check import FrameCheck, reading_back
 from neuralvdb.codec.earlier import EarlierFrames
 from neuralvdb.codec.encode import EncodedFrame, FrameOutput, encode_frame
 from neuralvdb.codec.frame import Frame, FrameReader
@@ -231,7 +231,7 @@ class _Job:
                 encoded = encoding.write(FrameOutput(writer, progress, check), reader, note)
                 writer.close()
             if check is not None:
-                with FrameReader(path, models=context.models) as frame:
+                with reading_back(path), FrameReader(path, models=context.models) as frame:
                     check.end(frame)
         return encoding.report(reader, encoded, self.output.target, self.output.size())
 

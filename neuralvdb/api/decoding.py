@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from neuralvdb.api.jobs import Progress
 from neuralvdb.codec.frame import Frame
 
@@ -12,5 +14,6 @@ def decode_all(frame: Frame, threads: int, progress: Progress) -> None:
     progress: is told of bytes of the source. Raises DamagedFile, OutOfMemory, PromiseBroken, MissingPriors.
     """
     heads = frame.grids
-    for head, _ in zip(heads, frame.read_in_order(list(range(len(heads))), threads=threads), strict=True):
-        progress(head.source_size)
+    with contextlib.closing(frame.read_in_order(list(range(len(heads))), threads=threads)) as grids:
+        for head, _ in zip(heads, grids, strict=True):
+            progress(head.source_size)

@@ -15,6 +15,7 @@ from neuralvdb.api.jobs import Listeners, Task
 from neuralvdb.api.readable import check_readable
 from neuralvdb.archive import ArchiveReader, FrameLabel, SequenceWriter
 from neuralvdb.archive.formats import is_readable
+from neuralvdb.codec.check import reading_back
 from neuralvdb.codec.earlier import EarlierFrames, EncodedBefore
 from neuralvdb.codec.encode import EncodedFrame, FrameOutput
 from neuralvdb.codec.frame import OpenFrames
@@ -85,9 +86,10 @@ class _Check:
         self._frames: OpenFrames | None = None
 
     def end(self, position: int, report: CompressReport) -> None:
-        """Decodes all of a frame where that is asked for, and tells of it. Raises DamagedFile, PromiseBroken."""
+        """Decodes all of a frame where that is asked for, and tells of it. Raises PromiseBroken."""
         if self._encoding.settings.verify:
-            self._decode(position)
+            with reading_back(self._path):
+                self._decode(position)
         self._listeners.tell(report)
 
     def _decode(self, position: int) -> None:

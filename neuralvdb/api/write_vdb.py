@@ -144,12 +144,13 @@ class _Job:
             version=max([FILE_VERSION, *raw]),
         )
         regions = {}
-        grids = frame.read_in_order(selected, threads=self.settings.threads, box=box, lod=lod)
-        for index, grid in zip(selected, grids, strict=True):
-            writer.write(grid)
-            progress(frame.index.memory(index))
-            if region:
-                regions[grid.name] = _region(grid)
+        read = frame.read_in_order(selected, threads=self.settings.threads, box=box, lod=lod)
+        with contextlib.closing(read) as grids:
+            for index, grid in zip(selected, grids, strict=True):
+                writer.write(grid)
+                progress(frame.index.memory(index))
+                if region:
+                    regions[grid.name] = _region(grid)
         writer.close()
         return _Written([heads[i].name for i in selected], regions, notes)
 

@@ -35,7 +35,8 @@ BASE_MEMORY = 768 << 20  # bytes: libraries yet to be loaded, threads and workin
 READERS = ("_open", "read", "outline")  # methods of VdbReader that call OpenVDB
 _READER_FILE = re.compile(r"neuralvdb[/\\]vdb[/\\]files\.py$")
 _FRAME = re.compile(rb'^  File "(.*)", line \d+ in (\w+)$', re.MULTILINE)  # as the fault handler writes it
-_LACKS = ("can't start new thread", "can't allocate memory")  # what Python and torch say without a MemoryError
+# what Python, torch and OpenVDB's threads say without a MemoryError
+_LACKS = ("can't start new thread", "can't allocate memory", "pthread_create has failed")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,8 @@ encoded."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -17,12 +18,21 @@ from neuralvdb.codec.grid_sections import GridSections
 from neuralvdb.codec.models import ModelStore
 from neuralvdb.codec.store import DecodedStore
 from neuralvdb.dataclass import dataclass
-from neuralvdb.errors import PromiseBroken
+from neuralvdb.errors import DamagedFile, PromiseBroken
 from neuralvdb.platform import return_memory
 
 if TYPE_CHECKING:
     from neuralvdb.values import EncodeContext
     from neuralvdb.volume import Tree
+
+
+@contextlib.contextmanager
+def reading_back(path: str) -> Iterator[None]:
+    """Makes damage of the archive at `path`, which was just written, a PromiseBroken: no input is to blame for it."""
+    try:
+        yield
+    except DamagedFile as error:
+        raise PromiseBroken(f"{path}: it reads back damaged ({error}); check the disk and run it again") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +85,7 @@ class FrameCheck:
         self._models = ModelStore(self._archive, [], context.models)
 
     def work_on(self, grid: WrittenGrid, free_threads: Callable[[], int]) -> Callable[[], None]:
-        """Work that decodes the next grid. It raises DamagedFile, OutOfMemory, PromiseBroken."""
+        """Work that decodes the next grid. It raises OutOfMemory, PromiseBroken."""
         self._stream.flush()
         number = self._grids.add(grid)
 
@@ -85,7 +95,8 @@ class FrameCheck:
                 return_memory(self._grids.memory(number))
                 decoder = GridDecoder(self._archive, self._grids, self._store, self._models, self._devices)
                 decoder.before.update(grid.sources)
-                decoder.read(number, threads=free_threads())
+                with reading_back(self._grids.path):
+                    decoder.read(number, threads=free_threads())
             elif self._grids.table.grids[first].content != grid.head.content:
                 raise PromiseBroken(f"{self._grids.path}: grid '{grid.head.name}' decodes to what another one holds")
             self._checked.append(grid.head.source_size)
@@ -100,7 +111,7 @@ class FrameCheck:
         return size
 
     def end(self, frame: Frame) -> None:
-        """Compares what is read of the whole archive with what was written. Raises PromiseBroken, DamagedFile."""
+        """Compares what is read of the whole archive with what was written. Raises PromiseBroken."""
         written, index = self._grids, frame.index
         numbers = range(len(frame.grids))
         same = (

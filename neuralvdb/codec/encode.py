@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -83,7 +84,40 @@ def encode_frame(
     """
     _check_models(context)
     jobs, checks = _Jobs(source, selected, context.settings, earlier), _Checks(output.check)
-    encoded: Iterable[EncodedGrid] = _encode_all(jobs, context, earlier.reusable, checks)
+    with contextlib.closing(_encode_all(jobs, context, earlier.reusable, checks)) as encoded:  # its threads end here
+        written = _write_grids(output, encoded, earlier, checks)
+    writer, grids, frame = output.writer, written.grids, written.frame
+    families = set[str]().union(*(grid.families for grid in grids))
+    if context.settings.embed_priors and families:
+        values.put_models(writer, context.models.only(families))
+    table = _table(source, selected, [grid.head for grid in grids], context)
+    losses = {number: grid.loss for number, grid in enumerate(grids) if grid.loss is not None}
+    references = {number: grid.reference for number, grid in enumerate(grids) if grid.reference is not None}
+    return EncodedFrame(
+        table=table,
+        values=tuple(grid.values for grid in grids),
+        losses=losses,
+        keys=tuple(grid.key for grid in grids),
+        before=jobs.encoded(),
+        tables=frame.end(table, references, losses),
+        alone=written.alone,
+        uses=frozenset(s.frame for reference in references.values() for s in reference.sources if s.frame),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Written:
+    """The grids of a frame that were written, without their sections. alone: whether it needs no other frame."""
+
+    grids: list[EncodedGrid]
+    frame: FrameWriter
+    alone: bool
+
+
+def _write_grids(
+    output: FrameOutput, encoded: Iterable[EncodedGrid], earlier: EarlierFrames, checks: _Checks
+) -> _Written:
+    """Writes grids as they are encoded."""
     alone = earlier.tables is None
     if earlier.tables is not None and not earlier.joins:  # else nothing is kept
         encoded = list(encoded)
@@ -98,22 +132,7 @@ def encode_frame(
         output.progress(grid.head.source_size + checks.take_progress())
         del grid  # its sections are written
     output.progress(checks.take_progress())
-    families = set[str]().union(*(grid.families for grid in grids))
-    if context.settings.embed_priors and families:
-        values.put_models(writer, context.models.only(families))
-    table = _table(source, selected, [grid.head for grid in grids], context)
-    losses = {number: grid.loss for number, grid in enumerate(grids) if grid.loss is not None}
-    references = {number: grid.reference for number, grid in enumerate(grids) if grid.reference is not None}
-    return EncodedFrame(
-        table=table,
-        values=tuple(grid.values for grid in grids),
-        losses=losses,
-        keys=tuple(grid.key for grid in grids),
-        before=jobs.encoded(),
-        tables=frame.end(table, references, losses),
-        alone=alone,
-        uses=frozenset(s.frame for reference in references.values() for s in reference.sources if s.frame),
-    )
+    return _Written(grids=grids, frame=frame, alone=alone)
 
 
 def _is_behind(grid: EncodedGrid, earlier: EarlierFrames) -> bool:
@@ -157,6 +176,8 @@ class _Checks:
 
     def add(self, grid: EncodedGrid, sections: Sequence[Section]) -> None:
         """Takes a grid that is written."""
+        if self._check is None:
+            return
         written = WrittenGrid(head=grid.head, sections=sections, reference=grid.reference, sources=grid.sources)
         self._written.append(written)
 
@@ -172,7 +193,7 @@ class _Checks:
 
 def _encode_all(
     jobs: _Jobs, context: EncodeContext, reusable: Mapping[str, GridInFile], checks: _Checks
-) -> Iterator[EncodedGrid]:
+) -> Generator[EncodedGrid, None, None]:
     """The encoded grids in order; each is checked when it was written, if that is wanted."""
     with Scheduler(context.settings.threads, len(jobs)) as scheduler:
         each = replace(context, free_threads=scheduler.free_threads)

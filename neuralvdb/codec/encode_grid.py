@@ -118,7 +118,8 @@ def encode_grid(
             encoded = yield from _encode_tree(job, job.grid.tree, context)
         else:
             encoded = _encode_reusable(job, held, context)
-        job.first.results.append(encoded := replace(encoded, key=key))
+        encoded = replace(encoded, key=key)
+        job.first.results.append(replace(encoded, sources={}))  # which who is equal does not need
         return encoded
     finally:
         job.earlier.put(job.number, None)

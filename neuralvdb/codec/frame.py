@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -75,25 +75,25 @@ class Frame:
 
     def read_in_order(
         self, numbers: list[int], *, threads: int, box: Box | None = None, lod: int = 0
-    ) -> Iterator[VolumeGrid]:
+    ) -> Generator[VolumeGrid, None, None]:
         """Grids in this order, each as read() gives it; as many are there as Scheduler.in_order() says, and as fit in
-        memory together."""
+        memory together. To be closed by who takes them, so that threads end."""
         self.before.prepare(numbers, threads)
         read = dict[int, Outcome[None]]()  # grids that other ones may be decoded from
 
-        def steps(number: int, needed: list[Outcome[None]]) -> Steps[VolumeGrid]:
+        def steps(number: int, needed: list[Outcome[None]], done: Outcome[None]) -> Steps[VolumeGrid]:
             yield needed
             try:
                 return self.read(number, box, lod, scheduler.free_threads())
             finally:
-                read[number].set(None)
+                done.set(None)
 
         def work() -> Iterator[GridWork[VolumeGrid]]:
             for number in numbers:
                 sources = [self.index.first(number), *(s.number for s in self.index.references.in_frame(number))]
                 needed = [read[source] for source in sources if source in read]
                 read[number] = Outcome()
-                yield GridWork(steps(number, needed), self.index.memory(number))
+                yield GridWork(steps(number, needed, read[number]), self.index.memory(number))
 
         with Scheduler(threads, self._store.at_once(numbers, threads)) as scheduler:
             yield from scheduler.in_order(work())

@@ -55,7 +55,8 @@ class Outcome(Generic[Result]):
     def _tell(self) -> None:
         with self._lock:
             self.is_there = True
-        for listener in self._listeners:
+            listeners, self._listeners = self._listeners, []  # which hold tasks, and so what became of them
+        for listener in listeners:
             listener()
 
 
@@ -83,7 +84,8 @@ class _Task(Generic[Result]):
 
 class Scheduler:
     """Threads that take steps of work on grids: `threads` of them, the calling one among them, or as many as there are
-    grids. To be used in a `with` block, at whose end no other thread works any more."""
+    grids. To be used in a `with` block, at whose end no other thread works any more; a generator that has such a block
+    must be closed by who takes what it gives, as an error there does not end it."""
 
     def __init__(self, threads: int, grids: int) -> None:
         self._threads, self._most, self._changed = threads, min(threads, grids), threading.Condition()
@@ -196,11 +198,16 @@ class Scheduler:
 
     def _go_on(self, task: _Task[Any], left: Iterator[Outcome[Any]]) -> None:
         """Takes the next step of a task when all that is left is there."""
-        for outcome in left:
-            if not outcome.is_there:
-                outcome.then(lambda: self._go_on(task, left))
-                return
-        self._queue(task)
+        try:
+            for outcome in left:
+                if not outcome.is_there:
+                    outcome.then(lambda: self._go_on(task, left))
+                    return
+            self._queue(task)
+        except BaseException as error:  # there may be no memory for this
+            task.outcome.fail(error)
+            if not isinstance(error, Exception):
+                raise
 
 
 def _single_step(work: Callable[[], Result]) -> Steps[Result]:

@@ -27,6 +27,7 @@ from neuralvdb.topology import priors
 from neuralvdb.topology.bricks import LEVELS, OUTSIDE
 from neuralvdb.topology.code_mask import MaskTask
 from neuralvdb.topology.inputs import ORDER, Family, inputs_of, octants, offsets
+from neuralvdb.topology.native_mask import NativeDecoder
 
 BRICKS = (1 << 25) - 4  # more have no numbers of 32 bits for their cells
 
@@ -62,11 +63,16 @@ class DeviceMasks:
     def decode(self, coders: Sequence[Decoder], tasks: Sequence[MaskTask]) -> list[np.ndarray]:
         """The mask (B, 64) uint8 of each task, whose bits are all that is left in its coder. Raises DamagedFile,
         OutOfMemory."""
-        for coder, task in zip(coders, tasks, strict=True):
-            _check_segments(coder, task)
-        return self._in_parts(
-            lambda at_once: self._decoded(coders[at_once], tasks[at_once]), slice(0, len(tasks)), tasks
-        )
+        lacking = (number for number, coder in enumerate(coders) if not len(coder.layout.states))
+        count = next(lacking, len(coders))
+        masks: list[np.ndarray] = []
+        if count:
+            masks = self._in_parts(
+                lambda at_once: self._decoded(coders[at_once], tasks[at_once]), slice(0, count), tasks
+            )
+        if count < len(coders):
+            _raise_missing(coders[count], tasks[count])  # behind what those before it may raise
+        return masks
 
     def classify(self, tasks: Sequence[MaskTask]) -> list[list[Batch]]:
         """What an encoder puts for each task, whose truth is known, batch after batch. Raises OutOfMemory."""
@@ -99,7 +105,9 @@ class DeviceMasks:
         mask = self._descend(joined, lambda _: code)[: joined.firsts[-1]] > 0
         masks = np.packbits(mask.cpu().numpy(), axis=1, bitorder="little")
         dry, ended = (segments.at > segments.end).cpu().numpy(), segments.ended().cpu().numpy()
-        for number, coder in enumerate(coders):
+        for number, (coder, task) in enumerate(zip(coders, tasks, strict=True)):
+            if dry[owner == number].any():
+                NativeDecoder(coder, 1).code_mask(task)  # raises, and says which segment is the first to run dry
             coder.taken(0, dry=dry[owner == number], ended=ended[owner == number])
         return np.split(masks, joined.firsts[1:-1])
 
@@ -221,11 +229,10 @@ def _batches(k: int, classes: np.ndarray, states: np.ndarray) -> list[Batch]:
     return [first, Batch(classes[1][states >= 0], (states[states >= 0] > 0).view(np.uint8))]
 
 
-def _check_segments(coder: Decoder, task: MaskTask) -> None:
-    """Raises DamagedFile where there are bricks but no symbols, as the first phase that has bricks finds it."""
-    if not len(coder.layout.states):
-        counts = np.bincount(octants(task.neighbours.coords), minlength=len(ORDER))[list(ORDER)]
-        coder.take(np.zeros(counts[counts > 0][0], np.uint8))
+def _raise_missing(coder: Decoder, task: MaskTask) -> None:
+    """Raises DamagedFile: there are no symbols for the first phase that has bricks."""
+    counts = np.bincount(octants(task.neighbours.coords), minlength=len(ORDER))[list(ORDER)]
+    coder.take(np.zeros(counts[counts > 0][0], np.uint8))
 
 
 @functools.cache

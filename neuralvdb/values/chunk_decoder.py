@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -43,10 +43,10 @@ class ChunkDecoder(Protocol):
         Raises DamagedFile, OutOfMemory.
         """
 
-    def cells(self, readers: Iterable[ChunkReader], lod: int) -> Iterator[ComponentCells]:
+    def cells(self, readers: Iterable[ChunkReader], lod: int) -> Generator[ComponentCells, None, None]:
         """Cells of 2**lod voxels of every component of every chunk; the last component of a chunk comes last.
 
-        Finer layers are not read. Raises DamagedFile, OutOfMemory.
+        Finer layers are not read. To be closed by who takes them. Raises DamagedFile, OutOfMemory.
         """
 
 
@@ -87,7 +87,7 @@ class HostDecoder:
         work = (functools.partial(fill_chunk, reader) for reader in readers)
         yield from run_in_order(work, threads=self._threads.at_once, most_waiting=self._threads.at_once + 1)
 
-    def cells(self, readers: Iterable[ChunkReader], lod: int) -> Iterator[ComponentCells]:
+    def cells(self, readers: Iterable[ChunkReader], lod: int) -> Generator[ComponentCells, None, None]:
         """As ChunkDecoder has it."""
         components = by_component(self._tree.leaf).shape[2]
         for reader in readers:

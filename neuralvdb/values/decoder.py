@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -200,15 +201,16 @@ class ValuesDecoder:
         not active, its first voxel stands.
         """
         cells = LeafCells(self._inactive.sampled(self.tree.leaf, lod), sampled_masks(self.tree.leaf.active, lod))
-        for decoded in self._decoder.cells(self._readers(), lod):
-            chunk, component = decoded.reader.chunk, decoded.component
-            lattice_values, active = cells_of_leaves(decoded.cells, chunk.cells, lod)
-            values = self.promise.decoded(lattice_values, cells.values.dtype, component)
-            inactive = cells.values[chunk.leaves, :, component]
-            cells.values[chunk.leaves, :, component] = np.where(active, values, inactive)
-            cells.active[chunk.leaves] = active
-            if component == self._sections.components - 1:
-                self._apply_to_cells(cells.values, decoded.reader, lod)
+        with contextlib.closing(self._decoder.cells(self._readers(), lod)) as each:
+            for decoded in each:
+                chunk, component = decoded.reader.chunk, decoded.component
+                lattice_values, active = cells_of_leaves(decoded.cells, chunk.cells, lod)
+                values = self.promise.decoded(lattice_values, cells.values.dtype, component)
+                inactive = cells.values[chunk.leaves, :, component]
+                cells.values[chunk.leaves, :, component] = np.where(active, values, inactive)
+                cells.active[chunk.leaves] = active
+                if component == self._sections.components - 1:
+                    self._apply_to_cells(cells.values, decoded.reader, lod)
         return cells
 
     def _apply_to_cells(self, values: np.ndarray, reader: ChunkReader, lod: int) -> None:

@@ -1,5 +1,6 @@
 """compress() decodes what it wrote: grids while others are still encoded, from the file, and the table at the end."""
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from neuralvdb.codec import check, encode, scheduler
 from neuralvdb.codec.decode import GridDecoder
 from neuralvdb.codec.encode_grid import GridHead
 from neuralvdb.codec.frame_writer import FrameWriter
-from neuralvdb.errors import DamagedFile, PromiseBroken
+from neuralvdb.errors import PromiseBroken
 from neuralvdb.vdb import from_dense, write_vdb
 
 THREADS = pytest.mark.parametrize("threads", [1, 2, 5])
@@ -94,7 +95,7 @@ def test_a_byte_that_is_another_one_in_the_file_is_an_error(source, tmp_path, mo
         return work_on(self, grid, free_threads)
 
     monkeypatch.setattr(check.FrameCheck, "work_on", damaging)
-    with pytest.raises(DamagedFile, match="checksum of section"):
+    with pytest.raises(PromiseBroken, match=r"x[^ ]*: it reads back damaged \(.*checksum of section"):
         neuralvdb.compress(source, tmp_path / "x", rel_error=0.01, threads=threads)
 
 
@@ -111,3 +112,38 @@ def test_a_table_that_says_something_else_is_an_error(source, tmp_path, monkeypa
     monkeypatch.setattr(FrameWriter, "end", wrong)
     with pytest.raises(PromiseBroken, match="reads back as something else"):
         neuralvdb.compress(source, tmp_path / "x", rel_error=0.01)
+
+
+@pytest.mark.parametrize("work", ["compress", "compress unchecked", "decompress", "verify"])
+def test_threads_end_where_who_takes_the_grids_fails(source, tmp_path, work):
+    """The error is kept, as a host may: it holds the frames of the call, and nothing else ends their threads."""
+    neuralvdb.compress(source, tmp_path / "x", rel_error=0.01)
+    count, calls = threading.active_count(), []
+
+    def cancel(size: int) -> None:
+        calls.append(size)
+        raise RuntimeError("no longer wanted")
+
+    options = {"threads": 3, "progress": cancel}
+    with pytest.raises(RuntimeError, match="no longer wanted") as kept:
+        if work.startswith("compress"):
+            neuralvdb.compress(source, tmp_path / "y", rel_error=0.01, verify=work == "compress", **options)
+        elif work == "decompress":
+            neuralvdb.decompress(tmp_path / "x", tmp_path / "y.vdb", **options)
+        else:
+            neuralvdb.verify(tmp_path / "x", **options)
+    assert (threading.active_count(), len(calls), kept.value.__traceback__ is None) == (count, 1, False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x"]
+
+
+def test_grids_are_not_kept_where_nobody_checks_them(source, tmp_path, monkeypatch):
+    checks = []
+
+    class Noted(encode._Checks):
+        def __init__(self, check) -> None:
+            super().__init__(check)
+            checks.append(self)
+
+    monkeypatch.setattr(encode, "_Checks", Noted)
+    neuralvdb.compress(source, tmp_path / "x", rel_error=0.01, verify=False)
+    assert [each._written for each in checks] == [[]]

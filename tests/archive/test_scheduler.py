@@ -1,6 +1,9 @@
 """Work on the grids of a frame: in order as far as its results go, otherwise as soon as what it waits for is there."""
 
+import functools
+import gc
 import threading
+import weakref
 
 import pytest
 
@@ -109,3 +112,42 @@ def test_threads_that_have_nothing_to_do_are_free(threads, grids, free):
     with Scheduler(threads, grids) as scheduler:
         told = list(scheduler.in_order([GridWork(steps(scheduler.free_threads), 1)]))
     assert told[0] in free
+
+
+@THREADS
+def test_results_that_were_taken_are_let_go(threads):
+    """Those of work that waited for another grid, too."""
+    first, results = Outcome(), []
+
+    class Large:
+        """Stands for a grid."""
+
+    def work(number: int) -> Large:
+        if number == 0:
+            first.set(None)
+        return Large()
+
+    grids = (GridWork(steps(lambda number=number: work(number), [first][: number > 0]), 1) for number in range(8))
+    with Scheduler(threads, 8) as scheduler:
+        for result in scheduler.in_order(grids):
+            results.append(weakref.ref(result))
+            del result
+    gc.collect()
+    assert [result() for result in results] == [None] * 8
+    first.get()
+
+
+def test_work_that_cannot_go_on_fails(monkeypatch):
+    """There may be no memory for its next step."""
+    started = Outcome()
+
+    def go_on(queue, task):
+        if task.number == 1 and started.is_there:
+            raise MemoryError
+        queue(task)
+
+    queue = Scheduler._queue
+    monkeypatch.setattr(Scheduler, "_queue", lambda scheduler, task: go_on(functools.partial(queue, scheduler), task))
+    grids = [GridWork(steps(lambda: started.set(None)), 1), GridWork(steps(int, [started]), 1)]
+    with Scheduler(2, 2) as scheduler, pytest.raises(MemoryError):
+        list(scheduler.in_order(grids))

@@ -1,4 +1,4 @@
-"""Runs native code with more threads than memory for their stacks: few_threads.py rans|topology|values.
+"""Runs native code with more threads than memory for their stacks: few_threads.py rans|topology|values|vdb.
 
 Prints a line per limit: the bytes that it adds to what the process has (a stack takes 1 MiB), and the result: right,
 wrong, MemoryError, or the exit code of the child, which is -n where signal n ended it.
@@ -8,6 +8,7 @@ import os
 import resource
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -63,6 +64,15 @@ def values(threads: int) -> bytes:
     return predictions.values.tobytes() + predictions.scale_classes.tobytes()
 
 
+def vdb(threads: int) -> bytes:
+    """The values of a sample, read with OpenVDB's threads."""
+    from neuralvdb.vdb import VdbReader, set_threads
+
+    set_threads(threads)
+    grids = list(VdbReader(Path(__file__).resolve().parents[2] / "data" / "sample" / "smoke.vdb"))
+    return b"".join(grid.tree.leaf.values.tobytes() for grid in grids)
+
+
 def outcome(job: Callable[[int], bytes], limit: int, right: bytes) -> str:
     """What becomes of job(THREADS) in a child that may take `limit` bytes more than this process has."""
     child = os.fork()
@@ -82,9 +92,9 @@ def outcome(job: Callable[[int], bytes], limit: int, right: bytes) -> str:
 
 
 if __name__ == "__main__":
-    run = {"rans": rans, "topology": topology, "values": values}[sys.argv[1]]
+    run = {"rans": rans, "topology": topology, "values": values, "vdb": vdb}[sys.argv[1]]
     result = run(1)
-    if run(2) != result:  # and this process has a thread that its children have not
+    if run is not vdb and run(2) != result:  # and this process has a thread that its children have not
         sys.exit("two threads give something else")
     for limit in LIMITS:
         print(limit, outcome(run, limit, result))

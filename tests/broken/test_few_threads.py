@@ -11,7 +11,7 @@ SCRIPT = Path(__file__).with_name("few_threads.py")
 ONE_CORE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # NumPy's own threads would take from the limit
 
 
-@pytest.mark.parametrize("module", ["rans", "topology", "values"])
+@pytest.mark.parametrize("module", ["rans", "topology", "values", "vdb"])
 def test_threads_that_cannot_start_do_not_abort(module):
     command = [sys.executable, "-P", str(SCRIPT), module]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, **ONE_CORE})

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from neuralvdb.devices import ONE_AT_A_TIME
 from neuralvdb.errors import DamagedFile, OutOfMemory
 from neuralvdb.settings import Box
 from neuralvdb.values import encoder
@@ -138,6 +139,17 @@ def test_a_box_is_that_of_the_cpu(coded, device):
 def test_levels_of_detail_are_those_of_the_cpu(coded, device, lod):
     for cells, expected in zip(on_device(coded, device).cells(lod), opened(coded).cells(lod), strict=True):
         assert cells.tobytes() == expected.tobytes()
+
+
+def test_devices_are_free_again_where_who_takes_the_cells_fails(coded, device, monkeypatch):
+    def fails(*_) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("neuralvdb.values.decoder.cells_of_leaves", fails)
+    with pytest.raises(MemoryError) as kept:
+        on_device(coded, device).cells(1)
+    assert kept.value.__traceback__ is not None  # which holds all that was going on
+    assert not ONE_AT_A_TIME.locked()
 
 
 def test_the_next_batch_is_worked_on_while_results_are_taken(device, monkeypatch):

@@ -1,6 +1,8 @@
 """decompress() without a target gives tensors, the same values as in the .vdb file, decoded by kernels or not."""
 
+import sys
 from dataclasses import replace
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -87,6 +89,12 @@ def test_small_grids_stay_on_the_cpu_unless_a_gpu_is_asked_for(monkeypatch):
     assert (where.of(devices.ENOUGH), where.of(devices.ENOUGH - 1)) == (("cuda:0",), ())
     assert devices.Devices("cuda").of(1) == ("cuda:0",)
     assert (devices.Devices("auto").first, looked_up[0]) == ("cuda:0", "auto")
+
+
+def test_a_grid_is_sized_while_torch_is_loaded(monkeypatch):
+    """By another thread: what is loaded of it has no `cuda` yet."""
+    monkeypatch.setitem(sys.modules, "torch", ModuleType("torch"))
+    assert devices.Devices("auto").of(devices.ENOUGH) == ()
 
 
 def test_a_selection(files):

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from neuralvdb.archive import FieldWriter  # noqa: E402
-from neuralvdb.archive.rans import Encoder  # noqa: E402
+from neuralvdb.archive import FieldWriter, rans  # noqa: E402
+from neuralvdb.archive.rans import Decoder, Encoder  # noqa: E402
 from neuralvdb.errors import DamagedFile  # noqa: E402
 from neuralvdb.topology import Topology, chunks, device, neural, priors  # noqa: E402
 from neuralvdb.topology.payload import Reference, TopologyPayload  # noqa: E402
@@ -113,6 +113,51 @@ def test_a_stream_without_symbols_is_damaged(sample):
     result = outcome(out.getvalue(), topology.nbytes, **WHERE)
     assert result == outcome(out.getvalue(), topology.nbytes)
     assert "missing" in result
+
+
+@pytest.fixture
+def six_chunks(monkeypatch) -> tuple[Topology, bytes, list[bytes]]:
+    """A topology, its payload up to its chunks, and their payloads of several segments each."""
+    monkeypatch.setattr(chunks, "LEAVES", 7)
+    monkeypatch.setattr(chunks, "CROWD", 1)
+    monkeypatch.setattr(rans, "_SEGMENT", 8)  # bytes
+    active = np.zeros((6 * 128, 24, 16), bool)
+    active.reshape(6, 128, 24, 16)[:, :8] = np.random.default_rng(0).random((6, 8, 24, 16)) < 0.2
+    topology = Topology.of(from_dense(active.astype(np.float32), name="density", active=active).tree)
+    payloads, finish = [], Encoder.finish
+    with monkeypatch.context() as patch:
+        patch.setattr(Encoder, "finish", lambda coder, *threads: payloads.append(finish(coder)) or payloads[-1])
+        payload = neural.encode(topology)
+    return topology, payload[: len(payload) - len(joined(payloads))], payloads
+
+
+def joined(payloads: list[bytes]) -> bytes:
+    out = FieldWriter()
+    for payload in payloads:
+        out.put_bytes(payload)
+    return out.getvalue()
+
+
+def cut(payload: bytes, words: int) -> bytes:
+    """With so many words in each segment."""
+    layout = Decoder(payload, priors.load().tables, "x").layout
+    assert len(layout.states) > 2
+    left = [layout.words[at : at + words] for at in layout.at]
+    return rans.payload(b"", layout.states, [len(each) for each in left], np.concatenate(left).astype("<u2").tobytes())
+
+
+@pytest.mark.parametrize("damaged", [{1: 2, 3: None}, {1: None, 3: 2}, {0: 1}, {4: 0, 5: 2}, {2: 5}])
+def test_the_damage_that_comes_first_is_told(six_chunks, damaged):
+    """Of chunks, and of the segments of one: None has no symbols at all, others so many words in each segment."""
+    topology, head, payloads = six_chunks
+    empty = Encoder(priors.load().tables).finish()
+    broken = [
+        payload if number not in damaged else empty if damaged[number] is None else cut(payload, damaged[number])
+        for number, payload in enumerate(payloads)
+    ]
+    result = outcome(head + joined(broken), topology.nbytes)
+    assert isinstance(result, str) and "damaged" in result
+    assert outcome(head + joined(broken), topology.nbytes, **WHERE) == result
 
 
 @pytest.mark.slow

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 
 import numpy as np
 import torch
@@ -87,28 +88,31 @@ class DeviceDecoder:
         """
         leaf = by_component(self.tree.leaf)
         values = torch.empty(leaf.shape, dtype=torch.from_numpy(leaf[:0]).dtype, device=self.devices[0])
-        for batch in self._scheduled(readers, 0, self._leaf_values):
-            values[torch.from_numpy(batch.leaves).to(values.device)] = batch.values.to(values.device)
+        with closing(self._scheduled(readers, 0, self._leaf_values)) as batches:
+            for batch in batches:
+                values[torch.from_numpy(batch.leaves).to(values.device)] = batch.values.to(values.device)
         return values
 
     def fill(self, values: np.ndarray, readers: Iterable[ChunkReader]) -> Iterator[ChunkReader]:
         """As ChunkDecoder has it; `values` on the host gets those of a batch while the next is decoded."""
         waiting = list(readers)
-        for batch in self._scheduled(waiting, 0, self._leaf_values):
-            values[batch.leaves] = on_host(batch.values)
+        with closing(self._scheduled(waiting, 0, self._leaf_values)) as batches:
+            for batch in batches:
+                values[batch.leaves] = on_host(batch.values)
         yield from waiting
 
-    def cells(self, readers: Iterable[ChunkReader], lod: int) -> Iterator[ComponentCells]:
+    def cells(self, readers: Iterable[ChunkReader], lod: int) -> Generator[ComponentCells, None, None]:
         """As ChunkDecoder has it; the cells of a batch share bricks."""
-        for batch in self._scheduled(list(readers), lod, _lod_cells):
-            tables = batch.boxes.tables()
-            for component in range(self.components):
-                for reader in batch.readers:
-                    yield ComponentCells(reader, component, LatticeCells(next(tables), batch.values, batch.coded))
+        with closing(self._scheduled(list(readers), lod, _lod_cells)) as batches:
+            for batch in batches:
+                tables = batch.boxes.tables()
+                for component in range(self.components):
+                    for reader in batch.readers:
+                        yield ComponentCells(reader, component, LatticeCells(next(tables), batch.values, batch.coded))
 
     def _scheduled(
         self, readers: Sequence[ChunkReader], lod: int, result_of: Callable[[_Decoded], Result]
-    ) -> Iterator[Result]:
+    ) -> Generator[Result, None, None]:
         """What `result_of` makes of each batch, on its device, while the batch is there."""
         models = {device: self._models(torch.device(device)) for device in self.devices}
         inactive = {device: self._inactive(torch.device(device)) for device in self.devices}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import field
 
 import numpy as np
@@ -85,7 +86,8 @@ class DeviceEncoder:
         def work(items: list[_Numbered], device: str) -> _Coded:
             return self._encoded(items, device, models[device], values)
 
-        self._coded.extend(schedule(items, leaves, self.devices, work))
+        with closing(schedule(items, leaves, self.devices, work)) as batches:
+            self._coded.extend(batches)
         counts = np.zeros((SCALE_CLASSES, zigzag.ESCAPE + 1), np.int64)
         for coded in self._coded:
             counts += coded.buffer.counts
@@ -109,8 +111,9 @@ class DeviceEncoder:
             return written
 
         leaves = [coded.leaves for coded in self._coded]
-        for written in schedule(self._coded, leaves, self.devices, work):
-            sections |= written
+        with closing(schedule(self._coded, leaves, self.devices, work)) as batches:
+            for written in batches:
+                sections |= written
         self._coded.clear()
         return dict(sorted(sections.items()))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
@@ -30,9 +30,9 @@ class Work(Protocol[Item, Result]):
 
 def schedule(
     items: Sequence[Item], leaves: Sequence[int], devices: Sequence[str], work: Work[Item, Result]
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """The results of `work` for batches of all items, in turn on each device; leaves: of each item. While results are
-    taken the next batches are worked on.
+    taken the next batches are worked on. To be closed by who takes them: until then nobody else gets a device.
 
     Raises what `work` raises, but OutOfMemory where a device has too little memory for one item.
     """

@@ -7,8 +7,12 @@
 #include <openvdb/io/DelayedLoadMetadata.h>
 #include <tbb/global_control.h>
 
+#include <pthread.h>
+
 #include <atomic>
+#include <future>
 #include <new>
+#include <vector>
 
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -237,10 +241,36 @@ nb::bytes makeTransform(double voxel_size) {
     return toBytes(serialised([&](std::ostream& out, StreamState&) { transform->write(out); }));
 }
 
+constexpr size_t kSmallStack = 64 << 10; // bytes; such threads only wait
+
+void* waitFor(void* there) {
+    static_cast<std::shared_future<void>*>(there)->wait();
+    return nullptr;
+}
+
+// How many threads, the calling one among them, TBB may have, at most `count`: where it cannot start one it ends the
+// process. As many again are left for those that work on grids and for those that code values.
+size_t threadsToStart(size_t count) {
+    std::promise<void> allThere;
+    std::shared_future<void> there = allThere.get_future().share();
+    std::vector<pthread_t> threads;
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, kSmallStack);
+    pthread_t thread;
+    while (threads.size() < 3 * (count - 1) && pthread_create(&thread, &attributes, waitFor, &there) == 0)
+        threads.push_back(thread);
+    pthread_attr_destroy(&attributes);
+    allThere.set_value();
+    for (pthread_t each : threads) pthread_join(each, nullptr);
+    return threads.size() / 3 + 1;
+}
+
 void setThreads(size_t count) {
     if (count == 0) throw nb::value_error("0 threads do nothing; give 1 or more");
     static std::unique_ptr<tbb::global_control> limit;
     limit.reset(); // the smallest of all living limits holds, so the old one goes first
+    count = threadsToStart(count);
     limit = std::make_unique<tbb::global_control>(tbb::global_control::max_allowed_parallelism, count);
 }
 
