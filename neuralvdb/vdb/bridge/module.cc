@@ -8,8 +8,10 @@
 #include <tbb/global_control.h>
 
 #include <pthread.h>
+#include <sys/resource.h>
 
 #include <atomic>
+#include <fstream>
 #include <future>
 #include <new>
 #include <vector>
@@ -242,6 +244,15 @@ nb::bytes makeTransform(double voxel_size) {
 }
 
 constexpr size_t kSmallStack = 64 << 10; // bytes; such threads only wait
+constexpr uint64_t kMany = 4096;         // threads: who may have so many need not try
+
+// Whether this user or this container may have few threads.
+bool mayHaveFewThreads() {
+    rlimit ofUser{};
+    uint64_t ofContainer = kMany;
+    const bool isLow = getrlimit(RLIMIT_NPROC, &ofUser) == 0 && ofUser.rlim_cur < kMany;
+    return isLow || (std::ifstream("/sys/fs/cgroup/pids.max") >> ofContainer && ofContainer < kMany);
+}
 
 void* waitFor(void* there) {
     static_cast<std::shared_future<void>*>(there)->wait();
@@ -270,7 +281,7 @@ void setThreads(size_t count) {
     if (count == 0) throw nb::value_error("0 threads do nothing; give 1 or more");
     static std::unique_ptr<tbb::global_control> limit;
     limit.reset(); // the smallest of all living limits holds, so the old one goes first
-    count = threadsToStart(count);
+    if (mayHaveFewThreads()) count = threadsToStart(count);
     limit = std::make_unique<tbb::global_control>(tbb::global_control::max_allowed_parallelism, count);
 }
 
