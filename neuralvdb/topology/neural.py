@@ -56,7 +56,8 @@ def encode(
     tree.code_nodes(_encoding(first, threads, implementation), topology)
     groups = group_leaves(tree.leaf_origins)
     each = 1 if len(groups) > 1 else threads
-    put = _leaf_putter(tree, topology, groups, Coding(threads=threads, device=device, implementation=implementation))
+    coding = Coding(threads=threads, device=device, implementation=implementation)
+    put = _leaf_putter(tree, topology, groups, coding, each)
 
     def payload(number: int) -> bytes:
         coder = Encoder(prior.tables) if number else first
@@ -74,11 +75,11 @@ def encode(
 
 
 def _leaf_putter(
-    tree: TreeCoder, topology: Topology, groups: list[LeafGroup], coding: Coding
+    tree: TreeCoder, topology: Topology, groups: list[LeafGroup], coding: Coding, each: int
 ) -> Callable[[int, Encoder], None]:
-    """What puts the masks of the leaves of a group, by its number, into a coder."""
+    """What puts the masks of the leaves of a group, by its number, into a coder. each: threads for a group on the
+    CPU."""
     if coding.device is None or not groups:
-        each = 1 if len(groups) > 1 else coding.threads
 
         def put(number: int, coder: Encoder) -> None:
             tree.code_leaves(_encoding(coder, each, coding.implementation), groups[number].leaves, topology)

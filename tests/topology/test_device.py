@@ -65,15 +65,20 @@ def test_every_tree(drawn, data):
     assert neural.encode(topology, Reference(7, base), **WHERE) == payload
 
 
+def in_six_blocks(monkeypatch) -> Topology:
+    """Six leaves in each of six blocks, which are chunks from now on."""
+    monkeypatch.setattr(chunks, "LEAVES", 7)
+    monkeypatch.setattr(chunks, "CROWD", 1)
+    active = np.zeros((6 * 128, 24, 16), bool)
+    active.reshape(6, 128, 24, 16)[:, :8] = np.random.default_rng(0).random((6, 8, 24, 16)) < 0.2
+    return Topology.of(from_dense(active.astype(np.float32), name="density", active=active).tree)
+
+
 @pytest.mark.parametrize("most", [1 << 20, 6])
 def test_chunks_come_back_alone_and_together(monkeypatch, most):
     """Chunks of six leaves, of which a device has room for all or for one: what is asked for is decoded."""
-    monkeypatch.setattr(chunks, "LEAVES", 7)
-    monkeypatch.setattr(chunks, "CROWD", 1)
     monkeypatch.setattr(device, "BRICKS", most)
-    active = np.zeros((6 * 128, 24, 16), bool)
-    active.reshape(6, 128, 24, 16)[:, :8] = np.random.default_rng(0).random((6, 8, 24, 16)) < 0.2
-    topology = Topology.of(from_dense(active.astype(np.float32), name="density", active=active).tree)
+    topology = in_six_blocks(monkeypatch)
     groups = chunks.group_leaves(topology.leaf_origins())
     assert len(groups) == 6
     for reference, codec in ((None, 1), (Reference(7, topology), 2)):
@@ -118,12 +123,8 @@ def test_a_stream_without_symbols_is_damaged(sample):
 @pytest.fixture
 def six_chunks(monkeypatch) -> tuple[Topology, bytes, list[bytes]]:
     """A topology, its payload up to its chunks, and their payloads of several segments each."""
-    monkeypatch.setattr(chunks, "LEAVES", 7)
-    monkeypatch.setattr(chunks, "CROWD", 1)
     monkeypatch.setattr(rans, "_SEGMENT", 8)  # bytes
-    active = np.zeros((6 * 128, 24, 16), bool)
-    active.reshape(6, 128, 24, 16)[:, :8] = np.random.default_rng(0).random((6, 8, 24, 16)) < 0.2
-    topology = Topology.of(from_dense(active.astype(np.float32), name="density", active=active).tree)
+    topology = in_six_blocks(monkeypatch)
     payloads, finish = [], Encoder.finish
     with monkeypatch.context() as patch:
         patch.setattr(Encoder, "finish", lambda coder, *threads: payloads.append(finish(coder)) or payloads[-1])
